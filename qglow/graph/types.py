@@ -1,0 +1,132 @@
+"""Tensor types: element kind, shape with named symbolic dimensions, quantization parameters or none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+
+Dim = int | str
+Shape = tuple[Dim, ...]
+
+
+class Kind(Enum):
+    """Element kind of a tensor. The value is its name in the text form."""
+
+    F32 = "f32"
+    F16 = "f16"
+    F64 = "f64"
+    I8 = "i8"
+    U8 = "u8"
+    I16 = "i16"
+    U16 = "u16"
+    I32 = "i32"
+    U32 = "u32"
+    I64 = "i64"
+    U64 = "u64"
+    BOOL = "bool"
+    STRING = "str"
+
+    @property
+    def dtype(self) -> np.dtype:  # type: ignore[type-arg]
+        """The numpy dtype of the elements."""
+        return np.dtype(_DTYPES[self])
+
+    @property
+    def is_float(self) -> bool:
+        return self in (Kind.F32, Kind.F16, Kind.F64)
+
+    @staticmethod
+    def of(dtype: object) -> Kind:
+        """The kind of a numpy dtype; raises KeyError for a dtype with none."""
+        d = np.dtype(dtype)  # type: ignore[call-overload]
+        if d.kind in "OUS":
+            return Kind.STRING
+        return _KINDS[d]
+
+
+_DTYPES: dict[Kind, str] = {
+    Kind.F32: "f4", Kind.F16: "f2", Kind.F64: "f8", Kind.I8: "i1", Kind.U8: "u1", Kind.I16: "i2", Kind.U16: "u2",
+    Kind.I32: "i4", Kind.U32: "u4", Kind.I64: "i8", Kind.U64: "u8", Kind.BOOL: "?", Kind.STRING: "O",
+}  # fmt: skip
+_KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k is not Kind.STRING}
+_KIND_LIMITS = {Kind.U8: (0, 255), Kind.I8: (-128, 127), Kind.I16: (-32768, 32767), Kind.U16: (0, 65535)}
+
+
+@dataclass(frozen=True, slots=True)
+class Quant:
+    """Quantization parameters: real = scale * (q - zero_point), per tensor (axis None, one entry) or per index of `axis`.
+
+    Every scale is a Python float that is exactly representable in float32.
+    """
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int | None = None
+
+    @staticmethod
+    def per_tensor(scale: float, zero_point: int) -> Quant:
+        return Quant((float(np.float32(scale)),), (int(zero_point),), None)
+
+    @staticmethod
+    def per_axis(scales: np.ndarray, axis: int) -> Quant:  # type: ignore[type-arg]
+        """Symmetric (zero point 0) parameters, one scale per index of `axis`. scales: float array [channels]."""
+        s = tuple(float(v) for v in np.asarray(scales, np.float32))
+        return Quant(s, (0,) * len(s), axis)
+
+    @property
+    def is_per_tensor(self) -> bool:
+        return self.axis is None
+
+    @property
+    def s(self) -> np.float32:
+        """The one scale of a per-tensor parameter."""
+        assert self.axis is None
+        return np.float32(self.scale[0])
+
+    @property
+    def z(self) -> int:
+        """The one zero point of a per-tensor parameter."""
+        assert self.axis is None
+        return self.zero_point[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TensorType:
+    """Type of one value. shape None: the rank is not known; a str dimension is symbolic (equal names, equal sizes).
+
+    quant is set exactly when the elements stand for real numbers through scale and zero point.
+    """
+
+    kind: Kind
+    shape: Shape | None = None
+    quant: Quant | None = None
+
+    @property
+    def is_quantized(self) -> bool:
+        return self.quant is not None
+
+    @property
+    def is_static(self) -> bool:
+        return self.shape is not None and all(isinstance(d, int) for d in self.shape)
+
+    @property
+    def static_shape(self) -> tuple[int, ...]:
+        """The shape where every dimension is known; asserts that it is."""
+        assert self.shape is not None
+        dims = tuple(d for d in self.shape if isinstance(d, int))
+        assert len(dims) == len(self.shape), f"shape {self.shape} is not static"
+        return dims
+
+    @property
+    def rank(self) -> int | None:
+        return None if self.shape is None else len(self.shape)
+
+    def limits(self) -> tuple[int, int]:
+        """Smallest and largest stored integer of a quantized kind."""
+        return _KIND_LIMITS[self.kind]
+
+
+def float_type(*shape: Dim) -> TensorType:
+    return TensorType(Kind.F32, tuple(shape))
