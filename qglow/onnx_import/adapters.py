@@ -1,0 +1,165 @@
+"""Old forms of ops to their newest-opset form: one short function an op, `adapter(builder, node, opset)` appends nodes.
+
+Only forms that differ are here; every other op is appended as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+
+from ..graph import GraphBuilder, Kind, Node, TensorType
+
+Adapter = Callable[[GraphBuilder, Node, int], None]
+ADAPTERS: dict[str, Adapter] = {}
+
+
+def adapt(b: GraphBuilder, node: Node, opset: int) -> None:
+    """Append the newest-opset form of a node that was written for `opset`."""
+    ADAPTERS.get(node.op, _append)(b, node, opset)
+
+
+def _append(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(node)
+
+
+def _adapter(*ops: str) -> Callable[[Adapter], Adapter]:
+    def register(function: Adapter) -> Adapter:
+        for op in ops:
+            ADAPTERS[op] = function
+        return function
+
+    return register
+
+
+def _attribute_to_input(b: GraphBuilder, node: Node, name: str, position: int, dtype: type = np.int64) -> Node:
+    """Move an attribute to the input at a position, where the node still has it as an attribute."""
+    value = node.attr(name)
+    if value is None:
+        return node
+    inputs = list(node.inputs) + [""] * (position + 1 - len(node.inputs))
+    inputs[position] = b.add_constant(f"{node.name}.{name}", np.array(value, dtype))
+    return node.with_attributes(**{name: None}).with_(inputs=tuple(inputs))
+
+
+@_adapter("Dropout")
+def _dropout(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(Node("Identity", node.inputs[:1], node.outputs[:1], {}, node.name))
+
+
+@_adapter("Squeeze", "Unsqueeze", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd",
+          "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp")  # fmt: skip
+def _axes(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(_attribute_to_input(b, node, "axes", 1))
+
+
+@_adapter("Split")
+def _split(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(_attribute_to_input(b, node, "split", 1))
+
+
+@_adapter("Slice")
+def _slice(b: GraphBuilder, node: Node, opset: int) -> None:
+    for position, name in enumerate(("starts", "ends", "axes"), 1):
+        node = _attribute_to_input(b, node, name, position)
+    b.append(node)
+
+
+@_adapter("Pad")
+def _pad(b: GraphBuilder, node: Node, opset: int) -> None:
+    if opset < 11:
+        node = _attribute_to_input(b, node, "pads", 1)
+        node = _attribute_to_input(b, node, "value", 2, np.float32)
+    b.append(node)
+
+
+@_adapter("Clip")
+def _clip(b: GraphBuilder, node: Node, opset: int) -> None:
+    if opset < 11:
+        for position, name in enumerate(("min", "max"), 1):
+            node = _attribute_to_input(b, node, name, position, np.float32)
+    b.append(node)
+
+
+@_adapter("Upsample")
+def _upsample(b: GraphBuilder, node: Node, opset: int) -> None:
+    node = _attribute_to_input(b, node, "scales", 1, np.float32)
+    mode = {"bilinear": "linear"}.get(node.attr("mode", "nearest"), node.attr("mode", "nearest"))
+    attributes = {"mode": mode, "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    b.append(Node("Resize", (node.inputs[0], "", node.inputs[1]), node.outputs, attributes, node.name))
+
+
+@_adapter("Resize")
+def _resize(b: GraphBuilder, node: Node, opset: int) -> None:
+    if opset == 10:
+        _upsample(b, node, opset)
+    else:
+        b.append(node)
+
+
+@_adapter("BatchNormalization")
+def _batch_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(node.with_attributes(momentum=None, spatial=None, training_mode=None, consumed_inputs=None).with_(outputs=node.outputs[:1]))
+
+
+@_adapter("Cast")
+def _cast(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(node.with_attributes(to=_dtype_name(node.attr("to")), saturate=None))
+
+
+@_adapter("TopK")
+def _top_k(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(_attribute_to_input(b, node, "k", 1))
+
+
+@_adapter("Softmax", "LogSoftmax")
+def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
+    """Before opset 13 the input is taken as a matrix split at `axis`; with the last axis the two agree."""
+    if opset >= 13:
+        b.append(node)
+        return
+    axis = node.attr("axis", 1)
+    x, y = node.inputs[0], node.outputs[0]
+    shape = b.types[x].shape
+    if axis == -1 or (shape is not None and axis % len(shape) == len(shape) - 1):
+        b.append(node.with_attributes(axis=-1))
+        return
+    kind = b.types[x].kind
+    flat = b.add("Flatten", (x,), TensorType(kind, None), f"{y}.matrix", axis=axis)
+    done = b.add(node.op, (flat,), TensorType(kind, None), f"{y}.rows", axis=-1)
+    sizes = b.add("Shape", (x,), TensorType(Kind.I64, (len(shape),) if shape else None), f"{y}.shape")
+    b.append(Node("Reshape", (done, sizes), (y,), {}, node.name))
+
+
+def _dtype_name(element: int) -> str:
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(element)
+    return "float32" if dtype.name == "bfloat16" else dtype.name
+
+
+@_adapter("QLinearConv")
+def _qlinear_conv(b: GraphBuilder, node: Node, opset: int) -> None:
+    """QLinearConv as Quantize(Conv(Dequantize...)): quantization reads the int8 meaning back from this pattern."""
+    x, xs, xz, w, ws, wz, ys, yz = node.inputs[:8]
+    y, f32 = node.outputs[0], b.types[xs].kind
+    xf = b.add("DequantizeLinear", (x, xs, xz), TensorType(f32, b.types[x].shape), f"{y}.x")
+    wf = b.add("DequantizeLinear", (w, ws, wz), TensorType(f32, b.types[w].shape), f"{y}.w", axis=0)
+    inputs = [xf, wf]
+    if node.input(8):
+        scale = b.constants[xs] * b.constants[ws]
+        bias = b.constants[node.input(8)].astype(np.float32) * scale.astype(np.float32)
+        inputs.append(b.add_constant(f"{y}.bias", bias.astype(np.float32)))
+    yf = b.add("Conv", inputs, TensorType(f32, b.types[y].shape), f"{y}.real", **node.attributes)
+    b.append(Node("QuantizeLinear", (yf, ys, yz), (y,), {}, node.name))
+
+
+@_adapter("QLinearMatMul")
+def _qlinear_matmul(b: GraphBuilder, node: Node, opset: int) -> None:
+    a, sa, za, w, sw, zw, sy, zy = node.inputs
+    y, f32 = node.outputs[0], b.types[sa].kind
+    af = b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a")
+    wf = b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b")
+    yf = b.add("MatMul", (af, wf), TensorType(f32, b.types[y].shape), f"{y}.real")
+    b.append(Node("QuantizeLinear", (yf, sy, zy), (y,), {}, node.name))
+

@@ -1,0 +1,81 @@
+"""Ops that have no meaning of their own here: kept as data and evaluated by onnx's own reference implementation."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import onnx
+from onnx.reference import ReferenceEvaluator
+
+from ..graph import Array, Node
+from ..reference import FLOAT, set_foreign
+from .adapters import ADAPTERS
+
+_LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
+
+
+def is_foreign(proto: onnx.NodeProto) -> bool:
+    """Whether neither the reference nor an adapter knows the op, or it carries a subgraph."""
+    if proto.domain not in ("", "ai.onnx") or any(a.type == onnx.AttributeProto.GRAPH for a in proto.attribute):
+        return True
+    return proto.op_type not in FLOAT and proto.op_type not in ADAPTERS and proto.op_type not in _LOWERED
+
+
+def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int]) -> Node:
+    """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture."""
+    captured = sorted(_captures(proto) - set(proto.input))
+    return Node(
+        "Onnx",
+        (*node.inputs, *captured),
+        node.outputs,
+        {
+            "op_type": proto.op_type,
+            "domain": proto.domain,
+            "opset": tuple(f"{d}={v}" for d, v in sorted(domains.items())),
+            "proto": proto.SerializeToString(deterministic=True),
+        },
+        node.name,
+    )
+
+
+def _captures(proto: onnx.NodeProto) -> set[str]:
+    """Names that the node's subgraphs read from outside."""
+    found: set[str] = set()
+    for a in proto.attribute:
+        for graph in (a.g, *a.graphs) if a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) else ():
+            inner = {i.name for i in graph.input} | {i.name for i in graph.initializer}
+            for n in graph.node:
+                found |= {i for i in (*n.input, *_captures(n)) if i and i not in inner}
+                inner |= set(n.output)
+            found |= {o.name for o in graph.output if o.name not in inner}
+    return found
+
+
+@lru_cache(maxsize=256)
+def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> ReferenceEvaluator:
+    proto = onnx.NodeProto.FromString(data)
+    inputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in names]
+    outputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in proto.output if n]
+    graph = onnx.helper.make_graph([proto], "foreign", inputs, outputs)
+    imports = [onnx.helper.make_opsetid(*_opset(o)) for o in opsets]
+    return ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
+
+
+def _opset(text: str) -> tuple[str, int]:
+    domain, version = text.rsplit("=", 1)
+    return domain, int(version)
+
+
+def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """Outputs of an `Onnx` node by onnx.reference."""
+    proto = onnx.NodeProto.FromString(node.attributes["proto"])
+    own = [i for i in proto.input]
+    names = [*own, *sorted(_captures(proto) - set(own))]
+    feeds = {n: a for n, a in zip(names, inputs, strict=False) if n and a is not None}
+    evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
+    results = iter(evaluator.run(None, feeds))
+    return [np.asarray(next(results)) if o else np.empty(0) for o in proto.output]
+
+
+set_foreign(evaluate)

@@ -1,0 +1,93 @@
+"""Walk a graph and compute every value: the law that the compiled engines are held against, and the calibration engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ..errors import ModelError, QGlowError
+from ..graph import Array, Graph, Node
+from .float_table import FLOAT
+from .integer_table import INTEGER
+
+Keep = Callable[[str, Array], None]
+Foreign = Callable[[Node, list[Array | None]], list[Array]]
+
+_foreign: list[Foreign] = []
+
+
+def set_foreign(evaluator: Foreign) -> None:
+    """Register the meaning of `Onnx` nodes (ops that have none here); the importer does so when it makes such a node."""
+    _foreign[:] = [evaluator]
+
+
+def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None) -> dict[str, Array]:
+    """Outputs of the graph by name. `keep` is called with every input and every value as it is produced.
+
+    Values are freed after their last use, so that memory is bounded by the widest cut of the graph.
+    Raises ModelError, naming the node, where a node cannot be evaluated on what it is given.
+    """
+    last = _last_uses(graph)
+    values: dict[str, Array] = {**graph.constants, **feeds}
+    if keep is not None:
+        for name in graph.inputs:
+            if name in feeds:
+                keep(name, values[name])
+    for index, node in enumerate(graph.nodes):
+        results = evaluate_node(graph, node, [values[i] if i else None for i in node.inputs])
+        for name, array in zip(node.outputs, results, strict=False):
+            if name:
+                values[name] = array
+                if keep is not None:
+                    keep(name, array)
+        for name in last.get(index, ()):
+            values.pop(name, None)
+    return {name: values[name] for name in graph.outputs}
+
+
+def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The outputs of one node."""
+    try:
+        if is_quantized(graph, node):
+            types = [graph.types[i] if i else None for i in node.inputs]
+            return INTEGER[node.op](node, inputs, types, [graph.types[o] for o in node.outputs])
+        if node.op in FLOAT:
+            with np.errstate(all="ignore"):
+                return FLOAT[node.op](node, inputs)
+        return _evaluate_foreign(node, inputs)
+    except QGlowError:
+        raise
+    except KeyError as error:
+        raise ModelError(f"node {node.name!r}: op {node.op} has no meaning here (missing {error})") from error
+    except Exception as error:
+        shapes = [None if a is None else tuple(a.shape) for a in inputs]
+        raise ModelError(f"node {node.name!r} ({node.op}) cannot be evaluated on inputs of shapes {shapes}: {error}") from error
+
+
+def is_quantized(graph: Graph, node: Node) -> bool:
+    """Whether the node has its integer meaning: some value that it reads or writes carries quantization parameters."""
+    return any(v and graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
+
+
+def _evaluate_foreign(node: Node, inputs: list[Array | None]) -> list[Array]:
+    if not _foreign:
+        from importlib import import_module
+
+        import_module("qglow.onnx_import.foreign")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
+    return _foreign[0](node, inputs)
+
+
+def _last_uses(graph: Graph) -> dict[int, list[str]]:
+    """For each node's index, the values that nothing reads after it."""
+    last: dict[str, int] = {}
+    for index, node in enumerate(graph.nodes):
+        for name in (*node.inputs, *node.outputs):
+            if name:
+                last[name] = index
+    held = set(graph.outputs) | set(graph.constants)
+    frees: dict[int, list[str]] = {}
+    for name, index in last.items():
+        if name not in held:
+            frees.setdefault(index, []).append(name)
+    return frees

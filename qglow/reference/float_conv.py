@@ -1,0 +1,158 @@
+"""Float meaning of convolutions, matrix products and normalizations. BLAS does the products: this is the calibration engine."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import cast
+
+import numpy as np
+
+from ..graph import Array, Node
+from .float_table import float_op
+from .windows import Window, pad_spatial, windows
+
+
+def given(inputs: list[Array | None], index: int) -> Array:
+    """The input at an index, which must be there."""
+    array = inputs[index] if index < len(inputs) else None
+    assert array is not None, f"input {index} is missing"
+    return array
+
+
+def optional(inputs: list[Array | None], index: int) -> Array | None:
+    return inputs[index] if index < len(inputs) else None
+
+
+def convolve(x: Array, w: Array, node: Node, pad_value: float = 0) -> Array:
+    """x [N, C, spatial...] * w [OC, C/group, kernel...] -> [N, OC, out...], in the dtype of the operands, no bias."""
+    groups = int(node.attr("group", 1))
+    win = Window.of(node, x.shape[2:], w.shape[2:])
+    out = win.out(x.shape[2:])
+    x = pad_spatial(x, win.begin, win.end, pad_value)
+    if groups == x.shape[1] and w.shape[1] == 1:
+        return _depthwise(x, w, win, out)
+    n, oc, icg = x.shape[0], w.shape[0], w.shape[1]
+    y = np.empty((n, oc, *out), x.dtype)
+    for g in range(groups):
+        view = windows(x[:, g * icg : (g + 1) * icg], win, out)
+        rank = len(out)
+        taps = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
+        columns = taps.reshape(n, icg * int(np.prod(win.kernel)), int(np.prod(out)))
+        wg = w[g * (oc // groups) : (g + 1) * (oc // groups)]
+        y[:, g * (oc // groups) : (g + 1) * (oc // groups)] = np.matmul(wg.reshape(wg.shape[0], -1), columns).reshape(n, -1, *out)
+    return y
+
+
+def _depthwise(x: Array, w: Array, win: Window, out: tuple[int, ...]) -> Array:
+    """One tap at a time over whole planes; output channel c reads input channel c // multiplier."""
+    multiplier = w.shape[0] // x.shape[1]
+    if multiplier > 1:
+        x = np.repeat(x, multiplier, 1)
+    view = windows(x, win, out)
+    y = np.zeros((x.shape[0], w.shape[0], *out), x.dtype)
+    for tap in product(*map(range, win.kernel)):
+        y += view[(..., *tap)] * w[(slice(None), 0, *tap)].reshape(1, -1, *(1,) * len(out))
+    return y
+
+
+def add_channel_bias(y: Array, bias: Array | None) -> Array:
+    return y if bias is None else y + bias.reshape(1, -1, *(1,) * (y.ndim - 2))
+
+
+@float_op("Conv")
+def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [add_channel_bias(convolve(given(inputs, 0), given(inputs, 1), node), optional(inputs, 2))]
+
+
+def convolve_transposed(x: Array, w: Array, node: Node) -> Array:
+    """Transposed convolution: x [N, C, spatial...], w [C, OC/group, kernel...] -> [N, OC, out...] in the dtype of the operands."""
+    groups, rank = int(node.attr("group", 1)), x.ndim - 2
+    kernel = w.shape[2:]
+    strides = tuple(node.attr("strides") or (1,) * rank)
+    dilations = tuple(node.attr("dilations") or (1,) * rank)
+    begin, out = transposed_geometry(node, x.shape[2:], kernel)
+    full = tuple((d - 1) * s + (k - 1) * r + 1 for d, s, k, r in zip(x.shape[2:], strides, kernel, dilations, strict=True))
+    size = tuple(max(f, b + o) for f, b, o in zip(full, begin, out, strict=True))
+    icg, ocg = x.shape[1] // groups, w.shape[1]
+    y = np.zeros((x.shape[0], ocg * groups, *size), x.dtype)
+    for g in range(groups):
+        xs = x[:, g * icg : (g + 1) * icg].reshape(x.shape[0], icg, -1)
+        for tap in product(*map(range, kernel)):
+            part = np.matmul(w[(slice(g * icg, (g + 1) * icg), slice(None), *tap)].T, xs).reshape(x.shape[0], ocg, *x.shape[2:])
+            where = tuple(
+                slice(t * r, t * r + (d - 1) * s + 1, s) for t, r, d, s in zip(tap, dilations, x.shape[2:], strides, strict=True)
+            )
+            y[(slice(None), slice(g * ocg, (g + 1) * ocg), *where)] += part
+    return y[(slice(None), slice(None), *(slice(b, b + o) for b, o in zip(begin, out, strict=True)))]
+
+
+def transposed_geometry(node: Node, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Padding that is cut at the beginning, and output sizes, of a ConvTranspose."""
+    rank = len(spatial)
+    strides = tuple(node.attr("strides") or (1,) * rank)
+    dilations = tuple(node.attr("dilations") or (1,) * rank)
+    extra = tuple(node.attr("output_padding") or (0,) * rank)
+    pads = tuple(node.attr("pads") or (0,) * (2 * rank))
+    natural = tuple(
+        (d - 1) * s + e + (k - 1) * r + 1 for d, s, e, k, r in zip(spatial, strides, extra, kernel, dilations, strict=True)
+    )
+    target, auto = node.attr("output_shape"), node.attr("auto_pad", "NOTSET")
+    if target is None and auto in ("SAME_UPPER", "SAME_LOWER"):
+        target = tuple(d * s for d, s in zip(spatial, strides, strict=True))
+    if target is None:
+        return pads[:rank], tuple(n - b - e for n, b, e in zip(natural, pads[:rank], pads[rank:], strict=True))
+    total = [max(0, n - t) for n, t in zip(natural, target[-rank:], strict=True)]
+    begin = tuple(t // 2 if auto == "SAME_UPPER" else t - t // 2 for t in total)
+    return begin, tuple(target[-rank:])
+
+
+@float_op("ConvTranspose")
+def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [add_channel_bias(convolve_transposed(given(inputs, 0), given(inputs, 1), node), optional(inputs, 2))]
+
+
+@float_op("Gemm")
+def gemm(node: Node, inputs: list[Array | None]) -> list[Array]:
+    a, b = given(inputs, 0), given(inputs, 1)
+    a = a.T if node.attr("transA", 0) else a
+    b = b.T if node.attr("transB", 0) else b
+    y = np.matmul(a, b) * a.dtype.type(node.attr("alpha", 1.0))
+    c = optional(inputs, 2)
+    return [y if c is None else cast(Array, y + c * c.dtype.type(node.attr("beta", 1.0)))]
+
+
+@float_op("MatMul")
+def matmul(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """MatMul with the optional third input `bias` [N] that simplification folds into it."""
+    y = np.matmul(given(inputs, 0), given(inputs, 1))
+    bias = optional(inputs, 2)
+    return [np.asarray(y) if bias is None else y + bias]
+
+
+@float_op("BatchNormalization")
+def batch_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, scale, bias, mean, var = (given(inputs, k) for k in range(5))
+    factor = scale / np.sqrt(var + var.dtype.type(node.attr("epsilon", 1e-5)))
+    return [add_channel_bias(x * factor.reshape(1, -1, *(1,) * (x.ndim - 2)), bias - mean * factor)]
+
+
+@float_op("InstanceNormalization")
+def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, scale, bias = (given(inputs, k) for k in range(3))
+    axes = tuple(range(2, x.ndim))
+    centred = x - x.mean(axes, keepdims=True)
+    var = np.mean(centred * centred, axes, keepdims=True)
+    shape = (1, -1, *(1,) * len(axes))
+    return [centred / np.sqrt(var + x.dtype.type(node.attr("epsilon", 1e-5))) * scale.reshape(shape) + bias.reshape(shape)]
+
+
+@float_op("LayerNormalization")
+def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x = given(inputs, 0)
+    axes = tuple(range(int(node.attr("axis", -1)) % x.ndim, x.ndim))
+    mean = x.mean(axes, keepdims=True)
+    centred = x - mean
+    inverse = 1 / np.sqrt(np.mean(centred * centred, axes, keepdims=True) + x.dtype.type(node.attr("epsilon", 1e-5)))
+    y = centred * inverse * given(inputs, 1)
+    bias = optional(inputs, 2)
+    return [y if bias is None else y + bias, mean, inverse]

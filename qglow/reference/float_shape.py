@@ -1,0 +1,195 @@
+"""Meaning of the ops that move, select or describe data. They hold for integers and floats alike."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Array, Node
+from .float_conv import given, optional
+from .float_table import float_op
+
+
+def ints(array: Array) -> list[int]:
+    return [int(v) for v in np.asarray(array).ravel()]
+
+
+@float_op("Reshape")
+def reshape(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, shape = given(inputs, 0), ints(given(inputs, 1))
+    if not node.attr("allowzero", 0):
+        shape = [x.shape[k] if d == 0 else d for k, d in enumerate(shape)]
+    return [x.reshape(shape)]
+
+
+@float_op("Flatten")
+def flatten(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, axis = given(inputs, 0), int(node.attr("axis", 1))
+    axis = axis + x.ndim if axis < 0 else axis
+    return [x.reshape(int(np.prod(x.shape[:axis])), -1)]
+
+
+@float_op("Transpose")
+def transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x = given(inputs, 0)
+    return [x.transpose(node.attr("perm") or tuple(reversed(range(x.ndim))))]
+
+
+@float_op("Squeeze")
+def squeeze(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, axes = given(inputs, 0), optional(inputs, 1)
+    return [x.squeeze() if axes is None else x.squeeze(tuple(ints(axes)))]
+
+
+@float_op("Unsqueeze")
+def unsqueeze(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.expand_dims(given(inputs, 0), tuple(ints(given(inputs, 1))))]
+
+
+@float_op("Concat")
+def concat(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.concatenate([given(inputs, k) for k in range(len(inputs))], int(node.attr("axis")))]
+
+
+@float_op("Split")
+def split(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, sizes, axis = given(inputs, 0), optional(inputs, 1), int(node.attr("axis", 0))
+    if sizes is None:
+        part = -(-x.shape[axis] // len(node.outputs))
+        edges = [min(part * k, x.shape[axis]) for k in range(1, len(node.outputs))]
+    else:
+        edges = list(np.cumsum(ints(sizes))[:-1])
+    return list(np.split(x, edges, axis))
+
+
+def slice_index(rank: int, inputs: list[Array | None]) -> tuple[slice, ...]:
+    """Python slices of a Slice (x, starts, ends, axes, steps) on a tensor of a rank."""
+    starts, ends = ints(given(inputs, 1)), ints(given(inputs, 2))
+    axes, steps = optional(inputs, 3), optional(inputs, 4)
+    where = ints(axes) if axes is not None else list(range(len(starts)))
+    stride = ints(steps) if steps is not None else [1] * len(starts)
+    index = [slice(None)] * rank
+    for a, s, e, t in zip(where, starts, ends, stride, strict=True):
+        index[a] = slice(s, None if (t < 0 and e < -(2**31) + 2) else e, t)
+    return tuple(index)
+
+
+@float_op("Slice")
+def slice_(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x = given(inputs, 0)
+    return [x[slice_index(x.ndim, inputs)]]
+
+
+def pad_widths(rank: int, inputs: list[Array | None]) -> list[tuple[int, int]]:
+    """(before, after) of every axis of a Pad (x, pads, value, axes)."""
+    pads, axes = ints(given(inputs, 1)), optional(inputs, 3)
+    where = [a % rank for a in ints(axes)] if axes is not None else list(range(rank))
+    widths = [(0, 0)] * rank
+    for k, a in enumerate(where):
+        widths[a] = (pads[k], pads[k + len(where)])
+    return widths
+
+
+@float_op("Pad")
+def pad(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, value = given(inputs, 0), optional(inputs, 2)
+    widths = pad_widths(x.ndim, inputs)
+    if any(b < 0 or a < 0 for b, a in widths):
+        x = x[tuple(slice(max(0, -b), d - max(0, -a)) for (b, a), d in zip(widths, x.shape, strict=True))]
+        widths = [(max(0, b), max(0, a)) for b, a in widths]
+    mode = node.attr("mode", "constant")
+    if mode == "constant":
+        return [np.pad(x, widths, constant_values=0 if value is None else value.ravel()[0])]
+    return [np.pad(x, widths, mode={"reflect": "reflect", "edge": "edge", "wrap": "wrap"}[mode])]
+
+
+@float_op("Gather")
+def gather(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.asarray(np.take(given(inputs, 0), given(inputs, 1), int(node.attr("axis", 0))))]
+
+
+@float_op("GatherElements")
+def gather_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.take_along_axis(given(inputs, 0), given(inputs, 1), int(node.attr("axis", 0)))]
+
+
+@float_op("Expand")
+def expand(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x = given(inputs, 0)
+    return [np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(ints(given(inputs, 1)))))]
+
+
+@float_op("Tile")
+def tile(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.tile(given(inputs, 0), ints(given(inputs, 1)))]
+
+
+@float_op("Shape")
+def shape(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.array(given(inputs, 0).shape, np.int64)[node.attr("start", 0) : node.attr("end")]]
+
+
+@float_op("Size")
+def size(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.array(given(inputs, 0).size, np.int64)]
+
+
+@float_op("Range")
+def range_(node: Node, inputs: list[Array | None]) -> list[Array]:
+    start, stop, step = (given(inputs, k).ravel()[0] for k in range(3))
+    return [np.arange(start, stop, step, dtype=start.dtype)]
+
+
+@float_op("ConstantOfShape")
+def constant_of_shape(node: Node, inputs: list[Array | None]) -> list[Array]:
+    value = node.attr("value")
+    fill = np.zeros(1, np.float32) if value is None else value.ravel()
+    return [np.full(ints(given(inputs, 0)), fill[0], fill.dtype)]
+
+
+@float_op("Cast")
+def cast_(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [given(inputs, 0).astype(np.dtype(node.attr("to")))]
+
+
+@float_op("NonZero")
+def non_zero(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [np.array(np.nonzero(given(inputs, 0)), np.int64)]
+
+
+@float_op("DepthToSpace")
+def depth_to_space(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, b = given(inputs, 0), int(node.attr("blocksize"))
+    n, c, h, w = x.shape
+    if node.attr("mode", "DCR") == "DCR":
+        y = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        y = x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return [y.reshape(n, c // (b * b), h * b, w * b)]
+
+
+@float_op("SpaceToDepth")
+def space_to_depth(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, b = given(inputs, 0), int(node.attr("blocksize"))
+    n, c, h, w = x.shape
+    return [x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)]
+
+
+@float_op("Trilu")
+def trilu(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, k = given(inputs, 0), optional(inputs, 1)
+    keep = np.triu if node.attr("upper", 1) else np.tril
+    return [keep(x, 0 if k is None else int(k))]
+
+
+@float_op("QuantizeLinear", "DequantizeLinear")
+def quantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, s, z = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
+    if s.ndim and s.size > 1:
+        shape = [1] * x.ndim
+        shape[int(node.attr("axis", 1))] = -1
+        s, z = s.reshape(shape), None if z is None else z.reshape(shape)
+    if node.op == "DequantizeLinear":
+        return [((x.astype(np.int32) - (0 if z is None else z.astype(np.int32))).astype(np.float32) * s).astype(s.dtype)]
+    dtype = np.dtype(np.uint8) if z is None else z.dtype
+    limits = np.iinfo(dtype)
+    return [np.clip(np.rint(x / s) + (0 if z is None else z.astype(np.float32)), limits.min, limits.max).astype(dtype)]

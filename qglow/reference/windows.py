@@ -1,0 +1,78 @@
+"""Sliding windows over the spatial axes: the one place that knows kernel, stride, dilation and padding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..graph import Array, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Geometry of a convolution or pool. Sequences have one entry a spatial axis; `begin`/`end` are the padding."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    begin: tuple[int, ...]
+    end: tuple[int, ...]
+
+    @staticmethod
+    def of(node: Node, spatial: Sequence[int], kernel: Sequence[int]) -> Window:
+        """Read the attributes of a node whose input has the sizes `spatial`; resolves auto_pad (ONNX Conv, newest opset)."""
+        n = len(spatial)
+        strides = tuple(node.attr("strides") or (1,) * n)
+        dilations = tuple(node.attr("dilations") or (1,) * n)
+        pads = tuple(node.attr("pads") or (0,) * (2 * n))
+        begin, end = pads[:n], pads[n:]
+        auto = node.attr("auto_pad", "NOTSET")
+        if auto in ("SAME_UPPER", "SAME_LOWER"):
+            total = [
+                max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d)
+                for d, s, k, r in zip(spatial, strides, kernel, dilations, strict=True)
+            ]
+            small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
+            begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
+        elif auto == "VALID":
+            begin = end = (0,) * n
+        return Window(tuple(kernel), strides, dilations, begin, end)
+
+    def out(self, spatial: Sequence[int], ceil: bool = False) -> tuple[int, ...]:
+        """Output sizes. With `ceil`, a window that would start in the end padding is left out, as onnxruntime does."""
+        sizes = []
+        for d, k, s, r, b, e in zip(spatial, self.kernel, self.strides, self.dilations, self.begin, self.end, strict=True):
+            room = d + b + e - (k - 1) * r - 1
+            n = (-(-room // s) if ceil else room // s) + 1
+            sizes.append(n - 1 if ceil and (n - 1) * s >= d + b else n)
+        return tuple(sizes)
+
+
+def pad_spatial(x: Array, begin: Sequence[int], end: Sequence[int], value: Any) -> Array:
+    """x [N, C, spatial...] with its spatial axes padded by a value; x itself where there is nothing to pad."""
+    if not any(begin) and not any(end):
+        return x
+    return np.pad(x, [(0, 0), (0, 0), *zip(begin, end, strict=True)], constant_values=value)
+
+
+def windows(x: Array, w: Window, out: Sequence[int]) -> Array:
+    """View [N, C, out..., kernel...] of a padded x [N, C, spatial...]."""
+    ss = x.strides[2:]
+    return as_strided(
+        x,
+        (*x.shape[:2], *out, *w.kernel),
+        (*x.strides[:2], *(s * t for s, t in zip(ss, w.strides, strict=True)), *(s * r for s, r in zip(ss, w.dilations, strict=True))),
+        writeable=False,
+    )
+
+
+def patches(x: Array, w: Window, value: Any, ceil: bool = False) -> tuple[Array, tuple[int, ...]]:
+    """Windows of an unpadded x, padded with `value` (and beyond, where `ceil` makes the last window hang over), and output sizes."""
+    out = w.out(x.shape[2:], ceil)
+    need = [(o - 1) * s + (k - 1) * r + 1 for o, s, k, r in zip(out, w.strides, w.kernel, w.dilations, strict=True)]
+    end = [max(e, n - d - b) for e, n, d, b in zip(w.end, need, x.shape[2:], w.begin, strict=True)]
+    return windows(pad_spatial(x, w.begin, end, value), w, out), out
