@@ -4,5 +4,6 @@ from . import float_conv, float_elementwise, float_pool, float_reduce, float_sha
 from .evaluate import evaluate, evaluate_node, is_quantized, set_foreign
 from .float_table import FLOAT
 from .integer_table import INTEGER
+from .shapes import retype
 
-__all__ = ["FLOAT", "INTEGER", "evaluate", "evaluate_node", "is_quantized", "set_foreign"]
+__all__ = ["FLOAT", "INTEGER", "evaluate", "evaluate_node", "is_quantized", "retype", "set_foreign"]

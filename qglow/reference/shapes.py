@@ -1,0 +1,112 @@
+"""Output shapes of the ops that would cost time to evaluate; every other op's shape is found by evaluating it on zeros."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+import numpy as np
+
+from ..graph import Array, Graph, Node
+from ..graph.infer import ShapeRule
+from ..graph.infer import retype as _retype
+from .evaluate import evaluate_node
+from .float_conv import transposed_geometry
+from .float_elementwise import BINARY, UNARY
+from .float_pool import resize_geometry
+from .float_reduce import _REDUCE, reduction_axes
+from .windows import Window
+
+Shapes = list[tuple[int, ...] | None]
+
+
+def retype(graph: Graph, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+    """The graph with every type static for these input shapes (see graph.infer.retype)."""
+    empty = Graph("", (), (), (), {}, {})
+
+    def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
+        return evaluate_node(empty.with_(types=_Floats()), node, inputs)
+
+    return _retype(graph, input_shapes, evaluate, RULES)
+
+
+class _Floats(dict):  # type: ignore[type-arg]
+    """Every value a plain float: evaluation on zeros takes the float meaning of a quantized node too."""
+
+    def __missing__(self, key: str) -> object:
+        from ..graph import float_type
+
+        return float_type()
+
+
+def _same(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    return [cast(tuple[int, ...], shapes[0])] * len(node.outputs)
+
+
+def _broadcast(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    return [np.broadcast_shapes(*(s for s in shapes if s is not None))]
+
+
+def _conv(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    x, w = shapes[0], shapes[1]
+    assert x is not None and w is not None
+    groups = int(node.attr("group", 1))
+    assert x[1] == w[1] * groups and w[0] % groups == 0, f"{x[1]} channels, weights for {w[1] * groups}"
+    return [(x[0], w[0], *Window.of(node, x[2:], w[2:]).out(x[2:]))]
+
+
+def _conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    x, w = shapes[0], shapes[1]
+    assert x is not None and w is not None
+    return [(x[0], w[1] * int(node.attr("group", 1)), *transposed_geometry(node, x[2:], w[2:])[1])]
+
+
+def _pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    x = cast(tuple[int, ...], shapes[0])
+    return [(*x[:2], *Window.of(node, x[2:], node.attr("kernel_shape")).out(x[2:], bool(node.attr("ceil_mode", 0))))]
+
+
+def _global_pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    x = cast(tuple[int, ...], shapes[0])
+    return [(*x[:2], *(1,) * (len(x) - 2))]
+
+
+def _gemm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
+    m, k = reversed(a) if node.attr("transA", 0) else a
+    k2, n = reversed(b) if node.attr("transB", 0) else b
+    assert k == k2, f"inner sizes {k} and {k2} differ"
+    return [(m, n)]
+
+
+def _matmul(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
+    left, right = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
+    assert left[-1] == right[-2], f"inner sizes {left[-1]} and {right[-2]} differ"
+    rows = () if len(a) == 1 else (left[-2],)
+    columns = () if len(b) == 1 else (right[-1],)
+    return [(*np.broadcast_shapes(left[:-2], right[:-2]), *rows, *columns)]
+
+
+def _reduce(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    x = cast(tuple[int, ...], shapes[0])
+    axes = reduction_axes(node, [np.empty(0), *constants[1:]], len(x))
+    if node.attr("keepdims", 1):
+        return [tuple(1 if k in axes else d for k, d in enumerate(x))]
+    return [tuple(d for k, d in enumerate(x) if k not in axes)]
+
+
+def _resize(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    x = np.broadcast_to(np.zeros(()), cast(tuple[int, ...], shapes[0]))
+    return [tuple(out for _, out, _ in resize_geometry(node, [x, *constants[1:]]))]
+
+
+RULES: dict[str, ShapeRule] = {
+    **dict.fromkeys(UNARY, _same),
+    **dict.fromkeys(("Softmax", "LogSoftmax", "BatchNormalization", "InstanceNormalization", "Clip", "Quantize", "Dequantize",
+                     "Rescale", "Lookup", "QuantizeLinear", "DequantizeLinear"), _same),
+    **dict.fromkeys((*BINARY, "PRelu", "Min", "Max", "Sum", "Mean", "Pow", "Where"), _broadcast),
+    **dict.fromkeys(_REDUCE, _reduce),
+    "Conv": _conv, "ConvTranspose": _conv_transpose, "MaxPool": _pool, "AveragePool": _pool,
+    "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool, "Gemm": _gemm, "MatMul": _matmul, "Resize": _resize,
+}  # fmt: skip
