@@ -1,0 +1,37 @@
+"""Fold, fuse, remove: float graph to float graph with the same meaning. PASSES is the whole of it, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..graph import Graph
+from ..reference import retype
+from .affine import fold_affine
+from .constants import fold_constants
+from .dead import remove_dead
+from .identity import remove_identities
+from .leaky_relu import fuse_leaky_relu
+from .matmul_bias import fuse_matmul_bias
+from .pad import fold_pads
+
+PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    fold_constants,
+    remove_identities,
+    fold_pads,
+    fold_affine,
+    fuse_matmul_bias,
+    fuse_leaky_relu,
+    remove_dead,
+)
+
+
+def simplify(graph: Graph) -> Graph:
+    """The simplified graph. Surviving values keep their names; outputs keep theirs always."""
+    if all(graph.types[i].is_static for i in graph.inputs):
+        try:
+            graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs})
+        except Exception:  # NOTE: a shape that depends on data; such a graph keeps its symbolic types and runs all the same
+            pass
+    for simplification in PASSES:
+        graph = simplification(graph)
+    return graph
