@@ -1,0 +1,65 @@
+"""The law of arithmetic (docs/quantization.md): float32, every operation rounded once, rint to nearest even."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Array, Node, TensorType
+
+F32 = np.float32
+
+
+def bounds(node: Node, t: TensorType) -> tuple[int, int]:
+    """The limits that an output is clamped to: the kind's, or the node's narrower `qmin` and `qmax`."""
+    low, high = t.limits()
+    return int(node.attr("qmin", low)), int(node.attr("qmax", high))
+
+
+def finish(real: Array, node: Node, t: TensorType) -> Array:
+    """(1) C(rint(y) + z): float32 in units of the output's scale to stored integers."""
+    assert t.quant is not None
+    low, high = bounds(node, t)
+    return np.clip(np.rint(real) + F32(t.quant.z), low, high).astype(t.kind.dtype)
+
+
+def quantize(x: Array, t: TensorType) -> Array:
+    """(2) C(rint(x / s) + z), per tensor or per axis."""
+    assert t.quant is not None
+    s, z = _along(t.quant.scale, t, x.ndim, np.float32), _along(t.quant.zero_point, t, x.ndim, np.float32)
+    low, high = t.limits()
+    return np.asarray(np.clip(np.rint(x.astype(F32) / s) + z, low, high).astype(t.kind.dtype))
+
+
+def dequantize(q: Array, t: TensorType) -> Array:
+    """(3) f32(q - z) * s, per tensor or per axis."""
+    assert t.quant is not None
+    s, z = _along(t.quant.scale, t, q.ndim, np.float32), _along(t.quant.zero_point, t, q.ndim, np.int32)
+    return np.asarray((q.astype(np.int32) - z).astype(F32) * s)
+
+
+def _along(values: tuple[float, ...] | tuple[int, ...], t: TensorType, rank: int, dtype: type) -> Array:
+    assert t.quant is not None
+    array = np.array(values, dtype)
+    if t.quant.axis is None:
+        return array.reshape(())
+    shape = [1] * rank
+    shape[t.quant.axis] = -1
+    return array.reshape(shape)
+
+
+def centred(q: Array, t: TensorType, dtype: type = np.int32) -> Array:
+    """q - z in a wider type."""
+    assert t.quant is not None
+    return q.astype(dtype) - dtype(t.quant.z)
+
+
+def product_scale(x: TensorType, w: TensorType) -> Array:
+    """(4) f32(s_x * s_w): the scale of an accumulator, one entry, or one an output channel."""
+    assert x.quant is not None and w.quant is not None
+    return np.asarray(F32(x.quant.scale[0]) * np.array(w.quant.scale, F32))
+
+
+def multiplier(x: TensorType, w: TensorType, y: TensorType) -> Array:
+    """(5) m = f32(f32(s_x * s_w) / s_y)."""
+    assert y.quant is not None
+    return np.asarray(product_scale(x, w) / F32(y.quant.scale[0]))

@@ -1,0 +1,95 @@
+"""Integer meaning of averages, linear resampling, softmax and layer normalization."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Array, Node, TensorType
+from .arithmetic import F32, centred, finish
+from .float_conv import given
+from .float_pool import linear_taps, nearest_indices, pool_counts, resize_geometry
+from .float_reduce import reduction_axes
+from .integer_product import Types, _typed
+from .integer_table import integer_op
+from .windows import Window, patches
+
+RESIZE_BITS = 11
+
+
+def ratio(x: TensorType, y: TensorType) -> np.float32:
+    """(13) f32(s_x / s_y)."""
+    assert x.quant is not None and y.quant is not None
+    return F32(x.quant.s / y.quant.s)
+
+
+def _mean(acc: Array, count: Array | int, node: Node, x: TensorType, y: TensorType) -> Array:
+    """(14) C(rint(f32(acc) * f32(f32(s_x / s_y) / f32(n))) + z_y)."""
+    return finish(acc.astype(F32) * (ratio(x, y) / np.asarray(count, F32)), node, y)
+
+
+@integer_op("AveragePool")
+def average_pool(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    x = centred(given(inputs, 0), _typed(types, 0))
+    win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
+    view, out = patches(x, win, 0, bool(node.attr("ceil_mode", 0)))
+    acc = view.sum(tuple(range(-len(out), 0)))
+    return [_mean(acc, pool_counts(node, x, win), node, _typed(types, 0), outputs[0])]
+
+
+@integer_op("GlobalAveragePool", "ReduceMean")
+def reduce_mean(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    x = centred(given(inputs, 0), _typed(types, 0))
+    axes = tuple(range(2, x.ndim)) if node.op == "GlobalAveragePool" else reduction_axes(node, inputs, x.ndim)
+    acc = x.sum(axes, keepdims=bool(node.attr("keepdims", 1)))
+    return [_mean(acc, int(np.prod([x.shape[a] for a in axes])), node, _typed(types, 0), outputs[0])]
+
+
+@integer_op("Resize")
+def resize(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    """Nearest moves integers. Linear: (15) weights w = rint(2^11 t), exact sums, m = f32(s_x / s_y) * 2^(-11 axes)."""
+    x, tx, ty = given(inputs, 0), _typed(types, 0), outputs[0]
+    if node.attr("mode", "nearest") == "nearest":
+        for axis, (size, out, scale) in enumerate(resize_geometry(node, inputs)):
+            if size != out or scale != 1.0:
+                x = x.take(nearest_indices(node, size, out, scale), axis)
+        return [x]
+    acc, bits = centred(x, tx, np.int64), 0
+    for axis, (size, out, scale) in enumerate(resize_geometry(node, inputs)):
+        if size == out and scale == 1.0:
+            continue
+        low, high, weight = linear_taps(node, size, out, scale)
+        w = np.rint(weight * 2**RESIZE_BITS).astype(np.int64).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+        acc = acc.take(low, axis) * (2**RESIZE_BITS - w) + acc.take(high, axis) * w
+        bits += RESIZE_BITS
+    return [finish(acc.astype(F32) * (ratio(tx, ty) * F32(2.0**-bits)), node, ty)]
+
+
+def exponent_table(scale: float) -> Array:
+    """(16) T[d] = rint(exp(-s d) 2^23), int32 [256]: the exponentials of a softmax, by distance from the row's maximum."""
+    return np.rint(np.exp(-float(scale) * np.arange(256, dtype=np.float64)) * 2**23).astype(np.int32)
+
+
+@integer_op("Softmax")
+def softmax(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    """(17) C(rint(f32(T[max - q]) * (f32(1 / s_y) / f32(S))) + z_y), S the exact sum of T along the axis."""
+    q, table, ty = given(inputs, 0).astype(np.int32), given(inputs, 1), outputs[0]
+    axis = int(node.attr("axis", -1))
+    t = table[q.max(axis, keepdims=True) - q]
+    total = t.astype(np.int64).sum(axis, keepdims=True)
+    assert ty.quant is not None
+    return [finish(t.astype(F32) * (F32(1) / ty.quant.s / total.astype(F32)), node, ty)]
+
+
+@integer_op("LayerNormalization")
+def layer_normalization(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    """(18) v = n S2 - S1^2 exact; r = 1 / sqrt(f32(v) + f32(eps n^2 / s^2)); C(rint(f32(n q - S1) r g + b) + z_y).
+
+    Inputs 1 and 2 are g = f32(gamma / s_y) and b = f32(beta / s_y), float32 [n]; the last axis is normalized.
+    """
+    q, g, b, tx = given(inputs, 0).astype(np.int64), given(inputs, 1), given(inputs, 2), _typed(types, 0)
+    n = q.shape[-1]
+    s1, s2 = q.sum(-1, keepdims=True), (q * q).sum(-1, keepdims=True)
+    assert tx.quant is not None
+    eps = F32(float(node.attr("epsilon", 1e-5)) * n * n / float(tx.quant.s) ** 2)
+    r = F32(1) / np.sqrt((n * s2 - s1 * s1).astype(F32) + eps)
+    return [finish((n * q - s1).astype(F32) * r * g + b, node, outputs[0])]

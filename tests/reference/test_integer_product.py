@@ -1,0 +1,86 @@
+"""The integer products equal onnxruntime's QLinearConv and QLinearMatMul bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from qglow.graph import Array, Kind, Node, Quant, TensorType
+from qglow.reference import INTEGER
+
+
+def run_onnxruntime(op: str, inputs: dict[str, Array], **attributes: Any) -> Array:
+    """Output of one quantized ONNX op; every input but `x` is an initializer."""
+    node = helper.make_node(op, list(inputs), ["y"], **attributes)
+    x = inputs["x"]
+    elem = TensorProto.UINT8 if x.dtype == np.uint8 else TensorProto.INT8
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [helper.make_tensor_value_info("x", elem, x.shape)],
+        [helper.make_tensor_value_info("y", elem, None)],
+        [numpy_helper.from_array(np.asarray(a), n) for n, a in inputs.items() if n != "x"],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return np.asarray(session.run(None, {"x": x})[0])
+
+
+CONVS = [
+    # channels, out, kernel, stride, dilation, group, size, pads
+    (3, 8, (3, 3), (1, 1), (1, 1), 1, (9, 7), (1, 1, 1, 1)),
+    (16, 24, (1, 1), (2, 2), (1, 1), 1, (8, 8), (0, 0, 0, 0)),
+    (8, 8, (3, 3), (2, 1), (1, 1), 8, (10, 9), (0, 1, 1, 0)),
+    (12, 18, (5, 3), (1, 2), (2, 1), 3, (15, 11), (2, 1, 3, 0)),
+    (600, 4, (3, 3), (1, 1), (1, 1), 1, (5, 5), (1, 1, 1, 1)),
+    (4, 5, (3,), (2,), (1,), 1, (17,), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("zero_points", [(0, 0), (128, 3), (255, 200)])
+@pytest.mark.parametrize("case", CONVS)
+def test_conv_equals_onnxruntime(case: Any, zero_points: tuple[int, int]) -> None:
+    channels, out, kernel, strides, dilations, group, size, pads = case
+    rng = np.random.default_rng(channels)
+    x = rng.integers(0, 256, (2, channels, *size)).astype(np.uint8)
+    w = rng.integers(-127, 128, (out, channels // group, *kernel)).astype(np.int8)
+    bias = rng.integers(-20000, 20000, out).astype(np.int32)
+    s_w = rng.uniform(0.001, 0.02, out).astype(np.float32)
+    s_x, s_y = np.float32(0.0173), np.float32(0.5 * np.sqrt(w[0].size) * 0.0173)
+    zx, zy = zero_points
+    attributes = {"strides": strides, "dilations": dilations, "group": group, "pads": pads, "kernel_shape": kernel}
+    expected = run_onnxruntime(
+        "QLinearConv",
+        {"x": x, "xs": s_x, "xz": np.uint8(zx), "w": w, "ws": s_w, "wz": np.zeros(out, np.int8),
+         "ys": s_y, "yz": np.uint8(zy), "b": bias},
+        **attributes,
+    )  # fmt: skip
+    tx = TensorType(Kind.U8, x.shape, Quant.per_tensor(s_x, zx))
+    tw = TensorType(Kind.I8, w.shape, Quant.per_axis(s_w, 0))
+    ty = TensorType(Kind.U8, None, Quant.per_tensor(s_y, zy))
+    node = Node("Conv", ("x", "w", "b"), ("y",), attributes)
+    assert np.array_equal(INTEGER["Conv"](node, [x, w, bias], [tx, tw, None], [ty])[0], expected)
+    assert 10 < len(np.unique(expected))
+
+
+@pytest.mark.parametrize("shape", [((7, 33), (33, 5)), ((2, 3, 64), (64, 16)), ((1, 1000), (1000, 10))])
+@pytest.mark.parametrize("op", ["MatMul", "Gemm"])
+def test_matmul_equals_onnxruntime(shape: tuple[tuple[int, ...], tuple[int, ...]], op: str) -> None:
+    if op == "Gemm" and len(shape[0]) != 2:
+        pytest.skip("Gemm takes matrices")
+    rng = np.random.default_rng(1)
+    x, w = rng.integers(0, 256, shape[0]).astype(np.uint8), rng.integers(-127, 128, shape[1]).astype(np.int8)
+    s_w = np.float32(0.011)
+    s_y = np.float32(0.02 * np.sqrt(shape[1][0]))
+    expected = run_onnxruntime(
+        "QLinearMatMul",
+        {"x": x, "xs": np.float32(0.02), "xz": np.uint8(121), "w": w, "ws": s_w, "wz": np.int8(0), "ys": s_y, "yz": np.uint8(117)},
+    )
+    tx = TensorType(Kind.U8, x.shape, Quant.per_tensor(0.02, 121))
+    tw = TensorType(Kind.I8, w.shape, Quant.per_tensor(s_w, 0))
+    ty = TensorType(Kind.U8, None, Quant.per_tensor(s_y, 117))
+    assert np.array_equal(INTEGER[op](Node(op, ("x", "w"), ("y",)), [x, w], [tx, tw], [ty])[0], expected)
