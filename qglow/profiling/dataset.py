@@ -1,0 +1,172 @@
+"""Calibration and evaluation data, one sample at a time: a folder, one .npz file, or any iterable of {input name: array}."""
+
+from __future__ import annotations
+
+import csv
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..graph import Array, Graph, TensorType
+from .images import IMAGE_SUFFIXES, image_reader
+
+Feeds = dict[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One set of inputs, where it came from, and its class label where one is known."""
+
+    name: str
+    feeds: Feeds
+    label: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Samples that are read as they are asked for. `sources` has one reader a sample."""
+
+    sources: tuple[tuple[str, Callable[[], Mapping[str, Array]], int | None], ...]
+    types: Mapping[str, TensorType]
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def __iter__(self) -> Iterator[Sample]:
+        for name, read, label in self.sources:
+            yield Sample(name, checked(read(), self.types, name), label)
+
+    def spread(self, count: int | None) -> Dataset:
+        """At most `count` samples, spread evenly over all."""
+        if count is None or count >= len(self.sources):
+            return self
+        picks = np.linspace(0, len(self.sources) - 1, count).astype(int)
+        return Dataset(tuple(self.sources[i] for i in picks), self.types)
+
+
+def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, graph: Graph) -> Dataset:
+    """The samples of DATA for a graph's inputs. Raises DataError where there are none or the folder cannot be understood."""
+    types = {i: graph.types[i] for i in graph.inputs}
+    if isinstance(data, Dataset):
+        return data
+    if not isinstance(data, (str, Path)):
+        items = list(data)
+        if not items:
+            raise DataError("the data holds no sample")
+        return Dataset(tuple((f"sample {k}", lambda f=f: f, None) for k, f in enumerate(items)), types)
+    path = Path(data)
+    if path.is_file() and path.suffix == ".npz":
+        return Dataset(((path.name, lambda: read_npz(path), None),), types)
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder of data")
+    toml = path / "dataset.toml"
+    sources = _by_toml(path, toml, types) if toml.is_file() else _by_files(path, types)
+    if not sources:
+        raise DataError(f"{path}: no samples found; expected .npz, .npy or images with a dataset.toml, or test_data_set_*/input_*.pb")
+    labels = _labels(path)
+    return Dataset(tuple((name, read, labels.get(name)) for name, read in sources), types)
+
+
+def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:
+    """The arrays that a model's inputs want; raises DataError where one is missing, or has another kind or shape, or NaN."""
+    result: Feeds = {}
+    for name, t in types.items():
+        if name not in feeds:
+            raise DataError(f"{sample}: input {name!r} is missing; it has {sorted(feeds)}")
+        array = np.asarray(feeds[name])
+        if array.dtype != t.kind.dtype:
+            if not np.can_cast(array.dtype, t.kind.dtype, "same_kind"):
+                raise DataError(f"{sample}: input {name!r}: expected {t.kind.dtype}, got {array.dtype}; convert the data")
+            array = array.astype(t.kind.dtype)
+        if t.shape is not None and (
+            array.ndim != len(t.shape) or any(isinstance(d, int) and d != s for d, s in zip(t.shape, array.shape, strict=True))
+        ):
+            raise DataError(f"{sample}: input {name!r}: expected shape {list(t.shape)}, got {list(array.shape)}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError(f"{sample}: input {name!r} holds NaN or infinity")
+        result[name] = array
+    return result
+
+
+def read_npz(path: Path) -> Feeds:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {k: file[k] for k in file.files}
+    except Exception as error:
+        raise DataError(f"{path}: not a readable .npz file ({error})") from error
+
+
+def _read_npy(path: Path) -> Array:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except Exception as error:
+        raise DataError(f"{path}: not a readable .npy file ({error})") from error
+
+
+def _read_pb(folder: Path, names: list[str]) -> Feeds:
+    from ..onnx_import.tensor_file import read_tensor
+
+    files = sorted(folder.glob("input_*.pb"), key=lambda p: int(p.stem.split("_")[-1]))
+    feeds: Feeds = {}
+    for k, p in enumerate(files):
+        tensor, array = read_tensor(p)
+        feeds[tensor if tensor in names else names[min(k, len(names) - 1)]] = array
+    return feeds
+
+
+Source = tuple[str, Callable[[], Mapping[str, Array]]]
+
+
+def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
+    names = list(types)
+    pb = sorted(p for p in path.glob("test_data_set_*") if p.is_dir())
+    if pb:
+        return [(p.name, lambda p=p: _read_pb(p, names)) for p in pb]
+    npz = sorted(path.glob("*.npz"))
+    if npz:
+        return [(p.name, lambda p=p: read_npz(p)) for p in npz]
+    npy = sorted(path.glob("*.npy"))
+    if npy and len(names) != 1:
+        raise DataError(f"{path}: .npy files serve a model with one input, this one has {names}; use .npz files with these keys")
+    if npy:
+        return [(p.name, lambda p=p: {names[0]: _read_npy(p)}) for p in npy]
+    if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
+        raise DataError(f"{path}: images need a dataset.toml that says how a picture becomes a tensor (see README)")
+    return []
+
+
+def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[Source]:
+    try:
+        spec = tomllib.loads(toml.read_text()).get("input", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{toml}: not valid TOML: {error}") from error
+    if len(spec) == 1 and len(types) == 1:
+        spec = {next(iter(types)): next(iter(spec.values()))}  # NOTE: one input, one section: the name need not match
+    unknown = sorted(set(spec) - set(types))
+    if unknown or not spec:
+        raise DataError(f"{toml}: sections [input.NAME] are {sorted(spec)}, the model's inputs are {sorted(types)}")
+    sources = {s.get("source", "npz") for s in spec.values()}
+    if sources <= {"npz", "npy", "pb"}:
+        return _by_files(path, types)
+    if len(spec) != 1 or sources != {"images"}:
+        raise DataError(f"{toml}: source must be images (one input), npz, npy or pb, got {sorted(sources)}")
+    (name, fields), files = next(iter(spec.items())), sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    read = image_reader(fields, toml)
+    return [(p.name, lambda p=p: {name: read(p)}) for p in files]
+
+
+def _labels(path: Path) -> dict[str, int]:
+    file = path / "labels.csv"
+    if not file.is_file():
+        return {}
+    try:
+        with file.open(newline="") as f:
+            return {row["file"]: int(row["label"]) for row in csv.DictReader(f)}
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(f"{file}: expected the columns file,label with whole-number labels ({error})") from error
+
+

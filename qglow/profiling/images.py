@@ -1,0 +1,68 @@
+"""How a picture becomes a tensor: the fields of a dataset.toml section with source = "images"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..graph import Array
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+_FIELDS = {"source", "resize", "crop", "color", "scale", "mean", "std", "layout"}
+
+
+def image_reader(fields: Mapping[str, Any], where: Path) -> Callable[[Path], Array]:
+    """A function from a picture's file to a float32 tensor [1, C, H, W] (or [1, H, W, C] with layout = "nhwc").
+
+    resize: the shorter side, or [h, w], bilinear. crop: centre, side or [h, w]. color: rgb, bgr or gray. Then pixels (0..255)
+    are multiplied by `scale`, `mean` is taken away and the result divided by `std`.
+    """
+    unknown = sorted(set(fields) - _FIELDS)
+    if unknown:
+        raise DataError(f"{where}: unknown fields {unknown}; known are {sorted(_FIELDS)}")
+    color, layout = fields.get("color", "rgb"), fields.get("layout", "nchw")
+    if color not in ("rgb", "bgr", "gray") or layout not in ("nchw", "nhwc"):
+        raise DataError(f"{where}: color is rgb, bgr or gray and layout nchw or nhwc; got {color!r}, {layout!r}")
+    scale = np.float32(fields.get("scale", 1.0))
+    mean, std = (np.array(fields.get(k, d), np.float32).reshape(-1) for k, d in (("mean", 0.0), ("std", 1.0)))
+
+    def read(path: Path) -> Array:
+        pixels = _pixels(path, fields, color)
+        x = (pixels * scale - mean) / std
+        x = x[None] if layout == "nhwc" else x.transpose(2, 0, 1)[None]
+        return np.ascontiguousarray(x, np.float32)
+
+    return read
+
+
+def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
+    """[H, W, C] float32 in 0..255."""
+    from PIL import Image
+
+    try:
+        with Image.open(path) as file:
+            image = file.convert("L" if color == "gray" else "RGB")
+    except Exception as error:
+        raise DataError(f"{path}: not a readable picture ({error})") from error
+    if "resize" in fields:
+        size = fields["resize"]
+        if isinstance(size, int):
+            ratio = size / min(image.size)
+            target = (round(image.width * ratio), round(image.height * ratio))
+        else:
+            target = (int(size[1]), int(size[0]))
+        image = image.resize(target, Image.Resampling.BILINEAR)
+    if "crop" in fields:
+        size = fields["crop"]
+        h, w = (size, size) if isinstance(size, int) else size
+        left, top = (image.width - w) // 2, (image.height - h) // 2
+        if left < 0 or top < 0:
+            raise DataError(f"{path}: a picture of {image.height} x {image.width} is smaller than the crop {h} x {w}; set resize")
+        image = image.crop((left, top, left + w, top + h))
+    pixels = np.asarray(image, np.float32)
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    return pixels[..., ::-1] if color == "bgr" else pixels

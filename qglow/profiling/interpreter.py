@@ -1,0 +1,78 @@
+"""The profiling interpreter: run the float graph sample by sample and observe every float tensor. Memory does not grow with samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..graph import Array, Graph
+from ..progress import track
+from ..reference import evaluate
+from .checks import warnings_of
+from .dataset import Dataset, Feeds, Sample
+from .observers import Observer
+from .profile import Profile, graph_hash, profiled_values
+
+Run = Callable[[Feeds, Callable[[str, Array], None]], None]
+
+
+def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "qglow", quiet: bool = True) -> Profile:
+    """The profile of a simplified float graph over the samples of `data`.
+
+    Samples of one shape are put together in batches where every input's first dimension is symbolic. Raises DataError for a
+    sample that does not fit or makes NaN, ConfigError for an unknown engine.
+    """
+    names = profiled_values(graph)
+    observers = {n: Observer() for n in names}
+    digest = hashlib.sha256()
+    run = _engine(engine, graph, names)
+    count = 0
+    for batch in _batches(track(data, "profiling", len(data), quiet), _batch_limit(graph, batch_size)):
+        for sample in batch:
+            _hash(digest, sample)
+        feeds = {k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k] for k in batch[0].feeds}
+        label = batch[0].name if len(batch) == 1 else f"{batch[0].name} to {batch[-1].name}"
+
+        def keep(name: str, array: Array, label: str = label) -> None:
+            if name in observers and array.dtype.kind == "f":
+                observers[name].observe(array, name, label)
+
+        run(feeds, keep)
+        count += len(batch)
+    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], tuple(warnings_of(graph, observers)))
+
+
+def _engine(engine: str, graph: Graph, names: list[str]) -> Run:
+    if engine == "qglow":
+        return lambda feeds, keep: evaluate(graph, feeds, keep=keep) and None
+    if engine == "onnxruntime":
+        from .engine_onnxruntime import runner
+
+        return runner(graph, names)
+    raise ConfigError(f"engine must be qglow or onnxruntime, got {engine!r}")
+
+
+def _batch_limit(graph: Graph, wanted: int) -> int:
+    free = all((s := graph.types[i].shape) is not None and s and isinstance(s[0], str) for i in graph.inputs)
+    return max(1, wanted) if free else 1
+
+
+def _batches(samples: Iterator[Sample], limit: int) -> Iterator[list[Sample]]:
+    batch: list[Sample] = []
+    for sample in samples:
+        same = batch and {k: a.shape for k, a in sample.feeds.items()} == {k: a.shape for k, a in batch[0].feeds.items()}
+        if batch and (not same or len(batch) == limit):
+            yield batch
+            batch = []
+        batch.append(sample)
+    if batch:
+        yield batch
+
+
+def _hash(digest: hashlib._Hash, sample: Sample) -> None:
+    for name, array in sorted(sample.feeds.items()):
+        digest.update(f"{name}{array.shape}{array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())

@@ -1,0 +1,123 @@
+"""The profile: what calibration recorded of every float tensor of a graph, and the file it is kept in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ProfileError
+from ..files import write_atomically
+from ..graph import Graph, Node
+from ..graph.text import digest
+from .observers import BINS, Observer
+
+FORMAT = 1
+
+
+def graph_hash(graph: Graph) -> str:
+    """Hash of structure and weights; names and the batch size do not count."""
+    number = {name: f"in{k}" for k, name in enumerate(graph.inputs)}
+    number |= {name: digest(array) for name, array in graph.constants.items()}
+    h = hashlib.sha256()
+    for k, node in enumerate(graph.nodes):
+        number |= {o: f"v{k}.{j}" for j, o in enumerate(node.outputs)}
+        h.update(f"{node.op} {[number.get(i, '') for i in node.inputs]} {_attributes(node)};".encode())
+    h.update(str([number.get(o) for o in graph.outputs]).encode())
+    return h.hexdigest()[:32]
+
+
+def _attributes(node: Node) -> list[tuple[str, str]]:
+    skip = ("proto",) if node.op == "Onnx" else ()
+    return [(k, repr(node.attributes[k])) for k in sorted(node.attributes) if k not in skip]
+
+
+class Profile:
+    """Recorded statistics by tensor name, in the order in which the graph makes them."""
+
+    def __init__(self, graph: str, tensors: Mapping[str, Observer], samples: int, data: str, warnings: tuple[str, ...] = ()) -> None:
+        self.graph, self.tensors, self.samples, self.data = graph, dict(tensors), samples, data
+        self.warnings = warnings
+
+    def save(self, path: str | Path) -> None:
+        """Write the JSON file; the same statistics give the same bytes."""
+        write_atomically(path, self.to_json().encode())
+
+    def to_json(self) -> str:
+        head = {"tool": "qglow", "format": FORMAT, "graph": self.graph, "data": self.data, "samples": self.samples}
+        lines = [f'  "{k}": {json.dumps(v)}' for k, v in head.items()]
+        lines.append(f'  "warnings": {json.dumps(list(self.warnings))}')
+        rows = [f"    {json.dumps(name)}: {json.dumps(_record(o))}" for name, o in self.tensors.items()]
+        return "{\n" + ",\n".join(lines) + ',\n  "tensors": {\n' + ",\n".join(rows) + "\n  }\n}\n"
+
+    @staticmethod
+    def load(path: str | Path) -> Profile:
+        """Read a file. Raises ProfileError where it is missing, truncated, or of another format."""
+        path = Path(path)
+        if not path.is_file():
+            raise ProfileError(f"{path}: no such profile; make one with `qglow profile MODEL.onnx --data DATA`")
+        try:
+            raw = json.loads(path.read_text())
+            if raw.get("tool") != "qglow" or raw.get("format") != FORMAT:
+                raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {raw.get('tool')} {raw.get('format')}; profile again")
+            tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
+            return Profile(str(raw["graph"]), tensors, int(raw["samples"]), str(raw["data"]), tuple(raw.get("warnings", ())))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ProfileError(f"{path}: not a readable profile ({type(error).__name__}: {str(error)[:80]}); profile again") from error
+
+    def merge(self, other: Profile) -> Profile:
+        """The profile of both sample sets; raises ProfileError where they were recorded on different graphs."""
+        if self.graph != other.graph or len(self.tensors) != len(other.tensors):
+            raise ProfileError("the two profiles were recorded on different models and cannot be merged")
+        merged = {n: a.merge(b) for (n, a), b in zip(self.tensors.items(), other.tensors.values(), strict=True)}
+        data = hashlib.sha256("".join(sorted((self.data, other.data))).encode()).hexdigest()[:32]
+        return Profile(self.graph, merged, self.samples + other.samples, data, tuple(dict.fromkeys((*self.warnings, *other.warnings))))
+
+    def matched(self, graph: Graph) -> dict[str, Observer]:
+        """Statistics by the names of `graph`, matched by place, so that renamed tensors keep theirs.
+
+        Raises ProfileError, with the names that differ, where the profile is of another graph.
+        """
+        names = profiled_values(graph)
+        if self.graph == graph_hash(graph) and len(names) == len(self.tensors):
+            return dict(zip(names, self.tensors.values(), strict=True))
+        missing = [n for n in names if n not in self.tensors]
+        extra = [n for n in self.tensors if n not in set(names)]
+        differ = f"not in the profile: {missing[:5]}; only in the profile: {extra[:5]}" if missing or extra else "same names, other weights or ops"
+        raise ProfileError(f"the profile was recorded on another model ({differ}); profile this model again")
+
+
+def profiled_values(graph: Graph) -> list[str]:
+    """Names of the float values that a profile records: inputs, then outputs of nodes, in order."""
+    names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
+    return [n for n in names if graph.types[n].kind.is_float]
+
+
+def _record(o: Observer) -> dict[str, Any]:
+    used = np.flatnonzero(o.histogram)
+    first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
+    record: dict[str, Any] = {"count": o.count, "min": o.min if o.count else 0.0, "max": o.max if o.count else 0.0, "reach": o.reach,
+                              "first_bin": first, "histogram": o.histogram[first:last].tolist()}  # fmt: skip
+    if o.channel_min is not None and o.channel_max is not None:
+        record["channel_min"] = [float(v) for v in o.channel_min]
+        record["channel_max"] = [float(v) for v in o.channel_max]
+    return record
+
+
+def _observer(record: dict[str, Any]) -> Observer:
+    o = Observer()
+    o.count, o.reach = int(record["count"]), float(record["reach"])
+    if o.count:
+        o.min, o.max = float(record["min"]), float(record["max"])
+    counts = np.array(record["histogram"], np.int64)
+    first = int(record["first_bin"])
+    if first < 0 or first + counts.size > BINS or (counts < 0).any() or int(counts.sum()) != o.count or not o.min <= o.max and o.count:
+        raise ValueError("a histogram does not add up")
+    o.histogram[first : first + counts.size] = counts
+    if "channel_min" in record:
+        o.channel_min, o.channel_max = np.array(record["channel_min"], np.float32), np.array(record["channel_max"], np.float32)
+    return o
