@@ -23,7 +23,10 @@ def ratio(x: TensorType, y: TensorType) -> np.float32:
 
 
 def _mean(acc: Array, count: Array | int, node: Node, x: TensorType, y: TensorType) -> Array:
-    """(14) C(rint(f32(acc) * f32(f32(s_x / s_y) / f32(n))) + z_y)."""
+    """(14) C(rint(f32(acc) * f32(f32(s_x / s_y) / f32(n))) + z_y); for a float output f32(acc) * f32(s_x / f32(n))."""
+    if y.quant is None:
+        assert x.quant is not None
+        return np.asarray(acc.astype(F32) * (x.quant.s / np.asarray(count, F32)), F32)
     return finish(acc.astype(F32) * (ratio(x, y) / np.asarray(count, F32)), node, y)
 
 

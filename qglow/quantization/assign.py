@@ -1,0 +1,77 @@
+"""Quantization parameters of every quantized value. Values that must agree form a class and share one range.
+
+1. An op that only moves data has one class for its input and outputs.
+2. An input of a Concat joins its output's class where nothing else reads it, or where its own range is at least half of the
+   class's; otherwise it keeps its own range and is rescaled on the way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..graph import Graph, Kind, Quant
+from ..profiling.observers import Observer
+from ..reference.integer_elementwise import MOVING
+from .config import QuantConfig
+from .needs import Needs
+from .plan import Plan
+from .ranges import Range, activation_quant, select
+
+
+class Classes:
+    """Union-find over value names."""
+
+    def __init__(self) -> None:
+        self.parent: dict[str, str] = {}
+
+    def find(self, v: str) -> str:
+        self.parent.setdefault(v, v)
+        while self.parent[v] != v:
+            self.parent[v] = self.parent[self.parent[v]]
+            v = self.parent[v]
+        return v
+
+    def join(self, a: str, b: str) -> None:
+        self.parent[self.find(a)] = self.find(b)
+
+
+def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], config: QuantConfig) -> dict[str, tuple[Kind, Quant]]:
+    """(kind, parameters) of every value that is needed quantized."""
+    ranges: dict[str, Range] = {}
+    for v in _values(graph, plan, needs):
+        ranges[v] = select(observed[v], config)
+    classes, consumers = Classes(), graph.consumers()
+    for node in graph.nodes:
+        if node.name in plan.int8 and _moves(node.op, node.attr("mode", "nearest")) and node.outputs[0] not in plan.functions:
+            if node.op == "Concat":
+                continue
+            for o in node.outputs:
+                if o in ranges and node.inputs[0] in ranges:
+                    classes.join(o, node.inputs[0])
+    for node in graph.nodes:
+        if node.op == "Concat" and node.name in plan.int8 and node.outputs[0] in ranges:
+            whole = [ranges[i] for i in node.inputs]
+            span = max(r[1] for r in whole) - min(r[0] for r in whole)
+            for i in node.inputs:
+                if len(consumers.get(i, [])) == 1 or ranges[i][1] - ranges[i][0] >= span / 2:
+                    classes.join(i, node.outputs[0])
+    extents: dict[str, Range] = {}
+    for v, (low, high) in ranges.items():
+        c = classes.find(v)
+        old = extents.get(c, (0.0, 0.0))
+        extents[c] = (min(old[0], low), max(old[1], high))
+    quants = {c: activation_quant(*extent, config) for c, extent in extents.items()}
+    return {v: quants[classes.find(v)] for v in ranges}
+
+
+def _moves(op: str, mode: str) -> bool:
+    return op in MOVING or (op == "Resize" and mode == "nearest")
+
+
+def _values(graph: Graph, plan: Plan, needs: Needs) -> list[str]:
+    """Values that will exist quantized: needed so, or made by an int8 node (other than a direct float) and needed at all."""
+    absorbed = set(needs.absorbed)
+    names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
+    made = {o for n in graph.nodes if n.name in plan.int8 and n.op != "ArgMax" for o in n.outputs if o}
+    return [v for v in names if v not in absorbed and graph.types[v].kind.is_float
+            and (v in needs.quantized or (v in made and v in needs.real))]  # fmt: skip

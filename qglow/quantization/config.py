@@ -1,0 +1,90 @@
+"""What a user may choose about quantization. Every field is a key of qglow.toml and an option of `qglow quantize`."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError
+from ..graph import Node
+
+CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
+
+
+@dataclass(frozen=True, slots=True)
+class QuantConfig:
+    """activations: uint8 (asymmetric) or int8 (symmetric). weights: per_channel or per_tensor, int8 in [-127, 127].
+
+    calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
+    power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although excluded, each
+    a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs: last products give float directly.
+    min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken.
+    """
+
+    activations: str = "uint8"
+    weights: str = "per_channel"
+    calibration: str = "mse"
+    percentile: float = 99.99
+    power_of_two: bool = False
+    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    float_outputs: bool = True
+    min_agreement_sqnr_db: float = 3.0
+
+    def __post_init__(self) -> None:
+        _one_of("activations", self.activations, ("uint8", "int8"))
+        _one_of("weights", self.weights, ("per_channel", "per_tensor"))
+        _one_of("calibration", self.calibration, CALIBRATIONS)
+        if not 50 < self.percentile <= 100:
+            raise ConfigError(f"percentile must be above 50 and at most 100, got {self.percentile}")
+        for pattern in (*self.exclude, *self.include):
+            if pattern.startswith("re:"):
+                try:
+                    re.compile(pattern[3:])
+                except re.error as error:
+                    raise ConfigError(f"{pattern!r} is not a valid regular expression: {error}") from error
+
+    @staticmethod
+    def load(path: str | Path) -> QuantConfig:
+        """Read a TOML file: the fields at top level or in a table [quantize]."""
+        path = Path(path)
+        if not path.is_file():
+            raise ConfigError(f"{path}: no such configuration file")
+        try:
+            raw = tomllib.loads(path.read_text())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        return QuantConfig.of(raw.get("quantize", raw), str(path))
+
+    @staticmethod
+    def of(values: dict[str, Any], where: str = "configuration") -> QuantConfig:
+        """From plain values; raises ConfigError for an unknown field or a value of the wrong kind."""
+        known = {f.name: f for f in fields(QuantConfig)}
+        for name, value in values.items():
+            if name not in known:
+                raise ConfigError(f"{where}: unknown field {name!r}; known are {sorted(known)}")
+            default = known[name].default
+            wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if isinstance(default, float) else type(default)
+            if not isinstance(value, wanted) or (isinstance(default, float) and isinstance(value, bool)):
+                raise ConfigError(f"{where}: field {name!r}: expected {type(default).__name__}, got {value!r}")
+        return QuantConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+    def excluded(self, node: Node) -> str | None:
+        """The pattern that keeps a node float, or None."""
+        match = next((p for p in self.exclude if _matches(p, node)), None)
+        return None if match is None or any(_matches(p, node) for p in self.include) else match
+
+
+def _matches(pattern: str, node: Node) -> bool:
+    if pattern.startswith("op:"):
+        return node.op == pattern[3:]
+    names = (node.name, *node.outputs)
+    return any(re.search(pattern[3:], n) for n in names) if pattern.startswith("re:") else pattern in names
+
+
+def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"{name} must be one of {', '.join(known)}; got {value!r}")

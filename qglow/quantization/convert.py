@@ -1,0 +1,256 @@
+"""The quantized graph: walk the float graph once and write each node in the precision that the plan gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Array, Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from ..profiling.observers import Observer
+from ..reference.arithmetic import quantize
+from ..reference.integer_mean import exponent_table
+from .assign import assign
+from .config import QuantConfig
+from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
+from .plan import PRODUCTS, Plan, make_plan
+from .pointwise import Function
+from .weights import quantize_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What became of one node of the float graph: precision is int8, float or folded (part of another int8 node)."""
+
+    node: str
+    op: str
+    precision: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuantResult:
+    """The quantized graph and the account of every node of the float graph."""
+
+    graph: Graph
+    decisions: tuple[Decision, ...]
+
+
+def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig) -> QuantResult:
+    """Quantize a simplified float graph by what was observed of its values (names as in the graph)."""
+    plan = make_plan(graph, observed, config)
+    if config.float_outputs:
+        tail = classifier_tail(graph, plan.int8)
+        reasons = {**plan.reasons, **dict.fromkeys(tail, "scores of a classifier stay float, so that their order is kept")}
+        plan = Plan(reasons, plan.functions, plan.int8 - tail)
+    needs = find_needs(graph, plan, config.float_outputs)
+    quants = assign(graph, plan, needs, observed, config)
+    converter = _Converter(graph, plan, needs, quants, config)
+    return QuantResult(converter.run(), tuple(converter.decisions))
+
+
+class _Converter:
+    """Writes the new graph; `q` and `f` give the name under which a value exists quantized or float, converting where it must."""
+
+    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], config: QuantConfig) -> None:
+        self.graph, self.plan, self.needs, self.quants, self.config = graph, plan, needs, quants, config
+        self.b = GraphBuilder(graph)
+        self.quantized: dict[str, str] = {}
+        self.real: dict[str, str] = {i: i for i in graph.inputs}
+        self.decisions: list[Decision] = []
+        self.outputs = set(graph.outputs)
+
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            self.node(node)
+        for o in self.graph.outputs:
+            if o not in self.real and o in self.quantized:
+                self.f(o)
+        return self.b.build(self.graph.name, self.graph.inputs, self.graph.outputs)
+
+    # Names of values
+
+    def q_type(self, value: str) -> TensorType:
+        kind, quant = self.quants[value]
+        return TensorType(kind, self.graph.types[value].shape, quant)
+
+    def q_name(self, value: str) -> str:
+        """The name of a quantized value: the float one's, unless that must stay float (an input or output of the graph)."""
+        name = self.b.fresh(f"{value}.q") if value in self.outputs or value in self.graph.inputs else value
+        self.b.types[name] = self.q_type(value)
+        self.quantized[value] = name
+        return name
+
+    def q(self, value: str) -> str:
+        if value not in self.quantized:
+            source = self.real[value]
+            name = f"{value}.q" if value in self.real else value
+            self.quantized[value] = self.b.add("Quantize", (source,), self.q_type(value), name)
+        return self.quantized[value]
+
+    def f(self, value: str) -> str:
+        if value in self.graph.constants or not value:
+            return value
+        if value not in self.real:
+            t = TensorType(Kind.F32, self.graph.types[value].shape)
+            if value in self.outputs:
+                self.b.types[value] = t
+                self.b.append(Node("Dequantize", (self.quantized[value],), (value,), {}, self.b.fresh(f"{value}:Dequantize")))
+                self.real[value] = value
+            else:
+                self.real[value] = self.b.add("Dequantize", (self.quantized[value],), t, f"{value}.f32")
+        return self.real[value]
+
+    # Nodes
+
+    def decide(self, node: Node, precision: str, reason: str = "") -> None:
+        self.decisions.append(Decision(node.name, str(node.attr("op_type", node.op)), precision, reason))
+
+    def node(self, node: Node) -> None:
+        if node.name not in self.plan.int8:
+            self.decide(node, "float", self.plan.reasons[node.name])
+            self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs)))
+            self.real |= {o: o for o in node.outputs}
+            return
+        output = node.outputs[0]
+        wanted = self.needs.quantized | self.needs.real | set(self.needs.absorbed)
+        if not any(o in wanted for o in node.outputs):
+            self.decide(node, "folded", "part of a table lookup")
+            return
+        if output in self.needs.absorbed.values():
+            self.decide(node, "folded", "limits of the int8 output before it")
+            return
+        self.decide(node, "int8")
+        if output in self.plan.functions:
+            self.lookup(self.plan.functions[output])
+        elif node.op in DIRECT and self.target(output) not in self.quants_needed():
+            self.direct(node)
+        elif node.op in PRODUCTS:
+            self.product(node, None)
+        else:
+            self.plain(node)
+
+    def quants_needed(self) -> set[str]:
+        """Values that something reads quantized, or that a clamp limits (a float accumulator is not clamped)."""
+        return self.needs.quantized | set(self.needs.absorbed.values())
+
+    def target(self, value: str) -> str:
+        return self.needs.absorbed.get(value, value)
+
+    def limits(self, value: str) -> dict[str, int]:
+        """qmin and qmax of an output that an absorbed clamp limits, where they are narrower than the kind's."""
+        clamp = self.needs.absorbed.get(value)
+        if clamp is None:
+            return {}
+        low, high = self.plan.functions[clamp].clamp_bounds(self.graph)
+        t = self.q_type(clamp)
+        kind_low, kind_high = t.limits()
+        bounds = np.clip(np.array([low, high]), -1e30, 1e30)
+        q_low, q_high = (int(v) for v in quantize(bounds.astype(np.float32), t))
+        return {k: v for k, v, d in (("qmin", q_low, kind_low), ("qmax", q_high, kind_high)) if v != d}
+
+    def direct(self, node: Node) -> None:
+        """A product or average with a float output."""
+        output = node.outputs[0]
+        self.b.types[output] = TensorType(Kind.F32, self.graph.types[output].shape)
+        if node.op in PRODUCTS:
+            self.product(node, output)
+        else:
+            self.b.append(node.with_(inputs=(self.q(node.inputs[0]), *node.inputs[1:])))
+        self.real[output] = output
+
+    def plain(self, node: Node) -> None:
+        """An op that has the same form on integers: inputs quantized, constants where it wants them."""
+        data = set(data_inputs(self.graph, node))
+        inputs = [self.q(i) if i in data else i for i in node.inputs]
+        if node.op == "ArgMax":
+            self.b.append(node.with_(inputs=tuple(inputs)))
+            self.real[node.outputs[0]] = node.outputs[0]
+            return
+        extra = self.limits(node.outputs[0])
+        outputs = tuple(self.q_name(self.target(o)) if o in self.quants or o in self.needs.absorbed else self.unused(o) for o in node.outputs)
+        t = self.b.types[outputs[0]]
+        if node.op == "Concat":
+            inputs = [self.rescaled(i, t) for i in inputs]
+        elif node.op == "Pad":
+            assert t.quant is not None
+            zero = self.b.add_constant(f"{outputs[0]}.zero", np.array(t.quant.z, t.kind.dtype))
+            inputs = [*inputs[:2], zero, *inputs[3:]]
+        elif node.op == "Softmax":
+            quant = self.b.types[inputs[0]].quant
+            assert quant is not None
+            inputs.append(self.b.add_constant(f"{outputs[0]}.table", exponent_table(quant.scale[0])))
+        elif node.op == "LayerNormalization":
+            inputs = [inputs[0], *self.norm_factors(node, t)]
+        self.b.append(node.with_(inputs=tuple(inputs), outputs=outputs).with_attributes(**extra))
+
+    def unused(self, value: str) -> str:
+        """An output that nothing reads keeps the type of its siblings."""
+        self.b.types[value] = TensorType(Kind.U8, self.graph.types[value].shape, next(iter(self.quants.values()))[1])
+        return value
+
+    def rescaled(self, name: str, t: TensorType) -> str:
+        """The value with the parameters of `t`, through a table where its own differ."""
+        own = self.b.types[name]
+        if own.quant == t.quant and own.kind == t.kind:
+            return name
+        assert own.quant is not None and t.quant is not None
+        low, high = own.limits()
+        m = np.float32(own.quant.s / t.quant.s)
+        real = (np.arange(low, high + 1, dtype=np.int32) - own.quant.z).astype(np.float32) * m
+        limits = t.limits()
+        table = np.clip(np.rint(real) + np.float32(t.quant.z), *limits).astype(t.kind.dtype)
+        hint = f"{name}.rescaled"
+        data = self.b.add_constant(f"{hint}.table", table)
+        return self.b.add("Lookup", (name, data), TensorType(t.kind, own.shape, t.quant), hint, function="Rescale")
+
+    def norm_factors(self, node: Node, t: TensorType) -> list[str]:
+        assert t.quant is not None
+        gamma = self.graph.constants[node.inputs[1]].astype(np.float32)
+        beta = self.graph.constants[node.inputs[2]].astype(np.float32) if node.input(2) else np.zeros_like(gamma)
+        return [self.b.add_constant(f"{node.outputs[0]}.{n}", a / t.quant.s) for n, a in (("g", gamma), ("b", beta))]
+
+    def lookup(self, function: Function) -> None:
+        root, value = self.q(function.root), function.output
+        t_in = self.b.types[root]
+        t_out = self.q_type(value)
+        assert t_in.quant is not None and t_out.quant is not None
+        low, high = t_in.limits()
+        reals = (np.arange(low, high + 1) - t_in.quant.z) * np.float64(t_in.quant.scale[0])
+        y = np.nan_to_num(function.table(self.graph, reals), nan=0.0, posinf=1e30, neginf=-1e30)
+        table = np.clip(np.rint(y / t_out.quant.scale[0]) + t_out.quant.z, *t_out.limits()).astype(t_out.kind.dtype)
+        attributes: dict[str, object] = {"function": function.describe()}
+        if function.axis is not None:
+            attributes["axis"] = function.axis
+        name = self.q_name(value)
+        data = self.b.add_constant(f"{name}.table", np.ascontiguousarray(table))
+        self.b.append(Node("Lookup", (root, data), (name,), attributes, self.b.fresh(f"{name}:Lookup")))
+
+    def product(self, node: Node, real_output: str | None) -> None:
+        """Conv, ConvTranspose, Gemm, MatMul; into a quantized value, or the float value `real_output`."""
+        c = self.graph.constants
+        inputs = [self.q(node.inputs[0])]
+        if node.op == "MatMul" and node.inputs[1] not in c:
+            inputs.append(self.q(node.inputs[1]))
+        else:
+            inputs += self.weights(node, inputs[0])
+        extra = {} if real_output else self.limits(node.outputs[0])
+        output = real_output or self.q_name(self.target(node.outputs[0]))
+        self.b.append(node.with_(inputs=tuple(inputs), outputs=(output,)).with_attributes(**extra))
+
+    def weights(self, node: Node, x: str) -> list[str]:
+        c, quant = self.graph.constants, self.b.types[x].quant
+        assert quant is not None
+        w: Array = c[node.inputs[1]]
+        bias = c[node.inputs[2]].reshape(-1) if node.input(2) else None
+        grouped = node.op == "ConvTranspose" and node.attr("group", 1) != 1
+        axis = None if grouped else {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+        if bias is not None and axis is not None and bias.size == 1:
+            bias = np.repeat(bias, w.shape[axis])
+        q, quant_w, q_bias = quantize_weights(w, axis, bias, quant.scale[0], self.config)
+        hint = node.outputs[0]
+        names = [self.b.add_constant(f"{hint}.w", q, TensorType(Kind.I8, tuple(q.shape), quant_w))]
+        if q_bias is not None:
+            names.append(self.b.add_constant(f"{hint}.bias.i32", q_bias))
+        return names

@@ -1,0 +1,76 @@
+"""What each value is needed as: quantized, float, or not at all; and which clamps their producers absorb.
+
+1. A float node needs its inputs as float; an int8 node needs its data inputs quantized.
+2. A value that is a function of a root (pointwise.py) needs the root quantized, and the nodes between are not needed.
+3. A clamp whose root nothing else needs is absorbed: the root's producer writes the clamp's value, limited to its interval.
+4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..graph import Graph, Node
+from .plan import AVERAGES, PRODUCTS, SUMS, Plan
+
+DIRECT = (*PRODUCTS, *AVERAGES)
+
+
+@dataclass(slots=True)
+class Needs:
+    """quantized / real: values needed so. absorbed: root -> the clamp's value that its producer writes in its place."""
+
+    quantized: set[str] = field(default_factory=set)
+    real: set[str] = field(default_factory=set)
+    absorbed: dict[str, str] = field(default_factory=dict)
+
+
+def data_inputs(graph: Graph, node: Node) -> list[str]:
+    """The inputs that an int8 node reads as quantized activations."""
+    if node.op in SUMS or node.op == "Concat" or (node.op == "MatMul" and node.inputs[1] not in graph.constants):
+        return list(node.inputs)
+    return [node.inputs[0]]
+
+
+def find_needs(graph: Graph, plan: Plan, float_outputs: bool) -> Needs:
+    needs = Needs(real=set(graph.outputs))
+    readers: dict[str, set[str]] = {}
+    producers = graph.producers()
+    for node in reversed(graph.nodes):
+        if not any(o in needs.quantized or o in needs.real for o in node.outputs):
+            continue
+        output = node.outputs[0]
+        if node.name not in plan.int8:
+            needs.real |= {i for i in node.inputs if i and i not in graph.constants}
+            for i in node.inputs:
+                readers.setdefault(i, set()).add(node.name)
+            continue
+        function = plan.functions.get(output)
+        sources = [function.root] if function is not None else data_inputs(graph, node)
+        needs.quantized |= set(sources)
+        for s in sources:
+            readers.setdefault(s, set()).add(node.name)
+    for value, function in plan.functions.items():
+        if value not in needs.quantized | needs.real or not function.is_clamp or function.axis is not None:
+            continue
+        producer = producers.get(function.root)
+        alone = readers.get(function.root, set()) == {producers[value].name} and function.root not in graph.outputs
+        plain = producer is not None and producer.name in plan.int8 and function.root not in plan.functions
+        if alone and plain and producer is not None and producer.op in (*DIRECT, *SUMS):
+            needs.absorbed[function.root] = value
+            needs.quantized.discard(function.root)
+    return needs
+
+
+def classifier_tail(graph: Graph, int8: frozenset[str]) -> set[str]:
+    """int8 nodes between the last product or average and an output of rank at most 2: score vectors, whose order must not be lost."""
+    ops = ("Softmax", "LogSoftmax", "Flatten", "Reshape", "Squeeze", "Identity", "ArgMax")
+    producers = graph.producers()
+    tail: set[str] = set()
+    pending = [o for o in graph.outputs if (r := graph.types[o].rank) is not None and r <= 2]
+    while pending:
+        node = producers.get(pending.pop())
+        if node is not None and node.name in int8 and node.op in ops:
+            tail.add(node.name)
+            pending.append(node.inputs[0])
+    return tail

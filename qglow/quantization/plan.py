@@ -1,0 +1,135 @@
+"""Which nodes become int8, and for the rest, why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Graph, Kind, Node
+from ..profiling.observers import Observer
+from ..reference.integer_elementwise import MOVING
+from .config import QuantConfig
+from .pointwise import Function, find_functions
+
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+AVERAGES = ("AveragePool", "GlobalAveragePool", "ReduceMean")
+SUMS = ("Add", "Sub", "Mul")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """reasons: why a node stays float, by node name. functions: table lookups by output value. int8: names of int8 nodes."""
+
+    reasons: dict[str, str]
+    functions: dict[str, Function]
+    int8: frozenset[str]
+
+
+def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig) -> Plan:
+    """Every node is int8 that can be, is not excluded, and is connected through int8 values to a matrix product."""
+    excluded = {n.name: f"excluded by {p!r}" for n in graph.nodes if (p := config.excluded(n)) is not None}
+    functions = find_functions(graph, excluded)
+    reasons = dict(excluded)
+    for node in graph.nodes:
+        if node.name not in reasons and (reason := _obstacle(graph, observed, functions, node)) is not None:
+            reasons[node.name] = reason
+    int8 = {n.name for n in graph.nodes if n.name not in reasons}
+    for name in _lonely(graph, int8):
+        reasons[name] = "no matrix product beside it: converting to int8 and back would cost more than it gives"
+        int8.discard(name)
+    return Plan(reasons, {k: f for k, f in functions.items() if all(n.name in int8 for n in f.nodes)}, frozenset(int8))
+
+
+def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping[str, Function], node: Node) -> str | None:
+    """Why a node cannot be int8, or None."""
+    c = graph.constants
+    if not node.inputs or not graph.types[node.inputs[0]].kind.is_float:
+        return "works on integers that are not quantized values" if node.inputs else "has no input"
+    if node.op != "ArgMax" and any(o and graph.types[o].kind is not Kind.F32 for o in node.outputs):
+        return "its output is not a float32 tensor"
+    values = [v for v in (node.inputs[0], *node.outputs) if v and v not in c and graph.types[v].kind.is_float]
+    if any(v not in observed or not observed[v].count for v in values):
+        return "a tensor of it was never seen in calibration"
+    if node.outputs[0] in functions:
+        return None
+    if node.op in PRODUCTS:
+        return _product_obstacle(graph, node)
+    if node.op in SUMS:
+        if any(i in c for i in node.inputs):
+            return "its constant varies along more than one axis"
+        return None if all(graph.types[i].rank is not None for i in node.inputs) else "the rank of an input is not known"
+    if node.op in MOVING:
+        return _moving_obstacle(graph, node)
+    if node.op in AVERAGES:
+        return None if all(i in c for i in node.inputs[1:] if i) else "its axes are not constant"
+    if node.op == "Resize":
+        linear = node.attr("mode", "nearest") == "linear"
+        return None if linear or node.attr("mode", "nearest") == "nearest" else f"Resize mode {node.attr('mode')} has no int8 variant"
+    if node.op == "Softmax":
+        rank = graph.types[node.inputs[0]].rank
+        return None if rank is not None and int(node.attr("axis", -1)) % rank == rank - 1 else "its axis is not the last"
+    if node.op == "LayerNormalization":
+        rank = graph.types[node.inputs[0]].rank
+        last = rank is not None and int(node.attr("axis", -1)) % rank == rank - 1
+        return None if last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1 else "only the last axis with constant factors"
+    return None if node.op == "ArgMax" else f"op {node.attr('op_type', node.op)} has no int8 variant"
+
+
+def _product_obstacle(graph: Graph, node: Node) -> str | None:
+    c = graph.constants
+    if node.op == "MatMul" and node.inputs[1] not in c and node.inputs[0] not in c:
+        return None if len(node.inputs) == 2 else "a product of two tensors with a bias"
+    if node.inputs[1] not in c:
+        return "its weights are not constant"
+    if node.input(2) and node.inputs[2] not in c:
+        return "its bias is not constant"
+    w = c[node.inputs[1]]
+    if w.dtype != np.float32:
+        return f"its weights are {w.dtype}"
+    if node.op in ("Conv", "ConvTranspose") and w.ndim not in (3, 4):
+        return f"a {w.ndim - 2}-D convolution has no int8 variant"
+    if node.op == "Gemm" and (node.attr("transA", 0) or node.attr("alpha", 1.0) != 1.0 or node.attr("beta", 1.0) != 1.0):
+        return "a Gemm with transA, alpha or beta"
+    if node.op == "MatMul" and w.ndim != 2:
+        return "its weights are not a matrix"
+    if node.op == "Gemm" and node.input(2) and c[node.inputs[2]].size not in (1, w.shape[0 if node.attr("transB", 0) else 1]):
+        return "its bias is not a vector"
+    terms = {"Conv": w[0].size, "ConvTranspose": w[:, 0].size}.get(node.op, w.size // max(1, w.shape[-1]))
+    return "a sum of its products could overflow int32" if terms * 255 * 127 >= 2**30 else None
+
+
+def _moving_obstacle(graph: Graph, node: Node) -> str | None:
+    c = graph.constants
+    if node.op == "Gather" and node.inputs[0] in c:
+        return "a table of constants is looked up: nothing to quantize"
+    if node.op == "Concat":
+        return "a constant is concatenated" if any(i in c for i in node.inputs) else None
+    if node.op == "Pad":
+        if node.attr("mode", "constant") != "constant":
+            return None
+        value = c.get(node.input(2))
+        return None if not node.input(2) or (value is not None and np.all(value == 0)) else "its padding value is not zero"
+    if node.op == "MaxPool" and len(node.outputs) > 1 and node.outputs[1]:
+        return "its indices are used"
+    return None
+
+
+def _lonely(graph: Graph, int8: set[str]) -> list[str]:
+    """int8 nodes in a connected group (over shared values) that holds no product."""
+    parent: dict[str, str] = {}
+
+    def find(v: str) -> str:
+        while parent.setdefault(v, v) != v:
+            parent[v] = parent[parent[v]]
+            v = parent[v]
+        return v
+
+    chosen = [n for n in graph.nodes if n.name in int8]
+    for node in chosen:
+        for v in (*node.inputs, *node.outputs):
+            if v and v not in graph.constants and graph.types[v].kind.is_float:
+                parent[find(f"value {v}")] = find(f"node {node.name}")
+    with_product = {find(f"node {n.name}") for n in chosen if n.op in PRODUCTS}
+    return [n.name for n in chosen if find(f"node {n.name}") not in with_product]

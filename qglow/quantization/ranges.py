@@ -1,0 +1,111 @@
+"""Range selection: the real interval that the stored integers of a tensor will cover, from its histogram."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..graph import Array, Kind, Quant
+from ..profiling.observers import BINS, Observer
+from .config import QuantConfig
+
+Range = tuple[float, float]
+_RATIOS = np.concatenate([np.linspace(1.0, 0.5, 41), np.linspace(0.48, 0.1, 20)])
+
+
+def select(o: Observer, config: QuantConfig) -> Range:
+    """(low, high) with low <= 0 <= high."""
+    if not o.count:
+        return 0.0, 0.0
+    return _METHODS[config.calibration](o, config)
+
+
+def _minmax(o: Observer, config: QuantConfig) -> Range:
+    return min(o.min, 0.0), max(o.max, 0.0)
+
+
+def _edges(o: Observer) -> Array:
+    return (np.arange(BINS + 1) - BINS // 2) * (2 * o.reach / BINS)
+
+
+def _percentile(o: Observer, config: QuantConfig) -> Range:
+    """Cut (100 - percentile) / 2 percent of the values off each end."""
+    cumulative = np.cumsum(o.histogram) / o.count
+    tail = (1 - config.percentile / 100) / 2
+    edges, low, high = _edges(o), *_minmax(o, config)
+    first, last = int(np.searchsorted(cumulative, tail, "right")), int(np.searchsorted(cumulative, 1 - tail, "left"))
+    return max(low, min(0.0, edges[min(first, BINS)])), min(high, max(0.0, edges[min(last + 1, BINS)]))
+
+
+def _mse(o: Observer, config: QuantConfig) -> Range:
+    """The interval, shrunk from min and max, whose rounding and clipping together have the least squared error."""
+    low, high = _minmax(o, config)
+    used = np.flatnonzero(o.histogram)
+    centres = (_edges(o)[used] + o.reach / BINS).clip(low, high)
+    counts = o.histogram[used].astype(np.float64)
+
+    def error(a: float, b: float) -> float:
+        step = (b - a) / 255
+        if step <= 0:
+            return float((counts * centres**2).sum())
+        z = np.rint(-a / step)
+        q = np.clip(np.rint(centres / step) + z, 0, 255)
+        # NOTE: bins finer than a step stand for values spread over it: step^2/12 inside, the exact distance outside
+        inside = (centres >= a) & (centres <= b)
+        squared = np.where(inside, np.maximum((centres - (q - z) * step) ** 2, step * step / 12), (centres - (q - z) * step) ** 2)
+        return float((counts * squared).sum())
+
+    best = min(((error(low * r, high * r), -r) for r in _RATIOS), default=(0.0, -1.0))
+    r_both = -best[1]
+    best_high = min((error(low * r_both, high * r), -r) for r in _RATIOS)
+    best_low = min((error(low * r, -best_high[1] * high), -r) for r in _RATIOS) if low < 0 else (0.0, -1.0)
+    return low * -best_low[1], high * -best_high[1]
+
+
+def _entropy(o: Observer, config: QuantConfig) -> Range:
+    """The symmetric cut of the histogram whose 256-level version has the least Kullback-Leibler divergence (as TensorRT does)."""
+    low, high = _minmax(o, config)
+    half = BINS // 2
+    magnitude = o.histogram[half:].astype(np.float64) + o.histogram[:half][::-1]
+    magnitude[0] = min(magnitude[0], magnitude[1:].max(initial=0.0))  # NOTE: exact zeros of a ReLU say nothing about the range
+    levels = 256 if low == 0 else 128
+    best, cut = np.inf, half
+    for stop in range(levels, half + 1, max(1, half // 128)):
+        p = magnitude[:stop].copy()
+        p[-1] += magnitude[stop:].sum()
+        if p.sum() == 0:
+            continue
+        level = np.arange(stop) * levels // stop
+        total = np.bincount(level, magnitude[:stop], levels)
+        live = np.bincount(level, magnitude[:stop] > 0, levels)
+        q = np.where(magnitude[:stop] > 0, (total / np.maximum(live, 1))[level], 0)
+        mask = (p > 0) & (q > 0)
+        if q.sum() == 0:
+            continue
+        lost = p[(p > 0) & (q == 0)].sum() / p.sum()
+        pn, qn = p[mask] / p.sum(), q[mask] / q.sum()
+        divergence = float((pn * np.log(pn / qn)).sum()) + 10 * lost
+        if divergence < best:
+            best, cut = divergence, stop
+    reach = cut * o.reach / half
+    return max(low, -reach), min(high, reach)
+
+
+_METHODS: dict[str, Callable[[Observer, QuantConfig], Range]] = {
+    "minmax": _minmax, "percentile": _percentile, "mse": _mse, "entropy": _entropy,
+}  # fmt: skip
+
+
+def activation_quant(low: float, high: float, config: QuantConfig) -> tuple[Kind, Quant]:
+    """Kind and parameters that cover [low, high]; real 0 is exactly representable."""
+    if config.activations == "int8":
+        scale = max(-low, high) / 127
+        return Kind.I8, Quant.per_tensor(_rounded(scale, config), 0)
+    scale = _rounded((high - low) / 255, config)
+    return Kind.U8, Quant.per_tensor(scale, int(np.clip(np.rint(-low / np.float64(np.float32(scale))), 0, 255)))
+
+
+def _rounded(scale: float, config: QuantConfig) -> float:
+    scale = max(float(scale), 2.0**-60)  # NOTE: a tensor that is always zero still needs a scale
+    return float(2.0 ** np.ceil(np.log2(scale))) if config.power_of_two else scale
