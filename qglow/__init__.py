@@ -1,2 +1,40 @@
-"""qglow: an int8 compiler for neural networks on CPUs."""
+"""qglow: an int8 compiler for neural networks on CPUs.
+
+    profile = qglow.profile(model, data)
+    bundle = qglow.quantize(model, profile)
+    session = qglow.InferenceSession(bundle)
+    report = qglow.compare(model, bundle, data)
+
+Names are loaded when they are first used: inference imports neither onnx nor numba.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import QGlowError
+
 __version__ = "0.1.0"
+__all__ = ["AccuracyReport", "Bundle", "Graph", "InferenceSession", "Profile", "QGlowError", "QuantConfig", "compare", "load", "profile",
+           "quantize"]  # fmt: skip
+
+if TYPE_CHECKING:
+    from .graph import Graph
+    from .pipeline import profile, quantize
+    from .profiling import Profile
+    from .quantization import QuantConfig
+    from .report.compare import AccuracyReport, compare
+    from .runtime import Bundle, InferenceSession, load
+
+_HOMES = {
+    "AccuracyReport": "report.compare", "Bundle": "runtime.bundle", "Graph": "graph", "InferenceSession": "runtime.session",
+    "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "report.compare", "load": "runtime.bundle",
+    "profile": "pipeline", "quantize": "pipeline",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qglow' has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from ..graph import Graph
 from ..reference import retype
 from .affine import fold_affine
+from .batch_norm import split_batch_norm
 from .constants import fold_constants
 from .dead import remove_dead
 from .identity import remove_identities
@@ -19,6 +20,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     remove_identities,
     fold_pads,
     fold_affine,
+    split_batch_norm,
     fuse_matmul_bias,
     fuse_leaky_relu,
     remove_dead,

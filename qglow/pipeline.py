@@ -1,0 +1,103 @@
+"""The straight line: model -> graph -> simplified graph -> profile -> quantized graph -> bundle. Each verb is one function.
+
+`stage()` verifies, dumps and times, and nothing else does. QGLOW_VERIFY: 0 off, 1 verify the result of each stage (default),
+2 also print it and parse it back equal.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .errors import AccuracyError, VerifyError
+from .graph import Array, Graph
+from .graph.text import parse_graph, print_graph
+from .graph.verify import verify
+from .onnx_import import load as import_onnx
+from .profiling import Dataset, Profile, open_dataset, record
+from .quantization import QuantConfig, QuantResult, quantize_graph
+from .quantization.prequantized import recover
+from .report.agreement import Agreement, measure
+from .runtime.bundle import Bundle
+from .simplify import simplify
+
+Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
+TIMES: dict[str, float] = {}
+
+
+def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0) -> Graph:
+    """Run one graph-making stage: time it, verify its result, write its text to `dump_dir`/NN_name.txt."""
+    start = time.perf_counter()
+    graph = make()
+    TIMES[name] = time.perf_counter() - start
+    level = int(os.environ.get("QGLOW_VERIFY", "1"))
+    if level >= 1:
+        verify(graph)
+    if level >= 2 and print_graph(parse_graph(print_graph(graph), graph.constants)) != print_graph(graph):
+        raise VerifyError(f"the text of stage {name} does not parse back equal")
+    if dump_dir is not None:
+        Path(dump_dir).mkdir(parents=True, exist_ok=True)
+        (Path(dump_dir) / f"{number:02d}_{name}.txt").write_text(print_graph(graph))
+    return graph
+
+
+def float_graph(model: Any, dump_dir: str | Path | None = None) -> Graph:
+    """The simplified float graph of a model: a path, a ModelProto or a Graph."""
+    imported = stage("import", lambda: import_onnx(model), dump_dir, 0)
+    return stage("simplify", lambda: simplify(imported), dump_dir, 1)
+
+
+def profile(
+    model: Any, data: Data, samples: int | None = None, progress: bool | None = None, *, batch_size: int = 1, engine: str = "qglow"
+) -> Profile:
+    """Record the ranges of every float tensor of a model on real inputs.
+
+    model: path, onnx.ModelProto or Graph. data: path or iterable of {input name: array}. samples: at most so many, evenly spread.
+    progress: True shows a bar on a terminal. Raises ModelError, DataError, ConfigError.
+    """
+    graph = float_graph(model)
+    return record(graph, open_dataset(data, graph).spread(samples), batch_size=batch_size, engine=engine, quiet=not progress)
+
+
+def quantize(
+    model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *, check: Data | None = None,
+    dump_dir: str | Path | None = None,
+) -> Bundle:  # fmt: skip
+    """Quantize a model by its profile. profile None is right for a model that is already quantized.
+
+    check: a few samples on which float and int8 are compared; AccuracyError, with the bundle as its `bundle`, where int8 is broken.
+    """
+    config = config or QuantConfig()
+    graph = float_graph(model, dump_dir)
+    if profile is None:
+        result = recover(graph)
+        source: dict[str, Any] = {"source": "quantized model"}
+    else:
+        recorded = profile if isinstance(profile, Profile) else Profile.load(profile)
+        result = quantize_graph(graph, recorded.matched(graph), config)
+        source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
+    quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
+    agreement = measure(graph, quantized, open_dataset(check, graph).spread(4)) if check is not None else None
+    bundle = Bundle(quantized, manifest_of(graph, result, source, agreement))
+    if agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
+        error = AccuracyError(agreement.complaint(config.min_agreement_sqnr_db))
+        error.bundle = bundle  # type: ignore[attr-defined]
+        raise error
+    return bundle
+
+
+def manifest_of(graph: Graph, result: QuantResult, source: dict[str, Any], agreement: Agreement | None) -> dict[str, Any]:
+    """What a bundle says about itself."""
+    return {
+        "name": graph.name,
+        "profile": source,
+        "float_bytes": int(sum(a.nbytes for a in graph.constants.values())),
+        "int8_bytes": int(sum(np.asarray(a).nbytes for a in result.graph.constants.values())),
+        "decisions": [{"node": d.node, "op": d.op, "precision": d.precision, "reason": d.reason} for d in result.decisions],
+        "agreement": agreement.to_dict() if agreement is not None else None,
+    }

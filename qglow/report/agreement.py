@@ -1,0 +1,110 @@
+"""How well an int8 graph agrees with its float one: signal-to-noise per value, streamed over samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, Graph
+from ..profiling.dataset import Dataset
+from ..reference import evaluate
+from ..reference.arithmetic import dequantize
+
+
+@dataclass(slots=True)
+class Error:
+    """Sums over all samples of one value: signal, noise, products for the cosine, largest difference."""
+
+    signal: float = 0.0
+    noise: float = 0.0
+    dot: float = 0.0
+    other: float = 0.0
+    largest: float = 0.0
+
+    def add(self, real: Array, int8: Array) -> None:
+        a, b = real.ravel().astype(np.float64), int8.ravel().astype(np.float64)
+        d = a - b
+        self.signal += float(a @ a)
+        self.noise += float(d @ d)
+        self.dot += float(a @ b)
+        self.other += float(b @ b)
+        self.largest = max(self.largest, float(np.abs(d).max(initial=0.0)))
+
+    @property
+    def sqnr_db(self) -> float:
+        """10 log10(signal / noise), at most 200 (equal)."""
+        if self.noise == 0:
+            return 200.0
+        return float(min(200.0, 10 * np.log10(max(self.signal, 1e-300) / self.noise)))
+
+    @property
+    def cosine(self) -> float:
+        norm = np.sqrt(self.signal * self.other)
+        return float(self.dot / norm) if norm > 0 else float(self.signal == self.other)
+
+    def to_dict(self) -> dict[str, float]:
+        return {"sqnr_db": round(self.sqnr_db, 3), "cosine": round(self.cosine, 6), "max_abs_error": self.largest}
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Errors by float value name, for outputs and for every value that the int8 graph has."""
+
+    outputs: dict[str, Error] = field(default_factory=dict)
+    layers: dict[str, Error] = field(default_factory=dict)
+    samples: int = 0
+
+    def is_broken(self, floor_db: float) -> bool:
+        return any(e.signal > 0 and e.sqnr_db < floor_db for e in self.outputs.values())
+
+    def steepest(self, count: int = 3) -> list[str]:
+        """The layers at which the signal-to-noise ratio falls most against the worst before them: the ones to blame."""
+        drops, before = [], 200.0
+        for name, error in self.layers.items():
+            drops.append((error.sqnr_db - before, name))
+            before = min(before, error.sqnr_db)
+        return [name for _, name in sorted(drops[1:])[:count]]
+
+    def complaint(self, floor_db: float) -> str:
+        worst = min(self.outputs, key=lambda o: self.outputs[o].sqnr_db)
+        return (
+            f"int8 does not agree with float: output {worst!r} has {self.outputs[worst].sqnr_db:.1f} dB on {self.samples} samples "
+            f"(at least {floor_db:g} wanted); it falls most at {', '.join(self.steepest())}: try --exclude with these"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"samples": self.samples, "outputs": {n: e.to_dict() for n, e in self.outputs.items()}}
+
+
+def measure(graph: Graph, quantized: Graph, data: Dataset) -> Agreement:
+    """Run float and int8 on every sample, on the reference, and compare value by value."""
+    result = Agreement()
+    for sample in data:
+        real: dict[str, Array] = {}
+        evaluate(graph, sample.feeds, keep=real.__setitem__)
+        compare_values(result, real, quantized, evaluate_all(quantized, sample.feeds))
+    return result
+
+
+def evaluate_all(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    values: dict[str, Array] = {}
+    evaluate(graph, feeds, keep=values.__setitem__)
+    return values
+
+
+def compare_values(result: Agreement, real: Mapping[str, Array], quantized: Graph, values: Mapping[str, Array]) -> None:
+    """Add one sample: `real` and `values` hold every value of the float and of the quantized graph."""
+    result.samples += 1
+    for name, value in values.items():
+        t = quantized.types[name]
+        source = name.removesuffix(".q") if t.is_quantized else name
+        if source not in real or name in quantized.inputs or real[source].dtype.kind != "f" or real[source].shape != value.shape:
+            continue
+        as_real = dequantize(value, t) if t.is_quantized else value
+        if t.is_quantized:
+            result.layers.setdefault(source, Error()).add(real[source], as_real)
+        if name in quantized.outputs:
+            result.outputs.setdefault(name, Error()).add(real[name], as_real)

@@ -1,0 +1,62 @@
+"""The bundle: a quantized model as plain data in one safetensors file. Constants are tensors; graph text and manifest are metadata.
+
+A file is verified whole before anything in it runs: format, graph text, hashes of constants, and the graph's invariants.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..errors import BundleError, QGlowError
+from ..files import write_atomically
+from ..graph import Graph
+from ..graph.text import parse_graph, print_graph
+from ..graph.verify import verify
+
+FORMAT = "qglow-bundle-1"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A quantized graph and its manifest: `decisions` (what became of each node), `profile`, `agreement`, `float_bytes`."""
+
+    graph: Graph
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """Write the file, whole or not at all. The same bundle gives the same bytes."""
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        strings = [n for n, a in self.graph.constants.items() if a.dtype.kind == "O"]
+        if strings:
+            raise BundleError(f"constants of strings cannot be kept in a bundle: {strings[:3]}")
+        metadata = {"format": FORMAT, "graph": print_graph(self.graph), "manifest": json.dumps(self.manifest, sort_keys=True)}
+        return save({n: np.ascontiguousarray(a).reshape(a.shape) for n, a in sorted(self.graph.constants.items())}, metadata)
+
+
+def load(path: str | Path) -> Bundle:
+    """Read and verify a bundle. Raises BundleError where the file is missing, truncated, not a bundle, or not sound."""
+    path = Path(path)
+    if not path.is_file():
+        raise BundleError(f"{path}: no such bundle; make one with `qglow quantize`")
+    try:
+        with safe_open(str(path), framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise BundleError(f"{path}: expected a bundle of format {FORMAT}, got {metadata.get('format')!r}; quantize the model again")
+            constants = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (safe_open is no dict)
+        graph = verify(parse_graph(metadata["graph"], constants))
+        manifest = json.loads(metadata["manifest"])
+    except BundleError:
+        raise
+    except (SafetensorError, QGlowError, OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BundleError(f"{path}: not a sound bundle ({str(error).splitlines()[0][:200]}); quantize the model again") from error
+    return Bundle(graph, manifest)
