@@ -1,0 +1,61 @@
+"""The command line: one sub-command a module. Exit 0 done, 1 the work failed, 2 bad usage or bad input, never a traceback."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+
+from .. import __version__
+from ..errors import AccuracyError, QGlowError
+
+COMMANDS = {
+    "profile": "record the range of every tensor on real inputs",
+    "quantize": "make an int8 bundle of a model and its profile",
+    "run": "run a bundle on data",
+    "report": "say what int8 cost against float, layer by layer",
+    "bench": "time a bundle beside other runtimes",
+    "diff": "find the first layer that goes wrong",
+    "inspect": "show any model, profile or bundle as text",
+    "kernels": "build, list or clear the compiled kernels",
+    "demo": "all of it on the small model that the repository carries",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--version", action="version", version=f"qglow {__version__}")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    wanted = next((a for a in given if not a.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
+        if name == wanted:  # NOTE: the other commands' modules are not imported: start-up stays short
+            module = import_module(f"qglow.commands.{name}")
+            sub.description, sub.epilog = summary, module.EXAMPLES
+            sub.add_argument("--quiet", action="store_true", help="print results only")
+            module.add_arguments(sub)
+    options = parser.parse_args(given)
+    try:
+        return int(import_module(f"qglow.commands.{options.command}").run(options))
+    except AccuracyError as error:
+        return _fail(error, 1)
+    except (QGlowError, OSError) as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        print("qglow: stopped", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 0
+    except Exception as error:
+        return _fail(error, 1)
+
+
+def _fail(error: Exception, code: int) -> int:
+    if os.environ.get("QGLOW_DEBUG"):
+        raise error
+    kind = "" if isinstance(error, (QGlowError, OSError)) else f"internal error, please report it (QGLOW_DEBUG=1 shows where): {type(error).__name__}: "
+    print(f"qglow: {kind}{' '.join(str(error).split())}", file=sys.stderr)
+    return code

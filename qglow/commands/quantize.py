@@ -1,0 +1,62 @@
+"""qglow quantize: make an int8 bundle."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..errors import AccuracyError
+from ..pipeline import quantize
+from ..quantization.config import QuantConfig
+
+EXAMPLES = """examples:
+  qglow quantize model.onnx --profile model.profile.json
+  qglow quantize model.onnx --profile model.profile.json --data images/ --calibration percentile --exclude op:Softmax -o model.qglow
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL.onnx")
+    parser.add_argument("--profile", metavar="FILE", help="from qglow profile; not for a model that is already quantized")
+    parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name beside you")
+    parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
+    parser.add_argument("--data", help="a few samples on which float and int8 are compared before the bundle is accepted")
+    parser.add_argument("--dump-dir", help="write every stage's graph there as text")
+    for f in fields(QuantConfig):
+        option = f"--{f.name.replace('_', '-')}"
+        if isinstance(f.default, tuple):
+            parser.add_argument(option, action="append", metavar="NAME|op:TYPE|re:PATTERN")
+        elif isinstance(f.default, bool):
+            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
+        else:
+            parser.add_argument(option, type=type(f.default), default=None, help=f"default {f.default}")
+
+
+def run(options: argparse.Namespace) -> int:
+    config = QuantConfig.load(options.config) if options.config else QuantConfig()
+    given: dict[str, Any] = {f.name: v for f in fields(QuantConfig) if (v := getattr(options, f.name)) is not None}
+    config = replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    path = Path(options.output or f"{Path(options.model).stem}.qglow")
+    try:
+        bundle = quantize(options.model, options.profile, config, check=options.data, dump_dir=options.dump_dir)
+    except AccuracyError as error:
+        broken = path.with_suffix(".broken.qglow")
+        error.bundle.save(broken)  # type: ignore[attr-defined]
+        raise AccuracyError(f"{error}; the bundle is kept as {broken}") from error
+    bundle.save(path)
+    if not options.quiet:
+        _print_account(path, bundle.manifest)
+    return 0
+
+
+def _print_account(path: Path, manifest: dict[str, Any]) -> None:
+    counts = Counter(d["precision"] for d in manifest["decisions"])
+    print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, weights {manifest['float_bytes'] / max(1, manifest['int8_bytes']):.1f} times smaller")
+    print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
+    for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
+        print(f"  float: {n} {op}: {reason}")
+    for name, error in (manifest["agreement"] or {"outputs": {}})["outputs"].items():
+        print(f"agreement of output {name!r} with float: {error['sqnr_db']:.1f} dB, cosine {error['cosine']:.5f}")

@@ -1,0 +1,34 @@
+"""qglow report: what int8 cost against float."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..report.compare import compare
+from ..report.latency import latencies
+
+EXAMPLES = """examples:
+  qglow report model.onnx model.qglow --data images/
+  qglow report model.onnx model.qglow --data images/ -o report.html --json report.json
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL.onnx")
+    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
+    parser.add_argument("-o", "--output", metavar="report.html")
+    parser.add_argument("--json", metavar="report.json")
+    parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime's float")
+
+
+def run(options: argparse.Namespace) -> int:
+    report = compare(options.model, options.bundle, options.data, quiet=options.quiet)
+    if not options.no_latency:
+        report.latency = latencies(options.bundle, options.model, options.data, threads=1)
+    for path in (options.output, options.json):
+        if path:
+            report.save(path)
+    if not options.quiet:
+        print(report.summary(), end="")
+    return 0

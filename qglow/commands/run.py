@@ -1,0 +1,72 @@
+"""qglow run: run a bundle."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import DataError
+from ..files import write_atomically
+from ..graph import Array
+from ..profiling.dataset import Dataset, Sample, checked, open_dataset
+from ..progress import track
+from ..runtime import InferenceSession
+
+EXAMPLES = """examples:
+  qglow run model.qglow --data images/ -o out.npz
+  qglow run model.qglow --input x=x.npy --threads 2
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("--data", help="folder (see README), or one .npz file")
+    parser.add_argument("--input", action="append", metavar="NAME=FILE.npy", default=[])
+    parser.add_argument("-o", "--output", metavar="out.npz", help="outputs, one array a sample: NAME for one sample, SAMPLE/NAME for more")
+    parser.add_argument("--threads", type=int)
+
+
+def run(options: argparse.Namespace) -> int:
+    session = InferenceSession(options.bundle, options.threads)
+    data = _data(options, session)
+    results: dict[str, Array] = {}
+    for sample in track(data, "running", len(data), options.quiet):
+        outputs = session.run(None, sample.feeds)
+        for name, array in zip(session.graph.outputs, outputs, strict=True):
+            results[name if len(data) == 1 else f"{sample.name}/{name}"] = array
+        if not options.output and not options.quiet:
+            _describe(sample, dict(zip(session.graph.outputs, outputs, strict=True)))
+    if options.output:
+        buffer = io.BytesIO()
+        np.savez(buffer, **results)  # type: ignore[arg-type]
+        write_atomically(options.output, buffer.getvalue())
+        if not options.quiet:
+            print(f"{options.output}: {len(data)} samples")
+    return 0
+
+
+def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
+    if bool(options.data) == bool(options.input):
+        raise DataError("give either --data DATA or --input NAME=FILE.npy for every input")
+    if options.data:
+        return open_dataset(options.data, session.graph)
+    feeds: dict[str, Array] = {}
+    for text in options.input:
+        name, _, file = text.partition("=")
+        if not file or not Path(file).is_file():
+            raise DataError(f"--input {text!r}: expected NAME=FILE.npy with a file that exists")
+        try:
+            feeds[name] = np.load(file, allow_pickle=False)
+        except ValueError as error:
+            raise DataError(f"{file}: not a readable .npy file ({error})") from error
+    types = {i: session.graph.types[i] for i in session.graph.inputs}
+    return Dataset((("the given inputs", lambda: checked(feeds, types, "the given inputs"), None),), types)
+
+
+def _describe(sample: Sample, outputs: dict[str, Array]) -> None:
+    for name, array in outputs.items():
+        best = f", largest at {int(array.argmax())}" if array.size else ""
+        print(f"{sample.name}: {name} {array.dtype}{list(array.shape)}{best}")

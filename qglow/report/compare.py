@@ -1,0 +1,124 @@
+"""qglow.compare: what int8 cost against float, per output and per layer, with accuracy where labels are known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..files import write_atomically
+from ..graph import Array
+from ..pipeline import Data, float_graph
+from ..profiling.dataset import open_dataset
+from ..progress import track
+from ..reference import evaluate
+from ..runtime import Bundle, InferenceSession, load
+from .agreement import Agreement, compare_values
+
+
+@dataclass(slots=True)
+class Votes:
+    """Counts of one score output over samples: how often the largest score is at the same place, and at the label."""
+
+    samples: int = 0
+    same: int = 0
+    labelled: int = 0
+    right_fp32: int = 0
+    right_int8: int = 0
+
+    def add(self, real: Array, int8: Array, label: int | None) -> None:
+        a, b = int(real.argmax()), int(int8.argmax())
+        self.samples += 1
+        self.same += a == b
+        if label is not None:
+            self.labelled += 1
+            self.right_fp32 += a == label
+            self.right_int8 += b == label
+
+    def to_dict(self) -> dict[str, float]:
+        result = {"top1_agreement": self.same / max(1, self.samples)}
+        if self.labelled:
+            result |= {"top1_fp32": self.right_fp32 / self.labelled, "top1_int8": self.right_int8 / self.labelled}
+        return result
+
+
+@dataclass(slots=True)
+class AccuracyReport:
+    """What was measured. `to_dict()["layers"]` lists, in execution order, name, op, precision, sqnr_db and cosine."""
+
+    agreement: Agreement
+    votes: dict[str, Votes]
+    layers: list[dict[str, Any]]
+    manifest: dict[str, Any]
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        outputs = {n: {**e.to_dict(), **self.votes[n].to_dict()} for n, e in self.agreement.outputs.items()}
+        return {
+            "samples": self.agreement.samples,
+            "outputs": outputs,
+            "layers": self.layers,
+            "kept_float": [d for d in self.manifest.get("decisions", []) if d["precision"] == "float"],
+            "proposed_exclude": self.agreement.steepest(),
+            "size": {k: self.manifest.get(k) for k in ("float_bytes", "int8_bytes")},
+            "latency_ms": self.latency,
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write the report: .json as to_dict(), anything else as one self-contained HTML page."""
+        from .html import page
+
+        text = json.dumps(self.to_dict(), indent=1) if str(path).endswith(".json") else page(self.to_dict())
+        write_atomically(path, text.encode())
+
+    def summary(self) -> str:
+        """Tables for a terminal."""
+        from .terminal import tables
+
+        return tables(self.to_dict())
+
+
+def compare(model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[int] | None = None, *, quiet: bool = True) -> AccuracyReport:
+    """Run float and int8 on every sample and compare, in constant memory.
+
+    labels: class of each sample, in order; else those of the data's labels.csv are used. Outputs come from the compiled session;
+    layers from the reference, which has the same bits. Raises DataError where labels and samples differ in number.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
+    graph, session = float_graph(model), InferenceSession(bundle)
+    samples = open_dataset(data, graph)
+    if labels is not None and len(labels) != len(samples):
+        raise DataError(f"{len(labels)} labels for {len(samples)} samples")
+    agreement = Agreement()
+    votes = {o: Votes() for o in graph.outputs}
+    for index, sample in enumerate(track(samples, "comparing", len(samples), quiet)):
+        real: dict[str, Array] = {}
+        evaluate(graph, sample.feeds, keep=real.__setitem__)
+        values = session.run_all(sample.feeds)
+        outputs = session.run(None, sample.feeds)
+        values |= dict(zip(session.graph.outputs, outputs, strict=True))
+        compare_values(agreement, real, bundle.graph, values)
+        label = int(labels[index]) if labels is not None else sample.label
+        for name, array in zip(session.graph.outputs, outputs, strict=True):
+            votes[name].add(real[name], np.asarray(array), label)
+    return AccuracyReport(agreement, votes, _layers(bundle, agreement), bundle.manifest)
+
+
+def _layers(bundle: Bundle, agreement: Agreement) -> list[dict[str, Any]]:
+    rows = []
+    for node in bundle.graph.nodes:
+        for o in node.outputs:
+            name = o.removesuffix(".q")
+            error = agreement.layers.get(name) or agreement.outputs.get(name)
+            if error is None:
+                continue
+            t = bundle.graph.types[o]
+            e = error.to_dict()
+            rows.append({"name": name, "op": node.op, "precision": "int8" if t.is_quantized else "float", "sqnr_db": e["sqnr_db"],
+                         "cosine": e["cosine"]})  # fmt: skip
+    return rows

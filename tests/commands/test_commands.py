@@ -1,0 +1,92 @@
+"""The command line from end to end on the demo model: results, exit codes, one clear line for bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qglow.commands.main import COMMANDS, main
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    model, data = str(digits / "model.onnx"), str(digits)
+    assert main(["profile", model, "--data", data, "--samples", "20", "-o", str(folder / "p.json"), "--quiet"]) == 0
+    assert main(["quantize", model, "--profile", str(folder / "p.json"), "--data", data, "-o", str(folder / "d.qglow")]) == 0
+    return folder / "d.qglow"
+
+
+def test_run_writes_outputs(bundle: Path, digits: Path, tmp_path: Path) -> None:
+    assert main(["run", str(bundle), "--data", str(digits), "-o", str(tmp_path / "o.npz")]) == 0
+    with np.load(tmp_path / "o.npz") as outputs:
+        assert len(outputs.files) == 200 and outputs["007.npy/scores"].shape == (1, 10)
+    assert main(["run", str(bundle), "--input", f"image={digits / '003.npy'}"]) == 0
+
+
+def test_report_has_what_the_interface_promises(bundle: Path, digits: Path, tmp_path: Path) -> None:
+    html, file = tmp_path / "r.html", tmp_path / "r.json"
+    assert main(["report", str(digits / "model.onnx"), str(bundle), "--data", str(digits), "-o", str(html), "--json", str(file)]) == 0
+    report = json.loads(file.read_text())
+    scores = report["outputs"]["scores"]
+    assert scores["top1_fp32"] - scores["top1_int8"] <= 0.01 and scores["sqnr_db"] > 20
+    assert {"cosine", "max_abs_error", "top1_agreement"} <= set(scores)
+    assert [set(r) for r in report["layers"]] == [{"name", "op", "precision", "sqnr_db", "cosine"}] * len(report["layers"])
+    text = html.read_text()
+    assert "<svg" in text and "http" not in text
+
+
+def test_other_commands(bundle: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(bundle)]) == 0
+    assert "= Conv(" in capsys.readouterr().out
+    assert main(["inspect", str(digits / "model.onnx")]) == 0
+    assert main(["diff", str(digits / "model.onnx"), str(bundle), "--data", str(digits), "--floor-db", "99"]) == 0
+    assert "first below" in capsys.readouterr().out
+    assert main(["bench", str(bundle), str(digits / "model.onnx"), "--seconds", "0.1"]) == 0
+    assert "onnxruntime fp32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["profile", "none.onnx", "--data", "."], "no such model file"),
+        (["quantize", "MODEL", "--profile", "none.json"], "no such profile"),
+        (["run", "none.qglow", "--data", "."], "no such bundle"),
+        (["run", "BUNDLE", "--input", "image=none.npy"], "expected NAME=FILE.npy"),
+        (["profile", "MODEL", "--data", "/nowhere"], "no such folder"),
+        (["quantize", "MODEL"], "not quantized yet"),
+        (["inspect", "x.txt"], "expected a .onnx"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(
+    arguments: list[str], words: str, bundle: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = [str(digits / "model.onnx") if a == "MODEL" else str(bundle) if a == "BUNDLE" else a for a in arguments]
+    assert main(given) == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1 and not list(tmp_path.iterdir())
+
+
+def test_hostile_bundles_are_refused(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = bundle.read_bytes()
+    rng = np.random.default_rng(0)
+    for k in range(30):
+        data = bytearray(whole)
+        if k % 3 == 0:
+            data = data[: int(rng.integers(0, len(data)))]
+        else:
+            data[int(rng.integers(0, len(data) if k % 3 == 1 else 4000))] ^= int(rng.integers(1, 256))
+        (tmp_path / "bad.qglow").write_bytes(bytes(data))
+        code = main(["inspect", str(tmp_path / "bad.qglow")])
+        assert code in (0, 2) and "internal error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0 and "examples:" in capsys.readouterr().out

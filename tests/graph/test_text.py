@@ -1,0 +1,55 @@
+"""The text form parses back equal, the verifier names what is broken, and errors name their line."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qglow.errors import ModelError, VerifyError
+from qglow.graph import Graph, Kind, Node, Quant, TensorType
+from qglow.graph.text import parse_graph, print_graph
+from qglow.graph.verify import verify
+
+
+def small() -> Graph:
+    x = TensorType(Kind.U8, ("N", 3, 8, "odd name, 2"), Quant.per_tensor(0.1, 3))
+    w = TensorType(Kind.I8, (2, 3, 1, 1), Quant.per_axis(np.array([0.5, 1e-7]), 0))
+    y = TensorType(Kind.F32, None)
+    nodes = (Node("Conv", ("x", "a weird: name", ""), ("y",), {"pads": (0, 0, 0, 0), "t": np.arange(3.0), "b": b"\0\1", "f": 1e-9}, "n"),)
+    return Graph("g", ("x",), ("y",), nodes, {"x": x, "a weird: name": w, "y": y}, {"a weird: name": np.ones((2, 3, 1, 1), np.int8)})
+
+
+def test_text_round_trip() -> None:
+    graph = small()
+    text = print_graph(graph)
+    again = parse_graph(text)
+    assert print_graph(again) == text
+    assert again.types == graph.types and again.nodes[0].attributes["b"] == b"\0\1"
+    assert np.array_equal(again.constants["a weird: name"], graph.constants["a weird: name"])
+
+
+def test_large_constants_travel_beside_the_text() -> None:
+    data = np.arange(40, dtype=np.float32)
+    graph = Graph("g", (), ("c",), (), {"c": TensorType(Kind.F32, (40,))}, {"c": data})
+    text = print_graph(graph)
+    assert "sha256" in text
+    assert np.array_equal(parse_graph(text, {"c": data}).constants["c"], data)
+    with pytest.raises(ModelError, match="does not match its hash"):
+        parse_graph(text, {"c": data + 1})
+    with pytest.raises(ModelError, match="is missing"):
+        parse_graph(text)
+
+
+@pytest.mark.parametrize("line", ["%y: f99[1] = Relu(%x) \"n\"", "%y f32[1] = Relu(%x)", "%y: f32[1] = Relu(%x", "input x: f32[1]"])
+def test_malformed_lines_are_refused_by_number(line: str) -> None:
+    with pytest.raises(ModelError, match="line 2"):
+        parse_graph(f'graph "g"\n{line}\n')
+
+
+def test_verifier_collects_what_is_broken() -> None:
+    t = TensorType(Kind.F32, (1,))
+    bad = TensorType(Kind.U8, (1,), Quant((0.5,), (300,), None))
+    graph = Graph("g", ("x",), ("z",), (Node("Relu", ("y",), ("x",), {}, "n"),), {"x": t, "y": bad}, {})
+    with pytest.raises(VerifyError, match=r"reads 'y' before.*writes 'x' again.*'z' is never written.*zero point"):
+        verify(graph)
+    assert verify(small()).name == "g"

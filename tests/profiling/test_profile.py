@@ -1,0 +1,70 @@
+"""Observers lose no count, profiles are the same bytes for the same inputs, and data that does not fit is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import qglow
+from qglow.errors import DataError, ProfileError
+from qglow.pipeline import float_graph
+from qglow.profiling import Observer, Profile
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), min_size=1, max_size=6), st.randoms())
+def test_counts_do_not_depend_on_order(batches: list[list[float]], random: object) -> None:
+    arrays = [np.array(b, np.float32) for b in batches]
+    one, other = Observer(), Observer()
+    for a in arrays:
+        one.observe(a, "t", "s")
+    for a in reversed(arrays):
+        other.observe(a, "t", "s")
+    assert np.array_equal(one.histogram, other.histogram) and one.count == int(one.histogram.sum()) == sum(a.size for a in arrays)
+    assert (one.min, one.max) == (min(a.min() for a in arrays), max(a.max() for a in arrays))
+
+
+def test_same_inputs_same_bytes_and_round_trip(digits: Path, tmp_path: Path) -> None:
+    first, second = (qglow.profile(digits / "model.onnx", digits, samples=9) for _ in range(2))
+    assert first.to_json() == second.to_json()
+    first.save(tmp_path / "p.json")
+    assert Profile.load(tmp_path / "p.json").to_json() == first.to_json()
+    batched = qglow.profile(digits / "model.onnx", digits, samples=9, batch_size=4)
+    assert batched.samples == 9 and batched.tensors["image"].count == first.tensors["image"].count
+
+
+def test_merge_is_the_profile_of_both(digits: Path) -> None:
+    graph = float_graph(digits / "model.onnx")
+    feeds = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(6)]
+    whole = qglow.profile(graph, feeds)
+    parts = qglow.profile(graph, feeds[:2]).merge(qglow.profile(graph, feeds[2:]))
+    for name, o in whole.tensors.items():
+        assert np.array_equal(o.histogram, parts.tensors[name].histogram) and o.max == parts.tensors[name].max
+
+
+def test_profile_of_another_model_is_refused(digits: Path) -> None:
+    profile = qglow.profile(digits / "model.onnx", digits, samples=2)
+    graph = float_graph(digits / "model.onnx")
+    other = graph.with_(constants={k: a * 2 if k == "e.w" else a for k, a in graph.constants.items()})
+    with pytest.raises(ProfileError, match="another model"):
+        profile.matched(other)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"tool": "other"}', '{"tool": "qglow", "format": 1}'])
+def test_broken_profiles_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(ProfileError):
+        Profile.load(tmp_path / "p.json")
+
+
+def test_bad_samples_name_tensor_and_sample(digits: Path) -> None:
+    good = np.zeros((1, 1, 8, 8), np.float32)
+    for feeds, words in (
+        ({"other": good}, "missing"), ({"image": good[0]}, "expected shape"), ({"image": good * np.nan}, "NaN"), ({"image": np.array("a")}, "expected float32"),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match=f"sample 1.*{words}"):
+            qglow.profile(digits / "model.onnx", [{"image": good}, feeds])
