@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 
 FOLDER = Path(os.environ.get("QGLOW_SHARED_MODELS", Path(__file__).resolve().parents[2] / "shared"))
-CONV_MODELS = ["squeezenet1.1_imagenet", "cifar10_resnet20", "cifar10_resnet56", "mlperftiny_cifar10_resnet8", "mlperftiny_vww_mobilenet025", "mnist_cntk_8", "yolox_nano_416", "nanodet_m_320", "ultraface_rfb320", "yunet_n_320", "scrfd_500m", "mobilefacenet", "pfld_landmark", "ppocr_v3_det_ch", "lprnet", "sinet_portrait", "superres_modelzoo", "oww_embedding", "dnsmos_p835_sig_bak_ovr"]
+CONV_MODELS = [
+    "squeezenet1.1_imagenet", "cifar10_resnet20", "cifar10_resnet56", "mlperftiny_cifar10_resnet8", "mlperftiny_vww_mobilenet025",
+    "mnist_cntk_8", "yolox_nano_416", "nanodet_m_320", "ultraface_rfb320", "yunet_n_320", "scrfd_500m", "mobilefacenet",
+    "pfld_landmark", "ppocr_v3_det_ch", "lprnet", "sinet_portrait", "superres_modelzoo", "oww_embedding", "dnsmos_p835_sig_bak_ovr",
+]  # fmt: skip
 OTHERS = ["vittrack_opencv", "stories260K_llama", "magika_v3_3", "silero_vad_16k_op15", "dtln_1", "tract_byte_sb_bidi_lstm"]
 ALL = [*CONV_MODELS, *OTHERS]
 

@@ -26,7 +26,8 @@ COMMANDS = {
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
-    parser = argparse.ArgumentParser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=argparse.RawTextHelpFormatter)
+    formatter = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"qglow {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     wanted = next((a for a in given if not a.startswith("-")), None)
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _fail(error: Exception, code: int) -> int:
     if os.environ.get("QGLOW_DEBUG"):
         raise error
-    kind = "" if isinstance(error, (QGlowError, OSError)) else f"internal error, please report it (QGLOW_DEBUG=1 shows where): {type(error).__name__}: "
+    known = isinstance(error, (QGlowError, OSError))
+    kind = "" if known else f"internal error, please report it (QGLOW_DEBUG=1 shows where): {type(error).__name__}: "
     print(f"qglow: {kind}{' '.join(str(error).split())}", file=sys.stderr)
     return code

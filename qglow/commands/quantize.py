@@ -38,7 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     config = QuantConfig.load(options.config) if options.config else QuantConfig()
     given: dict[str, Any] = {f.name: v for f in fields(QuantConfig) if (v := getattr(options, f.name)) is not None}
-    config = replace(config, **{k: tuple(v) if isinstance(v, list) else v for k, v in given.items()})
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    config = replace(config, **given)
     path = Path(options.output or f"{Path(options.model).stem}.qglow")
     try:
         bundle = quantize(options.model, options.profile, config, check=options.data, dump_dir=options.dump_dir)
@@ -54,7 +55,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_account(path: Path, manifest: dict[str, Any]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
-    print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, weights {manifest['float_bytes'] / max(1, manifest['int8_bytes']):.1f} times smaller")
+    smaller = manifest["float_bytes"] / max(1, manifest["int8_bytes"])
+    print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, weights {smaller:.1f} times smaller")
     print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")

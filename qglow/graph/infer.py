@@ -32,7 +32,8 @@ def retype(graph: Graph, input_shapes: Mapping[str, tuple[int, ...]], evaluate: 
         known = all(not i or i in constants for i in node.inputs)
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        if node.op == "Shape" or (known and small and not quantized and all(graph.types[o].kind is not Kind.F32 for o in node.outputs if o)):
+        whole = all(graph.types[o].kind is not Kind.F32 for o in node.outputs if o)
+        if node.op == "Shape" or (known and small and not quantized and whole):
             for o, a in zip(node.outputs, evaluate(node, [_stand_in(i, types, constants) for i in node.inputs]), strict=False):
                 constants[o], types[o] = a, TensorType(Kind.of(a.dtype), tuple(a.shape))
             continue
@@ -49,9 +50,10 @@ ShapeRule = Callable[[Node, list[tuple[int, ...] | None], list[Array | None]], l
 
 
 def _with_shape(name: str, t: TensorType, shape: tuple[int, ...]) -> TensorType:
-    if t.shape is not None:
-        if len(t.shape) != len(shape) or any(isinstance(d, int) and d != s for d, s in zip(t.shape, shape, strict=True)):
-            raise InputError(f"input {name!r}: expected shape {list(t.shape)}, got {list(shape)}")
+    if t.shape is not None and (
+        len(t.shape) != len(shape) or any(isinstance(d, int) and d != s for d, s in zip(t.shape, shape, strict=True))
+    ):
+        raise InputError(f"input {name!r}: expected shape {list(t.shape)}, got {list(shape)}")
     return TensorType(t.kind, tuple(shape), t.quant)
 
 

@@ -47,11 +47,15 @@ def parse_graph(text: str, constants: Mapping[str, Array] | None = None) -> Grap
     return _Parser(text, constants or {}).graph()
 
 
+def _print_dim(d: int | str) -> str:
+    return str(d) if isinstance(d, int) else d if _PLAIN.fullmatch(d) and not d.isdigit() else json.dumps(d)
+
+
 def print_type(t: TensorType) -> str:
     if t.shape is None:
         dims = "[*]"
     else:
-        dims = "[" + ",".join(str(d) if isinstance(d, int) else (d if _PLAIN.fullmatch(d) and not d.isdigit() else json.dumps(d)) for d in t.shape) + "]"
+        dims = "[" + ",".join(map(_print_dim, t.shape)) + "]"
     if t.quant is None:
         return t.kind.value + dims
     q = t.quant
@@ -112,7 +116,7 @@ class _Parser:
         nodes: list[Node] = []
         types: dict[str, TensorType] = {}
         constants: dict[str, Array] = {}
-        for self.number, self.line in enumerate(self.lines, 1):
+        for self.number, self.line in enumerate(self.lines, 1):  # noqa: B020
             self.at = 0
             try:
                 if self.line.startswith("graph "):

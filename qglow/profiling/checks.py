@@ -19,7 +19,8 @@ def warnings_of(graph: Graph, observers: Mapping[str, Observer]) -> Iterator[str
         if o.min == o.max:
             yield f"input {name!r} is constant ({o.min:g}) in every sample: are the inputs what the model expects?"
         shape = graph.types[name].shape
-        if shape is not None and len(shape) == 4 and shape[1] == 3 and o.min >= 0 and 1.5 < o.max <= 255 and _normalizes_nothing(graph, name):
+        picture = shape is not None and len(shape) == 4 and shape[1] == 3
+        if picture and o.min >= 0 and 1.5 < o.max <= 255 and _normalizes_nothing(graph, name):
             yield (
                 f"input {name!r} holds {o.min:g} to {o.max:g}: pixels that were not scaled? "
                 "Check scale, mean and std in dataset.toml against the model's training"

@@ -6,6 +6,7 @@ import csv
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,10 +58,10 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
         items = list(data)
         if not items:
             raise DataError("the data holds no sample")
-        return Dataset(tuple((f"sample {k}", lambda f=f: f, None) for k, f in enumerate(items)), types)
+        return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(items)), types)
     path = Path(data)
     if path.is_file() and path.suffix == ".npz":
-        return Dataset(((path.name, lambda: read_npz(path), None),), types)
+        return Dataset(((path.name, partial(read_npz, path), None),), types)
     if not path.is_dir():
         raise DataError(f"{path}: no such folder of data")
     toml = path / "dataset.toml"
@@ -121,19 +122,27 @@ def _read_pb(folder: Path, names: list[str]) -> Feeds:
 Source = tuple[str, Callable[[], Mapping[str, Array]]]
 
 
+def _same(feeds: Mapping[str, Array]) -> Mapping[str, Array]:
+    return feeds
+
+
+def _named(name: str, read: Callable[[Path], Array], path: Path) -> Mapping[str, Array]:
+    return {name: read(path)}
+
+
 def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
     names = list(types)
     pb = sorted(p for p in path.glob("test_data_set_*") if p.is_dir())
     if pb:
-        return [(p.name, lambda p=p: _read_pb(p, names)) for p in pb]
+        return [(p.name, partial(_read_pb, p, names)) for p in pb]
     npz = sorted(path.glob("*.npz"))
     if npz:
-        return [(p.name, lambda p=p: read_npz(p)) for p in npz]
+        return [(p.name, partial(read_npz, p)) for p in npz]
     npy = sorted(path.glob("*.npy"))
     if npy and len(names) != 1:
         raise DataError(f"{path}: .npy files serve a model with one input, this one has {names}; use .npz files with these keys")
     if npy:
-        return [(p.name, lambda p=p: {names[0]: _read_npy(p)}) for p in npy]
+        return [(p.name, partial(_named, names[0], _read_npy, p)) for p in npy]
     if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
         raise DataError(f"{path}: images need a dataset.toml that says how a picture becomes a tensor (see README)")
     return []
@@ -156,7 +165,7 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
         raise DataError(f"{toml}: source must be images (one input), npz, npy or pb, got {sorted(sources)}")
     (name, fields), files = next(iter(spec.items())), sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     read = image_reader(fields, toml)
-    return [(p.name, lambda p=p: {name: read(p)}) for p in files]
+    return [(p.name, partial(_named, name, read, p)) for p in files]
 
 
 def _labels(path: Path) -> dict[str, int]:

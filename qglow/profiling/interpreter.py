@@ -16,7 +16,7 @@ from .dataset import Dataset, Feeds, Sample
 from .observers import Observer
 from .profile import Profile, graph_hash, profiled_values
 
-Run = Callable[[Feeds, Callable[[str, Array], None]], None]
+Run = Callable[[Feeds, Callable[[str, Array], None]], object]
 
 
 def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "qglow", quiet: bool = True) -> Profile:
@@ -47,7 +47,7 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
 
 def _engine(engine: str, graph: Graph, names: list[str]) -> Run:
     if engine == "qglow":
-        return lambda feeds, keep: evaluate(graph, feeds, keep=keep) and None
+        return lambda feeds, keep: evaluate(graph, feeds, keep=keep)
     if engine == "onnxruntime":
         from .engine_onnxruntime import runner
 

@@ -63,7 +63,8 @@ class Profile:
         try:
             raw = json.loads(path.read_text())
             if raw.get("tool") != "qglow" or raw.get("format") != FORMAT:
-                raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {raw.get('tool')} {raw.get('format')}; profile again")
+                got = f"{raw.get('tool')} {raw.get('format')}"
+                raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")
             tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
             return Profile(str(raw["graph"]), tensors, int(raw["samples"]), str(raw["data"]), tuple(raw.get("warnings", ())))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -87,7 +88,8 @@ class Profile:
             return dict(zip(names, self.tensors.values(), strict=True))
         missing = [n for n in names if n not in self.tensors]
         extra = [n for n in self.tensors if n not in set(names)]
-        differ = f"not in the profile: {missing[:5]}; only in the profile: {extra[:5]}" if missing or extra else "same names, other weights or ops"
+        names_differ = f"not in the profile: {missing[:5]}; only in the profile: {extra[:5]}"
+        differ = names_differ if missing or extra else "same names, other weights or ops"
         raise ProfileError(f"the profile was recorded on another model ({differ}); profile this model again")
 
 

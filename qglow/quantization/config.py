@@ -70,7 +70,8 @@ class QuantConfig:
             wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if isinstance(default, float) else type(default)
             if not isinstance(value, wanted) or (isinstance(default, float) and isinstance(value, bool)):
                 raise ConfigError(f"{where}: field {name!r}: expected {type(default).__name__}, got {value!r}")
-        return QuantConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return QuantConfig(**given)
 
     def excluded(self, node: Node) -> str | None:
         """The pattern that keeps a node float, or None."""

@@ -169,7 +169,8 @@ class _Converter:
             self.real[node.outputs[0]] = node.outputs[0]
             return
         extra = self.limits(node.outputs[0])
-        outputs = tuple(self.q_name(self.target(o)) if o in self.quants or o in self.needs.absorbed else self.unused(o) for o in node.outputs)
+        held = {o for o in node.outputs if o in self.quants or o in self.needs.absorbed}
+        outputs = tuple(self.q_name(self.target(o)) if o in held else self.unused(o) for o in node.outputs)
         t = self.b.types[outputs[0]]
         if node.op == "Concat":
             inputs = [self.rescaled(i, t) for i in inputs]

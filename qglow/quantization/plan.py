@@ -73,7 +73,8 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
     if node.op == "LayerNormalization":
         rank = graph.types[node.inputs[0]].rank
         last = rank is not None and int(node.attr("axis", -1)) % rank == rank - 1
-        return None if last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1 else "only the last axis with constant factors"
+        fits = last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1
+        return None if fits else "only the last axis with constant factors"
     return None if node.op == "ArgMax" else f"op {node.attr('op_type', node.op)} has no int8 variant"
 
 

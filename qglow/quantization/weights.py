@@ -11,7 +11,9 @@ _BIAS_LIMIT = 2.0**30
 _SMALLEST = 2.0**-100
 
 
-def quantize_weights(w: Array, channel_axis: int | None, bias: Array | None, s_x: float, config: QuantConfig) -> tuple[Array, Quant, Array | None]:
+def quantize_weights(
+    w: Array, channel_axis: int | None, bias: Array | None, s_x: float, config: QuantConfig
+) -> tuple[Array, Quant, Array | None]:
     """(int8 weights in [-127, 127], their parameters, int32 bias at scale s_x * s_w). bias: float [channels] or None.
 
     A scale is the largest magnitude of its channel over 127; it is raised where the bias would not fit 31 bits otherwise.

@@ -39,7 +39,7 @@ def dequantize(q: Array, t: TensorType) -> Array:
 
 def _along(values: tuple[float, ...] | tuple[int, ...], t: TensorType, rank: int, dtype: type) -> Array:
     assert t.quant is not None
-    array = np.array(values, dtype)
+    array: Array = np.array(values, dtype)
     if t.quant.axis is None:
         return array.reshape(())
     shape = [1] * rank

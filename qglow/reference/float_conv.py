@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -51,7 +51,8 @@ def _depthwise(x: Array, w: Array, win: Window, out: tuple[int, ...]) -> Array:
     view = windows(x, win, out)
     y = np.zeros((x.shape[0], w.shape[0], *out), x.dtype)
     for tap in product(*map(range, win.kernel)):
-        y += view[(..., *tap)] * w[(slice(None), 0, *tap)].reshape(1, -1, *(1,) * len(out))
+        at: tuple[Any, ...] = tap
+        y += view[(..., *at)] * w[(slice(None), 0, *at)].reshape(1, -1, *(1,) * len(out))
     return y
 
 
@@ -78,7 +79,8 @@ def convolve_transposed(x: Array, w: Array, node: Node) -> Array:
     for g in range(groups):
         xs = x[:, g * icg : (g + 1) * icg].reshape(x.shape[0], icg, -1)
         for tap in product(*map(range, kernel)):
-            part = np.matmul(w[(slice(g * icg, (g + 1) * icg), slice(None), *tap)].T, xs).reshape(x.shape[0], ocg, *x.shape[2:])
+            of: tuple[Any, ...] = (slice(g * icg, (g + 1) * icg), slice(None), *tap)
+            part = np.matmul(w[of].T, xs).reshape(x.shape[0], ocg, *x.shape[2:])
             where = tuple(
                 slice(t * r, t * r + (d - 1) * s + 1, s) for t, r, d, s in zip(tap, dilations, x.shape[2:], strides, strict=True)
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -88,11 +89,11 @@ def nearest_indices(node: Node, size: int, out: int, scale: float) -> Array:
     """The input index that each output index of one axis takes, int64 [out]."""
     at = source_positions(node, size, out, scale)
     mode = node.attr("nearest_mode", "round_prefer_floor")
-    rounded = {
+    rounding: dict[str, Callable[[Array], Array]] = {
         "floor": np.floor, "ceil": np.ceil,
         "round_prefer_floor": lambda v: np.ceil(v - 0.5), "round_prefer_ceil": lambda v: np.floor(v + 0.5),
-    }[mode](at)  # fmt: skip
-    return np.clip(rounded, 0, size - 1).astype(np.int64)
+    }  # fmt: skip
+    return np.clip(rounding[mode](at), 0, size - 1).astype(np.int64)
 
 
 def linear_taps(node: Node, size: int, out: int, scale: float) -> tuple[Array, Array, Array]:

@@ -28,7 +28,7 @@ _REDUCE: dict[str, Callable[[Array, tuple[int, ...], bool], Array]] = {
     "ReduceL1": lambda x, a, k: np.abs(x).sum(a, keepdims=k, dtype=x.dtype),
     "ReduceL2": lambda x, a, k: np.sqrt((x * x).sum(a, keepdims=k)).astype(x.dtype),
     "ReduceSumSquare": lambda x, a, k: (x * x).sum(a, keepdims=k, dtype=x.dtype),
-    "ReduceLogSumExp": lambda x, a, k: np.asarray(np.logaddexp.reduce(x, a, keepdims=k)),
+    "ReduceLogSumExp": lambda x, a, k: np.asarray(np.logaddexp.reduce(x, a, keepdims=k)),  # type: ignore[call-overload]
 }
 
 

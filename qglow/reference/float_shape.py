@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..graph import Array, Node
@@ -99,7 +101,8 @@ def pad(node: Node, inputs: list[Array | None]) -> list[Array]:
     mode = node.attr("mode", "constant")
     if mode == "constant":
         return [np.pad(x, widths, constant_values=0 if value is None else value.ravel()[0])]
-    return [np.pad(x, widths, mode={"reflect": "reflect", "edge": "edge", "wrap": "wrap"}[mode])]
+    known: dict[str, Any] = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+    return [np.pad(x, widths, mode=known[mode])]
 
 
 @float_op("Gather")

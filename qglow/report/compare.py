@@ -13,11 +13,12 @@ import numpy as np
 from ..errors import DataError
 from ..files import write_atomically
 from ..graph import Array
-from ..pipeline import Data, float_graph
+from ..onnx_import import load as import_onnx
 from ..profiling.dataset import open_dataset
 from ..progress import track
 from ..reference import evaluate
 from ..runtime import Bundle, InferenceSession, load
+from ..simplify import simplify
 from .agreement import Agreement, compare_values
 
 
@@ -83,14 +84,16 @@ class AccuracyReport:
         return tables(self.to_dict())
 
 
-def compare(model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[int] | None = None, *, quiet: bool = True) -> AccuracyReport:
+def compare(
+    model: Any, bundle: Bundle | str | Path, data: Any, labels: Sequence[int] | None = None, *, quiet: bool = True
+) -> AccuracyReport:
     """Run float and int8 on every sample and compare, in constant memory.
 
     labels: class of each sample, in order; else those of the data's labels.csv are used. Outputs come from the compiled session;
     layers from the reference, which has the same bits. Raises DataError where labels and samples differ in number.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
-    graph, session = float_graph(model), InferenceSession(bundle)
+    graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
     samples = open_dataset(data, graph)
     if labels is not None and len(labels) != len(samples):
         raise DataError(f"{len(labels)} labels for {len(samples)} samples")

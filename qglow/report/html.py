@@ -50,7 +50,8 @@ def _plot(layers: list[dict[str, Any]]) -> str:
         h = height * min(60.0, max(0.0, row["sqnr_db"])) / 60
         colour = "#c33" if row["sqnr_db"] < 15 else "#d90" if row["sqnr_db"] < 25 else "#285"
         title = escape(f"{row['name']} ({row['op']}, {row['precision']}): {row['sqnr_db']:.1f} dB")
-        bars.append(f'<rect x="{k * step:.1f}" y="{height - h:.1f}" width="{step * 0.9:.1f}" height="{h:.1f}" fill="{colour}"><title>{title}</title></rect>')
+        place = f'x="{k * step:.1f}" y="{height - h:.1f}" width="{step * 0.9:.1f}" height="{h:.1f}"'
+        bars.append(f'<rect {place} fill="{colour}"><title>{title}</title></rect>')
     lines = [f'<line x1="0" x2="{width}" y1="{height * (1 - d / 60):.0f}" y2="{height * (1 - d / 60):.0f}" stroke="#ccc"/>'
              f'<text x="2" y="{height * (1 - d / 60) - 2:.0f}" font-size="10">{d} dB</text>' for d in (20, 40)]  # fmt: skip
     return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img">{"".join(lines)}{"".join(bars)}</svg>'

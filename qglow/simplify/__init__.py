@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from ..graph import Graph
 from ..reference import retype
@@ -30,10 +31,8 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 def simplify(graph: Graph) -> Graph:
     """The simplified graph. Surviving values keep their names; outputs keep theirs always."""
     if all(graph.types[i].is_static for i in graph.inputs):
-        try:
+        with suppress(Exception):  # NOTE: a shape that depends on data; such a graph keeps its symbolic types and runs all the same
             graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs})
-        except Exception:  # NOTE: a shape that depends on data; such a graph keeps its symbolic types and runs all the same
-            pass
     for simplification in PASSES:
         graph = simplification(graph)
     return graph

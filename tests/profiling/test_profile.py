@@ -64,7 +64,8 @@ def test_broken_profiles_are_refused(tmp_path: Path, text: str) -> None:
 def test_bad_samples_name_tensor_and_sample(digits: Path) -> None:
     good = np.zeros((1, 1, 8, 8), np.float32)
     for feeds, words in (
-        ({"other": good}, "missing"), ({"image": good[0]}, "expected shape"), ({"image": good * np.nan}, "NaN"), ({"image": np.array("a")}, "expected float32"),
+        ({"other": good}, "missing"), ({"image": good[0]}, "expected shape"), ({"image": good * np.nan}, "NaN"),
+        ({"image": np.array("a")}, "expected float32"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=f"sample 1.*{words}"):
             qglow.profile(digits / "model.onnx", [{"image": good}, feeds])

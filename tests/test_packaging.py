@@ -1,0 +1,44 @@
+"""What the package promises to those who install it: typed, a version, dependencies that are declared."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import tomllib
+from pathlib import Path
+
+import qglow
+from qglow.commands.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+OPTIONAL = {"openvino": "peers", "nncf": "peers"}
+DISTRIBUTIONS = {"PIL": "pillow"}
+
+
+def test_is_typed_and_every_public_name_loads() -> None:
+    assert (ROOT / "qglow" / "py.typed").is_file()
+    for name in qglow.__all__:
+        assert getattr(qglow, name) is not None
+
+
+def test_every_command_is_a_module() -> None:
+    assert PROJECT["scripts"] == {"qglow": "qglow.commands.main:main"}
+    for name in COMMANDS:
+        assert (ROOT / "qglow" / "commands" / f"{name}.py").is_file()
+
+
+def test_every_import_is_a_declared_dependency() -> None:
+    declared = {d.split(">")[0].split("[")[0].strip() for d in PROJECT["dependencies"]}
+    for path in (ROOT / "qglow").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and not node.level and node.module:
+                names = [node.module]
+            for top in {n.split(".")[0] for n in names} - set(sys.stdlib_module_names) - {"qglow"}:
+                assert top in OPTIONAL or DISTRIBUTIONS.get(top, top) in declared, f"{path}: {top} is not declared in pyproject.toml"
+
+
+def test_carried_data_says_its_origin() -> None:
+    for folder in (ROOT / "calibration_data").iterdir():
+        assert "CC BY" in (folder / "README.md").read_text()
