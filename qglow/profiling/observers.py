@@ -36,8 +36,8 @@ class Observer:
         self.count += x.size
         self.min, self.max = min(self.min, low), max(self.max, high)
         self._grow(max(abs(low), abs(high)))
-        scale = np.float32(BINS / 2 / self.reach)
-        index = np.floor(x.ravel() * scale).astype(np.int32)
+        # NOTE: in float64, where the product with a power of two is exact; in float32 a tiny negative value would become -0, another bin
+        index = np.floor(np.multiply(x.ravel(), BINS / 2 / self.reach, dtype=np.float64)).astype(np.int32)
         index += BINS // 2
         np.clip(index, 0, BINS - 1, out=index)
         self.histogram += np.bincount(index, minlength=BINS)
