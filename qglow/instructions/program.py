@@ -1,0 +1,112 @@
+"""A program: native instructions and host steps over one arena, as plain data with offsets instead of addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..graph import Array, Graph, Node
+
+Halo = tuple[int, int, int, int]  # top, left, bottom, right
+
+
+@dataclass(slots=True)
+class Buffer:
+    """Bytes of the arena. first, last: steps between which they are live; offset is the planner's."""
+
+    size: int
+    first: int
+    last: int
+    offset: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value lies: numpy semantics over a buffer. Strides and start in bytes; shape in the graph's order.
+
+    halo: border of a channels-last image that belongs to the buffer and lies around the value.
+    """
+
+    buffer: Buffer
+    start: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: str
+    halo: Halo = (0, 0, 0, 0)
+
+    @property
+    def itemsize(self) -> int:
+        return np.dtype(self.dtype).itemsize
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the elements lie in the graph's order without gaps."""
+        return all(d == 1 or s == t for d, s, t in zip(self.shape, self.strides, dense_strides(self.shape, self.itemsize), strict=True))
+
+    @property
+    def is_channels_last(self) -> bool:
+        return len(self.shape) == 4 and (self.shape[1] == 1 or self.strides[1] == self.itemsize)
+
+    def view(self, arena: Array) -> Array:
+        """The value as an array over the arena's bytes."""
+        at = self.buffer.offset + self.start
+        flat = arena[at : at + self.itemsize].view(self.dtype)
+        return as_strided(flat, self.shape, self.strides)
+
+
+def dense_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    strides, step = [], itemsize
+    for d in reversed(shape):
+        strides.append(step)
+        step *= max(1, d)
+    return tuple(reversed(strides))
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """An instruction. operands: name -> (buffer or None for scratch, bytes into it). constants: name -> bytes into the blob."""
+
+    kind: str
+    operands: dict[str, tuple[Buffer | None, int]]
+    constants: dict[str, int]
+    fields: dict[str, int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """A node that has no kernel: evaluated by the reference on views of the arena."""
+
+    node: Node
+
+
+Step = Native | Host
+
+
+@dataclass(slots=True)
+class Program:
+    """Steps in order, the places of values, the constants' bytes, and the arena's size after planning."""
+
+    graph: Graph
+    steps: list[Step] = field(default_factory=list)
+    places: dict[str, Place] = field(default_factory=dict)
+    buffers: list[Buffer] = field(default_factory=list)
+    blob: list[bytes] = field(default_factory=list)
+    blob_size: int = 0
+    arena_size: int = 0
+    notes: dict[str, Any] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """One line an instruction, for people and for diffs."""
+        names = {id(p.buffer): n for n, p in reversed(self.places.items())}
+        lines = [f"program {self.graph.name}: arena {self.arena_size} bytes, constants {self.blob_size} bytes"]
+        for k, step in enumerate(self.steps):
+            if isinstance(step, Host):
+                lines.append(f"{k:4d} host {step.node.op} {step.node.name}")
+                continue
+            operands = ", ".join(f"@{n} {names.get(id(b), 'scratch')}+{at}" for n, (b, at) in step.operands.items())
+            fields = " ".join(f"{n}={v}" for n, v in step.fields.items())
+            lines.append(f"{k:4d} {step.kind} {operands} {fields}")
+        return "\n".join(lines) + "\n"

@@ -1,0 +1,68 @@
+"""Compile all kernels for one instruction set and link them into one object without undefined symbols.
+
+    python -m qglow.kernels.build ISA OUTPUT [--emulate]
+
+Runs in a process of its own: numba reads what CPU it compiles for when it is imported. Nothing of the host goes into the object.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+ARGUMENTS = 5
+
+
+def main(name: str, output: str, emulate: bool) -> None:
+    from .isa import SETS
+
+    isa = SETS["generic" if emulate else name]
+    os.environ |= {"QGLOW_BUILD_ISA": name, "QGLOW_BUILD_EMULATE": "1" if emulate else "0"}
+    os.environ |= {"NUMBA_CPU_NAME": isa.cpu, "NUMBA_CPU_FEATURES": isa.features, "NUMBA_CACHE_DIR": os.devnull, "NUMBA_DISABLE_JIT": "0"}
+    data = compile_all(isa.cpu, isa.features)
+    with open(output, "wb") as file:
+        file.write(data)
+
+
+def compile_all(cpu: str, features: str) -> bytes:
+    import llvmlite.binding as llvm
+    from numba import types
+
+    from . import conv, depthwise, elementwise, pool  # noqa: F401  (fill the table)
+    from .execute import execute
+    from .table import KERNELS
+
+    whole = llvm.parse_assembly("")
+    for name, function in {**KERNELS, "execute": execute}.items():
+        signature = (types.int64,) * (7 if name == "execute" else ARGUMENTS)
+        whole.link_in(_module(llvm, name, function, signature))
+    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(whole, builder)
+    passes.run(whole, builder)
+    return bytes(machine.emit_object(whole))
+
+
+def _module(llvm, name, function, signature):
+    """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments."""
+    function.compile(signature)
+    compiled = function.overloads[signature]
+    entry = compiled.fndesc.llvm_func_name
+    module = llvm.parse_assembly(compiled.library.get_llvm_str())
+    numbers = ", ".join(f"i64 %{k}" for k in range(len(signature)))
+    kinds = ", ".join(["ptr", "ptr", *["i64"] * len(signature)])
+    module.link_in(llvm.parse_assembly(
+        f'declare i32 @"{entry}"({kinds})\n'
+        f"define void @qglow_{name}({numbers}) {{\n  %r = alloca i64\n  %e = alloca ptr\n"
+        f'  %s = call i32 @"{entry}"(ptr %r, ptr %e, {numbers})\n  ret void\n}}\n'
+    ))  # fmt: skip
+    for f in module.functions:
+        if not f.is_declaration and not f.name.startswith("qglow_"):
+            f.linkage = "internal"
+    return module
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], "--emulate" in sys.argv)

@@ -1,0 +1,70 @@
+"""Instruction sets: what each needs of a CPU, which this CPU has, and which one is used."""
+
+from __future__ import annotations
+
+import os
+import platform
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from ..errors import KernelError
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionSet:
+    """cpu and features: LLVM's names, so that an object is the same wherever it is built. needs: flags of /proc/cpuinfo.
+
+    lanes: int32 elements of a vector; vectors, pixels: accumulator block of the convolution's micro-kernel.
+    """
+
+    name: str
+    cpu: str
+    features: str
+    needs: tuple[str, ...]
+    lanes: int
+    vectors: int
+    pixels: int
+
+
+SETS = {
+    s.name: s
+    for s in (
+        InstructionSet("avx512_vnni", "x86-64-v4", "+avx512vnni,-prefer-256-bit", ("avx512f", "avx512bw", "avx512vl", "avx512_vnni"), 16, 2, 14),
+        InstructionSet("avx2", "x86-64-v3", "", ("avx2", "fma"), 8, 2, 4),
+        InstructionSet("generic", "x86-64" if platform.machine() == "x86_64" else "generic", "", (), 8, 2, 2),
+    )
+}
+
+
+@lru_cache(maxsize=1)
+def cpu_flags() -> frozenset[str]:
+    """The CPU's feature flags as Linux names them; empty where they cannot be read."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), []))
+
+
+def has(name: str) -> bool:
+    return set(SETS[name].needs) <= cpu_flags()
+
+
+def choose(name: str | None = None) -> tuple[InstructionSet, bool]:
+    """(instruction set, emulated). The best that the CPU has, or the one that `name` or QGLOW_ISA forces.
+
+    Raises KernelError for an unknown one, and for one that the CPU lacks unless QGLOW_EMULATE=1.
+    """
+    name = name or os.environ.get("QGLOW_ISA")
+    if not name:
+        return next(s for s in SETS.values() if has(s.name)), False
+    if name not in SETS:
+        raise KernelError(f"QGLOW_ISA={name}: no such instruction set here; known are {', '.join(SETS)}")
+    emulate = os.environ.get("QGLOW_EMULATE") == "1"
+    if has(name):
+        return SETS[name], False
+    if not emulate:
+        missing = sorted(set(SETS[name].needs) - cpu_flags())
+        raise KernelError(f"QGLOW_ISA={name}: this CPU lacks {', '.join(missing)}; set QGLOW_EMULATE=1 to emulate it, slowly")
+    return SETS[name], True

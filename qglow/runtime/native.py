@@ -1,0 +1,126 @@
+"""A program bound to memory and kernels, and run: native segments by the executor, host steps between them by the reference."""
+
+from __future__ import annotations
+
+import ctypes
+import struct
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+import numpy as np
+
+from ..graph import Array, Graph, Node
+from ..instructions.program import Buffer, Host, Native, Program
+from ..instructions.table import HEADER, KINDS
+from ..kernels.library import Library
+from ..reference import evaluate_node
+
+SCRATCH_BYTES = 8192
+_EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
+
+
+@lru_cache(maxsize=4)
+def workers(count: int) -> ThreadPoolExecutor:
+    """Threads that outlive sessions."""
+    return ThreadPoolExecutor(count, thread_name_prefix="qglow")
+
+
+def aligned(size: int) -> Array:
+    """Zeroed bytes at a 64-byte boundary."""
+    raw = np.zeros(size + 64, np.uint8)
+    at = -raw.ctypes.data % 64
+    return raw[at : at + size]
+
+
+class Segment:
+    """Native instructions that follow each other."""
+
+    def __init__(self, rows: list[Array]) -> None:
+        self.rows = rows
+        self.starts = np.array([r.ctypes.data for r in rows], np.int64)
+
+
+class NativePlan:
+    """A program with its arena, constants and native rows."""
+
+    def __init__(self, program: Program, library: Library, threads: int) -> None:
+        self.program, self.threads, self.library = program, threads, library
+        self.arena = aligned(program.arena_size)
+        self.constants = aligned(program.blob_size + 256)
+        at = 0
+        for data in program.blob:
+            self.constants[at : at + len(data)] = np.frombuffer(data, np.uint8)
+            at += len(data)
+        self.scratch = aligned(SCRATCH_BYTES * threads)
+        self.barrier = aligned(64)
+        self._barrier = self.barrier[:8].view(np.int64)
+        self._execute = _EXECUTE(library.address("execute"))
+        self._views = {n: p.view(self.arena) for n, p in program.places.items()}
+        self._steps = self._segments()
+        self._run_segment = self._run_alone if threads == 1 else self._run_together
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name; the arrays are the caller's."""
+        for name, array in feeds.items():
+            self._views[name][...] = array
+        for step in self._steps:
+            if isinstance(step, Segment):
+                self._run_segment(step)
+            else:
+                self._run_host(step)
+        graph = self.program.graph
+        return {n: np.array(self._views[n]) if n in self._views else graph.constants[n] for n in graph.outputs}
+
+    def _run_alone(self, s: Segment) -> None:
+        self._execute(s.starts.ctypes.data, len(s.rows), self.arena.ctypes.data, self.constants.ctypes.data, 0, 1, self.barrier.ctypes.data)
+
+    def _run_together(self, s: Segment) -> None:
+        self._barrier[0] = 0
+        n = self.threads
+
+        def share(thread: int) -> None:
+            address = (s.starts.ctypes.data, len(s.rows), self.arena.ctypes.data, self.constants.ctypes.data)
+            self._execute(*address, thread, n, self.barrier.ctypes.data)
+
+        others = [workers(n - 1).submit(share, k) for k in range(1, n)]
+        share(0)
+        for other in others:
+            other.result()
+
+    def _run_host(self, node: Node) -> None:
+        graph: Graph = self.program.graph
+        inputs = [None if not i else self._views[i] if i in self._views else graph.constants[i] for i in node.inputs]
+        for name, array in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):
+            if name:
+                self._views[name][...] = array
+
+    def _segments(self) -> list[Segment | Node]:
+        steps: list[Segment | Node] = []
+        rows: list[Array] = []
+        for step in self.program.steps:
+            if isinstance(step, Native):
+                rows.append(self._row(step))
+                continue
+            if rows:
+                steps.append(Segment(rows))
+                rows = []
+            assert isinstance(step, Host)
+            steps.append(step.node)
+        return [*steps, Segment(rows)] if rows else steps
+
+    def _row(self, step: Native) -> Array:
+        """The instruction's words: offsets become addresses here."""
+        kind = KINDS[step.kind]
+        row = np.zeros(HEADER + len(kind.words), np.int64)
+        row[0], row[1] = self.library.address(step.kind), 1
+        for name, (buffer, at) in step.operands.items():
+            row[kind.index(name)] = self._address(buffer, at)
+        for name, at in step.constants.items():
+            row[kind.index(name)] = self.constants.ctypes.data + at
+        for name, value in step.fields.items():
+            row[kind.index(name)] = struct.unpack("<I", struct.pack("<f", value))[0] if name.startswith("f_") else int(value)
+        return row
+
+    def _address(self, buffer: Buffer | None, at: int) -> int:
+        return int(self.scratch.ctypes.data if buffer is None else self.arena.ctypes.data + buffer.offset + at)
