@@ -49,8 +49,7 @@ def slice_(low: Lowering, node: Node) -> bool:
         start += first * place.strides[k]
         strides[k] *= step
     shape = low.type(node.outputs[0]).static_shape
-    low.places[node.outputs[0]] = replace(low.use(place), start=start, shape=shape, strides=tuple(strides), halo=(0, 0, 0, 0))
-    return True
+    return settle(low, node, replace(place, start=start, shape=shape, strides=tuple(strides), halo=(0, 0, 0, 0)))
 
 
 @rule("Split")
