@@ -1,0 +1,1 @@
+"""Measurements beside other runtimes: `python -m bench.peers`."""
