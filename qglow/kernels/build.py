@@ -32,6 +32,8 @@ def compile_all(cpu: str, features: str) -> bytes:
     from .execute import execute
     from .table import KERNELS
 
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     whole = llvm.parse_assembly("")
     for name, function in {**KERNELS, "execute": execute}.items():
         signature = (types.int64,) * (7 if name == "execute" else ARGUMENTS)

@@ -15,7 +15,7 @@ from ..instructions.table import KINDS
 from .memory import copy_bytes, load_f32, load_i64
 from .table import kernel
 from .target import HARDWARE_DOT, ISA
-from .vector import F32, I8, I32, I64, add_to, clamp, const, dot4, load_at, rint, splat, store_at, vec, vpdpbusd
+from .vector import F32, I8, I32, I64, add_to, clamp, dot4, load_at, rint, splat, store_at, vec, vpdpbusd
 
 LANES, VECTORS, MOST = ISA.lanes, ISA.vectors, ISA.pixels
 BLOCK = LANES * VECTORS

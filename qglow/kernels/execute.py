@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
@@ -9,6 +12,9 @@ from numba.extending import intrinsic
 from .memory import I64, load_i64
 
 i64 = types.int64
+ON_LINUX_X86 = sys.platform == "linux" and platform.machine() == "x86_64"
+SCHED_YIELD = 24
+PATIENCE = 2000
 
 
 @intrinsic
@@ -39,6 +45,31 @@ def load_acquire(context, address):
     return i64(i64), generate
 
 
+@intrinsic
+def yield_cpu(context):
+    """sched_yield of Linux on x86-64, a plain pause elsewhere: a thread that waits long lets the one that it waits for run."""
+
+    def generate(ctx, b, sig, args):
+        if ON_LINUX_X86:
+            t = ir.FunctionType(I64, [I64])
+            b.call(ir.InlineAsm(t, "syscall", "={rax},0,~{rcx},~{r11},~{memory}", side_effect=True), [ir.Constant(I64, SCHED_YIELD)])
+        return ctx.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
+def pause(context):
+    """The CPU's hint that a loop only waits."""
+
+    def generate(ctx, b, sig, args):
+        if ON_LINUX_X86:
+            b.call(ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), "pause", "~{memory}", side_effect=True), [])
+        return ctx.get_dummy_value()
+
+    return types.void(), generate
+
+
 @njit(nogil=True)
 def execute(rows, count, arena, constants, thread, threads, barrier):
     """rows: int64 addresses of instructions. barrier: one int64, 0 at the start, that all threads of a run share."""
@@ -49,5 +80,9 @@ def execute(rows, count, arena, constants, thread, threads, barrier):
         if threads > 1 and load_i64(row + 8) & 1:
             epoch += 1
             atomic_add(barrier, 1)
+            spins = 0
             while load_acquire(barrier) < epoch * threads:
-                pass
+                pause()
+                spins += 1
+                if spins > PATIENCE:
+                    yield_cpu()
