@@ -123,7 +123,9 @@ class Lowering:
             n, c, h, w = place.shape
             sn, _, sh, sw = place.strides
             names = ("top", "left", "bottom", "right")
-            fields = {"N": n, "H": h, "W": w, "C": c, "y_n": sn, "y_h": sh, "y_w": sw, "value": value, **dict(zip(names, place.halo, strict=True))}
+            halo = dict(zip(names, place.halo, strict=True))
+            at = {"y_n": sn, "y_h": sh, "y_w": sw}
+            fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "C": c, **at, "value": value, **halo}
             self.emit("halo", {"y": place}, {}, fields)
 
     # Constants
@@ -146,7 +148,7 @@ class Lowering:
             where[name] = (None, 0) if place is None else (self.use(place).buffer, place.start)
         self.program.steps.append(Native(kind, where, constants, fields))
 
-    def emit_image(self, kind: str, x: Place, y: Place, constants: dict[str, int] | None = None, **fields: int | float) -> None:
+    def emit_image(self, kind: str, x: Place, y: Place, constants: dict[str, int] | None = None, /, **fields: int | float) -> None:
         """An instruction of one input and one output over the output's pixels."""
         n, c, h, w = y.shape
         names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")

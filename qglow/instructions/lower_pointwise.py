@@ -146,7 +146,8 @@ def average(low: Lowering, node: Node) -> bool:
         axes = low.graph.constants.get(node.input(1))
         if axes is None or sorted(int(a) % 4 for a in axes.ravel()) != [2, 3] or not node.attr("keepdims", 1):
             return False
-    win = Window.of(node, shape[2:], node.attr("kernel_shape")) if node.op == "AveragePool" else Window(shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
+    local = node.op == "AveragePool"
+    win = Window.of(node, shape[2:], node.attr("kernel_shape")) if local else Window(shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
     if node.attr("count_include_pad", 0) and any((*win.begin, *win.end)):
         return False
     x, y = low.places[node.inputs[0]], low.place(node.outputs[0], channels_last=True)

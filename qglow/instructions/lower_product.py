@@ -81,7 +81,8 @@ def product(low: Lowering, node: Node, x: Place, y: Place, w: Array, sums: Array
     names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
     strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
     runs, run = (1, kw * ic) if fused else (kw, ic)
-    fields = {"N": n, "H": h, "W": width, "C": oc, **strides, "G": groups, "x_c": ic, **shape, "runs": runs, "run": run, **epilogue(low, node)}
+    sizes = {"N": n, "H": h, "W": width, "C": oc, **strides, "G": groups, "x_c": ic, **shape, "runs": runs, "run": run}
+    fields = {**sizes, **epilogue(low, node)}
     low.emit("conv2d", {"x": x, "y": y, **_SCRATCH}, constants, fields)
 
 
@@ -95,7 +96,8 @@ def flattened(x: Place, y: Place) -> tuple[Place, Place]:
 
     def flat(p: Place) -> Place:
         width = total // rows
-        return Place(p.buffer, p.start, (1, p.shape[1], rows, width), (total * p.strides[3], p.itemsize, width * p.strides[3], p.strides[3]), p.dtype)
+        pixel = p.strides[3]
+        return Place(p.buffer, p.start, (1, p.shape[1], rows, width), (total * pixel, p.itemsize, width * pixel, pixel), p.dtype)
 
     return flat(x), flat(y)
 
