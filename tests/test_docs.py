@@ -48,8 +48,7 @@ def test_readme_commands_print_what_is_shown(checkout: Path, capsys: pytest.Capt
 
 
 def test_python_examples_run(checkout: Path) -> None:
-    pages = [README, (ROOT / "docs" / "debugging.md").read_text()]
-    for block in [b for page in pages for b in blocks("python", page)]:
+    for block in [b for page in PAGES for b in blocks("python", page.read_text())]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, env=environment)
         assert done.returncode == 0, done.stderr

@@ -44,6 +44,7 @@ class Lowering:
     def lower(self) -> Program:
         for name in self.graph.inputs:
             self.place(name)
+            self.written(name)
         for node in self.graph.nodes:
             take = RULES.get(node.op)
             if take is None or not take(self, node):
