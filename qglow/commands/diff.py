@@ -1,15 +1,23 @@
-"""qglow diff: the first layer that goes wrong."""
+"""qglow diff: the first layer that goes wrong, cut out as a small repro."""
 
 from __future__ import annotations
 
 import argparse
+import io
+from pathlib import Path
 
-from ..graph.text import print_type
+import numpy as np
+
+from ..files import write_atomically
+from ..graph import Graph, Node
+from ..graph.text import print_graph, print_type
+from ..profiling.dataset import open_dataset
 from ..report.compare import compare
-from ..runtime import load
+from ..runtime import InferenceSession, load
 
 EXAMPLES = """examples:
   qglow diff model.onnx model.qglow --data images/
+  qglow diff model.onnx model.qglow --data images/ --floor-db 25 -o repro/
 """
 
 
@@ -17,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True)
+    parser.add_argument("-o", "--output", metavar="FOLDER", help="cut the layer out there: its graph as text, its arrays as npz")
     parser.add_argument("--floor-db", type=float, default=20.0, help="a layer below this signal-to-noise ratio is wrong")
 
 
@@ -35,4 +44,21 @@ def run(options: argparse.Namespace) -> int:
             t = bundle.graph.types[value]
             shown = print_type(t) if t.quant is None or t.quant.axis is None else f"{t.kind.value}{list(t.shape or ())} per channel"
             print(f"  {value}: {shown}" + (f", {error.sqnr_db:.1f} dB" if error else ""))
+    if options.output:
+        _cut_out(bundle.graph, node, options.data, Path(options.output))
     return 0
+
+
+def _cut_out(graph: Graph, node: Node, data: str, folder: Path) -> None:
+    """The node alone as a graph, and its inputs, constants and outputs for the first sample."""
+    inputs = tuple(dict.fromkeys(i for i in node.inputs if i and i not in graph.constants))
+    names = {v for v in (*node.inputs, *node.outputs) if v}
+    constants = {k: v for k, v in graph.constants.items() if k in names}
+    alone = Graph(node.name, inputs, node.outputs, (node,), {k: graph.types[k] for k in names}, constants)
+    values = InferenceSession(graph).run_all(next(iter(open_dataset(data, graph).spread(1))).feeds)
+    folder.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
+    np.savez(buffer, **{n: values[n] if n in values else np.asarray(constants[n]) for n in sorted(names)})  # type: ignore[arg-type]
+    write_atomically(folder / "layer.npz", buffer.getvalue())
+    write_atomically(folder / "layer.txt", print_graph(alone).encode())
+    print(f"cut out as {folder / 'layer.txt'} and {folder / 'layer.npz'}")

@@ -19,7 +19,8 @@ from ..progress import track
 from ..reference import evaluate
 from ..runtime import Bundle, InferenceSession, load
 from ..simplify import simplify
-from .agreement import Agreement, compare_values
+from .agreement import Agreement, Error, compare_values
+from .own_error import add_own_errors
 
 
 @dataclass(slots=True)
@@ -50,7 +51,9 @@ class Votes:
 
 @dataclass(slots=True)
 class AccuracyReport:
-    """What was measured. `to_dict()["layers"]` lists, in execution order, name, op, precision, sqnr_db and cosine."""
+    """What was measured. `to_dict()["layers"]` lists, in execution order, name, op, precision, sqnr_db and cosine,
+    and own_sqnr_db: the layer alone, on its true inputs (None where it has no int8 part).
+    """
 
     agreement: Agreement
     votes: dict[str, Votes]
@@ -65,10 +68,15 @@ class AccuracyReport:
             "outputs": outputs,
             "layers": self.layers,
             "kept_float": [d for d in self.manifest.get("decisions", []) if d["precision"] == "float"],
-            "proposed_exclude": self.agreement.steepest(),
+            "proposed_exclude": self.to_blame(),
             "size": {k: self.manifest.get(k) for k in ("float_bytes", "int8_bytes")},
             "latency_ms": self.latency,
         }
+
+    def to_blame(self, count: int = 3) -> list[str]:
+        """The layers that add most noise by themselves: the ones to keep float first."""
+        rows = [r for r in self.layers if r["own_sqnr_db"] is not None and r["op"] != "Quantize"]
+        return [r["name"] for r in sorted(rows, key=lambda r: r["own_sqnr_db"])[:count]]
 
     def save(self, path: str | Path) -> None:
         """Write the report: .json as to_dict(), anything else as one self-contained HTML page."""
@@ -97,7 +105,7 @@ def compare(
     samples = open_dataset(data, graph)
     if labels is not None and len(labels) != len(samples):
         raise DataError(f"{len(labels)} labels for {len(samples)} samples")
-    agreement = Agreement()
+    agreement, own = Agreement(), dict[str, Error]()
     votes = {o: Votes() for o in graph.outputs}
     for index, sample in enumerate(track(samples, "comparing", len(samples), quiet)):
         real: dict[str, Array] = {}
@@ -106,13 +114,14 @@ def compare(
         outputs = session.run(None, sample.feeds)
         values |= dict(zip(session.graph.outputs, outputs, strict=True))
         compare_values(agreement, real, bundle.graph, values)
+        add_own_errors(own, bundle.graph, real)
         label = int(labels[index]) if labels is not None else sample.label
         for name, array in zip(session.graph.outputs, outputs, strict=True):
             votes[name].add(real[name], np.asarray(array), label)
-    return AccuracyReport(agreement, votes, _layers(bundle, agreement), bundle.manifest)
+    return AccuracyReport(agreement, votes, _layers(bundle, agreement, own), bundle.manifest)
 
 
-def _layers(bundle: Bundle, agreement: Agreement) -> list[dict[str, Any]]:
+def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error]) -> list[dict[str, Any]]:
     rows = []
     for node in bundle.graph.nodes:
         for o in node.outputs:
@@ -122,6 +131,6 @@ def _layers(bundle: Bundle, agreement: Agreement) -> list[dict[str, Any]]:
                 continue
             t = bundle.graph.types[o]
             e = error.to_dict()
-            rows.append({"name": name, "op": node.op, "precision": "int8" if t.is_quantized else "float", "sqnr_db": e["sqnr_db"],
-                         "cosine": e["cosine"]})  # fmt: skip
+            row = {"name": name, "op": node.op, "precision": "int8" if t.is_quantized else "float", "sqnr_db": e["sqnr_db"]}
+            rows.append({**row, "cosine": e["cosine"], "own_sqnr_db": own[name].to_dict()["sqnr_db"] if name in own else None})
     return rows

@@ -19,13 +19,28 @@ def page(report: dict[str, Any]) -> str:
         _table([{"output": n, **e} for n, e in report["outputs"].items()]),
         "<h2>Signal-to-noise ratio by layer, in execution order</h2>",
         _plot(report["layers"]),
+        "<p>Bars: with the error that arrives from the layers before; dots: the layer's own, on its true inputs.</p>",
+        *_cost(report),
         "<h2>Layers</h2>",
         _table(report["layers"]),
         "<h2>What stayed float, and why</h2>",
         _table([{k: d[k] for k in ("node", "op", "reason")} for d in report["kept_float"]]),
-        f"<p>The ratio falls most at: {escape(', '.join(report['proposed_exclude']))}</p></body></html>",
+        "<p>By themselves these layers add most noise; <code>qglow quantize --exclude NAME</code> keeps one float: ",
+        f"{escape(', '.join(report['proposed_exclude']))}</p></body></html>",
     ]
     return "\n".join(parts)
+
+
+def _cost(report: dict[str, Any]) -> list[str]:
+    """Size and latency, where they are known."""
+    size, parts = report["size"], []
+    if size.get("int8_bytes"):
+        kib = {"float32": size["float_bytes"] / 1024, "int8": size["int8_bytes"] / 1024}
+        parts += ["<h2>Size of the weights</h2>", _table([{"form": k, "KiB": v} for k, v in kib.items()])]
+    if report["latency_ms"]:
+        rows = [{"runtime": n, "min ms": t["min"], "median ms": t["median"]} for n, t in report["latency_ms"].items()]
+        parts += ["<h2>Latency, interleaved in one run</h2>", _table(rows)]
+    return parts
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
@@ -38,6 +53,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> str:
+    if value is None:
+        return "<td class=n>-</td>"
     return f"<td class=n>{value:.5g}</td>" if isinstance(value, float) else f"<td>{escape(str(value))}</td>"
 
 
@@ -52,6 +69,10 @@ def _plot(layers: list[dict[str, Any]]) -> str:
         title = escape(f"{row['name']} ({row['op']}, {row['precision']}): {row['sqnr_db']:.1f} dB")
         place = f'x="{k * step:.1f}" y="{height - h:.1f}" width="{step * 0.9:.1f}" height="{h:.1f}"'
         bars.append(f'<rect {place} fill="{colour}"><title>{title}</title></rect>')
+        own = row.get("own_sqnr_db")
+        if own is not None:
+            y = height * (1 - min(60.0, max(0.0, own)) / 60)
+            bars.append(f'<circle cx="{(k + 0.45) * step:.1f}" cy="{y:.1f}" r="{min(4.0, step / 3):.1f}" fill="#225"/>')
     lines = [f'<line x1="0" x2="{width}" y1="{height * (1 - d / 60):.0f}" y2="{height * (1 - d / 60):.0f}" stroke="#ccc"/>'
              f'<text x="2" y="{height * (1 - d / 60) - 2:.0f}" font-size="10">{d} dB</text>' for d in (20, 40)]  # fmt: skip
     return f'<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img">{"".join(lines)}{"".join(bars)}</svg>'

@@ -20,14 +20,16 @@ def tables(report: dict[str, Any], worst: int = 10) -> str:
         outputs.add_row(name, f"{e['sqnr_db']:.1f}", f"{e['cosine']:.5f}", f"{e['max_abs_error']:.4g}", *score)
     console.print(outputs)
     layers = Table(title=f"the {worst} layers with the most noise, of {len(report['layers'])}")
-    for column in ("layer", "op", "precision", "SQNR dB", "cosine"):
+    for column in ("layer", "op", "precision", "SQNR dB", "own SQNR dB", "cosine"):
         layers.add_column(column)
     for row in sorted(report["layers"], key=lambda r: r["sqnr_db"])[:worst]:
-        layers.add_row(row["name"], row["op"], row["precision"], f"{row['sqnr_db']:.1f}", f"{row['cosine']:.5f}")
+        own = "-" if row["own_sqnr_db"] is None else f"{row['own_sqnr_db']:.1f}"
+        layers.add_row(row["name"], row["op"], row["precision"], f"{row['sqnr_db']:.1f}", own, f"{row['cosine']:.5f}")
     console.print(layers)
     for d in report["kept_float"]:
         console.print(f"float: {d['node']} ({d['op']}): {d['reason']}", markup=False)
-    console.print(f"the signal-to-noise ratio falls most at: {', '.join(report['proposed_exclude'])}", markup=False)
+    blamed = ", ".join(report["proposed_exclude"])
+    console.print(f"by themselves these layers add most noise (--exclude keeps them float): {blamed}", markup=False)
     for name, t in report["latency_ms"].items():
         console.print(f"latency {name}: min {t['min']:.3f} ms, median {t['median']:.3f} ms", markup=False)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]

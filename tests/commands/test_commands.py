@@ -34,7 +34,7 @@ def test_report_has_what_the_interface_promises(bundle: Path, digits: Path, tmp_
     scores = report["outputs"]["scores"]
     assert scores["top1_fp32"] - scores["top1_int8"] <= 0.01 and scores["sqnr_db"] > 20
     assert {"cosine", "max_abs_error", "top1_agreement"} <= set(scores)
-    assert [set(r) for r in report["layers"]] == [{"name", "op", "precision", "sqnr_db", "cosine"}] * len(report["layers"])
+    assert report["layers"] and all({"name", "op", "precision", "sqnr_db", "cosine"} <= set(r) for r in report["layers"])
     text = html.read_text()
     assert "<svg" in text and "http" not in text
 

@@ -1,0 +1,39 @@
+"""A layer's own error: the int8 layer on its true inputs, quantized, so that no error arrives from the layers before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..graph import Array, Graph, Node
+from ..reference.arithmetic import dequantize, quantize
+from ..reference.evaluate import evaluate_node
+from .agreement import Error
+
+
+def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
+    """Add one sample to the errors by float value name. graph: the quantized one; real: every value of the float one."""
+    for node in graph.nodes:
+        inputs = _true_inputs(graph, node, real)
+        if inputs is None:
+            continue
+        for name, value in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):
+            t, source = graph.types.get(name), name.removesuffix(".q")
+            if t is None or source not in real or real[source].dtype.kind != "f" or real[source].shape != value.shape:
+                continue
+            own.setdefault(source, Error()).add(real[source], dequantize(value, t) if t.is_quantized else value)
+
+
+def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Array | None] | None:
+    """The node's inputs made of the float values; None where one has no float value, or where nothing of the node is int8."""
+    if not any(v and graph.types[v].is_quantized for v in (*node.inputs, *node.outputs)):
+        return None
+    inputs: list[Array | None] = []
+    for name in node.inputs:
+        if not name or name in graph.constants:
+            inputs.append(graph.constants.get(name))
+            continue
+        t, source = graph.types[name], name.removesuffix(".q")
+        if source not in real:
+            return None
+        inputs.append(quantize(real[source], t) if t.is_quantized else real[source])
+    return inputs

@@ -1,0 +1,83 @@
+"""The report measures what it says: known errors give known ratios, a layer's own error is apart from what arrives, pages stand alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qglow
+from qglow.errors import DataError
+from qglow.graph import Graph
+from qglow.report.agreement import Error
+from qglow.runtime import Bundle
+
+BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
+
+
+@pytest.fixture(scope="module")
+def bundle(digits: Path) -> Bundle:
+    return qglow.quantize(digits / "model.onnx", qglow.profile(digits / "model.onnx", digits, samples=16))
+
+
+@pytest.fixture(scope="module")
+def report(bundle: Bundle, digits: Path) -> qglow.AccuracyReport:
+    return qglow.compare(digits / "model.onnx", bundle, digits)
+
+
+def test_error_of_known_noise() -> None:
+    error = Error()
+    for _ in range(3):
+        error.add(np.full(100, 10.0), np.full(100, 9.0))
+    assert error.sqnr_db == pytest.approx(20.0) and error.cosine == pytest.approx(1.0) and error.largest == 1.0
+    same = Error()
+    same.add(np.arange(5.0), np.arange(5.0))
+    assert same.sqnr_db == 200.0
+
+
+def test_labels_give_accuracy(bundle: Bundle, digits: Path) -> None:
+    feeds = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(4)]
+    session = qglow.InferenceSession(bundle)
+    right = [int(session.run(None, f)[0].argmax()) for f in feeds]
+    result = qglow.compare(digits / "model.onnx", bundle, feeds, labels=right).to_dict()["outputs"]["scores"]
+    assert result["top1_int8"] == 1.0
+    with pytest.raises(DataError, match="3 labels for 4 samples"):
+        qglow.compare(digits / "model.onnx", bundle, feeds, labels=right[:3])
+
+
+def test_a_broken_layer_is_blamed_by_its_own_error(bundle: Bundle, digits: Path) -> None:
+    """Weights of one layer are shuffled: later layers suffer, but only this one has a bad error of its own."""
+    graph = bundle.graph
+    shuffled = np.asarray(graph.constants["conv_b.w"])[::-1].copy()
+    broken: Graph = graph.with_(constants={**graph.constants, "conv_b.w": shuffled})
+    report = qglow.compare(digits / "model.onnx", replace(bundle, graph=broken), digits)
+    rows = {r["name"]: r for r in report.layers}
+    assert report.to_dict()["proposed_exclude"][0] == "relu_b"
+    assert rows["relu_b"]["own_sqnr_db"] < 10 < 30 < rows["relu_a"]["own_sqnr_db"]
+    assert rows["conv_c"]["sqnr_db"] < 10 and rows["conv_c"]["own_sqnr_db"] > 30
+
+
+def test_report_is_the_same_bytes_each_time(bundle: Bundle, digits: Path, report: qglow.AccuracyReport, tmp_path: Path) -> None:
+    report.save(tmp_path / "a.json")
+    qglow.compare(digits / "model.onnx", bundle, digits).save(tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+
+
+def test_page_names_every_layer_and_nothing_elsewhere(report: qglow.AccuracyReport, tmp_path: Path) -> None:
+    report.save(tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text()
+    assert all(r["name"] in text for r in report.layers) and not any(w in text for w in ("http", "src=", "href=", "@import"))
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no chromium is installed: apt-get install chromium to open the page in a browser")
+def test_page_opens_in_a_browser(report: qglow.AccuracyReport, tmp_path: Path) -> None:
+    report.save(tmp_path / "r.html")
+    assert BROWSER is not None
+    arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}", "--enable-logging=stderr"]
+    command = [BROWSER, *arguments, "--dump-dom", (tmp_path / "r.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.count("<rect") == len(report.layers) and "CONSOLE" not in done.stderr
