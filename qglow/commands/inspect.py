@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ..errors import DataError
+from ..graph import Graph
 from ..graph.text import print_graph
 
 EXAMPLES = """examples:
@@ -17,7 +18,8 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
-    parser.add_argument("--stage", choices=("graph", "quantized"), help="graph: as imported (default for models); quantized: of a bundle")
+    stages = ("graph", "quantized", "instructions", "plan")
+    parser.add_argument("--stage", choices=stages, help="of a bundle; the last two for its shapes, 1 where symbolic")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,7 +38,25 @@ def run(options: argparse.Namespace) -> int:
     elif path.suffix == ".qglow":
         from ..runtime import load
 
-        print(print_graph(load(path).graph), end="")
+        print(_bundle_text(load(path).graph, options.stage), end="")
     else:
         raise DataError(f"{path}: expected a .onnx model, a .json profile or a .qglow bundle")
     return 0
+
+
+def _bundle_text(graph: Graph, stage: str | None) -> str:
+    """The quantized graph, or the program that it becomes for its shapes."""
+    if stage not in ("instructions", "plan"):
+        return print_graph(graph)
+    from ..instructions.lower import lower
+    from ..kernels.isa import choose
+    from ..reference import retype
+
+    shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
+    program = lower(retype(graph, shapes), choose()[0].name)
+    if stage == "instructions":
+        return program.text()
+    names = {id(p.buffer): n for n, p in reversed(program.places.items())}
+    rows = sorted(program.buffers, key=lambda b: (b.first, b.offset))
+    lines = [f"{b.offset:>10d} {b.size:>10d} bytes, steps {b.first} to {b.last}: {names.get(id(b), 'a copy')}" for b in rows]
+    return "\n".join([f"arena {program.arena_size} bytes", *lines]) + "\n"

@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "say what int8 cost against float, layer by layer",
     "bench": "time a bundle beside other runtimes",
     "diff": "find the first layer that goes wrong",
+    "export": "write a bundle as standard ONNX QDQ, for any other runtime",
     "inspect": "show any model, profile or bundle as text",
     "kernels": "build, list or clear the compiled kernels",
     "demo": "all of it on the small model that the repository carries",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.sources)
 
+    @property
+    def total(self) -> int | None:
+        """How many samples there are, or None where that is not known before they are read."""
+        return len(self.sources)
+
     def __iter__(self) -> Iterator[Sample]:
         for name, read, label in self.sources:
             yield Sample(name, checked(read(), self.types, name), label)
@@ -49,16 +55,39 @@ class Dataset:
         return Dataset(tuple(self.sources[i] for i in picks), self.types)
 
 
+@dataclass(frozen=True, slots=True)
+class Stream(Dataset):
+    """Samples of an iterable whose length is not known: never held together; `spread` takes the first ones."""
+
+    items: Iterable[Mapping[str, Array]] = ()
+    limit: int | None = None
+
+    @property
+    def total(self) -> int | None:
+        return self.limit
+
+    def __iter__(self) -> Iterator[Sample]:
+        index = -1
+        for index, feeds in enumerate(islice(self.items, self.limit)):
+            yield Sample(f"sample {index}", checked(feeds, self.types, f"sample {index}"))
+        if index < 0:
+            raise DataError("the data holds no sample")
+
+    def spread(self, count: int | None) -> Dataset:
+        return self if count is None else Stream((), self.types, self.items, count)
+
+
 def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, graph: Graph) -> Dataset:
     """The samples of DATA for a graph's inputs. Raises DataError where there are none or the folder cannot be understood."""
     types = {i: graph.types[i] for i in graph.inputs}
     if isinstance(data, Dataset):
         return data
     if not isinstance(data, (str, Path)):
-        items = list(data)
-        if not items:
+        if not isinstance(data, Sequence):
+            return Stream((), types, data)
+        if not data:
             raise DataError("the data holds no sample")
-        return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(items)), types)
+        return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(data)), types)
     path = Path(data)
     if path.is_file() and path.suffix == ".npz":
         return Dataset(((path.name, partial(read_npz, path), None),), types)

@@ -30,7 +30,7 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
     digest = hashlib.sha256()
     run = _engine(engine, graph, names)
     count = 0
-    for batch in _batches(track(data, "profiling", len(data), quiet), _batch_limit(graph, batch_size)):
+    for batch in _batches(track(data, "profiling", data.total, quiet), _batch_limit(graph, batch_size)):
         for sample in batch:
             _hash(digest, sample)
         feeds = {k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k] for k in batch[0].feeds}

@@ -103,11 +103,11 @@ def compare(
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
     graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
     samples = open_dataset(data, graph)
-    if labels is not None and len(labels) != len(samples):
-        raise DataError(f"{len(labels)} labels for {len(samples)} samples")
+    if labels is not None and samples.total is not None and len(labels) != samples.total:
+        raise DataError(f"{len(labels)} labels for {samples.total} samples")
     agreement, own = Agreement(), dict[str, Error]()
     votes = {o: Votes() for o in graph.outputs}
-    for index, sample in enumerate(track(samples, "comparing", len(samples), quiet)):
+    for index, sample in enumerate(track(samples, "comparing", samples.total, quiet)):
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__)
         values = session.run_all(sample.feeds)

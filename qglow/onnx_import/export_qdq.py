@@ -1,0 +1,156 @@
+"""A quantized graph as standard ONNX in QDQ form, for any other runtime.
+
+Quantized values are integer tensors. Around an op stand DequantizeLinear and QuantizeLinear, which runtimes fuse; per-channel weights and
+int32 biases are dequantized constants. A table lookup is a Gather, exact in every runtime. Narrower output limits are a Clip.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from ..errors import QGlowError
+from ..files import write_atomically
+from ..graph import Array, Graph, Kind, Node, TensorType
+from .export_float import export_nodes, make_model
+
+
+def export_qdq(graph: Graph) -> onnx.ModelProto:
+    """The QDQ model of a quantized graph; onnx's checker has passed it."""
+    exporter = _Exporter(graph)
+    for node in graph.nodes:
+        exporter.node(node)
+    model = make_model(graph, exporter.nodes, exporter.constants, {o: graph.types[o] for o in graph.outputs})
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise QGlowError(f"the exported model is not valid ONNX: {str(error).splitlines()[0]}") from error
+    return model
+
+
+def save_qdq(graph: Graph, path: str | Path) -> None:
+    """Write the QDQ model of a quantized graph."""
+    write_atomically(path, export_qdq(graph).SerializeToString())
+
+
+class _Exporter:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[str, Array] = {}
+        self.reals: dict[str, str] = {}
+
+    def node(self, node: Node) -> None:
+        graph = self.graph
+        types = [graph.types[v] for v in (*node.inputs, *node.outputs) if v]
+        if not any(t.is_quantized for t in types):
+            self.keep(node.inputs)
+            self.nodes += export_nodes(node, node.inputs, node.outputs)
+        elif node.op == "Lookup":
+            self.lookup(node)
+        elif node.op == "Quantize":
+            self.quantize(node.inputs[0], node.outputs[0])
+        elif node.op == "Dequantize":
+            self.dequantize(node.inputs[0], node.outputs[0])
+        else:
+            self.wrapped(node)
+
+    def keep(self, names: tuple[str, ...]) -> None:
+        self.constants |= {n: self.graph.constants[n] for n in names if n in self.graph.constants}
+
+    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(op, inputs, [output], name=f"{output}:{op}", **attributes))
+        return output
+
+    def constant(self, name: str, array: Array) -> str:
+        self.constants[name] = array
+        return name
+
+    def parameters(self, name: str, t: TensorType) -> tuple[list[str], dict[str, int]]:
+        """Names of scale and zero point constants of a quantized value, and the axis attribute."""
+        q = t.quant
+        assert q is not None
+        scale, zero = np.array(q.scale, np.float32), np.array(q.zero_point, t.kind.dtype)
+        if q.axis is None:
+            scale, zero = scale.reshape(()), zero.reshape(())
+        names = [self.constant(f"{name}.scale", scale), self.constant(f"{name}.zero_point", zero)]
+        return names, {} if q.axis is None else {"axis": q.axis}
+
+    def quantize(self, real: str, output: str) -> None:
+        names, attributes = self.parameters(output, self.graph.types[output])
+        self.add("QuantizeLinear", [real, *names], output, **attributes)
+
+    def dequantize(self, value: str, output: str) -> str:
+        names, attributes = self.parameters(value, self.graph.types[value])
+        return self.add("DequantizeLinear", [value, *names], output, **attributes)
+
+    def real(self, value: str) -> str:
+        """The float name of an input, made once."""
+        if not value or not self.graph.types[value].is_quantized:
+            self.keep((value,))
+            return value
+        if value not in self.reals:
+            self.keep((value,))
+            self.reals[value] = self.dequantize(value, f"{value}.real")
+        return self.reals[value]
+
+    def wrapped(self, node: Node) -> None:
+        inputs = [self.real(i) for i in self.float_inputs(node)]
+        if node.op in ("Conv", "ConvTranspose", "Gemm", "MatMul") and node.input(2):
+            inputs[2] = self.bias(node)
+        outputs = [f"{o}.exact" if o and self.graph.types[o].is_quantized else o for o in node.outputs]
+        self.nodes += export_nodes(node, inputs, outputs)
+        for exact, o in zip(outputs, node.outputs, strict=True):
+            if exact != o:
+                self.quantize(self.clipped(node, exact, o), o)
+
+    def float_inputs(self, node: Node) -> list[str]:
+        """Inputs of the float op: without the constants that only the integer meaning has."""
+        if node.op == "Softmax":
+            return [node.inputs[0]]
+        if node.op == "Pad":
+            return [*node.inputs[:2], "", *node.inputs[3:]] if len(node.inputs) > 3 else list(node.inputs[:2])
+        if node.op == "LayerNormalization":
+            quant = self.graph.types[node.outputs[0]].quant
+            assert quant is not None
+            for name in node.inputs[1:]:
+                self.constants[f"{node.name}.{name}"] = (self.graph.constants[name] * quant.s).astype(np.float32)
+            self.graph = self.graph.with_(types={**self.graph.types, **{f"{node.name}.{n}": self.graph.types[n] for n in node.inputs[1:]}})
+            return [node.inputs[0], *(f"{node.name}.{n}" for n in node.inputs[1:])]
+        return list(node.inputs)
+
+    def bias(self, node: Node) -> str:
+        x, w = (self.graph.types[i].quant for i in node.inputs[:2])
+        assert x is not None and w is not None
+        name = node.inputs[2]
+        self.keep((name,))
+        scale = np.float32(x.scale[0]) * np.array(w.scale, np.float32)
+        s = self.constant(f"{node.name}.bias.scale", scale if scale.size > 1 else scale.reshape(()))
+        return self.add("DequantizeLinear", [name, s], f"{node.name}.bias.real", axis=0)
+
+    def clipped(self, node: Node, exact: str, output: str) -> str:
+        t = self.graph.types[output]
+        assert t.quant is not None
+        if "qmin" not in node.attributes and "qmax" not in node.attributes:
+            return exact
+        low, high = t.limits()
+        bounds = [(int(node.attr(k, d)) - t.quant.z) * t.quant.s for k, d in (("qmin", low), ("qmax", high))]
+        names = [self.constant(f"{exact}.{k}", np.array(v, np.float32)) for k, v in zip(("low", "high"), bounds, strict=True)]
+        return self.add("Clip", [exact, *names], f"{exact}.clipped")
+
+    def lookup(self, node: Node) -> None:
+        x, y = node.inputs[0], node.outputs[0]
+        table, t = self.graph.constants[node.inputs[1]], self.graph.types[x]
+        index = self.add("Cast", [x], f"{y}.index", to=onnx.TensorProto.INT32)
+        offset = np.array(-t.limits()[0] if t.kind is Kind.I8 else 0, np.int32)
+        if table.ndim == 2:
+            shape = [1] * len(t.shape or ())
+            shape[int(node.attr("axis", 1))] = -1
+            offset = offset + (np.arange(table.shape[0], dtype=np.int32) * 256).reshape(shape)
+        if np.any(offset):
+            index = self.add("Add", [index, self.constant(f"{y}.offset", offset)], f"{y}.place")
+        self.add("Gather", [self.constant(node.inputs[1], table.reshape(-1)), index], y, axis=0)

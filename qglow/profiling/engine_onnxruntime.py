@@ -1,0 +1,34 @@
+"""The profiling engine on onnxruntime: the float graph with every float value as an output, one batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime as ort
+
+from ..errors import ModelError
+from ..graph import Array, Graph
+from ..onnx_import.export_float import export_float
+from .dataset import Feeds
+
+
+def runner(graph: Graph, names: list[str]) -> Callable[[Feeds, Callable[[str, Array], None]], None]:
+    """A function that runs one batch and hands every named value to an observer."""
+    made = [n for n in names if n not in graph.inputs]
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # NOTE: fusions would change what is observed
+    try:
+        model = export_float(graph, made).SerializeToString()
+        session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise ModelError(f"onnxruntime cannot run this model ({str(error).splitlines()[0][:160]}); use --engine qglow") from error
+
+    def run(feeds: Feeds, keep: Callable[[str, Array], None]) -> None:
+        for name in graph.inputs:
+            keep(name, feeds[name])
+        for name, array in zip(made, session.run(made, feeds), strict=True):
+            keep(name, np.asarray(array))
+
+    return run
