@@ -28,8 +28,14 @@ def compile_all(cpu: str, features: str) -> bytes:
     import llvmlite.binding as llvm
     from numba import types
 
-    from . import conv, depthwise, elementwise, pool  # noqa: F401  (fill the table)
+    from . import depthwise, elementwise, pool  # noqa: F401  (fill the table)
     from .execute import execute
+    from .target import ISA
+
+    if ISA.name == "amx":
+        from . import conv_tiles  # noqa: F401
+    else:
+        from . import conv  # noqa: F401
     from .table import KERNELS
 
     llvm.initialize_native_target()

@@ -89,7 +89,7 @@ K = KINDS["conv2d"]
     8 * K.index(n)
     for n in "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 f_zero f_low f_high".split()
 )
-SCRATCH_BYTES = 8192
+SCRATCH_BYTES = 16384
 
 
 @njit(nogil=True)

@@ -62,6 +62,8 @@ class Library:
         import llvmlite.binding as llvm
 
         self.isa = isa
+        if isa == "amx" and "emulated" not in path.name:
+            _request_tiles()
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         machine = llvm.Target.from_default_triple().create_target_machine(codemodel="small", reloc="pic")
@@ -75,6 +77,14 @@ class Library:
         if not address:
             raise KernelError(f"no kernel {name!r} in the {self.isa} library")
         return address
+
+
+def _request_tiles() -> None:
+    """Ask Linux for the tile registers: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)."""
+    import ctypes
+
+    if ctypes.CDLL(None, use_errno=True).syscall(158, 0x1023, 18) != 0:
+        raise KernelError("QGLOW_ISA=amx: the kernel refuses the tile registers to this process")
 
 
 _LOADED: dict[str, Library] = {}

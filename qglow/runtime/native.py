@@ -16,7 +16,7 @@ from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..reference import evaluate_node
 
-SCRATCH_BYTES = 8192
+SCRATCH_BYTES = 16384
 _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
 
 

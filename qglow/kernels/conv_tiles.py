@@ -1,0 +1,146 @@
+"""Convolutions and matrix products on AMX tiles: the rows of a tile are pixels of one image row, so that nothing is gathered first.
+
+Tiles have as many rows as the image row has pixels, at most 16; the last tile of a row is moved back to end where the row ends, and
+computes some pixels twice. Two tiles of pixels meet two tiles of 16 output channels.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from ..instructions.table import KINDS
+from . import tiles
+from .memory import copy_bytes, load_f32, load_i64, store_i64, store_u8
+from .table import kernel
+from .tiles import configure, release
+from .vector import F32, I8, I32, I64, add_to, clamp, load_at, rint, splat, store_at, vec
+
+BLOCK, SCRATCH_BYTES = 32, 16384
+SUMS, FILE, CONFIGURATION, PIXEL = 0, 4096, 12288, 12416
+i64, f32 = types.int64, types.float32
+zero0, zero1, zero2, zero3 = (tiles.zero(n) for n in range(4))
+load4, load5, load6, load7 = (tiles.move(n, False) for n in range(4, 8))
+store0, store1, store2, store3 = (tiles.move(n, True) for n in range(4))
+dot046, dot147, dot256, dot357 = (tiles.dot(d, a, w) for d, a, w in ((0, 4, 6), (1, 4, 7), (2, 5, 6), (3, 5, 7)))
+
+
+@intrinsic
+def finish(context, sums, bias, scale, zero, low, high, y, y_f32):
+    """Requantize the 32 sums of one pixel and store them."""
+
+    def generate(ctx, b, sig, args):
+        sums, bias, scale, zero, low, high, y, y_f32 = args
+        for v in range(2):
+            acc = b.add(load_at(b, add_to(b, sums, 64 * v), vec(I32, 16)), load_at(b, add_to(b, bias, 64 * v), vec(I32, 16)))
+            real = b.fmul(b.sitofp(acc, vec(F32, 16)), load_at(b, add_to(b, scale, 64 * v), vec(F32, 16)))
+            with b.if_else(b.icmp_signed("==", y_f32, ir.Constant(I64, 1))) as (as_float, as_bytes):
+                with as_float:
+                    store_at(b, add_to(b, y, 64 * v), real)
+                with as_bytes:
+                    z, lo, hi = (splat(b, a, 16) for a in (zero, low, high))
+                    q = clamp(b, b.fadd(rint(b, real), z), lo, hi)
+                    store_at(b, add_to(b, y, 16 * v), b.trunc(b.fptosi(q, vec(I32, 16)), vec(I8, 16)))
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64, f32, f32, f32, i64, i64), generate
+
+
+@njit(nogil=True)
+def write_configuration(at, rows):
+    """Palette 1; tiles of 64 bytes a row, `rows` rows for sums and pixels, 16 for weights."""
+    for k in range(8):
+        store_i64(at + 8 * k, 0)
+    store_u8(at, 1)
+    for t in range(8):
+        store_u8(at + 16 + 2 * t, 64)
+        store_u8(at + 48 + t, rows if t < 6 else 16)
+
+
+@njit(nogil=True)
+def sums_of(x, second, w, kh, runs, steps, row, tap, pix, rows, scratch, two):
+    """Sums of one or two tiles of pixels (at x and `second`) by 32 channels, stored as [32, 32] int32 at the scratch's start."""
+    file = scratch + FILE
+    zero0(rows, file)
+    zero1(rows, file)
+    zero2(rows, file)
+    zero3(rows, file)
+    for a in range(kh):
+        for r in range(runs):
+            at = a * row + r * tap
+            for _ in range(steps):
+                load4(x + at, pix, rows, file)
+                load6(w, 64, 16, file)
+                dot046(rows, file)
+                load7(w + 1024, 64, 16, file)
+                dot147(rows, file)
+                if two:
+                    load5(second + at, pix, rows, file)
+                    dot256(rows, file)
+                    dot357(rows, file)
+                w += 2048
+                at += 64
+    store0(scratch, 128, rows, file)
+    store1(scratch + 64, 128, rows, file)
+    if two:
+        store2(scratch + 2048, 128, rows, file)
+        store3(scratch + 2112, 128, rows, file)
+
+
+K = KINDS["conv2d"]
+(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH) = (
+    8 * K.index(n)
+    for n in "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 f_zero f_low f_high".split()
+)
+
+
+@njit(nogil=True)
+def store_pixels(i, scratch, sums, y, y_w, rows, bias, scale, valid, f32_out):
+    """Requantize the rows of one tile of pixels into the output."""
+    size = 4 if f32_out else 1
+    zero, low, high = load_f32(i + ZERO), load_f32(i + LOW), load_f32(i + HIGH)
+    for p in range(rows):
+        if valid == BLOCK:
+            finish(sums + 128 * p, bias, scale, zero, low, high, y + p * y_w, f32_out)
+        else:
+            finish(sums + 128 * p, bias, scale, zero, low, high, scratch + PIXEL, f32_out)
+            copy_bytes(y + p * y_w, scratch + PIXEL, valid * size)
+
+
+@kernel("conv2d")
+@njit(nogil=True)
+def conv2d(i, arena, constants, thread, threads):
+    n, h, wd, groups, oc = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + G), load_i64(i + C)
+    steps = (load_i64(i + RUN) + 63) // 64
+    kh, runs, f32_out = load_i64(i + KH), load_i64(i + RUNS), load_i64(i + Y_F32)
+    block_bytes = kh * runs * steps * 2048
+    blocks = (oc + BLOCK - 1) // BLOCK
+    size = 4 if f32_out else 1
+    rows = min(16, wd)
+    cuts = (wd + rows - 1) // rows
+    by_rows = n * h >= 2 * threads
+    row0, row1 = (n * h * thread // threads, n * h * (thread + 1) // threads) if by_rows else (0, n * h)
+    jobs = groups * blocks
+    job0, job1 = (0, jobs) if by_rows else (jobs * thread // threads, jobs * (thread + 1) // threads)
+    scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
+    write_configuration(scratch + CONFIGURATION, rows)
+    configure(scratch + CONFIGURATION)
+    x_w, y_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W)
+    row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
+    for job in range(job0, job1):
+        g, blk = job // blocks, job % blocks
+        w = load_i64(i + W) + job * block_bytes
+        bias, scale = load_i64(i + BIAS) + job * BLOCK * 4, load_i64(i + SCALE) + job * BLOCK * 4
+        valid = min(BLOCK, oc - blk * BLOCK)
+        for r in range(row0, row1):
+            x = load_i64(i + X) + r // h * load_i64(i + X_N) + r % h * load_i64(i + SH) * load_i64(i + X_H) + g * load_i64(i + X_C)
+            y = load_i64(i + Y) + r // h * load_i64(i + Y_N) + r % h * load_i64(i + Y_H) + (g * oc + blk * BLOCK) * size
+            for cut in range(0, cuts, 2):
+                two = cut + 1 < cuts
+                o0, o1 = min(cut * rows, wd - rows), min((cut + 1) * rows, wd - rows)
+                sums_of(x + o0 * x_w, x + o1 * x_w, w, kh, runs, steps, row, tap, x_w, rows, scratch, two)
+                store_pixels(i, scratch, scratch, y + o0 * y_w, y_w, rows, bias, scale, valid, f32_out)
+                if two:
+                    store_pixels(i, scratch, scratch + 2048, y + o1 * y_w, y_w, rows, bias, scale, valid, f32_out)
+    release()
