@@ -17,6 +17,7 @@ from ..kernels.library import Library
 from ..reference import evaluate_node
 
 SCRATCH_BYTES = 16384
+SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
 _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
 
 
@@ -24,6 +25,16 @@ _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
 def workers(count: int) -> ThreadPoolExecutor:
     """Threads that outlive sessions."""
     return ThreadPoolExecutor(count, thread_name_prefix="qglow")
+
+
+def multiplications(program: Program) -> int:
+    """Products that a program's convolutions and matrix products compute."""
+    steps = (s for s in program.steps if isinstance(s, Native) and s.kind in ("conv2d", "depthwise2d"))
+    return sum(int(np.prod([s.fields[k] for k in ("N", "H", "W", "C", "KH")])) * int(s.fields.get("G", 1)) * _run(s) for s in steps)
+
+
+def _run(step: Native) -> int:
+    return int(step.fields["KW"] if step.kind == "depthwise2d" else step.fields["runs"] * step.fields["run"])
 
 
 def aligned(size: int) -> Array:
@@ -45,20 +56,21 @@ class NativePlan:
     """A program with its arena, constants and native rows."""
 
     def __init__(self, program: Program, library: Library, threads: int) -> None:
-        self.program, self.threads, self.library = program, threads, library
+        self.program, self.library = program, library
+        self.threads = threads if multiplications(program) >= SMALL_WORK else 1
         self.arena = aligned(program.arena_size)
         self.constants = aligned(program.blob_size + 256)
         at = 0
         for data in program.blob:
             self.constants[at : at + len(data)] = np.frombuffer(data, np.uint8)
             at += len(data)
-        self.scratch = aligned(SCRATCH_BYTES * threads)
+        self.scratch = aligned(SCRATCH_BYTES * self.threads)
         self.barrier = aligned(64)
         self._barrier = self.barrier[:8].view(np.int64)
         self._execute = _EXECUTE(library.address("execute"))
         self._views = {n: p.view(self.arena) for n, p in program.places.items()}
         self._steps = self._segments()
-        self._run_segment = self._run_alone if threads == 1 else self._run_together
+        self._run_segment = self._run_alone if self.threads == 1 else self._run_together
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; the arrays are the caller's."""

@@ -14,7 +14,7 @@ from qglow.graph import Graph, GraphBuilder, Kind, Node, Quant, TensorType
 from qglow.kernels.isa import SETS
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate
-from qglow.runtime import InferenceSession
+from qglow.runtime import InferenceSession, native
 from qglow.runtime.native import NativePlan
 
 RNG = np.random.default_rng(0)
@@ -26,6 +26,12 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("QGLOW_ISA", request.param)
     monkeypatch.setenv("QGLOW_EMULATE", "1")
     return str(request.param)
+
+
+@pytest.fixture(autouse=True)
+def every_thread_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small programs would run on one thread."""
+    monkeypatch.setattr(native, "SMALL_WORK", 0)
 
 
 def u8(*shape: int, scale: float = 0.02, zero: int = 100) -> TensorType:
@@ -196,3 +202,13 @@ def test_emulated_vnni_has_the_same_bits(channels: int, out: int, monkeypatch: p
     s = Small(u8(1, channels, 6, 17))
     y = s.conv("x0", u8(1, out, 6, 17, scale=0.3, zero=7), (3, 3), pads=(1, 1, 1, 1))
     s.check(y, s.conv(y, u8(1, out, 6, 17, scale=0.3), (3, 3), out, pads=(1, 1, 1, 1)))
+
+
+def test_small_work_uses_one_thread(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "SMALL_WORK", 10**6)
+    data = [{"image": np.load(digits / "000.npy")}]
+    graph = qglow.quantize(digits / "model.onnx", qglow.profile(digits / "model.onnx", data)).graph
+    for batch, threads in ((1, 1), (64, 2)):
+        session = InferenceSession(graph, 2)
+        session.run(None, {"image": np.repeat(data[0]["image"], batch, 0)})
+        assert next(iter(session._plans.values())).threads == threads
