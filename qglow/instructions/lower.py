@@ -11,11 +11,13 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Array, Graph, Kind, Node, TensorType
+from ..reference import is_quantized
 from ..reference.windows import Window
 from .packing import PACKINGS, Packing
 from .plan import plan
 from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
 
+VIEWS = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 Rule = Callable[["Lowering", Node], bool]
 RULES: dict[str, Rule] = {}
 
@@ -47,7 +49,9 @@ class Lowering:
             self.written(name)
         for node in self.graph.nodes:
             take = RULES.get(node.op)
-            if take is None or not take(self, node):
+            # NOTE: plain integers (a u8 that stands for no real) have no kernels, but views of them are views all the same
+            has_rule = take is not None and (node.op in VIEWS or is_quantized(self.graph, node))
+            if not has_rule or take is None or not take(self, node):
                 self.host(node)
         for name in (*self.graph.outputs, *self.graph.inputs):
             if name in self.places:

@@ -92,7 +92,7 @@ def reshape(low: Lowering, node: Node) -> bool:
 def settle(low: Lowering, node: Node, view: Place) -> bool:
     """Take a view as the value's place, unless its layout is one that the kernels after it could not read."""
     out = node.outputs[0]
-    quantized_image = len(view.shape) == 4 and low.type(out).kind is Kind.U8
+    quantized_image = len(view.shape) == 4 and low.type(out).is_quantized
     if quantized_image and not view.is_channels_last or (len(view.shape) != 4 and low.type(out).is_quantized and not view.is_dense):
         return False
     low.places[out] = low.use(view)

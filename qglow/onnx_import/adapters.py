@@ -163,3 +163,13 @@ def _qlinear_matmul(b: GraphBuilder, node: Node, opset: int) -> None:
     yf = b.add("MatMul", (af, wf), TensorType(f32, b.types[y].shape), f"{y}.real")
     b.append(Node("QuantizeLinear", (yf, sy, zy), (y,), {}, node.name))
 
+
+@_adapter("QLinearAdd", "QLinearMul")
+def _qlinear_binary(b: GraphBuilder, node: Node, opset: int) -> None:
+    """onnxruntime's QLinearAdd and QLinearMul (domain com.microsoft) as Quantize(op(Dequantize, Dequantize))."""
+    a, sa, za, c, sc, zc, sy, zy = (*node.inputs, "")[:8]
+    y, f32 = node.outputs[0], b.types[sa].kind
+    af = b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a")
+    cf = b.add("DequantizeLinear", (c, sc, zc), TensorType(f32, b.types[c].shape), f"{y}.b")
+    yf = b.add(node.op.removeprefix("QLinear"), (af, cf), TensorType(f32, b.types[y].shape), f"{y}.real")
+    b.append(Node("QuantizeLinear", (yf, sy, *([zy] if zy else [])), (y,), {}, node.name))

@@ -17,6 +17,8 @@ _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
 
 def is_foreign(proto: onnx.NodeProto) -> bool:
     """Whether neither the reference nor an adapter knows the op, or it carries a subgraph."""
+    if proto.domain == "com.microsoft" and proto.op_type in ("QLinearAdd", "QLinearMul"):
+        return False
     if proto.domain not in ("", "ai.onnx") or any(a.type == onnx.AttributeProto.GRAPH for a in proto.attribute):
         return True
     return proto.op_type not in FLOAT and proto.op_type not in ADAPTERS and proto.op_type not in _LOWERED

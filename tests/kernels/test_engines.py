@@ -212,3 +212,25 @@ def test_small_work_uses_one_thread(digits: Any, monkeypatch: pytest.MonkeyPatch
         session = InferenceSession(graph, 2)
         session.run(None, {"image": np.repeat(data[0]["image"], batch, 0)})
         assert next(iter(session._plans.values())).threads == threads
+
+
+def test_plain_integers_have_no_kernels_and_right_values() -> None:
+    """A u8 tensor that stands for no real is moved as it is: a pool, a concatenation and a split of one."""
+    s = Small(TensorType(Kind.U8, (1, 4, 6, 5)))
+    t = TensorType(Kind.U8, (1, 4, 3, 3))
+    pool = s.b.add("MaxPool", ("x0",), t, "pool", kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    cat = s.b.add("Concat", (pool, pool), TensorType(Kind.U8, (1, 8, 3, 3)), "cat", axis=1)
+    s.check(s.b.add("Transpose", (cat,), TensorType(Kind.U8, (1, 3, 3, 8)), "y", perm=(0, 2, 3, 1)), host=2)
+
+
+@pytest.mark.models
+def test_model_that_came_quantized_keeps_its_accuracy() -> None:
+    """onnxruntime fuses its integer ops, so single steps differ; the class that is chosen must not."""
+    import onnxruntime as ort
+
+    path = shared_models.path("shufflenet-v2-12-int8")
+    session = InferenceSession(qglow.quantize(path))
+    peer = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    data = shared_models.feeds("shufflenet-v2-12-int8", 20)
+    same = [session.run(None, f)[0].argmax() == peer.run(None, f)[0].argmax() for f in data]
+    assert sum(same) >= 19
