@@ -20,14 +20,17 @@ from .graph.text import parse_graph, print_graph
 from .graph.verify import verify
 from .onnx_import import load as import_onnx
 from .profiling import Dataset, Profile, open_dataset, record
+from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantResult, quantize_graph
 from .quantization.prequantized import recover
 from .report.agreement import Agreement, measure
+from .report.own_error import blamed
 from .runtime.bundle import Bundle
 from .simplify import simplify
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
 TIMES: dict[str, float] = {}
+CHECK_SAMPLES, CHECK_SECONDS = 4, 5.0
 
 
 def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0) -> Graph:
@@ -65,30 +68,39 @@ def profile(
 
 
 def quantize(
-    model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *, check: Data | None = None,
+    model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *, check: Data | bool | None = True,
     dump_dir: str | Path | None = None,
 ) -> Bundle:  # fmt: skip
     """Quantize a model by its profile. profile None is right for a model that is already quantized.
 
-    check: a few samples on which float and int8 are compared; AccuracyError, with the bundle as its `bundle`, where int8 is broken.
+    check: samples on which float and int8 are compared, a few and a few seconds at most: True takes those that the profile keeps,
+    False none. Raises AccuracyError, with the bundle as its `bundle`, where int8 is plainly broken.
     """
     config = config or QuantConfig()
     graph = float_graph(model, dump_dir)
-    if profile is None:
+    recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
+    if recorded is None:
         result = recover(graph)
         source: dict[str, Any] = {"source": "quantized model"}
     else:
-        recorded = profile if isinstance(profile, Profile) else Profile.load(profile)
         result = quantize_graph(graph, recorded.matched(graph), config)
         source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
-    agreement = measure(graph, quantized, open_dataset(check, graph).spread(4)) if check is not None else None
+    samples = _samples_to_check(check, recorded, graph)
+    agreement = measure(graph, quantized, samples, CHECK_SECONDS) if samples is not None else None
     bundle = Bundle(quantized, manifest_of(graph, result, source, agreement))
-    if agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
-        error = AccuracyError(agreement.complaint(config.min_agreement_sqnr_db))
+    if samples is not None and agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
+        error = AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, blamed(graph, quantized, samples, CHECK_SECONDS)))
         error.bundle = bundle  # type: ignore[attr-defined]
         raise error
     return bundle
+
+
+def _samples_to_check(check: Data | bool | None, recorded: Profile | None, graph: Graph) -> Dataset | None:
+    if check is None or check is False:
+        return None
+    found = kept_dataset(recorded.kept if recorded else (), graph) if check is True else open_dataset(check, graph)
+    return found.spread(CHECK_SAMPLES) if found is not None else None
 
 
 def manifest_of(graph: Graph, result: QuantResult, source: dict[str, Any], agreement: Agreement | None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..quantization.config import QuantConfig
 
 EXAMPLES = """examples:
   qglow quantize model.onnx --profile model.profile.json
-  qglow quantize model.onnx --profile model.profile.json --data images/ --calibration percentile --exclude op:Softmax -o model.qglow
+  qglow quantize model.onnx --profile model.profile.json --calibration percentile --exclude op:Softmax -o model.qglow
 """
 
 
@@ -23,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="FILE", help="from qglow profile; not for a model that is already quantized")
     parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name beside you")
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
-    parser.add_argument("--data", help="a few samples on which float and int8 are compared before the bundle is accepted")
+    parser.add_argument("--data", help="samples to compare float and int8 on (default: a few that the profile keeps)")
+    parser.add_argument("--no-check", action="store_true", help="do not compare float and int8 before the bundle is accepted")
     parser.add_argument("--dump-dir", help="write every stage's graph there as text")
     for f in fields(QuantConfig):
         option = f"--{f.name.replace('_', '-')}"
@@ -41,13 +43,16 @@ def run(options: argparse.Namespace) -> int:
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     config = replace(config, **given)
     path = Path(options.output or f"{Path(options.model).stem}.qglow")
+    check = False if options.no_check else options.data or True
     try:
-        bundle = quantize(options.model, options.profile, config, check=options.data, dump_dir=options.dump_dir)
+        bundle = quantize(options.model, options.profile, config, check=check, dump_dir=options.dump_dir)
     except AccuracyError as error:
         broken = path.with_suffix(".broken.qglow")
         error.bundle.save(broken)  # type: ignore[attr-defined]
         raise AccuracyError(f"{error}; the bundle is kept as {broken}") from error
     bundle.save(path)
+    if bundle.manifest["agreement"] is None and check and options.profile:
+        print("warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again", file=sys.stderr)
     if not options.quiet:
         _print_account(path, bundle.manifest)
     return 0
@@ -60,5 +65,7 @@ def _print_account(path: Path, manifest: dict[str, Any]) -> None:
     print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")
-    for name, error in (manifest["agreement"] or {"outputs": {}})["outputs"].items():
-        print(f"agreement of output {name!r} with float: {error['sqnr_db']:.1f} dB, cosine {error['cosine']:.5f}")
+    agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
+    over = f"over {agreement['samples']} samples" if agreement["samples"] != 1 else "over 1 sample"
+    for name, error in agreement["outputs"].items():
+        print(f"agreement of output {name!r} with float {over}: {error['sqnr_db']:.1f} dB, cosine {error['cosine']:.5f}")

@@ -206,5 +206,3 @@ def _labels(path: Path) -> dict[str, int]:
             return {row["file"]: int(row["label"]) for row in csv.DictReader(f)}
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(f"{file}: expected the columns file,label with whole-number labels ({error})") from error
-
-

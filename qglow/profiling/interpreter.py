@@ -15,6 +15,7 @@ from .checks import warnings_of
 from .dataset import Dataset, Feeds, Sample
 from .observers import Observer
 from .profile import Profile, graph_hash, profiled_values
+from .samples import COUNT, KeptSample, first_ones, pack
 
 Run = Callable[[Feeds, Callable[[str, Array], None]], object]
 
@@ -30,9 +31,11 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
     digest = hashlib.sha256()
     run = _engine(engine, graph, names)
     count = 0
+    kept: tuple[KeptSample, ...] = ()
     for batch in _batches(track(data, "profiling", data.total, quiet), _batch_limit(graph, batch_size)):
         for sample in batch:
             _hash(digest, sample)
+        kept = first_ones((*kept, *(pack(s, graph.inputs) for s in batch[: COUNT - len(kept)] if count < 2 * COUNT)))
         feeds = {k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k] for k in batch[0].feeds}
         label = batch[0].name if len(batch) == 1 else f"{batch[0].name} to {batch[-1].name}"
 
@@ -42,7 +45,7 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
 
         run(feeds, keep)
         count += len(batch)
-    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], tuple(warnings_of(graph, observers)))
+    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], tuple(warnings_of(graph, observers)), kept)
 
 
 def _engine(engine: str, graph: Graph, names: list[str]) -> Run:

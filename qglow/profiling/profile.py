@@ -15,6 +15,7 @@ from ..files import write_atomically
 from ..graph import Graph, Node
 from ..graph.text import digest
 from .observers import BINS, Observer
+from .samples import KeptSample, first_ones
 
 FORMAT = 1
 
@@ -37,11 +38,17 @@ def _attributes(node: Node) -> list[tuple[str, str]]:
 
 
 class Profile:
-    """Recorded statistics by tensor name, in the order in which the graph makes them."""
+    """Recorded statistics by tensor name, in the order in which the graph makes them, and a few samples to check int8 on.
 
-    def __init__(self, graph: str, tensors: Mapping[str, Observer], samples: int, data: str, warnings: tuple[str, ...] = ()) -> None:
+    samples: how many were seen. data: hash of them. kept: the first few, packed.
+    """
+
+    def __init__(
+        self, graph: str, tensors: Mapping[str, Observer], samples: int, data: str, warnings: tuple[str, ...] = (),
+        kept: tuple[KeptSample, ...] = (),
+    ) -> None:  # fmt: skip
         self.graph, self.tensors, self.samples, self.data = graph, dict(tensors), samples, data
-        self.warnings = warnings
+        self.warnings, self.kept = warnings, kept
 
     def save(self, path: str | Path) -> None:
         """Write the JSON file; the same statistics give the same bytes."""
@@ -52,7 +59,9 @@ class Profile:
         lines = [f'  "{k}": {json.dumps(v)}' for k, v in head.items()]
         lines.append(f'  "warnings": {json.dumps(list(self.warnings))}')
         rows = [f"    {json.dumps(name)}: {json.dumps(_record(o))}" for name, o in self.tensors.items()]
-        return "{\n" + ",\n".join(lines) + ',\n  "tensors": {\n' + ",\n".join(rows) + "\n  }\n}\n"
+        kept = [f"    {json.dumps(s.to_dict())}" for s in self.kept]
+        tail = ',\n  "kept_samples": [\n' + ",\n".join(kept) + "\n  ]" if kept else ""
+        return "{\n" + ",\n".join(lines) + ',\n  "tensors": {\n' + ",\n".join(rows) + "\n  }" + tail + "\n}\n"
 
     @staticmethod
     def load(path: str | Path) -> Profile:
@@ -66,8 +75,9 @@ class Profile:
                 got = f"{raw.get('tool')} {raw.get('format')}"
                 raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")
             tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
-            return Profile(str(raw["graph"]), tensors, int(raw["samples"]), str(raw["data"]), tuple(raw.get("warnings", ())))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            kept = first_ones(KeptSample.of(s) for s in raw.get("kept_samples", ()))  # NOTE: profiles from before have none
+            return Profile(str(raw["graph"]), tensors, int(raw["samples"]), str(raw["data"]), tuple(raw.get("warnings", ())), kept)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ProfileError(f"{path}: not a readable profile ({type(error).__name__}: {str(error)[:80]}); profile again") from error
 
     def merge(self, other: Profile) -> Profile:
@@ -76,7 +86,9 @@ class Profile:
             raise ProfileError("the two profiles were recorded on different models and cannot be merged")
         merged = {n: a.merge(b) for (n, a), b in zip(self.tensors.items(), other.tensors.values(), strict=True)}
         data = hashlib.sha256("".join(sorted((self.data, other.data))).encode()).hexdigest()[:32]
-        return Profile(self.graph, merged, self.samples + other.samples, data, tuple(dict.fromkeys((*self.warnings, *other.warnings))))
+        warnings = tuple(dict.fromkeys((*self.warnings, *other.warnings)))
+        kept = first_ones((*self.kept, *other.kept))
+        return Profile(self.graph, merged, self.samples + other.samples, data, warnings, kept)
 
     def matched(self, graph: Graph) -> dict[str, Observer]:
         """Statistics by the names of `graph`, matched by place, so that renamed tensors keep theirs.

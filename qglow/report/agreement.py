@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,29 +61,26 @@ class Agreement:
     def is_broken(self, floor_db: float) -> bool:
         return any(e.signal > 0 and e.sqnr_db < floor_db for e in self.outputs.values())
 
-    def steepest(self, count: int = 3) -> list[str]:
-        """The layers at which the signal-to-noise ratio falls most against the worst before them: the ones to blame."""
-        drops, before = [], 200.0
-        for name, error in self.layers.items():
-            drops.append((error.sqnr_db - before, name))
-            before = min(before, error.sqnr_db)
-        return [name for _, name in sorted(drops[1:])[:count]]
-
-    def complaint(self, floor_db: float) -> str:
+    def complaint(self, floor_db: float, layers: Sequence[str]) -> str:
+        """What is wrong with the worst output, and the layers to blame for it."""
         worst = min(self.outputs, key=lambda o: self.outputs[o].sqnr_db)
+        few = f"{self.samples} sample{'s' if self.samples != 1 else ''}"
         return (
-            f"int8 does not agree with float: output {worst!r} has {self.outputs[worst].sqnr_db:.1f} dB on {self.samples} samples "
-            f"(at least {floor_db:g} wanted); it falls most at {', '.join(self.steepest())}: try --exclude with these"
+            f"int8 does not agree with float: output {worst!r} has {self.outputs[worst].sqnr_db:.1f} dB on {few} "
+            f"(at least {floor_db:g} wanted); most noise by themselves add {', '.join(layers) or 'no layers'}: try --exclude with these"
         )
 
     def to_dict(self) -> dict[str, Any]:
         return {"samples": self.samples, "outputs": {n: e.to_dict() for n, e in self.outputs.items()}}
 
 
-def measure(graph: Graph, quantized: Graph, data: Dataset) -> Agreement:
-    """Run float and int8 on every sample, on the reference, and compare value by value."""
+def measure(graph: Graph, quantized: Graph, data: Dataset, seconds: float = float("inf")) -> Agreement:
+    """Run float and int8 on every sample, on the reference, and compare value by value. No sample is begun after `seconds`."""
     result = Agreement()
+    end = time.perf_counter() + seconds
     for sample in data:
+        if result.samples and time.perf_counter() > end:
+            break
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__)
         compare_values(result, real, quantized, evaluate_all(quantized, sample.feeds))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from ..graph import Array, Graph, Node
+from ..profiling.dataset import Dataset
 from ..reference.arithmetic import dequantize, quantize
 from ..reference.evaluate import evaluate_node
-from .agreement import Error
+from .agreement import Error, evaluate_all
 
 
 def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
@@ -37,3 +39,20 @@ def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Ar
             return None
         inputs.append(quantize(real[source], t) if t.is_quantized else real[source])
     return inputs
+
+
+def blamed(graph: Graph, quantized: Graph, data: Dataset, seconds: float, count: int = 3) -> list[str]:
+    """The layers that add most noise by themselves, over the samples that are begun within `seconds`."""
+    own: dict[str, Error] = {}
+    end = time.perf_counter() + seconds
+    for index, sample in enumerate(data):
+        if index and time.perf_counter() > end:
+            break
+        add_own_errors(own, quantized, evaluate_all(graph, sample.feeds))
+    return worst(own, {o.removesuffix(".q") for n in quantized.nodes if n.op == "Quantize" for o in n.outputs}, count)
+
+
+def worst(own: Mapping[str, Error], left_out: set[str], count: int) -> list[str]:
+    """Names with the lowest signal-to-noise ratio of their own, those without a signal left out."""
+    names = [n for n, e in own.items() if n not in left_out and e.signal > 0]
+    return sorted(names, key=lambda n: own[n].sqnr_db)[:count]

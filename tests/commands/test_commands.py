@@ -99,3 +99,14 @@ def test_inspect_shows_instructions_and_plan(bundle: Path, capsys: pytest.Captur
     assert main(["inspect", str(bundle), "--stage", "plan"]) == 0
     assert "arena" in capsys.readouterr().out
     assert main(["export", str(bundle), "-o", str(bundle.with_suffix(".onnx"))]) == 0
+
+
+def test_a_broken_bundle_is_kept_under_its_own_name(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, profile, out = str(digits / "model.onnx"), str(tmp_path / "p.json"), tmp_path / "d.qglow"
+    assert main(["profile", model, "--data", str(digits), "--samples", "4", "-o", profile, "--quiet"]) == 0
+    arguments = ["quantize", model, "--profile", profile, "-o", str(out), "--min-agreement-sqnr-db", "90"]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "does not agree with float" in error and "d.broken.qglow" in error and error.count("\n") == 1
+    assert not out.exists() and (tmp_path / "d.broken.qglow").is_file()
+    assert main([*arguments, "--no-check"]) == 0 and out.is_file()
