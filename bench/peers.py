@@ -1,104 +1,144 @@
-"""qglow beside onnxruntime (and OpenVINO where it is installed) on the shapes of well-known networks, interleaved in one run.
+"""qglow beside onnxruntime and OpenVINO, float and int8, interleaved in one run.
 
-    python -m bench.peers                        one thread, ResNet-50 and MobileNetV2
-    python -m bench.peers --threads 2 --model my.onnx
+    python -m bench.peers                                        ResNet-50 and MobileNetV2 on one thread
+    python -m bench.peers --quick --models resnet50,bert128      a quick look: int8 peers only, and what qglow runs on the host
+    python -m bench.peers --all --threads 1,2 --json all.json    every network, and every real model that is found
 
-Every runtime gets the same model, thread count and input; onnxruntime's int8 model is made by its own quantize_static (QDQ, u8 x s8,
-weights per channel). What counts is the ratio of minima within the run: machines differ and are noisy.
+A cell is qglow's time over the peer's, of the minima and (of the medians): below 1 qglow is faster. Every runtime gets the same
+model, input and number of threads. int8 peers run onnxruntime's QDQ model (u8 activations, s8 weights per channel), and OpenVINO
+also NNCF's where nncf is installed. Models in their int8 forms are kept in the cache folder, so that a second run starts at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import tempfile
+import sys
 from collections.abc import Callable
+from functools import partial
+from math import exp, log
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnx
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-from onnxruntime.quantization.shape_inference import quant_pre_process
-
 import qglow
-from bench.shapes import NETWORKS
-from qglow.report.latency import interleaved, onnxruntime_runner
+from qglow.report.latency import interleaved
+from qglow.report.peers import onnxruntime_runner, openvino_runner
+from qglow.runtime.steps import host_steps, plan_of
+
+from .models import CONVOLUTIONAL
+from .prepared import Prepared, default_cache, names, prepare
+
+PEERS = ("ort fp32", "ort int8", "ov fp32", "ov int8", "ov nncf")
+QUICK = ("ort int8", "ov int8")
+ORIGIN = "qglow"
 
 
-class Feeds(CalibrationDataReader):
-    """Hands each sample to onnxruntime's calibration once."""
-
-    def __init__(self, samples: list[dict[str, np.ndarray]]) -> None:
-        self.samples = iter(samples)
-
-    def get_next(self) -> dict[str, np.ndarray] | None:
-        return next(self.samples, None)
+def peer(name: str, model: Prepared, threads: int) -> Callable[[], Any]:
+    """A call of one peer on a model."""
+    make = onnxruntime_runner if name.startswith("ort") else openvino_runner
+    path = model.path if name.endswith("fp32") else model.nncf() if name.endswith("nncf") else model.qdq()
+    return make(path, model.samples[0], threads)
 
 
-def onnxruntime_int8(model: Path, samples: list[dict[str, np.ndarray]]) -> Path:
-    """onnxruntime's own int8 form of a model."""
-    clean, out = model.with_suffix(".clean.onnx"), model.with_suffix(".qdq.onnx")
-    quant_pre_process(str(model), str(clean), skip_symbolic_shape=True)
-    quantize_static(str(clean), str(out), Feeds(samples), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)  # fmt: skip
-    return out
+def measure(model: Prepared, threads: int, peers: tuple[str, ...], turns: int, seconds: float) -> dict[str, Any]:
+    """Times of all that work, and one line on each that does not."""
+    runs: dict[str, Callable[[], Any]] = {}
+    failed: dict[str, str] = {}
+    host: dict[str, int] = {}
+    steps = 0
+    for name in (ORIGIN, *peers):
+        try:
+            if name == ORIGIN:
+                session = qglow.InferenceSession(model.bundle(), threads)
+                plan = plan_of(session, model.samples[0])
+                host = dict(host_steps(plan).most_common())
+                steps = len(plan.program.steps) if hasattr(plan, "program") else 0
+                run: Callable[[], Any] = partial(session.run, None, model.samples[0])
+            else:
+                run = peer(name, model, threads)
+            run()
+            runs[name] = run
+        except Exception as error:  # NOTE: a runtime that cannot do a model is a result, not a reason to stop
+            failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    times = interleaved(runs, seconds, most=1000, turns=turns) if runs else {}
+    return {"model": model.name, "threads": threads, "times": times, "failed": failed, "host": host, "steps": steps}
 
 
-def openvino_runner(model: Path, feeds: dict[str, np.ndarray], threads: int) -> Callable[[], Any] | None:
-    try:
-        import openvino
-    except ImportError:
-        return None
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = openvino.Core().compile_model(str(model), "CPU", settings).create_infer_request()
-    return lambda: request.infer(feeds)
+def ratio(row: dict[str, Any], name: str, key: str) -> float | None:
+    times = row["times"]
+    return times[ORIGIN][key] / times[name][key] if ORIGIN in times and name in times else None
 
 
-def noise(model: onnx.ModelProto, count: int) -> list[dict[str, np.ndarray]]:
-    """Normal noise for every input; 1 for symbolic dimensions."""
-    rng = np.random.default_rng(2)
-    known = {i.name for i in model.graph.initializer}
-    shapes = {i.name: [d.dim_value or 1 for d in i.type.tensor_type.shape.dim] for i in model.graph.input if i.name not in known}
-    return [{n: rng.normal(0, 1, s).astype(np.float32) for n, s in shapes.items()} for _ in range(count)]
+def geomeans(rows: list[dict[str, Any]], peers: tuple[str, ...], key: str) -> dict[str, float]:
+    """Geometric mean of the ratios to each peer, over the models where both work."""
+    found = {p: [r for row in rows if (r := ratio(row, p, key)) is not None] for p in peers}
+    return {p: exp(sum(map(log, rs)) / len(rs)) for p, rs in found.items() if rs}
 
 
-def measure(model: onnx.ModelProto, threads: int, seconds: float) -> dict[str, dict[str, float]]:
-    """Milliseconds of every runtime on one model."""
-    samples = noise(model, 2)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        onnx.save(model, str(path))
-        bundle = qglow.quantize(path, qglow.profile(path, samples), qglow.QuantConfig(calibration="minmax"))
-        session = qglow.InferenceSession(bundle, threads)
-        peer = onnxruntime_int8(path, samples)
-        runs: dict[str, Callable[[], Any]] = {"qglow int8": lambda: session.run(None, samples[0])}
-        runs["onnxruntime int8"] = onnxruntime_runner(peer, samples[0], threads)
-        runs["onnxruntime fp32"] = onnxruntime_runner(path, samples[0], threads)
-        other = openvino_runner(peer, samples[0], threads)
-        if other is not None:
-            runs["openvino int8"] = other
-        return interleaved(runs, seconds, most=1000)
+def line(first: str, time: str, cells: list[str]) -> str:
+    return f"{first:26s} {time:>18s}  " + "  ".join(f"{c:>13s}" for c in cells)
 
 
-def main() -> None:
+def cells_of(low: dict[str, float | None], middle: dict[str, float | None], peers: tuple[str, ...]) -> list[str]:
+    return ["-" if low.get(p) is None else f"{low[p]:.2f} ({middle[p]:.2f})" for p in peers]
+
+
+def show(row: dict[str, Any], peers: tuple[str, ...], quick: bool) -> None:
+    own = row["times"].get(ORIGIN)
+    spent = f"{own['min']:.3f} ({own['median']:.3f})" if own else "failed"
+    ratios = [{p: ratio(row, p, key) for p in peers} for key in ("min", "median")]
+    print(line(row["model"], spent, cells_of(*ratios, peers)), flush=True)
+    if quick and own:
+        host = row["host"]
+        listed = ", ".join(f"{n} {op}" for op, n in host.items()) or "none"
+        whole = "" if row["steps"] else " (the whole model runs on the reference)"
+        print(f"    host steps: {sum(host.values())} of {row['steps'] or sum(host.values())}{whole}: {listed}", flush=True)
+    for name, why in row["failed"].items():
+        print(f"    {name} failed: {why}", flush=True)
+
+
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seconds", type=float, default=5.0, help="time to measure each network for")
-    parser.add_argument("--model", action="append", help="an .onnx file, or one of " + ", ".join(NETWORKS))
-    parser.add_argument("--json", metavar="FILE")
-    options = parser.parse_args()
-    results = {}
-    for name in options.model or NETWORKS:
-        times = results[name] = measure(NETWORKS[name]() if name in NETWORKS else onnx.load(name), options.threads, options.seconds)
-        print(f"{name}, {options.threads} thread(s)")
-        for runtime, t in times.items():
-            ratio = t["min"] / times["qglow int8"]["min"]
-            spent = f"min {t['min']:8.3f} ms  median {t['median']:8.3f} ms"
-            print(f"  {runtime:18s} {spent}  {ratio:5.2f} times qglow's  ({t['runs']:.0f} runs)")
-    if options.json:
-        Path(options.json).write_text(json.dumps(results, indent=1))
+    parser.add_argument("--models", default="resnet50,mobilenetv2", help="by comma: an .onnx file, or one of " + ", ".join(names()))
+    parser.add_argument("--all", action="store_true", help="every model that has a name")
+    parser.add_argument("--threads", default="1", help="numbers of threads, by comma")
+    parser.add_argument("--repeats", type=int, help="rounds over the runtimes, default 12, quick 5")
+    parser.add_argument("--seconds", type=float, default=4.0, help="a model whose rounds take longer is cut at four times this")
+    parser.add_argument("--quick", action="store_true", help="few rounds, int8 peers only, and qglow's host steps")
+    parser.add_argument("--peers", default=None, help="by comma, of " + ", ".join(PEERS))
+    parser.add_argument("--cache", type=Path, default=default_cache(), help="folder of prepared models (default %(default)s)")
+    parser.add_argument("--json", metavar="FILE", type=Path)
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = arguments()
+    peers = tuple(options.peers.split(",")) if options.peers else QUICK if options.quick else PEERS
+    wanted = names() if options.all else options.models.split(",")
+    unknown = [p for p in peers if p not in PEERS] or [m for m in wanted if m not in names() and not Path(m).is_file()]
+    if unknown:
+        print(f"bench: no {unknown[0]!r}; peers are {', '.join(PEERS)}; models are {', '.join(names())}, or .onnx files", file=sys.stderr)
+        return 2
+    turns = options.repeats or (5 if options.quick else 12)
+    rows: list[dict[str, Any]] = []
+    means: dict[str, dict[str, dict[str, float]]] = {}
+    for threads in map(int, options.threads.split(",")):
+        print(line(f"{threads} thread(s)", "qglow ms", [f"/ {p}" for p in peers]))
+        block = []
+        for name in wanted:
+            block.append(measure(prepare(name, options.cache), threads, peers, turns, options.seconds))
+            show(block[-1], peers, options.quick)
+        groups = {"all": block, "convolutional": [r for r in block if r["model"] in CONVOLUTIONAL]}
+        groups["other"] = [r for r in block if r not in groups["convolutional"]]
+        for group, part in groups.items():
+            mean = means[f"{threads} {group}"] = {key: geomeans(part, peers, key) for key in ("min", "median")}
+            if len(part) > 1 and (group == "all" or len(part) < len(block)):
+                print(line(f"geometric mean, {group}", "", cells_of(mean["min"], mean["median"], peers)))
+        rows += block
+        if options.json:
+            options.json.write_text(json.dumps({"results": rows, "geomeans": means}, indent=1))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import ConfigError
 from ..files import write_atomically
 from ..graph import Array, Kind
-from ..report.latency import interleaved, onnxruntime_runner
+from ..report.latency import interleaved
+from ..report.peers import onnxruntime_runner
 from ..runtime import InferenceSession
 
 EXAMPLES = """examples:

@@ -1,9 +1,9 @@
-"""Latency of a bundle beside onnxruntime's float on the same model and inputs, interleaved: minimum and median of many."""
+"""Latency of a bundle beside other runtimes on the same model and inputs, interleaved: minimum and median of many."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,34 +11,43 @@ import numpy as np
 
 from ..profiling.dataset import open_dataset
 from ..runtime import InferenceSession
+from .peers import onnxruntime_runner
+
+BLOCK_SECONDS = 0.01
+Times = dict[str, dict[str, float]]
 
 
-def interleaved(runs: dict[str, Callable[[], Any]], seconds: float = 2.0, most: int = 200) -> dict[str, dict[str, float]]:
-    """Call each in turn until the time is spent: {name: {"min": ms, "median": ms, "runs": n}}."""
-    for run in runs.values():
-        run()
-        run()
+def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, most: int = 200, turns: int | None = None) -> Times:
+    """Call each in turn until the time is spent, or for a number of turns: {name: {"min": ms, "median": ms, "runs": n}}.
+
+    A call that is shorter than a block is repeated within its turn, after one that is not timed and warms the caches that the
+    others filled. most: timed calls of each. turns: rounds; the time then only ends a measurement that is four times slower.
+    """
+    blocks = {name: _block(run) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end and len(next(iter(times.values()))) < most:
+    end = time.perf_counter() + (seconds if turns is None else 4 * seconds)
+    done = 0
+    while done < 3 or (time.perf_counter() < end and done != turns and any(len(t) < most for t in times.values())):
         for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append((time.perf_counter() - start) * 1e3)
+            if blocks[name] > 1:
+                run()
+            for _ in range(blocks[name]):
+                start = time.perf_counter()
+                run()
+                times[name].append((time.perf_counter() - start) * 1e3)
+        done += 1
     return {n: {"min": min(t), "median": float(np.median(t)), "runs": float(len(t))} for n, t in times.items()}
 
 
-def onnxruntime_runner(model: str | Path | bytes, feeds: dict[str, Any], threads: int) -> Callable[[], Any]:
-    """A call of onnxruntime on a model with all graph optimizations."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads, options.log_severity_level = threads, 3
-    session = ort.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"])
-    return lambda: session.run(None, feeds)
+def _block(run: Callable[[], Any]) -> int:
+    """Calls in one turn, after two that warm it up."""
+    run()
+    start = time.perf_counter()
+    run()
+    return max(1, min(20, int(BLOCK_SECONDS / (time.perf_counter() - start))))
 
 
-def latencies(bundle: str | Path, model: str | Path, data: str | Path, threads: int) -> dict[str, dict[str, float]]:
+def latencies(bundle: str | Path, model: str | Path, data: str | Path, threads: int) -> Times:
     """The bundle on qglow and the float model on onnxruntime, on the first sample, equal thread counts."""
     session = InferenceSession(bundle, threads)
     feeds = next(iter(open_dataset(data, session.graph))).feeds
