@@ -8,8 +8,8 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..pipeline import profile, quantize
+from ..report.beside import measure_beside
 from ..report.compare import compare
-from ..report.latency import latencies
 
 EXAMPLES = """examples:
   qglow demo
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         bundle.save(out / "digits.qglow")
         print(f"quantized: {bundle.manifest['float_bytes']} bytes of float weights became {bundle.manifest['int8_bytes']}")
         report = compare(model, bundle, folder, quiet=options.quiet)
-        report.latency = latencies(out / "digits.qglow", model, folder, threads=1)
+        report.beside = measure_beside(out / "digits.qglow", model, folder, threads=1)
         report.save(out / "report.html")
         print(report.summary(), end="")
     return 0

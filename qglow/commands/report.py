@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..report.beside import measure_beside
 from ..report.compare import compare
-from ..report.latency import latencies
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
@@ -19,13 +19,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
-    parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime's float")
+    parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
 
 
 def run(options: argparse.Namespace) -> int:
     report = compare(options.model, options.bundle, options.data, quiet=options.quiet)
     if not options.no_latency:
-        report.latency = latencies(options.bundle, options.model, options.data, threads=1)
+        report.beside = measure_beside(options.bundle, options.model, options.data, threads=1)
     for path in (options.output, options.json):
         if path:
             report.save(path)

@@ -20,6 +20,8 @@ from ..reference import evaluate
 from ..runtime import Bundle, InferenceSession, load
 from ..simplify import simplify
 from .agreement import Agreement, Error, compare_values
+from .beside import Beside
+from .distribution import Distribution, add_distributions
 from .own_error import add_own_errors
 
 
@@ -32,10 +34,12 @@ class Votes:
     labelled: int = 0
     right_fp32: int = 0
     right_int8: int = 0
+    is_choice: bool = True  # one score a class, in one row: else the place of the largest value says little
 
     def add(self, real: Array, int8: Array, label: int | None) -> None:
         a, b = int(real.argmax()), int(int8.argmax())
         self.samples += 1
+        self.is_choice &= int8.ndim <= 2 and int8.size == int8.shape[-1] > 1
         self.same += a == b
         if label is not None:
             self.labelled += 1
@@ -43,7 +47,7 @@ class Votes:
             self.right_int8 += b == label
 
     def to_dict(self) -> dict[str, float]:
-        result = {"top1_agreement": self.same / max(1, self.samples)}
+        result = {"top1_agreement": self.same / max(1, self.samples), "is_choice": self.is_choice}
         if self.labelled:
             result |= {"top1_fp32": self.right_fp32 / self.labelled, "top1_int8": self.right_int8 / self.labelled}
         return result
@@ -52,25 +56,30 @@ class Votes:
 @dataclass(slots=True)
 class AccuracyReport:
     """What was measured. `to_dict()["layers"]` lists, in execution order, name, op, precision, sqnr_db and cosine,
-    and own_sqnr_db: the layer alone, on its true inputs (None where it has no int8 part).
+    and own_sqnr_db: the layer alone, on its true inputs (None where it has no int8 part); of int8 layers also Distribution.to_dict().
     """
 
     agreement: Agreement
     votes: dict[str, Votes]
     layers: list[dict[str, Any]]
     manifest: dict[str, Any]
-    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
 
     def to_dict(self) -> dict[str, Any]:
         outputs = {n: {**e.to_dict(), **self.votes[n].to_dict()} for n, e in self.agreement.outputs.items()}
+        decisions = self.manifest.get("decisions", [])
         return {
+            "name": self.manifest.get("name", ""),
             "samples": self.agreement.samples,
             "outputs": outputs,
             "layers": self.layers,
-            "kept_float": [d for d in self.manifest.get("decisions", []) if d["precision"] == "float"],
+            "nodes": {p: sum(d["precision"] == p for d in decisions) for p in ("int8", "folded", "float")},
+            "kept_float": [d for d in decisions if d["precision"] == "float"],
             "proposed_exclude": self.to_blame(),
             "size": {k: self.manifest.get(k) for k in ("float_bytes", "int8_bytes")},
-            "latency_ms": self.latency,
+            "latency_ms": self.beside.latency,
+            "noise_beside": self.beside.noise,
+            "notes": self.beside.notes,
         }
 
     def to_blame(self, count: int = 3) -> list[str]:
@@ -105,9 +114,11 @@ def compare(
     samples = open_dataset(data, graph)
     if labels is not None and samples.total is not None and len(labels) != samples.total:
         raise DataError(f"{len(labels)} labels for {samples.total} samples")
-    agreement, own = Agreement(), dict[str, Error]()
+    agreement, own, spread = Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Votes() for o in graph.outputs}
     for index, sample in enumerate(track(samples, "comparing", samples.total, quiet)):
+        if labels is not None and index >= len(labels):
+            raise DataError(f"{len(labels)} labels for more samples: {sample.name} has none")
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__)
         values = session.run_all(sample.feeds)
@@ -115,13 +126,16 @@ def compare(
         values |= dict(zip(session.graph.outputs, outputs, strict=True))
         compare_values(agreement, real, bundle.graph, values)
         add_own_errors(own, bundle.graph, real)
+        add_distributions(spread, bundle.graph, real, sample.name)
         label = int(labels[index]) if labels is not None else sample.label
         for name, array in zip(session.graph.outputs, outputs, strict=True):
             votes[name].add(real[name], np.asarray(array), label)
-    return AccuracyReport(agreement, votes, _layers(bundle, agreement, own), bundle.manifest)
+    if labels is not None and agreement.samples != len(labels):
+        raise DataError(f"{len(labels)} labels for {agreement.samples} samples")
+    return AccuracyReport(agreement, votes, _layers(bundle, agreement, own, spread), bundle.manifest)
 
 
-def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error]) -> list[dict[str, Any]]:
+def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]) -> list[dict[str, Any]]:
     rows = []
     for node in bundle.graph.nodes:
         for o in node.outputs:
@@ -132,5 +146,7 @@ def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error]) -> list
             t = bundle.graph.types[o]
             e = error.to_dict()
             row = {"name": name, "op": node.op, "precision": "int8" if t.is_quantized else "float", "sqnr_db": e["sqnr_db"]}
-            rows.append({**row, "cosine": e["cosine"], "own_sqnr_db": own[name].to_dict()["sqnr_db"] if name in own else None})
+            own_db = own[name].to_dict()["sqnr_db"] if name in own else None
+            rest = spread[name].to_dict() if t.is_quantized and name in spread else {}
+            rows.append({**row, "cosine": e["cosine"], "own_sqnr_db": own_db, **rest})
     return rows

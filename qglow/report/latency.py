@@ -1,17 +1,12 @@
-"""Latency of a bundle beside other runtimes on the same model and inputs, interleaved: minimum and median of many."""
+"""Latency of several runtimes on the same inputs, interleaved: minimum and median of many."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-from ..profiling.dataset import open_dataset
-from ..runtime import InferenceSession
-from .peers import onnxruntime_runner
 
 BLOCK_SECONDS = 0.01
 Times = dict[str, dict[str, float]]
@@ -45,10 +40,3 @@ def _block(run: Callable[[], Any]) -> int:
     start = time.perf_counter()
     run()
     return max(1, min(20, int(BLOCK_SECONDS / (time.perf_counter() - start))))
-
-
-def latencies(bundle: str | Path, model: str | Path, data: str | Path, threads: int) -> Times:
-    """The bundle on qglow and the float model on onnxruntime, on the first sample, equal thread counts."""
-    session = InferenceSession(bundle, threads)
-    feeds = next(iter(open_dataset(data, session.graph))).feeds
-    return interleaved({"qglow int8": lambda: session.run(None, feeds), "onnxruntime fp32": onnxruntime_runner(model, feeds, threads)})

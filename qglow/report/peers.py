@@ -16,15 +16,20 @@ Call = Callable[[], Any]
 PEERS = ("onnxruntime", "openvino")
 
 
-def onnxruntime_runner(model: str | Path | bytes, feeds: Mapping[str, Any], threads: int) -> Call:
-    """A call of onnxruntime on a model."""
+def onnxruntime_session(model: str | Path | bytes, threads: int) -> Any:
+    """An onnxruntime.InferenceSession of a model."""
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    session = ort.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"])
+
+
+def onnxruntime_runner(model: str | Path | bytes, feeds: Mapping[str, Any], threads: int) -> Call:
+    """A call of onnxruntime on a model."""
+    session = onnxruntime_session(model, threads)
     return lambda: session.run(None, feeds)
 
 

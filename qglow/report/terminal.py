@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import io
+from math import log1p
 from typing import Any
+
+from .headline import facts, float_groups, is_shown, share
+
+_LEVELS = " ▁▂▃▄▅▆▇█"
+_SPARK = 16
 
 
 def tables(report: dict[str, Any], worst: int = 10) -> str:
-    """Text with one table of outputs, one of the worst layers, and what stayed float."""
+    """Text: the facts first, then the outputs, the layers with most noise, and what stayed float."""
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(file=io.StringIO(), width=120, force_terminal=False)
+    console = Console(file=io.StringIO(), width=140, force_terminal=False)
+    for fact in facts(report):
+        console.print(f"{fact.what}: {fact.value} ({'; '.join(fact.details)})", markup=False, soft_wrap=True)
     outputs = Table(title=f"outputs over {report['samples']} samples")
     for column in ("output", "SQNR dB", "cosine", "max error", "top-1 agreement", "top-1 fp32", "top-1 int8"):
         outputs.add_column(column)
     for name, e in report["outputs"].items():
-        score = [f"{e[k]:.4f}" if k in e else "-" for k in ("top1_agreement", "top1_fp32", "top1_int8")]
+        score = [f"{e[k]:.4f}" if is_shown(e, k) else "-" for k in ("top1_agreement", "top1_fp32", "top1_int8")]
         outputs.add_row(name, f"{e['sqnr_db']:.1f}", f"{e['cosine']:.5f}", f"{e['max_abs_error']:.4g}", *score)
     console.print(outputs)
-    layers = Table(title=f"the {worst} layers with the most noise, of {len(report['layers'])}")
-    for column in ("layer", "op", "precision", "SQNR dB", "own SQNR dB", "cosine"):
+    layers = Table(title=f"the {min(worst, len(report['layers']))} layers with the most noise, of {len(report['layers'])}")
+    for column in ("layer", "op", "precision", "SQNR dB", "alone dB", "float values over the int8 range", "cut off"):
         layers.add_column(column)
     for row in sorted(report["layers"], key=lambda r: r["sqnr_db"])[:worst]:
         own = "-" if row["own_sqnr_db"] is None else f"{row['own_sqnr_db']:.1f}"
-        layers.add_row(row["name"], row["op"], row["precision"], f"{row['sqnr_db']:.1f}", own, f"{row['cosine']:.5f}")
+        layers.add_row(row["name"], row["op"], row["precision"], f"{row['sqnr_db']:.1f}", own, *_spread(row))
     console.print(layers)
-    for d in report["kept_float"]:
-        console.print(f"float: {d['node']} ({d['op']}): {d['reason']}", markup=False)
+    for (op, reason), nodes in float_groups(report):
+        shown = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
+        console.print(f"float: {len(nodes)} {op}: {reason}: {shown}", markup=False, soft_wrap=True)
     blamed = ", ".join(report["proposed_exclude"])
-    console.print(f"by themselves these layers add most noise (--exclude keeps them float): {blamed}", markup=False)
+    console.print(f"by themselves these layers add most noise (--exclude keeps them float): {blamed}", markup=False, soft_wrap=True)
     for name, t in report["latency_ms"].items():
         console.print(f"latency {name}: min {t['min']:.3f} ms, median {t['median']:.3f} ms", markup=False)
+    for note in report["notes"]:
+        console.print(note, markup=False, soft_wrap=True)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
+
+
+def _spread(row: dict[str, Any]) -> tuple[str, str]:
+    """A histogram in block characters (logarithmic heights) between the ends of the int8 range, and the share beyond them."""
+    counts = row.get("histogram")
+    if not counts:
+        return "-", "-"
+    step = len(counts) // _SPARK
+    sums = [log1p(sum(counts[k * step : (k + 1) * step])) for k in range(_SPARK)]
+    top = max(sums)
+    spark = "".join(_LEVELS[round(8 * s / top)] for s in sums)
+    return f"{row['int8_low']:.3g} {spark} {row['int8_high']:.3g}", share(row["clipped"])

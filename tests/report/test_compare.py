@@ -12,8 +12,12 @@ import pytest
 
 import qglow
 from qglow.errors import DataError
-from qglow.graph import Graph
-from qglow.report.agreement import Error
+from qglow.graph import Graph, Kind, Quant, TensorType
+from qglow.pipeline import float_graph
+from qglow.report.agreement import Error, evaluate_all
+from qglow.report.beside import measure_beside
+from qglow.report.distribution import Distribution
+from qglow.report.html import page
 from qglow.runtime import Bundle
 
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
@@ -67,10 +71,58 @@ def test_report_is_the_same_bytes_each_time(bundle: Bundle, digits: Path, report
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
+def test_labels_may_end_before_a_stream_does(bundle: Bundle, digits: Path) -> None:
+    stream = ({"image": np.load(digits / f"{k:03d}.npy")} for k in range(4))
+    with pytest.raises(DataError, match="3 labels for more samples: sample 3 has none"):
+        qglow.compare(digits / "model.onnx", bundle, stream, labels=[0, 0, 0])
+    stream = ({"image": np.load(digits / f"{k:03d}.npy")} for k in range(4))
+    with pytest.raises(DataError, match="5 labels for 4 samples"):
+        qglow.compare(digits / "model.onnx", bundle, stream, labels=[0] * 5)
+
+
+def test_distributions_are_of_the_float_values(bundle: Bundle, digits: Path) -> None:
+    feeds = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(5)]
+    graph = float_graph(digits / "model.onnx")
+    real = np.stack([evaluate_all(graph, f)["conv_c"] for f in feeds])
+    row = next(r for r in qglow.compare(graph, bundle, feeds).layers if r["name"] == "conv_c")
+    quant = bundle.graph.types["conv_c"].quant
+    assert quant is not None
+    low, high = -quant.z * float(quant.s), (255 - quant.z) * float(quant.s)
+    assert (row["int8_low"], row["int8_high"]) == pytest.approx((low, high), rel=1e-4)
+    assert (row["min"], row["max"]) == pytest.approx((real.min(), real.max()), rel=1e-4)
+    assert sum(row["histogram"]) == real.size
+    beyond = ((real < low - float(quant.s) / 2) | (real > high + float(quant.s) / 2)).mean()
+    assert row["clipped"] == pytest.approx(beyond, rel=1e-3)
+    expected, _ = np.histogram(real, len(row["histogram"]), (min(low, real.min()), max(high, real.max())))
+    assert np.abs(np.cumsum(expected) - np.cumsum(row["histogram"])).max() <= 0.01 * real.size
+
+
+def test_a_range_that_is_too_small_shows_as_cut_off() -> None:
+    t = TensorType(Kind.U8, (4,), Quant.per_tensor(0.1, 0))
+    d = Distribution.of(t)
+    assert d is not None
+    d.add(np.array([0.0, 25.54, 25.56, 51.0], np.float32), "x", "s")
+    assert d.to_dict()["clipped"] == 0.5
+
+
+def test_beside_onnxruntime(bundle: Bundle, digits: Path, report: qglow.AccuracyReport, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "d.qglow")
+    beside = measure_beside(tmp_path / "d.qglow", digits / "model.onnx", digits)
+    assert set(beside.latency) == {"qglow int8", "onnxruntime fp32", "onnxruntime int8"} and not beside.notes
+    assert all(0 < t["min"] <= t["median"] for t in beside.latency.values())
+    assert 25 < beside.noise["onnxruntime int8"]["sqnr_db"] < 60 and beside.noise["qglow int8"]["samples"] == 8
+    full = replace(report, beside=beside)
+    for text in (full.summary(), page(full.to_dict())):
+        assert "x the speed of onnxruntime int8" in text and "34." in text
+    beside = measure_beside(tmp_path / "d.qglow", tmp_path / "none.onnx", digits)
+    assert set(beside.latency) == {"qglow int8"} and len(beside.notes) == 2 and not beside.noise
+
+
 def test_page_names_every_layer_and_nothing_elsewhere(report: qglow.AccuracyReport, tmp_path: Path) -> None:
     report.save(tmp_path / "r.html")
     text = (tmp_path / "r.html").read_text()
-    assert all(r["name"] in text for r in report.layers) and not any(w in text for w in ("http", "src=", "href=", "@import"))
+    assert all(r["name"] in text for r in report.layers)
+    assert not any(w in text for w in ("http", "src=", "href=", "@import", "url(", "fetch", "//"))
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium is installed: apt-get install chromium to open the page in a browser")
@@ -80,4 +132,4 @@ def test_page_opens_in_a_browser(report: qglow.AccuracyReport, tmp_path: Path) -
     arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}", "--enable-logging=stderr"]
     command = [BROWSER, *arguments, "--dump-dom", (tmp_path / "r.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and done.stdout.count("<rect") == len(report.layers) and "CONSOLE" not in done.stderr
+    assert done.returncode == 0 and done.stdout.count('<rect class="bar') == len(report.layers) and "CONSOLE" not in done.stderr

@@ -1,0 +1,77 @@
+"""A bundle beside onnxruntime on the same model and data, float and its own int8: time in one interleaved run, and signal to noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array
+from ..profiling.dataset import Dataset, Feeds, open_dataset
+from ..runtime import InferenceSession
+from .agreement import Error
+from .latency import interleaved
+from .peer_int8 import quantize_static_int8
+from .peers import onnxruntime_session
+
+Run = Callable[[Feeds], list[Array]]
+OURS, FLOAT, PEER = "qglow int8", "onnxruntime fp32", "onnxruntime int8"
+
+
+@dataclass(slots=True)
+class Beside:
+    """latency: times by runtime, as `interleaved`. noise: by int8 runtime, the worst output's signal-to-noise ratio over `samples`.
+    notes: why a runtime is not there.
+    """
+
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+    noise: dict[str, dict[str, float]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def measure_beside(bundle: str | Path, model: str | Path, data: Any, threads: int = 1, samples: int = 8) -> Beside:
+    """Time all three on the first sample, and hold both int8 models against onnxruntime's float on a few."""
+    session = InferenceSession(bundle, threads)
+    opened = open_dataset(data, session.graph)
+    few = opened.spread(samples)
+    result = Beside()
+    runs: dict[str, Run] = {OURS: lambda feeds: session.run(None, feeds)}
+    feeds = next(iter(few)).feeds
+    for name, make in ((FLOAT, lambda: str(model)), (PEER, lambda: quantize_static_int8(model, opened))):
+        try:
+            run = _onnxruntime(make(), threads, session.graph.outputs)
+            run(feeds)
+            runs[name] = run
+        except Exception as error:
+            reason = " ".join(str(error).split())[:160]
+            result.notes.append(f"{name} is not in the comparison, onnxruntime cannot make or run it ({type(error).__name__}: {reason})")
+    result.latency = interleaved({name: partial(run, feeds) for name, run in runs.items()})
+    result.noise = _noise(runs, few)
+    return result
+
+
+def _onnxruntime(model: str | bytes, threads: int, outputs: tuple[str, ...]) -> Run:
+    session = onnxruntime_session(model, threads)
+    return lambda feeds: session.run(list(outputs), feeds)
+
+
+def _noise(runs: dict[str, Run], few: Dataset) -> dict[str, dict[str, float]]:
+    """By int8 runtime: sqnr_db of its worst output against onnxruntime's float, and the number of samples."""
+    if FLOAT not in runs:
+        return {}
+    rivals = {n: r for n, r in runs.items() if n != FLOAT}
+    errors: dict[str, dict[int, Error]] = {n: {} for n in rivals}
+    count = 0
+    for sample in few:
+        count += 1
+        real = runs[FLOAT](sample.feeds)
+        for name, run in rivals.items():
+            for k, (a, b) in enumerate(zip(real, run(sample.feeds), strict=True)):
+                if np.asarray(a).dtype.kind == "f":
+                    errors[name].setdefault(k, Error()).add(a, b)
+    worst = {n: min((e.sqnr_db for e in found.values()), default=200.0) for n, found in errors.items()}
+    return {n: {"sqnr_db": round(v, 3), "samples": count} for n, v in worst.items()}
