@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -20,11 +21,14 @@ from math import exp, log
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
+
 import qglow
 from qglow.report.latency import interleaved
 from qglow.report.peers import onnxruntime_runner, openvino_runner
 from qglow.runtime.steps import host_steps, plan_of
 
+from .isolated import Crash, Say, isolated
 from .models import CONVOLUTIONAL
 from .prepared import Prepared, default_cache, names, prepare
 
@@ -40,13 +44,29 @@ def peer(name: str, model: Prepared, threads: int) -> Callable[[], Any]:
     return make(path, model.samples[0], threads)
 
 
-def measure(model: Prepared, threads: int, peers: tuple[str, ...], turns: int, seconds: float) -> dict[str, Any]:
-    """Times of all that work, and one line on each that does not."""
+def surely(name: str, folder: Path, threads: int, peers: tuple[str, ...], turns: int, seconds: float) -> dict[str, Any]:
+    """`measure` in a child process, again without a peer that takes it down."""
+    crashed: dict[str, str] = {}
+    while True:
+        left = tuple(p for p in peers if p not in crashed)
+        try:
+            row: dict[str, Any] = isolated(measure, prepare(name, folder), threads, left, turns, seconds)
+            return {**row, "failed": {**row["failed"], **crashed}}
+        except Crash as crash:
+            if crash.doing not in left:  # while all ran in turns: nothing says which
+                everything = dict.fromkeys((ORIGIN, *peers), str(crash))
+                return {"model": name, "threads": threads, "times": {}, "failed": everything, "host": {}, "steps": 0}
+            crashed[crash.doing] = str(crash)
+
+
+def measure(say: Say, model: Prepared, threads: int, peers: tuple[str, ...], turns: int, seconds: float) -> dict[str, Any]:
+    """Times of all that work, and one line on each that does not. say: told which runtime runs, before it is called."""
     runs: dict[str, Callable[[], Any]] = {}
     failed: dict[str, str] = {}
     host: dict[str, int] = {}
     steps = 0
     for name in (ORIGIN, *peers):
+        say(name)
         try:
             if name == ORIGIN:
                 session = qglow.InferenceSession(model.bundle(), threads)
@@ -60,6 +80,7 @@ def measure(model: Prepared, threads: int, peers: tuple[str, ...], turns: int, s
             runs[name] = run
         except Exception as error:  # NOTE: a runtime that cannot do a model is a result, not a reason to stop
             failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    say("turns")
     times = interleaved(runs, seconds, most=1000, turns=turns) if runs else {}
     return {"model": model.name, "threads": threads, "times": times, "failed": failed, "host": host, "steps": steps}
 
@@ -113,6 +134,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    logging.getLogger().setLevel(logging.ERROR)
+    onnxruntime.set_default_logger_severity(3)
     peers = tuple(options.peers.split(",")) if options.peers else QUICK if options.quick else PEERS
     wanted = names() if options.all else options.models.split(",")
     unknown = [p for p in peers if p not in PEERS] or [m for m in wanted if m not in names() and not Path(m).is_file()]
@@ -126,7 +149,7 @@ def main() -> int:
         print(line(f"{threads} thread(s)", "qglow ms", [f"/ {p}" for p in peers]))
         block = []
         for name in wanted:
-            block.append(measure(prepare(name, options.cache), threads, peers, turns, options.seconds))
+            block.append(surely(name, options.cache, threads, peers, turns, options.seconds))
             show(block[-1], peers, options.quick)
         groups = {"all": block, "convolutional": [r for r in block if r["model"] in CONVOLUTIONAL]}
         groups["other"] = [r for r in block if r not in groups["convolutional"]]

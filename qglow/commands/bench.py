@@ -1,9 +1,14 @@
-"""qglow bench: time a bundle beside other runtimes, interleaved in one run."""
+"""qglow bench: time a bundle beside other runtimes, interleaved in one run, and step by step."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +16,20 @@ from ..errors import ConfigError
 from ..files import write_atomically
 from ..graph import Array, Kind
 from ..report.latency import interleaved
-from ..report.peers import onnxruntime_runner
+from ..report.peers import PEERS, onnxruntime_int8, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
+from ..runtime.roof import Roof, machine_roof
+from ..runtime.steps import StepTime, time_steps
 
 EXAMPLES = """examples:
-  qglow bench model.qglow
+  qglow bench model.qglow --per-layer
   qglow bench model.qglow model.onnx --threads 1 --vs onnxruntime,openvino
+
+Peers run the float model, and the int8 model that onnxruntime's quantize_static makes of it.
 """
+
+
+Calls = dict[str, Callable[[], Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,27 +38,88 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--vs", default="onnxruntime", help="peers, by comma: onnxruntime, openvino")
     parser.add_argument("--seconds", type=float, default=3.0, help="time to measure for")
+    parser.add_argument("--per-layer", action="store_true", help="also time each instruction by itself, beside what the machine can do")
     parser.add_argument("--json", metavar="FILE")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.seconds <= 0:
+        raise ConfigError(f"--seconds must be above 0, got {options.seconds:g}")
+    unknown = [p for p in options.vs.split(",") if p not in PEERS]
+    if unknown:
+        raise ConfigError(f"--vs: unknown peer {unknown[0]!r}; known are {', '.join(PEERS)}")
+    if options.model and not Path(options.model).is_file():
+        raise ConfigError(f"{options.model}: no such model file")
     session = InferenceSession(options.bundle, options.threads)
     feeds = random_feeds(session)
-    runs = {"qglow int8": lambda: session.run(None, feeds)}
-    for peer in options.vs.split(",") if options.model else ():
-        if peer == "onnxruntime":
-            runs["onnxruntime fp32"] = onnxruntime_runner(options.model, feeds, options.threads)
-        elif peer == "openvino":
-            runs["openvino fp32"] = _openvino_runner(options.model, feeds, options.threads)
-        else:
-            raise ConfigError(f"--vs: unknown peer {peer!r}; known are onnxruntime, openvino")
-    times = interleaved(runs, options.seconds)
+    runs: Calls = {"qglow int8": lambda: session.run(None, feeds)}
+    failed: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        if options.model:
+            _add_peers(runs, failed, options, feeds, Path(folder) / "peer.onnx")
+        times = interleaved(runs, options.seconds)
     base = times["qglow int8"]["min"]
     for name, t in times.items():
         print(f"{name:20s} min {t['min']:9.3f} ms  median {t['median']:9.3f} ms  qglow takes {base / t['min']:.2f} of it")
+    for name, why in failed.items():
+        print(f"{name:20s} failed: {why}")
+    result: dict[str, Any] = {"latency_ms": times, "failed": failed}
+    if options.per_layer:
+        roof, steps = machine_roof(session.threads), time_steps(session, feeds)
+        print_steps(steps, roof)
+        result |= {"machine": asdict(roof), "steps": [asdict(s) for s in steps]}
     if options.json:
-        write_atomically(options.json, json.dumps(times, indent=1).encode())
+        write_atomically(options.json, json.dumps(result, indent=1).encode())
     return 0
+
+
+def _add_peers(
+    runs: dict[str, Callable[[], Any]], failed: dict[str, str], options: argparse.Namespace, feeds: dict[str, Array], out: Path
+) -> None:
+    """Calls of every peer on the float model and on the int8 one; a float model that fails is an error, an int8 one is a line."""
+    makers = {"onnxruntime": onnxruntime_runner, "openvino": openvino_runner}
+    for peer in options.vs.split(","):
+        runs[f"{peer} fp32"] = makers[peer](options.model, feeds, options.threads)
+    try:
+        quantized = onnxruntime_int8(options.model, out, [feeds])
+    except Exception as error:  # NOTE: another tool's failure, of any type, is no reason not to measure the rest
+        failed |= {f"{p} int8": f"onnxruntime cannot quantize this model: {_line(error)}" for p in options.vs.split(",")}
+        return
+    for peer in options.vs.split(","):
+        try:
+            call = makers[peer](quantized, feeds, options.threads)
+            call()
+            runs[f"{peer} int8"] = call
+        except Exception as error:
+            failed[f"{peer} int8"] = _line(error)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:160]
+
+
+def print_steps(steps: list[StepTime], roof: Roof) -> None:
+    """A row for each instruction, then the sum by kind."""
+    if not steps:
+        print("no steps: this model runs on the reference as a whole")
+        return
+    total = sum(s.seconds for s in steps)
+    print(f"machine: {roof.peak / 1e9:.0f} GOP/s, reads {roof.memory / 1e9:.0f} GB/s from memory and {roof.cache / 1e9:.0f} from a cache, "
+          f"{roof.threads} thread(s)")  # fmt: skip
+    print(f"{'step':>5s} {'kind':14s} {'us':>9s} {'%':>5s} {'GOP/s':>8s} {'of peak':>7s} {'GB/s':>7s}  what")
+    for s in steps:
+        print(f"{s.index:5d} {_row(('host ' if s.host else '') + s.kind, s.seconds, total, s.ops, s.moved, roof)}  {s.shape} {s.name}")
+    for kind in sorted({(s.host, s.kind) for s in steps}, key=lambda k: -sum(s.seconds for s in steps if (s.host, s.kind) == k)):
+        part = [s for s in steps if (s.host, s.kind) == kind]
+        sums = sum(s.seconds for s in part), total, sum(s.ops for s in part), sum(s.moved for s in part)
+        print(f"{'sum':>5s} {_row(('host ' if kind[0] else '') + kind[1], *sums, roof)}  {len(part)} steps")
+
+
+def _row(kind: str, seconds: float, total: float, ops: int, moved: int, roof: Roof) -> str:
+    text = f"{kind:14.14s} {seconds * 1e6:9.1f} {100 * seconds / total:5.1f}"
+    if not ops:
+        return f"{text} {'-':>8s} {'-':>7s} {'-':>7s}"
+    return f"{text} {ops / seconds / 1e9:8.1f} {100 * ops / seconds / roof.peak:6.1f}% {moved / seconds / 1e9:7.1f}"
 
 
 def random_feeds(session: InferenceSession) -> dict[str, Array]:
@@ -58,13 +131,3 @@ def random_feeds(session: InferenceSession) -> dict[str, Array]:
         shape = tuple(d if isinstance(d, int) else 1 for d in t.shape or ())
         feeds[name] = rng.normal(0, 1, shape).astype(np.float32) if t.kind is Kind.F32 else np.zeros(shape, t.kind.dtype)
     return feeds
-
-
-def _openvino_runner(model: str, feeds: dict[str, Array], threads: int):  # type: ignore[no-untyped-def]
-    try:
-        import openvino
-    except ImportError as error:
-        raise ConfigError("openvino is not installed: pip install qglow[peers]") from error
-    settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    request = openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
-    return lambda: request.infer(feeds)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import qglow
+from bench.isolated import Crash, Say, isolated
 from bench.models.mlp import mlp
 from bench.peers import geomeans, measure
 from bench.prepared import prepare
@@ -34,13 +37,25 @@ def test_interleaved_takes_turns_and_repeats_short_calls() -> None:
 
 def test_a_network_through_the_runtimes_and_from_the_cache(tmp_path: Path) -> None:
     model = prepare("mlp", tmp_path)
-    row = measure(model, 1, ("ort fp32", "ort int8"), turns=1, seconds=1)
+    row = measure(lambda doing: None, model, 1, ("ort fp32", "ort int8"), turns=1, seconds=1)
     assert not row["failed"] and set(row["times"]) == {"qglow", "ort fp32", "ort int8"} and row["steps"] > 3
     made = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
     again = prepare("mlp", tmp_path)
     again.bundle()
     again.qdq()
     assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == made
+
+
+def test_a_crash_of_a_child_names_what_it_did() -> None:
+    def work(say: Say, last: str) -> int:
+        say(last)
+        os.kill(os.getpid(), signal.SIGKILL) if last == "crash" else None
+        return len(last)
+
+    assert isolated(work, "fine") == 4
+    with pytest.raises(Crash, match="SIGKILL") as caught:
+        isolated(work, "crash")
+    assert caught.value.doing == "crash"
 
 
 def test_the_steps_of_a_program_are_timed_one_by_one(tmp_path: Path) -> None:

@@ -46,7 +46,12 @@ def test_other_commands(bundle: Path, digits: Path, capsys: pytest.CaptureFixtur
     assert main(["diff", str(digits / "model.onnx"), str(bundle), "--data", str(digits), "--floor-db", "99"]) == 0
     assert "first below" in capsys.readouterr().out
     assert main(["bench", str(bundle), str(digits / "model.onnx"), "--seconds", "0.1"]) == 0
-    assert "onnxruntime fp32" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "onnxruntime fp32" in out and "onnxruntime int8   " in out and "failed" not in out
+    assert main(["bench", str(bundle), "--seconds", "0.1", "--per-layer", "--json", str(bundle.with_suffix(".json"))]) == 0
+    assert "of peak" in capsys.readouterr().out
+    measured = json.loads(bundle.with_suffix(".json").read_text())
+    assert measured["machine"]["peak"] > 0 and {s["kind"] for s in measured["steps"]} >= {"conv2d", "quantize"}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +60,9 @@ def test_other_commands(bundle: Path, digits: Path, capsys: pytest.CaptureFixtur
         (["profile", "none.onnx", "--data", "."], "no such model file"),
         (["quantize", "MODEL", "--profile", "none.json"], "no such profile"),
         (["run", "none.qglow", "--data", "."], "no such bundle"),
+        (["bench", "BUNDLE", "none.onnx"], "no such model file"),
+        (["bench", "BUNDLE", "MODEL", "--vs", "onnxruntime,tvm"], "unknown peer 'tvm'"),
+        (["bench", "BUNDLE", "--seconds", "0"], "must be above 0"),
         (["run", "BUNDLE", "--input", "image=none.npy"], "expected NAME=FILE.npy"),
         (["profile", "MODEL", "--data", "/nowhere"], "no such folder"),
         (["quantize", "MODEL"], "not quantized yet"),
