@@ -16,3 +16,14 @@ ROOT = Path(__file__).resolve().parent.parent
 def digits() -> Path:
     """The folder of the demo model and its data."""
     return ROOT / "calibration_data" / "digits"
+
+
+SMOKE = ("test_layering.py", "test_packaging.py", "graph/", "simplify/", "reference/", "profiling/test_profile.py", "test_smoke.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The smoke: whole folders and files of quick tests, and whatever is marked by itself."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(SMOKE):
+            item.add_marker(pytest.mark.smoke)

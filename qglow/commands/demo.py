@@ -15,19 +15,26 @@ EXAMPLES = """examples:
   qglow demo
   qglow demo --output out/
 """
-FOLDER = Path(__file__).resolve().parents[2] / "calibration_data" / "digits"
+PLACES = ("demo_data/digits", "../calibration_data/digits")  # in an installed package, in a checkout
+
+
+def data_folder() -> Path:
+    """The demo model beside its data. Raises DataError where neither a wheel nor a checkout brought it."""
+    package = Path(__file__).resolve().parents[1]
+    for place in PLACES:
+        if (package / place / "model.onnx").is_file():
+            return (package / place).resolve()
+    raise DataError(f"{package}: the demo model is not there; install qglow from a wheel or a checkout, or give --folder")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--folder", default=str(FOLDER), help="model.onnx beside its data (default: the checkout's digits)")
+    parser.add_argument("--folder", help="model.onnx beside its data (default: the digits that come with qglow)")
     parser.add_argument("--output", help="keep profile, bundle and report there")
 
 
 def run(options: argparse.Namespace) -> int:
-    folder = Path(options.folder)
+    folder = Path(options.folder) if options.folder else data_folder()
     model = folder / "model.onnx"
-    if not model.is_file():
-        raise DataError(f"{model}: not found; the demo runs from a checkout, or give --folder")
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(options.output or temporary)
         out.mkdir(parents=True, exist_ok=True)
@@ -41,4 +48,6 @@ def run(options: argparse.Namespace) -> int:
         report.beside = measure_beside(out / "digits.qglow", model, folder, threads=1)
         report.save(out / "report.html")
         print(report.summary(), end="")
+        if options.output:
+            print(f"kept in {out}: digits.profile.json, digits.qglow, report.html")
     return 0

@@ -112,14 +112,20 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
             if not np.can_cast(array.dtype, t.kind.dtype, "same_kind"):
                 raise DataError(f"{sample}: input {name!r}: expected {t.kind.dtype}, got {array.dtype}; convert the data")
             array = array.astype(t.kind.dtype)
-        if t.shape is not None and (
-            array.ndim != len(t.shape) or any(isinstance(d, int) and d != s for d, s in zip(t.shape, array.shape, strict=True))
-        ):
-            raise DataError(f"{sample}: input {name!r}: expected shape {list(t.shape)}, got {list(array.shape)}")
+        if not _fits(array.shape, t):
+            turned = (array.shape[0], array.shape[-1], *array.shape[1:-1]) if array.ndim > 2 else array.shape
+            hint = "; channels come last: transpose the data (layout in dataset.toml)" if _fits(turned, t) else ""
+            raise DataError(f"{sample}: input {name!r}: expected shape {list(t.shape or ())}, got {list(array.shape)}{hint}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DataError(f"{sample}: input {name!r} holds NaN or infinity")
         result[name] = array
     return result
+
+
+def _fits(shape: tuple[int, ...], t: TensorType) -> bool:
+    return t.shape is None or (
+        len(shape) == len(t.shape) and all(not isinstance(d, int) or d == s for d, s in zip(t.shape, shape, strict=True))
+    )
 
 
 def read_npz(path: Path) -> Feeds:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import qglow
 from qglow.errors import DataError, ProfileError
+from qglow.graph import Graph, Node, float_type
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile
 
@@ -66,6 +67,37 @@ def test_bad_samples_name_tensor_and_sample(digits: Path) -> None:
     for feeds, words in (
         ({"other": good}, "missing"), ({"image": good[0]}, "expected shape"), ({"image": good * np.nan}, "NaN"),
         ({"image": np.array("a")}, "expected float32"),
+        ({"image": good.reshape(1, 8, 8, 1)}, "channels come last"),
     ):  # fmt: skip
         with pytest.raises(DataError, match=f"sample 1.*{words}"):
             qglow.profile(digits / "model.onnx", [{"image": good}, feeds])
+
+
+def pictures(weights: float, shape: tuple[int, ...] = (4, 3, 3, 3)) -> Graph:
+    """One convolution over RGB pictures, with weights of one size."""
+    types = {"x": float_type("N", 3, 8, 8), "w": float_type(*shape), "y": float_type("N", 4, 6, 6)}
+    return Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "c"),), types, {"w": np.full(shape, weights, np.float32)})
+
+
+@pytest.mark.parametrize(
+    ("weights", "low", "high", "words"),
+    [
+        (0.1, 0, 255, "pixels that were not scaled"),
+        (0.1, 0, 1, None),
+        (0.001, 0, 255, None),
+        (0.001, 0, 1, "suits pixels of 0 to 255"),
+        (0.1, 0.5, 0.5, "is constant"),
+    ],
+)
+def test_implausible_inputs_are_warned_of(weights: float, low: float, high: float, words: str | None) -> None:
+    rng = np.random.default_rng(0)
+    feeds = [{"x": rng.uniform(low, high, (1, 3, 8, 8)).astype(np.float32)} for _ in range(3)]
+    warnings = qglow.profile(pictures(weights), feeds).warnings
+    assert len(warnings) == (words is not None) and all(words in w for w in warnings if words)
+
+
+def test_a_constant_channel_is_warned_of() -> None:
+    x = np.random.default_rng(0).uniform(0, 1, (1, 3, 8, 8)).astype(np.float32)
+    x[:, 1] = 0
+    [warning] = qglow.profile(pictures(0.1), [{"x": x}]).warnings
+    assert "constant in channel 1 " in warning

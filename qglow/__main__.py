@@ -1,0 +1,5 @@
+"""`python -m qglow` is the command `qglow`."""
+
+from .commands.main import main
+
+raise SystemExit(main())
