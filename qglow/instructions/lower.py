@@ -1,6 +1,8 @@
 """A static quantized graph to a program. Rules by op are in lower_*.py; what none takes becomes a host step.
 
-Quantized images are channels-last with the border that their convolutions want; every other value is dense in the graph's order.
+A value's place has any strides; a rule asks for the form that its kernel reads (`image_of`, `dense_of`) and gets the value's own place or
+a copy. Quantized images are channels-last with the border that their convolutions want; other values are dense in the graph's order. Inputs
+of a concatenation are written where it wants them.
 """
 
 from __future__ import annotations
@@ -13,17 +15,20 @@ import numpy as np
 from ..graph import Array, Graph, Kind, Node, TensorType
 from ..reference import is_quantized
 from ..reference.windows import Window
-from .packing import PACKINGS, Packing
+from .nest import nest, padded
+from .packing import PACKINGS
 from .plan import plan
 from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
 
-VIEWS = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
+MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Concat")
+WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
 Rule = Callable[["Lowering", Node], bool]
 RULES: dict[str, Rule] = {}
+NO_HALO = (0, 0, 0, 0)
 
 
 def rule(*ops: str) -> Callable[[Rule], Rule]:
-    """Register the lowering of ops: it returns False where the node's form has no kernel."""
+    """Register the lowering of ops: it returns False, with nothing emitted, where the node's form has no kernel."""
 
     def register(function: Rule) -> Rule:
         for op in ops:
@@ -41,16 +46,22 @@ class Lowering:
         self.program = Program(graph)
         self.places = self.program.places
         self.consumers = graph.consumers()
+        self.producers = graph.producers()
         self.blobs: dict[bytes, int] = {}
+        self.fused: set[str] = set()
+        self.copies: dict[tuple[str, str], Place] = {}
+        self.lines = {v for n in graph.nodes if n.op in WINDOWS for v in (n.inputs[0], n.outputs[0]) if graph.types[v].rank == 3}
+        self.homes = self._homes()
 
     def lower(self) -> Program:
         for name in self.graph.inputs:
             self.place(name)
-            self.written(name)
         for node in self.graph.nodes:
+            if node.name in self.fused:
+                continue
             take = RULES.get(node.op)
-            # NOTE: plain integers (a u8 that stands for no real) have no kernels, but views of them are views all the same
-            has_rule = take is not None and (node.op in VIEWS or is_quantized(self.graph, node))
+            # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
+            has_rule = take is not None and (node.op in MOVES or is_quantized(self.graph, node))
             if not has_rule or take is None or not take(self, node):
                 self.host(node)
         for name in (*self.graph.outputs, *self.graph.inputs):
@@ -74,54 +85,68 @@ class Lowering:
         self.program.buffers.append(buffer)
         return buffer
 
-    def place(self, name: str, halo: Halo | None = None, channels_last: bool | None = None) -> Place:
-        """A new place for a value, by its type."""
+    def place(self, name: str, channels_last: bool | None = None, like: Place | None = None, pitch: int = 0) -> Place:
+        """The place of a new value, its border filled: inside of a concatenation's, or an image, or dense in the order of `like`."""
+        if name in self.places:
+            return self.places[name]
         t = self.graph.types[name]
-        shape, dtype = t.static_shape, t.kind.dtype.str
+        shape = t.static_shape
         if channels_last is None:
-            channels_last = len(shape) == 4 and t.kind is Kind.U8 and t.is_quantized
-        if channels_last:
-            place = self.image(shape, dtype, self.wanted_halo(name) if halo is None else halo)
+            channels_last = t.kind is Kind.U8 and t.is_quantized and (len(shape) == 4 or name in self.lines)
+        if name in self.homes:
+            parent, axis, start = self.homes[name]
+            whole = self.place(parent)
+            place = replace(whole.part(axis, start, shape[axis]), halo=whole.halo if axis == 1 else NO_HALO)
+        elif channels_last:
+            image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
+            place = self.image(image, t.kind.dtype.str, self.wanted_halo(name), pitch)  # type: ignore[arg-type]
+            self.fill_border(place, self.zero(name))
+            place = place.as_line() if len(shape) == 3 else place
         else:
-            item = t.kind.dtype.itemsize
-            place = Place(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, dense_strides(shape, item), dtype)
+            place = self.dense(shape, t.kind.dtype.str, like)
         self.places[name] = place
         return place
 
-    def image(self, shape: tuple[int, ...], dtype: str, halo: Halo) -> Place:
-        """A new channels-last place [N, C, H, W] inside of a border."""
+    def dense(self, shape: tuple[int, ...], dtype: str, like: Place | None = None) -> Place:
+        """A new place without gaps, its dimensions in the order of `like`'s strides (default: the graph's)."""
+        item = np.dtype(dtype).itemsize
+        order = list(range(len(shape)))
+        if like is not None and len(like.shape) == len(shape):
+            order.sort(key=lambda k: (-like.strides[k], k))
+        strides, step = [0] * len(shape), item
+        for k in reversed(order):
+            strides[k] = step
+            step *= max(1, shape[k])
+        return Place(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, tuple(strides), dtype)
+
+    def image(self, shape: tuple[int, int, int, int], dtype: str, halo: Halo, pitch: int = 0) -> Place:
+        """A new channels-last place [N, C, H, W] inside of a border. pitch: bytes of a pixel where it is more than its channels."""
         n, c, h, w = shape
         top, left, bottom, right = halo
         item = np.dtype(dtype).itemsize
-        column, row = c * item, (left + w + right) * c * item
+        column = pitch or c * item
+        row = (left + w + right) * column
         whole = row * (top + h + bottom)
         return Place(self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo)
 
     def wanted_halo(self, name: str) -> Halo:
-        """The widest border that a convolution reading this value wants."""
-        halo = (0, 0, 0, 0)
+        """The widest border that a convolution reading this value, or a concatenation that holds it, wants."""
+        halo = NO_HALO
         for node in self.consumers.get(name, []):
-            if node.op == "Conv" and node.inputs[0] == name:
-                halo = tuple(max(p) for p in zip(halo, conv_halo(self.graph, node), strict=True))  # type: ignore[assignment]
+            if node.op in ("Conv", "ConvTranspose") and node.inputs[0] == name:
+                halo = widest(halo, conv_halo(self.graph, node))
+            if node.op == "Concat" and self.homes.get(name, ("", 0, 0))[:2] == (node.outputs[0], 1):
+                halo = widest(halo, self.wanted_halo(node.outputs[0]))
+        for part, (parent, axis, _) in self.homes.items():
+            if parent == name and axis == 1:
+                for node in self.consumers.get(part, []):
+                    if node.op in ("Conv", "ConvTranspose") and node.inputs[0] == part:
+                        halo = widest(halo, conv_halo(self.graph, node))
         return halo
-
-    def bordered(self, name: str, halo: Halo, value: int) -> Place:
-        """The value with at least this border, filled with `value`: its own, or a copy."""
-        place, zero = self.places[name], self.zero(name)
-        if all(a >= b for a, b in zip(place.halo, halo, strict=True)) and (value == zero or not any(halo)) and place.is_channels_last:
-            return self.use(place)
-        copy = self.image(place.shape, place.dtype, halo)
-        self.emit_image("copy", place, copy)
-        self.fill_border(copy, value)
-        return self.use(copy)
 
     def zero(self, name: str) -> int:
         quant = self.graph.types[name].quant
         return quant.z if quant is not None and quant.axis is None else 0
-
-    def written(self, name: str) -> None:
-        """A value was written: fill its border."""
-        self.fill_border(self.places[name], self.zero(name))
 
     def fill_border(self, place: Place, value: int) -> None:
         if any(place.halo):
@@ -133,16 +158,88 @@ class Lowering:
             fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "C": c, **at, "value": value, **halo}
             self.emit("halo", {"y": place}, {}, fields)
 
+    def _homes(self) -> dict[str, tuple[str, int, int]]:
+        """Values that are written where their concatenation wants them: value -> (concatenation, axis, first index)."""
+        homes: dict[str, tuple[str, int, int]] = {}
+        fixed = set(self.graph.inputs) | set(self.graph.constants)
+        for node in self.graph.nodes:
+            if node.op != "Concat":
+                continue
+            out, at = node.outputs[0], 0
+            axis = int(node.attr("axis")) % len(self.graph.types[out].static_shape)
+            for v in node.inputs:
+                t, producer = self.graph.types[v], self.producers.get(v)
+                writes = producer is not None and producer.op not in MOVES[:-1]
+                same = t.kind is Kind.U8 and t.is_quantized and t.quant == self.graph.types[out].quant
+                if v not in fixed and v not in homes and writes and same and node.inputs.count(v) == 1:
+                    homes[v] = (out, axis, at)
+                at += t.static_shape[axis]
+        return homes
+
+    # Forms
+
+    def image_of(self, name: str, halo: Halo = NO_HALO, value: int | None = None) -> Place:
+        """The value [N, C, H, W] or [N, C, W] as a channels-last image with at least this border: its own place, or a copy.
+
+        value: what the border holds, by default the zero point.
+        """
+        place = self.places[name]
+        wide = all(a >= b for a, b in zip(place.halo, halo, strict=True)) and (value in (None, self.zero(name)) or not any(halo))
+        if place.is_channels_last and wide:
+            return self.use(place.as_image())
+        key = (name, f"image {halo} {value}")
+        if key not in self.copies:
+            source = place.as_image()
+            copy = self.image(source.shape, place.dtype, halo)  # type: ignore[arg-type]
+            self.move(source, copy)
+            self.fill_border(copy, self.zero(name) if value is None else value)
+            self.copies[key] = copy
+        return self.use(self.copies[key])
+
+    def dense_of(self, name: str) -> Place:
+        """The value without gaps in the graph's order: its own place, or a copy."""
+        place = self.places[name]
+        if place.is_dense:
+            return self.use(place)
+        key = (name, "dense")
+        if key not in self.copies:
+            copy = self.dense(place.shape, place.dtype)
+            self.move(place, copy)
+            self.copies[key] = copy
+        return self.use(self.copies[key])
+
+    def move(self, x: Place, y: Place) -> None:
+        """Emit a copy between two places of one shape and dtype, with whatever strides."""
+        loops = nest(y.shape, (y.strides, x.strides))
+        item = y.itemsize
+        four = padded(loops, 4, 2)
+        if four is not None and (not loops or loops[-1][1] == (item, item)):
+            (n, sn), (h, sh), (w, sw), (c, _) = four
+            strides = {"x_n": sn[1], "x_h": sh[1], "x_w": sw[1], "y_n": sn[0], "y_h": sh[0], "y_w": sw[0]}
+            run = c * item if loops else item
+            if w == 1:
+                strides |= {"x_w": run, "y_w": run}
+            self.emit("copy", {"x": x, "y": y}, {}, {"N": n, "H": h, "W": w, "C": run, **strides})
+            return
+        # the innermost loop is y's; beside it the one along which x is dense, so that blocks can be turned in registers
+        inner = loops.pop()
+        loops.sort(key=lambda loop: loop[1][1] == item)
+        six = padded([*loops, inner], 6, 2)
+        assert six is not None, f"a copy over more than six dimensions: {y.shape}"
+        fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
+        fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
+        self.emit("transpose", {"x": x, "y": y}, {}, {**fields, "item": item})
+
     # Constants
 
     def constant(self, array: Array) -> int:
         """Bytes into the blob of an array's data, 64-byte aligned; equal data is kept once."""
         data = np.ascontiguousarray(array).tobytes()
         if data not in self.blobs:
-            padded = data + bytes(-len(data) % 64 + 64)
+            whole = data + bytes(-len(data) % 64 + 64)
             self.blobs[data] = self.program.blob_size
-            self.program.blob.append(padded)
-            self.program.blob_size += len(padded)
+            self.program.blob.append(whole)
+            self.program.blob_size += len(whole)
         return self.blobs[data]
 
     # Steps
@@ -161,48 +258,66 @@ class Lowering:
         self.emit(kind, {"x": x, "y": y}, constants or {}, {"N": n, "H": h, "W": w, "C": c, **strides, **fields})
 
     def host(self, node: Node) -> None:
+        for name in node.outputs:
+            if name:
+                self.place(name)
         for name in node.inputs:
             if name in self.places:
                 self.use(self.places[name])
         for name in node.outputs:
             if name:
-                self.place(name)
+                self.use(self.places[name])
         self.program.steps.append(Host(node))
-        for name in node.outputs:
-            if name:
-                self.written(name)
 
     def type(self, name: str) -> TensorType:
         return self.graph.types[name]
 
 
-def as_rows(place: Place) -> Place | None:
-    """A dense value as an image [1, last, 1, rest], or None where it is not dense."""
-    if not place.is_dense or not place.shape:
-        return None
-    c, item = place.shape[-1], place.itemsize
-    rows = int(np.prod(place.shape[:-1]))
-    return replace(place, shape=(1, c, 1, rows), strides=(rows * c * item, item, rows * c * item, c * item), halo=(0, 0, 0, 0))
+def widest(a: Halo, b: Halo) -> Halo:
+    return tuple(max(p) for p in zip(a, b, strict=True))  # type: ignore[return-value]
+
+
+def conv_window(graph: Graph, node: Node) -> tuple[tuple[int, int], Window]:
+    """The image size [H, W] and the 2-D window of a convolution or pool over 1 or 2 dimensions; a line is an image of one row."""
+    size = graph.types[node.inputs[0]].static_shape[2:]
+    kernel = tuple(node.attr("kernel_shape") or graph.types[node.inputs[1]].static_shape[2:])
+    win = Window.of(node, size, kernel)
+    if len(size) == 1:
+        win = Window((1, *win.kernel), (1, *win.strides), (1, *win.dilations), (0, *win.begin), (0, *win.end))
+        size = (1, *size)
+    return size, win  # type: ignore[return-value]
 
 
 def conv_halo(graph: Graph, node: Node) -> Halo:
-    """The border (top, left, bottom, right) that a 2-D window op reads around its input."""
-    x = graph.types[node.inputs[0]].static_shape
-    if len(x) != 4:
-        return 0, 0, 0, 0
-    kernel = node.attr("kernel_shape") or graph.types[node.inputs[1]].static_shape[2:]
-    win = Window.of(node, x[2:], kernel)
-    out = win.out(x[2:], bool(node.attr("ceil_mode", 0)))
+    """The border (top, left, bottom, right) that a convolution over 1 or 2 dimensions reads around its input."""
+    if len(graph.types[node.inputs[0]].static_shape) not in (3, 4):
+        return NO_HALO
+    if node.op == "ConvTranspose":
+        from .phases import transposed_halo
+
+        return transposed_halo(graph, node)
+    size, win = conv_window(graph, node)
+    out = win.out(size, False)
     need = [(o - 1) * s + (k - 1) * r + 1 - d - b for o, s, k, r, d, b in zip(
-        out, win.strides, win.kernel, win.dilations, x[2:], win.begin, strict=True)]  # fmt: skip
+        out, win.strides, win.kernel, win.dilations, size, win.begin, strict=True)]  # fmt: skip
     return win.begin[0], win.begin[1], max(0, need[0]), max(0, need[1])
 
 
 def lower(graph: Graph, isa: str) -> Program:
     """The program of a static graph for an instruction set."""
-    from . import lower_move, lower_pointwise, lower_product  # noqa: F401  (fill the rules)
+    from . import lower_move, lower_pointwise, lower_product, lower_rows, lower_window  # noqa: F401  (fill the rules)
 
-    return Lowering(graph, isa).lower()
+    return Lowering(without_dead(graph), isa).lower()
 
 
-__all__ = ["RULES", "Lowering", "Packing", "as_rows", "conv_halo", "lower", "rule"]
+def without_dead(graph: Graph) -> Graph:
+    """The graph without nodes that nothing needs: with concrete shapes, what only gave a shape is one."""
+    needed, kept = set(graph.outputs), []
+    for node in reversed(graph.nodes):
+        if any(o in needed for o in node.outputs):
+            kept.append(node)
+            needed |= set(node.inputs)
+    return graph.with_(nodes=tuple(reversed(kept)))
+
+
+__all__ = ["RULES", "Lowering", "conv_halo", "conv_window", "dense_strides", "lower", "rule"]

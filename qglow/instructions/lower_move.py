@@ -9,7 +9,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Kind, Node
 from ..reference.float_shape import slice_index
-from .lower import Lowering, rule
+from .lower import NO_HALO, Lowering, rule
 from .program import Place
 
 
@@ -17,83 +17,165 @@ def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:
     return [low.graph.constants.get(i) if i else None for i in node.inputs]
 
 
+def is_movable(low: Lowering, *names: str) -> bool:
+    return all(n in low.places and low.type(n).kind is not Kind.STRING for n in names)
+
+
 @rule("Concat")
 def concat(low: Lowering, node: Node) -> bool:
-    types = [low.type(v) for v in node.inputs]
     out = node.outputs[0]
-    if any(t.kind is not Kind.U8 or t.rank != 4 for t in types) or int(node.attr("axis")) % 4 != 1:
-        return False
-    if any(not low.places[v].is_channels_last for v in node.inputs):
+    if not is_movable(low, *node.inputs) or any(low.type(v).kind is not low.type(out).kind for v in node.inputs):
         return False
     y = low.place(out)
-    at = 0
-    for v, t in zip(node.inputs, types, strict=True):
-        part = replace(y, start=y.start + at, shape=(y.shape[0], t.static_shape[1], *y.shape[2:]), halo=(0, 0, 0, 0))
-        low.emit_image("copy", low.places[v], part)
-        at += t.static_shape[1]
-    low.written(out)
+    axis, at = int(node.attr("axis")) % len(y.shape), 0
+    for v in node.inputs:
+        size = low.type(v).static_shape[axis]
+        if low.homes.get(v) != (out, axis, at) and size:
+            low.move(low.places[v], y.part(axis, at, size))
+        at += size
+    low.use(y)
     return True
 
 
 @rule("Slice")
 def slice_(low: Lowering, node: Node) -> bool:
-    place = low.places.get(node.inputs[0])
-    if place is None or any(c is None for c, i in zip(constants_of(low, node)[1:], node.inputs[1:], strict=True) if i):
+    if not is_movable(low, node.inputs[0]):
+        return False
+    place = low.places[node.inputs[0]]
+    if any(c is None for c, i in zip(constants_of(low, node)[1:], node.inputs[1:], strict=True) if i):
         return False
     index = slice_index(len(place.shape), constants_of(low, node))
-    start, strides = place.start, list(place.strides)
+    shape = low.type(node.outputs[0]).static_shape
+    view = place
     for k, (s, d) in enumerate(zip(index, place.shape, strict=True)):
         first, _, step = s.indices(d)
         if step < 0:
             return False
-        start += first * place.strides[k]
-        strides[k] *= step
-    shape = low.type(node.outputs[0]).static_shape
-    return settle(low, node, replace(place, start=start, shape=shape, strides=tuple(strides), halo=(0, 0, 0, 0)))
+        view = view.part(k, first, shape[k], step)
+    return settle(low, node, view)
 
 
 @rule("Split")
 def split(low: Lowering, node: Node) -> bool:
-    place, axis = low.places.get(node.inputs[0]), int(node.attr("axis", 0))
-    if place is None:
+    if not is_movable(low, node.inputs[0]):
         return False
-    at = 0
+    place = low.use(low.places[node.inputs[0]])
+    axis, at = int(node.attr("axis", 0)) % len(place.shape), 0
     for name in node.outputs:
         shape = low.type(name).static_shape
-        low.places[name] = replace(low.use(place), start=place.start + at * place.strides[axis], shape=shape, halo=(0, 0, 0, 0))
+        low.places[name] = place.part(axis, at, shape[axis])
         at += shape[axis]
     return True
 
 
 @rule("Transpose")
 def transpose(low: Lowering, node: Node) -> bool:
-    place = low.places.get(node.inputs[0])
-    if place is None:
+    if not is_movable(low, node.inputs[0]):
         return False
+    place = low.places[node.inputs[0]]
     perm = node.attr("perm") or tuple(reversed(range(len(place.shape))))
-    view = replace(place, shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=(0, 0, 0, 0))
-    return settle(low, node, view)
+    return settle(
+        low, node, replace(place, shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=NO_HALO)
+    )
+
+
+@rule("Expand")
+def expand(low: Lowering, node: Node) -> bool:
+    """A repeated dimension is one with a stride of 0."""
+    if not is_movable(low, node.inputs[0]):
+        return False
+    place, shape = low.places[node.inputs[0]], low.type(node.outputs[0]).static_shape
+    missing = len(shape) - len(place.shape)
+    strides = (0,) * missing + tuple(0 if d == 1 else s for d, s in zip(place.shape, place.strides, strict=True))
+    return settle(low, node, replace(place, shape=shape, strides=strides, halo=NO_HALO))
 
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 def reshape(low: Lowering, node: Node) -> bool:
-    """A view where numpy can make one without a copy."""
-    place = low.places.get(node.inputs[0])
-    if place is None:
+    """A view where numpy can make one without a copy, else a view of a dense copy."""
+    if not is_movable(low, node.inputs[0]):
         return False
+    shape = low.type(node.outputs[0]).static_shape
+    view = reshaped(low.places[node.inputs[0]], shape)
+    if view is None:
+        view = reshaped(low.dense_of(node.inputs[0]), shape)
+        assert view is not None
+    return settle(low, node, view)
+
+
+def reshaped(place: Place, shape: tuple[int, ...]) -> Place | None:
     fake = as_strided(np.empty(1, place.dtype), place.shape, place.strides)
     try:
-        fake.shape = low.type(node.outputs[0]).static_shape
+        fake.shape = shape
     except AttributeError:
-        return False
-    return settle(low, node, replace(place, shape=fake.shape, strides=fake.strides, halo=(0, 0, 0, 0)))
+        return None
+    return replace(place, shape=fake.shape, strides=fake.strides, halo=NO_HALO)
 
 
 def settle(low: Lowering, node: Node, view: Place) -> bool:
-    """Take a view as the value's place, unless its layout is one that the kernels after it could not read."""
-    out = node.outputs[0]
-    quantized_image = len(view.shape) == 4 and low.type(out).is_quantized
-    if quantized_image and not view.is_channels_last or (len(view.shape) != 4 and low.type(out).is_quantized and not view.is_dense):
+    """Take a view as the value's place."""
+    low.places[node.outputs[0]] = low.use(view)
+    return True
+
+
+@rule("Pad")
+def pad(low: Lowering, node: Node) -> bool:
+    """Constant padding: the whole output filled, then the input copied into it."""
+    from ..reference.float_shape import pad_widths
+
+    t = low.type(node.outputs[0])
+    if not is_movable(low, node.inputs[0]) or t.kind is not Kind.U8 or node.attr("mode", "constant") != "constant":
         return False
-    low.places[out] = low.use(view)
+    inputs = constants_of(low, node)
+    if any(c is None for c, i in zip(inputs[1:], node.inputs[1:], strict=True) if i) or node.outputs[0] in low.homes:
+        return False
+    x = low.use(low.places[node.inputs[0]])
+    widths = pad_widths(len(x.shape), inputs)
+    if any(b < 0 or e < 0 for b, e in widths):
+        return False
+    value = int(np.asarray(inputs[2]).reshape(-1)[0]) if len(inputs) > 2 and inputs[2] is not None else 0
+    y = low.place(node.outputs[0])
+    whole = Place(y.buffer, 0, (y.buffer.size,), (1,), "|u1")
+    if any(y.halo) and value != low.zero(node.outputs[0]):
+        return False
+    low.emit("fill", {"y": whole}, {}, {"C": y.buffer.size, "value": value})
+    inside = y
+    for k, (b, _) in enumerate(widths):
+        inside = inside.part(k, b, x.shape[k])
+    low.move(x, inside)
+    return True
+
+
+@rule("DepthToSpace", "SpaceToDepth")
+def blocks(low: Lowering, node: Node) -> bool:
+    """Six dimensions, exchanged (ONNX DepthToSpace-13, SpaceToDepth-13)."""
+    if not is_movable(low, node.inputs[0]):
+        return False
+    x, size = low.places[node.inputs[0]], int(node.attr("blocksize"))
+    out = low.type(node.outputs[0]).static_shape
+    if node.op == "DepthToSpace":
+        n, c, h, w = x.shape
+        depth = c // size**2
+        if node.attr("mode", "DCR") == "CRD":
+            split_shape, perm = (n, depth, size, size, h, w), (0, 1, 4, 2, 5, 3)
+        else:
+            split_shape, perm = (n, size, size, depth, h, w), (0, 3, 4, 1, 5, 2)
+    else:
+        n, c, h, w = x.shape
+        split_shape, perm = (n, c, h // size, size, w // size, size), (0, 3, 5, 1, 2, 4)
+    view = reshaped(x, split_shape)
+    if view is None:
+        return False
+    turned = replace(view, shape=tuple(view.shape[p] for p in perm), strides=tuple(view.strides[p] for p in perm), halo=NO_HALO)
+    y = low.place(node.outputs[0])
+    target = reshaped(y, turned.shape)
+    if target is None or any(y.halo):
+        # NOTE: a border lies between the rows: go through a dense copy
+        dense = low.dense(turned.shape, x.dtype)
+        low.move(turned, dense)
+        straight = reshaped(dense, out)
+        assert straight is not None
+        low.move(straight, y)
+        return True
+    low.move(low.use(turned), target)
     return True

@@ -1,67 +1,108 @@
-"""Boundary ops, sums, products, tables, pools."""
+"""Boundary ops, sums, products and tables."""
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..graph import Kind, Node
 from ..reference.arithmetic import bounds
-from ..reference.float_pool import nearest_indices, resize_geometry
 from ..reference.integer_elementwise import addends, factor
-from ..reference.integer_mean import ratio
-from ..reference.windows import Window
-from .lower import Lowering, as_rows, conv_halo, rule
+from .lower import Lowering, rule
+from .nest import Loop, nest, padded, shared
 from .program import Place
 
+Fields = dict[str, int | float]
+ROW = 4096  # bytes of a row that is worth handing to a thread
 
-def limits(low: Lowering, node: Node) -> dict[str, int | float]:
+
+def limits(low: Lowering, node: Node) -> Fields:
     t = low.type(node.outputs[0])
     assert t.quant is not None
     qmin, qmax = bounds(node, t)
-    return {"f_zero": float(t.quant.z), "f_low": float(qmin), "f_high": float(qmax)}
+    return {"zero": t.quant.z, "low": qmin, "high": qmax}
 
 
-def image_of(place: Place) -> Place | None:
-    """The place as an image that kernels take: channels-last, or dense as rows."""
-    return place if place.is_channels_last else as_rows(place)
+def is_u8(low: Lowering, *names: str) -> bool:
+    return all(low.type(n).kind is Kind.U8 and low.type(n).is_quantized for n in names)
+
+
+def four(y: Place, *others: Place, repeat: bool = False, keep_last: bool = False) -> list[Loop] | None:
+    """Loops N, H, W and a run of adjacent elements over operands of one shape. repeat: the last operand may stand still along the run.
+
+    Operands' item sizes may differ; None where the run is not adjacent or the loops are too many.
+    """
+    operands = (y, *others)
+    loops = nest(y.shape, [p.strides for p in operands], keep_last)
+    if not loops:
+        loops = [(1, tuple(p.itemsize for p in operands))]
+    steps = loops[-1][1]
+    adjacent = [
+        s == p.itemsize or (repeat and k == len(operands) - 1 and s == 0) for k, (s, p) in enumerate(zip(steps, operands, strict=True))
+    ]
+    found = padded(loops, 4, len(operands)) if all(adjacent) else None
+    return found if found is None or keep_last else shared(found, ROW)
+
+
+def fields_of(loops: list[Loop], names: str) -> Fields:
+    """N, H, W, C and the strides of operands, named by letters in the loops' order."""
+    fields: Fields = dict(zip("NHWC", (d for d, _ in loops), strict=True))
+    for k, name in enumerate(names):
+        fields |= {f"{name}_{axis}": loop[1][k] for axis, loop in zip("nhw", loops, strict=False)}
+    return fields
 
 
 @rule("Quantize")
 def quantize(low: Lowering, node: Node) -> bool:
-    x, out = low.places.get(node.inputs[0]), node.outputs[0]
-    if x is None or low.type(out).kind is not Kind.U8 or x.dtype != "<f4":
-        return False
+    name, out = node.inputs[0], node.outputs[0]
+    x = low.places.get(name)
     quant = low.type(out).quant
-    assert quant is not None
-    y = low.place(out)
-    fields = {"f_scale": float(quant.s), **limits(low, node)}
-    if y.is_channels_last:
-        low.emit_image("quantize", x, y, x_c=x.strides[1], **fields)
-        low.written(out)
-        return True
-    flat = [as_rows(p) for p in (x, y)]
-    if flat[0] is None or flat[1] is None:
+    if x is None or low.type(out).kind is not Kind.U8 or x.dtype != "<f4" or quant is None or quant.axis is not None:
         return False
-    low.emit_image("quantize", flat[0], flat[1], x_c=4, **fields)
+    scale: Fields = {"f_scale": float(quant.s), **limits(low, node)}
+    y = low.place(out, like=x, pitch=pitch(low, out))
+    low.use(x)
+    if len(y.shape) in (3, 4) and y.is_channels_last and y.shape[1] > 1:
+        image_x, image_y = x.as_image(), y.as_image()
+        channels = image_y.strides[3] if image_y.strides[3] - y.shape[1] < 4 and out not in low.homes else y.shape[1]
+        low.emit_image("quantize", image_x, image_y, x_c=image_x.strides[1], P=channels, **scale)
+        return True
+    loops = four(y, x)
+    if loops is None:
+        dense = low.dense_of(name)
+        loops = four(y, dense)
+        x = dense
+    if loops is None:
+        return False
+    fields = fields_of(loops, "yx")
+    low.emit("quantize", {"x": x, "y": y}, {}, {**fields, "x_c": 4, "P": fields["C"], **scale})
     return True
+
+
+def pitch(low: Lowering, name: str) -> int:
+    """Pixels of three channels take four bytes where only convolutions read them: a pixel is then one load."""
+    readers, t = low.consumers.get(name, []), low.type(name)
+    fit = t.rank == 4 and t.static_shape[1] == 3 and name not in low.homes and name not in low.graph.outputs
+    return 4 if fit and readers and all(n.op == "Conv" and n.attr("group", 1) == 1 and n.inputs[0] == name for n in readers) else 0
 
 
 @rule("Dequantize")
 def dequantize(low: Lowering, node: Node) -> bool:
-    x, out = low.places[node.inputs[0]], node.outputs[0]
-    quant = low.type(node.inputs[0]).quant
-    if low.type(node.inputs[0]).kind is not Kind.U8 or quant is None or quant.axis is not None:
+    name, out = node.inputs[0], node.outputs[0]
+    quant = low.type(name).quant
+    if low.type(name).kind is not Kind.U8 or quant is None or quant.axis is not None or name not in low.places:
         return False
+    x = low.use(low.places[name])
     y = low.place(out)
-    fields = {"x_zero": quant.z, "f_scale": float(quant.s)}
-    if x.is_channels_last:
-        low.emit_image("dequantize", x, y, y_c=y.strides[1], **fields)
-        return True
-    flat_x, flat_y = as_rows(x), as_rows(y)
-    if flat_x is None or flat_y is None:
-        low.program.buffers.remove(y.buffer)
-        return False
-    low.emit_image("dequantize", flat_x, flat_y, y_c=4, **fields)
+    scale: Fields = {"x_zero": quant.z, "f_scale": float(quant.s)}
+    loops = four(y, x)
+    if loops is not None:
+        low.emit("dequantize", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "y_c": 4, **scale})
+    elif len(x.shape) in (3, 4) and x.is_channels_last:
+        image_x, image_y = x.as_image(), y.as_image()
+        low.emit_image("dequantize", image_x, image_y, y_c=image_y.strides[1], **scale)
+    else:
+        x = low.dense_of(name)
+        loops = four(y, x)
+        assert loops is not None
+        low.emit("dequantize", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "y_c": 4, **scale})
     return True
 
 
@@ -69,111 +110,65 @@ def dequantize(low: Lowering, node: Node) -> bool:
 def lookup(low: Lowering, node: Node) -> bool:
     if low.type(node.inputs[0]).kind is not Kind.U8 or low.type(node.outputs[0]).kind is not Kind.U8:
         return False
-    table, rank = low.graph.constants[node.inputs[1]], low.type(node.inputs[0]).rank
-    x = image_of(low.places[node.inputs[0]])
-    axis = int(node.attr("axis", 1))
-    if x is None or rank is None or (table.ndim == 2 and axis != (1 if rank == 4 else rank - 1)):
+    table, x = low.graph.constants[node.inputs[1]], low.use(low.places[node.inputs[0]])
+    y = low.place(node.outputs[0], like=x)
+    axis = int(node.attr("axis", 1)) % max(1, len(y.shape))
+    by_channel = table.ndim == 2
+    if by_channel and (y.strides[axis] != 1 or y.shape[axis] == 1):
         return False
-    low.place(node.outputs[0])
-    y = image_of(low.places[node.outputs[0]])
-    assert y is not None
-    low.emit_image("lookup", x, y, {"table": low.constant(table)}, t_c=256 if table.ndim == 2 else 0)
-    low.written(node.outputs[0])
+    loops = four(y, x, keep_last=by_channel)
+    if loops is None:
+        x = low.image_of(node.inputs[0]) if y.is_channels_last else low.dense_of(node.inputs[0])
+        x = x.as_line() if len(y.shape) == 3 and len(x.shape) == 4 else x
+        loops = four(y, x, keep_last=by_channel)
+        if loops is None:
+            return False
+    constants = {"table": low.constant(table)}
+    low.emit("lookup", {"x": x, "y": y}, constants, {**fields_of(loops, "yx"), "t_c": 256 if by_channel else 0})
     return True
+
+
+def broadcast(place: Place, shape: tuple[int, ...]) -> Place:
+    """The place with numpy's broadcasting: strides of 0 along repeated dimensions."""
+    missing = len(shape) - len(place.shape)
+    dims, steps = (1,) * missing + place.shape, (0,) * missing + place.strides
+    strides = tuple(0 if d == 1 else s for d, s in zip(dims, steps, strict=True))
+    return Place(place.buffer, place.start, shape, strides, place.dtype)
 
 
 @rule("Add", "Sub", "Mul")
 def binary(low: Lowering, node: Node) -> bool:
-    types = [low.type(v) for v in (*node.inputs, *node.outputs)]
-    if any(t.kind is not Kind.U8 or not t.is_quantized for t in types):
+    if not is_u8(low, *node.inputs, node.outputs[0]):
         return False
+    types = [low.type(v) for v in (*node.inputs, *node.outputs)]
     a, b = node.inputs
     m_a, m_b = addends(node, *types) if node.op != "Mul" else (factor(*types), factor(*types))
     shape = types[2].static_shape
-    if types[0].static_shape != shape:
+    if types[0].static_shape != shape or (types[1].static_shape == shape and low.places[a].strides != low.places[b].strides and b == a):
         a, b, m_a, m_b = b, a, m_b, m_a
-    pa, pb = image_of(low.places[a]), image_of(low.places[b])
-    same = types[0].static_shape == types[1].static_shape
-    if pa is None or pb is None or low.type(a).static_shape != shape or (not same and (pa.shape != shape or len(pb.shape) != 4)):
+    if low.type(a).static_shape != shape:
         return False
-    if not same and len(low.type(b).static_shape) != 4:
-        return False
-    low.place(node.outputs[0])
-    y = image_of(low.places[node.outputs[0]])
-    assert y is not None
-    n, c, h, w = y.shape
-    repeat = [0 if d == 1 and e != 1 else s for d, e, s in zip(pb.shape, y.shape, pb.strides, strict=True)]
-    fields: dict[str, int | float] = {
-        "N": n, "H": h, "W": w, "C": c, "x_n": pa.strides[0], "x_h": pa.strides[2], "x_w": pa.strides[3],
-        "b_n": repeat[0], "b_h": repeat[2], "b_w": repeat[3], "b_c": 0 if repeat[1] == 0 and c > 1 else 1,
-        "y_n": y.strides[0], "y_h": y.strides[2], "y_w": y.strides[3],
-        "a_zero": low.zero(a), "b_zero": low.zero(b), "f_a": float(m_a), **limits(low, node),
-    }  # fmt: skip
+    pa, pb = low.use(low.places[a]), low.use(low.places[b])
+    y = low.place(node.outputs[0], like=pa)
+    loops = four(y, pa, broadcast(pb, shape), repeat=True)
+    if loops is None:
+        pa, pb = in_form_of(low, a, y), in_form_of(low, b, y)
+        loops = four(y, pa, broadcast(pb, shape), repeat=True)
+        if loops is None:
+            return False
+    repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
+    fields = fields_of(loops, "yxb") | {"b_c": 0 if repeats else 1, "a_zero": low.zero(a), "b_zero": low.zero(b), "f_a": float(m_a)}
     kind = "mul" if node.op == "Mul" else "add"
     if kind == "add":
         fields["f_b"] = float(m_b)
-    low.emit(kind, {"a": pa, "b": pb, "y": y}, {}, fields)
-    low.written(node.outputs[0])
+    low.emit(kind, {"a": low.use(pa), "b": low.use(pb), "y": y}, {}, {**fields, **limits(low, node)})
     return True
 
 
-@rule("MaxPool")
-def max_pool(low: Lowering, node: Node) -> bool:
-    x_type = low.type(node.inputs[0])
-    if x_type.kind is not Kind.U8 or x_type.rank != 4:
-        return False
-    x = low.bordered(node.inputs[0], conv_halo(low.graph, node), 0)
-    win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
-    y = low.place(node.outputs[0])
-    corner = Place(x.buffer, x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3], x.shape, x.strides, x.dtype)
-    low.emit_image("max_pool2d", corner, y, **window_fields(win))
-    low.written(node.outputs[0])
-    return True
-
-
-def window_fields(win: Window) -> dict[str, int | float]:
-    pairs = (("KH", "KW", win.kernel), ("SH", "SW", win.strides), ("DH", "DW", win.dilations))
-    return {name: v for a, b, values in pairs for name, v in ((a, values[0]), (b, values[1]))}
-
-
-@rule("AveragePool", "GlobalAveragePool", "ReduceMean")
-def average(low: Lowering, node: Node) -> bool:
-    x_type, y_type = low.type(node.inputs[0]), low.type(node.outputs[0])
-    shape = x_type.static_shape
-    if x_type.kind is not Kind.U8 or len(shape) != 4 or not low.places[node.inputs[0]].is_channels_last or node.attr("ceil_mode", 0):
-        return False
-    if node.op == "ReduceMean":
-        axes = low.graph.constants.get(node.input(1))
-        if axes is None or sorted(int(a) % 4 for a in axes.ravel()) != [2, 3] or not node.attr("keepdims", 1):
-            return False
-    local = node.op == "AveragePool"
-    win = Window.of(node, shape[2:], node.attr("kernel_shape")) if local else Window(shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
-    if node.attr("count_include_pad", 0) and any((*win.begin, *win.end)):
-        return False
-    x, y = low.places[node.inputs[0]], low.place(node.outputs[0], channels_last=True)
-    if y_type.quant is None:
-        assert x_type.quant is not None
-        fields: dict[str, int | float] = {"f_ratio": float(x_type.quant.s), "f_zero": 0.0, "f_low": 0.0, "f_high": 0.0, "y_f32": 1}
-    else:
-        fields = {"f_ratio": float(ratio(x_type, y_type)), **limits(low, node), "y_f32": 0}
-    low.emit_image("avg_pool2d", x, y, **window_fields(win), IH=shape[2], IW=shape[3], top=win.begin[0], left=win.begin[1], include=0,
-                   x_zero=low.zero(node.inputs[0]), **fields)  # fmt: skip
-    low.written(node.outputs[0])
-    return True
-
-
-@rule("Resize")
-def resize(low: Lowering, node: Node) -> bool:
-    x_type = low.type(node.inputs[0])
-    if x_type.kind is not Kind.U8 or x_type.rank != 4 or node.attr("mode", "nearest") != "nearest":
-        return False
-    x = low.places[node.inputs[0]]
-    constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
-    geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), x.shape), *constants])
-    if geometry[0][0] != geometry[0][1] or geometry[1][0] != geometry[1][1] or not x.is_channels_last:
-        return False
-    y = low.place(node.outputs[0])
-    rows, columns = (nearest_indices(node, *geometry[k]).astype(np.int32) for k in (2, 3))
-    low.emit_image("resize_nearest", x, y, {"rows": low.constant(rows), "columns": low.constant(columns)})
-    low.written(node.outputs[0])
-    return True
+def in_form_of(low: Lowering, name: str, y: Place) -> Place:
+    """The value channels-last where y is, else dense."""
+    place = low.places[name]
+    if len(place.shape) == len(y.shape) and y.is_channels_last and len(y.shape) in (3, 4):
+        image = low.image_of(name)
+        return image.as_line() if len(y.shape) == 3 else image
+    return low.dense_of(name)

@@ -1,44 +1,34 @@
-"""Convolutions and products by constant matrices."""
+"""Convolutions, transposed convolutions and matrix products, with what follows them folded in."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from ..graph import Array, Kind, Node
 from ..reference.arithmetic import bounds, multiplier, product_scale
-from ..reference.windows import Window
-from .lower import Lowering, as_rows, conv_halo, rule
-from .packing import pack, round_up
+from ..reference.integer_elementwise import addends
+from .lower import Lowering, conv_halo, conv_window, rule
+from .nest import nest, padded
+from .packing import PACKINGS, pack, round_up
+from .phases import transposed_phases
 from .program import Place
 
-_SCRATCH = {"scratch": None}
+Fields = dict[str, int | float]
+NO_POST: Fields = {"post": 0, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
+                   "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
+MAX_SUM = 2**30  # a product's float value must stay convertible to int32
 
 
-def epilogue(low: Lowering, node: Node) -> dict[str, int | float]:
-    """Fields of the requantization."""
-    y = low.type(node.outputs[0])
-    if y.quant is None:
-        return {"y_f32": 1, "f_zero": 0.0, "f_low": 0.0, "f_high": 0.0}
-    qmin, qmax = bounds(node, y)
-    return {"y_f32": 0, "f_zero": float(y.quant.z), "f_low": float(qmin), "f_high": float(qmax)}
+@dataclass(slots=True)
+class Target:
+    """Where a product's result goes, and what becomes of it on the way."""
 
-
-def channel_constants(low: Lowering, node: Node, sums: Array, groups: int, block: int) -> dict[str, int]:
-    """bias (zero point folded in) and scale of each output channel, padded per group to whole blocks. sums: weights' [channels]."""
-    x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
-    assert x.quant is not None
-    channels = sums.size
-    bias = low.graph.constants[node.inputs[2]].astype(np.int64).reshape(-1) if node.input(2) else np.zeros(1, np.int64)
-    folded = np.broadcast_to(bias, (channels,)) - x.quant.z * sums.astype(np.int64)
-    m = product_scale(x, w) if y.quant is None else multiplier(x, w, y)
-    scale = np.broadcast_to(m.astype(np.float32), (channels,))
-    per = channels // groups
-    result = {}
-    for name, array, dtype in (("bias", folded, np.int32), ("scale", scale, np.float32)):
-        padded = np.zeros((groups, round_up(per, block)), dtype)
-        padded[:, :per] = array.reshape(groups, per)
-        result[name] = low.constant(padded)
-    return result
+    y: Place
+    post: Fields = field(default_factory=lambda: dict(NO_POST))
+    residual: Place | None = None
+    table: Array | None = None
 
 
 def is_native(low: Lowering, node: Node) -> bool:
@@ -46,75 +36,298 @@ def is_native(low: Lowering, node: Node) -> bool:
     return x.kind is Kind.U8 and w.kind is Kind.I8 and y.kind in (Kind.U8, Kind.F32) and node.inputs[1] in low.graph.constants
 
 
+def limits(low: Lowering, node: Node) -> Fields:
+    """Fields of the requantization of a product's output."""
+    y = low.type(node.outputs[0])
+    if y.quant is None:
+        return {"y_f32": 1, "zero": 0, "low": 0, "high": 255}
+    qmin, qmax = bounds(node, y)
+    return {"y_f32": 0, "zero": y.quant.z, "low": qmin, "high": qmax}
+
+
+def scales(low: Lowering, node: Node) -> Array:
+    """The multiplier of each output channel, or one."""
+    x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
+    return np.asarray(product_scale(x, w) if y.quant is None else multiplier(x, w, y), np.float32).reshape(-1)
+
+
+def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
+    """Whether no sum, scaled, can leave the range in which rounding to int32 is defined."""
+    if low.type(node.outputs[0]).quant is None:
+        return True
+    others = tuple(k for k in range(w.ndim) if k != channel_axis)
+    groups = int(node.attr("group", 1)) if node.op == "ConvTranspose" else 1
+    worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups) * 255 + np.abs(bias_of(low, node))
+    return bool((worst * np.abs(scales(low, node))).max() < MAX_SUM)
+
+
+def bias_of(low: Lowering, node: Node) -> Array:
+    return low.graph.constants[node.inputs[2]].astype(np.int64).reshape(-1) if node.input(2) else np.zeros(1, np.int64)
+
+
+def channel_constants(low: Lowering, bias: Array, scale: Array, groups: int, multiple: int) -> dict[str, int]:
+    """bias (zero point folded in) and scale of each output channel, padded per group to a multiple."""
+    result = {}
+    for name, array, dtype in (("bias", bias, np.int32), ("scale", np.broadcast_to(scale, bias.shape), np.float32)):
+        per = bias.size // groups
+        whole = np.zeros((groups, round_up(per, multiple)), dtype)
+        whole[:, :per] = array.reshape(groups, per)
+        result[name] = low.constant(whole)
+    return result
+
+
+def target_of(low: Lowering, node: Node, channels_last: bool | None = True) -> Target:
+    """The place of a product's output, or, where only a sum or a table follows, of that one's."""
+    name = node.outputs[0]
+    readers = low.consumers.get(name, [])
+    if low.type(name).kind is Kind.U8 and len(readers) == 1 and name not in low.graph.outputs:
+        reader = readers[0]
+        target = (
+            fold_table(low, reader, name) if reader.op == "Lookup" else fold_sum(low, reader, name) if reader.op in ("Add", "Sub") else None
+        )
+        if target is not None:
+            low.fused.add(reader.name)
+            return target
+    return Target(low.place(name, channels_last=channels_last))
+
+
+def fold_table(low: Lowering, reader: Node, name: str) -> Target | None:
+    out, table = low.type(reader.outputs[0]), low.graph.constants[reader.inputs[1]]
+    rank = low.type(name).rank
+    by_channel = low.producers[name].op == "Conv" and rank is not None and int(reader.attr("axis", 1)) % rank == 1
+    if out.kind is not Kind.U8 or (table.ndim == 2 and not by_channel):
+        return None
+    post = {**NO_POST, "post": 2, "t_c": 256 if table.ndim == 2 else 0}
+    return Target(low.place(reader.outputs[0]), post, None, table)
+
+
+def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
+    types = [low.type(v) for v in (*reader.inputs, *reader.outputs)]
+    a, b = reader.inputs
+    other = b if a == name else a
+    if a == b or other not in low.places or any(t.kind is not Kind.U8 or not t.is_quantized for t in types):
+        return None
+    shape = low.type(name).static_shape
+    if any(t.static_shape != shape for t in types) or len(shape) not in (3, 4):
+        return None
+    residual = low.places[other]
+    if not residual.is_channels_last or (len(shape) == 3 and name not in low.lines):
+        return None
+    m_a, m_b = addends(reader, *types)
+    if other == a:
+        m_a, m_b = m_b, m_a
+    qmin, qmax = bounds(reader, types[2])
+    y = low.place(reader.outputs[0], channels_last=True)
+    image = low.use(residual).as_image()
+    strides = {"r_n": image.strides[0], "r_h": image.strides[2], "r_w": image.strides[3]}
+    factors = {"a_zero": low.zero(name), "r_zero": low.zero(other), "f_a": float(m_a), "f_r": float(m_b)}
+    limits_of_sum = {"p_zero": low.zero(reader.outputs[0]), "p_low": qmin, "p_high": qmax}
+    post: Fields = {**NO_POST, "post": 1, **strides, **factors, **limits_of_sum}
+    return Target(y, post, image)
+
+
 @rule("Conv")
 def conv(low: Lowering, node: Node) -> bool:
-    if not is_native(low, node) or len(low.type(node.inputs[0]).static_shape) != 4:
+    if not is_native(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
         return False
-    name, out = node.inputs[0], node.outputs[0]
     w = low.graph.constants[node.inputs[1]]
+    if not fits(low, node, w, 0):
+        return False
+    w = w[:, :, None] if w.ndim == 3 else w
     groups, (oc, icg, kh, kw) = int(node.attr("group", 1)), w.shape
-    x = low.bordered(name, conv_halo(low.graph, node), low.zero(name))
-    y = low.place(out, channels_last=True)
-    win = Window.of(node, x.shape[2:], w.shape[2:])
-    corner = Place(x.buffer, x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3], x.shape, x.strides, x.dtype)
-    shape: dict[str, int | float] = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0],
-                                     "DW": win.dilations[1]}  # fmt: skip
-    sums = w.astype(np.int64).sum((1, 2, 3))
+    _, win = conv_window(low.graph, node)
+    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
+    target = target_of(low, node)
+    target.y = target.y.as_image()
+    x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
+    shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
+    bias = np.broadcast_to(bias_of(low, node), (oc,)) - low.zero(node.inputs[0]) * w.astype(np.int64).sum((1, 2, 3))
     if groups == x.shape[1] == oc and icg == 1:
-        constants = {"w": low.constant(w.transpose(2, 3, 1, 0)), **channel_constants(low, node, sums, 1, 16)}
-        low.emit_image("depthwise2d", corner, y, constants, **shape, **epilogue(low, node))
-    else:
-        packed = w.reshape(groups, oc // groups, icg, kh, kw).transpose(0, 1, 3, 4, 2)
-        fused = x.strides[3] == icg and win.dilations[1] == 1
-        product(low, node, corner, y, packed, sums, fused, **shape)
-    low.written(out)
+        depthwise(low, node, x, target, w, bias, shape)
+        return True
+    packed = w.reshape(groups, oc // groups, icg, kh, kw).transpose(0, 1, 3, 4, 2)
+    product(low, node, x, target, packed, bias, shape)
     return True
 
 
-def product(low: Lowering, node: Node, x: Place, y: Place, w: Array, sums: Array, fused: bool, **shape: int | float) -> None:
-    """A conv2d instruction. w: [groups, OC, KH, KW, IC]."""
-    groups, oc, _, kw, ic = w.shape
-    if fused and shape["KH"] == 1 and kw == 1 and shape["SH"] == shape["SW"] == 1:
-        x, y = flattened(x, y)
-    n, _, h, width = y.shape
-    constants = {"w": low.constant(pack(low.isa, w, fused)), **channel_constants(low, node, sums, groups, low.packing.block)}
+def operands(low: Lowering, x: Place, target: Target, constants: dict[str, int]) -> dict[str, Place | None]:
+    if target.table is not None:
+        constants["table"] = low.constant(target.table)
+    found: dict[str, Place | None] = {"x": x, "y": target.y, "scratch": None}
+    return found if target.residual is None else {**found, "r": target.residual}
+
+
+def depthwise(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias: Array, shape: Fields) -> None:
+    """w: [C, 1, KH, KW]. Blocks of channels: whole vectors, the last one moved back to end with the channels; or a row's run of pixels."""
+    channels, _, kh, kw = w.shape
+    lanes, y = low.packing.lanes, target.y
+    item = y.itemsize
+    flat = channels < lanes and shape["SW"] == 1 and x.strides[3] == channels and y.strides[3] == channels * item and y.shape[3] > 1
+    flat = flat and target.post["post"] == 0
+    if flat:
+        blocks = np.arange(np.lcm(channels, lanes)).reshape(-1, lanes) % channels
+    elif channels < lanes:
+        blocks = np.arange(lanes)[None] % channels
+    else:
+        starts = [min(k, channels - lanes) for k in range(0, channels, lanes)]
+        blocks = np.array(starts)[:, None] + np.arange(lanes)
+    rows = round_up(kh, 4)
+    taps = np.zeros((channels, rows, kw), np.int8)
+    taps[:, :kh] = w[:, 0]
+    order = taps[blocks].reshape(len(blocks), lanes, rows // 4, 4, kw).transpose(0, 2, 4, 1, 3)
+    scale = np.broadcast_to(scales(low, node), bias.shape)
+    constants = {"w": low.constant(order), "bias": low.constant(bias[blocks].astype(np.int32)), "scale": low.constant(scale[blocks])}
+    fields = {**image_fields(x, y), "G": 1, "x_c": 1, "y_g": 0, **shape, "runs": 1, "run": 1, **limits(low, node), **target.post}
+    low.emit("depthwise2d", operands(low, x, target, constants), constants, {**fields, "blocks": len(blocks), "flat": int(flat)})
+
+
+def image_fields(x: Place, y: Place) -> Fields:
+    n, c, h, w = y.shape
     names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
-    strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
+    strides = zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True)
+    return {"N": n, "H": h, "W": w, "C": c, **dict(strides)}
+
+
+def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias: Array, shape: Fields) -> None:
+    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]."""
+    groups, oc, _, kw, ic = w.shape
+    gap = x.strides[3] - ic
+    if groups == 1 and 0 < gap < 4 and kw > 1:  # pixels that are padded to four channels: their weights are zero
+        w = np.pad(w, [(0, 0)] * 4 + [(0, gap)])
+        ic += gap
+    fused = kw == 1 or (x.strides[3] == ic and shape["DW"] == 1)
+    y, residual = target.y, target.residual
+    if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
+        x, y, residual = flattened(x, y, residual)
+        if residual is not None:
+            target.post |= {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
+    constants = {
+        "w": low.constant(pack(low.isa, w, fused)),
+        **channel_constants(low, bias, scales(low, node), groups, low.packing.multiple),
+    }
     runs, run = (1, kw * ic) if fused else (kw, ic)
-    sizes = {"N": n, "H": h, "W": width, "C": oc, **strides, "G": groups, "x_c": ic, **shape, "runs": runs, "run": run}
-    fields = {**sizes, **epilogue(low, node)}
-    low.emit("conv2d", {"x": x, "y": y, **_SCRATCH}, constants, fields)
+    sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": ic, "y_g": oc * y.itemsize, **shape, "runs": runs, "run": run}
+    fields = {**sizes, **limits(low, node), **target.post, "r_g": oc}
+    low.emit("conv2d", operands(low, x, replace_target(target, y, residual), constants), constants, fields)
 
 
-def flattened(x: Place, y: Place) -> tuple[Place, Place]:
-    """1x1 with dense rows on both sides: the image as rows of a matrix, cut so that threads still have rows to share."""
-    n, c, h, w = x.shape
-    if any(p.strides[2] != w * p.strides[3] or (n > 1 and p.strides[0] != h * p.strides[2]) for p in (x, y)):
-        return x, y
+def replace_target(target: Target, y: Place, residual: Place | None) -> Target:
+    return Target(y, target.post, residual, target.table)
+
+
+def flattened(x: Place, y: Place, residual: Place | None) -> tuple[Place, Place, Place | None]:
+    """1x1 over images whose rows follow each other: rows of a matrix, cut so that threads still have rows to share."""
+    n, _, h, w = y.shape
+    for p in (x, y, residual):
+        if p is not None and ((h > 1 and p.strides[2] != w * p.strides[3]) or (n > 1 and p.strides[0] != h * w * p.strides[3])):
+            return x, y, residual
     total = n * h * w
     rows = next((r for r in range(min(h * n, max(1, total // 56)), 0, -1) if total % r == 0), 1)
 
     def flat(p: Place) -> Place:
-        width = total // rows
-        pixel = p.strides[3]
+        width, pixel = total // rows, p.strides[3]
         return Place(p.buffer, p.start, (1, p.shape[1], rows, width), (total * pixel, p.itemsize, width * pixel, pixel), p.dtype)
 
-    return flat(x), flat(y)
+    return flat(x), flat(y), None if residual is None else flat(residual)
+
+
+@rule("ConvTranspose")
+def conv_transpose(low: Lowering, node: Node) -> bool:
+    dilations = node.attr("dilations") or (1,)
+    if not is_native(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4) or any(d != 1 for d in dilations):
+        return False
+    w = low.graph.constants[node.inputs[1]]
+    if not fits(low, node, w, 1):
+        return False
+    w = w[:, :, None] if w.ndim == 3 else w
+    groups, (ic, per, _, _) = int(node.attr("group", 1)), w.shape
+    (sh, sw), axes = transposed_phases(low.graph, node)
+    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
+    y = low.place(node.outputs[0], channels_last=True).as_image()
+    for a in axes[0]:
+        for b in axes[1]:
+            taps = np.zeros((ic, per, max(1, len(a.taps)), max(1, len(b.taps))), np.int8)
+            if a.taps and b.taps:
+                taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
+            kernel = taps.reshape(groups, ic // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
+            sums = kernel.astype(np.int64).sum((2, 3, 4)).reshape(-1)
+            bias = np.broadcast_to(bias_of(low, node), sums.shape) - low.zero(node.inputs[0]) * sums
+            corner = replace(x, start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
+            part = y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw)
+            shape: Fields = {"KH": taps.shape[2], "KW": taps.shape[3], "SH": 1, "SW": 1, "DH": 1, "DW": 1}
+            product(low, node, corner, Target(part), kernel, bias, shape)
+    return True
 
 
 @rule("Gemm", "MatMul")
 def matmul(low: Lowering, node: Node) -> bool:
-    if not is_native(low, node) or low.type(node.inputs[0]).rank == 4 or low.type(node.inputs[0]).rank == 1:
-        return False
+    x_type, w_type, y_type = (low.type(v) for v in (node.inputs[0], node.inputs[1], node.outputs[0]))
+    if node.inputs[1] not in low.graph.constants:
+        return product_of_two(low, node)
     w = low.graph.constants[node.inputs[1]]
-    if w.ndim != 2:
+    if not is_native(low, node) or w.ndim != 2 or x_type.rank in (None, 0, 1) or w_type.quant is None or not y_type.is_static:
         return False
     w = w.T if node.op == "Gemm" and node.attr("transB", 0) else w
-    x = as_rows(low.use(low.places[node.inputs[0]]))
-    if x is None:
+    if not fits(low, node, w, 1):
         return False
-    y = as_rows(low.place(node.outputs[0]))
-    assert y is not None
-    unit: dict[str, int | float] = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
-    product(low, node, x, y, w.T[None, :, None, None, :], w.astype(np.int64).sum(0), True, **unit)
+    x = low.places[node.inputs[0]]
+    if x.strides[-1] != x.itemsize and x.shape[-1] != 1:
+        x = low.dense_of(node.inputs[0])
+    target = target_of(low, node, None)
+    y = target.y
+    if y.strides[-1] != y.itemsize and y.shape[-1] != 1:
+        return False
+    rows = padded(nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1])), 3, 2)
+    if rows is None:
+        x = low.dense_of(node.inputs[0])
+        rows = padded(nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1])), 3, 2)
+        assert rows is not None
+    xs, ys = ((s[1] for _, s in rows), (s[0] for _, s in rows))
+    dims = [d for d, _ in rows]
+    xn, xh, xw = xs
+    yn, yh, yw = ys
+    image_x = Place(x.buffer, x.start, (dims[0], x.shape[-1], *dims[1:]), (xn, x.itemsize, xh, xw), x.dtype)
+    target.y = Place(y.buffer, y.start, (dims[0], y.shape[-1], *dims[1:]), (yn, y.itemsize, yh, yw), y.dtype)
+    bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - low.zero(node.inputs[0]) * w.astype(np.int64).sum(0)
+    unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
+    product(low, node, low.use(image_x), target, w.T[None, :, None, None, :], bias, unit)
+    return True
+
+
+def product_of_two(low: Lowering, node: Node) -> bool:
+    """Batches of matrices: the second is packed as weights in each run. Its zero point must be 128."""
+    ta, tb, ty = (low.type(v) for v in (*node.inputs[:2], node.outputs[0]))
+    if any(t.kind is not Kind.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (Kind.U8, Kind.F32) or node.input(2):
+        return False
+    rank = len(ta.static_shape)
+    if low.zero(node.inputs[1]) != 128 or rank < 2 or len(tb.static_shape) != rank or ta.static_shape[:-2] != tb.static_shape[:-2]:
+        return False
+    assert ta.quant is not None and tb.quant is not None
+    k, columns = tb.static_shape[-2:]
+    if k * 255 * 128 * float(scales(low, node).max()) >= MAX_SUM:
+        return False
+    a, b = low.places[node.inputs[0]], low.use(low.places[node.inputs[1]])
+    if a.strides[-1] != 1 and k != 1:
+        a = low.dense_of(node.inputs[0])
+    y = low.place(node.outputs[0], channels_last=False)
+    batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
+    if batch is None or y.strides[-1] != y.itemsize:
+        a, b = low.dense_of(node.inputs[0]), low.dense_of(node.inputs[1])
+        batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
+        assert batch is not None
+    ((groups, (y_g, a_g, b_g)),) = batch
+    p = PACKINGS[low.isa]
+    channels, steps = round_up(columns, p.multiple), round_up(k, p.step)
+    packed = Place(low.allocate(groups * channels * steps), 0, (groups * channels * steps,), (1,), "|u1")
+    bias = Place(low.allocate(groups * channels * 4), 0, (groups * channels * 4,), (1,), "|u1")
+    low.emit("pack", {"x": b, "y": packed, "bias": bias}, {}, {
+        "G": groups, "K": k, "C": columns, "x_g": b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps,
+        "x_zero": low.zero(node.inputs[0])})  # fmt: skip
+    scale = low.constant(np.full(groups * channels, scales(low, node)[0], np.float32))
+    rows = a.shape[-2]
+    steps_of = {"x_n": 0, "x_h": 0, "x_w": a.strides[-2], "y_n": 0, "y_h": 0, "y_w": y.strides[-2], "x_c": a_g, "y_g": y_g}
+    unit: Fields = dict.fromkeys(("N", "H", "KH", "KW", "SH", "SW", "DH", "DW", "runs"), 1)
+    sizes: Fields = {**unit, "W": rows, "C": columns, "G": groups, **steps_of, "run": k}
+    low.emit("conv2d", {"x": low.use(a), "y": y, "scratch": None, "w": packed, "bias": bias}, {"scale": scale},
+             {**sizes, **limits(low, node), **NO_POST})  # fmt: skip
     return True

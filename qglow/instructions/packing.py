@@ -17,20 +17,30 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """step: bytes of the run that one step consumes; lanes: output channels of one vector; vectors: vectors of one block."""
+    """step: bytes of the run that one step consumes; lanes: output channels of one vector; vectors: vectors of one block.
+
+    narrow: a last block of one vector is stored as one vector.
+    """
 
     step: int
     lanes: int
     vectors: int
+    narrow: bool = True
 
     @property
     def block(self) -> int:
         """Output channels of one block."""
         return self.lanes * self.vectors
 
+    @property
+    def multiple(self) -> int:
+        """Output channels are padded to a multiple of this."""
+        return self.lanes if self.narrow else self.block
+
 
 PACKINGS: dict[str, Packing] = {
-    "amx": Packing(64, 16, 2),
+    "amx": Packing(64, 16, 2, narrow=False),
+    "avx512_vbmi": Packing(4, 16, 2),
     "avx512_vnni": Packing(4, 16, 2),
     "avx2": Packing(4, 8, 2),
     "generic": Packing(4, 8, 2),
@@ -49,7 +59,15 @@ def pack(isa: str, weights: Array, fused: bool) -> Array:
     p = PACKINGS[isa]
     g, oc, kh, kw, ic = weights.shape
     runs, run = (1, kw * ic) if fused else (kw, ic)
-    padded = np.zeros((g, round_up(oc, p.block), kh, runs, round_up(run, p.step)), np.int8)
+    padded = np.zeros((g, round_up(oc, p.multiple), kh, runs, round_up(run, p.step)), np.int8)
     padded[:, :oc, :, :, :run] = weights.reshape(g, oc, kh, runs, run)
-    blocks = padded.reshape(g, -1, p.vectors, p.lanes, kh, runs, padded.shape[-1] // p.step, p.step // 4, 4)
-    return np.ascontiguousarray(blocks.transpose(0, 1, 4, 5, 6, 2, 7, 3, 8)).reshape(-1)
+    whole = padded.shape[1] // p.block * p.block
+    parts = [_blocks(p, padded[:, :whole], p.vectors), _blocks(p, padded[:, whole:], 1)]
+    return np.ascontiguousarray(np.concatenate(parts, 1)).reshape(-1)
+
+
+def _blocks(p: Packing, padded: Array, vectors: int) -> Array:
+    """[G, bytes] of blocks of `vectors` vectors each."""
+    g, _, kh, runs, run = padded.shape
+    blocks = padded.reshape(g, -1, vectors, p.lanes, kh, runs, run // p.step, p.step // 4, 4)
+    return np.ascontiguousarray(blocks.transpose(0, 1, 4, 5, 6, 2, 7, 3, 8)).reshape(g, -1)

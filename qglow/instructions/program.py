@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,26 @@ class Place:
 
     @property
     def is_channels_last(self) -> bool:
-        return len(self.shape) == 4 and (self.shape[1] == 1 or self.strides[1] == self.itemsize)
+        """Whether an image [N, C, H, W], or a line [N, C, W], has its channels one element apart."""
+        return len(self.shape) in (3, 4) and (self.shape[1] == 1 or self.strides[1] == self.itemsize)
+
+    def as_image(self) -> Place:
+        """A line [N, C, W] as an image of one row; an image as it is."""
+        if len(self.shape) == 4:
+            return self
+        (n, c, w), (sn, sc, sw) = self.shape, self.strides
+        return replace(self, shape=(n, c, 1, w), strides=(sn, sc, sn, sw))
+
+    def as_line(self) -> Place:
+        """An image of one row as a line."""
+        (n, c, _, w), (sn, sc, _, sw) = self.shape, self.strides
+        return replace(self, shape=(n, c, w), strides=(sn, sc, sw))
+
+    def part(self, axis: int, start: int, count: int, step: int = 1) -> Place:
+        """Indices start, start + step, ... of one axis."""
+        shape, strides = list(self.shape), list(self.strides)
+        shape[axis], strides[axis] = count, strides[axis] * step
+        return replace(self, start=self.start + start * self.strides[axis], shape=tuple(shape), strides=tuple(strides), halo=(0, 0, 0, 0))
 
     def view(self, arena: Array) -> Array:
         """The value as an array over the arena's bytes."""

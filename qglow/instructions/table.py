@@ -38,27 +38,44 @@ def _kind(name: str, meaning: str, ins: str, outs: str, consts: str, fields: str
 
 _XY = "N H W C x_n x_h x_w y_n y_h y_w"
 _WINDOW = "KH KW SH SW DH DW"
+_RANGE = "zero low high"
+_DIMS = " ".join(f"{n}{k}" for n in ("D", "x", "y") for k in range(6))
+_PRODUCT = f"{_XY} G x_c y_g {_WINDOW} runs run y_f32 {_RANGE} post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
 KINDS = {
     k.name: k
     for k in (
-        _kind("conv2d", "sum over taps and channels of x * w, plus bias, requantized (y_f32 = 0) or scaled to float (1). "
-              "x is at the first tap of the first output; C is per group; runs x run bytes are the taps of one kernel row.",
-              "x", "y scratch", "w bias scale",
-              f"{_XY} G x_c {_WINDOW} runs run y_f32 f_zero f_low f_high"),
-        _kind("depthwise2d", "one channel in, one out", "x", "y", "w bias scale", f"{_XY} {_WINDOW} y_f32 f_zero f_low f_high"),
-        _kind("add", "C(rint(f32(a - a_zero) * m_a + f32(b - b_zero) * m_b) + zero); strides of 0 repeat b", "a b", "y", "",
-              "N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b f_zero f_low f_high"),
-        _kind("mul", "C(rint(f32((a - a_zero) (b - b_zero)) * m) + zero); strides of 0 repeat b", "a b", "y", "",
-              "N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_zero f_low f_high"),
+        _kind("conv2d", "sum over taps and channels of x * w, plus bias, requantized (y_f32 = 0) or scaled to float (1). x is at the first "
+              "tap of the first output; C is per group; runs x run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group "
+              "to group. post 1: the bytes q become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero); 2: table[q]. "
+              "w and bias may lie in the arena.",
+              "x r", "y scratch", "w bias scale table", _PRODUCT),
+        _kind("depthwise2d", "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel rows "
+              "and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",
+              "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat"),
+        _kind("pack", "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias -x_zero * sum over K",
+              "x", "y bias", "", "G K C x_g x_k x_c y_g x_zero"),
+        _kind("add", "C(rint(f32(a - a_zero) * f_a + f32(b - b_zero) * f_b) + zero); strides of 0 repeat b", "a b", "y", "",
+              f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b {_RANGE}"),
+        _kind("mul", "C(rint(f32((a - a_zero) (b - b_zero)) * f_a) + zero); strides of 0 repeat b", "a b", "y", "",
+              f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a {_RANGE}"),
         _kind("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x", "y", "table", f"{_XY} t_c"),
-        _kind("quantize", "C(rint(x / s) + zero) of float x with element strides x_c too", "x", "y", "",
-              f"{_XY} x_c f_scale f_zero f_low f_high"),
-        _kind("dequantize", "f32(x - zero) * s, with a channel stride y_c", "x", "y", "", f"{_XY} y_c x_zero f_scale"),
+        _kind("quantize", "C(rint(x / f_scale) + zero) of float x with element strides x_c too; P: channels that are written, those beyond "
+              "C with any value", "x", "y", "", f"{_XY} x_c P f_scale {_RANGE}"),
+        _kind("dequantize", "f32(x - x_zero) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c x_zero f_scale"),
         _kind("copy", "bytes moved", "x", "y", "", _XY),
+        _kind("transpose", "elements of `item` bytes moved, with any strides", "x", "y", "", f"{_DIMS} item"),
         _kind("halo", "the border of y filled with a byte", "", "y", "", "N H W C y_n y_h y_w top left bottom right value"),
-        _kind("max_pool2d", "the largest of each window", "x", "y", "", f"{_XY} {_WINDOW}"),
+        _kind("fill", "bytes set to a value", "", "y", "", "C value"),
+        _kind("max_pool2d", "the largest of each window, of the taps within IH x IW", "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
         _kind("avg_pool2d", "the rounded mean of each window; taps outside of IH x IW are not in the sum nor, unless include, in the count",
-              "x", "y", "", f"{_XY} {_WINDOW} IH IW top left include x_zero f_ratio f_zero f_low f_high y_f32"),
+              "x", "y", "", f"{_XY} {_WINDOW} IH IW top left include x_zero f_ratio {_RANGE} y_f32"),
         _kind("resize_nearest", "x at the rows and columns of two int32 tables", "x", "y", "rows columns", _XY),
+        _kind("resize_linear", "C(rint(f32(sum of four taps * weights) * f_m) + zero); tables are int32 [3, size]: low tap, high tap, "
+              "weight of the high one; the weights of an axis sum to one_h and one_w", "x", "y", "rows columns",
+              f"{_XY} one_h one_w x_zero f_m {_RANGE}"),
+        _kind("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero)", "x", "y", "table",
+              f"H C x_h y_h f_inverse {_RANGE}"),
+        _kind("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
+              "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),
     )
 }  # fmt: skip

@@ -10,16 +10,16 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from ..instructions.table import KINDS
 from . import tiles
-from .memory import copy_bytes, load_f32, load_i64, store_i64, store_u8
+from .finish import SCRATCH_BYTES, finish_pixels
+from .memory import load_i64, store_i64, store_u8, words
 from .table import kernel
 from .tiles import configure, release
-from .vector import F32, I8, I32, I64, add_to, clamp, load_at, rint, splat, store_at, vec
+from .vector import F32, I32, I64, add_to, load_at, part, requantize, store_at, vec
 
-BLOCK, SCRATCH_BYTES = 32, 16384
+BLOCK = 32
 SUMS, FILE, CONFIGURATION, PIXEL = 0, 4096, 12288, 12416
-i64, f32 = types.int64, types.float32
+i64 = types.int64
 zero0, zero1, zero2, zero3 = (tiles.zero(n) for n in range(4))
 load4, load5, load6, load7 = (tiles.move(n, False) for n in range(4, 8))
 store0, store1, store2, store3 = (tiles.move(n, True) for n in range(4))
@@ -32,19 +32,19 @@ def finish(context, sums, bias, scale, zero, low, high, y, y_f32):
 
     def generate(ctx, b, sig, args):
         sums, bias, scale, zero, low, high, y, y_f32 = args
+        reals = []
         for v in range(2):
             acc = b.add(load_at(b, add_to(b, sums, 64 * v), vec(I32, 16)), load_at(b, add_to(b, bias, 64 * v), vec(I32, 16)))
-            real = b.fmul(b.sitofp(acc, vec(F32, 16)), load_at(b, add_to(b, scale, 64 * v), vec(F32, 16)))
-            with b.if_else(b.icmp_signed("==", y_f32, ir.Constant(I64, 1))) as (as_float, as_bytes):
-                with as_float:
-                    store_at(b, add_to(b, y, 64 * v), real)
-                with as_bytes:
-                    z, lo, hi = (splat(b, a, 16) for a in (zero, low, high))
-                    q = clamp(b, b.fadd(rint(b, real), z), lo, hi)
-                    store_at(b, add_to(b, y, 16 * v), b.trunc(b.fptosi(q, vec(I32, 16)), vec(I8, 16)))
+            reals.append(b.fmul(b.sitofp(acc, vec(F32, 16)), load_at(b, add_to(b, scale, 64 * v), vec(F32, 16))))
+        with b.if_else(b.icmp_signed("==", y_f32, ir.Constant(I64, 1))) as (as_float, as_bytes):
+            with as_float:
+                for v in range(2):
+                    store_at(b, add_to(b, y, 64 * v), reals[v])
+            with as_bytes:
+                store_at(b, y, part(b, requantize(b, reals * 2, zero, low, high), 0, 32))
         return ctx.get_dummy_value()
 
-    return types.void(i64, i64, i64, f32, f32, f32, i64, i64), generate
+    return types.void(*[i64] * 8), generate
 
 
 @njit(nogil=True)
@@ -88,24 +88,23 @@ def sums_of(x, second, w, kh, runs, steps, row, tap, pix, rows, scratch, two):
         store3(scratch + 2112, 128, rows, file)
 
 
-K = KINDS["conv2d"]
-(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH) = (
-    8 * K.index(n)
-    for n in "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 f_zero f_low f_high".split()
-)
+(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH, POST,
+ R, R_N, R_H, R_W, R_G, Y_G) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 "
+                                     "zero low high post r r_n r_h r_w r_g y_g")  # fmt: skip
 
 
 @njit(nogil=True)
-def store_pixels(i, scratch, sums, y, y_w, rows, bias, scale, valid, f32_out):
-    """Requantize the rows of one tile of pixels into the output."""
-    size = 4 if f32_out else 1
-    zero, low, high = load_f32(i + ZERO), load_f32(i + LOW), load_f32(i + HIGH)
+def store_pixels(i, scratch, sums, y, y_w, r, rows, bias, scale, valid, f32_out, channel):
+    """Requantize the rows of one tile of pixels into the output. valid: output channels of this block."""
+    size, r_w = 4 if f32_out else 1, load_i64(i + R_W)
+    zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
+    direct = valid == BLOCK and load_i64(i + POST) == 0
     for p in range(rows):
-        if valid == BLOCK:
+        if direct:
             finish(sums + 128 * p, bias, scale, zero, low, high, y + p * y_w, f32_out)
         else:
             finish(sums + 128 * p, bias, scale, zero, low, high, scratch + PIXEL, f32_out)
-            copy_bytes(y + p * y_w, scratch + PIXEL, valid * size)
+            finish_pixels(i, scratch + PIXEL, 0, r + p * r_w, r_w, y + p * y_w, y_w, 1, valid * size, channel)
 
 
 @kernel("conv2d")
@@ -126,21 +125,22 @@ def conv2d(i, arena, constants, thread, threads):
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     write_configuration(scratch + CONFIGURATION, rows)
     configure(scratch + CONFIGURATION)
-    x_w, y_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W)
+    x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
     row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
     for job in range(job0, job1):
         g, blk = job // blocks, job % blocks
         w = load_i64(i + W) + job * block_bytes
         bias, scale = load_i64(i + BIAS) + job * BLOCK * 4, load_i64(i + SCALE) + job * BLOCK * 4
-        valid = min(BLOCK, oc - blk * BLOCK)
-        for r in range(row0, row1):
-            x = load_i64(i + X) + r // h * load_i64(i + X_N) + r % h * load_i64(i + SH) * load_i64(i + X_H) + g * load_i64(i + X_C)
-            y = load_i64(i + Y) + r // h * load_i64(i + Y_N) + r % h * load_i64(i + Y_H) + (g * oc + blk * BLOCK) * size
+        valid, channel = min(BLOCK, oc - blk * BLOCK), g * oc + blk * BLOCK
+        for rr in range(row0, row1):
+            x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H) + g * load_i64(i + X_C)
+            y = load_i64(i + Y) + rr // h * load_i64(i + Y_N) + rr % h * load_i64(i + Y_H) + g * load_i64(i + Y_G) + blk * BLOCK * size
+            r = load_i64(i + R) + rr // h * load_i64(i + R_N) + rr % h * load_i64(i + R_H) + g * load_i64(i + R_G) + blk * BLOCK
             for cut in range(0, cuts, 2):
                 two = cut + 1 < cuts
                 o0, o1 = min(cut * rows, wd - rows), min((cut + 1) * rows, wd - rows)
                 sums_of(x + o0 * x_w, x + o1 * x_w, w, kh, runs, steps, row, tap, x_w, rows, scratch, two)
-                store_pixels(i, scratch, scratch, y + o0 * y_w, y_w, rows, bias, scale, valid, f32_out)
+                store_pixels(i, scratch, scratch, y + o0 * y_w, y_w, r + o0 * r_w, rows, bias, scale, valid, f32_out, channel)
                 if two:
-                    store_pixels(i, scratch, scratch + 2048, y + o1 * y_w, y_w, rows, bias, scale, valid, f32_out)
+                    store_pixels(i, scratch, scratch + 2048, y + o1 * y_w, y_w, r + o1 * r_w, rows, bias, scale, valid, f32_out, channel)
     release()

@@ -1,4 +1,8 @@
-"""Depthwise convolution: 16 channels at a time, products exact in int16, sums in int32; a last block overlaps the one before."""
+"""Depthwise convolution: four kernel rows of one column are interleaved by byte, so that one dot product takes four taps of each channel.
+
+A column that is interleaved serves every pixel that reads it. Weights are packed for that: [blocks, ceil(KH / 4), KW, lanes, 4], rows
+beyond the kernel's are zero. Where channels are fewer than a vector's lanes, a row of pixels is treated as one run of channels (`flat`).
+"""
 
 from __future__ import annotations
 
@@ -7,46 +11,66 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..instructions.table import KINDS
-from .memory import load_f32, load_i8, load_i32, load_i64, load_u8, rint_f32, store_f32, store_u8
+from .finish import SCRATCH_BYTES, finish_pixels
+from .memory import load_i64, words
 from .table import kernel
-from .vector import F32, I8, I16, I32, I64, add_to, clamp, load_at, rint, splat, store_at, vec
+from .target import HARDWARE_DOT, ISA
+from .vector import F32, I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, requantize, store_at, vec, vpdpbusd
 
-CHANNELS = 16
-FIELDS = "x w KH KW row tap pix channels bias scale zero low high y y_pix y_f32".split()
-SIGNATURE = types.Tuple([types.float32 if n in ("zero", "low", "high") else types.int64 for n in FIELDS])
+LANES = ISA.lanes
+FIELDS = "x w KH KW row tap pix bias scale zero low high y y_pix y_f32".split()
+SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
+dot = vpdpbusd if HARDWARE_DOT else dot4
+i64 = types.int64
 
 
-def micro_kernel(pixels):
-    """P pixels x 16 channels; w: [KH, KW, C] bytes, `channels` apart."""
+def interleaved(b, rows):
+    """Up to four vectors [lanes] of bytes as one [lanes, 4]; missing ones are zero."""
+    rows = [*rows, *[const(vec(I8, LANES), 0)] * (4 - len(rows))]
+    four = joined(b, rows)
+    order = mask([LANES * t + c for c in range(LANES) for t in range(4)])
+    return b.shuffle_vector(four, ir.Constant(four.type, ir.Undefined), order)
+
+
+def _finish(b, a, sums):
+    scale = load_at(b, a["scale"], vec(F32, LANES))
+    reals = [b.fmul(b.sitofp(acc, vec(F32, LANES)), scale) for acc in sums]
+
+    def at(p):
+        return b.add(a["y"], b.mul(a["y_pix"], ir.Constant(I64, p)))
+
+    with b.if_else(b.icmp_signed("==", a["y_f32"], ir.Constant(I64, 1))) as (as_float, as_bytes):
+        with as_float:
+            for p, real in enumerate(reals):
+                store_at(b, at(p), real)
+        with as_bytes:
+            for k in range(0, len(reals), 4):
+                packed = requantize(b, (reals[k : k + 4] * 4)[:4], a["zero"], a["low"], a["high"])
+                for n in range(min(4, len(reals) - k)):
+                    store_at(b, at(k + n), part(b, packed, n * LANES, LANES))
+
+
+def fixed(pixels, kh, kw, stride):
+    """P pixels x LANES channels of a kernel of known size and stride, columns interleaved once."""
 
     @intrinsic
     def run(context, operands):
         def generate(ctx, b, sig, args):
             a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
-            start = load_at(b, a["bias"], vec(I32, CHANNELS))
-            acc = [cgutils.alloca_once_value(b, start) for _ in range(pixels)]
-            w = cgutils.alloca_once_value(b, a["w"])
-            with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["KW"]) as kw:
-                base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(kw.index, a["tap"])))
-                wa = b.load(w)
-                ws = b.sext(load_at(b, wa, vec(I8, CHANNELS)), vec(I16, CHANNELS))
-                for p in range(pixels):
-                    u = load_at(b, b.add(base, b.mul(a["pix"], ir.Constant(I64, p))), vec(I8, CHANNELS))
-                    product = b.mul(b.zext(u, vec(I16, CHANNELS)), ws)
-                    b.store(b.add(b.load(acc[p]), b.sext(product, vec(I32, CHANNELS))), acc[p])
-                b.store(b.add(wa, a["channels"]), w)
-            scale = load_at(b, a["scale"], vec(F32, CHANNELS))
-            for p in range(pixels):
-                real = b.fmul(b.sitofp(b.load(acc[p]), vec(F32, CHANNELS)), scale)
-                at = b.add(a["y"], b.mul(a["y_pix"], ir.Constant(I64, p)))
-                with b.if_else(b.icmp_signed("==", a["y_f32"], ir.Constant(I64, 1))) as (as_float, as_bytes):
-                    with as_float:
-                        store_at(b, add_to(b, at, 0), real)
-                    with as_bytes:
-                        zero, low, high = (splat(b, a[k], CHANNELS) for k in ("zero", "low", "high"))
-                        y = clamp(b, b.fadd(rint(b, real), zero), low, high)
-                        store_at(b, at, b.trunc(b.fptosi(y, vec(I32, CHANNELS)), vec(I8, CHANNELS)))
+            sums = [load_at(b, a["bias"], vec(I32, LANES))] * pixels
+            rows = [b.add(a["x"], b.mul(a["row"], ir.Constant(I64, r))) for r in range(kh)]
+            groups = range(0, kh, 4)
+            weights = [[load_at(b, add_to(b, a["w"], 4 * LANES * (g // 4 * kw + k)), vec(I8, 4 * LANES)) for k in range(kw)] for g in groups]
+            for column in range((pixels - 1) * stride + kw):
+                uses = [(p, column - p * stride) for p in range(pixels) if 0 <= column - p * stride < kw]
+                if not uses:
+                    continue
+                step = b.mul(a["tap"], ir.Constant(I64, column))
+                for g in groups:
+                    v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]])
+                    for p, k in uses:
+                        sums[p] = dot(b, sums[p], v, weights[g // 4][k])
+            _finish(b, a, sums)
             return ctx.get_dummy_value()
 
         return types.void(SIGNATURE), generate
@@ -54,51 +78,109 @@ def micro_kernel(pixels):
     return run
 
 
-run4, run1 = micro_kernel(4), micro_kernel(1)
-K = KINDS["depthwise2d"]
-(X, Y, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, KH, KW, SH, SW, DH, DW, Y_F32, ZERO, LOW, HIGH) = (
-    8 * K.index(n) for n in "x y w bias scale N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW y_f32 f_zero f_low f_high".split()
-)
+def any_size(pixels):
+    """P pixels x LANES channels of a kernel of any size, stride and dilation."""
+
+    @intrinsic
+    def run(context, operands):
+        def generate(ctx, b, sig, args):
+            a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+            start = load_at(b, a["bias"], vec(I32, LANES))
+            acc = [cgutils.alloca_once_value(b, start) for _ in range(pixels)]
+            for x in acc:
+                b.store(start, x)
+            w = cgutils.alloca_once_value(b, a["w"])
+            b.store(a["w"], w)
+            one, last = ir.Constant(I64, 1), b.sub(a["KH"], ir.Constant(I64, 1))
+            groups = b.lshr(b.add(a["KH"], ir.Constant(I64, 3)), ir.Constant(I64, 2))
+            with cgutils.for_range(b, groups) as g, cgutils.for_range(b, a["KW"]) as k:
+                first = b.shl(g.index, ir.Constant(I64, 2))
+                rows = []
+                for t in range(4):  # a row beyond the kernel's meets zero weights: the last is read again
+                    r = b.add(first, b.mul(one, ir.Constant(I64, t)))
+                    r = b.select(b.icmp_signed("<", r, last), r, last)
+                    rows.append(b.add(b.add(a["x"], b.mul(r, a["row"])), b.mul(k.index, a["tap"])))
+                ws = load_at(b, b.load(w), vec(I8, 4 * LANES))
+                for p in range(pixels):
+                    step = b.mul(a["pix"], ir.Constant(I64, p))
+                    v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows])
+                    b.store(dot(b, b.load(acc[p]), v, ws), acc[p])
+                b.store(add_to(b, b.load(w), 4 * LANES), w)
+            _finish(b, a, [b.load(x) for x in acc])
+            return ctx.get_dummy_value()
+
+        return types.void(SIGNATURE), generate
+
+    return run
+
+
+PIXELS = 8 if LANES == 16 else 4
+f331, f332, f551, f552 = (fixed(PIXELS, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
+o331, o332, o551, o552 = (fixed(1, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
+many, one = any_size(4), any_size(1)
 
 
 @njit(nogil=True)
-def one_channel(x, w, kh, kw, row, tap, channels, bias, scale, zero, low, high, y, f32):
-    """A single output of a tensor with fewer than 16 channels."""
-    acc = load_i32(bias)
-    for r in range(kh):
-        for c in range(kw):
-            acc += load_u8(x + r * row + c * tap) * load_i8(w + (r * kw + c) * channels)
-    real = types.float32(acc) * load_f32(scale)
-    if f32:
-        store_f32(y, real)
+def dispatch(form, whole, a):
+    """form: 1 to 4, a kernel of known size, or 0; whole: PIXELS pixels (4 where form is 0), else one."""
+    if form == 1:
+        f331(a) if whole else o331(a)
+    elif form == 2:
+        f332(a) if whole else o332(a)
+    elif form == 3:
+        f551(a) if whole else o551(a)
+    elif form == 4:
+        f552(a) if whole else o552(a)
+    elif whole:
+        many(a)
     else:
-        store_u8(y, types.int64(min(max(rint_f32(real) + zero, low), high)))
+        one(a)
+
+
+(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, KH, KW, SH, SW, DH, DW, Y_F32, ZERO, LOW, HIGH, POST, R, R_N, R_H, R_W,
+ BLOCKS, FLAT) = words("depthwise2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW y_f32 zero low high post "
+                       "r r_n r_h r_w blocks flat")  # fmt: skip
 
 
 @kernel("depthwise2d")
 @njit(nogil=True)
 def depthwise2d(i, arena, constants, thread, threads):
-    n, h, wd, c = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + C)
-    kh, kw, f32 = load_i64(i + KH), load_i64(i + KW), load_i64(i + Y_F32)
+    n, h, c, f32 = load_i64(i + N), load_i64(i + H), load_i64(i + C), load_i64(i + Y_F32)
+    kh, kw, sw, dw = load_i64(i + KH), load_i64(i + KW), load_i64(i + SW), load_i64(i + DW)
     size = 4 if f32 else 1
-    pix, y_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W)
-    row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
-    zero, low, high = load_f32(i + ZERO), load_f32(i + LOW), load_f32(i + HIGH)
-    w0, bias0, scale0 = load_i64(i + W), load_i64(i + BIAS), load_i64(i + SCALE)
-    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        x = load_i64(i + X) + r // h * load_i64(i + X_N) + r % h * load_i64(i + SH) * load_i64(i + X_H)
-        y = load_i64(i + Y) + r // h * load_i64(i + Y_N) + r % h * load_i64(i + Y_H)
-        if c < CHANNELS:
-            for o in range(wd):
-                for k in range(c):
-                    one_channel(x + o * pix + k, w0 + k, kh, kw, row, tap, c, bias0 + 4 * k, scale0 + 4 * k, zero, low, high, y + o * y_w + k * size, f32)
-            continue
-        for block in range((c + CHANNELS - 1) // CHANNELS):
-            k = min(block * CHANNELS, c - CHANNELS)
+    pix, y_w, post, r_w = load_i64(i + X_W) * sw, load_i64(i + Y_W), load_i64(i + POST), load_i64(i + R_W)
+    row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * dw
+    zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
+    w, bias, scale, blocks = load_i64(i + W), load_i64(i + BIAS), load_i64(i + SCALE), load_i64(i + BLOCKS)
+    block_bytes = (kh + 3) // 4 * kw * LANES * 4
+    scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
+    form = 0
+    if dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):
+        form = (kh - 3) + sw
+    together = PIXELS if form else 4
+    flat = load_i64(i + FLAT)
+    wd, channels = (1, load_i64(i + WD) * c) if flat else (load_i64(i + WD), c)
+    steps = (channels + LANES - 1) // LANES
+    for rr in range(n * h * thread // threads, n * h * (thread + 1) // threads):
+        x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H)
+        y = load_i64(i + Y) + rr // h * load_i64(i + Y_N) + rr % h * load_i64(i + Y_H)
+        r = load_i64(i + R) + rr // h * load_i64(i + R_N) + rr % h * load_i64(i + R_H)
+        block = 0
+        for s in range(steps):
+            k = s * LANES if flat or channels < LANES else min(s * LANES, channels - LANES)
+            valid = min(LANES, channels - k)
+            direct = valid == LANES and post == 0
+            at, cs = block * block_bytes, block * LANES * 4
+            block = block + 1 if block + 1 < blocks else 0
             o = 0
-            while o + 4 <= wd:
-                run4((x + o * pix + k, w0 + k, kh, kw, row, tap, pix, c, bias0 + 4 * k, scale0 + 4 * k, zero, low, high, y + o * y_w + k * size, y_w, f32))
-                o += 4
             while o < wd:
-                run1((x + o * pix + k, w0 + k, kh, kw, row, tap, pix, c, bias0 + 4 * k, scale0 + 4 * k, zero, low, high, y + o * y_w + k * size, y_w, f32))
-                o += 1
+                whole = o + together <= wd or (wd >= together and form > 0)
+                if whole and o + together > wd:
+                    o = wd - together  # some pixels once more
+                count = together if whole else 1
+                yy = y + o * y_w + k * size
+                target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
+                dispatch(form, whole, (x + o * pix + k, w + at, kh, kw, row, tap, pix, bias + cs, scale + cs, zero, low, high, target, pitch, f32))
+                if not direct:
+                    finish_pixels(i, scratch, pitch, r + o * r_w + k, r_w, yy, y_w, count, valid * size, k)
+                o += count

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from ..instructions.table import KINDS
 
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 
@@ -80,3 +82,87 @@ def copy_bytes(context, target, source, count):
         return ctx.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+def words(kind, names):
+    """Offsets in bytes of an instruction's operands and fields."""
+    return tuple(8 * KINDS[kind].index(n) for n in names.split())
+
+
+def _mover(llvm):
+    @intrinsic
+    def move(context, target, source):
+        def generate(ctx, b, sig, args):
+            store_at(b, args[0], load_at(b, args[1], llvm))
+            return ctx.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return move
+
+
+move_1, move_2, move_4, move_8, move_16 = (_mover(t) for t in (I8, I16, I32, I64, ir.VectorType(I8, 16)))
+move_32, move_64 = (_mover(ir.VectorType(I8, n)) for n in (32, 64))
+
+
+@njit(nogil=True)
+def copy_small(target, source, count):
+    """Copy bytes that do not overlap, few of them: two pieces that meet or overlap in the middle."""
+    if count > 64:
+        copy_bytes(target, source, count)
+    elif count >= 32:
+        move_32(target, source)
+        move_32(target + count - 32, source + count - 32)
+    elif count >= 16:
+        move_16(target, source)
+        move_16(target + count - 16, source + count - 16)
+    elif count >= 8:
+        move_8(target, source)
+        move_8(target + count - 8, source + count - 8)
+    elif count >= 4:
+        move_4(target, source)
+        move_4(target + count - 4, source + count - 4)
+    elif count >= 2:
+        move_2(target, source)
+        move_2(target + count - 2, source + count - 2)
+    elif count == 1:
+        move_1(target, source)
+
+
+@intrinsic
+def fill_bytes(context, target, value, count):
+    """Set bytes."""
+
+    def generate(ctx, b, sig, args):
+        t = ir.FunctionType(ir.VoidType(), [I8.as_pointer(), I8, I64, ir.IntType(1)])
+        f = cgutils.get_or_insert_function(b.module, t, "llvm.memset.p0.i64")
+        b.call(f, [b.inttoptr(args[0], I8.as_pointer()), b.trunc(args[1], I8), args[2], ir.Constant(ir.IntType(1), 0)])
+        return ctx.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def _fill_16(context, target, value):
+    def generate(ctx, b, sig, args):
+        byte = b.trunc(args[1], I8)
+        v = b.insert_element(ir.Constant(ir.VectorType(I8, 16), ir.Undefined), byte, ir.Constant(I32, 0))
+        v = b.shuffle_vector(v, ir.Constant(v.type, ir.Undefined), ir.Constant(ir.VectorType(I32, 16), [0] * 16))
+        store_at(b, args[0], v)
+        return ctx.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@njit(nogil=True)
+def fill(target, value, count):
+    """Set bytes, few of them or many."""
+    if count >= 128:
+        fill_bytes(target, value, count)
+    elif count >= 16:
+        for k in range(0, count - 16, 16):
+            _fill_16(target + k, value)
+        _fill_16(target + count - 16, value)
+    else:
+        for k in range(count):
+            store_u8(target + k, value)

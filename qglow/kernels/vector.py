@@ -6,6 +6,7 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .memory import F32, I8, I16, I32, I64, load_at, store_at
+from .target import HARDWARE_PACK
 
 
 def vec(t, n):
@@ -40,16 +41,68 @@ def clamp(b, x, low, high):
     return b.select(b.fcmp_ordered("<", x, high), x, high)
 
 
-def to_bytes(b, real, zero, low, high):
-    """The law's last step on a float vector: rint, add the zero point, clamp, as bytes."""
-    y = clamp(b, b.fadd(rint(b, real), zero), low, high)
-    return b.trunc(b.fptosi(y, vec(I32, y.type.count)), vec(I8, y.type.count))
+def to_int(b, x):
+    """rint of a float vector as int32; its magnitude must be below 2^31."""
+    n = x.type.count
+    return call(b, f"llvm.lrint.v{n}i32.v{n}f32", vec(I32, n), x)
+
+
+def joined(b, parts):
+    """Vectors of one type, one after the other in one vector. Their number is a power of two."""
+    while len(parts) > 1:
+        n = 2 * parts[0].type.count
+        parts = [b.shuffle_vector(x, y, mask(range(n))) for x, y in zip(parts[::2], parts[1::2])]
+    return parts[0]
+
+
+def part(b, x, start, count):
+    return b.shuffle_vector(x, ir.Constant(x.type, ir.Undefined), mask(range(start, start + count)))
+
+
+def pack_bytes(b, ints, zero, low, high):
+    """The law's last step on four int32 vectors: add the zero point, clamp to [low, high] within u8. zero, low, high: int64 scalars.
+
+    The hardware narrows with saturation to int16, adds with saturation, and narrows with saturation to u8, which is the same.
+    """
+    n = ints[0].type.count
+    if HARDWARE_PACK:
+        half, size = f"llvm.x86.{HARDWARE_PACK}.packssdw", ".512" if n == 16 else ""
+        z = splat(b, b.trunc(zero, I16), 2 * n)
+        pairs = [call(b, half + size, vec(I16, 2 * n), x, y) for x, y in (ints[:2], ints[2:])]
+        pairs = [call(b, f"llvm.sadd.sat.v{2 * n}i16", z.type, x, z) for x in pairs]
+        packed = call(b, f"llvm.x86.{HARDWARE_PACK}.packuswb{size}", vec(I8, 4 * n), *pairs)
+        lanes = n // 4
+        words = b.bitcast(packed, vec(I32, n))
+        order = mask([4 * (i % lanes) + i // lanes for i in range(n)])  # undo the order that packing within 128-bit lanes leaves
+        y = b.bitcast(b.shuffle_vector(words, ir.Constant(words.type, ir.Undefined), order), vec(I8, 4 * n))
+    else:
+        t = vec(I32, 4 * n)
+        x = b.add(joined(b, ints), splat(b, b.trunc(zero, I32), 4 * n))
+        x = b.select(b.icmp_signed(">", x, const(t, 0)), x, const(t, 0))
+        y = b.trunc(b.select(b.icmp_signed("<", x, const(t, 255)), x, const(t, 255)), vec(I8, 4 * n))
+    lo, hi = (splat(b, b.trunc(v, I8), 4 * n) for v in (low, high))
+    y = b.select(b.icmp_unsigned(">", y, lo), y, lo)
+    return b.select(b.icmp_unsigned("<", y, hi), y, hi)
+
+
+def requantize(b, reals, zero, low, high):
+    """C(rint(real) + zero) of four float vectors, as bytes."""
+    return pack_bytes(b, [to_int(b, r) for r in reals], zero, low, high)
+
+
+def within(b, x, limit=1e6):
+    """Keep a float vector where `to_int` is defined; what lies beyond is far beyond every integer type of 16 bits."""
+    return clamp(b, x, const(x.type, -limit), const(x.type, limit))
+
+
+def widened(b, address, n):
+    """n bytes at an address as int32."""
+    return b.zext(load_at(b, address, vec(I8, n)), vec(I32, n))
 
 
 def centred(b, address, zero, n):
     """f32(q - z) of n bytes at an address; zero: int32 vector."""
-    q = b.zext(load_at(b, address, vec(I8, n)), vec(I32, n))
-    return b.sitofp(b.sub(q, zero), vec(F32, n))
+    return b.sitofp(b.sub(widened(b, address, n), zero), vec(F32, n))
 
 
 def add_to(b, address, offset):
@@ -83,5 +136,5 @@ def vpdpbusd(b, acc, u, s):
     return call(b, "llvm.x86.avx512.vpdpbusd.512", acc.type, acc, u, s)
 
 
-__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "call", "centred", "clamp", "const", "dot4", "load_at", "mask", "rint", "splat",
-           "store_at", "to_bytes", "vec", "vpdpbusd"]  # fmt: skip
+__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "call", "centred", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
+           "part", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd", "widened", "within"]  # fmt: skip

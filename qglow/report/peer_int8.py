@@ -26,7 +26,7 @@ def quantize_static_int8(model: str | Path, data: Dataset) -> bytes:
         for exported in (False, True):
             try:
                 source = _exported(Path(model), Path(folder)) if exported else Path(model)
-                made = onnxruntime_int8(source, Path(folder) / "int8.onnx", (s.feeds for s in few))
+                made = onnxruntime_int8(source, Path(folder) / "int8.onnx", [s.feeds for s in few])
                 onnxruntime_session(made, 1)
                 return made.read_bytes()
             except Exception as error:

@@ -11,7 +11,8 @@ from functools import lru_cache
 import numpy as np
 
 from ..graph import Array, Graph, Node
-from ..instructions.program import Buffer, Host, Native, Program
+from ..instructions.barriers import barriers
+from ..instructions.program import Buffer, Native, Program
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..reference import evaluate_node
@@ -109,23 +110,27 @@ class NativePlan:
 
     def _segments(self) -> list[Segment | Node]:
         steps: list[Segment | Node] = []
-        rows: list[Array] = []
+        natives: list[Native] = []
+
+        def close() -> None:
+            if natives:
+                steps.append(Segment([self._row(s, flag) for s, flag in zip(natives, barriers(natives), strict=True)]))
+                natives.clear()
+
         for step in self.program.steps:
             if isinstance(step, Native):
-                rows.append(self._row(step))
-                continue
-            if rows:
-                steps.append(Segment(rows))
-                rows = []
-            assert isinstance(step, Host)
-            steps.append(step.node)
-        return [*steps, Segment(rows)] if rows else steps
+                natives.append(step)
+            else:
+                close()
+                steps.append(step.node)
+        close()
+        return steps
 
-    def _row(self, step: Native) -> Array:
+    def _row(self, step: Native, barrier: bool) -> Array:
         """The instruction's words: offsets become addresses here."""
         kind = KINDS[step.kind]
         row = np.zeros(HEADER + len(kind.words), np.int64)
-        row[0], row[1] = self.library.address(step.kind), 1
+        row[0], row[1] = self.library.address(step.kind), int(barrier)
         for name, (buffer, at) in step.operands.items():
             row[kind.index(name)] = self._address(buffer, at)
         for name, at in step.constants.items():

@@ -1,0 +1,55 @@
+"""Softmax and layer normalization over the last axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Node
+from .lower import Lowering, rule
+from .lower_pointwise import Fields, is_u8, limits
+from .nest import nest
+from .program import Place
+
+
+def rows(low: Lowering, node: Node) -> tuple[Place, Place, Fields]:
+    """Input, output and fields of rows of adjacent elements."""
+    y = low.place(node.outputs[0], channels_last=False)
+    x = low.places[node.inputs[0]]
+    if x.strides[-1] != 1 or y.strides[-1] != 1:
+        x = low.dense_of(node.inputs[0])
+    loops = nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
+    if len(loops) > 1:
+        x = low.dense_of(node.inputs[0])
+        loops = nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
+    count, (y_h, x_h) = loops[0] if loops else (1, (0, 0))
+    return low.use(x), y, {"H": count, "C": y.shape[-1], "x_h": x_h, "y_h": y_h}
+
+
+@rule("Softmax")
+def softmax(low: Lowering, node: Node) -> bool:
+    t = low.type(node.outputs[0])
+    if not is_u8(low, node.inputs[0], node.outputs[0]) or int(node.attr("axis", -1)) % len(t.static_shape) != len(t.static_shape) - 1:
+        return False
+    if node.outputs[0] in low.homes:
+        return False
+    assert t.quant is not None
+    x, y, fields = rows(low, node)
+    table = low.constant(low.graph.constants[node.inputs[1]])
+    low.emit("softmax", {"x": x, "y": y}, {"table": table}, {**fields, "f_inverse": float(np.float32(1) / t.quant.s), **limits(low, node)})
+    return True
+
+
+@rule("LayerNormalization")
+def layer_normalization(low: Lowering, node: Node) -> bool:
+    x_type = low.type(node.inputs[0])
+    if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.homes:
+        return False
+    assert x_type.quant is not None
+    x, y, fields = rows(low, node)
+    n = x_type.static_shape[-1]
+    constants = {
+        name: low.constant(low.graph.constants[i].astype(np.float32)) for name, i in zip(("gain", "shift"), node.inputs[1:], strict=True)
+    }
+    epsilon = float(np.float32(float(node.attr("epsilon", 1e-5)) * n * n / float(x_type.quant.s) ** 2))
+    low.emit("layer_norm", {"x": x, "y": y}, constants, {**fields, "f_epsilon": epsilon, **limits(low, node)})
+    return True

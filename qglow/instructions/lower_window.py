@@ -1,0 +1,121 @@
+"""Pools, means over axes, and resampling."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Kind, Node
+from ..reference.float_pool import linear_taps, nearest_indices, resize_geometry
+from ..reference.float_reduce import reduction_axes
+from ..reference.integer_mean import RESIZE_BITS, ratio
+from ..reference.windows import Window
+from .lower import Lowering, conv_window, rule
+from .lower_pointwise import Fields, limits
+from .program import Place
+
+
+def window_fields(win: Window) -> Fields:
+    pairs = (("KH", "KW", win.kernel), ("SH", "SW", win.strides), ("DH", "DW", win.dilations))
+    return {name: v for a, b, values in pairs for name, v in ((a, values[0]), (b, values[1]))}
+
+
+@rule("MaxPool", "GlobalMaxPool")
+def max_pool(low: Lowering, node: Node) -> bool:
+    t = low.type(node.inputs[0])
+    if t.kind is not Kind.U8 or t.rank not in (3, 4) or (len(node.outputs) > 1 and node.outputs[1]):
+        return False
+    x = low.image_of(node.inputs[0])
+    if node.op == "MaxPool":
+        _, win = conv_window(low.graph, node)
+    else:
+        win = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
+    y = low.place(node.outputs[0]).as_image()
+    low.emit_image("max_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1])
+    return True
+
+
+@rule("AveragePool", "GlobalAveragePool")
+def average_pool(low: Lowering, node: Node) -> bool:
+    t = low.type(node.inputs[0])
+    if t.kind is not Kind.U8 or t.rank not in (3, 4) or node.attr("ceil_mode", 0):
+        return False
+    if node.op == "AveragePool":
+        _, win = conv_window(low.graph, node)
+        if node.attr("count_include_pad", 0) and any((*win.begin, *win.end)):
+            return False
+        x = low.image_of(node.inputs[0])
+    else:
+        x = low.image_of(node.inputs[0])
+        win = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
+    mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win)
+    return True
+
+
+def mean(low: Lowering, node: Node, x: Place, y: Place, win: Window) -> None:
+    x_type, y_type = low.type(node.inputs[0]), low.type(node.outputs[0])
+    if y_type.quant is None:
+        assert x_type.quant is not None
+        fields: Fields = {"f_ratio": float(x_type.quant.s), "zero": 0, "low": 0, "high": 0, "y_f32": 1}
+    else:
+        fields = {"f_ratio": float(ratio(x_type, y_type)), **limits(low, node), "y_f32": 0}
+    low.emit_image("avg_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1], include=0,
+                   x_zero=low.zero(node.inputs[0]), **fields)  # fmt: skip
+
+
+@rule("ReduceMean")
+def reduce_mean(low: Lowering, node: Node) -> bool:
+    """The mean of adjacent axes is a pool over an image whose pixels are those axes and whose channels are the axes after them."""
+    t = low.type(node.inputs[0])
+    if t.kind is not Kind.U8 or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not t.static_shape:
+        return False
+    inputs = [np.broadcast_to(np.zeros(()), t.static_shape), *(low.graph.constants[i] for i in node.inputs[1:] if i)]
+    axes = sorted(reduction_axes(node, inputs, len(t.static_shape)))  # type: ignore[arg-type]
+    shape = t.static_shape
+    y = low.place(node.outputs[0], channels_last=None)
+    item = y.itemsize
+    if len(shape) == 4 and axes == [2, 3] and low.places[node.inputs[0]].is_channels_last:
+        x = low.image_of(node.inputs[0])
+        kept = y.strides[:2]
+        if kept[1] != item and shape[1] > 1:
+            return False
+        image_y = Place(y.buffer, y.start, (shape[0], shape[1], 1, 1), (kept[0], item, 0, 0), y.dtype)
+        mean(low, node, x, image_y, Window(shape[2:], (1, 1), (1, 1), (0, 0), (0, 0)))
+        return True
+    if axes != list(range(axes[0], axes[-1] + 1)) or not y.is_dense:
+        return False
+    x = low.dense_of(node.inputs[0])
+    before, middle, after = (int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]))
+    image_x = Place(x.buffer, x.start, (before, after, 1, middle), (middle * after, 1, middle * after, after), x.dtype)
+    image_y = Place(y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype)
+    mean(low, node, image_x, image_y, Window((1, middle), (1, 1), (1, 1), (0, 0), (0, 0)))
+    return True
+
+
+@rule("Resize")
+def resize(low: Lowering, node: Node) -> bool:
+    t, mode = low.type(node.inputs[0]), node.attr("mode", "nearest")
+    if t.kind is not Kind.U8 or t.rank != 4 or mode not in ("nearest", "linear"):
+        return False
+    constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
+    geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), t.static_shape), *constants])
+    if any(size != out or scale != 1.0 for size, out, scale in geometry[:2]):
+        return False
+    x = low.image_of(node.inputs[0])
+    y = low.place(node.outputs[0])
+    if mode == "nearest":
+        rows, columns = (nearest_indices(node, *geometry[k]).astype(np.int32) for k in (2, 3))
+        low.emit_image("resize_nearest", x, y, {"rows": low.constant(rows), "columns": low.constant(columns)})
+        return True
+    tables, ones, bits = {}, {}, 0
+    for name, one, (size, out, scale) in zip(("rows", "columns"), ("one_h", "one_w"), geometry[2:], strict=True):
+        if size == out and scale == 1.0:
+            index = np.arange(out)
+            tables[name], ones[one] = low.constant(np.stack([index, index, 0 * index]).astype(np.int32)), 1
+            continue
+        before, after, weight = linear_taps(node, size, out, scale)
+        tables[name] = low.constant(np.stack([before, after, np.rint(weight * 2**RESIZE_BITS)]).astype(np.int32))
+        ones[one] = 2**RESIZE_BITS
+        bits += RESIZE_BITS
+    m = float(ratio(t, low.type(node.outputs[0])) * np.float32(2.0**-bits))
+    low.emit_image("resize_linear", x, y, tables, **ones, x_zero=low.zero(node.inputs[0]), f_m=m, **limits(low, node))
+    return True
