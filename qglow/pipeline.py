@@ -1,7 +1,7 @@
 """The straight line: model -> graph -> simplified graph -> profile -> quantized graph -> bundle. Each verb is one function.
 
 `stage()` verifies, dumps and times, and nothing else does. QGLOW_VERIFY: 0 off, 1 verify the result of each stage (default),
-2 also print it and parse it back equal.
+2 also print it and parse it back equal and recompute its types, 3 also evaluate before and after each pass of simplify.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AccuracyError, VerifyError
+from .checking import check_meaning, check_text, check_types
+from .errors import AccuracyError, ConfigError
 from .graph import Array, Graph
-from .graph.text import parse_graph, print_graph
+from .graph.text import print_graph
 from .graph.verify import verify
 from .onnx_import import load as import_onnx
 from .profiling import Dataset, Profile, open_dataset, record
@@ -38,21 +39,31 @@ def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = No
     start = time.perf_counter()
     graph = make()
     TIMES[name] = time.perf_counter() - start
-    level = int(os.environ.get("QGLOW_VERIFY", "1"))
+    level = verify_level()
     if level >= 1:
         verify(graph)
-    if level >= 2 and print_graph(parse_graph(print_graph(graph), graph.constants)) != print_graph(graph):
-        raise VerifyError(f"the text of stage {name} does not parse back equal")
+    if level >= 2:
+        check_text(graph, name)
+        check_types(graph, name)
     if dump_dir is not None:
         Path(dump_dir).mkdir(parents=True, exist_ok=True)
         (Path(dump_dir) / f"{number:02d}_{name}.txt").write_text(print_graph(graph))
     return graph
 
 
+def verify_level() -> int:
+    """QGLOW_VERIFY. Raises ConfigError where it is not 0 to 3."""
+    text = os.environ.get("QGLOW_VERIFY", "1")
+    if text not in ("0", "1", "2", "3"):
+        raise ConfigError(f"QGLOW_VERIFY must be 0, 1, 2 or 3, got {text!r}")
+    return int(text)
+
+
 def float_graph(model: Any, dump_dir: str | Path | None = None) -> Graph:
     """The simplified float graph of a model: a path, a ModelProto or a Graph."""
     imported = stage("import", lambda: import_onnx(model), dump_dir, 0)
-    return stage("simplify", lambda: simplify(imported), dump_dir, 1)
+    watch = check_meaning if verify_level() >= 3 else None
+    return stage("simplify", lambda: simplify(imported, watch), dump_dir, 1)
 
 
 def profile(

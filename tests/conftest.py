@@ -18,7 +18,8 @@ def digits() -> Path:
     return ROOT / "calibration_data" / "digits"
 
 
-SMOKE = ("test_layering.py", "test_packaging.py", "graph/", "simplify/", "reference/", "profiling/test_profile.py", "test_smoke.py")
+SMOKE = ("test_layering.py", "test_packaging.py", "test_smoke.py", "test_checking.py", "graph/", "simplify/", "reference/",
+         "profiling/test_profile.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

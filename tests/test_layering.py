@@ -27,7 +27,9 @@ MAY_IMPORT = {
     "kernels": BASE | {"instructions"},
     "runtime": BASE | {"graph", "reference", "simplify", "instructions", "kernels"},
     "report": BASE | {"graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "runtime"},
-    "pipeline": BASE | {"graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "instructions", "runtime", "report"},
+    "checking": BASE | {"graph", "reference"},
+    "pipeline": BASE
+    | {"checking", "graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "instructions", "runtime", "report"},
 }
 DOORS = {
     "onnx": ("onnx_import/",),

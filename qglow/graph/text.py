@@ -34,12 +34,16 @@ def print_graph(graph: Graph) -> str:
     lines = [f"graph {json.dumps(graph.name)}"]
     lines += [f"input {_name(i)}: {print_type(graph.types[i])}" for i in graph.inputs]
     lines += [f"const {_name(c)}: {print_type(graph.types[c])} = {_print_data(a)}" for c, a in graph.constants.items()]
-    for n in graph.nodes:
-        outs = ", ".join(f"{_name(o)}: {print_type(graph.types[o])}" if o else "_" for o in n.outputs)
-        attributes = f" {json.dumps({k: _encode(v) for k, v in n.attributes.items()})}" if n.attributes else ""
-        lines.append(f"{outs} = {n.op}({', '.join(_name(i) for i in n.inputs)}){attributes} {json.dumps(n.name)}")
+    lines += [print_node(n, graph.types) for n in graph.nodes]
     lines += [f"output {_name(o)}" for o in graph.outputs]
     return "\n".join(lines) + "\n"
+
+
+def print_node(n: Node, types: Mapping[str, TensorType]) -> str:
+    """One node's line; a value that has no type is shown with `?`."""
+    outs = ", ".join(f"{_name(o)}: {print_type(types[o]) if o in types else '?'}" if o else "_" for o in n.outputs)
+    attributes = f" {json.dumps({k: _encode(v) for k, v in n.attributes.items()})}" if n.attributes else ""
+    return f"{outs} = {n.op}({', '.join(_name(i) for i in n.inputs)}){attributes} {json.dumps(n.name)}"
 
 
 def parse_graph(text: str, constants: Mapping[str, Array] | None = None) -> Graph:

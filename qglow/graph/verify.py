@@ -16,7 +16,10 @@ import numpy as np
 
 from ..errors import VerifyError
 from .graph import Graph, Node
+from .text import print_node
 from .types import Kind, TensorType
+
+_QUANTIZED = (Kind.U8, Kind.I8, Kind.I16, Kind.U16)
 
 
 def verify(graph: Graph) -> Graph:
@@ -27,27 +30,32 @@ def verify(graph: Graph) -> Graph:
     return graph
 
 
-def _show(node: Node) -> str:
-    return f"node {node.name!r} {node.op}({', '.join(node.inputs)}) -> {', '.join(node.outputs)}"
+def show(node: Node, graph: Graph) -> str:
+    """A node for an error message: its name and its line of text."""
+    line = print_node(node, graph.types)
+    return f"node {node.name!r}: `{line if len(line) <= 200 else line[:200] + ' ...'}`"
 
 
 def _check_nodes(graph: Graph) -> list[str]:
     broken: list[str] = []
-    written = set(graph.inputs) | set(graph.constants)
+    writers = dict.fromkeys(graph.inputs, "an input") | dict.fromkeys(graph.constants, "a constant")
     names: set[str] = set()
     for node in graph.nodes:
-        if node.name in names:
-            broken.append(f"{_show(node)}: name is taken")
+        faults = [f"expected a name that no other node has, got {node.name!r} again"] if node.name in names else []
         names.add(node.name)
-        broken += [f"{_show(node)}: reads {i!r} before it is written" for i in node.inputs if i and i not in written]
-        for o in node.outputs:
-            if o and o in written:
-                broken.append(f"{_show(node)}: writes {o!r} again")
-            if o:
-                written.add(o)
-        broken += [f"{_show(node)}: {v!r} has no type" for v in (*node.inputs, *node.outputs) if v and v not in graph.types]
-    broken += [f"output {o!r} is never written" for o in graph.outputs if o not in written]
-    return broken + [f"{v!r} has no type" for v in (*graph.inputs, *graph.constants) if v not in graph.types]
+        faults += [f"expected inputs that are written before, got {i!r}" for i in node.inputs if i and i not in writers]
+        for o in filter(None, node.outputs):
+            if o in writers:
+                faults.append(f"expected an output that nothing else writes, got {o!r}, which is {writers[o]}")
+            writers.setdefault(o, f"written by {node.name!r}")
+        faults += [f"expected a type for every value, got none for {v!r}" for v in _untyped((*node.inputs, *node.outputs), graph)]
+        broken += [f"{show(node, graph)}: {fault}" for fault in faults]
+    broken += [f"output {o!r}: expected a value that is written, got one that is not" for o in graph.outputs if o not in writers]
+    return broken + [f"expected a type for every value, got none for {v!r}" for v in _untyped((*graph.inputs, *graph.constants), graph)]
+
+
+def _untyped(values: tuple[str, ...], graph: Graph) -> list[str]:
+    return [v for v in dict.fromkeys(values) if v and v not in graph.types]
 
 
 def _check_constants(graph: Graph) -> list[str]:
@@ -62,22 +70,33 @@ def _check_constants(graph: Graph) -> list[str]:
 
 
 def _check_quant(graph: Graph) -> list[str]:
-    return [f"value {name!r}: {fault}" for name, t in graph.types.items() if t.quant is not None for fault in _quant_faults(t)]
+    producers = graph.producers()
+    return [
+        f"{show(producers[name], graph)}: {name!r}: {fault}" if name in producers else f"value {name!r}: {fault}"
+        for name, t in graph.types.items()
+        if t.quant is not None
+        for fault in _quant_faults(t)
+    ]
 
 
 def _quant_faults(t: TensorType) -> list[str]:
     q = t.quant
     assert q is not None
-    faults = []
-    if t.kind not in (Kind.U8, Kind.I8, Kind.I16, Kind.U16):
-        return [f"quantization parameters on kind {t.kind.value}"]
-    if not all(math.isfinite(s) and s > 0 and float(np.float32(s)) == s for s in q.scale):
-        faults.append("a scale is not a positive float32")
+    if t.kind not in _QUANTIZED:
+        return [f"expected a kind that is quantized ({', '.join(k.value for k in _QUANTIZED)}), got {t.kind.value}"]
+    faults = [f"expected scales that are positive float32 numbers, got {s!r}" for s in q.scale if not _is_scale(s)][:1]
     low, high = t.limits()
-    if not all(low <= z <= high for z in q.zero_point):
-        faults.append(f"a zero point is outside [{low}, {high}]")
-    if len(q.scale) != len(q.zero_point) or (q.axis is None and len(q.scale) != 1):
-        faults.append("scales and zero points differ in number")
-    elif q.axis is not None and t.shape is not None and not (0 <= q.axis < len(t.shape) and t.shape[q.axis] == len(q.scale)):
-        faults.append(f"axis {q.axis} does not fit shape {t.shape} with {len(q.scale)} scales")
+    faults += [f"expected zero points in [{low}, {high}], got {z}" for z in q.zero_point if not low <= z <= high][:1]
+    if len(q.scale) != len(q.zero_point):
+        faults.append(f"expected as many zero points as scales, got {len(q.zero_point)} for {len(q.scale)}")
+    elif q.axis is None and len(q.scale) != 1:
+        faults.append(f"expected one scale, got {len(q.scale)} and no axis")
+    elif q.axis is not None and t.shape is not None and not 0 <= q.axis < len(t.shape):
+        faults.append(f"expected an axis of 0 to {len(t.shape) - 1}, got {q.axis}")
+    elif q.axis is not None and t.shape is not None and t.shape[q.axis] != len(q.scale):
+        faults.append(f"expected {t.shape[q.axis]} scales, as many as axis {q.axis} has indices, got {len(q.scale)}")
     return faults
+
+
+def _is_scale(s: float) -> bool:
+    return math.isfinite(s) and s > 0 and float(np.float32(s)) == s

@@ -28,11 +28,16 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-def simplify(graph: Graph) -> Graph:
-    """The simplified graph. Surviving values keep their names; outputs keep theirs always."""
+def simplify(graph: Graph, watch: Callable[[Graph, Graph, str], None] | None = None) -> Graph:
+    """The simplified graph. Surviving values keep their names; outputs keep theirs always.
+
+    watch: called after each pass with the graph before, the graph after, and the pass's name.
+    """
     if all(graph.types[i].is_static for i in graph.inputs):
         with suppress(Exception):  # NOTE: a shape that depends on data; such a graph keeps its symbolic types and runs all the same
             graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs})
     for simplification in PASSES:
-        graph = simplification(graph)
+        before, graph = graph, simplification(graph)
+        if watch is not None:
+            watch(before, graph, simplification.__name__)
     return graph

@@ -1,0 +1,107 @@
+"""File tests: a graph's text, what to run on it, and what must come out.
+
+A case is a file in `cases/`. Lines that begin with `;` say what to do; the graph is the rest, up to `; gives`.
+
+    ; run: NAME ...       passes of simplify by name, or simplify, quantize, verify, parse, types; in this order
+    ; range: VALUE LOW HIGH     for quantize: what the profile saw of a value (others: -1 to 1)
+    ; error: TEXT         the last one fails, and its one-line message holds TEXT; more than one line may ask
+    ; holds: TEXT         a text that the result holds; `; lacks: TEXT` one that it does not
+    ; gives               what follows is the whole result
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qglow.checking import check_meaning, check_types
+from qglow.errors import QGlowError
+from qglow.graph import Graph
+from qglow.graph.text import parse_graph, print_graph
+from qglow.graph.verify import verify
+from qglow.profiling import Observer
+from qglow.profiling.profile import profiled_values
+from qglow.quantization import QuantConfig, quantize_graph
+from qglow.simplify import PASSES, simplify
+
+CASES = sorted((Path(__file__).parent / "cases").glob("*.txt"))
+KEYS = ("run", "range", "error", "holds", "lacks")
+
+
+@dataclass
+class Case:
+    text: str = ""
+    gives: str | None = None
+    asked: dict[str, list[str]] = field(default_factory=lambda: {k: [] for k in KEYS})
+
+
+def read(path: Path) -> Case:
+    case, graph = Case(), []
+    given, _, gives = path.read_text().partition("; gives\n")
+    for line in given.splitlines():
+        key, found, value = line.removeprefix("; ").partition(": ")
+        if line.startswith("; ") and found and key in KEYS:
+            case.asked[key].append(value.strip())
+        elif not line.startswith(";"):
+            graph.append(line)
+    case.text, case.gives = "\n".join(graph).strip() + "\n", gives or None
+    assert case.asked["run"] and (case.gives or case.asked["error"] or case.asked["holds"]), f"{path.name} asks for nothing"
+    return case
+
+
+def quantize(graph: Graph, ranges: list[str]) -> Graph:
+    given = {name: (float(low), float(high)) for name, low, high in (r.split() for r in ranges)}
+    observed = {}
+    for name in profiled_values(graph):
+        observed[name] = Observer()
+        observed[name].observe(np.array(given.get(name, (-1, 1)), np.float32), name, "case")
+    return quantize_graph(graph, observed, QuantConfig(calibration="minmax")).graph
+
+
+def typed(graph: Graph) -> Graph:
+    check_types(graph, "case")
+    return graph
+
+
+def run(case: Case) -> Graph:
+    steps: dict[str, Callable[[Graph], Graph]] = {p.__name__: p for p in PASSES}
+    steps |= {"simplify": simplify, "verify": verify, "types": typed, "quantize": lambda g: quantize(g, case.asked["range"])}
+    graph = parse_graph(case.text)
+    for name in " ".join(case.asked["run"]).split():
+        if name == "parse":
+            continue
+        before, graph = graph, steps[name](graph)
+        if name not in ("quantize", "verify", "types"):
+            check_meaning(before, graph, name)
+    return graph
+
+
+@pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
+def test_case(path: Path) -> None:
+    case = read(path)
+    if case.asked["error"]:
+        with pytest.raises(QGlowError) as caught:
+            run(case)
+        message = str(caught.value)
+        assert "\n" not in message
+        for words in case.asked["error"]:
+            assert words in message
+        return
+    result = verify(run(case))
+    text = print_graph(result)
+    assert print_graph(parse_graph(text, result.constants)) == text
+    for words in case.asked["holds"]:
+        assert words in text, text
+    for words in case.asked["lacks"]:
+        assert words not in text, text
+    if case.gives is not None:
+        assert text == case.gives, text
+
+
+def test_every_pass_has_a_case() -> None:
+    ran = {name for path in CASES for name in " ".join(read(path).asked["run"]).split()}
+    assert {p.__name__ for p in PASSES} <= ran
