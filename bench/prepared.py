@@ -21,6 +21,7 @@ import onnx
 import onnx.version_converter
 
 import qglow
+from qglow.errors import AccuracyError
 from qglow.report.peers import onnxruntime_int8, onnxruntime_runner
 
 from .models import NETWORKS, real
@@ -76,7 +77,14 @@ class Prepared:
         """qglow's int8 bundle. A broken agreement with float is no obstacle: random weights say nothing of accuracy."""
         config = config or qglow.QuantConfig(calibration="minmax")
         tag = hashlib.sha256((repr(config) + _sources(COMPILING)).encode()).hexdigest()[:12]
-        return self._made(f".{tag}.qglow", lambda out: qglow.quantize(self.path, self.profile(), config).save(out))
+        return self._made(f".{tag}.qglow", lambda out: self._bundle(config).save(out))
+
+    def _bundle(self, config: qglow.QuantConfig) -> qglow.Bundle:
+        try:
+            return qglow.quantize(self.path, self.profile(), config)
+        except AccuracyError as error:
+            bundle: qglow.Bundle = error.bundle  # type: ignore[attr-defined]
+            return bundle
 
     def profile(self) -> Path:
         def make(out: Path) -> None:
@@ -145,8 +153,8 @@ def prepare(name: str, folder: Path) -> Prepared:
         raise KeyError(name)
     data = model.SerializeToString()
     folder.mkdir(parents=True, exist_ok=True)
-    label = Path(name).stem
-    path = folder / f"{label}-{hashlib.sha256(data).hexdigest()[:12]}.onnx"
+    label = Path(name).stem if name.endswith(".onnx") else name
+    path = folder / f"{label.replace('.', '_')}-{hashlib.sha256(data).hexdigest()[:12]}.onnx"
     if not path.is_file():
         path.write_bytes(data)
     return Prepared(label, folder, path, samples)

@@ -16,7 +16,7 @@ import numpy as np
 
 from .isa import SETS, choose
 
-ROUNDS = 40
+ROUNDS = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ OpenVINO: the latency hint, float parts in f32, inputs and outputs shared with t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def openvino_runner(model: str | Path, feeds: Mapping[str, Any], threads: int) -
 
 
 def onnxruntime_int8(
-    model: str | Path, out: str | Path, samples: Sequence[Mapping[str, Any]], op_types: Sequence[str] | None = None, method: str = "MinMax"
+    model: str | Path, out: str | Path, samples: Iterable[Mapping[str, Any]], op_types: Sequence[str] | None = None, method: str = "MinMax"
 ) -> Path:
     """onnxruntime's own int8 form of a model: QDQ, u8 activations, s8 weights per channel; both onnxruntime and OpenVINO run it.
 
@@ -80,6 +80,8 @@ def onnxruntime_int8(
         try:
             quantize()
         except ValueError:  # NOTE: its check of biases fails on products whose weights have one scale
+            if not isinstance(samples, Sequence):
+                raise
             quantize(QDQDisableWeightAdjustForInt32Bias=True)
     finally:
         clean.unlink(missing_ok=True)
