@@ -62,8 +62,8 @@ def test_what_is_lost_or_cannot_run_is_found() -> None:
     without = graph.with_(nodes=graph.nodes[:1], outputs=("r",))
     with pytest.raises(VerifyError, match=r"pass cut: "):
         check_meaning(graph, without, "cut")
-    with pytest.raises(VerifyError, match=r"pass halve: node 'relu': .*expected float32\[2, 4\], got float32\[2, 2\]"):
-        check_meaning(graph, parse_graph(NET.replace("Relu(%m)", 'Split(%m) {"axis": 1, "num_outputs": 2}')), "halve")
+    with pytest.raises(VerifyError, match=r"pass turn: node 'relu': .*expected float32\[2, 4\], got float32\[4, 2\]"):
+        check_meaning(graph, parse_graph(NET.replace("Relu(%m)", 'Transpose(%m) {"perm": [1, 0]}')), "turn")
     with pytest.raises(VerifyError, match=r"pass break: what it made cannot be evaluated"):
         check_meaning(graph, parse_graph(NET.replace("MatMul", "NoSuchOp")), "break")
 

@@ -1,6 +1,6 @@
 """Train the demo model: a small residual network on scikit-learn's digits, in numpy, exported to ONNX with its calibration data.
 
-    python tools/train_demo.py          writes calibration_data/digits/ (the same bytes each time on one machine)
+python tools/train_demo.py          writes calibration_data/digits/ (the same bytes each time on one machine)
 """
 
 from __future__ import annotations

@@ -23,9 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    result = profile(
-        options.model, options.data, options.samples, not options.quiet, batch_size=options.batch_size, engine=options.engine
-    )
+    result = profile(options.model, options.data, options.samples, not options.quiet, batch_size=options.batch_size, engine=options.engine)
     path = options.output or f"{Path(options.model).stem}.profile.json"
     result.save(path)
     for warning in result.warnings:

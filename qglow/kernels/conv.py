@@ -38,7 +38,10 @@ def micro_kernel(pixels, vectors):
             t = vec(I32, LANES)
             start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]
             zero = ir.Constant(t, [0] * LANES)
-            acc = [[[cgutils.alloca_once_value(b, zero if k else start[v]) for v in range(vectors)] for _ in range(pixels)] for k in range(ways)]
+            acc = [
+                [[cgutils.alloca_once_value(b, zero if k else start[v]) for v in range(vectors)] for _ in range(pixels)]
+                for k in range(ways)
+            ]
             w = cgutils.alloca_once_value(b, a["w"])
 
             def step(at, way, unrolled):

@@ -60,7 +60,9 @@ def fixed(pixels, kh, kw, stride):
             sums = [load_at(b, a["bias"], vec(I32, LANES))] * pixels
             rows = [b.add(a["x"], b.mul(a["row"], ir.Constant(I64, r))) for r in range(kh)]
             groups = range(0, kh, 4)
-            weights = [[load_at(b, add_to(b, a["w"], 4 * LANES * (g // 4 * kw + k)), vec(I8, 4 * LANES)) for k in range(kw)] for g in groups]
+            weights = [
+                [load_at(b, add_to(b, a["w"], 4 * LANES * (g // 4 * kw + k)), vec(I8, 4 * LANES)) for k in range(kw)] for g in groups
+            ]
             for column in range((pixels - 1) * stride + kw):
                 uses = [(p, column - p * stride) for p in range(pixels) if 0 <= column - p * stride < kw]
                 if not uses:
@@ -180,7 +182,11 @@ def depthwise2d(i, arena, constants, thread, threads):
                 count = together if whole else 1
                 yy = y + o * y_w + k * size
                 target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
-                dispatch(form, whole, (x + o * pix + k, w + at, kh, kw, row, tap, pix, bias + cs, scale + cs, zero, low, high, target, pitch, f32))
+                dispatch(
+                    form,
+                    whole,
+                    (x + o * pix + k, w + at, kh, kw, row, tap, pix, bias + cs, scale + cs, zero, low, high, target, pitch, f32),
+                )
                 if not direct:
                     finish_pixels(i, scratch, pitch, r + o * r_w + k, r_w, yy, y_w, count, valid * size, k)
                 o += count

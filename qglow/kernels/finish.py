@@ -10,7 +10,8 @@ from .memory import copy_small, load_f32, load_i64, words
 SCRATCH_BYTES = 16384
 NONE, ADD, TABLE = 0, 1, 2
 POST, TABLE_AT, T_C, A_ZERO, R_ZERO, F_A, F_R, P_ZERO, P_LOW, P_HIGH = words(
-    "conv2d", "post table t_c a_zero r_zero f_a f_r p_zero p_low p_high")
+    "conv2d", "post table t_c a_zero r_zero f_a f_r p_zero p_low p_high"
+)
 
 
 @njit(nogil=True)

@@ -59,5 +59,21 @@ def resize_linear(i, arena, constants, thread, threads):
             u = load_i32(columns + 4 * (2 * w + ow))
             w00, w01, w10, w11 = (one_h - v) * (one_w - u), (one_h - v) * u, v * (one_w - u), v * u
             for k in range(0, c, LANES):
-                blend(top + left + k, top + right + k, bottom + left + k, bottom + right + k, w00, w01, w10, w11, xz, m, zero, low, high, y + k, c - k)
+                blend(
+                    top + left + k,
+                    top + right + k,
+                    bottom + left + k,
+                    bottom + right + k,
+                    w00,
+                    w01,
+                    w10,
+                    w11,
+                    xz,
+                    m,
+                    zero,
+                    low,
+                    high,
+                    y + k,
+                    c - k,
+                )
             y += load_i64(i + YW)

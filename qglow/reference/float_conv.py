@@ -81,9 +81,7 @@ def convolve_transposed(x: Array, w: Array, node: Node) -> Array:
         for tap in product(*map(range, kernel)):
             of: tuple[Any, ...] = (slice(g * icg, (g + 1) * icg), slice(None), *tap)
             part = np.matmul(w[of].T, xs).reshape(x.shape[0], ocg, *x.shape[2:])
-            where = tuple(
-                slice(t * r, t * r + (d - 1) * s + 1, s) for t, r, d, s in zip(tap, dilations, x.shape[2:], strides, strict=True)
-            )
+            where = tuple(slice(t * r, t * r + (d - 1) * s + 1, s) for t, r, d, s in zip(tap, dilations, x.shape[2:], strides, strict=True))
             y[(slice(None), slice(g * ocg, (g + 1) * ocg), *where)] += part
     return y[(slice(None), slice(None), *(slice(b, b + o) for b, o in zip(begin, out, strict=True)))]
 
@@ -95,9 +93,7 @@ def transposed_geometry(node: Node, spatial: tuple[int, ...], kernel: tuple[int,
     dilations = tuple(node.attr("dilations") or (1,) * rank)
     extra = tuple(node.attr("output_padding") or (0,) * rank)
     pads = tuple(node.attr("pads") or (0,) * (2 * rank))
-    natural = tuple(
-        (d - 1) * s + e + (k - 1) * r + 1 for d, s, e, k, r in zip(spatial, strides, extra, kernel, dilations, strict=True)
-    )
+    natural = tuple((d - 1) * s + e + (k - 1) * r + 1 for d, s, e, k, r in zip(spatial, strides, extra, kernel, dilations, strict=True))
     target, auto = node.attr("output_shape"), node.attr("auto_pad", "NOTSET")
     if target is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         target = tuple(d * s for d, s in zip(spatial, strides, strict=True))

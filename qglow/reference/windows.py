@@ -33,8 +33,7 @@ class Window:
         auto = node.attr("auto_pad", "NOTSET")
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             total = [
-                max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d)
-                for d, s, k, r in zip(spatial, strides, kernel, dilations, strict=True)
+                max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d) for d, s, k, r in zip(spatial, strides, kernel, dilations, strict=True)
             ]
             small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)

@@ -94,8 +94,10 @@ class InferenceSession:
             if array.dtype != dtype:
                 raise InputError(f"input {name!r}: expected {dtype}, got {array.dtype}")
             shape = t.shape
-            if shape is not None and shape != array.shape and (
-                len(shape) != array.ndim or any(isinstance(d, int) and d != s for d, s in zip(shape, array.shape, strict=True))
+            if (
+                shape is not None
+                and shape != array.shape
+                and (len(shape) != array.ndim or any(isinstance(d, int) and d != s for d, s in zip(shape, array.shape, strict=True)))
             ):
                 raise InputError(f"input {name!r}: expected shape {list(shape)}, got {list(array.shape)}")
             arrays.append(array)

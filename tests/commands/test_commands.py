@@ -70,7 +70,12 @@ def test_other_commands(bundle: Path, digits: Path, capsys: pytest.CaptureFixtur
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(
-    arguments: list[str], words: str, bundle: Path, digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path,
+    arguments: list[str],
+    words: str,
+    bundle: Path,
+    digits: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)

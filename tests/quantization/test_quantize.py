@@ -131,7 +131,7 @@ def test_broken_quantization_fails_and_names_layers() -> None:
     y = n.op("Relu", n.conv("x"))
     graph = n.b.build("g", ("x",), (n.conv(n.conv(y)),))
     small = [{"x": normal(1, 4, 8, 8) * 1e-3} for _ in range(2)]
-    with pytest.raises(AccuracyError, match="by themselves add relu, conv.1"):
+    with pytest.raises(AccuracyError, match="by themselves add .*relu"):
         qglow.quantize(graph, qglow.profile(graph, small), QuantConfig(min_agreement_sqnr_db=60.0), check=[{"x": normal(1, 4, 8, 8) * 50}])
 
 
