@@ -3,6 +3,7 @@
 1. An op that only moves data has one class for its input and outputs.
 2. An input of a Concat joins its output's class where nothing else reads it, or where its own range is at least half of the
    class's; otherwise it keeps its own range and is rescaled on the way in.
+3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from .config import QuantConfig
 from .needs import Needs
 from .plan import Plan
 from .ranges import Range, activation_quant, select
+
+
+SYMMETRIC = 128 / 127  # [-128 s, 127 s]: the zero point is exactly 128
 
 
 class Classes:
@@ -60,8 +64,20 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
         c = classes.find(v)
         old = extents.get(c, (0.0, 0.0))
         extents[c] = (min(old[0], low), max(old[1], high))
+    for v in _stand_for_weights(graph, plan):
+        if v in ranges:
+            c = classes.find(v)
+            reach = max(-extents[c][0], extents[c][1])
+            extents[c] = (-reach * SYMMETRIC, reach)
     quants = {c: activation_quant(*extent, config) for c, extent in extents.items()}
     return {v: quants[classes.find(v)] for v in ranges}
+
+
+def _stand_for_weights(graph: Graph, plan: Plan) -> list[str]:
+    """Second operands of int8 products of two tensors."""
+    c = graph.constants
+    products = [n for n in graph.nodes if n.op == "MatMul" and n.name in plan.int8 and not any(i in c for i in n.inputs)]
+    return [n.inputs[1] for n in products]
 
 
 def _moves(op: str, mode: str) -> bool:

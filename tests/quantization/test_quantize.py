@@ -18,6 +18,12 @@ from qglow.report.agreement import measure
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    global RNG
+    RNG = np.random.default_rng(0)
+
+
 def normal(*shape: int) -> np.ndarray:
     return RNG.normal(0, 1, shape).astype(np.float32)
 
