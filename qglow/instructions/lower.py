@@ -15,13 +15,13 @@ import numpy as np
 from ..graph import Array, Graph, Kind, Node, TensorType
 from ..reference import is_quantized
 from ..reference.windows import Window
+from .layout import channels_last_values
 from .nest import nest, padded
 from .packing import PACKINGS
 from .plan import plan
 from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
 
 MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Concat")
-WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
 Rule = Callable[["Lowering", Node], bool]
 RULES: dict[str, Rule] = {}
 NO_HALO = (0, 0, 0, 0)
@@ -50,7 +50,7 @@ class Lowering:
         self.blobs: dict[bytes, int] = {}
         self.fused: set[str] = set()
         self.copies: dict[tuple[str, str], Place] = {}
-        self.lines = {v for n in graph.nodes if n.op in WINDOWS for v in (n.inputs[0], n.outputs[0]) if graph.types[v].rank == 3}
+        self.images = channels_last_values(graph)
         self.homes = self._homes()
 
     def lower(self) -> Program:
@@ -92,7 +92,7 @@ class Lowering:
         t = self.graph.types[name]
         shape = t.static_shape
         if channels_last is None:
-            channels_last = t.kind is Kind.U8 and t.is_quantized and (len(shape) == 4 or name in self.lines)
+            channels_last = t.kind is Kind.U8 and t.is_quantized and name in self.images
         if name in self.homes:
             parent, axis, start = self.homes[name]
             whole = self.place(parent)

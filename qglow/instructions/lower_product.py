@@ -9,11 +9,11 @@ import numpy as np
 from ..graph import Array, Kind, Node
 from ..reference.arithmetic import bounds, multiplier, product_scale
 from ..reference.integer_elementwise import addends
-from .lower import Lowering, conv_halo, conv_window, rule
+from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
 from .nest import nest, padded
 from .packing import PACKINGS, pack, round_up
 from .phases import transposed_phases
-from .program import Place
+from .program import Buffer, Place, dense_strides
 
 Fields = dict[str, int | float]
 NO_POST: Fields = {"post": 0, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
@@ -29,6 +29,12 @@ class Target:
     post: Fields = field(default_factory=lambda: dict(NO_POST))
     residual: Place | None = None
     table: Array | None = None
+
+    def as_image(self) -> Target:
+        """With the strides of the residual, which has the output's shape, filled in."""
+        r = None if self.residual is None else self.residual.as_image()
+        strides: Fields = {} if r is None else {"r_n": r.strides[0], "r_h": r.strides[2], "r_w": r.strides[3]}
+        return Target(self.y.as_image(), self.post | strides, r, self.table)
 
 
 def is_native(low: Lowering, node: Node) -> bool:
@@ -108,22 +114,20 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
     if a == b or other not in low.places or any(t.kind is not Kind.U8 or not t.is_quantized for t in types):
         return None
     shape = low.type(name).static_shape
-    if any(t.static_shape != shape for t in types) or len(shape) not in (3, 4):
+    if any(t.static_shape != shape for t in types):
         return None
-    residual = low.places[other]
-    if not residual.is_channels_last or (len(shape) == 3 and name not in low.lines):
+    residual, product = low.places[other], low.producers[name].op
+    if not residual.is_channels_last if product in ("Conv", "ConvTranspose") else residual.strides[-1] != 1:
         return None
     m_a, m_b = addends(reader, *types)
     if other == a:
         m_a, m_b = m_b, m_a
     qmin, qmax = bounds(reader, types[2])
-    y = low.place(reader.outputs[0], channels_last=True)
-    image = low.use(residual).as_image()
-    strides = {"r_n": image.strides[0], "r_h": image.strides[2], "r_w": image.strides[3]}
+    y = low.place(reader.outputs[0], channels_last=True if product in ("Conv", "ConvTranspose") else None)
     factors = {"a_zero": low.zero(name), "r_zero": low.zero(other), "f_a": float(m_a), "f_r": float(m_b)}
     limits_of_sum = {"p_zero": low.zero(reader.outputs[0]), "p_low": qmin, "p_high": qmax}
-    post: Fields = {**NO_POST, "post": 1, **strides, **factors, **limits_of_sum}
-    return Target(y, post, image)
+    post: Fields = {**NO_POST, "post": 1, **factors, **limits_of_sum}
+    return Target(y, post, low.use(residual))
 
 
 @rule("Conv")
@@ -138,7 +142,7 @@ def conv(low: Lowering, node: Node) -> bool:
     _, win = conv_window(low.graph, node)
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     target = target_of(low, node)
-    target.y = target.y.as_image()
+    target = target.as_image()
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     bias = np.broadcast_to(bias_of(low, node), (oc,)) - low.zero(node.inputs[0]) * w.astype(np.int64).sum((1, 2, 3))
@@ -277,21 +281,43 @@ def matmul(low: Lowering, node: Node) -> bool:
     y = target.y
     if y.strides[-1] != y.itemsize and y.shape[-1] != 1:
         return False
-    rows = padded(nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1])), 3, 2)
-    if rows is None:
-        x = low.dense_of(node.inputs[0])
-        rows = padded(nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1])), 3, 2)
-        assert rows is not None
-    xs, ys = ((s[1] for _, s in rows), (s[0] for _, s in rows))
-    dims = [d for d, _ in rows]
-    xn, xh, xw = xs
-    yn, yh, yw = ys
-    image_x = Place(x.buffer, x.start, (dims[0], x.shape[-1], *dims[1:]), (xn, x.itemsize, xh, xw), x.dtype)
-    target.y = Place(y.buffer, y.start, (dims[0], y.shape[-1], *dims[1:]), (yn, y.itemsize, yh, yw), y.dtype)
+    images = matrices(y, x, target.residual)
+    if images is None:
+        images = matrices(y, low.dense_of(node.inputs[0]), target.residual)
+        assert images is not None
+    target.y, image_x = images[0], images[1]
+    target = replace_target(target, images[0], images[2]).as_image()
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - low.zero(node.inputs[0]) * w.astype(np.int64).sum(0)
     unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
     product(low, node, low.use(image_x), target, w.T[None, :, None, None, :], bias, unit)
     return True
+
+
+def turned(low: Lowering, name: str) -> Place | None:
+    """A place whose strides have the order that a transposition, the value's only reader, wants."""
+    readers = low.consumers.get(name, [])
+    if len(readers) != 1 or readers[0].op != "Transpose" or name in low.graph.outputs:
+        return None
+    perm = readers[0].attr("perm") or tuple(reversed(range(low.type(name).rank or 0)))
+    shape = low.type(name).static_shape
+    if perm[-1] != len(shape) - 1:
+        return None
+    strides = dense_strides(tuple(shape[p] for p in perm), 1)
+    return Place(Buffer(0, 0, 0), 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
+
+
+def matrices(y: Place, *others: Place | None) -> list[Place] | None:
+    """Operands [..., C] of equal leading dimensions as images [N, C, H, W]; None where their strides need more loops."""
+    operands = [p for p in (y, *others) if p is not None]
+    rows = padded(nest(y.shape[:-1], [p.strides[:-1] for p in operands]), 3, len(operands))
+    if rows is None:
+        return None
+    n, h, w = (d for d, _ in rows)
+    made = []
+    for k, p in enumerate(operands):
+        sn, sh, sw = (s[k] for _, s in rows)
+        made.append(replace(p, shape=(n, p.shape[-1], h, w), strides=(sn, p.itemsize, sh, sw), halo=NO_HALO))
+    return made if len(made) == 3 else [*made, None]  # type: ignore[list-item]
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:
@@ -309,7 +335,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     a, b = low.places[node.inputs[0]], low.use(low.places[node.inputs[1]])
     if a.strides[-1] != 1 and k != 1:
         a = low.dense_of(node.inputs[0])
-    y = low.place(node.outputs[0], channels_last=False)
+    y = low.place(node.outputs[0], channels_last=False, like=turned(low, node.outputs[0]))
     batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
     if batch is None or y.strides[-1] != y.itemsize:
         a, b = low.dense_of(node.inputs[0]), low.dense_of(node.inputs[1])

@@ -10,6 +10,8 @@ from .lower_pointwise import Fields, is_u8, limits
 from .nest import nest
 from .program import Place
 
+LONGEST = 65536  # elements of a row whose sum of squares fits int32
+
 
 def rows(low: Lowering, node: Node) -> tuple[Place, Place, Fields]:
     """Input, output and fields of rows of adjacent elements."""
@@ -34,15 +36,18 @@ def softmax(low: Lowering, node: Node) -> bool:
         return False
     assert t.quant is not None
     x, y, fields = rows(low, node)
-    table = low.constant(low.graph.constants[node.inputs[1]])
-    low.emit("softmax", {"x": x, "y": y}, {"table": table}, {**fields, "f_inverse": float(np.float32(1) / t.quant.s), **limits(low, node)})
+    entries = np.ascontiguousarray(low.graph.constants[node.inputs[1]], np.int32)
+    planes = entries.view(np.uint8).reshape(256, 4)[:, :3].T
+    table = low.constant(np.concatenate([entries.view(np.uint8), planes.reshape(-1)]))
+    scale = {"f_inverse": float(np.float32(1) / t.quant.s)}
+    low.emit("softmax", {"x": x, "y": y, "scratch": None}, {"table": table}, {**fields, **scale, **limits(low, node)})
     return True
 
 
 @rule("LayerNormalization")
 def layer_normalization(low: Lowering, node: Node) -> bool:
     x_type = low.type(node.inputs[0])
-    if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.homes:
+    if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.homes or x_type.static_shape[-1] > LONGEST:
         return False
     assert x_type.quant is not None
     x, y, fields = rows(low, node)

@@ -73,7 +73,8 @@ KINDS = {
         _kind("resize_linear", "C(rint(f32(sum of four taps * weights) * f_m) + zero); tables are int32 [3, size]: low tap, high tap, "
               "weight of the high one; the weights of an axis sum to one_h and one_w", "x", "y", "rows columns",
               f"{_XY} one_h one_w x_zero f_m {_RANGE}"),
-        _kind("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero)", "x", "y", "table",
+        _kind("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 int32, "
+              "then their three lower bytes as planes of 256", "x", "y scratch", "table",
               f"H C x_h y_h f_inverse {_RANGE}"),
         _kind("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
               "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),

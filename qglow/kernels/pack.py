@@ -2,43 +2,141 @@
 
 from __future__ import annotations
 
-from numba import njit
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from .memory import load_i64, load_u8, store_i32, store_u8, words
+from .rows import accumulator
 from .table import kernel
-from .target import ISA
+from .target import HARDWARE_VNNI, ISA
+from .vector import I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, splat, store_at, vec, vpdpbusd
 
 LANES, VECTORS = ISA.lanes, ISA.vectors
 STEP = 64 if ISA.name == "amx" else 4
 NARROW = ISA.name != "amx"
+PER_STEP = STEP // 4
 X, Y, BIAS, G, K, C, X_G, X_K, X_C, Y_G, X_ZERO = words("pack", "x y bias G K C x_g x_k x_c y_g x_zero")
+i64 = types.int64
+
+
+class Packer:
+    """A vector of output channels: four rows of K at a time are stored, and their sums kept for the bias."""
+
+    def __init__(self, b, y, vectors, k, channels):
+        self.b, self.y, self.k, self.sums = b, y, k, accumulator(b, vec(I32, LANES))
+        self.block = b.mul(vectors, ir.Constant(I64, LANES * STEP))
+        self.bytes = vec(I8, 4 * LANES)
+        lane = ir.Constant(self.bytes, [j // 4 for j in range(4 * LANES)])
+        self.lanes = b.icmp_unsigned("<", lane, splat(b, b.trunc(channels, I8), 4 * LANES))
+
+    def store(self, s, value):
+        """Rows 4 s to 4 s + 3: bytes [lane][4], less 128; what lies beyond K or the channels is 0."""
+        b = self.b
+        left = b.sub(self.k, b.shl(s, ir.Constant(I64, 2)))
+        left = b.select(b.icmp_signed("<", left, ir.Constant(I64, 4)), left, ir.Constant(I64, 4))
+        turn = ir.Constant(self.bytes, [j % 4 for j in range(4 * LANES)])
+        valid = b.and_(self.lanes, b.icmp_signed("<", turn, splat(b, b.trunc(left, I8), 4 * LANES)))
+        value = b.select(valid, b.xor(value, const(self.bytes, 128)), const(self.bytes, 0))
+        dot = vpdpbusd if HARDWARE_VNNI else dot4
+        b.store(dot(b, b.load(self.sums), const(self.bytes, 1), value), self.sums)
+        far = b.mul(b.sdiv(s, ir.Constant(I64, PER_STEP)), self.block)
+        near = b.mul(b.srem(s, ir.Constant(I64, PER_STEP)), ir.Constant(I64, 4 * LANES))
+        store_at(b, b.add(self.y, b.add(far, near)), value)
+
+    def finish(self, bias, zero):
+        b = self.b
+        store_at(b, bias, b.mul(b.load(self.sums), splat(b, b.trunc(b.neg(zero), I32), LANES)))
+
+
+def at_most(b, value, limit):
+    return b.select(b.icmp_signed("<", value, limit), value, limit)
+
+
+SIGNATURE = types.void(*[i64] * 9)
+
+
+@intrinsic
+def pack_rows(context, x, stride, k, channels, steps, y, vectors, bias, zero):
+    """Channels are adjacent, rows `stride` bytes apart: four rows are interleaved."""
+
+    def generate(ctx, b, sig, args):
+        x, stride, k, channels, steps, y, vectors, bias, zero = args
+        packer = Packer(b, y, vectors, k, channels)
+        last = b.sub(k, ir.Constant(I64, 1))
+        with cgutils.for_range(b, steps) as loop:
+            rows = [at_most(b, b.add(b.shl(loop.index, ir.Constant(I64, 2)), ir.Constant(I64, t)), last) for t in range(4)]
+            four = joined(b, [load_at(b, b.add(x, b.mul(r, stride)), vec(I8, LANES)) for r in rows])
+            order = mask([t * LANES + lane for lane in range(LANES) for t in range(4)])
+            packer.store(loop.index, b.shuffle_vector(four, ir.Constant(four.type, ir.Undefined), order))
+        packer.finish(bias, zero)
+        return ctx.get_dummy_value()
+
+    return SIGNATURE, generate
+
+
+@intrinsic
+def pack_columns(context, x, stride, k, channels, steps, y, vectors, bias, zero):
+    """K is adjacent, channels `stride` bytes apart: 16 bytes of each channel are turned at once."""
+
+    def generate(ctx, b, sig, args):
+        x, stride, k, channels, steps, y, vectors, bias, zero = args
+        packer = Packer(b, y, vectors, k, channels)
+        last = b.sub(channels, ir.Constant(I64, 1))
+        starts = [b.add(x, b.mul(at_most(b, ir.Constant(I64, n), last), stride)) for n in range(LANES)]
+        turn = mask([4 * n + j for j in range(4) for n in range(4)])
+        with cgutils.for_range(b, b.sdiv(b.add(steps, ir.Constant(I64, 3)), ir.Constant(I64, 4))) as loop:
+            at = b.shl(loop.index, ir.Constant(I64, 4))
+            quads = []
+            for q in range(0, LANES, 4):
+                v = joined(b, [load_at(b, b.add(starts[q + n], at), vec(I32, 4)) for n in range(4)])
+                quads.append(b.shuffle_vector(v, ir.Constant(v.type, ir.Undefined), turn))
+            for j in range(4):
+                s = add_to(b, b.shl(loop.index, ir.Constant(I64, 2)), j)
+                with b.if_then(b.icmp_signed("<", s, steps)):
+                    packer.store(s, b.bitcast(joined(b, [part(b, v, 4 * j, 4) for v in quads]), vec(I8, 4 * LANES)))
+        packer.finish(bias, zero)
+        return ctx.get_dummy_value()
+
+    return SIGNATURE, generate
+
+
+@njit(nogil=True)
+def pack_any(x, x_k, x_c, k, channels, steps, y, vectors, bias, zero):
+    """One byte after the other."""
+    for lane in range(LANES):
+        total = 0
+        for s in range(steps):
+            for t in range(4):
+                value = 0
+                if lane < channels and 4 * s + t < k:
+                    value = load_u8(x + (4 * s + t) * x_k + lane * x_c) - 128
+                total += value
+                store_u8(y + s // PER_STEP * vectors * LANES * STEP + s % PER_STEP * LANES * 4 + lane * 4 + t, value)
+        store_i32(bias + lane * 4, -zero * total)
 
 
 @kernel("pack")
 @njit(nogil=True)
 def pack(i, arena, constants, thread, threads):
-    """One block of output channels after the other; a block's weights lie as [steps, vectors, STEP / 4, lanes, 4], its bias as [channels]."""
+    """One vector of output channels after the other; a block's weights lie as [steps, vectors, STEP / 4, lanes, 4], its bias as [channels]."""
     groups, k, c, zero = load_i64(i + G), load_i64(i + K), load_i64(i + C), load_i64(i + X_ZERO)
     x_k, x_c = load_i64(i + X_K), load_i64(i + X_C)
     multiple = LANES if NARROW else LANES * VECTORS
-    padded, steps = (c + multiple - 1) // multiple * multiple, (k + STEP - 1) // STEP
+    padded, steps = (c + multiple - 1) // multiple * multiple, (k + STEP - 1) // STEP * PER_STEP
     vectors_of_all = padded // LANES
     for job in range(groups * vectors_of_all * thread // threads, groups * vectors_of_all * (thread + 1) // threads):
         g, v = job // vectors_of_all, job % vectors_of_all
         block, within = v // VECTORS, v % VECTORS
         vectors = min(VECTORS, vectors_of_all - block * VECTORS)
-        start = load_i64(i + Y) + g * load_i64(i + Y_G) + block * VECTORS * LANES * steps * STEP + within * LANES * STEP
-        for lane in range(LANES):
-            channel = v * LANES + lane
-            x = load_i64(i + X) + g * load_i64(i + X_G) + channel * x_c
-            total = 0
-            for s in range(steps):
-                y = start + s * vectors * LANES * STEP + lane * 4
-                for t in range(STEP):
-                    at = s * STEP + t
-                    value = 0
-                    if channel < c and at < k:
-                        value = load_u8(x + at * x_k) - 128
-                    total += value
-                    store_u8(y + t // 4 * LANES * 4 + t % 4, value)
-            store_i32(load_i64(i + BIAS) + (g * padded + channel) * 4, -zero * total)
+        y = load_i64(i + Y) + g * load_i64(i + Y_G) + block * VECTORS * LANES * steps * 4 + within * LANES * STEP
+        bias = load_i64(i + BIAS) + (g * padded + v * LANES) * 4
+        channels = min(LANES, c - v * LANES)
+        x = load_i64(i + X) + g * load_i64(i + X_G) + min(v * LANES, c - 1) * x_c
+        if channels > 0 and x_c == 1:
+            pack_rows(x, x_k, k, channels, steps, y, vectors, bias, zero)
+        elif channels > 0 and x_k == 1:
+            pack_columns(x, x_c, k, channels, steps, y, vectors, bias, zero)
+        else:
+            pack_any(x, x_k, x_c, k, channels, steps, y, vectors, bias, zero)

@@ -4,34 +4,193 @@ from __future__ import annotations
 
 import math
 
+from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
-from .memory import load_f32, load_i32, load_i64, load_u8, rint_f32, store_u8, words
+from .bytewise import run_of, store_some
+from .finish import SCRATCH_BYTES
+from .memory import load_f32, load_i32, load_i64, load_u8, store_u8, words
 from .table import kernel
+from .target import HARDWARE_TABLE, HARDWARE_VNNI, ISA
+from .vector import F32, I8, I32, I64, add_to, call, const, dot4, load_at, requantize, splat, store_at, vec, vpdpbusd, widened, within
 
+LANES = ISA.lanes
+CHUNK = 4 * LANES
 f32, i64 = types.float32, types.int64
-SX, SY, ST, SH, SC, SXH, SYH, SI, SZ, SL, SHI = words("softmax", "x y table H C x_h y_h f_inverse zero low high")
+SX, SY, SS, ST, SH, SC, SXH, SYH, SI, SZ, SL, SHI = words("softmax", "x y scratch table H C x_h y_h f_inverse zero low high")
+PLANES = 1024  # bytes into a softmax's table: its entries once more, as three planes of bytes
+
+
+def chunks(b, count, size, body):
+    """body(offset, mask or None) for each whole vector of `size` bytes, then for what is left of one, with the mask of its bytes."""
+    whole = b.sdiv(count, ir.Constant(I64, size))
+    with cgutils.for_range(b, whole) as loop:
+        body(b.mul(loop.index, ir.Constant(I64, size)), None)
+    rest = b.srem(count, ir.Constant(I64, size))
+    with b.if_then(b.icmp_signed(">", rest, ir.Constant(I64, 0))):
+        order = ir.Constant(vec(I8, size), list(range(size)))
+        body(b.mul(whole, ir.Constant(I64, size)), b.icmp_unsigned("<", order, splat(b, b.trunc(rest, I8), size)))
+
+
+def masked(b, value, mask):
+    return value if mask is None else b.select(mask, value, const(value.type, 0))
+
+
+def accumulator(b, t):
+    return cgutils.alloca_once_value(b, ir.Constant(t, [0] * t.count))
+
+
+@intrinsic
+def row_max(context, x, count):
+    """The largest of a row's bytes."""
+
+    def generate(ctx, b, sig, args):
+        t = vec(I8, CHUNK)
+        best = accumulator(b, t)
+
+        def body(at, mask):
+            old, new = b.load(best), masked(b, load_at(b, b.add(args[0], at), t), mask)
+            b.store(b.select(b.icmp_unsigned(">", old, new), old, new), best)
+
+        chunks(b, args[1], CHUNK, body)
+        return b.zext(call(b, f"llvm.vector.reduce.umax.v{CHUNK}i8", I8, b.load(best)), I64)
+
+    return i64(i64, i64), generate
+
+
+def find(b, table, index):
+    """64 entries of a table of 256 bytes, given as four vectors."""
+    low, high = (call(b, "llvm.x86.avx512.vpermi2var.qi.512", index.type, table[k], index, table[k + 1]) for k in (0, 2))
+    return b.select(b.icmp_signed("<", index, const(index.type, 0)), high, low)
+
+
+def table_of(b, address):
+    return [load_at(b, add_to(b, address, 64 * k), vec(I8, 64)) for k in range(4)]
+
+
+@intrinsic
+def exponentials(context, x, count, largest, planes):
+    """Sum of T[largest - x], a plane of bytes at a time."""
+
+    def generate(ctx, b, sig, args):
+        x, count, largest, planes = args
+        tables = [table_of(b, add_to(b, planes, 256 * p)) for p in range(3)]
+        sums = [accumulator(b, vec(I64, 8)) for _ in range(3)]
+        top, zero = splat(b, b.trunc(largest, I8), 64), const(vec(I8, 64), 0)
+
+        def body(at, mask):
+            index = b.sub(top, load_at(b, b.add(x, at), vec(I8, 64)))
+            for table, total in zip(tables, sums):
+                eight = call(b, "llvm.x86.avx512.psad.bw.512", vec(I64, 8), masked(b, find(b, table, index), mask), zero)
+                b.store(b.add(b.load(total), eight), total)
+
+        chunks(b, count, 64, body)
+        planes = [call(b, "llvm.vector.reduce.add.v8i64", I64, b.load(s)) for s in sums]
+        return b.add(planes[0], b.add(b.shl(planes[1], ir.Constant(I64, 8)), b.shl(planes[2], ir.Constant(I64, 16))))
+
+    return i64(i64, i64, i64, i64), generate
+
+
+@intrinsic
+def scaled_table(context, table, m, zero, low, high, y):
+    """C(rint(f32(T[d]) m) + zero) of all 256 distances d, as bytes at y."""
+
+    def generate(ctx, b, sig, args):
+        table, m, zero, low, high, y = args
+        factor = splat(b, m, LANES)
+        with cgutils.for_range(b, ir.Constant(I64, 256 // CHUNK)) as loop:
+            at = b.mul(loop.index, ir.Constant(I64, CHUNK))
+            source = b.add(table, b.mul(at, ir.Constant(I64, 4)))
+            ints = [load_at(b, add_to(b, source, 4 * LANES * k), vec(I32, LANES)) for k in range(4)]
+            reals = [within(b, b.fmul(b.sitofp(v, vec(F32, LANES)), factor)) for v in ints]
+            store_at(b, b.add(y, at), requantize(b, reals, zero, low, high))
+        return ctx.get_dummy_value()
+
+    return types.void(i64, f32, i64, i64, i64, i64), generate
+
+
+@intrinsic
+def distances(context, x, y, count, largest, table):
+    """y = table[largest - x] over a row of bytes."""
+
+    def generate(ctx, b, sig, args):
+        x, y, count, largest, table = args
+        entries, top = table_of(b, table), splat(b, b.trunc(largest, I8), 64)
+
+        def body(at, mask):
+            found = find(b, entries, b.sub(top, load_at(b, b.add(x, at), vec(I8, 64))))
+            if mask is None:
+                store_at(b, b.add(y, at), found)
+            else:
+                store_some(b, b.add(y, at), found, b.sub(count, at))
+
+        chunks(b, count, 64, body)
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64), generate
+
+
+@njit(nogil=True)
+def softmax_row(i, x, y, c, scaled):
+    """A row's results depend on the distance from its maximum alone: they are made for all 256 distances, then looked up."""
+    table = load_i64(i + ST)
+    largest = row_max(x, c)
+    if HARDWARE_TABLE:
+        total = exponentials(x, c, largest, table + PLANES)
+    else:
+        total = i64(0)
+        for k in range(c):
+            total += load_i32(table + 4 * (largest - load_u8(x + k)))
+    m = load_f32(i + SI) / f32(total)
+    scaled_table(table, m, load_i64(i + SZ), load_i64(i + SL), load_i64(i + SHI), scaled)
+    if HARDWARE_TABLE:
+        distances(x, y, c, largest, scaled)
+    else:
+        for k in range(c):
+            store_u8(y + k, load_u8(scaled + largest - load_u8(x + k)))
 
 
 @kernel("softmax")
 @njit(nogil=True)
 def softmax(i, arena, constants, thread, threads):
-    h, c, table = load_i64(i + SH), load_i64(i + SC), load_i64(i + ST)
-    zero, low, high = load_i64(i + SZ), load_i64(i + SL), load_i64(i + SHI)
+    h, c = load_i64(i + SH), load_i64(i + SC)
+    scaled = load_i64(i + SS) + thread * SCRATCH_BYTES
     for r in range(h * thread // threads, h * (thread + 1) // threads):
-        x, y = load_i64(i + SX) + r * load_i64(i + SXH), load_i64(i + SY) + r * load_i64(i + SYH)
-        largest = i64(0)
-        for k in range(c):
-            largest = max(largest, load_u8(x + k))
-        total = i64(0)
-        for k in range(c):
-            total += load_i32(table + 4 * (largest - load_u8(x + k)))
-        m = load_f32(i + SI) / f32(total)
-        for k in range(c):
-            real = rint_f32(f32(load_i32(table + 4 * (largest - load_u8(x + k)))) * m)
-            store_u8(y + k, min(max(i64(min(real, f32(1e6))) + zero, low), high))
+        softmax_row(i, load_i64(i + SX) + r * load_i64(i + SXH), load_i64(i + SY) + r * load_i64(i + SYH), c, scaled)
 
 
+@intrinsic
+def row_sums(context, x, count):
+    """(sum of q, sum of q (q - 128)) over a row of bytes q: two dot products."""
+    dot = vpdpbusd if HARDWARE_VNNI else dot4
+
+    def generate(ctx, b, sig, args):
+        bytes_, ints = vec(I8, CHUNK), vec(I32, LANES)
+        plain, squares = accumulator(b, ints), accumulator(b, ints)
+
+        def body(at, mask):
+            q = masked(b, load_at(b, b.add(args[0], at), bytes_), mask)
+            b.store(dot(b, b.load(plain), q, const(bytes_, 1)), plain)
+            b.store(dot(b, b.load(squares), q, b.xor(q, const(bytes_, 128))), squares)
+
+        chunks(b, args[1], CHUNK, body)
+        totals = [b.sext(call(b, f"llvm.vector.reduce.add.v{LANES}i32", I32, b.load(s)), I64) for s in (plain, squares)]
+        return ctx.make_tuple(b, sig.return_type, totals)
+
+    return types.UniTuple(i64, 2)(i64, i64), generate
+
+
+def _normalized(b, at, v):
+    """f32(n q - S1) r g + b."""
+    ints = b.mul(widened(b, at[0], LANES), splat(b, b.trunc(v[0], I32), LANES))
+    real = b.fmul(b.sitofp(b.sub(ints, splat(b, b.trunc(v[1], I32), LANES)), vec(F32, LANES)), splat(b, v[2], LANES))
+    gain, shift = (load_at(b, a, vec(F32, LANES)) for a in at[1:3])
+    return within(b, b.fadd(b.fmul(real, gain), shift))
+
+
+normalize_run = run_of((1, 4, 4), "iifiii", _normalized)
 LX, LY, LG, LS, LH, LC, LXH, LYH, LE, LZ, LL, LHI = words("layer_norm", "x y gain shift H C x_h y_h f_epsilon zero low high")
 
 
@@ -42,13 +201,7 @@ def layer_norm(i, arena, constants, thread, threads):
     zero, low, high = load_i64(i + LZ), load_i64(i + LL), load_i64(i + LHI)
     for r in range(h * thread // threads, h * (thread + 1) // threads):
         x, y = load_i64(i + LX) + r * load_i64(i + LXH), load_i64(i + LY) + r * load_i64(i + LYH)
-        s1, s2 = i64(0), i64(0)
-        for k in range(c):
-            q = load_u8(x + k)
-            s1 += q
-            s2 += q * q
+        s1, rest = row_sums(x, c)
+        s2 = rest + 128 * s1
         inverse = f32(1) / f32(math.sqrt(f32(c * s2 - s1 * s1) + load_f32(i + LE)))
-        for k in range(c):
-            real = f32(c * load_u8(x + k) - s1) * inverse * load_f32(gain + 4 * k) + load_f32(shift + 4 * k)
-            real = rint_f32(min(max(real, f32(-1e6)), f32(1e6)))
-            store_u8(y + k, min(max(i64(real) + zero, low), high))
+        normalize_run((x, gain, shift, y, c, s1, inverse, zero, low, high), c)

@@ -18,7 +18,6 @@ from .needs import Needs
 from .plan import Plan
 from .ranges import Range, activation_quant, select
 
-
 SYMMETRIC = 128 / 127  # [-128 s, 127 s]: the zero point is exactly 128
 
 

@@ -1,0 +1,39 @@
+"""Which values lie channels-last: those that a convolution, pool or resampling reads or writes, and what is connected to them.
+
+1. Images [N, C, H, W] are connected through ops that work element by element, concatenate or cut; other ops choose for themselves.
+2. Lines [N, C, W] are those that a window op itself reads or writes.
+"""
+
+from __future__ import annotations
+
+from ..graph import Graph
+
+WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
+_IMAGES = (*WINDOWS, "Resize", "DepthToSpace", "SpaceToDepth")
+_MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand")
+_APART = (*_MOVES, "MatMul", "Gemm", "Softmax", "LayerNormalization", "ReduceMean")
+
+
+def channels_last_values(graph: Graph) -> set[str]:
+    """Names of values that should lie channels-last."""
+    parent: dict[str, str] = {}
+
+    def find(v: str) -> str:
+        while parent.setdefault(v, v) != v:
+            parent[v] = parent[parent[v]]
+            v = parent[v]
+        return v
+
+    wanted: set[str] = set()
+    lines: set[str] = set()
+    for node in graph.nodes:
+        values = [v for v in (*node.inputs, *node.outputs) if v and v not in graph.constants]
+        images = [v for v in values if graph.types[v].rank == 4]
+        if node.op in _IMAGES:
+            wanted.update(images)
+            lines.update(v for v in values if graph.types[v].rank == 3 and node.op in WINDOWS)
+        if node.op not in _APART:
+            for v in images[1:]:
+                parent[find(v)] = find(images[0])
+    roots = {find(v) for v in wanted}
+    return lines | {v for v in list(parent) if find(v) in roots} | wanted
