@@ -12,9 +12,11 @@ from .batch_norm import split_batch_norm
 from .constants import fold_constants
 from .dead import remove_dead
 from .identity import remove_identities
+from .layer_norm import fuse_layer_norm
 from .leaky_relu import fuse_leaky_relu
 from .matmul_bias import fuse_matmul_bias
 from .pad import fold_pads
+from .scale import sink_scales
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fold_constants,
@@ -24,6 +26,8 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     split_batch_norm,
     fuse_matmul_bias,
     fuse_leaky_relu,
+    fuse_layer_norm,
+    sink_scales,
     remove_dead,
 )
 
