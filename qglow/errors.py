@@ -27,6 +27,10 @@ class BundleError(QGlowError):
     """A bundle file is malformed, truncated or fails verification."""
 
 
+class OutputError(QGlowError):
+    """A file that was asked for cannot be written."""
+
+
 class InputError(QGlowError):
     """An array given to a session has the wrong name, dtype or shape."""
 

@@ -6,16 +6,55 @@ import os
 import tempfile
 from pathlib import Path
 
+from .errors import OutputError
+
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Write a file whole or not at all."""
-    path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent or Path("."), prefix=f".{path.name}.")
+    """Write a file whole or not at all. Raises OutputError where it cannot be written."""
+    path = check_writable(path)
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+    except OSError as error:
+        os.unlink(temporary)
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
     except BaseException:
         os.unlink(temporary)
         raise
+
+
+def check_writable(path: str | Path) -> Path:
+    """The path, or OutputError where a file cannot be made there: asked before long work, so that none is lost."""
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file to write")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: the folder {path.parent} cannot be written to")
+    return path
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder, made where it is missing. Raises OutputError where that cannot be."""
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made a folder: {error.strerror}") from error
+    return path
+
+
+def check_folder(path: str | Path) -> Path:
+    """The path, or OutputError where something else than a folder is in its way: asked before long work."""
+    path = Path(path)
+    there = next((p for p in (path, *path.parents) if p.exists()), Path())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise OutputError(f"{path}: cannot be made a folder: {there} {'cannot be written to' if there.is_dir() else 'is a file'}")
+    return path

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import ConfigError
-from ..files import write_atomically
+from ..files import check_writable, write_atomically
 from ..graph import Array, Kind
 from ..report.latency import interleaved
 from ..report.peers import PEERS, onnxruntime_int8, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
 from ..runtime.roof import Roof, machine_roof
 from ..runtime.steps import StepTime, time_steps
+from .options import above_zero, whole_number
 
 EXAMPLES = """examples:
   qglow bench model.qglow --per-layer
@@ -35,21 +36,21 @@ Calls = dict[str, Callable[[], Any]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("model", metavar="MODEL.onnx", nargs="?", help="the float model, for the peers")
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--threads", type=whole_number, default=1)
     parser.add_argument("--vs", default="onnxruntime", help="peers, by comma: onnxruntime, openvino")
-    parser.add_argument("--seconds", type=float, default=3.0, help="time to measure for")
+    parser.add_argument("--seconds", type=above_zero, default=3.0, help="time to measure for")
     parser.add_argument("--per-layer", action="store_true", help="also time each instruction by itself, beside what the machine can do")
     parser.add_argument("--json", metavar="FILE")
 
 
 def run(options: argparse.Namespace) -> int:
-    if options.seconds <= 0:
-        raise ConfigError(f"--seconds must be above 0, got {options.seconds:g}")
     unknown = [p for p in options.vs.split(",") if p not in PEERS]
     if unknown:
         raise ConfigError(f"--vs: unknown peer {unknown[0]!r}; known are {', '.join(PEERS)}")
     if options.model and not Path(options.model).is_file():
         raise ConfigError(f"{options.model}: no such model file")
+    if options.json:
+        check_writable(options.json)
     session = InferenceSession(options.bundle, options.threads)
     feeds = random_feeds(session)
     runs: Calls = {"qglow int8": lambda: session.run(None, feeds)}

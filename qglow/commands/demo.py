@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from ..errors import DataError
+from ..files import make_folder
 from ..pipeline import profile, quantize
 from ..report.beside import measure_beside
 from ..report.compare import compare
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     model = folder / "model.onnx"
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(options.output or temporary)
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
         recorded = profile(model, folder, samples=64, progress=not options.quiet)
         recorded.save(out / "digits.profile.json")
         print(f"profiled {len(recorded.tensors)} tensors over {recorded.samples} samples")

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..files import write_atomically
+from ..files import check_folder, make_folder, write_atomically
 from ..graph import Graph, Node
 from ..graph.text import print_graph, print_type
 from ..profiling.dataset import open_dataset
 from ..report.compare import compare
 from ..runtime import InferenceSession, load
+from .options import finite, whole_number
 
 EXAMPLES = """examples:
   qglow diff model.onnx model.qglow --data images/
@@ -25,13 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True)
+    parser.add_argument("--samples", type=whole_number, help="use at most so many samples, evenly spread")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="cut the layer out there: its graph as text, its arrays as npz")
-    parser.add_argument("--floor-db", type=float, default=20.0, help="a layer below this signal-to-noise ratio is wrong")
+    parser.add_argument("--floor-db", type=finite, default=20.0, help="a layer below this signal-to-noise ratio is wrong")
 
 
 def run(options: argparse.Namespace) -> int:
     bundle = load(options.bundle)
-    report = compare(options.model, bundle, options.data, quiet=options.quiet)
+    if options.output:
+        check_folder(options.output)
+    report = compare(options.model, bundle, options.data, samples=options.samples, quiet=options.quiet)
     bad = next((r for r in report.layers if r["sqnr_db"] < options.floor_db), None)
     if bad is None:
         print(f"no layer is below {options.floor_db:g} dB over {report.agreement.samples} samples")
@@ -56,7 +60,7 @@ def _cut_out(graph: Graph, node: Node, data: str, folder: Path) -> None:
     constants = {k: v for k, v in graph.constants.items() if k in names}
     alone = Graph(node.name, inputs, node.outputs, (node,), {k: graph.types[k] for k in names}, constants)
     values = InferenceSession(graph).run_all(next(iter(open_dataset(data, graph).spread(1))).feeds)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     buffer = io.BytesIO()
     np.savez(buffer, **{n: values[n] if n in values else np.asarray(constants[n]) for n in sorted(names)})  # type: ignore[arg-type]
     write_atomically(folder / "layer.npz", buffer.getvalue())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files import check_writable
 from ..onnx_import.export_qdq import save_qdq
 from ..runtime import load
 
@@ -19,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    path = options.output or f"{Path(options.bundle).stem}.qdq.onnx"
+    path = check_writable(options.output or f"{Path(options.bundle).stem}.qdq.onnx")
     save_qdq(load(options.bundle).graph, path)
     if not options.quiet:
-        print(f"{path}: {Path(path).stat().st_size / 1024:.0f} KiB")
+        print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")
     return 0

@@ -3,26 +3,50 @@
 from __future__ import annotations
 
 import argparse
+import os
 
-from ..kernels import library
+from ..errors import ConfigError
+from ..kernels import objects
+from ..kernels.isa import SETS, choose
 
 EXAMPLES = """examples:
-  qglow kernels build
+  qglow kernels build               for this CPU
+  qglow kernels build --isa avx2    for another one
+  qglow kernels build --all
   qglow kernels list
+  qglow kernels clear               removes what is in the cache
+
+The cache is QGLOW_CACHE_DIR, or qglow in the user's cache directory. An installed wheel brings its own and needs none.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("build", "list", "clear"))
-    parser.add_argument("--isa", help="instruction set (default: the best that this CPU has)")
+    parser.add_argument("--isa", choices=tuple(SETS), help="build for this instruction set (default: the best that this CPU has)")
+    parser.add_argument("--all", action="store_true", help="build for every instruction set")
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.action != "build" and (options.isa or options.all):
+        raise ConfigError(f"--isa and --all belong to `qglow kernels build`, not to {options.action}")
     if options.action == "build":
-        print(library.ensure(options.isa))
+        for isa, emulated in _wanted(options):
+            there = objects.find(isa, emulated)
+            print(f"{there} (was there)" if there else objects.build_into_cache(isa, emulated, options.quiet))
     elif options.action == "clear":
-        print(f"removed {library.clear()} files")
+        files, size = objects.clear()
+        print(f"removed {files} file{'' if files == 1 else 's'}, {size / 1024:.0f} KiB, from {objects.cache_folder()}")
     else:
-        for line in library.listing():
+        for line in objects.listing():
             print(line)
     return 0
+
+
+def _wanted(options: argparse.Namespace) -> list[tuple[str, bool]]:
+    """(instruction set, emulated). Objects are never for the host, so that any set can be built on any machine."""
+    if options.all and options.isa:
+        raise ConfigError("give either --isa or --all")
+    if options.all or options.isa:
+        return [(name, os.environ.get("QGLOW_EMULATE") == "1") for name in ([options.isa] if options.isa else SETS)]
+    isa, emulated = choose()
+    return [(isa.name, emulated)]

@@ -9,6 +9,7 @@ from importlib import import_module
 
 from .. import __version__
 from ..errors import AccuracyError, QGlowError
+from .options import Parser
 
 COMMANDS = {
     "profile": "record the range of every tensor on real inputs",
@@ -28,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     formatter = argparse.RawTextHelpFormatter
-    parser = argparse.ArgumentParser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=formatter)
+    parser = Parser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"qglow {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     wanted = next((a for a in given if not a.startswith("-")), None)
@@ -39,9 +40,14 @@ def main(arguments: list[str] | None = None) -> int:
             sub.description, sub.epilog = summary, module.EXAMPLES
             sub.add_argument("--quiet", action="store_true", help="print results only")
             module.add_arguments(sub)
-    options = parser.parse_args(given)
     try:
-        return int(import_module(f"qglow.commands.{options.command}").run(options))
+        options = parser.parse_args(given)
+        code = int(import_module(f"qglow.commands.{options.command}").run(options))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # NOTE: whoever reads has seen enough (| head); Python's own flush at exit must not complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except AccuracyError as error:
         return _fail(error, 1)
     except (QGlowError, OSError) as error:
@@ -49,8 +55,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("qglow: stopped", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        return 0
     except Exception as error:
         return _fail(error, 1)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..files import check_writable
 from ..pipeline import profile
+from .options import whole_number
 
 EXAMPLES = """examples:
   qglow profile model.onnx --data images/
@@ -17,14 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
     parser.add_argument("-o", "--output", metavar="NAME.profile.json", help="default: the model's name beside you")
-    parser.add_argument("--samples", type=int, help="use at most so many samples, evenly spread")
-    parser.add_argument("--batch-size", type=int, default=1, help="samples run together where the batch dimension is free")
+    parser.add_argument("--samples", type=whole_number, help="use at most so many samples, evenly spread")
+    parser.add_argument("--batch-size", type=whole_number, default=1, help="samples run together where the batch dimension is free")
     parser.add_argument("--engine", choices=("qglow", "onnxruntime"), default="qglow")
 
 
 def run(options: argparse.Namespace) -> int:
+    path = check_writable(options.output or f"{Path(options.model).stem}.profile.json")
     result = profile(options.model, options.data, options.samples, not options.quiet, batch_size=options.batch_size, engine=options.engine)
-    path = options.output or f"{Path(options.model).stem}.profile.json"
     result.save(path)
     for warning in result.warnings:
         print(f"warning: {warning}")

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AccuracyError
+from ..files import check_writable
 from ..pipeline import quantize
 from ..quantization.config import QuantConfig
+from .options import finite
 
 EXAMPLES = """examples:
   qglow quantize model.onnx --profile model.profile.json
@@ -34,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif isinstance(f.default, bool):
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
         else:
-            parser.add_argument(option, type=type(f.default), default=None, help=f"default {f.default}")
+            kind = finite if isinstance(f.default, float) else str
+            parser.add_argument(option, type=kind, default=None, help=f"default {f.default}")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {f.name: v for f in fields(QuantConfig) if (v := getattr(options, f.name)) is not None}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     config = replace(config, **given)
-    path = Path(options.output or f"{Path(options.model).stem}.qglow")
+    path = check_writable(options.output or f"{Path(options.model).stem}.qglow")
     check = False if options.no_check else options.data or True
     try:
         bundle = quantize(options.model, options.profile, config, check=check, dump_dir=options.dump_dir)

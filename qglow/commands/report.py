@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from ..files import check_writable
 from ..report.beside import measure_beside
 from ..report.compare import compare
+from .options import whole_number
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
@@ -17,13 +19,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
+    parser.add_argument("--samples", type=whole_number, help="use at most so many samples, evenly spread")
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
 
 
 def run(options: argparse.Namespace) -> int:
-    report = compare(options.model, options.bundle, options.data, quiet=options.quiet)
+    for path in (options.output, options.json):
+        if path:
+            check_writable(path)
+    report = compare(options.model, options.bundle, options.data, samples=options.samples, quiet=options.quiet)
     if not options.no_latency:
         report.beside = measure_beside(options.bundle, options.model, options.data, threads=1)
     for path in (options.output, options.json):

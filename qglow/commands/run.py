@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError
-from ..files import write_atomically
+from ..files import check_writable, write_atomically
 from ..graph import Array
 from ..profiling.dataset import Dataset, Sample, checked, open_dataset
 from ..progress import track
 from ..runtime import InferenceSession
+from .options import whole_number
 
 EXAMPLES = """examples:
   qglow run model.qglow --data images/ -o out.npz
@@ -24,12 +25,15 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", help="folder (see README), or one .npz file")
+    parser.add_argument("--samples", type=whole_number, help="use at most so many samples of the data, evenly spread")
     parser.add_argument("--input", action="append", metavar="NAME=FILE.npy", default=[])
     parser.add_argument("-o", "--output", metavar="out.npz", help="outputs, one array a sample: NAME for one sample, SAMPLE/NAME for more")
-    parser.add_argument("--threads", type=int)
+    parser.add_argument("--threads", type=whole_number)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.output:
+        check_writable(options.output)
     session = InferenceSession(options.bundle, options.threads)
     data = _data(options, session)
     results: dict[str, Array] = {}
@@ -52,7 +56,7 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
     if bool(options.data) == bool(options.input):
         raise DataError("give either --data DATA or --input NAME=FILE.npy for every input")
     if options.data:
-        return open_dataset(options.data, session.graph)
+        return open_dataset(options.data, session.graph).spread(options.samples)
     feeds: dict[str, Array] = {}
     for text in options.input:
         name, _, file = text.partition("=")

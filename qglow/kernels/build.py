@@ -2,13 +2,16 @@
 
     python -m qglow.kernels.build ISA OUTPUT [--emulate]
 
-Runs in a process of its own: numba reads what CPU it compiles for when it is imported. Nothing of the host goes into the object.
+Prints `part DONE TOTAL` as it goes. Runs in a process of its own: numba reads what CPU it compiles for when it is imported. Nothing of
+the host goes into the object.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+
+from .objects import sealed
 
 ARGUMENTS = 5
 
@@ -21,7 +24,7 @@ def main(name: str, output: str, emulate: bool) -> None:
     os.environ |= {"NUMBA_CPU_NAME": isa.cpu, "NUMBA_CPU_FEATURES": isa.features, "NUMBA_CACHE_DIR": os.devnull, "NUMBA_DISABLE_JIT": "0"}
     data = compile_all(isa.cpu, isa.features)
     with open(output, "wb") as file:
-        file.write(data)
+        file.write(sealed(data))
 
 
 def compile_all(cpu: str, features: str) -> bytes:
@@ -41,9 +44,12 @@ def compile_all(cpu: str, features: str) -> bytes:
     llvm.initialize_native_target()
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     whole = llvm.parse_assembly("")
-    for name, function in {**KERNELS, "execute": execute}.items():
+    functions = {**KERNELS, "execute": execute}
+    print(f"part 0 {len(functions)}", flush=True)
+    for done, (name, function) in enumerate(functions.items(), 1):
         signature = (types.int64,) * (7 if name == "execute" else ARGUMENTS)
         whole.link_in(_module(llvm, name, function, signature))
+        print(f"part {done} {len(functions)}", flush=True)
     machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes = llvm.create_new_module_pass_manager()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -47,8 +47,16 @@ class Dataset:
         for name, read, label in self.sources:
             yield Sample(name, checked(read(), self.types, name), label)
 
+    def labelled(self, labels: Sequence[int]) -> Dataset:
+        """With a class for each sample, in order. Raises DataError where there are more or fewer labels than samples."""
+        if len(labels) != len(self.sources):
+            raise DataError(f"{len(labels)} labels for {len(self.sources)} samples")
+        pairs = zip(self.sources, labels, strict=True)
+        return Dataset(tuple((name, read, int(label)) for (name, read, _), label in pairs), self.types)
+
     def spread(self, count: int | None) -> Dataset:
-        """At most `count` samples, spread evenly over all."""
+        """At most `count` samples, spread evenly over all. Raises DataError for a count below 1."""
+        _check_count(count)
         if count is None or count >= len(self.sources):
             return self
         picks = np.linspace(0, len(self.sources) - 1, count).astype(int)
@@ -61,6 +69,7 @@ class Stream(Dataset):
 
     items: Iterable[Mapping[str, Array]] = ()
     limit: int | None = None
+    labels: Sequence[int] | None = None
 
     @property
     def total(self) -> int | None:
@@ -69,12 +78,28 @@ class Stream(Dataset):
     def __iter__(self) -> Iterator[Sample]:
         index = -1
         for index, feeds in enumerate(islice(self.items, self.limit)):
-            yield Sample(f"sample {index}", checked(feeds, self.types, f"sample {index}"))
+            name = f"sample {index}"
+            if self.labels is not None and index >= len(self.labels):
+                raise DataError(f"{len(self.labels)} labels for more samples: {name} has none")
+            label = None if self.labels is None else int(self.labels[index])
+            yield Sample(name, checked(feeds, self.types, name), label)
         if index < 0:
             raise DataError("the data holds no sample")
+        if self.labels is not None and index + 1 != len(self.labels) and index + 1 != self.limit:
+            raise DataError(f"{len(self.labels)} labels for {index + 1} samples")
+
+    def labelled(self, labels: Sequence[int]) -> Dataset:
+        """Checked against the samples as they come."""
+        return replace(self, labels=labels)
 
     def spread(self, count: int | None) -> Dataset:
-        return self if count is None else Stream((), self.types, self.items, count)
+        _check_count(count)
+        return self if count is None else replace(self, limit=count)
+
+
+def _check_count(count: int | None) -> None:
+    if count is not None and count < 1:
+        raise DataError(f"samples must be at least 1, got {count}")
 
 
 def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, graph: Graph) -> Dataset:

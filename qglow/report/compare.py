@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..errors import BundleError
 from ..files import write_atomically
-from ..graph import Array
+from ..graph import Array, Graph
 from ..onnx_import import load as import_onnx
 from ..profiling.dataset import open_dataset
 from ..progress import track
@@ -102,23 +102,23 @@ class AccuracyReport:
 
 
 def compare(
-    model: Any, bundle: Bundle | str | Path, data: Any, labels: Sequence[int] | None = None, *, quiet: bool = True
-) -> AccuracyReport:
+    model: Any, bundle: Bundle | str | Path, data: Any, labels: Sequence[int] | None = None, *, samples: int | None = None,
+    quiet: bool = True,
+) -> AccuracyReport:  # fmt: skip
     """Run float and int8 on every sample and compare, in constant memory.
 
-    labels: class of each sample, in order; else those of the data's labels.csv are used. Outputs come from the compiled session;
-    layers from the reference, which has the same bits. Raises DataError where labels and samples differ in number.
+    labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
+    spread. Outputs come from the compiled session; layers from the reference, which has the same bits. Raises DataError where labels and
+    data differ in number, BundleError where the bundle has other inputs or outputs than the model.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
     graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
-    samples = open_dataset(data, graph)
-    if labels is not None and samples.total is not None and len(labels) != samples.total:
-        raise DataError(f"{len(labels)} labels for {samples.total} samples")
+    _check_same(graph, bundle.graph)
+    opened = open_dataset(data, graph)
+    opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
     agreement, own, spread = Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Votes() for o in graph.outputs}
-    for index, sample in enumerate(track(samples, "comparing", samples.total, quiet)):
-        if labels is not None and index >= len(labels):
-            raise DataError(f"{len(labels)} labels for more samples: {sample.name} has none")
+    for sample in track(opened, "comparing", opened.total, quiet):
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__)
         values = session.run_all(sample.feeds)
@@ -127,12 +127,15 @@ def compare(
         compare_values(agreement, real, bundle.graph, values)
         add_own_errors(own, bundle.graph, real)
         add_distributions(spread, bundle.graph, real, sample.name)
-        label = int(labels[index]) if labels is not None else sample.label
         for name, array in zip(session.graph.outputs, outputs, strict=True):
-            votes[name].add(real[name], np.asarray(array), label)
-    if labels is not None and agreement.samples != len(labels):
-        raise DataError(f"{len(labels)} labels for {agreement.samples} samples")
+            votes[name].add(real[name], np.asarray(array), sample.label)
     return AccuracyReport(agreement, votes, _layers(bundle, agreement, own, spread), bundle.manifest)
+
+
+def _check_same(graph: Graph, quantized: Graph) -> None:
+    for what, ours, theirs in (("inputs", quantized.inputs, graph.inputs), ("outputs", quantized.outputs, graph.outputs)):
+        if ours != theirs:
+            raise BundleError(f"the bundle was made from another model: its {what} are {list(ours)}, the model's are {list(theirs)}")
 
 
 def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]) -> list[dict[str, Any]]:

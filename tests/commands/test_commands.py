@@ -62,7 +62,7 @@ def test_other_commands(bundle: Path, digits: Path, capsys: pytest.CaptureFixtur
         (["run", "none.qglow", "--data", "."], "no such bundle"),
         (["bench", "BUNDLE", "none.onnx"], "no such model file"),
         (["bench", "BUNDLE", "MODEL", "--vs", "onnxruntime,tvm"], "unknown peer 'tvm'"),
-        (["bench", "BUNDLE", "--seconds", "0"], "must be above 0"),
+        (["bench", "BUNDLE", "--seconds", "0"], "expected a number above 0"),
         (["run", "BUNDLE", "--input", "image=none.npy"], "expected NAME=FILE.npy"),
         (["profile", "MODEL", "--data", "/nowhere"], "no such folder"),
         (["quantize", "MODEL"], "not quantized yet"),

@@ -1,0 +1,46 @@
+"""What options may hold: types for argparse that say what was expected, and the parser that says it in one line."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from typing import NoReturn
+
+from ..errors import ConfigError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser that raises ConfigError, one line, where argparse prints its usage and exits."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{' '.join(message.split())}; see {self.prog} --help")
+
+
+def whole_number(text: str) -> int:
+    """A whole number of at least 1."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
+    return number
+
+
+def finite(text: str) -> float:
+    """A number that is neither infinite nor NaN."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"expected a number, got {text!r}")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """A finite number above 0."""
+    number = finite(text)
+    if number <= 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return number

@@ -1,0 +1,169 @@
+"""Compiled kernels as files: which there are, in the package or in the user's cache, and how a missing one is built.
+
+An object's name says what it is: qglow's version, a hash of the kernels' source, the instruction set, the platform. A wheel carries
+those of all sets in `qglow/kernels/objects/`; what is not there is built once into the cache. An object has the same bytes wherever it
+is built, by the same numba.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from .. import __version__
+from ..errors import KernelError
+from ..progress import track
+from .isa import SETS, has
+
+LOG = logging.getLogger("qglow")
+PACKAGED = Path(__file__).parent / "objects"
+PARTS = "part "  # the builder prints `part 0 43`, and as each kernel is done `part 1 43`
+
+
+def sealed(data: bytes) -> bytes:
+    """An object as it is kept: with its SHA-256 behind it, for LLVM ends the process over a file that is spoiled."""
+    return data + hashlib.sha256(data).digest()
+
+
+def unsealed(path: Path) -> bytes:
+    """The object of a file. Raises KernelError where the file is not whole."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise KernelError(f"{path}: compiled kernels cannot be read ({error.strerror})") from error
+    data = raw[:-32]
+    if sealed(data) != raw:
+        raise KernelError(f"{path}: compiled kernels are spoiled; remove them with `qglow kernels clear`")
+    return data
+
+
+def cache_folder() -> Path:
+    """Where objects are kept: QGLOW_CACHE_DIR, or the user's cache directory."""
+    given = os.environ.get("QGLOW_CACHE_DIR")
+    if given:
+        return Path(given)
+    from platformdirs import user_cache_dir
+
+    return Path(user_cache_dir("qglow"))
+
+
+@lru_cache(maxsize=1)
+def source_hash() -> str:
+    """Hash of everything that a kernel is made from."""
+    h = hashlib.sha256()
+    here = Path(__file__).parent
+    handling = ("library.py", "objects.py")  # these find and load objects, nothing of them is in one
+    for path in (*(p for p in sorted(here.glob("*.py")) if p.name not in handling), here.parent / "instructions" / "table.py"):
+        h.update(path.read_bytes())
+    return h.hexdigest()[:16]
+
+
+def object_name(isa: str, emulated: bool = False) -> str:
+    """The file name of an instruction set's object on this platform."""
+    system = f"{platform.system().lower()}-{platform.machine().lower()}"
+    return f"kernels-{__version__}-{source_hash()}-{isa}{'-emulated' if emulated else ''}-{system}.o"
+
+
+def find(isa: str, emulated: bool = False) -> Path | None:
+    """The object of an instruction set, from the package before the cache; None where it is in neither."""
+    name = object_name(isa, emulated)
+    return next((p for p in (PACKAGED / name, cache_folder() / name) if p.is_file()), None)
+
+
+def ensure(isa: str, emulated: bool = False) -> Path:
+    """The object of an instruction set; where it is missing it is built into the cache, and that is said."""
+    found = find(isa, emulated)
+    if found is not None:
+        return found
+    _say(
+        f"qglow: compiling the {isa} kernels, once for this version of them: neither this package nor {cache_folder()} has them "
+        "(half a minute; `qglow kernels build` does it ahead)"
+    )
+    return build_into_cache(isa, emulated)
+
+
+def build_into_cache(isa: str, emulated: bool = False, quiet: bool = False) -> Path:
+    """Compile an object for this user."""
+    path = cache_folder() / object_name(isa, emulated)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KernelError(f"{path.parent}: no place for compiled kernels ({error.strerror}); set QGLOW_CACHE_DIR to a folder") from error
+    build(isa, path, emulated, quiet)
+    return path
+
+
+def build(isa: str, path: Path, emulated: bool = False, quiet: bool = False) -> None:
+    """Compile an object in a process of its own, with a progress bar on a terminal, and put it in its place whole."""
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    command = [sys.executable, "-m", "qglow.kernels.build", isa, str(temporary), *(["--emulate"] if emulated else [])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
+    lines: list[str] = []
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment) as process:
+            parts = _parts(process, lines)
+            total = next(parts, 0)
+            for _ in track(parts, f"compiling {isa}", total, quiet):
+                pass
+        if process.returncode != 0:
+            raise KernelError(f"the {isa} kernels cannot be built: {(lines or ['no output'])[-1][:300]}")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise KernelError(f"{path}: compiled kernels cannot be kept there ({error.strerror}); set QGLOW_CACHE_DIR to a folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _parts(process: subprocess.Popen[str], lines: list[str]) -> Iterator[int]:
+    """How many kernels there are (part 0), then a number as each is done; what else the builder prints goes to `lines`."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if not line.startswith(PARTS):
+            lines += [line.strip()] if line.strip() else []
+            continue
+        done, total = map(int, line.split()[1:3])
+        yield done or total
+
+
+def _say(line: str) -> None:
+    """To the terminal; elsewhere as a log record, which an application can turn off and Python prints otherwise."""
+    if sys.stderr.isatty():
+        print(line, file=sys.stderr)
+    else:
+        LOG.warning(line)
+
+
+def clear() -> tuple[int, int]:
+    """Remove all cached objects, and what an interrupted build left; returns (files, bytes)."""
+    files = [*cache_folder().glob("kernels-*.o"), *cache_folder().glob("kernels-*.tmp")]
+    size = sum(f.stat().st_size for f in files)
+    for f in files:
+        f.unlink(missing_ok=True)
+    return len(files), size
+
+
+def listing() -> list[str]:
+    """One line for each instruction set: whether this CPU has it, and where its object is; then what else the cache holds."""
+    lines = []
+    known = set()
+    for s in SETS.values():
+        cpu = "this CPU has it" if has(s.name) else "this CPU lacks it"
+        for emulated in (False, True):
+            found = find(s.name, emulated)
+            if found is None and emulated:
+                continue
+            known.add(found)
+            where = f"{found} ({found.stat().st_size / 1024:.0f} KiB)" if found else "not compiled yet"
+            lines.append(f"{s.name + (' emulated' if emulated else ''):22s} {cpu:18s} {where}")
+    old = [f for f in cache_folder().glob("kernels-*.o") if f not in known]
+    if old:
+        size = sum(f.stat().st_size for f in old)
+        lines.append(f"{cache_folder()} also holds {len(old)} of other versions, {size / 1024:.0f} KiB; `qglow kernels clear` removes all")
+    return lines
