@@ -21,7 +21,7 @@ from .packing import PACKINGS
 from .plan import plan
 from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
 
-MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Concat")
+MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
 Rule = Callable[["Lowering", Node], bool]
 RULES: dict[str, Rule] = {}
 NO_HALO = (0, 0, 0, 0)
@@ -56,6 +56,11 @@ class Lowering:
     def lower(self) -> Program:
         for name in self.graph.inputs:
             self.place(name)
+        for name, array in self.graph.constants.items():
+            t = self.graph.types[name]
+            if t.kind is Kind.U8 and t.is_quantized:  # an operand like any other, but for where its bytes are
+                buffer = Buffer(array.nbytes, 0, 0, self.constant(array), constant=True)
+                self.places[name] = Place(buffer, 0, t.static_shape, dense_strides(t.static_shape, 1), t.kind.dtype.str)
         for node in self.graph.nodes:
             if node.name in self.fused:
                 continue
@@ -247,7 +252,10 @@ class Lowering:
     def emit(self, kind: str, operands: dict[str, Place | None], constants: dict[str, int], fields: dict[str, int | float]) -> None:
         where: dict[str, tuple[Buffer | None, int]] = {}
         for name, place in operands.items():
-            where[name] = (None, 0) if place is None else (self.use(place).buffer, place.start)
+            if place is not None and place.buffer.constant:
+                constants = {**constants, name: place.buffer.offset + place.start}
+            else:
+                where[name] = (None, 0) if place is None else (self.use(place).buffer, place.start)
         self.program.steps.append(Native(kind, where, constants, fields))
 
     def emit_image(self, kind: str, x: Place, y: Place, constants: dict[str, int] | None = None, /, **fields: int | float) -> None:

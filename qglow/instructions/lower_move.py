@@ -79,6 +79,24 @@ def transpose(low: Lowering, node: Node) -> bool:
     )
 
 
+@rule("Gather")
+def gather(low: Lowering, node: Node) -> bool:
+    """Indices in an arithmetic progression: a view."""
+    indices = low.graph.constants.get(node.inputs[1])
+    if not is_movable(low, node.inputs[0]) or indices is None or not indices.size or indices.ndim > 1:
+        return False
+    place = low.places[node.inputs[0]]
+    axis = int(node.attr("axis", 0)) % len(place.shape)
+    flat = [int(v) % place.shape[axis] for v in indices.reshape(-1)]
+    steps = {b - a for a, b in zip(flat, flat[1:], strict=False)} or {1}
+    if len(steps) > 1 or min(steps) < 0:
+        return False
+    view = place.part(axis, flat[0], len(flat), steps.pop())
+    if indices.ndim == 0:
+        view = replace(view, shape=view.shape[:axis] + view.shape[axis + 1 :], strides=view.strides[:axis] + view.strides[axis + 1 :])
+    return settle(low, node, view)
+
+
 @rule("Expand")
 def expand(low: Lowering, node: Node) -> bool:
     """A repeated dimension is one with a stride of 0."""

@@ -15,12 +15,16 @@ Halo = tuple[int, int, int, int]  # top, left, bottom, right
 
 @dataclass(slots=True)
 class Buffer:
-    """Bytes of the arena. first, last: steps between which they are live; offset is the planner's."""
+    """Bytes of the arena. first, last: steps between which they are live; offset is the planner's.
+
+    constant: bytes of the constants instead, at a fixed offset.
+    """
 
     size: int
     first: int
     last: int
     offset: int = -1
+    constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)

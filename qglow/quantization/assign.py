@@ -15,7 +15,7 @@ from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
 from .needs import Needs
-from .plan import Plan
+from .plan import SUMS, Plan
 from .ranges import Range, activation_quant, select
 
 SYMMETRIC = 128 / 127  # [-128 s, 127 s]: the zero point is exactly 128
@@ -43,6 +43,8 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
     ranges: dict[str, Range] = {}
     for v in _values(graph, plan, needs):
         ranges[v] = select(observed[v], config)
+    for v in _quantized_constants(graph, plan):
+        ranges[v] = min(0.0, float(graph.constants[v].min())), max(0.0, float(graph.constants[v].max()))
     classes, consumers = Classes(), graph.consumers()
     for node in graph.nodes:
         if node.name in plan.int8 and _moves(node.op, node.attr("mode", "nearest")) and node.outputs[0] not in plan.functions:
@@ -56,7 +58,7 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
             whole = [ranges[i] for i in node.inputs]
             span = max(r[1] for r in whole) - min(r[0] for r in whole)
             for i in node.inputs:
-                if len(consumers.get(i, [])) == 1 or ranges[i][1] - ranges[i][0] >= span / 2:
+                if i in graph.constants or len(consumers.get(i, [])) == 1 or ranges[i][1] - ranges[i][0] >= span / 2:
                     classes.join(i, node.outputs[0])
     extents: dict[str, Range] = {}
     for v, (low, high) in ranges.items():
@@ -77,6 +79,12 @@ def _stand_for_weights(graph: Graph, plan: Plan) -> list[str]:
     c = graph.constants
     products = [n for n in graph.nodes if n.op == "MatMul" and n.name in plan.int8 and not any(i in c for i in n.inputs)]
     return [n.inputs[1] for n in products]
+
+
+def _quantized_constants(graph: Graph, plan: Plan) -> list[str]:
+    """Constants that an int8 sum or concatenation reads, and that no function of one value has taken in."""
+    nodes = [n for n in graph.nodes if n.op in (*SUMS, "Concat") and n.name in plan.int8 and n.outputs[0] not in plan.functions]
+    return [i for n in nodes for i in n.inputs if i in graph.constants and graph.constants[i].size]
 
 
 def _moves(op: str, mode: str) -> bool:

@@ -83,6 +83,9 @@ class _Converter:
         return name
 
     def q(self, value: str) -> str:
+        if value not in self.quantized and value in self.graph.constants:
+            t = self.q_type(value)
+            self.quantized[value] = self.b.add_constant(f"{value}.q", quantize(self.graph.constants[value], t), t)
         if value not in self.quantized:
             source = self.real[value]
             name = f"{value}.q" if value in self.real else value

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Graph, Kind, Node
+from ..graph import Array, Graph, Kind, Node
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
@@ -57,8 +57,8 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
     if node.op in PRODUCTS:
         return _product_obstacle(graph, node)
     if node.op in SUMS:
-        if any(i in c for i in node.inputs):
-            return "its constant varies along more than one axis"
+        if any(i in c and not _is_quantizable(c[i]) for i in node.inputs):
+            return "its constant is not a finite float32 tensor"
         return None if all(graph.types[i].rank is not None for i in node.inputs) else "the rank of an input is not known"
     if node.op in MOVING:
         return _moving_obstacle(graph, node)
@@ -106,7 +106,11 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
     if node.op == "Gather" and node.inputs[0] in c:
         return "a table of constants is looked up: nothing to quantize"
     if node.op == "Concat":
-        return "a constant is concatenated" if any(i in c for i in node.inputs) else None
+        return (
+            "a constant that is not finite float32 is concatenated"
+            if any(i in c and not _is_quantizable(c[i]) for i in node.inputs)
+            else None
+        )
     if node.op == "Pad":
         if node.attr("mode", "constant") != "constant":
             return None
@@ -115,6 +119,10 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
     if node.op == "MaxPool" and len(node.outputs) > 1 and node.outputs[1]:
         return "its indices are used"
     return None
+
+
+def _is_quantizable(constant: Array) -> bool:
+    return constant.dtype == np.float32 and bool(np.isfinite(constant).all())
 
 
 def _lonely(graph: Graph, int8: set[str]) -> list[str]:

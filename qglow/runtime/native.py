@@ -69,7 +69,7 @@ class NativePlan:
         self.barrier = aligned(64)
         self._barrier = self.barrier[:8].view(np.int64)
         self._execute = _EXECUTE(library.address("execute"))
-        self._views = {n: p.view(self.arena) for n, p in program.places.items()}
+        self._views = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in program.places.items()}
         self._steps = self._segments()
         self._run_segment = self._run_alone if self.threads == 1 else self._run_together
 

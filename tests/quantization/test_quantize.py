@@ -125,6 +125,15 @@ def test_every_scheme_keeps_the_demo_accurate(config: QuantConfig, digits: Path)
     assert right.mean() >= reference.mean() - 0.01
 
 
+def test_constants_are_added_and_concatenated_as_int8() -> None:
+    n = Net()
+    y = n.op("Add", n.conv("x"), n.b.add_constant("position", normal(1, 4, 8, 8)))
+    y = n.b.add("Concat", (n.b.add_constant("token", normal(1, 4, 1, 8)), y), float_type(1, 4, 9, 8), "cat", axis=2)
+    graph, _ = n.quantize(n.conv(y))
+    assert ops(graph) == ["Quantize", "Conv", "Add", "Concat", "Conv"]
+    assert {"position.q", "token.q"} <= set(graph.constants)
+
+
 def test_huge_bias_raises_the_weight_scale_instead_of_overflowing() -> None:
     n = Net()
     w = n.b.add_constant("tiny", normal(4, 4, 1, 1) * 1e-9)
