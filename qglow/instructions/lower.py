@@ -43,7 +43,7 @@ class Lowering:
 
     def __init__(self, graph: Graph, isa: str) -> None:
         self.graph, self.isa, self.packing = graph, isa, PACKINGS[isa]
-        self.program = Program(graph)
+        self.program = Program(graph, isa)
         self.places = self.program.places
         self.consumers = graph.consumers()
         self.producers = graph.producers()

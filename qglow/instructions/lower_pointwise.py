@@ -61,7 +61,7 @@ def quantize(low: Lowering, node: Node) -> bool:
     low.use(x)
     if len(y.shape) in (3, 4) and y.is_channels_last and y.shape[1] > 1:
         image_x, image_y = x.as_image(), y.as_image()
-        channels = image_y.strides[3] if image_y.strides[3] - y.shape[1] < 4 and out not in low.homes else y.shape[1]
+        channels = pitch(low, out) or y.shape[1]
         low.emit_image("quantize", image_x, image_y, x_c=image_x.strides[1], P=channels, **scale)
         return True
     loops = four(y, x)

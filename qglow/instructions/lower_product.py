@@ -280,6 +280,7 @@ def matmul(low: Lowering, node: Node) -> bool:
     target = target_of(low, node, None)
     y = target.y
     if y.strides[-1] != y.itemsize and y.shape[-1] != 1:
+        low.fused -= {reader.name for reader in low.consumers.get(node.outputs[0], [])}
         return False
     images = matrices(y, x, target.residual)
     if images is None:

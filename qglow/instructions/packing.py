@@ -71,3 +71,18 @@ def _blocks(p: Packing, padded: Array, vectors: int) -> Array:
     g, _, kh, runs, run = padded.shape
     blocks = padded.reshape(g, -1, vectors, p.lanes, kh, runs, run // p.step, p.step // 4, 4)
     return np.ascontiguousarray(blocks.transpose(0, 1, 4, 5, 6, 2, 7, 3, 8)).reshape(g, -1)
+
+
+def unpack(isa: str, data: Array, shape: tuple[int, ...]) -> Array:
+    """The inverse of `pack`: weights [G, OC, KH, runs, run] int8 of packed bytes."""
+    p, (g, oc, kh, runs, run) = PACKINGS[isa], shape
+    channels, size = round_up(oc, p.multiple), kh * runs * round_up(run, p.step)
+    whole = channels // p.block * p.block
+    groups = data.reshape(g, channels * size)
+    parts = ((groups[:, : whole * size], p.vectors), (groups[:, whole * size :], 1))
+    found = []
+    for part, vectors in parts:
+        count, steps = part.shape[1] // (size * vectors * p.lanes), size // (kh * runs * p.step)
+        blocks = part.reshape(g, count, kh, runs, steps, vectors, p.step // 4, p.lanes, 4)
+        found.append(blocks.transpose(0, 1, 5, 7, 2, 3, 4, 6, 8).reshape(g, -1, kh, runs, steps * p.step))
+    return np.concatenate(found, 1)[:, :oc, ..., :run]

@@ -110,9 +110,13 @@ Step = Native | Host
 
 @dataclass(slots=True)
 class Program:
-    """Steps in order, the places of values, the constants' bytes, and the arena's size after planning."""
+    """Steps in order, the places of values, the constants' bytes, and the arena's size after planning.
+
+    isa: the instruction set whose packing its weights have.
+    """
 
     graph: Graph
+    isa: str = ""
     steps: list[Step] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)

@@ -1,0 +1,85 @@
+"""Kinds that move or set bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .meaning import Regions, Views, image, meaning, requantized
+from .region import Region, Site
+
+
+def _copy(s: Site) -> Regions:
+    return {"x": image(s, "x"), "y": image(s, "y")}
+
+
+@meaning("copy", _copy)
+def copy(v: Views, s: Site) -> None:
+    v["y"][...] = v["x"]
+
+
+def _transpose(s: Site) -> Regions:
+    shape, dtype = s.many("D0 D1 D2 D3 D4 D5"), f"|u{s['item']}" if s["item"] == 1 else f"<u{s['item']}"
+    return {n: Region(shape, s.many(" ".join(f"{n}{k}" for k in range(6))), dtype) for n in ("x", "y")}
+
+
+@meaning("transpose", _transpose)
+def transpose(v: Views, s: Site) -> None:
+    v["y"][...] = v["x"]
+
+
+def _halo(s: Site) -> Regions:
+    """Whole rows above and below, and what lies beside the image's own rows. y is at the image's first pixel; pixels are y_w apart."""
+    n, h, w = s.many("N H W")
+    y_n, y_h, y_w = s.many("y_n y_h y_w")
+    top, left, bottom, right = s.many("top left bottom right")
+    row, strides = (left + w + right) * y_w, (y_n, y_h, 1)
+    return {
+        "y.top": Region((n, top, row), strides, start=-top * y_h - left * y_w),
+        "y.bottom": Region((n, bottom, row), strides, start=h * y_h - left * y_w),
+        "y.left": Region((n, h, left * y_w), strides, start=-left * y_w),
+        "y.right": Region((n, h, right * y_w), strides, start=w * y_w),
+    }
+
+
+@meaning("halo", _halo)
+def halo(v: Views, s: Site) -> None:
+    for part in ("top", "bottom", "left", "right"):
+        v[f"y.{part}"][...] = s["value"]
+
+
+def _fill(s: Site) -> Regions:
+    return {"y": Region((s["C"],), (1,))}
+
+
+@meaning("fill", _fill)
+def fill(v: Views, s: Site) -> None:
+    v["y"][...] = s["value"]
+
+
+def _tables(s: Site, rows: int) -> Regions:
+    """x as far as the tables of rows and columns, int32 [rows, size], reach; weights in the third row reach nothing."""
+    n, h, w, c = s.many("N H W C")
+    regions = {"rows": Region((rows, h), (4 * h, 4), "<i4"), "columns": Region((rows, w), (4 * w, 4), "<i4")}
+    high = [int(s.ints(t, r.shape)[:2].max(initial=-1)) for t, r in regions.items()]
+    low = min(int(s.ints(t, r.shape)[:2].min(initial=0)) for t, r in regions.items())
+    x_n, x_h, x_w = s.many("x_n x_h x_w")
+    # an index below 0 makes x begin there, which its buffer does not hold: a verifier sees it
+    start = min(0, low) * max(x_h, x_w)
+    return {**regions, "x": Region((n, high[0] + 1, high[1] + 1, c), (x_n, x_h, x_w, 1), start=start), "y": image(s, "y")}
+
+
+@meaning("resize_nearest", lambda s: _tables(s, 1))
+def resize_nearest(v: Views, s: Site) -> None:
+    v["y"][...] = v["x"][:, v["rows"][0]][:, :, v["columns"][0]]
+
+
+@meaning("resize_linear", lambda s: _tables(s, 3))
+def resize_linear(v: Views, s: Site) -> None:
+    """Exact sums of four weighted taps."""
+    low, high, u = v["rows"]
+    left, right, t = v["columns"]
+    x = v["x"].astype(np.int64) - s["x_zero"]
+    u, t = u.astype(np.int64)[:, None, None], t.astype(np.int64)[:, None]
+    rows = x[:, low] * (s["one_h"] - u) + x[:, high] * u
+    acc = rows[:, :, left] * (s["one_w"] - t) + rows[:, :, right] * t
+    v["y"][...] = requantized(acc.astype(np.float32) * s.f32("f_m"), s)

@@ -1,0 +1,53 @@
+"""Kinds that compute each element by itself: sums, products, tables, and the border between floats and bytes."""
+
+from __future__ import annotations
+
+from .meaning import Regions, Views, centred, image, meaning, requantized
+from .region import Region, Site
+
+
+def _two(s: Site) -> Regions:
+    a = Region(s.many("N H W C"), (*s.many("x_n x_h x_w"), 1))
+    return {"a": a, "b": image(s, "b", channel=1 if s["b_c"] == 1 else 0), "y": image(s, "y")}
+
+
+@meaning("add", _two, in_place=("a", "b"))
+def add(v: Views, s: Site) -> None:
+    left = centred(v["a"], s["a_zero"]) * s.f32("f_a")
+    v["y"][...] = requantized(left + centred(v["b"], s["b_zero"]) * s.f32("f_b"), s)
+
+
+@meaning("mul", _two, in_place=("a", "b"))
+def mul(v: Views, s: Site) -> None:
+    product = centred(v["a"], s["a_zero"]) * centred(v["b"], s["b_zero"])  # NOTE: below 2^24, so exact in float32
+    v["y"][...] = requantized(product * s.f32("f_a"), s)
+
+
+def _lookup(s: Site) -> Regions:
+    return {"x": image(s, "x"), "y": image(s, "y"), "table": Region((s["C"], 256), (s["t_c"], 1))}
+
+
+@meaning("lookup", _lookup, in_place=("x",))
+def lookup(v: Views, s: Site) -> None:
+    channel = range(s["C"])
+    v["y"][...] = v["table"][channel, v["x"]]
+
+
+def _quantize(s: Site) -> Regions:
+    y = image(s, "y")
+    rest = Region((*y.shape[:3], s["P"] - s["C"]), y.strides, "|u1", s["C"])
+    return {"x": image(s, "x", "<f4", s["x_c"]), "y": y, "y.any": rest}
+
+
+@meaning("quantize", _quantize)
+def quantize(v: Views, s: Site) -> None:
+    v["y"][...] = requantized(v["x"] / s.f32("f_scale"), s)
+
+
+def _dequantize(s: Site) -> Regions:
+    return {"x": image(s, "x"), "y": image(s, "y", "<f4", s["y_c"])}
+
+
+@meaning("dequantize", _dequantize)
+def dequantize(v: Views, s: Site) -> None:
+    v["y"][...] = centred(v["x"], s["x_zero"]) * s.f32("f_scale")

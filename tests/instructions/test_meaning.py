@@ -1,0 +1,344 @@
+"""Three engines agree bit for bit, and every kind of instruction has a meaning that writes only what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shared_models
+from hypothesis import HealthCheck, given, settings
+from program_graphs import COMMON, Net, feeds_of, nets
+from three_engines import all_agree, meaning_agrees, static, with_all_values
+
+import qglow
+from qglow.errors import VerifyError
+from qglow.graph import Graph, Kind, Quant
+from qglow.graph.text import parse_graph
+from qglow.instructions import meaning as meaning_table
+from qglow.instructions.interpret import Interpreter, run_program
+from qglow.instructions.lower import lower
+from qglow.instructions.meaning import load_families
+from qglow.instructions.packing import PACKINGS, pack, unpack
+from qglow.instructions.program import Native
+from qglow.instructions.table import KINDS
+from qglow.kernels.isa import SETS, choose
+from qglow.pipeline import float_graph
+
+Form = Callable[[Net], tuple[str, ...]]
+FORMS: dict[str, tuple[str, Form]] = {}
+
+
+def form(kind: str) -> Callable[[Form], Form]:
+    """A graph that reaches a kind of instruction in a form of its own."""
+
+    def register(function: Form) -> Form:
+        FORMS[function.__name__] = (kind, function)
+        return function
+
+    return register
+
+
+@form("conv2d")
+def convolutions(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 9, 7, 8)
+    y = n.conv(x, 33, (3, 3), pads=(1, 1, 1, 1), dilations=(1, 1))
+    return y, n.conv(x, 12, (3, 2), 3, pads=(0, 1, 2, 1), strides=(2, 1), dilations=(2, 3)), n.conv(y, 5, (1, 1), quant=None)
+
+
+@form("conv2d")
+def line_convolutions(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 6, 19)
+    y = n.conv(x, 20, (5,), pads=(4, 0), dilations=(2,))
+    return (n.conv(n.conv(y, 20, (3,), 20, pads=(1, 1)), 7, (4,), strides=(3,)),)
+
+
+@form("conv2d")
+def three_channel_pixels_of_four_bytes(n: Net) -> tuple[str, ...]:
+    x = n.op("Quantize", (n.input(1, 3, 6, 21, quant=None, kind=Kind.F32),))
+    return (n.conv(x, 8, (3, 3), pads=(1, 1, 1, 1), strides=(2, 2)),)
+
+
+@form("conv2d")
+def folded_sums(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 19, 5, 9)
+    y = n.op("Add", (n.conv(x, 19, (3, 3), pads=(1, 1, 1, 1), quant=Quant.per_tensor(0.3, 9)), x), Quant.per_tensor(0.2, 77))
+    return (n.op("Sub", (y, n.conv(y, 19, (1, 1))), Quant.per_tensor(0.25, 130)),)
+
+
+@form("conv2d")
+def folded_tables(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 9, 5, 9)
+    return (n.table(n.conv(n.table(n.conv(x, 40, (1, 1))), 18, (1, 1), 2), 18),)
+
+
+@form("depthwise2d")
+def folded_depthwise(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 21, 8, 7)
+    y = n.op("Add", (x, n.conv(x, 21, (3, 3), 21, pads=(1, 1, 1, 1))))
+    z = n.table(n.conv(y, 21, (3, 3), 21, strides=(2, 2)), 21)
+    return (n.table(n.conv(z, 21, (1, 2), 21)),)
+
+
+@form("depthwise2d")
+def depthwise_forms(n: Net) -> tuple[str, ...]:
+    outs = []
+    for channels in (3, 16, 37):
+        x = n.input(1, channels, 9, 13)
+        for kernel, stride, dilation in (((3, 3), 1, 1), ((5, 5), 2, 1), ((6, 2), 1, 2)):
+            outs.append(n.conv(x, channels, kernel, channels, strides=(stride, stride), dilations=(dilation,) * 2, pads=(3, 3, 3, 3)))
+    return (*outs, n.conv(x, 37, (3, 3), 37, quant=None))
+
+
+@form("conv2d")
+def transposed_convolutions(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 6, 4, 5)
+    y = n.conv_transpose(x, 9, (3, 4), strides=(2, 3), pads=(1, 0, 0, 2), output_padding=(1, 0))
+    return y, n.conv_transpose(x, 3, (1, 2), 2, strides=(3, 2)), n.conv_transpose(n.input(1, 4, 6), 5, (4,), strides=(2,))
+
+
+@form("pack")
+def products_of_two(n: Net) -> tuple[str, ...]:
+    symmetric = Quant.per_tensor(0.01, 128)
+    y = n.op("MatMul", (n.input(2, 3, 7, 18), n.input(2, 3, 18, 21, quant=symmetric)), Quant.per_tensor(0.4, 128))
+    turned = n.op("Transpose", (n.input(2, 3, 5, 21, quant=symmetric),), symmetric, perm=(0, 1, 3, 2))
+    return (n.op("MatMul", (y, turned), Quant.per_tensor(0.9, 3)),)
+
+
+@form("conv2d")
+def matrix_products(n: Net) -> tuple[str, ...]:
+    y = n.op("MatMul", (n.input(3, 5, 70), n.weights((70, 33), 1)), Quant.per_tensor(0.4, 60))
+    return (n.op("Gemm", (n.op("Flatten", (y,), Quant.per_tensor(0.4, 60), axis=2), n.weights((10, 33), 0)), None, transB=1),)
+
+
+@form("add")
+def sums(n: Net) -> tuple[str, ...]:
+    a, b, c = n.input(2, 19, 5, 3), n.input(2, 19, 1, 1, quant=Quant.per_tensor(0.03, 20)), n.input(1, 1, 5, 3)
+    return tuple(n.op(op, pair, Quant.per_tensor(0.05, 90)) for op in ("Add", "Sub") for pair in ((a, b), (b, a), (a, c), (a, a)))
+
+
+@form("mul")
+def products(n: Net) -> tuple[str, ...]:
+    a, b, c = n.input(2, 19, 5, 3), n.input(2, 19, 1, 1, quant=Quant.per_tensor(0.03, 20)), n.input(1, 1, 5, 3)
+    return tuple(n.op("Mul", pair, Quant.per_tensor(0.04, 90)) for pair in ((a, b), (b, a), (a, c), (a, a)))
+
+
+@form("lookup")
+def tables(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 18, 3, 6)
+    return n.table(x), n.table(x, 18), n.table(n.input(3, 50), 50), n.table(n.input(9000))
+
+
+@form("quantize")
+def quantizations(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 5, 3, 37, quant=None, kind=Kind.F32)
+    narrow = n.op("Quantize", (n.input(7, 9, quant=None, kind=Kind.F32),), Quant.per_tensor(0.001, 255))
+    return n.op("Quantize", (x,)), narrow, n.op("Quantize", (n.op("Transpose", (x,), None, perm=(0, 2, 3, 1)),))
+
+
+@form("dequantize")
+def dequantizations(n: Net) -> tuple[str, ...]:
+    x = n.table(n.input(2, 5, 3, 37))
+    return n.op("Dequantize", (x,), None), n.op("Dequantize", (n.input(40, 3),), None), n.op("Dequantize", (n.input(2, 3, 70),), None)
+
+
+@form("transpose")
+def transpositions(n: Net) -> tuple[str, ...]:
+    x, y = n.input(2, 20, 17, 35), n.input(2, 3, 4, 5, 2, 3)
+    flat = n.op("Flatten", (n.table(x),))
+    return flat, n.op("Reshape", (n.op("Transpose", (y,), perm=(5, 3, 1, 0, 2, 4)), n.constant("s", np.array([-1, 4], np.int64))))
+
+
+@form("copy")
+def copies(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 6, 5, 4)
+    one = n.constant("one", np.array([1], np.int64))
+    part = n.op("Slice", (x, one, n.constant("four", np.array([4], np.int64)), one))
+    depth = n.op("DepthToSpace", (n.input(1, 8, 3, 5),), blocksize=2)
+    return n.op("Concat", (part, x, part), axis=1), depth, n.op("SpaceToDepth", (n.input(1, 3, 4, 6),), blocksize=2)
+
+
+@form("add")
+def constant_operands(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 6, 5, 4)
+    c = n.constant("c", n.rng.integers(0, 256, (1, 6, 1, 1)).astype(np.uint8), Quant.per_tensor(0.03, 20))
+    d = n.constant("d", n.rng.integers(0, 256, (1, 6, 5, 4)).astype(np.uint8), COMMON)
+    part = n.op("Gather", (n.table(x), n.constant("i", np.array([1, 3, 5]))), axis=1)
+    return n.op("Add", (x, c)), n.op("Mul", (n.table(x), d)), n.op("Concat", (d, x, part), axis=1), n.conv(d, 5, (3, 3), pads=(1, 1, 1, 1))
+
+
+@form("halo")
+def concatenations_in_place(n: Net) -> tuple[str, ...]:
+    """Parts of one buffer, each read by a convolution that wants a border."""
+    x = n.input(1, 8, 6, 5)
+    a = n.conv(x, 5, (1, 1))
+    b = n.conv(a, 7, (3, 3), pads=(1, 1, 1, 1))
+    cat = n.op("Concat", (a, b, n.op("MaxPool", (x,), kernel_shape=(3, 3), pads=(1, 1, 1, 1))), axis=1)
+    return n.conv(cat, 20, (3, 3), 20, pads=(1, 1, 1, 1)), n.conv(b, 3, (2, 2), pads=(0, 0, 1, 1))
+
+
+@form("fill")
+def pads(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 5, 4, 3)
+    widths = n.constant("p", np.array([0, 1, 2, 0, 0, 0, 1, 3], np.int64))
+    return (n.op("Pad", (x, widths, n.constant("v", np.array(100, np.uint8), COMMON))),)
+
+
+@form("max_pool2d")
+def max_pools(n: Net) -> tuple[str, ...]:
+    x, line = n.input(1, 7, 9, 8), n.input(1, 70, 12)
+    one = n.op("MaxPool", (x,), kernel_shape=(3, 2), strides=(2, 1), pads=(1, 1, 0, 1), dilations=(2, 1))
+    return one, n.op("GlobalMaxPool", (x,)), n.op("MaxPool", (line,), kernel_shape=(4,), strides=(3,))
+
+
+@form("avg_pool2d")
+def average_pools(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 19, 9, 8)
+    some = n.op("AveragePool", (x,), Quant.per_tensor(0.015, 3), kernel_shape=(3, 2), strides=(2, 1), pads=(1, 1, 0, 1))
+    axes = n.constant("axes", np.array([1, 2], np.int64))
+    means = n.op("ReduceMean", (n.input(3, 4, 5, 21), axes), keepdims=0), n.op("GlobalAveragePool", (x,), None)
+    return (some, n.op("ReduceMean", (x, n.constant("a", np.array([2, 3], np.int64))), keepdims=1), *means)
+
+
+@form("resize_nearest")
+def nearest(n: Net) -> tuple[str, ...]:
+    scales = n.constant("scales", np.array([1, 1, 2, 3], np.float32))
+    how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    return (n.op("Resize", (n.input(1, 18, 3, 4), "", scales), mode="nearest", **how),)
+
+
+@form("resize_linear")
+def linear(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 21, 5, 4)
+    outs = []
+    for numbers in ((1, 1, 2, 3), (1, 1, 1, 2), (1, 1, 0.6, 0.75)):
+        scales = n.constant("scales", np.array(numbers, np.float32))
+        outs.append(n.op("Resize", (x, "", scales), Quant.per_tensor(0.02, 100), mode="linear"))
+    return tuple(outs)
+
+
+@form("softmax")
+def softmaxes(n: Net) -> tuple[str, ...]:
+    return n.softmax(n.input(2, 3, 4, 70, quant=Quant.per_tensor(0.1, 9))), n.softmax(n.input(1, 5))
+
+
+@form("layer_norm")
+def layer_norms(n: Net) -> tuple[str, ...]:
+    return n.layer_norm(n.input(2, 9, 48)), n.layer_norm(n.input(3, 1))
+
+
+@pytest.fixture(params=SETS)
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each instruction set in turn, emulated where this CPU lacks it."""
+    monkeypatch.setenv("QGLOW_EMULATE", "1")
+    return str(request.param)
+
+
+def test_every_kind_has_a_meaning_and_a_form() -> None:
+    assert set(load_families()) == set(KINDS)
+    assert {kind for kind, _ in FORMS.values()} >= set(KINDS)
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_three_engines_on_every_form(name: str, isa: str) -> None:
+    kind, make = FORMS[name]
+    net = Net()
+    outputs = make(net)
+    graph, feeds = net.graph(*outputs), net.feeds()
+    program = all_agree(graph, feeds, isa, (1, 3))
+    assert kind in {s.kind for s in program.steps if isinstance(s, Native)}
+    all_agree(with_all_values(graph), feeds, isa, (2,))
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(nets())
+def test_three_engines_on_grown_graphs(made: tuple[Graph, int]) -> None:
+    graph, seed = made
+    all_agree(graph, feeds_of(graph, np.random.default_rng(seed)), choose()[0].name)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@given(nets())
+def test_meaning_on_grown_graphs_for_every_packing(made: tuple[Graph, int]) -> None:
+    graph, seed = made
+    feeds = feeds_of(graph, np.random.default_rng(seed))
+    for isa in PACKINGS:
+        meaning_agrees(with_all_values(graph), feeds, isa)
+
+
+def quantized(path: Any, data: list[dict[str, Any]]) -> Graph:
+    graph = float_graph(path)
+    return qglow.quantize(graph, qglow.profile(graph, data), check=None).graph
+
+
+def test_three_engines_on_the_demo_model(digits: Any, isa: str) -> None:
+    data = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(3)]
+    graph = quantized(digits / "model.onnx", data)
+    all_agree(graph, data[1], isa)
+    all_agree(with_all_values(graph), data[2], isa)
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["mnist_cntk_8", "mlperftiny_cifar10_resnet8", "cifar10_resnet20", "mlperftiny_vww_mobilenet025", "lprnet",
+                                  "yunet_n_320", "pfld_landmark"])  # fmt: skip
+def test_three_engines_on_real_models(name: str) -> None:
+    data = shared_models.feeds(name, 2)
+    graph = quantized(shared_models.path(name), data)
+    isa = choose()[0].name
+    all_agree(graph, data[1], isa)
+    all_agree(with_all_values(graph), data[1], isa, (2,))
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 33, 3, 1, 27), (1, 16, 2, 3, 4), (3, 7, 1, 2, 65), (1, 40, 1, 1, 5)])
+@pytest.mark.parametrize("name", PACKINGS)
+def test_packed_weights_read_back(name: str, shape: tuple[int, ...]) -> None:
+    w = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
+    assert np.array_equal(unpack(name, pack(name, w, False), shape), w)
+
+
+def test_a_meaning_that_writes_elsewhere_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup that also writes its input."""
+    net = Net()
+    graph, feeds = net.graph(net.table(net.input(2, 7))), net.feeds()
+    program = lower(static(graph, feeds), "generic")
+    right = load_families()["lookup"]
+
+    def wrong(v: Any, s: Any) -> None:
+        right.compute(v, s)
+        v["x"][0, 0, 0, 3] ^= 1
+
+    monkeypatch.setitem(meaning_table.MEANINGS, "lookup", replace(right, compute=wrong))
+    with pytest.raises(VerifyError, match=r"step 0 \(lookup\) writes byte \d+ of the arena, which none of its outputs has"):
+        run_program(program, feeds, check=True)
+    run_program(program, feeds)
+
+
+def test_what_is_not_a_number_becomes_the_least(isa: str) -> None:
+    """Every path of quantize: runs, pixels four channels at a time, and single elements."""
+    net = Net()
+    graph = net.graph(*quantizations(net))
+    feeds = net.feeds()
+    for array in feeds.values():
+        array.reshape(-1)[::3] = np.nan
+        array.reshape(-1)[1::7] = np.inf
+        array.reshape(-1)[2::11] = -np.inf
+    program = lower(static(graph, feeds), isa)
+    from three_engines import step_by_step
+
+    step_by_step(program, feeds, 1)
+    assert Interpreter(program).run(feeds).keys() == set(graph.outputs)
+
+
+FAILURES = sorted((Path(__file__).parent / "failures").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", FAILURES, ids=lambda p: p.stem)
+def test_graphs_that_failed_once(path: Path) -> None:
+    """Shrunk failures of grown graphs, kept as text."""
+    graph = parse_graph(path.read_text())
+    all_agree(graph, feeds_of(graph, np.random.default_rng(0)), choose()[0].name)
+    for isa in PACKINGS:
+        meaning_agrees(graph, feeds_of(graph, np.random.default_rng(0)), isa)
