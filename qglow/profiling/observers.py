@@ -1,7 +1,8 @@
 """What is recorded of one tensor, in constant memory: count, range, a histogram that grows without losing counts, channel ranges.
 
 The histogram has BINS bins over [-reach, reach), reach a power of two. A value beyond it doubles the reach and merges bins two by
-two, so counts are exact integers whatever the order of the samples, and 0 always lies on a bin's edge.
+two, so counts are exact integers whatever the order of the samples, and 0 always lies on a bin's edge. A channel's sum is an exact
+integer too, in units of UNIT: each sample's sum is rounded to it once, so neither order nor batches nor merging change a bit.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from ..errors import DataError
 from ..graph import Array
 
 BINS = 4096
-_SMALLEST = 2.0**-40
+UNIT = 2.0**-40
 
 
 class Observer:
@@ -25,6 +26,8 @@ class Observer:
         self.histogram = np.zeros(BINS, np.int64)
         self.channel_min: Array | None = None
         self.channel_max: Array | None = None
+        self.channel_sum: Array | None = None
+        self.channel_count = 0
 
     def observe(self, x: Array, tensor: str, sample: str) -> None:
         """Add a float array. Raises DataError, naming tensor and sample, where it holds NaN or infinity."""
@@ -44,7 +47,7 @@ class Observer:
         self._channels(x)
 
     def _grow(self, magnitude: float) -> None:
-        want = max(_SMALLEST, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0)
+        want = max(UNIT, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0)
         if self.reach == 0.0:
             self.reach = want
         while self.reach < want:
@@ -52,14 +55,23 @@ class Observer:
             self.reach *= 2
 
     def _channels(self, x: Array) -> None:
-        if x.ndim < 3:
+        if x.ndim < 2:
             return
         axes = (0, *range(2, x.ndim))
-        low, high = x.min(axes), x.max(axes)
+        low, high, total = x.min(axes), x.max(axes), channel_sums(x)
         if self.channel_min is None or self.channel_max is None:
-            self.channel_min, self.channel_max = low, high
+            self.channel_min, self.channel_max, self.channel_sum, self.channel_count = low, high, total, x.size // low.size
         elif self.channel_min.shape == low.shape:
             self.channel_min, self.channel_max = np.minimum(self.channel_min, low), np.maximum(self.channel_max, high)
+            if self.channel_sum is not None:
+                self.channel_sum, self.channel_count = self.channel_sum + total, self.channel_count + x.size // low.size
+
+    @property
+    def channel_mean(self) -> Array | None:
+        """Mean of every channel (axis 1), float64; None where it was not recorded."""
+        if self.channel_sum is None or not self.channel_count:
+            return None
+        return np.array([v / self.channel_count for v in self.channel_sum.tolist()], np.float64) * UNIT
 
     def merge(self, other: Observer) -> Observer:
         """The statistics of both, as if one observer had seen all."""
@@ -78,7 +90,16 @@ class Observer:
             assert self.channel_max is not None and other.channel_max is not None
             result.channel_min = np.minimum(self.channel_min, other.channel_min)
             result.channel_max = np.maximum(self.channel_max, other.channel_max)
+            if self.channel_sum is not None and other.channel_sum is not None:
+                result.channel_sum = self.channel_sum + other.channel_sum
+                result.channel_count = self.channel_count + other.channel_count
         return result
+
+
+def channel_sums(x: Array) -> Array:
+    """Sums over all but axis 1, in units of UNIT: Python integers [channels] (dtype object), the sum of each sample's rounded sum."""
+    rows = np.ascontiguousarray(x, np.float64).reshape(*x.shape[:2], -1).sum(2)
+    return np.array([sum(map(int, column)) for column in np.rint(rows / UNIT).T.tolist()], object)
 
 
 def widen(histogram: Array) -> Array:

@@ -119,6 +119,8 @@ def _record(o: Observer) -> dict[str, Any]:
     if o.channel_min is not None and o.channel_max is not None:
         record["channel_min"] = [float(v) for v in o.channel_min]
         record["channel_max"] = [float(v) for v in o.channel_max]
+        if o.channel_sum is not None and o.channel_sum.shape == o.channel_min.shape:
+            record["channel_count"], record["channel_sum"] = o.channel_count, o.channel_sum.tolist()
     return record
 
 
@@ -134,4 +136,8 @@ def _observer(record: dict[str, Any]) -> Observer:
     o.histogram[first : first + counts.size] = counts
     if "channel_min" in record:
         o.channel_min, o.channel_max = np.array(record["channel_min"], np.float32), np.array(record["channel_max"], np.float32)
+        if "channel_sum" in record:
+            o.channel_sum, o.channel_count = np.array([int(v) for v in record["channel_sum"]], object), int(record["channel_count"])
+            if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1:
+                raise ValueError("the sums of channels do not fit")
     return o

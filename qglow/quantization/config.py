@@ -21,6 +21,7 @@ class QuantConfig:
     calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although excluded, each
     a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs: last products give float directly.
+    balance_channels: channels in units of their own (19). correct_bias: biases less the shift of rounded weights (23).
     min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken.
     """
 
@@ -32,6 +33,8 @@ class QuantConfig:
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     float_outputs: bool = True
+    balance_channels: bool = True
+    correct_bias: bool = True
     min_agreement_sqnr_db: float = 3.0
 
     def __post_init__(self) -> None:

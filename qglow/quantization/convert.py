@@ -12,6 +12,8 @@ from ..profiling.observers import Observer
 from ..reference.arithmetic import quantize
 from ..reference.integer_mean import exponent_table
 from .assign import assign
+from .balance import balance, with_factors
+from .bias import channel_means, output_shift
 from .config import QuantConfig
 from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, make_plan
@@ -46,14 +48,21 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
         plan = Plan(reasons, plan.functions, plan.int8 - tail)
     needs = find_needs(graph, plan, config.float_outputs)
     quants = assign(graph, plan, needs, observed, config)
-    converter = _Converter(graph, plan, needs, quants, config)
+    factors: Mapping[str, Array] = {}
+    if config.balance_channels and config.weights == "per_channel":
+        balanced = balance(graph, plan, needs, observed, quants)
+        graph, plan, factors = balanced.graph, Plan(plan.reasons, balanced.functions, plan.int8), balanced.factors
+    means = channel_means(observed, factors) if config.correct_bias else {}
+    converter = _Converter(graph, plan, needs, quants, config, means, factors)
     return QuantResult(converter.run(), tuple(converter.decisions))
 
 
 class _Converter:
     """Writes the new graph; `q` and `f` give the name under which a value exists quantized or float, converting where it must."""
 
-    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], config: QuantConfig) -> None:
+    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], config: QuantConfig,
+                 means: Mapping[str, Array], factors: Mapping[str, Array]) -> None:  # fmt: skip
+        self.means, self.factors = means, factors
         self.graph, self.plan, self.needs, self.quants, self.config = graph, plan, needs, quants, config
         self.b = GraphBuilder(graph)
         self.quantized: dict[str, str] = {}
@@ -67,7 +76,8 @@ class _Converter:
         for o in self.graph.outputs:
             if o not in self.real and o in self.quantized:
                 self.f(o)
-        return self.b.build(self.graph.name, self.graph.inputs, self.graph.outputs)
+        graph = self.b.build(self.graph.name, self.graph.inputs, self.graph.outputs)
+        return with_factors(graph, {name: self.factors[v] for v, name in self.quantized.items() if v in self.factors})
 
     # Names of values
 
@@ -103,6 +113,9 @@ class _Converter:
                 self.real[value] = value
             else:
                 self.real[value] = self.b.add("Dequantize", (self.quantized[value],), t, f"{value}.f32")
+                if value in self.factors:
+                    d = self.b.add_constant(f"{self.quantized[value]}.factors", self.factors[value].astype(np.float32))
+                    self.real[value] = self.b.add("Mul", (self.real[value], d), t, f"{value}.f32.restored")
         return self.real[value]
 
     # Nodes
@@ -252,6 +265,10 @@ class _Converter:
         axis = None if grouped else {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
         if bias is not None and axis is not None and bias.size == 1:
             bias = np.repeat(bias, w.shape[axis])
+        if axis is not None and (mean := self.means.get(node.inputs[0])) is not None:
+            q, quant_w, _ = quantize_weights(w, axis, bias, quant.scale[0], self.config)
+            shift = output_shift(node, w, q, quant_w, mean)
+            bias = bias if shift is None else (np.zeros(w.shape[axis]) if bias is None else bias.astype(np.float64)) - shift
         q, quant_w, q_bias = quantize_weights(w, axis, bias, quant.scale[0], self.config)
         hint = node.outputs[0]
         names = [self.b.add_constant(f"{hint}.w", q, TensorType(Kind.I8, tuple(q.shape), quant_w))]

@@ -21,13 +21,18 @@ _BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Clip")
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """The value `output` as a function of the value `root`: nodes in order; axis of the per-channel constants or None."""
+    """The value `output` as a function of the value `root`: nodes in order; axis of the per-channel constants or None.
+
+    d_in, d_out: factors of the channels of root and output (balance.py) [size] or [1]: the table holds f(x d_in) / d_out.
+    """
 
     root: str
     output: str
     nodes: tuple[Node, ...]
     axis: int | None
     size: int
+    d_in: Array | None = None
+    d_out: Array | None = None
 
     @property
     def is_clamp(self) -> bool:
@@ -39,12 +44,13 @@ class Function:
 
     def table(self, graph: Graph, reals: Array) -> Array:
         """The function of float64 reals [n]: float64 [n], or [size, n] where constants vary along the axis."""
-        values: dict[str, Array] = {self.root: reals if self.axis is None else np.broadcast_to(reals, (self.size, reals.size))}
+        x = reals if self.axis is None else np.broadcast_to(reals, (self.size, reals.size))
+        values: dict[str, Array] = {self.root: x if self.d_in is None else x * self.d_in[:, None]}
         for node in self.nodes:
             inputs = [None if not i else values[i] if i in values else self._constant(graph, i) for i in node.inputs]
             with np.errstate(all="ignore"):
                 values[node.outputs[0]] = np.asarray(FLOAT[node.op](node, inputs)[0], np.float64)
-        return values[self.output]
+        return values[self.output] if self.d_out is None else values[self.output] / self.d_out[:, None]
 
     def _constant(self, graph: Graph, name: str) -> Array:
         c = graph.constants[name].astype(np.float64)

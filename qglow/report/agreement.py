@@ -12,7 +12,7 @@ import numpy as np
 from ..graph import Array, Graph
 from ..profiling.dataset import Dataset
 from ..reference import evaluate
-from ..reference.arithmetic import dequantize
+from .stored import as_real
 
 
 @dataclass(slots=True)
@@ -101,8 +101,8 @@ def compare_values(result: Agreement, real: Mapping[str, Array], quantized: Grap
         source = name.removesuffix(".q") if t.is_quantized else name
         if source not in real or name in quantized.inputs or real[source].dtype.kind != "f" or real[source].shape != value.shape:
             continue
-        as_real = dequantize(value, t) if t.is_quantized else value
+        stands_for = as_real(quantized, name, value)
         if t.is_quantized:
-            result.layers.setdefault(source, Error()).add(real[source], as_real)
+            result.layers.setdefault(source, Error()).add(real[source], stands_for)
         if name in quantized.outputs:
-            result.outputs.setdefault(name, Error()).add(real[name], as_real)
+            result.outputs.setdefault(name, Error()).add(real[name], stands_for)

@@ -16,26 +16,30 @@ BARS = 48
 
 @dataclass(slots=True)
 class Distribution:
-    """Of one value, streamed over samples. low, high: the smallest and largest real number that its int8 type can hold."""
+    """Of one value, streamed over samples. low, high: the smallest and largest real number that its int8 type can hold, before the
+    factors of its channels.
+    """
 
     low: float
     high: float
     observer: Observer = field(default_factory=Observer)
     clipped: int = 0
+    factors: Array | None = None
 
     @staticmethod
-    def of(t: TensorType) -> Distribution | None:
+    def of(t: TensorType, factors: Array | None = None) -> Distribution | None:
         """None for a type that is not quantized per tensor."""
         if t.quant is None or t.quant.axis is not None:
             return None
         low, high = (float((q - t.quant.z) * t.quant.s) for q in t.limits())
-        return Distribution(low, high)
+        return Distribution(low, high, factors=factors)
 
     def add(self, real: Array, name: str, sample: str) -> None:
         """Add one sample's float values. Beyond the range by less than half a step still rounds into it."""
         half = (self.high - self.low) / 510
         self.observer.observe(real, name, sample)
-        self.clipped += int(np.count_nonzero((real < self.low - half) | (real > self.high + half)))
+        stored = real if self.factors is None else real / self.factors
+        self.clipped += int(np.count_nonzero((stored < self.low - half) | (stored > self.high + half)))
 
     def to_dict(self) -> dict[str, Any]:
         """min, max: of the float values. int8_low, int8_high: of the type. clipped: share of values beyond. histogram: counts over
@@ -65,7 +69,7 @@ def add_distributions(found: dict[str, Distribution], graph: Graph, real: Mappin
         if not t.is_quantized or source not in real or real[source].dtype.kind != "f" or name in graph.constants:
             continue
         if source not in found:
-            made = Distribution.of(t)
+            made = Distribution.of(t, graph.constants.get(f"{name}.factors"))
             if made is None:
                 continue
             found[source] = made

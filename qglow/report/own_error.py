@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from ..graph import Array, Graph, Node
 from ..profiling.dataset import Dataset
-from ..reference.arithmetic import dequantize, quantize
 from ..reference.evaluate import evaluate_node
 from .agreement import Error, evaluate_all
+from .stored import as_real, as_stored
 
 
 def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
@@ -19,10 +19,10 @@ def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array
         if inputs is None:
             continue
         for name, value in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):
-            t, source = graph.types.get(name), name.removesuffix(".q")
-            if t is None or source not in real or real[source].dtype.kind != "f" or real[source].shape != value.shape:
+            source = name.removesuffix(".q")
+            if name not in graph.types or source not in real or real[source].dtype.kind != "f" or real[source].shape != value.shape:
                 continue
-            own.setdefault(source, Error()).add(real[source], dequantize(value, t) if t.is_quantized else value)
+            own.setdefault(source, Error()).add(real[source], as_real(graph, name, value))
 
 
 def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Array | None] | None:
@@ -34,10 +34,10 @@ def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Ar
         if not name or name in graph.constants:
             inputs.append(graph.constants.get(name))
             continue
-        t, source = graph.types[name], name.removesuffix(".q")
+        source = name.removesuffix(".q")
         if source not in real:
             return None
-        inputs.append(quantize(real[source], t) if t.is_quantized else real[source])
+        inputs.append(as_stored(graph, name, real[source]))
     return inputs
 
 

@@ -14,6 +14,7 @@ from qglow.errors import DataError, ProfileError
 from qglow.graph import Graph, Node, float_type
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile
+from qglow.profiling.profile import _record
 
 
 @settings(deadline=None, max_examples=40)
@@ -43,8 +44,36 @@ def test_merge_is_the_profile_of_both(digits: Path) -> None:
     feeds = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(6)]
     whole = qglow.profile(graph, feeds)
     parts = qglow.profile(graph, feeds[:2]).merge(qglow.profile(graph, feeds[2:]))
-    for name, o in whole.tensors.items():
-        assert np.array_equal(o.histogram, parts.tensors[name].histogram) and o.max == parts.tensors[name].max
+    assert _tensors(whole) == _tensors(parts)
+
+
+def test_batches_change_nothing(digits: Path) -> None:
+    one, four = (qglow.profile(digits / "model.onnx", [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(9)], batch_size=n)
+                 for n in (1, 4))  # fmt: skip
+    assert one.tensors["image"].channel_mean is not None and one.tensors["image"].count == four.tensors["image"].count
+    assert _record(one.tensors["image"]) == _record(four.tensors["image"])
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.lists(st.floats(-(2.0**90), 2.0**90, width=32), min_size=6, max_size=6), min_size=2, max_size=6), st.integers(1, 5))
+def test_channel_sums_are_exact(rows: list[list[float]], cut: int) -> None:
+    """Order, batches and merging do not change a bit, nor does any magnitude overflow."""
+    arrays = [np.array(r, np.float32).reshape(1, 2, 3) for r in rows]
+    one, left, right, batch = Observer(), Observer(), Observer(), Observer()
+    for k, a in enumerate(arrays):
+        one.observe(a, "t", "s")
+        (left if k < cut else right).observe(a, "t", "s")
+    batch.observe(np.concatenate(arrays), "t", "s")
+    for other in (right.merge(left), batch):
+        assert one.channel_sum is not None and other.channel_sum is not None
+        assert one.channel_sum.tolist() == other.channel_sum.tolist() and one.channel_count == other.channel_count
+    expected = np.concatenate(arrays).astype(np.float64).mean((0, 2))
+    largest = float(np.abs(np.concatenate(arrays)).max())
+    assert one.channel_mean is not None and np.abs(one.channel_mean - expected).max() <= 1e-12 * largest + 1e-12
+
+
+def _tensors(profile: Profile) -> str:
+    return profile.to_json().partition('"tensors": {')[2].partition('"kept_samples"')[0]
 
 
 def test_profile_of_another_model_is_refused(digits: Path) -> None:

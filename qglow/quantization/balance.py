@@ -1,0 +1,157 @@
+"""Channel balance: each channel of an activation is stored in units of its own, so that a weak channel is not lost in a strong one's range.
+
+A tensor has one scale, but a factor d <= 1 a channel costs nothing where its producers and consumers can take it in (channels.py):
+
+1. A product's output channel o is divided by d[o] in its weights and bias; its scales are per channel already.
+2. A product's input channel i is multiplied by d[i] in its weights.
+3. The table of a function of one tensor holds f(x d_in) / d_out.
+
+Equations (19) to (22) of docs/quantization.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..graph import Array, Graph, Kind, Node, Quant, TensorType
+from ..profiling.observers import Observer
+from .channels import KEPT_SHAPE, SMALL, Channels, Walk
+from .needs import Needs
+from .plan import PRODUCTS, Plan
+from .pointwise import Function
+
+POWER, HEADROOM, LEAST = 0.75, 1.5, 2.0**-5
+WORTH = 0.4  # at most this share of its noise must be left for a table to get a row a channel
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """The graph with weights that take the factors in, the functions likewise, and the factors by value (arrays [channels])."""
+
+    graph: Graph
+    functions: dict[str, Function]
+    factors: dict[str, Array]
+
+
+def balance(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]) -> Balance:
+    """Factors of every quantized value, taken into weights and functions. Values without factors are not in `factors`."""
+    channels = Channels()
+    ids = Walk(graph, plan, needs, quants, channels).run()
+    factor = _solve(channels, ids, observed, quants)
+    for v in _too_dear(graph, plan, {v: factor[a] for v, a in ids.items()}):
+        channels.block(np.unique(ids[v]))
+    factor = _solve(channels, ids, observed, quants)
+    by_value = {v: factor[a] for v, a in ids.items() if v in quants}
+    by_value = {v: d for v, d in by_value.items() if (d != 1).any()}
+    functions = {v: _scaled_function(f, by_value) for v, f in plan.functions.items()}
+    return Balance(_scaled_weights(graph, plan, needs, by_value), functions, by_value)
+
+
+def _too_dear(graph: Graph, plan: Plan, factors: Mapping[str, Array]) -> list[str]:
+    """Roots and outputs of large tables for which a row a channel, which takes longer, would save too little of the noise."""
+    values = []
+    for v, f in plan.functions.items():
+        shape = graph.types[v].shape or ("unknown",)
+        size = np.prod([d for d in shape if isinstance(d, int)]) if all(isinstance(d, int) for d in shape[1:]) else np.inf
+        if v not in factors or f.root not in factors or f.axis is not None or size <= SMALL or all(n.op in KEPT_SHAPE for n in f.nodes):
+            continue
+        if all((factors[k] ** 2).mean() > WORTH for k in (f.root, v)):
+            values += [f.root, v]
+    return values
+
+
+def with_factors(graph: Graph, factors: Mapping[str, Array]) -> Graph:
+    """The quantized graph with the factors of its values as constants `NAME.factors`, so that values can be compared with float ones."""
+    constants, types = dict(graph.constants), dict(graph.types)
+    for name, d in factors.items():
+        constants[f"{name}.factors"] = np.asarray(d, np.float32)
+        types[f"{name}.factors"] = TensorType(Kind.F32, tuple(d.shape))
+    return graph.with_(constants=constants, types=types)
+
+
+def _solve(
+    channels: Channels, ids: Mapping[str, Array], observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]
+) -> Array:
+    """(19) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with headroom."""
+    root = np.array([channels.find(k) for k in range(len(channels.parent))], np.int64)
+    share = np.zeros(len(root))
+    for v in quants:
+        if (reach := _reach(observed.get(v), ids.get(v))) is not None:
+            low, high = _extent(*quants[v])
+            up, down = reach[1] / high if high > 0 else 0 * reach[1], reach[0] / low if low < 0 else 0 * reach[0]
+            np.maximum.at(share, root[ids[v].ravel()], np.maximum(up, down))
+    share = np.clip(np.where(share > 0, share * HEADROOM, 1.0), LEAST, 1.0)
+    for k in channels.blocked:
+        share[channels.find(k)] = 1.0
+    share = share[root]
+    return np.asarray(share**POWER)
+
+
+def _extent(kind: Kind, quant: Quant) -> tuple[float, float]:
+    low, high = TensorType(kind, None).limits()
+    return (low - quant.z) * quant.scale[0], (high - quant.z) * quant.scale[0]
+
+
+def _reach(o: Observer | None, a: Array | None) -> tuple[Array, Array] | None:
+    """(least, largest) value of every channel, with 0 in between; None where they were not recorded for the value's channels."""
+    if o is None or a is None or o.channel_min is None or o.channel_max is None or a.ndim < 2 or a.size != a.shape[1]:
+        return None
+    if o.channel_min.shape != (a.size,):
+        return None
+    return np.minimum(o.channel_min, 0).astype(np.float64), np.maximum(o.channel_max, 0).astype(np.float64)
+
+
+def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:
+    """Rule 3: the function between a root and an output that have factors."""
+    d_in, d_out = factors.get(f.root), factors.get(f.output)
+    if d_in is None and d_out is None:
+        return f
+    one = np.ones(1)
+    a, b = (one if d is None else d.ravel() for d in (d_in, d_out))
+    if all(n.op in KEPT_SHAPE for n in f.nodes):
+        return f
+    size = max(a.size, b.size)
+    return replace(f, axis=1, size=size, d_in=a, d_out=b)
+
+
+def _scaled_weights(graph: Graph, plan: Plan, needs: Needs, factors: Mapping[str, Array]) -> Graph:
+    """(20) w[o, i] d[i] / d[o], (21) b[o] / d[o]."""
+    constants, types, nodes = dict(graph.constants), dict(graph.types), []
+    for node in graph.nodes:
+        d_in = factors.get(node.inputs[0]) if node.inputs else None
+        d_out = factors.get(needs.absorbed.get(node.outputs[0], node.outputs[0]))
+        if node.op not in PRODUCTS or node.name not in plan.int8 or (d_in is None and d_out is None):
+            nodes.append(node)
+            continue
+        w = graph.constants[node.inputs[1]].astype(np.float64)
+        w = _along_inputs(node, w, None if d_in is None else d_in.ravel())
+        out_axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": w.ndim - 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+        bias = graph.constants[node.inputs[2]].astype(np.float64).ravel() if node.input(2) else None
+        if d_out is not None:
+            d = d_out.ravel()
+            w = w / d.reshape([-1 if k == out_axis else 1 for k in range(w.ndim)])
+            bias = None if bias is None else bias / d
+        inputs = [node.inputs[0]]
+        for hint, array in (("weight", w), ("bias", bias)):
+            if array is not None:
+                name = f"{node.outputs[0]}.balanced.{hint}"
+                constants[name] = array.astype(np.float32)
+                types[name] = TensorType(Kind.F32, tuple(array.shape))
+                inputs.append(name)
+        nodes.append(node.with_(inputs=tuple(inputs)))
+    return graph.with_(nodes=tuple(nodes), constants=constants, types=types)
+
+
+def _along_inputs(node: Node, w: Array, d: Array | None) -> Array:
+    """The weights times the factors of their input channels."""
+    if d is None:
+        return w
+    if node.op == "Conv":
+        groups = int(node.attr("group", 1))
+        per_output = np.repeat(d.reshape(groups, -1), w.shape[0] // groups, 0)
+        return np.asarray(w * per_output.reshape(w.shape[0], w.shape[1], *(1,) * (w.ndim - 2)))
+    axis = 1 if node.op == "Gemm" and node.attr("transB", 0) else 0
+    return np.asarray(w * d.reshape([-1 if k == axis else 1 for k in range(w.ndim)]))

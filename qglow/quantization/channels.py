@@ -1,0 +1,249 @@
+"""Which channels of which values must share a factor (balance.py): classes of a union-find over (value, channel).
+
+1. Relu, LeakyRelu, PRelu, pools, sums and ops that move data pass a factor on, as f(x / d) = f(x) / d: values so joined share it.
+2. A product gives its output channels factors of their own, and takes in those of its input channels, where its weights are constant.
+3. A function of one tensor takes factors in and gives factors out in its table, one row a channel.
+4. An op that knows no factors has d = 1, and so has a value that a float node reads, but for small ones: a float product undoes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..graph import Array, Graph, Kind, Node, Quant
+from ..reference import FLOAT
+from .needs import DIRECT, Needs
+from .plan import PRODUCTS, Plan
+from .pointwise import Function
+
+SMALL = 2**16  # elements: a float product by the factors of fewer costs nothing
+KEPT_SHAPE = ("Relu", "LeakyRelu", "PRelu", "Identity")
+_WINDOWS = ("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "Resize")
+_REARRANGED = ("Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten")
+
+
+class Channels:
+    """Union-find over channels: each has a number; `of` is the number of every channel of a value [C], or None for no factors."""
+
+    def __init__(self) -> None:
+        self.parent: list[int] = []
+        self.blocked: set[int] = set()
+
+    def fresh(self, count: int) -> Array:
+        first = len(self.parent)
+        self.parent += range(first, first + count)
+        return np.arange(first, first + count)
+
+    def find(self, k: int) -> int:
+        while self.parent[k] != k:
+            self.parent[k] = self.parent[self.parent[k]]
+            k = self.parent[k]
+        return k
+
+    def join(self, a: Array, b: Array) -> None:
+        for i, j in zip(a.tolist(), b.tolist(), strict=True):
+            self.parent[self.find(i)] = self.find(j)
+
+    def block(self, a: Array) -> None:
+        self.blocked.update(a.tolist())
+
+
+class Walk:
+    """Numbers the channels of every quantized value. ids[v] broadcasts to v's shape; a dimension is 1 where all along it agree."""
+
+    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], channels: Channels) -> None:
+        self.graph, self.plan, self.needs, self.quants, self.channels = graph, plan, needs, quants, channels
+        self.ids: dict[str, Array] = {}
+
+    def run(self) -> dict[str, Array]:
+        for v in self.graph.inputs:
+            self.none(v)
+        for node in self.graph.nodes:
+            outputs = [self.needs.absorbed.get(o, o) for o in node.outputs]
+            if node.name not in self.plan.int8:
+                for v in node.inputs:
+                    self.none_but_small(v)
+                for v in outputs:
+                    self.none(v)
+            elif node.outputs[0] in self.plan.functions:
+                if outputs[0] in self.quants and outputs[0] not in self.ids:
+                    self.function(self.plan.functions[node.outputs[0]])
+            elif node.op in DIRECT and outputs[0] not in self.needs.quantized | set(self.needs.absorbed.values()):
+                self.direct(node)
+                self.none(outputs[0])
+            elif any(o in self.quants for o in outputs):
+                done = [self.rule(node, k) for k in range(len(outputs))]
+                for v, numbers in zip(outputs, done, strict=True):
+                    if v in self.quants:
+                        if numbers is None:
+                            self.none(v)
+                        else:
+                            self.ids[v] = numbers
+                if any(numbers is None for numbers in done):
+                    for v in node.inputs:
+                        self.none(v)
+        for v in self.graph.outputs:
+            self.none(v)
+        return self.ids
+
+    def none(self, v: str) -> None:
+        """No factors on this value."""
+        if v in self.ids:
+            self.channels.block(np.unique(self.ids[v]))
+        elif v in self.quants:
+            self.ids[v] = self.channels.fresh(1).reshape((1,) * (self.graph.types[v].rank or 1))
+            self.channels.block(self.ids[v].ravel())
+
+    def none_but_small(self, v: str) -> None:
+        """Rule 4: a float node reads the value. Of a small one the converter takes the factors off again."""
+        t = self.graph.types.get(v)
+        if t is None or not t.is_static or np.prod(t.static_shape) > SMALL:
+            self.none(v)
+
+    def axis(self, v: str, axis: int, size: int) -> Array:
+        """Fresh numbers along one axis."""
+        shape = [1] * (self.graph.types[v].rank or 1)
+        shape[axis] = size
+        return self.channels.fresh(size).reshape(shape)
+
+    def function(self, f: Function) -> None:
+        """Rule 3, or 1 where the function is homogeneous."""
+        v, x = f.output, self.ids.get(f.root)
+        shape = self.graph.types[v].shape
+        if x is None or shape is None or len(shape) < 3 or not isinstance(shape[1], int):
+            self.none(f.root)
+            self.none(v)
+        elif all(n.op in KEPT_SHAPE for n in f.nodes):
+            self.ids[v] = x
+        elif f.axis not in (None, 1) or any(d != 1 for k, d in enumerate(x.shape) if k != 1):
+            self.none(f.root)
+            self.none(v)
+        else:
+            self.ids[v] = self.axis(v, 1, shape[1])
+
+    def direct(self, node: Node) -> None:
+        """A product with a float output takes factors in; an average does not."""
+        if node.op not in PRODUCTS or not self.takes(node):
+            for v in node.inputs:
+                self.none(v)
+
+    def takes(self, node: Node) -> bool:
+        """Whether a product has constant weights, in whose input channels the factors vary (rule 2)."""
+        if node.inputs[1] not in self.graph.constants or (node.op == "ConvTranspose" and node.attr("group", 1) != 1):
+            return False
+        x = self.ids.get(node.inputs[0])
+        along = 1 if node.op != "MatMul" else (x.ndim - 1 if x is not None else 0)
+        return x is not None and all(d == 1 for k, d in enumerate(x.shape) if k != along)
+
+    def rule(self, node: Node, k: int) -> Array | None:
+        """The numbers of output k, or None where it has no factors."""
+        v = self.needs.absorbed.get(node.outputs[k], node.outputs[k])
+        x = self.ids.get(node.inputs[0])
+        if node.op in PRODUCTS:
+            return self.product(node, v)
+        if x is None:
+            return None
+        spatial = all(d == 1 for d in x.shape[2:])
+        if node.op in KEPT_SHAPE:
+            return x
+        if node.op in _WINDOWS:
+            return x if spatial and x.shape[0] == 1 else None
+        if node.op == "Pad":
+            return self.padded(node, x)
+        if node.op == "ReduceMean":
+            return self.reduced(node, x)
+        if node.op in ("Add", "Sub", "Mul"):
+            return self.binary(node, v)
+        return self.rearranged(node, k) if node.op in _REARRANGED else None
+
+    def product(self, node: Node, v: str) -> Array | None:
+        if not self.takes(node):
+            self.none(node.inputs[0])
+            if node.inputs[1] not in self.graph.constants or (node.op == "ConvTranspose" and node.attr("group", 1) != 1):
+                return None
+        w = self.graph.constants[node.inputs[1]]
+        rank = self.graph.types[v].rank
+        out = {"Conv": w.shape[0], "ConvTranspose": w.shape[1], "MatMul": w.shape[-1]}.get(
+            node.op, w.shape[0 if node.attr("transB", 0) else 1])  # fmt: skip
+        return None if rank is None else self.axis(v, rank - 1 if node.op == "MatMul" else 1, out)
+
+    def reduced(self, node: Node, x: Array) -> Array | None:
+        axes = [int(a) % x.ndim for a in self.graph.constants[node.inputs[1]]] if node.input(1) else list(range(x.ndim))
+        if any(x.shape[a] != 1 for a in axes):
+            return None
+        return x if node.attr("keepdims", 1) else x.reshape([d for a, d in enumerate(x.shape) if a not in axes])
+
+    def padded(self, node: Node, x: Array) -> Array | None:
+        """New channels, which hold zeros, get numbers of their own."""
+        pads = self.graph.constants.get(node.inputs[1])
+        if pads is None or len(node.inputs) > 3 or pads.size != 2 * x.ndim or node.attr("mode", "constant") != "constant":
+            return None
+        shape = self.graph.types[node.inputs[0]].shape
+        widths = [(0, 0)] * x.ndim
+        for k, pair in enumerate(zip(pads[: x.ndim].tolist(), pads[x.ndim :].tolist(), strict=True)):
+            if any(pair) and (x.shape[k] != 1 or k < 2):
+                if shape is None or shape[k] != x.shape[k] or k != 1 or min(pair) < 0 or x.size != x.shape[k]:
+                    return None
+                widths[k] = pair
+        padded = np.pad(x, widths, constant_values=-1)
+        new = padded == -1
+        padded[new] = self.channels.fresh(int(new.sum()))
+        return padded
+
+    def binary(self, node: Node, v: str) -> Array | None:
+        """A sum joins its terms. A product of two tensors passes on the factors of the larger."""
+        a, b = (self.ids.get(i) for i in node.inputs)
+        if a is None or b is None:
+            return None
+        if node.op == "Mul":
+            sizes = [sum(d == 1 for d in self.graph.types[i].shape or ()) for i in node.inputs]
+            keep, other = (0, 1) if sizes[0] <= sizes[1] else (1, 0)
+            self.none(node.inputs[other])
+            return (a, b)[keep] if (a, b)[keep].ndim == self.graph.types[v].rank else None
+        a, b = np.broadcast_arrays(a, b)
+        self.channels.join(a.ravel(), b.ravel())
+        return np.array(a)
+
+    def rearranged(self, node: Node, k: int) -> Array | None:
+        """Move the numbers as the op moves elements, over the whole shape where it is known."""
+        if node.op == "Transpose":
+            return self.ids[node.inputs[0]].transpose(node.attr("perm"))
+        if node.op == "Concat":
+            return self.concatenated(node)
+        inputs: list[Array | None] = []
+        for j, v in enumerate(node.inputs):
+            shape = self.graph.types[v].shape if v else None
+            if v in self.graph.constants or not v:
+                inputs.append(self.graph.constants.get(v))
+                continue
+            rest = [d for d in shape[1:] if isinstance(d, int)] if shape else []
+            if j > 0 or not shape or len(rest) != len(shape) - 1:
+                return None
+            batch = shape[0] if isinstance(shape[0], int) else 1
+            inputs.append(np.broadcast_to(self.ids[v], (batch, *rest)))
+        try:
+            return _compressed(FLOAT[node.op](node, inputs)[k])
+        except (ValueError, IndexError):  # NOTE: a batch size that is fixed inside of the graph
+            return None
+
+    def concatenated(self, node: Node) -> Array | None:
+        parts = []
+        for v in node.inputs:
+            a, shape = self.ids.get(v), self.graph.types[v].shape
+            axis = int(node.attr("axis", 1)) % (len(shape) if shape else 1)
+            size = shape[axis] if shape else None
+            if a is None or not isinstance(size, int):
+                return None
+            parts.append(np.repeat(a, size, axis) if a.shape[axis] == 1 else a)
+        whole = np.broadcast_shapes(*(tuple(d if k != axis else 1 for k, d in enumerate(p.shape)) for p in parts))
+        return np.concatenate([np.broadcast_to(p, (*whole[:axis], p.shape[axis], *whole[axis + 1 :])) for p in parts], axis)
+
+
+def _compressed(a: Array) -> Array:
+    """The array with every dimension taken to 1 along which nothing varies."""
+    for k in range(a.ndim):
+        first = a.take([0], k) if a.shape[k] else a
+        a = first if a.shape[k] and (a == first).all() else a
+    return np.ascontiguousarray(a)
