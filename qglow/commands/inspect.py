@@ -49,14 +49,10 @@ def _bundle_text(graph: Graph, stage: str | None) -> str:
     if stage not in ("instructions", "plan"):
         return print_graph(graph)
     from ..instructions.lower import lower
+    from ..instructions.text import print_plan, print_program
     from ..kernels.isa import choose
     from ..reference import retype
 
     shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
     program = lower(retype(graph, shapes), choose()[0].name)
-    if stage == "instructions":
-        return program.text()
-    names = {id(p.buffer): n for n, p in reversed(program.places.items())}
-    rows = sorted(program.buffers, key=lambda b: (b.first, b.offset))
-    lines = [f"{b.offset:>10d} {b.size:>10d} bytes, steps {b.first} to {b.last}: {names.get(id(b), 'a copy')}" for b in rows]
-    return "\n".join([f"arena {program.arena_size} bytes", *lines]) + "\n"
+    return print_program(program) if stage == "instructions" else print_plan(program)

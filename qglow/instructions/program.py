@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -123,17 +122,3 @@ class Program:
     blob: list[bytes] = field(default_factory=list)
     blob_size: int = 0
     arena_size: int = 0
-    notes: dict[str, Any] = field(default_factory=dict)
-
-    def text(self) -> str:
-        """One line an instruction, for people and for diffs."""
-        names = {id(p.buffer): n for n, p in reversed(self.places.items())}
-        lines = [f"program {self.graph.name}: arena {self.arena_size} bytes, constants {self.blob_size} bytes"]
-        for k, step in enumerate(self.steps):
-            if isinstance(step, Host):
-                lines.append(f"{k:4d} host {step.node.op} {step.node.name}")
-                continue
-            operands = ", ".join(f"@{n} {names.get(id(b), 'scratch')}+{at}" for n, (b, at) in step.operands.items())
-            fields = " ".join(f"{n}={v}" for n, v in step.fields.items())
-            lines.append(f"{k:4d} {step.kind} {operands} {fields}")
-        return "\n".join(lines) + "\n"

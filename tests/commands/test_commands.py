@@ -108,7 +108,7 @@ def test_every_command_has_help_with_examples(command: str, capsys: pytest.Captu
 
 def test_inspect_shows_instructions_and_plan(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(bundle), "--stage", "instructions"]) == 0
-    assert "conv2d @x" in capsys.readouterr().out
+    assert "conv2d @in x=b" in capsys.readouterr().out
     assert main(["inspect", str(bundle), "--stage", "plan"]) == 0
     assert "arena" in capsys.readouterr().out
     assert main(["export", str(bundle), "-o", str(bundle.with_suffix(".onnx"))]) == 0

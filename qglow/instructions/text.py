@@ -1,0 +1,253 @@
+"""Exact text form of a planned program: with its graph and its constants' bytes it parses back equal.
+
+    program "net" for avx2: arena 8192 bytes, constants 1024 bytes @sha256:...
+    buffer b0: 768 bytes, steps 0 to 3, at 256
+    buffer c0: 64 bytes, steps 0 to 3, in the constants at 512
+    value %x: f32[1,3,8,8] b0+0, strides [768,256,32,4]
+    value %y: u8[1,3,8,8] b1+33, strides [300,1,30,3], border [1,1,1,1]
+    0: quantize @in x=b0+0 @out y=b1+33 N=1 H=8 W=8 C=3 ... f_scale=0.5
+    1: conv2d @in x=b1+0 @out y=b2+0 @scratch scratch @const w=0 @const bias=512 ...
+    2: host "Softmax_1"
+
+A buffer is named by its place in the list; an operand is a buffer and bytes into it, a constant bytes into the constants. What follows
+` ; ` on a line is for people.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+
+from ..errors import ModelError
+from ..graph import Graph, Kind
+from .program import Buffer, Host, Native, Place, Program
+from .table import KINDS
+
+_INTS = r"\[(?:-?\d+(?:,-?\d+)*)?\]"
+_HEADER = re.compile(r'program (".*") for (\w*): arena (\d+) bytes, constants (\d+) bytes @sha256:([0-9a-f]+)$')
+_BUFFER = re.compile(r"buffer ([bc])(\d+): (\d+) bytes, steps (\d+) to (\d+), (in the constants )?at (-?\d+)$")
+_VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) ([bc]\d+)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$')
+_STEP = re.compile(r"(\d+): (\w+) ?(.*)$")
+_WORD = re.compile(r"@(in|out|inout|const) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|(\w+)=(\S+)(?: |$)")
+_OPERAND = re.compile(r"(b\d+)\+(-?\d+)$")
+
+
+def print_program(program: Program) -> str:
+    """The program's text."""
+    names = _buffer_names(program)
+    size, digest = program.blob_size, _digest(program.blob)
+    head = f"program {json.dumps(program.graph.name)} for {program.isa}: arena {program.arena_size} bytes, constants {size} bytes"
+    steps = [_step(k, s, program, names) for k, s in enumerate(program.steps)]
+    return "\n".join([f"{head} @sha256:{digest}", *_buffers(program, names), *_values(program, names), *steps]) + "\n"
+
+
+def print_plan(program: Program) -> str:
+    """Where the buffers lie: one line each by address, with the values that they hold."""
+    names = _buffer_names(program)
+    held: dict[int, list[str]] = {}
+    for value, place in program.places.items():
+        held.setdefault(id(place.buffer), []).append(value)
+    rows = sorted(program.buffers, key=lambda b: (b.offset, b.first))
+    lines = [
+        f"{b.offset:>10d} {b.size:>10d} bytes, steps {b.first} to {b.last}: {names[id(b)]} {', '.join(held.get(id(b), ['a copy']))}"
+        for b in rows
+    ]
+    return "\n".join([f"arena {program.arena_size} bytes", *lines]) + "\n"
+
+
+def print_step(number: int, program: Program) -> str:
+    """One step's line."""
+    return _step(number, program.steps[number], program, _buffer_names(program))
+
+
+def _buffer_names(program: Program) -> dict[int, str]:
+    names = {id(b): f"b{k}" for k, b in enumerate(program.buffers)}
+    constants = {id(p.buffer): p.buffer for p in program.places.values() if p.buffer.constant}
+    return names | {key: f"c{k}" for k, key in enumerate(constants)}
+
+
+def _digest(blob: Sequence[bytes]) -> str:
+    h = hashlib.sha256()
+    for data in blob:
+        h.update(data)
+    return h.hexdigest()[:32]
+
+
+def _buffers(program: Program, names: dict[int, str]) -> list[str]:
+    constants = {id(p.buffer): p.buffer for p in program.places.values() if p.buffer.constant}
+    return [
+        f"buffer {names[id(b)]}: {b.size} bytes, steps {b.first} to {b.last}, {'in the constants ' if b.constant else ''}at {b.offset}"
+        for b in (*program.buffers, *constants.values())
+    ]
+
+
+def _ints(values: tuple[int, ...]) -> str:
+    return "[" + ",".join(str(int(v)) for v in values) + "]"
+
+
+def _values(program: Program, names: dict[int, str]) -> list[str]:
+    lines = []
+    for value, p in program.places.items():
+        border = f", border {_ints(p.halo)}" if any(p.halo) else ""
+        where = f"{names.get(id(p.buffer), 'b?')}+{p.start}"
+        kind = Kind.of(p.dtype).value
+        lines.append(f"value %{json.dumps(value)}: {kind}{_ints(p.shape)} {where}, strides {_ints(p.strides)}{border}")
+    return lines
+
+
+def _step(number: int, step: Native | Host, program: Program, names: dict[int, str]) -> str:
+    if isinstance(step, Host):
+        return f"{number}: host {json.dumps(step.node.name)} ; {step.node.op}"
+    kind = KINDS.get(step.kind)
+    order = kind.words if kind is not None else ()
+    words = {}
+    for name, (buffer, at) in step.operands.items():
+        where = f"{names.get(id(buffer), 'b?')}+{at}"
+        words[name] = f"@scratch {name}" if buffer is None else f"@{_access(step.kind, name)} {name}={where}"
+    words |= {name: f"@const {name}={at}" for name, at in step.constants.items()}
+    words |= {
+        name: f"{name}={float(value)!r}" if isinstance(value, float) else f"{name}={int(value)}" for name, value in step.fields.items()
+    }
+    known = [words[n] for n in order if n in words]
+    return " ".join([f"{number}: {step.kind}", *known, *(w for n, w in words.items() if n not in order)])
+
+
+def _access(kind: str, name: str) -> str:
+    k = KINDS.get(kind)
+    if k is None or name not in k.outs:
+        return "in"
+    return "inout" if name in k.ins else "out"
+
+
+def parse_program(text: str, blob: Sequence[bytes], graph: Graph) -> Program:
+    """The program of a text. blob: the constants' bytes in pieces. graph: the static graph that its host steps are nodes of.
+
+    Raises ModelError with the line's number.
+    """
+    return _Parser(text, blob, graph).program()
+
+
+class _Parser:
+    def __init__(self, text: str, blob: Sequence[bytes], graph: Graph) -> None:
+        self.lines, self.result = text.splitlines(), Program(graph, blob=list(blob), blob_size=sum(map(len, blob)))
+        self.nodes = {n.name: n for n in graph.nodes}
+        self.buffers: dict[str, Buffer] = {}
+        self.headed = False
+
+    def program(self) -> Program:
+        for number, line in enumerate(self.lines, 1):
+            try:
+                if line.strip() and not line.startswith(";"):
+                    self.line(line.rstrip())
+            except (ValueError, KeyError, IndexError) as error:
+                raise ModelError(f"program text, line {number}: {error.args[0] if error.args else 'malformed'}: {line[:120]}") from error
+        if not self.headed:
+            raise ModelError("program text, line 1: expected `program NAME for ISA: ...`, got nothing")
+        return self.result
+
+    def line(self, line: str) -> None:
+        if not self.headed:
+            self.header(line)
+        elif line.startswith("buffer "):
+            self.buffer(line)
+        elif line.startswith("value "):
+            self.value(line)
+        else:
+            self.step(line)
+
+    def header(self, line: str) -> None:
+        _, self.result.isa, arena, constants, digest = _match(
+            _HEADER, line, "`program NAME for ISA: arena N bytes, constants N bytes @sha256:HASH`"
+        )
+        if int(constants) != self.result.blob_size or digest != _digest(self.result.blob):
+            raise ValueError(f"expected constants of {constants} bytes with this hash, got {self.result.blob_size} bytes of another")
+        self.result.arena_size, self.headed = int(arena), True
+
+    def buffer(self, line: str) -> None:
+        letter, number, size, first, last, constant, at = _match(_BUFFER, line, "`buffer bN: N bytes, steps N to N, at N`")
+        if (letter == "c") != bool(constant) or int(number) != sum(name[0] == letter for name in self.buffers):
+            raise ValueError(f"expected buffers in order and constants as c, got {letter}{number}")
+        found = Buffer(int(size), int(first), int(last), int(at), bool(constant))
+        self.buffers[letter + number] = found
+        if not constant:
+            self.result.buffers.append(found)
+
+    def value(self, line: str) -> None:
+        name, kind, shape, buffer, at, strides, border = _match(_VALUE, line, "`value %NAME: KIND[...] bN+N, strides [...]`")
+        key = json.loads(name)
+        if key in self.result.places:
+            raise ValueError(f"value {key!r} has a place already")
+        dims, steps, halo = json.loads(shape), json.loads(strides), json.loads(border or "[0,0,0,0]")
+        if len(dims) != len(steps) or len(halo) != 4:
+            raise ValueError(f"expected {len(dims)} strides and four borders, got {len(steps)} and {len(halo)}")
+        dtype = Kind(kind).dtype.str
+        self.result.places[key] = Place(self.named(buffer), int(at), tuple(dims), tuple(steps), dtype, tuple(halo))
+
+    def named(self, name: str) -> Buffer:
+        if name not in self.buffers:
+            raise ValueError(f"expected a buffer that is declared above, got {name}")
+        return self.buffers[name]
+
+    def step(self, line: str) -> None:
+        number, kind, rest = _match(_STEP, line, "`N: KIND ...`")
+        if int(number) != len(self.result.steps):
+            raise ValueError(f"expected step {len(self.result.steps)}, got {number}")
+        if kind == "host":
+            self.result.steps.append(self.host(rest))
+        elif kind not in KINDS:
+            raise ValueError(f"expected a kind of instruction or host, got {kind}")
+        else:
+            self.result.steps.append(self.native(kind, rest.partition(" ; ")[0]))
+
+    def host(self, rest: str) -> Host:
+        name, end = json.JSONDecoder().raw_decode(rest)
+        if name not in self.nodes or (rest[end:] and not rest[end:].startswith(" ; ")):
+            raise ValueError(f"expected the name of one of the graph's nodes, got {rest[:60]}")
+        return Host(self.nodes[name])
+
+    def native(self, kind: str, rest: str) -> Native:
+        step, at = Native(kind, {}, {}, {}), 0
+        while at < len(rest):
+            found = _WORD.match(rest, at)
+            if found is None:
+                raise ValueError(f"expected an operand or a field, got {rest[at : at + 30]!r}")
+            at = found.end()
+            access, operand, where, scratch, field, value = found.groups()
+            name = operand or scratch or field
+            if name in step.operands or name in step.constants or name in step.fields:
+                raise ValueError(f"{name} is there twice")
+            if field:
+                step.fields[name] = float(value) if name.startswith("f_") else int(value)
+            elif access == "const":
+                step.constants[name] = int(where)
+            else:
+                self.operand(step, name, access, where)
+        return step
+
+    def operand(self, step: Native, name: str, access: str | None, where: str | None) -> None:
+        if where is None or access is None:
+            step.operands[name] = (None, 0)
+            return
+        if access != _access(step.kind, name):
+            raise ValueError(f"expected @{_access(step.kind, name)} {name}, got @{access}")
+        buffer, at = _match(_OPERAND, where, f"a buffer and bytes into it for {name}")
+        step.operands[name] = (self.named(buffer), int(at))
+
+
+def _match(pattern: re.Pattern[str], line: str, wanted: str) -> tuple[str, ...]:
+    found = pattern.match(line)
+    if found is None:
+        raise ValueError(f"expected {wanted}")
+    return found.groups()
+
+
+def check_program_text(program: Program) -> None:
+    """Raises ModelError where the printed program does not parse back equal."""
+    text = print_program(program)
+    again = parse_program(text, program.blob, program.graph)
+    if again != program:
+        pairs = zip(text.splitlines(), print_program(again).splitlines(), strict=False)
+        line, got = next((p for p in pairs if p[0] != p[1]), ("an equal program", "one that prints the same"))
+        raise ModelError(f"the program's text does not parse back equal: expected {line!r}, got {got!r}")
