@@ -24,6 +24,7 @@ from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
 MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
 Rule = Callable[["Lowering", Node], bool]
 RULES: dict[str, Rule] = {}
+FLOAT_RULES: dict[str, Rule] = {}
 NO_HALO = (0, 0, 0, 0)
 
 
@@ -33,6 +34,17 @@ def rule(*ops: str) -> Callable[[Rule], Rule]:
     def register(function: Rule) -> Rule:
         for op in ops:
             RULES[op] = function
+        return function
+
+    return register
+
+
+def float_rule(*ops: str) -> Callable[[Rule], Rule]:
+    """Register the lowering of ops on float tensors, as `rule` does for quantized ones."""
+
+    def register(function: Rule) -> Rule:
+        for op in ops:
+            FLOAT_RULES[op] = function
         return function
 
     return register
@@ -59,15 +71,14 @@ class Lowering:
         for name, array in self.graph.constants.items():
             t = self.graph.types[name]
             if t.kind is Kind.U8 and t.is_quantized:  # an operand like any other, but for where its bytes are
-                buffer = Buffer(array.nbytes, 0, 0, self.constant(array), constant=True)
-                self.places[name] = Place(buffer, 0, t.static_shape, dense_strides(t.static_shape, 1), t.kind.dtype.str)
+                self.constant_place(name, array)
         for node in self.graph.nodes:
             if node.name in self.fused:
                 continue
-            take = RULES.get(node.op)
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
-            has_rule = take is not None and (node.op in MOVES or is_quantized(self.graph, node))
-            if not has_rule or take is None or not take(self, node):
+            table = RULES if node.op in MOVES or is_quantized(self.graph, node) else FLOAT_RULES
+            take = table.get(node.op)
+            if take is None or not take(self, node):
                 self.host(node)
         for name in (*self.graph.outputs, *self.graph.inputs):
             if name in self.places:
@@ -152,6 +163,15 @@ class Lowering:
     def zero(self, name: str) -> int:
         quant = self.graph.types[name].quant
         return quant.z if quant is not None and quant.axis is None else 0
+
+    def constant_place(self, name: str, array: Array) -> None:
+        """A place among the constants."""
+        buffer = Buffer(array.nbytes, 0, 0, self.constant(array), constant=True)
+        self.places[name] = Place(buffer, 0, array.shape, dense_strides(array.shape, array.itemsize), array.dtype.str)
+
+    def forget(self, name: str) -> None:
+        """Undo `place` of a value that no instruction was emitted for."""
+        self.program.buffers.remove(self.places.pop(name).buffer)
 
     def fill_border(self, place: Place, value: int) -> None:
         if any(place.halo):
@@ -313,7 +333,7 @@ def conv_halo(graph: Graph, node: Node) -> Halo:
 
 def lower(graph: Graph, isa: str) -> Program:
     """The program of a static graph for an instruction set."""
-    from . import lower_move, lower_pointwise, lower_product, lower_rows, lower_window  # noqa: F401  (fill the rules)
+    from . import lower_float, lower_move, lower_pointwise, lower_product, lower_rows, lower_window  # noqa: F401  (fill the rules)
 
     return Lowering(without_dead(graph), isa).lower()
 

@@ -13,11 +13,11 @@ from .program import Place
 LONGEST = 65536  # elements of a row whose sum of squares fits int32
 
 
-def rows(low: Lowering, node: Node) -> tuple[Place, Place, Fields]:
+def rows(low: Lowering, node: Node, item: int = 1) -> tuple[Place, Place, Fields]:
     """Input, output and fields of rows of adjacent elements."""
     y = low.place(node.outputs[0], channels_last=False)
     x = low.places[node.inputs[0]]
-    if x.strides[-1] != 1 or y.strides[-1] != 1:
+    if x.strides[-1] != item or y.strides[-1] != item:
         x = low.dense_of(node.inputs[0])
     loops = nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
     if len(loops) > 1:

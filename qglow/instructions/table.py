@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HEADER = 2
+FLOAT_BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min")
+FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,11 @@ KINDS = {
         _kind("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 int32, "
               "then their three lower bytes as planes of 256", "x", "y scratch", "table",
               f"H C x_h y_h f_inverse {_RANGE}"),
+        _kind("float_binary", "float a op b, op an index of FLOAT_BINARY; a_c, b_c: 1, or 0 for one element that is repeated along the run",
+              "a b", "y", "", "op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"),
+        _kind("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py)", "x", "y", "", f"op {_XY}"),
+        _kind("float_softmax", "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)", "x", "y", "",
+              "H C x_h y_h"),
         _kind("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
               "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),
     )

@@ -9,6 +9,8 @@ import numpy as np
 
 from ..graph import Array, Node
 from .float_conv import given, optional
+from .float_math import exp, sigmoid, tanh
+from .float_math import softmax as softmax_of
 from .float_table import float_op
 
 _erf_exact = np.vectorize(_erf, otypes=[np.float64])
@@ -22,11 +24,6 @@ def erf(x: Array) -> Array:
     t = 1 / (1 + 0.3275911 * a)
     series = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
     return (np.sign(x) * (1 - series * np.exp(-a * a))).astype(x.dtype)
-
-
-def sigmoid(x: Array) -> Array:
-    e = np.exp(-np.abs(x))
-    return np.asarray(np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype))
 
 
 def _gelu(x: Array, node: Node) -> Array:
@@ -53,7 +50,7 @@ UNARY: dict[str, Callable[[Array, Node], Array]] = {
     "Relu": lambda x, n: np.maximum(x, x.dtype.type(0)),
     "LeakyRelu": lambda x, n: np.where(x >= 0, x, x * x.dtype.type(n.attr("alpha", 0.01))),
     "Sigmoid": lambda x, n: sigmoid(x),
-    "Tanh": lambda x, n: np.tanh(x),
+    "Tanh": lambda x, n: tanh(x),
     "HardSigmoid": lambda x, n: _hard_sigmoid(x, n.attr("alpha", 0.2), n.attr("beta", 0.5)),
     "HardSwish": lambda x, n: x * _hard_sigmoid(x, 1 / 6, 0.5),
     "Swish": lambda x, n: x * sigmoid(x * x.dtype.type(n.attr("alpha", 1.0))),
@@ -66,7 +63,7 @@ UNARY: dict[str, Callable[[Array, Node], Array]] = {
     "Softplus": lambda x, n: _softplus(x),
     "Softsign": lambda x, n: x / (1 + np.abs(x)),
     "ThresholdedRelu": lambda x, n: np.where(x > n.attr("alpha", 1.0), x, x.dtype.type(0)),
-    "Exp": lambda x, n: np.exp(x),
+    "Exp": lambda x, n: exp(x),
     "Log": lambda x, n: np.log(x),
     "Sqrt": lambda x, n: np.sqrt(x),
     "Reciprocal": lambda x, n: 1 / x,
@@ -152,7 +149,7 @@ def where(node: Node, inputs: list[Array | None]) -> list[Array]:
 @float_op("Softmax", "LogSoftmax")
 def softmax(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, axis = given(inputs, 0), int(node.attr("axis", -1))
+    if node.op == "Softmax":
+        return [softmax_of(x, axis)]
     shifted = x - x.max(axis, keepdims=True)
-    e = np.exp(shifted)
-    total = e.sum(axis, keepdims=True)
-    return [shifted - np.log(total) if node.op == "LogSoftmax" else e / total]
+    return [shifted - np.log(exp(shifted).sum(axis, keepdims=True))]

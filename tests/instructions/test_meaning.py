@@ -230,6 +230,24 @@ def layer_norms(n: Net) -> tuple[str, ...]:
     return n.layer_norm(n.input(2, 9, 48)), n.layer_norm(n.input(3, 1))
 
 
+@form("float_binary")
+def float_sums(n: Net) -> tuple[str, ...]:
+    x, y, row = (n.input(*shape, quant=None, kind=Kind.F32) for shape in ((2, 5, 37), (2, 5, 1), (37,)))
+    z = n.op("Div", (n.op("Mul", (x, y), None), row), None)
+    return tuple(n.op(op, pair, None) for op, pair in (("Add", (z, x)), ("Sub", (row, z)), ("Max", (z, y)), ("Min", (x, row))))
+
+
+@form("float_unary")
+def float_functions(n: Net) -> tuple[str, ...]:
+    x = n.input(3, 50, quant=None, kind=Kind.F32)
+    return n.op("Sqrt", (n.op("Mul", (x, x), None),), None), *(n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh"))
+
+
+@form("float_softmax")
+def float_softmaxes(n: Net) -> tuple[str, ...]:
+    return tuple(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=Kind.F32),), None, axis=-1) for size in (1, 16, 45))
+
+
 @pytest.fixture(params=SETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set in turn, emulated where this CPU lacks it."""

@@ -1,0 +1,178 @@
+"""Kernels of what stays float: sums, products, quotients, functions of one number, softmax. Each operation is IEEE's, in a fixed order."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
+from .bytewise import LANES, run_of, store_some
+from .float_math import exp, sigmoid, tanh
+from .memory import load_i64, words
+from .rows import chunks
+from .table import kernel
+from .vector import F32, I64, call, const, load_at, part, splat, store_at, vec
+
+i64, f32 = types.int64, types.float32
+SUMS = 16  # partial sums of a softmax's denominator, whatever the set's lanes are
+
+
+def larger(b, x, y):
+    """numpy's maximum: NaN where either is."""
+    return b.select(b.fcmp_unordered("uno", x, x), x, b.select(b.fcmp_unordered(">=", y, x), y, x))
+
+
+def smaller(b, x, y):
+    return b.select(b.fcmp_unordered("uno", x, x), x, b.select(b.fcmp_unordered("<=", y, x), y, x))
+
+
+OPERATIONS = {
+    "Add": lambda b, x, y: b.fadd(x, y), "Sub": lambda b, x, y: b.fsub(x, y), "Mul": lambda b, x, y: b.fmul(x, y),
+    "Div": lambda b, x, y: b.fdiv(x, y), "Max": larger, "Min": smaller,
+}  # fmt: skip
+FUNCTIONS = {
+    "Sqrt": lambda b, x: call(b, f"llvm.sqrt.v{LANES}f32", x.type, x), "Exp": exp, "Sigmoid": sigmoid, "Tanh": tanh,
+}  # fmt: skip
+
+
+def operand(b, address, move):
+    return load_at(b, address, vec(F32, LANES)) if move else splat(b, load_at(b, address, F32), LANES)
+
+
+def binary_run(op, a, c):
+    def real(b, at, scalars):
+        return OPERATIONS[op](b, operand(b, at[0], a), operand(b, at[1], c))
+
+    return run_of((4 * a, 4 * c), "", real, size=4)
+
+
+def chosen(functions, arguments):
+    """A function (k, arguments) that calls functions[k]: a chain of comparisons, made as text for numba."""
+    names = {f"run{k}": f for k, f in enumerate(functions)}
+    lines = [f"def choose(k, {arguments}):"]
+    lines += [f"    {'if' if k == 0 else 'elif'} k == {k}: {name}({arguments})" for k, name in enumerate(names)]
+    exec("\n".join(lines), names)  # NOTE: this text is fixed by the tables above
+    return njit(nogil=True)(names["choose"])
+
+
+both = chosen([binary_run(op, 1, 1) for op in FLOAT_BINARY], "operands, count")
+right = chosen([binary_run(op, 1, 0) for op in FLOAT_BINARY], "operands, count")
+left = chosen([binary_run(op, 0, 1) for op in FLOAT_BINARY], "operands, count")
+B_A, B_B, B_Y, OP, N, H, W, C, AN, AH, AW, AC, BN, BH, BW, BC, YN, YH, YW = words(
+    "float_binary", "a b y op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"
+)
+
+
+@kernel("float_binary")
+@njit(nogil=True)
+def float_binary(i, arena, constants, thread, threads):
+    n, h, w, c, op = load_i64(i + N), load_i64(i + H), load_i64(i + W), load_i64(i + C), load_i64(i + OP)
+    ac, bc = load_i64(i + AC), load_i64(i + BC)
+    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
+        a = load_i64(i + B_A) + r // h * load_i64(i + AN) + r % h * load_i64(i + AH)
+        b = load_i64(i + B_B) + r // h * load_i64(i + BN) + r % h * load_i64(i + BH)
+        y = load_i64(i + B_Y) + r // h * load_i64(i + YN) + r % h * load_i64(i + YH)
+        for _ in range(w):
+            if ac == bc:
+                both(op, (a, b, y), c)
+            elif ac == 1:
+                right(op, (a, b, y), c)
+            else:
+                left(op, (a, b, y), c)
+            a += load_i64(i + AW)
+            b += load_i64(i + BW)
+            y += load_i64(i + YW)
+
+
+def unary_run(op):
+    return run_of((4,), "", lambda b, at, scalars: FUNCTIONS[op](b, operand(b, at[0], 1)), size=4)
+
+
+function = chosen([unary_run(op) for op in FLOAT_UNARY], "operands, count")
+U_X, U_Y, UOP, UN, UH, UW, UC, UXN, UXH, UXW, UYN, UYH, UYW = words("float_unary", "x y op N H W C x_n x_h x_w y_n y_h y_w")
+
+
+@kernel("float_unary")
+@njit(nogil=True)
+def float_unary(i, arena, constants, thread, threads):
+    n, h, w, c, op = load_i64(i + UN), load_i64(i + UH), load_i64(i + UW), load_i64(i + UC), load_i64(i + UOP)
+    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
+        x = load_i64(i + U_X) + r // h * load_i64(i + UXN) + r % h * load_i64(i + UXH)
+        y = load_i64(i + U_Y) + r // h * load_i64(i + UYN) + r % h * load_i64(i + UYH)
+        for _ in range(w):
+            function(op, (x, y), c)
+            x += load_i64(i + UXW)
+            y += load_i64(i + UYW)
+
+
+def floats(b, address, count, body):
+    """body(address offset in bytes, vector of SUMS floats, mask or None) over a row."""
+
+    def visit(at, mask):
+        at = b.mul(at, ir.Constant(I64, 4))
+        body(at, load_at(b, b.add(address, at), vec(F32, SUMS)), mask)
+
+    chunks(b, count, SUMS, visit)
+
+
+def halves(b, v, combine):
+    """One number from a vector: its halves combined, again and again."""
+    while v.type.count > 1:
+        n = v.type.count // 2
+        v = combine(part(b, v, 0, n), part(b, v, n, n))
+    return b.extract_element(v, ir.Constant(ir.IntType(32), 0))
+
+
+@intrinsic
+def softmax_row(context, x, y, count):
+    """y = exp(x - max) / sum of a row; no element is NaN."""
+
+    def generate(ctx, b, sig, args):
+        x, y, count = args
+        t = vec(F32, SUMS)
+        best = cgutils.alloca_once_value(b, const(t, float("-inf")))
+
+        def compare(at, v, mask):
+            v = v if mask is None else b.select(mask, v, const(t, float("-inf")))
+            b.store(b.select(b.fcmp_ordered(">", v, b.load(best)), v, b.load(best)), best)
+
+        floats(b, x, count, compare)
+        largest = splat(b, halves(b, b.load(best), lambda p, q: b.select(b.fcmp_ordered(">", p, q), p, q)), SUMS)
+        total = cgutils.alloca_once_value(b, const(t, 0.0))
+
+        def exponentials(at, v, mask):
+            e = exp(b, b.fsub(v, largest))
+            if mask is None:
+                store_at(b, b.add(y, at), e)
+            else:
+                store_some(b, b.add(y, at), e, b.sub(b.mul(count, ir.Constant(I64, 4)), at))
+                e = b.select(mask, e, const(t, 0.0))
+            b.store(b.fadd(b.load(total), e), total)
+
+        floats(b, x, count, exponentials)
+        whole = splat(b, halves(b, b.load(total), b.fadd), SUMS)
+
+        def divide(at, v, mask):
+            quotient = b.fdiv(v, whole)
+            if mask is None:
+                store_at(b, b.add(y, at), quotient)
+            else:
+                store_some(b, b.add(y, at), quotient, b.sub(b.mul(count, ir.Constant(I64, 4)), at))
+
+        floats(b, y, count, divide)
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64), generate
+
+
+SX, SY, SH, SC, SXH, SYH = words("float_softmax", "x y H C x_h y_h")
+
+
+@kernel("float_softmax")
+@njit(nogil=True)
+def float_softmax(i, arena, constants, thread, threads):
+    h = load_i64(i + SH)
+    for r in range(h * thread // threads, h * (thread + 1) // threads):
+        softmax_row(load_i64(i + SX) + r * load_i64(i + SXH), load_i64(i + SY) + r * load_i64(i + SYH), load_i64(i + SC))
