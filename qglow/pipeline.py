@@ -26,6 +26,7 @@ from .quantization import QuantConfig, QuantResult, quantize_graph
 from .quantization.prequantized import recover
 from .report.agreement import Agreement, measure
 from .report.own_error import blamed
+from .report.target import Reached, missed, reach
 from .runtime.bundle import Bundle
 from .simplify import simplify
 
@@ -80,38 +81,52 @@ def profile(
 
 def quantize(
     model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *, check: Data | bool | None = True,
-    dump_dir: str | Path | None = None,
+    dump_dir: str | Path | None = None, progress: bool | None = None,
 ) -> Bundle:  # fmt: skip
     """Quantize a model by its profile. profile None is right for a model that is already quantized.
 
     check: samples on which float and int8 are compared, a few and a few seconds at most: True takes those that the profile keeps,
-    False none. Raises AccuracyError, with the bundle as its `bundle`, where int8 is plainly broken.
+    False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its `bundle`, where
+    int8 is plainly broken, or a target is missed.
     """
     config = config or QuantConfig()
     graph = float_graph(model, dump_dir)
+    reached: Reached | None = None
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
     if recorded is None:
         result = recover(graph)
         source: dict[str, Any] = {"source": "quantized model"}
     else:
-        result = quantize_graph(graph, recorded.matched(graph), config)
+        if config.has_target:
+            reached = reach(graph, recorded.matched(graph), config, _samples_to_check(check, recorded, graph, None), not progress)
+        result = reached.result if reached is not None else quantize_graph(graph, recorded.matched(graph), config)
         source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     samples = _samples_to_check(check, recorded, graph)
     agreement = measure(graph, quantized, samples, CHECK_SECONDS) if samples is not None else None
     bundle = Bundle(quantized, manifest_of(graph, result, source, agreement))
+    if reached is not None:
+        bundle.manifest["target"] = reached.account
+        if not reached.met:
+            raise _with_bundle(missed(reached), bundle)
     if samples is not None and agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
-        error = AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, blamed(graph, quantized, samples, CHECK_SECONDS)))
-        error.bundle = bundle  # type: ignore[attr-defined]
-        raise error
+        few = blamed(graph, quantized, samples, CHECK_SECONDS)
+        raise _with_bundle(AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, few)), bundle)
     return bundle
 
 
-def _samples_to_check(check: Data | bool | None, recorded: Profile | None, graph: Graph) -> Dataset | None:
+def _with_bundle(error: AccuracyError, bundle: Bundle) -> AccuracyError:
+    error.bundle = bundle  # type: ignore[attr-defined]
+    return error
+
+
+def _samples_to_check(
+    check: Data | bool | None, recorded: Profile | None, graph: Graph, limit: int | None = CHECK_SAMPLES
+) -> Dataset | None:
     if check is None or check is False:
         return None
     found = kept_dataset(recorded.kept if recorded else (), graph) if check is True else open_dataset(check, graph)
-    return found.spread(CHECK_SAMPLES) if found is not None else None
+    return found.spread(limit) if found is not None else None
 
 
 def manifest_of(graph: Graph, result: QuantResult, source: dict[str, Any], agreement: Agreement | None) -> dict[str, Any]:

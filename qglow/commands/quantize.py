@@ -18,6 +18,7 @@ from .options import finite
 EXAMPLES = """examples:
   qglow quantize model.onnx --profile model.profile.json
   qglow quantize model.onnx --profile model.profile.json --calibration percentile --exclude op:Softmax -o model.qglow
+  qglow quantize model.onnx --profile model.profile.json --data images/ --min-sqnr-db 20      keep layers float until it is met
 """
 
 
@@ -36,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif isinstance(f.default, bool):
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
         else:
-            kind = finite if isinstance(f.default, float) else str
-            parser.add_argument(option, type=kind, default=None, help=f"default {f.default}")
+            kind = str if isinstance(f.default, str) else finite
+            parser.add_argument(option, type=kind, default=None, help="default: no target" if f.default is None else f"default {f.default}")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     path = check_writable(options.output or f"{Path(options.model).stem}.qglow")
     check = False if options.no_check else options.data or True
     try:
-        bundle = quantize(options.model, options.profile, config, check=check, dump_dir=options.dump_dir)
+        bundle = quantize(options.model, options.profile, config, check=check, dump_dir=options.dump_dir, progress=not options.quiet)
     except AccuracyError as error:
         broken = path.with_suffix(".broken.qglow")
         error.bundle.save(broken)  # type: ignore[attr-defined]
@@ -61,6 +62,20 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _print_target(target: dict[str, Any] | None) -> None:
+    if target is None:
+        return
+    kept, before, after = target["kept_float"], target["int8"], target["reached"]
+    drops = [f", {s['accuracy_drop']:g} points lost" if s["accuracy_drop"] is not None else "" for s in (before, after)]
+    print(f"target met: {after['sqnr_db']:.1f} dB{drops[1]}; int8 throughout: {before['sqnr_db']:.1f} dB{drops[0]}")
+    if kept:
+        print(f"  kept float for it: {len(kept)} nodes; {before['ms']:.3g} ms a sample became {after['ms']:.3g} ms")
+    for k in kept[:12]:
+        print(f"    {k['op']} {k['node']}: {k['because']}")
+    if len(kept) > 12:
+        print(f"    and {len(kept) - 12} more")
+
+
 def _print_account(path: Path, manifest: dict[str, Any]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
     smaller = manifest["float_bytes"] / max(1, manifest["int8_bytes"])
@@ -68,6 +83,7 @@ def _print_account(path: Path, manifest: dict[str, Any]) -> None:
     print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")
+    _print_target(manifest.get("target"))
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
     over = f"over {agreement['samples']} samples" if agreement["samples"] != 1 else "over 1 sample"
     for name, error in agreement["outputs"].items():

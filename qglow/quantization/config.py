@@ -22,6 +22,8 @@ class QuantConfig:
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although excluded, each
     a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs: last products give float directly.
     balance_channels: channels in units of their own (19). correct_bias: biases less the shift of rounded weights (23).
+    min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or for top-1 accuracy below float, in points (needs labels):
+    layers are kept float until it is met.
     min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken.
     """
 
@@ -36,6 +38,8 @@ class QuantConfig:
     balance_channels: bool = True
     correct_bias: bool = True
     min_agreement_sqnr_db: float = 3.0
+    min_sqnr_db: float | None = None
+    max_accuracy_drop: float | None = None
 
     def __post_init__(self) -> None:
         _one_of("activations", self.activations, ("uint8", "int8"))
@@ -43,6 +47,10 @@ class QuantConfig:
         _one_of("calibration", self.calibration, CALIBRATIONS)
         if not 50 < self.percentile <= 100:
             raise ConfigError(f"percentile must be above 50 and at most 100, got {self.percentile}")
+        for name in ("min_sqnr_db", "max_accuracy_drop"):
+            target = getattr(self, name)
+            if target is not None and not 0 <= target <= 200:
+                raise ConfigError(f"{name} must be 0 to 200, got {target}")
         for pattern in (*self.exclude, *self.include):
             if pattern.startswith("re:"):
                 try:
@@ -70,11 +78,16 @@ class QuantConfig:
             if name not in known:
                 raise ConfigError(f"{where}: unknown field {name!r}; known are {sorted(known)}")
             default = known[name].default
-            wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if isinstance(default, float) else type(default)
-            if not isinstance(value, wanted) or (isinstance(default, float) and isinstance(value, bool)):
-                raise ConfigError(f"{where}: field {name!r}: expected {type(default).__name__}, got {value!r}")
+            number = default is None or isinstance(default, float)
+            wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if number else type(default)
+            if not isinstance(value, wanted) or (number and isinstance(value, bool)):
+                raise ConfigError(f"{where}: field {name!r}: expected {'float' if number else type(default).__name__}, got {value!r}")
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return QuantConfig(**given)
+
+    @property
+    def has_target(self) -> bool:
+        return self.min_sqnr_db is not None or self.max_accuracy_drop is not None
 
     def excluded(self, node: Node) -> str | None:
         """The pattern that keeps a node float, or None."""

@@ -18,7 +18,7 @@ from .config import QuantConfig
 from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, make_plan
 from .pointwise import Function
-from .weights import quantize_weights
+from .weights import output_axis, quantize_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,8 +261,7 @@ class _Converter:
         assert quant is not None
         w: Array = c[node.inputs[1]]
         bias = c[node.inputs[2]].reshape(-1) if node.input(2) else None
-        grouped = node.op == "ConvTranspose" and node.attr("group", 1) != 1
-        axis = None if grouped else {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+        axis = output_axis(node)
         if bias is not None and axis is not None and bias.size == 1:
             bias = np.repeat(bias, w.shape[axis])
         if axis is not None and (mean := self.means.get(node.inputs[0])) is not None:

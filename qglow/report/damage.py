@@ -1,0 +1,99 @@
+"""What each rounding costs at the outputs by itself: one quantized value, or the weights of one product, in an otherwise float graph.
+
+A layer's own error (own_error.py) says how much noise the layer makes, not whether the rest of the graph minds; this does. It takes an
+evaluation of what follows for each rounding, so it is for the accuracy target alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Array, Graph, Kind, TensorType
+from ..profiling.dataset import Sample
+from ..progress import track
+from ..quantization import QuantConfig
+from ..quantization.plan import PRODUCTS
+from ..quantization.weights import output_axis, quantize_weights
+from ..reference import evaluate
+from ..reference.arithmetic import dequantize
+from ..reference.evaluate import evaluate_node
+from .stored import as_real, as_stored
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One rounding. what: in words. nodes: the float graph's nodes that must stay float to avoid it. noise: over signal, an output."""
+
+    what: str
+    nodes: tuple[str, ...]
+    noise: Array
+
+
+def find_causes(
+    graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True
+) -> list[Cause]:
+    """Every rounding of `quantized` with its damage, over the first sample and those that are begun within `seconds`."""
+    end = time.perf_counter() + seconds
+    roundings = list(_roundings(graph, quantized, config))
+    noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
+    for index, sample in enumerate(data):
+        if index and time.perf_counter() > end:
+            break
+        real: dict[str, Array] = {}
+        evaluate(graph, sample.feeds, keep=real.__setitem__)
+        signal += [_power(real[o]) for o in graph.outputs]
+        for k, rounding in enumerate(track(roundings, "finding what costs most", len(roundings), quiet)):
+            noise[k] += [_power(v - real[o]) for o, v in zip(graph.outputs, rounding.outputs(graph, quantized, real), strict=True)]
+    return [Cause(r.what, r.nodes, n / np.maximum(signal, 1e-300)) for r, n in zip(roundings, noise, strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rounding:
+    """stored: the quantized graph's name of the value; weights: of the product `nodes[0]`, rounded; one of both."""
+
+    what: str
+    nodes: tuple[str, ...]
+    value: str
+    stored: str = ""
+    weights: Array | None = None
+
+    def outputs(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> list[Array]:
+        """The outputs of the float graph with this rounding alone. real: all of its values without."""
+        changed: dict[str, Array] = {}
+        if self.weights is None:
+            changed[self.value] = np.asarray(as_real(quantized, self.stored, as_stored(quantized, self.stored, real[self.value])))
+        for node in graph.nodes:
+            weights = self.weights if self.weights is not None and node.name == self.nodes[0] else None
+            if weights is None and not any(i in changed for i in node.inputs):
+                continue
+            inputs = [None if not i else changed[i] if i in changed else graph.constants[i] if i in graph.constants else real[i]
+                      for i in node.inputs]  # fmt: skip
+            if weights is not None:
+                inputs[1] = weights
+            results = zip(node.outputs, evaluate_node(graph, node, inputs), strict=False)
+            changed |= {o: a for o, a in results if o and (o not in changed or o != self.value)}
+        return [changed.get(o, real[o]) for o in graph.outputs]
+
+
+def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[_Rounding]:
+    consumers = graph.consumers()
+    values = {n: n for n in (*graph.inputs, *(o for node in graph.nodes for o in node.outputs)) if n}
+    for name, t in quantized.types.items():
+        value = values.get(name.removesuffix(".q"))
+        if t.is_quantized and value is not None and name not in quantized.constants and (readers := consumers.get(value)):
+            yield _Rounding(f"rounding of {value!r}", tuple(dict.fromkeys(n.name for n in readers)), value, stored=name)
+    for node in graph.nodes:
+        if node.op in PRODUCTS and f"{node.outputs[0]}.w" in quantized.constants:
+            w = graph.constants[node.inputs[1]]
+            q, quant, _ = quantize_weights(w, output_axis(node), None, 1.0, config)
+            rounded = dequantize(q, TensorType(Kind.I8, tuple(q.shape), quant))
+            yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=rounded)
+
+
+def _power(a: Array) -> float:
+    d = np.asarray(a, np.float64).ravel()
+    return float(d @ d)

@@ -1,0 +1,170 @@
+"""An accuracy target: layers are kept float, the most damaging first, until int8 is as good as was asked.
+
+Roundings add noise at the outputs nearly independently, so their damages (damage.py) add up. The layers of the worst ones are kept float
+until what is left should meet the target; then the graph is quantized so and measured, and what was predicted is scaled to it.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..errors import AccuracyError, ConfigError
+from ..graph import Array, Graph
+from ..profiling.dataset import Dataset, Sample
+from ..profiling.observers import Observer
+from ..quantization import QuantConfig, QuantResult, quantize_graph
+from ..runtime import Bundle, InferenceSession
+from .agreement import Error
+from .damage import Cause, find_causes
+
+SECONDS, SAMPLES = 30.0, 16
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """noise: over signal, of every output. drop: of top-1 accuracy below float, in points, where labels are known; ms: of one sample."""
+
+    noise: Array
+    drop: float | None
+    ms: float
+
+    @property
+    def sqnr_db(self) -> float:
+        """Of the worst output."""
+        return float(-10 * np.log10(max(1e-20, float(self.noise.max(initial=0.0)))))
+
+    def meets(self, config: QuantConfig) -> bool:
+        enough = config.min_sqnr_db is None or self.sqnr_db >= config.min_sqnr_db
+        return enough and (config.max_accuracy_drop is None or self.drop is None or self.drop <= config.max_accuracy_drop)
+
+    def to_dict(self) -> dict[str, float | None]:
+        return {
+            "sqnr_db": round(self.sqnr_db, 2),
+            "accuracy_drop": None if self.drop is None else round(self.drop, 3),
+            "ms": round(self.ms, 4),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """The result that meets the target, or the best there is (met False), and the account of it for the manifest."""
+
+    result: QuantResult
+    met: bool
+    account: dict[str, Any]
+
+
+def reach(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, data: Dataset | None, quiet: bool = True) -> Reached:
+    """Quantize so that the target of `config` is met on `data`. Raises ConfigError where there are no samples, or no labels needed."""
+    if data is None:
+        raise ConfigError("an accuracy target needs samples, and the profile keeps none that fit: give --data, or profile again")
+    judge = _Judge(graph, data, config)
+    result = quantize_graph(graph, observed, config)
+    first = score = judge.score(result.graph)
+    taken: list[Cause] = []
+    causes: list[Cause] = []
+    if not score.meets(config):
+        found = find_causes(graph, result.graph, config, judge.few(), SECONDS, quiet)
+        causes = sorted((c for c in found if c.noise.max(initial=0.0) > 0), key=lambda c: -float(c.noise.max(initial=0.0)))
+
+    def without(causes: list[Cause]) -> tuple[QuantResult, Score]:
+        names = tuple(dict.fromkeys(n for c in causes for n in c.nodes))
+        made = quantize_graph(graph, observed, replace(config, exclude=(*config.exclude, *names)))
+        return made, judge.score(made.graph)
+
+    while causes and not score.meets(config):
+        chosen = _next(causes, score, config)
+        taken += chosen
+        causes = [c for c in causes if all(c is not k for k in chosen)]
+        result, score = without(taken)
+    taken.sort(key=lambda c: -float(c.noise.max()))
+    give_back = len(taken) // 2
+    while give_back and score.meets(config):  # NOTE: predictions err on the safe side: the least of what was taken may not be needed
+        fewer, worse = without(taken[:-give_back])
+        if worse.meets(config):
+            taken, result, score = taken[:-give_back], fewer, worse
+        give_back = min(give_back // 2, len(taken) - 1)
+    kept = {n: c.what for c in reversed(taken) for n in c.nodes}
+    ops = {n.name: n.op for n in graph.nodes}
+    account = {
+        "min_sqnr_db": config.min_sqnr_db, "max_accuracy_drop": config.max_accuracy_drop, "met": score.meets(config),
+        "int8": first.to_dict(), "reached": score.to_dict(),
+        "kept_float": [{"node": n.name, "op": ops[n.name], "because": kept[n.name]} for n in graph.nodes if n.name in kept],
+    }  # fmt: skip
+    return Reached(result, score.meets(config), account)
+
+
+def missed(reached: Reached) -> AccuracyError:
+    """What to raise where the target is not met."""
+    a = reached.account
+    wanted = [] if a["min_sqnr_db"] is None else [f"{a['min_sqnr_db']:g} dB"]
+    wanted += [] if a["max_accuracy_drop"] is None else [f"a drop of at most {a['max_accuracy_drop']:g} points"]
+    drop = a["reached"]["accuracy_drop"]
+    got = f"{a['reached']['sqnr_db']:g} dB" + (f", a drop of {drop:g} points" if drop is not None else "")
+    return AccuracyError(
+        f"accuracy target missed: wanted {' and '.join(wanted)}, reached {got} with {len(a['kept_float'])} nodes kept float"
+    )
+
+
+def _next(causes: list[Cause], score: Score, config: QuantConfig) -> list[Cause]:
+    """Causes to take away next: until what is left, scaled to what was measured, is at the target; where that is one of accuracy, or
+    already met by the prediction, until a quarter of the noise is gone."""
+    left = np.sum([c.noise for c in causes], axis=0)
+    scale = score.noise / np.maximum(left, 1e-300)
+    enough = config.min_sqnr_db is None or score.sqnr_db >= config.min_sqnr_db
+    goal = 0.75 * score.noise if enough else np.full(left.shape, 10 ** (-(config.min_sqnr_db or 0.0) / 10))
+    chosen: list[Cause] = []
+    rest = list(causes)
+    while rest and (not chosen or (scale * left > goal).any()):
+        worst = int(np.argmax(scale * left / np.maximum(goal, 1e-300)))
+        cause = max(rest, key=lambda c: float(c.noise[worst]))
+        rest = [c for c in rest if c is not cause]
+        chosen.append(cause)
+        left = np.maximum(left - cause.noise, 0.0)
+    return chosen
+
+
+class _Judge:
+    """Scores quantized graphs against the float one on the same samples; keeps the float outputs alone in memory."""
+
+    def __init__(self, graph: Graph, data: Dataset, config: QuantConfig) -> None:
+        by_label = config.max_accuracy_drop is not None
+        self.data: Iterable[Sample] = data if by_label else tuple(data.spread(SAMPLES))  # NOTE: a stream may be read only once
+        session = InferenceSession(Bundle(graph))
+        self.real: list[list[Array]] = []
+        self.labels: list[int | None] = []
+        for sample in self.data:
+            self.real.append(session.run(None, sample.feeds))
+            self.labels.append(sample.label)
+        if by_label and not any(label is not None for label in self.labels):
+            raise ConfigError("max_accuracy_drop needs samples with labels: give --data, a folder with labels.csv")
+        self.voter = next((k for k, a in enumerate(self.real[0]) if a.ndim <= 2 and a.size == a.shape[-1] > 1), None)
+        if by_label and self.voter is None:
+            raise ConfigError("max_accuracy_drop needs an output of one score a class; use min_sqnr_db for this model")
+
+    def few(self) -> Iterable[Sample]:
+        return self.data.spread(SAMPLES) if isinstance(self.data, Dataset) else self.data
+
+    def score(self, quantized: Graph) -> Score:
+        session = InferenceSession(Bundle(quantized))
+        errors = [Error() for _ in quantized.outputs]
+        right, right_float, times = 0, 0, []
+        for sample, real, label in zip(self.data, self.real, self.labels, strict=True):
+            start = time.perf_counter()
+            outputs = session.run(None, sample.feeds)
+            times.append(time.perf_counter() - start)
+            for error, a, b in zip(errors, real, outputs, strict=True):
+                error.add(a, b)
+            if label is not None and self.voter is not None:
+                right += int(outputs[self.voter].argmax()) == label
+                right_float += int(real[self.voter].argmax()) == label
+        labelled = sum(label is not None for label in self.labels)
+        noise = np.array([e.noise / e.signal if e.signal > 0 else float(e.noise > 0) for e in errors])
+        drop = 100 * (right_float - right) / labelled if labelled and self.voter is not None else None
+        return Score(noise, drop, 1e3 * statistics.median(times[1:] or times))
