@@ -91,9 +91,10 @@ def walk(name: str, samples: int, folder: Path) -> Walk:
         outputs = json.loads(report.read_text())["outputs"]
         found.agreement_db = min((e["sqnr_db"] for e in outputs.values()), default=float("nan"))
     found.command("diff", model, bundle, "--data", data, "--samples", "2", "-o", folder / "cut")
-    found.command("inspect", bundle, "--stage", "plan")
+    shapes = [f"--shape={n}={','.join(map(str, a.shape))}" for n, a in feeds[0].items()]
+    found.command("inspect", bundle, "--stage", "plan", *shapes)
     times = folder / "times.json"
-    if found.command("bench", bundle, model, "--per-layer", "--seconds", "0.5", "--json", times):
+    if found.command("bench", bundle, model, "--per-layer", "--data", data, "--seconds", "0.5", "--json", times):
         for step in json.loads(times.read_text())["steps"]:
             if step["host"]:
                 found.host[step["kind"]] = found.host.get(step["kind"], 0) + 1

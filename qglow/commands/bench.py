@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, QGlowError
 from ..files import check_writable, write_atomically
 from ..graph import Array, Kind
+from ..profiling.dataset import Dataset, open_dataset
 from ..report.latency import interleaved
-from ..report.peers import PEERS, onnxruntime_int8, onnxruntime_runner, openvino_runner
+from ..report.peer_int8 import quantize_static_int8
+from ..report.peers import PEERS, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
 from ..runtime.roof import Roof, machine_roof
 from ..runtime.steps import StepTime, time_steps
@@ -24,9 +26,10 @@ from .options import above_zero, whole_number
 
 EXAMPLES = """examples:
   qglow bench model.qglow --per-layer
-  qglow bench model.qglow model.onnx --threads 1 --vs onnxruntime,openvino
+  qglow bench model.qglow model.onnx --threads 1 --vs onnxruntime,openvino --data images/
 
-Peers run the float model, and the int8 model that onnxruntime's quantize_static makes of it.
+Peers run the float model, and the int8 model that onnxruntime's quantize_static makes of it. Without --data the inputs are noise, with 1
+for symbolic dimensions.
 """
 
 
@@ -36,6 +39,7 @@ Calls = dict[str, Callable[[], Any]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("model", metavar="MODEL.onnx", nargs="?", help="the float model, for the peers")
+    parser.add_argument("--data", help="folder (see README), or one .npz file: time on its first sample, calibrate the peers on it")
     parser.add_argument("--threads", type=whole_number, default=1)
     parser.add_argument("--vs", default="onnxruntime", help="peers, by comma: onnxruntime, openvino")
     parser.add_argument("--seconds", type=above_zero, default=3.0, help="time to measure for")
@@ -52,12 +56,13 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         check_writable(options.json)
     session = InferenceSession(options.bundle, options.threads)
-    feeds = random_feeds(session)
+    data = open_dataset(options.data, session.graph) if options.data else random_data(session)
+    feeds = first_that_runs(session, data, bool(options.data))
     runs: Calls = {"qglow int8": lambda: session.run(None, feeds)}
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
         if options.model:
-            _add_peers(runs, failed, options, feeds, Path(folder) / "peer.onnx")
+            _add_peers(runs, failed, options, feeds, data, Path(folder) / "peer.onnx")
         times = interleaved(runs, options.seconds)
     base = times["qglow int8"]["min"]
     for name, t in times.items():
@@ -75,20 +80,27 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _add_peers(
-    runs: dict[str, Callable[[], Any]], failed: dict[str, str], options: argparse.Namespace, feeds: dict[str, Array], out: Path
+    runs: Calls, failed: dict[str, str], options: argparse.Namespace, feeds: dict[str, Array], data: Dataset, out: Path
 ) -> None:
     """Calls of every peer on the float model and on the int8 one; a float model that fails is an error, an int8 one is a line."""
     makers = {"onnxruntime": onnxruntime_runner, "openvino": openvino_runner}
     for peer in options.vs.split(","):
-        runs[f"{peer} fp32"] = makers[peer](options.model, feeds, options.threads)
+        try:
+            call = makers[peer](options.model, feeds, options.threads)
+            call()
+        except QGlowError:
+            raise
+        except Exception as error:
+            raise ConfigError(f"{options.model}: {peer} cannot run it on the bundle's inputs: {_line(error)}") from error
+        runs[f"{peer} fp32"] = call
     try:
-        quantized = onnxruntime_int8(options.model, out, [feeds])
+        out.write_bytes(quantize_static_int8(options.model, data))
     except Exception as error:  # NOTE: another tool's failure, of any type, is no reason not to measure the rest
         failed |= {f"{p} int8": f"onnxruntime cannot quantize this model: {_line(error)}" for p in options.vs.split(",")}
         return
     for peer in options.vs.split(","):
         try:
-            call = makers[peer](quantized, feeds, options.threads)
+            call = makers[peer](out, feeds, options.threads)
             call()
             runs[f"{peer} int8"] = call
         except Exception as error:
@@ -123,12 +135,25 @@ def _row(kind: str, seconds: float, total: float, ops: int, moved: int, roof: Ro
     return f"{text} {ops / seconds / 1e9:8.1f} {100 * ops / seconds / roof.peak:6.1f}% {moved / seconds / 1e9:7.1f}"
 
 
-def random_feeds(session: InferenceSession) -> dict[str, Array]:
-    """Normal noise of every input's shape, 1 for symbolic dimensions."""
+def first_that_runs(session: InferenceSession, data: Dataset, real: bool) -> dict[str, Array]:
+    """The first sample, run once. Raises ConfigError where noise is not what the model can run on."""
+    feeds = next(iter(data)).feeds
+    try:
+        session.run(None, feeds)
+    except Exception as error:  # NOTE: a length, an index or a state that noise cannot stand for fails anywhere
+        if real:
+            raise
+        shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in feeds.items())
+        raise ConfigError(f"the model does not run on noise ({shapes}; {_line(error)}); give real inputs with --data") from error
+    return feeds
+
+
+def random_data(session: InferenceSession) -> Dataset:
+    """One sample: normal noise of every input's shape, 1 for symbolic dimensions."""
     rng = np.random.default_rng(0)
     feeds = {}
     for name in session.graph.inputs:
         t = session.graph.types[name]
         shape = tuple(d if isinstance(d, int) else 1 for d in t.shape or ())
         feeds[name] = rng.normal(0, 1, shape).astype(np.float32) if t.kind is Kind.F32 else np.zeros(shape, t.kind.dtype)
-    return feeds
+    return open_dataset([feeds], session.graph)

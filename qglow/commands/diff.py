@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ..files import check_folder, make_folder, write_atomically
-from ..graph import Graph, Node
-from ..graph.text import print_graph, print_type
+from ..graph import Graph, Node, TensorType
+from ..graph.text import print_graph
 from ..profiling.dataset import open_dataset
 from ..report.compare import compare
 from ..runtime import InferenceSession, load
@@ -41,16 +41,24 @@ def run(options: argparse.Namespace) -> int:
         print(f"no layer is below {options.floor_db:g} dB over {report.agreement.samples} samples")
         return 0
     node = next(n for n in bundle.graph.nodes if bad["name"] in {o.removesuffix(".q") for o in n.outputs})
-    print(f"first below {options.floor_db:g} dB: {bad['name']} ({bad['op']}), {bad['sqnr_db']:.1f} dB, cosine {bad['cosine']:.5f}")
-    for value in (*node.inputs, *node.outputs):
-        if value:
+    own = "" if bad["own_sqnr_db"] is None else f", {bad['own_sqnr_db']:.1f} dB alone on its true inputs"
+    print(f"first below {options.floor_db:g} dB: {bad['name']} ({bad['op']}), {bad['sqnr_db']:.1f} dB, cosine {bad['cosine']:.5f}{own}")
+    for what, values in (("reads", node.inputs), ("gives", node.outputs)):
+        for value in (v for v in values if v and v not in bundle.graph.constants):
             error = report.agreement.layers.get(value.removesuffix(".q"))
-            t = bundle.graph.types[value]
-            shown = print_type(t) if t.quant is None or t.quant.axis is None else f"{t.kind.value}{list(t.shape or ())} per channel"
-            print(f"  {value}: {shown}" + (f", {error.sqnr_db:.1f} dB" if error else ""))
+            print(f"  {what} {value}: {_shown(bundle.graph.types[value])}" + (f", {error.sqnr_db:.1f} dB" if error else ""))
     if options.output:
         _cut_out(bundle.graph, node, options.data, Path(options.output))
     return 0
+
+
+def _shown(t: TensorType) -> str:
+    """A type with the range of real numbers that its integers stand for, which says more than scale and zero point."""
+    shape = ", ".join(map(str, t.shape or ()))
+    if t.quant is None or t.quant.axis is not None:
+        return f"{t.kind.value}[{shape}]"
+    low, high = ((q - t.quant.z) * float(t.quant.s) for q in t.limits())
+    return f"{t.kind.value}[{shape}] for {low:.4g} to {high:.4g}"
 
 
 def _cut_out(graph: Graph, node: Node, data: str, folder: Path) -> None:

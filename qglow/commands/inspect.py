@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from itertools import zip_longest
 from pathlib import Path
 
-from ..errors import DataError
+from ..errors import ConfigError, DataError
 from ..graph import Graph
 from ..graph.text import print_graph
 
@@ -19,7 +20,8 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
     stages = ("graph", "quantized", "instructions", "plan")
-    parser.add_argument("--stage", choices=stages, help="of a bundle; the last two for its shapes, 1 where symbolic")
+    parser.add_argument("--stage", choices=stages, help="of a bundle; the last two are for concrete shapes")
+    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="of an input (default: 1 where symbolic)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,13 +40,13 @@ def run(options: argparse.Namespace) -> int:
     elif path.suffix == ".qglow":
         from ..runtime import load
 
-        print(_bundle_text(load(path).graph, options.stage), end="")
+        print(_bundle_text(load(path).graph, options.stage, options.shape), end="")
     else:
         raise DataError(f"{path}: expected a .onnx model, a .json profile or a .qglow bundle")
     return 0
 
 
-def _bundle_text(graph: Graph, stage: str | None) -> str:
+def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     """The quantized graph, or the program that it becomes for its shapes."""
     if stage not in ("instructions", "plan"):
         return print_graph(graph)
@@ -53,6 +55,31 @@ def _bundle_text(graph: Graph, stage: str | None) -> str:
     from ..kernels.isa import choose
     from ..reference import retype
 
-    shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
-    program = lower(retype(graph, shapes), choose()[0].name)
+    shapes = _shapes(graph, given)
+    try:
+        static = retype(graph, shapes)
+    except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
+        said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
+        why = " ".join(str(error).split())[:160]
+        raise ConfigError(f"no program for inputs of {said} ({why}); give --shape NAME=DIMENSIONS") from error
+    program = lower(static, choose()[0].name)
     return print_program(program) if stage == "instructions" else print_plan(program)
+
+
+def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:
+    """Concrete shapes of the inputs: the given ones, else the declared ones with 1 for symbolic dimensions."""
+    shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
+    for text in given:
+        name, _, numbers = text.rpartition("=")
+        if name not in shapes:
+            raise ConfigError(f"--shape {text!r}: no input {name!r}; the inputs are {', '.join(shapes)}")
+        try:
+            shape = tuple(int(n) for n in numbers.split(",") if n)
+        except ValueError as error:
+            raise ConfigError(f"--shape {text!r}: expected NAME=1,3,224,224") from error
+        declared = graph.types[name].shape
+        wrong = declared is not None and [d if isinstance(d, int) else s for d, s in zip_longest(declared, shape)] != list(shape)
+        if wrong or any(s < 1 for s in shape):
+            raise ConfigError(f"--shape {text!r}: the model declares {name!r} as {list(declared or ())}")
+        shapes[name] = shape
+    return shapes

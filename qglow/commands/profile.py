@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from ..files import check_writable
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     result = profile(options.model, options.data, options.samples, not options.quiet, batch_size=options.batch_size, engine=options.engine)
     result.save(path)
     for warning in result.warnings:
-        print(f"warning: {warning}")
+        print(f"warning: {warning}", file=sys.stderr)
     if not options.quiet:
         print(f"{path}: {len(result.tensors)} tensors over {result.samples} samples")
     return 0

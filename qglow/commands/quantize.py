@@ -13,6 +13,7 @@ from ..errors import AccuracyError
 from ..files import check_writable
 from ..pipeline import quantize
 from ..quantization.config import QuantConfig
+from ..report.plots import POOR_DB
 from .options import finite
 
 EXAMPLES = """examples:
@@ -59,6 +60,10 @@ def run(options: argparse.Namespace) -> int:
         print("warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again", file=sys.stderr)
     if not options.quiet:
         _print_account(path, bundle.manifest)
+    worst = min((e["sqnr_db"] for e in (bundle.manifest["agreement"] or {"outputs": {}})["outputs"].values()), default=POOR_DB)
+    if worst < POOR_DB:
+        advice = "`qglow report` on labelled data says what that costs, and which layers to --exclude"
+        print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
     return 0
 
 
@@ -79,7 +84,8 @@ def _print_target(target: dict[str, Any] | None) -> None:
 def _print_account(path: Path, manifest: dict[str, Any]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
     smaller = manifest["float_bytes"] / max(1, manifest["int8_bytes"])
-    print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, weights {smaller:.1f} times smaller")
+    size = f"weights {smaller:.1f} times smaller" if smaller >= 1 else f"constants {1 / smaller:.1f} times larger (tables of functions)"
+    print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, {size}")
     print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")

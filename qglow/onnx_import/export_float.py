@@ -10,6 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..graph import Array, Graph, Kind, Node, TensorType
+from .foreign import renamed
 
 OPSET, IR_VERSION = 21, 10
 
@@ -27,11 +28,7 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
     """The ONNX nodes of one float node, under the given value names."""
     names, results = list(inputs), list(outputs)
     if node.op == "Onnx":
-        proto = onnx.NodeProto.FromString(node.attributes["proto"])
-        own = len(proto.input)
-        del proto.input[:]
-        proto.input.extend(names[:own])
-        return [proto]
+        return [renamed(onnx.NodeProto.FromString(node.attributes["proto"]), names)]
     if node.op == "MatMul" and len(names) == 3:
         product = f"{results[0]}.product"
         first = helper.make_node("MatMul", names[:2], [product], name=f"{node.name}.product")

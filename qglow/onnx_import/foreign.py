@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -41,6 +42,28 @@ def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int]) -> 
     )
 
 
+def renamed(proto: onnx.NodeProto, names: Sequence[str]) -> onnx.NodeProto:
+    """A copy that reads other values, named in the order of an `Onnx` node's inputs; captured ones are renamed in the subgraphs."""
+    old = [*proto.input, *sorted(_captures(proto) - set(proto.input))]
+    copy = onnx.NodeProto()
+    copy.CopyFrom(proto)
+    copy.input[:] = names[: len(proto.input)]
+    _rename_captured(copy, {a: b for a, b in zip(old, names, strict=True) if a and a != b})
+    return copy
+
+
+def _rename_captured(proto: onnx.NodeProto, new: Mapping[str, str]) -> None:
+    for a in proto.attribute:
+        for graph in (a.g, *a.graphs) if a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) else ():
+            own = {i.name for i in (*graph.input, *graph.initializer)} | {o for n in graph.node for o in n.output}
+            outer = {k: v for k, v in new.items() if k not in own}
+            for n in graph.node:
+                n.input[:] = [outer.get(i, i) for i in n.input]
+                _rename_captured(n, outer)
+            for o in graph.output:
+                o.name = outer.get(o.name, o.name)
+
+
 def _captures(proto: onnx.NodeProto) -> set[str]:
     """Names that the node's subgraphs read from outside."""
     found: set[str] = set()
@@ -76,7 +99,8 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     names = [*own, *sorted(_captures(proto) - set(own))]
     feeds = {n: a for n, a in zip(names, inputs, strict=False) if n and a is not None}
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
-    results = iter(evaluator.run(None, feeds))
+    with np.errstate(all="ignore"):  # NOTE: its exp overflows to the right infinity
+        results = iter(evaluator.run(None, feeds))
     return [np.asarray(next(results)) if o else np.empty(0) for o in proto.output]
 
 

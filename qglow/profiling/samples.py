@@ -55,7 +55,7 @@ def pack(sample: Sample, inputs: Iterable[str]) -> KeptSample | None:
     """A sample packed; None where an input holds strings or is too large to keep."""
     rows = []
     for name in inputs:
-        array = np.ascontiguousarray(sample.feeds[name])
+        array = np.asarray(sample.feeds[name])  # NOTE: ascontiguousarray would give a scalar a dimension
         if array.dtype.kind == "O" or array.nbytes > LARGEST:
             return None
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
+import onnx.parser
 import onnxruntime as ort
 import pytest
 import shared_models
@@ -41,6 +43,47 @@ def test_both_engines_record_the_same_ranges(digits: Path) -> None:
         np.testing.assert_allclose([o.min, o.max], [theirs.tensors[name].min, theirs.tensors[name].max], rtol=1e-4, atol=1e-5)
 
 
+BRANCHES = """
+<ir_version: 8, opset_import: ["": 15]>
+g (float[1, 2, 8, 8] x, bool c) => (float[1, 2, 8, 8] y, float[1, 2, 8, 8] z) {
+  w = Constant <value = float[2, 2, 1, 1] {0.5, -0.25, 1.0, 0.75}> ()
+  h = Conv (x, w)
+  i = If (c) <then_branch = a () => (float t) { t = If (c) <then_branch = b () => (float u) { u = Neg (h) },
+                                                            else_branch = d () => (float v) { v = Identity (x) }> },
+              else_branch = e () => (float s) { s = Mul (h, x) }>
+  y = Conv (i, w)
+  z = Conv (h, w)
+}
+"""
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+def test_values_that_branches_capture_are_renamed(chosen: bool) -> None:
+    """A captured value may be an integer one in the quantized graph, and its float form has another name."""
+    feeds = {"x": np.linspace(-1, 1, 128, dtype=np.float32).reshape(1, 2, 8, 8), "c": np.array(chosen)}
+    graph = float_graph(onnx.parser.parse_model(BRANCHES))
+    close(evaluate(graph, feeds), run(export_float(graph).SerializeToString(), feeds), 1e-6)
+    bundle = qglow.quantize(graph, qglow.profile(graph, [feeds]))
+    assert bundle.graph.types["h"].is_quantized
+    close(evaluate(bundle.graph, feeds), run(export_qdq(bundle.graph).SerializeToString(), feeds), 0.01)
+
+
+def steps_apart(bundle: qglow.Bundle, feeds: dict[str, np.ndarray]) -> dict[str, int]:
+    """By int8 layer whose inputs have the same bits in qglow and in the exported model: how many steps apart its values are at most."""
+    graph, model = bundle.graph, export_qdq(bundle.graph)
+    outputs = {o.name for o in model.graph.output}
+    made = [o for n in graph.nodes for o in n.outputs if o and graph.types[o].is_quantized]
+    extra = [onnx.helper.make_tensor_value_info(o, onnx.helper.np_dtype_to_tensor_dtype(graph.types[o].kind.dtype), None) for o in made]
+    model.graph.output.extend(v for v in extra if v.name not in outputs)
+    theirs = dict(zip((o.name for o in model.graph.output), run(model.SerializeToString(), feeds), strict=True))
+    ours = qglow.InferenceSession(bundle).run_all(feeds)
+    producers, found = graph.producers(), {}
+    for name in made:
+        if all(np.array_equal(ours[i], theirs[i]) for i in producers[name].inputs if i in ours and i in theirs):
+            found[name] = int(np.abs(ours[name].astype(np.int64) - theirs[name]).max(initial=0))
+    return found
+
+
 MODELS = ["cifar10_resnet20", "squeezenet1.1_imagenet", "mlperftiny_vww_mobilenet025", "mobilefacenet", "nanodet_m_320"]
 
 
@@ -51,4 +94,6 @@ def test_real_models_export(name: str) -> None:
     data = shared_models.feeds(name, 2)
     close(evaluate(graph, data[0]), run(export_float(graph).SerializeToString(), data[0]), 1e-3)
     bundle = qglow.quantize(graph, qglow.profile(graph, data))
-    close(evaluate(bundle.graph, data[0]), run(export_qdq(bundle.graph).SerializeToString(), data[0]), 0.15)
+    apart = steps_apart(bundle, data[0])
+    # most layers have the same bits; a tie may round the other way in runtimes that add or scale in float, and is then one step
+    assert max(apart.values()) <= 1 and sum(d == 0 for d in apart.values()) > 10
