@@ -29,9 +29,11 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         raise
 
 
-def check_writable(path: str | Path) -> Path:
-    """The path, or OutputError where a file cannot be made there: asked before long work, so that none is lost."""
+def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
+    """The path, or OutputError where a file cannot be made there, or is one of the inputs: asked before long work, so that none is lost."""
     path = Path(path)
+    if any(i is not None and path.is_file() and Path(i).is_file() and path.samefile(i) for i in inputs):
+        raise OutputError(f"{path}: is also what is read; give another name to write")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file to write")
     if not path.parent.is_dir():

@@ -16,6 +16,7 @@ import numpy as np
 
 from .checking import check_meaning, check_text, check_types
 from .errors import AccuracyError, ConfigError
+from .files import make_folder, write_atomically
 from .graph import Array, Graph
 from .graph.text import print_graph
 from .graph.verify import verify
@@ -47,8 +48,7 @@ def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = No
         check_text(graph, name)
         check_types(graph, name)
     if dump_dir is not None:
-        Path(dump_dir).mkdir(parents=True, exist_ok=True)
-        (Path(dump_dir) / f"{number:02d}_{name}.txt").write_text(print_graph(graph))
+        write_atomically(make_folder(dump_dir) / f"{number:02d}_{name}.txt", print_graph(graph).encode())
     return graph
 
 
@@ -91,6 +91,7 @@ def quantize(
     """
     config = config or QuantConfig()
     graph = float_graph(model, dump_dir)
+    config.check_names(graph)
     reached: Reached | None = None
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
     if recorded is None:

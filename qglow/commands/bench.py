@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if options.model and not Path(options.model).is_file():
         raise ConfigError(f"{options.model}: no such model file")
     if options.json:
-        check_writable(options.json)
+        check_writable(options.json, options.bundle, options.model)
     session = InferenceSession(options.bundle, options.threads)
     data = open_dataset(options.data, session.graph) if options.data else random_data(session)
     feeds = first_that_runs(session, data, bool(options.data))

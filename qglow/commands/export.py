@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    path = check_writable(options.output or f"{Path(options.bundle).stem}.qdq.onnx")
+    path = check_writable(options.output or f"{Path(options.bundle).stem}.qdq.onnx", options.bundle)
     save_qdq(load(options.bundle).graph, path)
     if not options.quiet:
         print(f"{path}: {path.stat().st_size / 1024:.0f} KiB")

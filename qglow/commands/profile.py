@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    path = check_writable(options.output or f"{Path(options.model).stem}.profile.json")
+    path = check_writable(options.output or f"{Path(options.model).stem}.profile.json", options.model)
     result = profile(options.model, options.data, options.samples, not options.quiet, batch_size=options.batch_size, engine=options.engine)
     result.save(path)
     for warning in result.warnings:

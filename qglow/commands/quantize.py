@@ -47,12 +47,12 @@ def run(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {f.name: v for f in fields(QuantConfig) if (v := getattr(options, f.name)) is not None}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     config = replace(config, **given)
-    path = check_writable(options.output or f"{Path(options.model).stem}.qglow")
+    path = check_writable(options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config)
     check = False if options.no_check else options.data or True
     try:
         bundle = quantize(options.model, options.profile, config, check=check, dump_dir=options.dump_dir, progress=not options.quiet)
     except AccuracyError as error:
-        broken = path.with_suffix(".broken.qglow")
+        broken = path.with_suffix(".broken.qglow", options.model, options.profile, options.config)
         error.bundle.save(broken)  # type: ignore[attr-defined]
         raise AccuracyError(f"{error}; the bundle is kept as {broken}") from error
     bundle.save(path)

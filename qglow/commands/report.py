@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     for path in (options.output, options.json):
         if path:
-            check_writable(path)
+            check_writable(path, options.model, options.bundle)
     report = compare(options.model, options.bundle, options.data, samples=options.samples, quiet=options.quiet)
     if not options.no_latency:
         report.beside = measure_beside(options.bundle, options.model, options.data, threads=1)

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DataError
 from ..files import check_writable, write_atomically
 from ..graph import Array
-from ..profiling.dataset import Dataset, Sample, checked, open_dataset
+from ..profiling.dataset import Dataset, Sample, checked, open_dataset, read_npy
 from ..progress import track
 from ..runtime import InferenceSession
 from .options import whole_number
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.output:
-        check_writable(options.output)
+        check_writable(options.output, options.bundle)
     session = InferenceSession(options.bundle, options.threads)
     data = _data(options, session)
     results: dict[str, Array] = {}
@@ -62,10 +62,9 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
         name, _, file = text.partition("=")
         if not file or not Path(file).is_file():
             raise DataError(f"--input {text!r}: expected NAME=FILE.npy with a file that exists")
-        try:
-            feeds[name] = np.load(file, allow_pickle=False)
-        except ValueError as error:
-            raise DataError(f"{file}: not a readable .npy file ({error})") from error
+        if name not in session.graph.inputs:
+            raise DataError(f"--input {text!r}: no input {name!r}; the inputs are {', '.join(session.graph.inputs)}")
+        feeds[name] = read_npy(Path(file))
     types = {i: session.graph.types[i] for i in session.graph.inputs}
     return Dataset((("the given inputs", lambda: checked(feeds, types, "the given inputs"), None),), types)
 

@@ -117,12 +117,12 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
     if path.is_file() and path.suffix == ".npz":
         return Dataset(((path.name, partial(read_npz, path), None),), types)
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder of data")
+        raise DataError(f"{path}: {'expected a folder or one .npz file' if path.exists() else 'no such folder of data'}")
     toml = path / "dataset.toml"
     sources = _by_toml(path, toml, types) if toml.is_file() else _by_files(path, types)
     if not sources:
         raise DataError(f"{path}: no samples found; expected .npz, .npy or images with a dataset.toml, or test_data_set_*/input_*.pb")
-    labels = _labels(path)
+    labels = _labels(path, [name for name, _ in sources])
     return Dataset(tuple((name, read, labels.get(name)) for name, read in sources), types)
 
 
@@ -136,11 +136,14 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
         if array.dtype != t.kind.dtype:
             if not np.can_cast(array.dtype, t.kind.dtype, "same_kind"):
                 raise DataError(f"{sample}: input {name!r}: expected {t.kind.dtype}, got {array.dtype}; convert the data")
-            array = array.astype(t.kind.dtype)
+            with np.errstate(over="ignore"):  # NOTE: what is beyond becomes infinity, which is refused below
+                array = array.astype(t.kind.dtype)
         if not _fits(array.shape, t):
             turned = (array.shape[0], array.shape[-1], *array.shape[1:-1]) if array.ndim > 2 else array.shape
             hint = "; channels come last: transpose the data (layout in dataset.toml)" if _fits(turned, t) else ""
             raise DataError(f"{sample}: input {name!r}: expected shape {list(t.shape or ())}, got {list(array.shape)}{hint}")
+        if not array.size:
+            raise DataError(f"{sample}: input {name!r} is empty: its shape is {list(array.shape)}")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise DataError(f"{sample}: input {name!r} holds NaN or infinity")
         result[name] = array
@@ -161,9 +164,12 @@ def read_npz(path: Path) -> Feeds:
         raise DataError(f"{path}: not a readable .npz file ({error})") from error
 
 
-def _read_npy(path: Path) -> Array:
+def read_npy(path: Path) -> Array:
     try:
-        return np.asarray(np.load(path, allow_pickle=False))
+        array = np.load(path, allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it holds several arrays, as .npz does")
+        return array
     except Exception as error:
         raise DataError(f"{path}: not a readable .npy file ({error})") from error
 
@@ -171,7 +177,10 @@ def _read_npy(path: Path) -> Array:
 def _read_pb(folder: Path, names: list[str]) -> Feeds:
     from ..onnx_import.tensor_file import read_tensor
 
-    files = sorted(folder.glob("input_*.pb"), key=lambda p: int(p.stem.split("_")[-1]))
+    files = list(folder.glob("input_*.pb"))
+    if not files or not all(p.stem.removeprefix("input_").isdecimal() for p in files):
+        raise DataError(f"{folder}: expected input_0.pb, input_1.pb and so on, got {sorted(p.name for p in folder.iterdir())[:5]}")
+    files.sort(key=lambda p: int(p.stem.removeprefix("input_")))
     feeds: Feeds = {}
     for k, p in enumerate(files):
         tensor, array = read_tensor(p)
@@ -202,7 +211,7 @@ def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
     if npy and len(names) != 1:
         raise DataError(f"{path}: .npy files serve a model with one input, this one has {names}; use .npz files with these keys")
     if npy:
-        return [(p.name, partial(_named, names[0], _read_npy, p)) for p in npy]
+        return [(p.name, partial(_named, names[0], read_npy, p)) for p in npy]
     if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
         raise DataError(f"{path}: images need a dataset.toml that says how a picture becomes a tensor (see README)")
     return []
@@ -213,12 +222,14 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
         spec = tomllib.loads(toml.read_text()).get("input", {})
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{toml}: not valid TOML: {error}") from error
+    if not isinstance(spec, dict) or not all(isinstance(s, dict) for s in spec.values()):
+        raise DataError(f"{toml}: expected sections [input.NAME], one for each of the model's inputs {sorted(types)}")
     if len(spec) == 1 and len(types) == 1:
         spec = {next(iter(types)): next(iter(spec.values()))}  # NOTE: one input, one section: the name need not match
     unknown = sorted(set(spec) - set(types))
     if unknown or not spec:
         raise DataError(f"{toml}: sections [input.NAME] are {sorted(spec)}, the model's inputs are {sorted(types)}")
-    sources = {s.get("source", "npz") for s in spec.values()}
+    sources = {str(s.get("source", "npz")) for s in spec.values()}
     if sources <= {"npz", "npy", "pb"}:
         return _by_files(path, types)
     if len(spec) != 1 or sources != {"images"}:
@@ -228,12 +239,19 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
     return [(p.name, partial(_named, name, read, p)) for p in files]
 
 
-def _labels(path: Path) -> dict[str, int]:
+def _labels(path: Path, samples: list[str]) -> dict[str, int]:
+    """Class by file name; empty where there is no labels.csv. A file may be named that is not there, but not every one."""
     file = path / "labels.csv"
     if not file.is_file():
         return {}
     try:
         with file.open(newline="") as f:
-            return {row["file"]: int(row["label"]) for row in csv.DictReader(f)}
-    except (KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{file}: expected the columns file,label with whole-number labels ({error})") from error
+            labels = {row["file"]: int(row["label"]) for row in csv.DictReader(f)}
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise DataError(f"{file}: expected the columns file,label with whole-number labels ({type(error).__name__}: {error})") from error
+    missing = [s for s in samples if s not in labels]
+    if len(missing) == len(samples):
+        raise DataError(f"{file}: it names none of the samples, {samples[0]} say; the column file holds file names in {path}")
+    if missing:
+        raise DataError(f"{file}: {len(missing)} of {len(samples)} samples have no label, {missing[0]} say; add them, or remove the file")
+    return labels

@@ -27,8 +27,14 @@ def image_reader(fields: Mapping[str, Any], where: Path) -> Callable[[Path], Arr
     color, layout = fields.get("color", "rgb"), fields.get("layout", "nchw")
     if color not in ("rgb", "bgr", "gray") or layout not in ("nchw", "nhwc"):
         raise DataError(f"{where}: color is rgb, bgr or gray and layout nchw or nhwc; got {color!r}, {layout!r}")
-    scale = np.float32(fields.get("scale", 1.0))
-    mean, std = (np.array(fields.get(k, d), np.float32).reshape(-1) for k, d in (("mean", 0.0), ("std", 1.0)))
+    for key in ("resize", "crop"):
+        if key in fields and not _is_size(fields[key]):
+            raise DataError(f"{where}: {key}: expected a whole number above 0, or [height, width], got {fields[key]!r}")
+    scale = _numbers(fields, "scale", 1.0, 1, where)[0]
+    channels = 1 if color == "gray" else 3
+    mean, std = _numbers(fields, "mean", 0.0, channels, where), _numbers(fields, "std", 1.0, channels, where)
+    if not std.all():
+        raise DataError(f"{where}: std: expected numbers other than 0, got {fields['std']!r}")
 
     def read(path: Path) -> Array:
         pixels = _pixels(path, fields, color)
@@ -37,6 +43,26 @@ def image_reader(fields: Mapping[str, Any], where: Path) -> Callable[[Path], Arr
         return np.ascontiguousarray(x, np.float32)
 
     return read
+
+
+def _is_size(value: Any) -> bool:
+    """Whether it is a side or [height, width] in pixels, none above 2 to the 16."""
+    sides = value if isinstance(value, list) and len(value) == 2 else [value]
+    return all(isinstance(s, int) and not isinstance(s, bool) and 0 < s <= 1 << 16 for s in sides)
+
+
+def _numbers(fields: Mapping[str, Any], key: str, default: float, channels: int, where: Path) -> Array:
+    """A field of one number, or of one for each channel: float32 [1] or [channels]."""
+    value = fields.get(key, default)
+    numbers = value if isinstance(value, list) else [value]
+    if (
+        not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
+        or len(numbers) not in (1, channels)
+        or not np.isfinite(array := np.array(numbers, np.float64).astype(np.float32)).all()
+    ):
+        wanted = "a number" if channels == 1 and key == "scale" else f"one number, or one for each of the {channels} channels"
+        raise DataError(f"{where}: {key}: expected {wanted}, got {value!r}")
+    return array
 
 
 def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:

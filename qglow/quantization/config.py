@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError
-from ..graph import Node
+from ..graph import Graph, Node
 
 CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
 
@@ -68,7 +69,10 @@ class QuantConfig:
             raw = tomllib.loads(path.read_text())
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path}: not valid TOML: {error}") from error
-        return QuantConfig.of(raw.get("quantize", raw), str(path))
+        table = raw.get("quantize", raw)
+        if not isinstance(table, dict):
+            raise ConfigError(f"{path}: expected [quantize] to be a table, got {table!r}")
+        return QuantConfig.of(table, str(path))
 
     @staticmethod
     def of(values: dict[str, Any], where: str = "configuration") -> QuantConfig:
@@ -80,7 +84,8 @@ class QuantConfig:
             default = known[name].default
             number = default is None or isinstance(default, float)
             wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if number else type(default)
-            if not isinstance(value, wanted) or (number and isinstance(value, bool)):
+            strange = isinstance(default, tuple) and not all(isinstance(v, str) for v in value if isinstance(value, wanted))
+            if not isinstance(value, wanted) or strange or (number and isinstance(value, bool)):
                 raise ConfigError(f"{where}: field {name!r}: expected {'float' if number else type(default).__name__}, got {value!r}")
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return QuantConfig(**given)
@@ -88,6 +93,16 @@ class QuantConfig:
     @property
     def has_target(self) -> bool:
         return self.min_sqnr_db is not None or self.max_accuracy_drop is not None
+
+    def check_names(self, graph: Graph) -> None:
+        """Raises ConfigError, with what is spelled alike, where an exclude or include matches no node of the graph."""
+        known = {name for n in graph.nodes for name in (n.name, *n.outputs, f"op:{n.op}") if name}
+        for field, patterns in (("exclude", self.exclude), ("include", self.include)):
+            for pattern in patterns:
+                if not any(_matches(pattern, n) for n in graph.nodes):
+                    alike = get_close_matches(pattern, known, 3)
+                    hint = f"spelled alike are {', '.join(map(repr, alike))}" if alike else "`qglow inspect MODEL.onnx` shows them"
+                    raise ConfigError(f"{field} {pattern!r} matches no node of the model; {hint}")
 
     def excluded(self, node: Node) -> str | None:
         """The pattern that keeps a node float, or None."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BundleError
+from ..errors import BundleError, DataError
 from ..files import write_atomically
 from ..graph import Array, Graph
 from ..onnx_import import load as import_onnx
@@ -37,6 +37,8 @@ class Votes:
     is_choice: bool = True  # one score a class, in one row: else the place of the largest value says little
 
     def add(self, real: Array, int8: Array, label: int | None) -> None:
+        if not int8.size:
+            return
         a, b = int(real.argmax()), int(int8.argmax())
         self.samples += 1
         self.is_choice &= int8.ndim <= 2 and int8.size == int8.shape[-1] > 1
@@ -127,6 +129,9 @@ def compare(
         compare_values(agreement, real, bundle.graph, values)
         add_own_errors(own, bundle.graph, real)
         add_distributions(spread, bundle.graph, real, sample.name)
+        most = max((np.asarray(o).size for o in outputs), default=0)
+        if sample.label is not None and not 0 <= sample.label < most:
+            raise DataError(f"{sample.name}: label {sample.label}, but the outputs have at most {most} scores")
         for name, array in zip(session.graph.outputs, outputs, strict=True):
             votes[name].add(real[name], np.asarray(array), sample.label)
     return AccuracyReport(agreement, votes, _layers(bundle, agreement, own, spread), bundle.manifest)
