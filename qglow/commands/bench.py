@@ -79,9 +79,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_peers(
-    runs: Calls, failed: dict[str, str], options: argparse.Namespace, feeds: dict[str, Array], data: Dataset, out: Path
-) -> None:
+def _add_peers(runs: Calls, failed: dict[str, str], options: argparse.Namespace, feeds: dict[str, Array], data: Dataset, out: Path) -> None:
     """Calls of every peer on the float model and on the int8 one; a float model that fails is an error, an int8 one is a line."""
     makers = {"onnxruntime": onnxruntime_runner, "openvino": openvino_runner}
     for peer in options.vs.split(","):

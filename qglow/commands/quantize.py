@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         bundle = quantize(options.model, options.profile, config, check=check, dump_dir=options.dump_dir, progress=not options.quiet)
     except AccuracyError as error:
-        broken = path.with_suffix(".broken.qglow", options.model, options.profile, options.config)
+        broken = path.with_suffix(".broken.qglow")
         error.bundle.save(broken)  # type: ignore[attr-defined]
         raise AccuracyError(f"{error}; the bundle is kept as {broken}") from error
     bundle.save(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, ModelError, QGlowError
 from ..graph import Array, Dim, Graph, TensorType
 from .bundle import Bundle, load
 from .plans import Plan, make_plan
@@ -62,8 +62,15 @@ class InferenceSession:
             if n not in self.graph.outputs:
                 raise InputError(f"no output {n!r}; the outputs are {list(self.graph.outputs)}")
         arrays = self._checked(feeds)
-        with self._lock:
-            results = self._plan(arrays).run(dict(zip(self.graph.inputs, arrays, strict=True)))
+        try:
+            with self._lock:
+                results = self._plan(arrays).run(dict(zip(self.graph.inputs, arrays, strict=True)))
+        except QGlowError:
+            raise
+        except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
+            shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in zip(self.graph.inputs, arrays, strict=True))
+            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise ModelError(f"the model cannot run on {shapes} ({said})") from error
         return [results[n] for n in names]
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

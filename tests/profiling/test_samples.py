@@ -10,7 +10,7 @@ import pytest
 
 import qglow
 from qglow.errors import AccuracyError, ProfileError
-from qglow.graph import Graph
+from qglow.graph import Graph, Kind, Node, TensorType
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile
 from qglow.profiling import samples as samples_module
@@ -33,6 +33,15 @@ def test_the_first_samples_are_kept_exactly(graph: Graph, profile: Profile, digi
     assert kept is not None and [s.name for s in kept] == ["000.npy", "001.npy", "002.npy", "003.npy"]
     for sample in kept:
         assert np.array_equal(sample.feeds["image"], np.load(digits / sample.name))
+
+
+def test_a_scalar_input_stays_a_scalar() -> None:
+    """It was once kept with a dimension, and no kept sample fitted its model."""
+    types = {"a": TensorType(Kind.F32, (2,)), "s": TensorType(Kind.I64, ()), "y": TensorType(Kind.F32, (2,))}
+    graph = Graph("g", ("a", "s"), ("y",), (Node("Relu", ("a",), ("y",), name="relu"),), types)
+    profile = qglow.profile(graph, [{"a": np.ones(2, np.float32), "s": np.array(16000, np.int64)}])
+    kept = kept_dataset(profile.kept, graph)
+    assert kept is not None and next(iter(kept)).feeds["s"].shape == ()
 
 
 def test_merge_keeps_the_first_ones(graph: Graph, digits: Path) -> None:
