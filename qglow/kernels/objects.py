@@ -24,6 +24,8 @@ from .isa import SETS, has
 
 LOG = logging.getLogger("qglow")
 PACKAGED = Path(__file__).parent / "objects"
+HANDLING = ("library.py", "objects.py", "peak.py")  # nothing of these is in an object
+READ = ("instructions/table.py", "reference/float_math.py")  # what kernels read from outside of their folder
 PARTS = "part "  # the builder prints `part 0 43`, and as each kernel is done `part 1 43`
 
 
@@ -54,13 +56,18 @@ def cache_folder() -> Path:
     return Path(user_cache_dir("qglow"))
 
 
+def sources() -> list[Path]:
+    """The files that a kernel is made from."""
+    here = Path(__file__).parent
+    kernels = [p for p in sorted(here.glob("*.py")) if p.name not in HANDLING]
+    return [*kernels, *(here.parent / name for name in READ)]
+
+
 @lru_cache(maxsize=1)
 def source_hash() -> str:
     """Hash of everything that a kernel is made from."""
     h = hashlib.sha256()
-    here = Path(__file__).parent
-    handling = ("library.py", "objects.py")  # these find and load objects, nothing of them is in one
-    for path in (*(p for p in sorted(here.glob("*.py")) if p.name not in handling), here.parent / "instructions" / "table.py"):
+    for path in sources():
         h.update(path.read_bytes())
     return h.hexdigest()[:16]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -66,6 +67,16 @@ def test_the_same_bytes_wherever_they_are_built(wheel: Path, tmp_path: Path) -> 
     assert printed.strip() == str(built)
     (carried,) = (wheel / "qglow" / "kernels" / "objects").iterdir()
     assert carried.name == built.name and carried.read_bytes() == built.read_bytes()
+
+
+def test_the_hash_covers_what_kernels_import() -> None:
+    """A kernel is compiled anew when anything changes that its code reads."""
+    hashed = {p.relative_to(ROOT).as_posix() for p in objects.sources()}
+    assert "qglow/kernels/conv.py" in hashed and "qglow/kernels/objects.py" not in hashed
+    for path in objects.sources():
+        imported = re.findall(r"^from \.\.(\w+\.\w+) import", path.read_text(), re.M) if path.parent.name == "kernels" else []
+        for module in imported:
+            assert f"qglow/{module.replace('.', '/')}.py" in hashed, f"{path.name} imports {module}, which the hash leaves out"
 
 
 def test_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
