@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
         _print_account(path, bundle.manifest)
     worst = min((e["sqnr_db"] for e in (bundle.manifest["agreement"] or {"outputs": {}})["outputs"].values()), default=POOR_DB)
     if worst < POOR_DB:
-        advice = "`qglow report` on labelled data says what that costs, and which layers to --exclude"
+        advice = "`qglow report` says what that costs and which layers it comes from, --min-sqnr-db 20 keeps those float"
         print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
     return 0
 
