@@ -13,6 +13,8 @@ import numpy as np
 from ..graph import Array
 from ..profiling.dataset import Dataset, Feeds, open_dataset
 from ..runtime import InferenceSession
+from ..runtime.roof import Roof, machine_roof
+from ..runtime.steps import StepTime, time_steps
 from .agreement import Error
 from .latency import interleaved
 from .peer_int8 import quantize_static_int8
@@ -25,16 +27,18 @@ OURS, FLOAT, PEER = "qglow int8", "onnxruntime fp32", "onnxruntime int8"
 @dataclass(slots=True)
 class Beside:
     """latency: times by runtime, as `interleaved`. noise: by int8 runtime, the worst output's signal-to-noise ratio over `samples`.
-    notes: why a runtime is not there.
+    notes: why a runtime is not there. steps: qglow's program, each step timed by itself. roof: what the machine can do at best.
     """
 
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
     noise: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    steps: list[StepTime] = field(default_factory=list)
+    roof: Roof | None = None
 
 
 def measure_beside(bundle: str | Path, model: str | Path, data: Any, threads: int = 1, samples: int = 8) -> Beside:
-    """Time all three on the first sample, and hold both int8 models against onnxruntime's float on a few."""
+    """Time all three and qglow's steps on the first sample, and hold both int8 models against onnxruntime's float on a few."""
     session = InferenceSession(bundle, threads)
     opened = open_dataset(data, session.graph)
     few = opened.spread(samples)
@@ -51,6 +55,8 @@ def measure_beside(bundle: str | Path, model: str | Path, data: Any, threads: in
             result.notes.append(f"{name} is not in the comparison, onnxruntime cannot make or run it ({type(error).__name__}: {reason})")
     result.latency = interleaved({name: partial(run, feeds) for name, run in runs.items()})
     result.noise = _noise(runs, few)
+    result.steps = time_steps(session, feeds, repeats=3)
+    result.roof = machine_roof(session.threads) if result.steps else None
     return result
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,8 @@ class AccuracyReport:
             "size": {k: self.manifest.get(k) for k in ("float_bytes", "int8_bytes")},
             "latency_ms": self.beside.latency,
             "noise_beside": self.beside.noise,
+            "machine": asdict(self.beside.roof) if self.beside.roof else None,
+            "steps": [asdict(s) for s in self.beside.steps],
             "notes": self.beside.notes,
         }
 

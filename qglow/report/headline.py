@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from .advice import advice, blame
 from .plots import grade
 
 
@@ -25,6 +26,7 @@ def facts(report: dict[str, Any]) -> list[Fact]:
         *_speed(report["latency_ms"]),
         *_size(report["size"]),
         *_coverage(report["nodes"]),
+        *_blame(report),
     ]
 
 
@@ -86,6 +88,16 @@ def _coverage(nodes: dict[str, int]) -> list[Fact]:
         return []
     inside = nodes["int8"] + nodes["folded"]
     return [Fact("Nodes in int8", f"{inside} of {total}", (f"{nodes['folded']} of them part of others", f"{nodes['float']} stayed float"))]
+
+
+def _blame(report: dict[str, Any]) -> list[Fact]:
+    """Where the noise comes from, and what to do."""
+    found = []
+    layers = blame(report)
+    if layers:
+        found.append(Fact("Most noise added by", layers[0][0], tuple(text for _, text in layers)))
+    what, how = advice(report)
+    return [*found, Fact("What to do", what, tuple(how) or ("int8 agrees with float, and nothing holds it up",))]
 
 
 def _bytes(count: float) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
+from ..runtime.roof import Roof
 from .headline import Fact, facts, float_groups, is_shown, share
 from .plots import distribution, grade, noise, times
+from .roofline import roofline
 
 _STYLE = """:root{color-scheme:light dark;--ink:#1f2430;--soft:#667085;--line:#e3e6ec;--paper:#fff;--card:#f6f7f9;--good:#2a8a5f;
 --fair:#d08b00;--poor:#c8372d;--mine:#2a6fdb;--shade:#2a6fdb22}
@@ -15,7 +17,8 @@ _STYLE = """:root{color-scheme:light dark;--ink:#1f2430;--soft:#667085;--line:#e
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;padding:2rem 1.25rem 4rem;max-width:72rem;color:var(--ink);background:var(--paper)}
 h1{font-size:1.6rem;margin:0}h2{font-size:1.15rem;margin:2.5rem 0 .5rem}p{margin:.4rem 0}.soft{color:var(--soft)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(13rem,1fr));gap:1rem;margin:1.25rem 0}
-.card{background:var(--card);border-radius:.6rem;padding:.9rem 1.1rem}.card b{display:block;font-size:1.75rem;line-height:1.25}
+.card{background:var(--card);border-radius:.6rem;padding:.9rem 1.1rem}.card b{display:block;font-size:1.75rem;line-height:1.25;
+overflow-wrap:anywhere}.card:last-child{grid-column:1/-1}.card:last-child b{font-size:1.25rem}
 .card b.good{color:var(--good)}.card b.fair{color:var(--fair)}.card b.poor{color:var(--poor)}.card span{color:var(--soft)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%}th{color:var(--soft);font-weight:600;white-space:nowrap}
 td,th{border-bottom:1px solid var(--line);padding:.3rem .7rem;text-align:left;vertical-align:middle}
@@ -77,6 +80,28 @@ def _speed(report: dict[str, Any]) -> Iterator[str]:
         yield times(report["latency_ms"])
     for note in report["notes"]:
         yield f"<p class=soft>{escape(note)}</p>"
+    if report["steps"] and report["machine"]:
+        yield "<h2>Where the time goes</h2>"
+        yield roofline(report["steps"], Roof(**report["machine"]))
+        yield "<p class=soft>Each circle is a step of the program, its area the time that it takes; green: convolutions and "
+        yield "matrix products, orange: depthwise ones. Lines: the most that this machine "
+        yield "can do, in registers and when the data comes from the cache or from memory. Far below the lines is room for a kernel.</p>"
+        yield _kinds(report["steps"])
+
+
+def _kinds(steps: list[dict[str, Any]]) -> str:
+    """Time by kind of step, the longest first."""
+    total = sum(s["seconds"] for s in steps) or 1.0
+    kinds: dict[str, list[dict[str, Any]]] = {}
+    for s in steps:
+        kinds.setdefault(("host " if s["host"] else "") + s["kind"], []).append(s)
+    rows = "".join(
+        f"<tr><td>{escape(k)}</td><td class=n>{len(part)}</td><td class=n>{spent * 1e6:.1f}</td><td class=n>{spent / total:.1%}</td></tr>"
+        for k, part in sorted(kinds.items(), key=lambda i: -sum(s["seconds"] for s in i[1]))
+        for spent in [sum(s["seconds"] for s in part)]
+    )
+    head = "<th>kind</th><th class=n>steps</th><th class=n>us</th><th class=n>share</th>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _noise(report: dict[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..runtime.roof import Roof, machine_roof
 
-WIDTH, HEIGHT, LEFT, BOTTOM = 900.0, 420.0, 60.0, 40.0
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 900.0, 420.0, 60.0, 24.0, 40.0
 COLOURS = {"conv2d": "#285", "depthwise2d": "#d60"}
 OTHER = "#57a"
 
@@ -27,13 +27,13 @@ def roofline(steps: Sequence[Mapping[str, Any]], roof: Roof) -> str:
     the second-level cache and of memory. Host steps have no operations to count and are left out.
     """
     points = [s for s in steps if not s["host"] and s["ops"] and s["moved"] and s["seconds"] > 0]
-    x = _Axis([s["ops"] / s["moved"] for s in points] + [roof.peak / roof.memory, 0.1], LEFT, WIDTH - 10)
+    x = _Axis([s["ops"] / s["moved"] for s in points] + [roof.peak / roof.memory, 0.1], LEFT, WIDTH - RIGHT)
     y = _Axis([s["ops"] / s["seconds"] for s in points] + [roof.peak, roof.peak / 1000], HEIGHT - BOTTOM, 10)
     longest = max((s["seconds"] for s in points), default=1.0)
     parts = [f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" font-family="sans-serif" font-size="11">']
     parts += [_grid(x, y), _line(x, y, roof.peak, roof.memory, "memory"), _line(x, y, roof.peak, roof.cache, "cache")]
     label = f"peak {roof.peak / 1e9:.0f} GOP/s, {roof.threads} thread{'s' if roof.threads > 1 else ''}"
-    parts.append(f'<text x="{WIDTH - 12:.0f}" y="{y(roof.peak) - 5:.1f}" text-anchor="end">{label}</text>')
+    parts.append(f'<text x="{WIDTH - RIGHT - 2:.0f}" y="{y(roof.peak) - 5:.1f}" text-anchor="end">{label}</text>')
     parts += [_point(s, x, y, longest) for s in sorted(points, key=lambda s: -s["seconds"])]
     parts.append(f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 6:.0f}" text-anchor="middle">operations a byte moved</text>')
     parts.append(f'<text x="14" y="{HEIGHT / 2:.0f}" transform="rotate(-90 14 {HEIGHT / 2:.0f})" text-anchor="middle">GOP/s</text></svg>')
@@ -62,7 +62,7 @@ def _grid(x: _Axis, y: _Axis) -> str:
         parts.append(f'<line x1="{x(v):.1f}" x2="{x(v):.1f}" y1="10" y2="{HEIGHT - BOTTOM:.0f}" stroke="#ddd"/>')
         parts.append(f'<text x="{x(v):.1f}" y="{HEIGHT - BOTTOM + 14:.0f}" text-anchor="middle">{v:g}</text>')
     for v in y.decades():
-        parts.append(f'<line x1="{LEFT:.0f}" x2="{WIDTH - 10:.0f}" y1="{y(v):.1f}" y2="{y(v):.1f}" stroke="#ddd"/>')
+        parts.append(f'<line x1="{LEFT:.0f}" x2="{WIDTH - RIGHT:.0f}" y1="{y(v):.1f}" y2="{y(v):.1f}" stroke="#ddd"/>')
         parts.append(f'<text x="{LEFT - 5:.0f}" y="{y(v) + 4:.1f}" text-anchor="end">{v / 1e9:g}</text>')
     return "".join(parts)
 

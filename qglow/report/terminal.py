@@ -19,26 +19,27 @@ def tables(report: dict[str, Any], worst: int = 10) -> str:
 
     console = Console(file=io.StringIO(), width=140, force_terminal=False)
     for fact in facts(report):
-        console.print(f"{fact.what}: {fact.value} ({'; '.join(fact.details)})", markup=False, soft_wrap=True)
+        details = f" ({'; '.join(fact.details)})" if fact.details else ""
+        console.print(f"{fact.what}: {fact.value}{details}", markup=False, highlight=False, soft_wrap=True)
     outputs = Table(title=f"outputs over {report['samples']} samples")
-    for column in ("output", "SQNR dB", "cosine", "max error", "top-1 agreement", "top-1 fp32", "top-1 int8"):
+    kinds = (("top-1 agreement", "top1_agreement"), ("top-1 fp32", "top1_fp32"), ("top-1 int8", "top1_int8"))
+    scores = [(title, key) for title, key in kinds if any(is_shown(e, key) for e in report["outputs"].values())]
+    for column in ("output", "SQNR dB", "cosine", "max error", *(title for title, _ in scores)):
         outputs.add_column(column)
     for name, e in report["outputs"].items():
-        score = [f"{e[k]:.4f}" if is_shown(e, k) else "-" for k in ("top1_agreement", "top1_fp32", "top1_int8")]
+        score = [f"{e[key]:.4f}" if is_shown(e, key) else "-" for _, key in scores]
         outputs.add_row(name, f"{e['sqnr_db']:.1f}", f"{e['cosine']:.5f}", f"{e['max_abs_error']:.4g}", *score)
     console.print(outputs)
-    layers = Table(title=f"the {min(worst, len(report['layers']))} layers with the most noise, of {len(report['layers'])}")
+    layers = Table(title=f"the {min(worst, len(report['layers']))} layers that add most noise by themselves, of {len(report['layers'])}")
     for column in ("layer", "op", "precision", "SQNR dB", "alone dB", "float values over the int8 range", "cut off"):
         layers.add_column(column)
-    for row in sorted(report["layers"], key=lambda r: r["sqnr_db"])[:worst]:
+    for row in sorted(report["layers"], key=lambda r: (r["own_sqnr_db"] is None, r["own_sqnr_db"] or 0.0))[:worst]:
         own = "-" if row["own_sqnr_db"] is None else f"{row['own_sqnr_db']:.1f}"
         layers.add_row(row["name"], row["op"], row["precision"], f"{row['sqnr_db']:.1f}", own, *_spread(row))
     console.print(layers)
     for (op, reason), nodes in float_groups(report):
         shown = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
         console.print(f"float: {len(nodes)} {op}: {reason}: {shown}", markup=False, soft_wrap=True)
-    blamed = ", ".join(report["proposed_exclude"])
-    console.print(f"by themselves these layers add most noise (--exclude keeps them float): {blamed}", markup=False, soft_wrap=True)
     for name, t in report["latency_ms"].items():
         console.print(f"latency {name}: min {t['min']:.3f} ms, median {t['median']:.3f} ms", markup=False)
     for note in report["notes"]:
