@@ -137,17 +137,23 @@ quantize_run = run_of((4,), "fiii", _division)
 dequantize_run = run_of((1,), "if", _real, size=4)
 
 
+def find(b, table, index):
+    """64 entries of a table of 256 bytes, given as four vectors."""
+    low, high = (call(b, "llvm.x86.avx512.vpermi2var.qi.512", index.type, table[k], index, table[k + 1]) for k in (0, 2))
+    return b.select(b.icmp_signed("<", index, const(index.type, 0)), high, low)
+
+
+def table_of(b, address):
+    return [load_at(b, add_to(b, address, 64 * k), vec(I8, 64)) for k in range(4)]
+
+
 @intrinsic
 def table_step(context, x, y, table, count):
     """y = table[x] of up to 64 bytes, by two byte permutes and a choice between them."""
 
     def generate(ctx, b, sig, args):
         x, y, table, count = args
-        t = vec(I8, 64)
-        quarters = [load_at(b, add_to(b, table, 64 * k), t) for k in range(4)]
-        index = load_at(b, x, t)
-        low, high = (call(b, "llvm.x86.avx512.vpermi2var.qi.512", t, quarters[k], index, quarters[k + 1]) for k in (0, 2))
-        found = b.select(b.icmp_signed("<", index, const(t, 0)), high, low)
+        found = find(b, table_of(b, table), load_at(b, x, vec(I8, 64)))
         with b.if_else(b.icmp_signed("<", count, ir.Constant(I64, 64))) as (less, whole):
             with less:
                 store_some(b, y, found, count)

@@ -12,21 +12,27 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .epilogue import ask_for_targets, epilogue, mode_of
 from .finish import SCRATCH_BYTES, finish_pixels
-from .memory import load_i64, words
+from .memory import ask_for, load_i64, words
 from .table import kernel
 from .target import HARDWARE_DOT, ISA
-from .vector import F32, I8, I32, I64, add_to, dot4, load_at, part, requantize, splat, store_at, vec, vpdpbusd
+from .vector import I8, I32, I64, add_to, dot4, load_at, pixel, prefetch, splat, vec, vpdpbusd
 
 LANES, VECTORS, MOST = ISA.lanes, ISA.vectors, ISA.pixels
 BLOCK = LANES * VECTORS
-FIELDS = "x w KH runs steps row tap pix bias scale zero low high y y_pix y_f32".split()
+FIELDS = "x w KH runs steps row tap pix x_half bias scale zero low high y y_pix y_half mode i r r_pix r_half next".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
+CACHE = 393216  # bytes of weights, or of pixels in and out, that are worth keeping near while all of the other go by
+BURST = 1536  # bytes of the next weights that are asked for at once; more are asked for between the steps of the sum
 CHAINS = 8  # sums in flight that hide the latency of a dot product
 
 
 def micro_kernel(pixels, vectors):
-    """P pixels x `vectors` vectors of output channels; operands as one tuple in the order of FIELDS."""
+    """P pixels x `vectors` vectors of output channels; operands as one tuple in the order of FIELDS.
+
+    The second half of an even P begins x_half, y_half and r_half bytes after the first: further along the row, or in the next row.
+    """
     dot = vpdpbusd if HARDWARE_DOT else dot4
     ways = max(1, CHAINS // (pixels * vectors)) if HARDWARE_DOT else 1
     size = 4 * LANES * vectors  # bytes of weights that one step reads
@@ -43,12 +49,15 @@ def micro_kernel(pixels, vectors):
                 for k in range(ways)
             ]
             w = cgutils.alloca_once_value(b, a["w"])
+            ahead = cgutils.alloca_once_value(b, a["next"])
+            asks = b.icmp_signed("!=", a["next"], ir.Constant(I64, 0))
+            ask_for_targets(b, a, pixels)
 
             def step(at, way, unrolled):
                 wa = add_to(b, b.load(w), size * unrolled)
                 ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
                 for p in range(pixels):
-                    four = load_at(b, b.add(add_to(b, at, 4 * unrolled), b.mul(a["pix"], ir.Constant(I64, p))), I32)
+                    four = load_at(b, add_to(b, pixel(b, at, a["pix"], a["x_half"], p, pixels), 4 * unrolled), I32)
                     u = b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES))
                     for v in range(vectors):
                         b.store(dot(b, b.load(acc[way][p][v]), u, ws[v]), acc[way][p][v])
@@ -65,7 +74,18 @@ def micro_kernel(pixels, vectors):
                     base = b.add(base, b.mul(done, ir.Constant(I64, 4)))
                     rest = b.sub(a["steps"], done)
                 else:
-                    rest = a["steps"]
+                    many = b.select(asks, b.lshr(a["steps"], ir.Constant(I64, 3)), ir.Constant(I64, 0))
+                    with cgutils.for_range(b, many) as eight:
+                        for line in range(4):
+                            prefetch(b, add_to(b, b.load(ahead), 64 * line), 0, 2)
+                        b.store(add_to(b, b.load(ahead), 256), ahead)
+                        at = b.add(base, b.shl(eight.index, ir.Constant(I64, 5)))
+                        with cgutils.for_range(b, ir.Constant(I64, 8)) as s:
+                            step(b.add(at, b.shl(s.index, ir.Constant(I64, 2))), 0, 0)
+                            b.store(add_to(b, b.load(w), size), w)
+                    done = b.shl(many, ir.Constant(I64, 3))
+                    base = b.add(base, b.shl(done, ir.Constant(I64, 2)))
+                    rest = b.sub(a["steps"], done)
                 with cgutils.for_range(b, rest) as s:
                     step(b.add(base, b.shl(s.index, ir.Constant(I64, 2))), 0, 0)
                     b.store(add_to(b, b.load(w), size), w)
@@ -76,33 +96,12 @@ def micro_kernel(pixels, vectors):
                     for k in range(1, ways):
                         total = b.add(total, b.load(acc[k][p][v]))
                     sums.append((p, v, total))
-            _epilogue(b, a, sums, vectors)
+            epilogue(b, a, sums, pixels, vectors)
             return ctx.get_dummy_value()
 
         return types.void(SIGNATURE), generate
 
     return run
-
-
-def _epilogue(b, a, sums, vectors):
-    """Scale, and store as float, or as bytes four vectors at a time."""
-    scales = [load_at(b, add_to(b, a["scale"], 4 * LANES * v), vec(F32, LANES)) for v in range(vectors)]
-
-    def at(p):
-        return b.add(a["y"], b.mul(a["y_pix"], ir.Constant(I64, p)))
-
-    with b.if_else(b.icmp_signed("==", a["y_f32"], ir.Constant(I64, 1))) as (as_float, as_bytes):
-        with as_float:
-            for p, v, acc in sums:
-                store_at(b, add_to(b, at(p), 4 * LANES * v), b.fmul(b.sitofp(acc, vec(F32, LANES)), scales[v]))
-        with as_bytes:
-            for k in range(0, len(sums), 4):
-                four = sums[k : k + 4]
-                reals = [b.fmul(b.sitofp(acc, vec(F32, LANES)), scales[v]) for _, v, acc in four]
-                packed = requantize(b, (reals * 4)[:4], a["zero"], a["low"], a["high"])
-                width = LANES * vectors
-                for n, p in enumerate(dict.fromkeys(p for p, _, _ in four)):
-                    store_at(b, at(p), part(b, packed, n * width, width))
 
 
 def _dispatcher(vectors, most):
@@ -123,9 +122,9 @@ def _wrap(run):
 
 NARROW_MOST = MOST * VECTORS - (4 if LANES == 16 else 2)
 wide, narrow = _dispatcher(VECTORS, MOST), _dispatcher(1, NARROW_MOST)
-(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH, POST,
- R, R_N, R_H, R_W, R_G, Y_G) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 zero low high "
-                           "post r r_n r_h r_w r_g y_g")  # fmt: skip
+(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH,
+ R, R_N, R_H, R_W, R_G, Y_G) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW "
+                           "runs run y_f32 zero low high r r_n r_h r_w r_g y_g")  # fmt: skip
 
 
 @kernel("conv2d")
@@ -146,33 +145,80 @@ def conv2d(i, arena, constants, thread, threads):
     jobs = groups * blocks
     job0, job1 = (0, jobs) if by_rows else (jobs * thread // threads, jobs * (thread + 1) // threads)
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
-    x_w, y_w, post, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + POST), load_i64(i + R_W)
+    x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
+    x_h, y_h, r_h = load_i64(i + X_H) * load_i64(i + SH), load_i64(i + Y_H), load_i64(i + R_H)
     zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
     row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
-    for job in range(job0, job1):
-        g, blk = job // blocks, job % blocks
-        first = g * padded + blk * BLOCK
-        w = load_i64(i + W) + first * channel_bytes
-        bias, scale = load_i64(i + BIAS) + first * 4, load_i64(i + SCALE) + first * 4
-        valid = min(BLOCK, oc - blk * BLOCK)
-        is_narrow = valid <= LANES
-        width = LANES if is_narrow else BLOCK
-        direct = valid == width and post == 0
-        most = NARROW_MOST if is_narrow else MOST
-        cuts = (wd + most - 1) // most
-        for rr in range(row0, row1):
-            image, oh = rr // h, rr % h
-            x = load_i64(i + X) + image * load_i64(i + X_N) + oh * load_i64(i + SH) * load_i64(i + X_H) + g * load_i64(i + X_C)
-            y = load_i64(i + Y) + image * load_i64(i + Y_N) + oh * load_i64(i + Y_H) + g * load_i64(i + Y_G) + blk * BLOCK * size
-            r = load_i64(i + R) + image * load_i64(i + R_N) + oh * load_i64(i + R_H) + g * load_i64(i + R_G) + blk * BLOCK
-            for cut in range(cuts):
-                o0, o1 = wd * cut // cuts, wd * (cut + 1) // cuts
-                xx, yy = x + o0 * x_w, y + o0 * y_w
-                target, pitch = (yy, y_w) if direct else (scratch, width * size)
-                operands = (xx, w, kh, runs, steps, row, tap, x_w, bias, scale, zero, low, high, target, pitch, f32)
-                if is_narrow:
-                    narrow(o1 - o0, operands)
-                else:
-                    wide(o1 - o0, operands)
-                if not direct:
-                    finish_pixels(i, scratch, pitch, r + o0 * r_w, r_w, yy, y_w, o1 - o0, valid * size, g * oc + blk * BLOCK)
+    in_place = mode_of(i, f32)
+    tile = max(1, row1 - row0)
+    if jobs * BLOCK * channel_bytes <= CACHE:
+        tile = max(2, min(tile, CACHE // max(1, wd * (y_w + x_w))))
+    for tile0 in range(row0, row1, tile):
+        for job in range(job0, job1):
+            g, blk = job // blocks, job % blocks
+            first = g * padded + blk * BLOCK
+            w = load_i64(i + W) + first * channel_bytes
+            bias, scale = load_i64(i + BIAS) + first * 4, load_i64(i + SCALE) + first * 4
+            valid = min(BLOCK, oc - blk * BLOCK)
+            is_narrow = valid <= LANES
+            width = LANES if is_narrow else BLOCK
+            direct = valid == width and in_place >= 0
+            most = NARROW_MOST if is_narrow else MOST
+            cuts = (wd + most - 1) // most
+            rr, tile1 = tile0, min(tile0 + tile, row1)
+            # NOTE: while a block's rows go by, the next block's weights, or what follows in the constants, come nearer
+            calls = (tile1 - tile0) * cuts
+            share = (width * channel_bytes // calls + 63) // 64 * 64 if tile0 == row0 else 0
+            ahead = w + width * channel_bytes
+            paced = share > BURST
+            while rr < tile1:
+                image, oh = rr // h, rr % h
+                pair = direct and 2 * wd <= most and rr + 1 < tile1 and oh + 1 < h
+                x = load_i64(i + X) + image * load_i64(i + X_N) + oh * x_h + g * load_i64(i + X_C)
+                y = load_i64(i + Y) + image * load_i64(i + Y_N) + oh * y_h + g * load_i64(i + Y_G) + blk * BLOCK * size
+                r = load_i64(i + R) + image * load_i64(i + R_N) + oh * r_h + g * load_i64(i + R_G) + blk * BLOCK
+                rr += 2 if pair else 1
+                for cut in range(cuts):
+                    o0, o1 = wd * cut // cuts, wd * (cut + 1) // cuts
+                    pixels, xx, yy, rs = (2 * wd if pair else o1 - o0), x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
+                    half = pixels // 2
+                    x_half, y_half, r_half = (x_h, y_h, r_h) if pair else (half * x_w, half * y_w, half * r_w)
+                    mode = in_place
+                    target, pitch = yy, y_w
+                    if not direct:
+                        mode, target, pitch = f32, scratch, width * size
+                        y_half = half * pitch
+                    operands = (
+                        xx,
+                        w,
+                        kh,
+                        runs,
+                        steps,
+                        row,
+                        tap,
+                        x_w,
+                        x_half,
+                        bias,
+                        scale,
+                        zero,
+                        low,
+                        high,
+                        target,
+                        pitch,
+                        y_half,
+                        mode,
+                        i,
+                        rs,
+                        r_w,
+                        r_half,
+                        ahead if paced else 0,
+                    )
+                    if not paced:
+                        ask_for(ahead, share)
+                    ahead += share
+                    if is_narrow:
+                        narrow(pixels, operands)
+                    else:
+                        wide(pixels, operands)
+                    if not direct:
+                        finish_pixels(i, scratch, pitch, rs, r_w, yy, y_w, pixels, valid * size, g * oc + blk * BLOCK)

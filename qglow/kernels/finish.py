@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from .bytewise import add_run, lookup_run
-from .memory import copy_small, load_f32, load_i64, words
+from .memory import copy_small, load_f32, load_i64, move_1, move_4, move_8, move_16, words
 
 SCRATCH_BYTES = 16384
 NONE, ADD, TABLE = 0, 1, 2
@@ -31,5 +31,29 @@ def finish_pixels(i, source, pitch, r, r_w, y, y_w, pixels, count, channel):
         else:
             for p in range(pixels):
                 lookup_run(source + p * pitch, source + p * pitch, count, table + channel * t_c, t_c)
-    for p in range(pixels):
-        copy_small(y + p * y_w, source + p * pitch, count)
+    copy_pixels(y, y_w, source, pitch, pixels, count)
+
+
+@njit(nogil=True)
+def copy_pixels(y, y_w, x, x_w, pixels, count):
+    """Copy `count` bytes of each pixel; how is decided once for all of them."""
+    if count == 8:
+        for p in range(pixels):
+            move_8(y + p * y_w, x + p * x_w)
+    elif count == 4:
+        for p in range(pixels):
+            move_4(y + p * y_w, x + p * x_w)
+    elif count == 1:
+        for p in range(pixels):
+            move_1(y + p * y_w, x + p * x_w)
+    elif 8 < count <= 16:
+        for p in range(pixels):
+            move_8(y + p * y_w, x + p * x_w)
+            move_8(y + p * y_w + count - 8, x + p * x_w + count - 8)
+    elif 16 < count <= 32:
+        for p in range(pixels):
+            move_16(y + p * y_w, x + p * x_w)
+            move_16(y + p * y_w + count - 16, x + p * x_w + count - 16)
+    else:
+        for p in range(pixels):
+            copy_small(y + p * y_w, x + p * x_w, count)

@@ -9,7 +9,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .bytewise import run_of, store_some
+from .bytewise import find, run_of, store_some, table_of
 from .finish import SCRATCH_BYTES
 from .memory import load_f32, load_i32, load_i64, load_u8, store_u8, words
 from .table import kernel
@@ -58,16 +58,6 @@ def row_max(context, x, count):
         return b.zext(call(b, f"llvm.vector.reduce.umax.v{CHUNK}i8", I8, b.load(best)), I64)
 
     return i64(i64, i64), generate
-
-
-def find(b, table, index):
-    """64 entries of a table of 256 bytes, given as four vectors."""
-    low, high = (call(b, "llvm.x86.avx512.vpermi2var.qi.512", index.type, table[k], index, table[k + 1]) for k in (0, 2))
-    return b.select(b.icmp_signed("<", index, const(index.type, 0)), high, low)
-
-
-def table_of(b, address):
-    return [load_at(b, add_to(b, address, 64 * k), vec(I8, 64)) for k in range(4)]
 
 
 @intrinsic

@@ -109,6 +109,20 @@ def add_to(b, address, offset):
     return b.add(address, ir.Constant(I64, offset))
 
 
+def prefetch(b, address, write, locality):
+    """Ask for a cache line. write: 1 if it will be written. locality: 3 the nearest cache, 2 the next."""
+    pointer = b.inttoptr(address, I8.as_pointer())
+    t = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
+    b.call(cgutils.get_or_insert_function(b.module, t, "llvm.prefetch.p0"), [pointer, *(ir.Constant(I32, k) for k in (write, locality, 1))])
+
+
+def pixel(b, at, step, half, p, pixels):
+    """The address of pixel p of a block."""
+    if pixels % 2 or p < pixels // 2:
+        return b.add(at, b.mul(step, ir.Constant(I64, p)))
+    return b.add(b.add(at, half), b.mul(step, ir.Constant(I64, p - pixels // 2)))
+
+
 def dot4(b, acc, u, s):
     """acc[i] + sum of four products u8 * s8 of the bytes of element i: the executable meaning of vpdpbusd, exact in any order.
 
@@ -137,4 +151,4 @@ def vpdpbusd(b, acc, u, s):
 
 
 __all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "call", "centred", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
-           "part", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd", "widened", "within"]  # fmt: skip
+           "part", "pixel", "prefetch", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd", "widened", "within"]  # fmt: skip

@@ -1,0 +1,103 @@
+"""The end of a product, in registers: scaled, and stored as float, as bytes, as bytes through a table, or met with a residual."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit
+
+from .bytewise import find, table_of
+from .finish import ADD, F_A, F_R, NONE, P_HIGH, P_LOW, P_ZERO, POST, R_ZERO, T_C, TABLE, TABLE_AT
+from .memory import load_i64
+from .target import HARDWARE_TABLE, ISA
+from .vector import F32, I32, I64, add_to, clamp, load_at, part, pixel, prefetch, requantize, rint, splat, store_at, vec, widened
+
+LANES = ISA.lanes
+BYTES, FLOATS, RESIDUAL, LOOKUP = 0, 1, 2, 3
+
+
+@njit(nogil=True)
+def mode_of(i, f32):
+    """What the epilogue does in registers for an instruction; -1: its `post` needs the bytes in memory."""
+    post = load_i64(i + POST)
+    if post == NONE:
+        return f32
+    if post == ADD:
+        return RESIDUAL
+    if HARDWARE_TABLE and post == TABLE and load_i64(i + T_C) == 0:
+        return LOOKUP
+    return -1
+
+
+def floats_of(b, value, n):
+    """An int64 scalar as a float vector."""
+    return splat(b, b.sitofp(value, F32), n)
+
+
+def word(b, a, offset):
+    return load_at(b, add_to(b, a["i"], offset), I64)
+
+
+def number(b, a, offset):
+    return splat(b, load_at(b, add_to(b, a["i"], offset), F32), LANES)
+
+
+def ask_for_targets(b, a, pixels):
+    """Lines that the epilogue will write, and those of the residual, on their way while the sums are made."""
+    for p in range(pixels):
+        prefetch(b, pixel(b, a["y"], a["y_pix"], a["y_half"], p, pixels), 1, 3)
+    with b.if_then(b.icmp_signed("==", a["mode"], ir.Constant(I64, RESIDUAL))):
+        for p in range(pixels):
+            prefetch(b, pixel(b, a["r"], a["r_pix"], a["r_half"], p, pixels), 0, 3)
+
+
+def epilogue(b, a, sums, pixels, vectors):
+    """sums: (pixel, vector, int32 vector) in order. a: operands by name."""
+    scales = [load_at(b, add_to(b, a["scale"], 4 * LANES * v), vec(F32, LANES)) for v in range(vectors)]
+    width = LANES * vectors
+
+    def place(p):
+        return pixel(b, a["y"], a["y_pix"], a["y_half"], p, pixels)
+
+    def real(v, acc):
+        return b.fmul(b.sitofp(acc, vec(F32, LANES)), scales[v])
+
+    def is_mode(mode):
+        return b.icmp_signed("==", a["mode"], ir.Constant(I64, mode))
+
+    def fours():
+        """Four vectors at a time: the pixels they belong to, and the vectors, repeated where there are fewer."""
+        for k in range(0, len(sums), 4):
+            four = sums[k : k + 4]
+            yield list(dict.fromkeys(p for p, _, _ in four)), (four * 4)[:4]
+
+    def store(packed, whose):
+        for n, p in enumerate(whose):
+            store_at(b, place(p), part(b, packed, n * width, width))
+
+    with b.if_then(is_mode(FLOATS)):
+        for p, v, acc in sums:
+            store_at(b, add_to(b, place(p), 4 * LANES * v), real(v, acc))
+    with b.if_then(is_mode(BYTES)):
+        for whose, four in fours():
+            store(requantize(b, [real(v, acc) for _, v, acc in four], a["zero"], a["low"], a["high"]), whose)
+    with b.if_then(is_mode(RESIDUAL)):
+        residual(b, a, fours, real, store, pixels)
+    if HARDWARE_TABLE:
+        with b.if_then(is_mode(LOOKUP)):
+            table = table_of(b, word(b, a, TABLE_AT))
+            for whose, four in fours():
+                store(find(b, table, requantize(b, [real(v, acc) for _, v, acc in four], a["zero"], a["low"], a["high"])), whose)
+
+
+def residual(b, a, fours, real, store, pixels):
+    """C(rint(f32(q - z) f_a + f32(r - z_r) f_r) + z_p), where q - z = C(rint(real)) between low - z and high - z: q itself is never made."""
+    low, high = (floats_of(b, b.sub(a[n], a["zero"]), LANES) for n in ("low", "high"))
+    r_zero, f_a, f_r = splat(b, b.trunc(word(b, a, R_ZERO), I32), LANES), number(b, a, F_A), number(b, a, F_R)
+    limits = [word(b, a, k) for k in (P_ZERO, P_LOW, P_HIGH)]
+    for whose, four in fours():
+        reals = []
+        for p, v, acc in four:
+            q = clamp(b, rint(b, real(v, acc)), low, high)
+            r = b.sub(widened(b, add_to(b, pixel(b, a["r"], a["r_pix"], a["r_half"], p, pixels), v * LANES), LANES), r_zero)
+            reals.append(b.fadd(b.fmul(q, f_a), b.fmul(b.sitofp(r, vec(F32, LANES)), f_r)))
+        store(requantize(b, reals, *limits), whose)
