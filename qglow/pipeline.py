@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -15,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from .checking import check_meaning, check_text, check_types
-from .errors import AccuracyError, ConfigError
+from .errors import AccuracyError
 from .files import make_folder, write_atomically
 from .graph import Array, Graph
 from .graph.text import print_graph
-from .graph.verify import verify
+from .graph.verify import verify, verify_level
 from .onnx_import import load as import_onnx
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.samples import kept_dataset
@@ -50,14 +49,6 @@ def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = No
     if dump_dir is not None:
         write_atomically(make_folder(dump_dir) / f"{number:02d}_{name}.txt", print_graph(graph).encode())
     return graph
-
-
-def verify_level() -> int:
-    """QGLOW_VERIFY. Raises ConfigError where it is not 0 to 3."""
-    text = os.environ.get("QGLOW_VERIFY", "1")
-    if text not in ("0", "1", "2", "3"):
-        raise ConfigError(f"QGLOW_VERIFY must be 0, 1, 2 or 3, got {text!r}")
-    return int(text)
 
 
 def float_graph(model: Any, dump_dir: str | Path | None = None) -> Graph:

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "profiling": BASE | {"graph", "reference", "onnx_import"},
     "quantization": BASE | {"graph", "reference", "simplify", "profiling"},
     "instructions": BASE | {"graph", "reference"},
-    "kernels": BASE | {"instructions"},
+    "kernels": BASE | {"reference", "instructions"},
     "runtime": BASE | {"graph", "reference", "simplify", "instructions", "kernels"},
     "report": BASE | {"graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "runtime"},
     "checking": BASE | {"graph", "reference"},

@@ -11,15 +11,24 @@
 from __future__ import annotations
 
 import math
+import os
 
 import numpy as np
 
-from ..errors import VerifyError
+from ..errors import ConfigError, VerifyError
 from .graph import Graph, Node
 from .text import print_node
 from .types import Kind, TensorType
 
 _QUANTIZED = (Kind.U8, Kind.I8, Kind.I16, Kind.U16)
+
+
+def verify_level() -> int:
+    """QGLOW_VERIFY. Raises ConfigError where it is not 0 to 3."""
+    text = os.environ.get("QGLOW_VERIFY", "1")
+    if text not in ("0", "1", "2", "3"):
+        raise ConfigError(f"QGLOW_VERIFY must be 0, 1, 2 or 3, got {text!r}")
+    return int(text)
 
 
 def verify(graph: Graph) -> Graph:

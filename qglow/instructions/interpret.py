@@ -23,12 +23,13 @@ def run_program(program: Program, feeds: Mapping[str, Array], check: bool = Fals
     return Interpreter(program, check).run(feeds)
 
 
-def site_of(program: Program, step: Native, constants: Array) -> Site:
-    """A step with access to its tables. constants: the program's blob and the slack behind it."""
+def site_of(program: Program, step: Native, bytes_of_constants: Callable[[], Array]) -> Site:
+    """A step with access to its tables, for which the constants' bytes are asked only where it has some."""
 
     def ints(name: str, shape: tuple[int, ...]) -> Array:
         if name not in step.constants:
             raise VerifyError(f"expected a constant {name}, got none")
+        constants = bytes_of_constants()
         at, size = step.constants[name], 4 * int(np.prod(shape))
         if not 0 <= at <= at + size <= constants.size:
             raise VerifyError(f"expected constant {name} within {constants.size} bytes, got [{at}, {at + size})")
@@ -71,7 +72,7 @@ class Interpreter:
             self._host(step)
             return
         before = self.arena.copy() if self.check else None
-        site = site_of(self.program, step, self.constants)
+        site = site_of(self.program, step, lambda: self.constants)
         self.meanings[step.kind].compute(self.views(step, site), site)
         if before is not None:
             stray = np.flatnonzero((before != self.arena) & ~self.writes(step))
@@ -96,7 +97,7 @@ class Interpreter:
 
     def _mask(self, step: Native, wanted: Callable[[str], bool]) -> Array:
         mask = np.zeros(self.arena.size, np.bool_)
-        site = site_of(self.program, step, self.constants)
+        site = site_of(self.program, step, lambda: self.constants)
         for name, region in self._regions(step, site).items():
             if wanted(name):
                 _, at = self._where(step, name.partition(".")[0])

@@ -67,7 +67,7 @@ class Lowering:
 
     def lower(self) -> Program:
         for name in self.graph.inputs:
-            self.place(name)
+            self.place(name).buffer.first = 0  # it is fed before the first step
         for name, array in self.graph.constants.items():
             t = self.graph.types[name]
             if t.kind is Kind.U8 and t.is_quantized:  # an operand like any other, but for where its bytes are
@@ -171,7 +171,8 @@ class Lowering:
 
     def forget(self, name: str) -> None:
         """Undo `place` of a value that no instruction was emitted for."""
-        self.program.buffers.remove(self.places.pop(name).buffer)
+        gone = self.places.pop(name).buffer  # NOTE: buffers that are equal are not the same
+        self.program.buffers[:] = [b for b in self.program.buffers if b is not gone]
 
     def fill_border(self, place: Place, value: int) -> None:
         if any(place.halo):

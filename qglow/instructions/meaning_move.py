@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import VerifyError
 from .meaning import Regions, Views, image, meaning, requantized
 from .region import Region, Site
 
@@ -60,12 +61,11 @@ def _tables(s: Site, rows: int) -> Regions:
     """x as far as the tables of rows and columns, int32 [rows, size], reach; weights in the third row reach nothing."""
     n, h, w, c = s.many("N H W C")
     regions = {"rows": Region((rows, h), (4 * h, 4), "<i4"), "columns": Region((rows, w), (4 * w, 4), "<i4")}
-    high = [int(s.ints(t, r.shape)[:2].max(initial=-1)) for t, r in regions.items()]
-    low = min(int(s.ints(t, r.shape)[:2].min(initial=0)) for t, r in regions.items())
-    x_n, x_h, x_w = s.many("x_n x_h x_w")
-    # an index below 0 makes x begin there, which its buffer does not hold: a verifier sees it
-    start = min(0, low) * max(x_h, x_w)
-    return {**regions, "x": Region((n, high[0] + 1, high[1] + 1, c), (x_n, x_h, x_w, 1), start=start), "y": image(s, "y")}
+    indices = [s.ints(t, r.shape)[:2] for t, r in regions.items()]
+    low, high = min(int(i.min(initial=0)) for i in indices), [int(i.max(initial=-1)) + 1 for i in indices]
+    if low < 0:
+        raise VerifyError(f"expected rows and columns of at least 0, got {low}")
+    return {**regions, "x": Region((n, *high, c), (*s.many("x_n x_h x_w"), 1)), "y": image(s, "y")}
 
 
 @meaning("resize_nearest", lambda s: _tables(s, 1))

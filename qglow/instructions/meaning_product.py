@@ -58,7 +58,7 @@ def conv2d(v: Views, s: Site) -> None:
             acc = np.zeros((g, x.shape[0] * wd, c), dtype)
             for a in range(kh):
                 for r in range(runs):
-                    acc += x[:, :, :, a, r].reshape(-1, g, run).transpose(1, 0, 2).astype(dtype) @ w[a, r]
+                    acc += x[:, :, :, a, r].reshape(x.shape[0] * wd, g, run).transpose(1, 0, 2).astype(dtype) @ w[a, r]
             sums = acc.transpose(1, 0, 2).reshape(x.shape[0], wd, g, c).astype(np.int64) + v["bias"][:, :c]
             _finish(v, s, piece, sums, v["scale"][:, :c])
 

@@ -19,6 +19,8 @@ def _pool(s: Site) -> Regions:
 def _taps(x: Array, s: Site) -> Iterator[tuple[Array, Array]]:
     """For each tap of the window, x at it [N, H, W, C], and whether it lies within the image [H, W, 1]."""
     size = s.many("IH IW")
+    if 0 in size:
+        return
     for kh in range(s["KH"]):
         for kw in range(s["KW"]):
             places = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -39,6 +40,24 @@ class Region:
             else:
                 high += (d - 1) * s
         return low, high + self.itemsize
+
+    def is_distinct(self) -> bool:
+        """Whether no byte is in two elements."""
+        if 0 in self.shape:
+            return True
+        span = self.itemsize
+        for stride, d in sorted((abs(s), d) for s, d in zip(self.strides, self.shape, strict=True) if d > 1):
+            if stride < span:
+                break
+            span += stride * (d - 1)
+        else:
+            return True
+        low, high = self.reach()
+        if math.prod(self.shape) * self.itemsize > high - low:
+            return False
+        mask = np.zeros(high - low, np.uint8)
+        self.as_bytes().view(mask, -low)[...] = 1
+        return int(mask.sum()) == math.prod(self.shape) * self.itemsize
 
     def as_bytes(self) -> Region:
         """The same memory as bytes."""

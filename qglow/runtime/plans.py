@@ -8,7 +8,9 @@ from typing import Protocol
 
 from ..errors import ModelError
 from ..graph import Array, Graph, Kind
+from ..graph.verify import verify_level
 from ..instructions.lower import lower
+from ..instructions.program import Program
 from ..reference import evaluate, retype
 
 
@@ -42,4 +44,17 @@ def make_plan(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int)
     from .native import NativePlan
 
     library = load()
-    return NativePlan(lower(static, library.isa), library, threads)
+    return NativePlan(checked(lower(static, library.isa)), library, threads)
+
+
+def checked(program: Program) -> Program:
+    """At QGLOW_VERIFY 2: the program proven (instructions/verify.py), and its text parsed back equal. Raises VerifyError, ModelError.
+
+    NOTE: not at 1: it takes about half as long as making the plan.
+    """
+    if verify_level() >= 2:
+        from ..instructions.text import check_program_text
+        from ..instructions.verify import verify_program
+
+        check_program_text(verify_program(program))
+    return program

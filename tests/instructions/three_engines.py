@@ -12,6 +12,7 @@ from qglow.instructions.interpret import Interpreter
 from qglow.instructions.lower import lower
 from qglow.instructions.program import Host, Native, Program
 from qglow.instructions.text import check_program_text
+from qglow.instructions.verify import verify_program
 from qglow.kernels import library
 from qglow.reference import evaluate, retype
 from qglow.runtime import native
@@ -60,7 +61,7 @@ def same(got: Mapping[str, Array], want: Mapping[str, Array], who: str) -> None:
 def meaning_agrees(graph: Graph, feeds: Mapping[str, Array], isa: str) -> Program:
     """The graph's reference and the meaning of its program for an instruction set; the program."""
     program = lower(static(graph, feeds), isa)
-    check_program_text(program)
+    check_program_text(verify_program(program))
     same(Interpreter(program, check=True).run(feeds), evaluate(graph, feeds), f"the meaning for {isa}")
     return program
 

@@ -1,0 +1,202 @@
+"""The invariants of a program over planned memory. All that are broken are collected before one error is raised.
+
+1. Every step's kind is in the table; its fields are there, none else, each within its range.
+2. An instruction has the operands that its fields ask for; every element that they make it touch, as the meaning of its kind says, lies
+   in the operand's buffer or among the constants, with room behind for what kernels may read too much.
+3. Buffers lie in the arena, 64-byte aligned; no two that live at one time overlap; a step uses a buffer only while it lives.
+4. Values lie in their buffers; a value that a host step uses has the kind and shape of its type.
+5. (whole) Each byte is written before it is read, and once by an instruction; what is written is not read by the same instruction,
+   unless its kind may work in place and the elements are the same.
+6. (whole) Between two steps that meet in a byte, of which one at least writes it, there is a barrier.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+
+from ..errors import VerifyError
+from ..graph import Kind
+from .interpret import blob_of, site_of
+from .meaning import OVER_READ, Regions, load_families
+from .packing import PACKINGS
+from .plan import ALIGNMENT
+from .program import Buffer, Host, Native, Place, Program
+from .region import Region
+from .table import KINDS
+from .text import print_step
+from .verify_fields import field_faults
+from .verify_memory import Memory
+
+SHOWN = 8
+SCRATCH = "scratch"
+
+
+def verify_program(program: Program, whole: bool = True) -> Program:
+    """The program itself; raises VerifyError that names each broken invariant with its step's number and line, expected and got.
+
+    whole: also 5 and 6, which play every step through.
+    """
+    broken = [*_buffers(program), *_places(program)]
+    regions: dict[int, Regions] = {}
+    for k, fault in _Steps(program).faults(regions):
+        broken.append(_located(program, k, fault))
+    if whole and not broken:
+        broken = [_located(program, k, fault) for k, fault in Memory(program, regions).faults()]
+    if broken:
+        raise VerifyError(f"program {program.graph.name!r} breaks {len(broken)} invariants: " + "; ".join(broken[:SHOWN]))
+    return program
+
+
+def _located(program: Program, k: int, fault: str) -> str:
+    line = print_step(k, program) if 0 <= k < len(program.steps) else "no step"
+    return f"step `{line if len(line) <= 400 else line[:400] + ' ...'}`: {fault}"
+
+
+def _buffers(program: Program) -> list[str]:
+    """Invariant 3, but for the uses."""
+    if program.isa not in PACKINGS:
+        return [f"expected an instruction set of {', '.join(PACKINGS)}, got {program.isa!r}"]
+    faults = []
+    for k, b in enumerate(program.buffers):
+        if b.constant or b.size < 1 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
+            arena = f"the {program.arena_size} bytes of the arena"
+            faults.append(f"buffer b{k}: expected it aligned and within {arena}, got [{b.offset}, {b.offset + b.size})")
+        if not 0 <= b.first <= b.last <= len(program.steps):
+            faults.append(f"buffer b{k}: expected to live between steps 0 and {len(program.steps)}, got {b.first} to {b.last}")
+    if sum(map(len, program.blob)) != program.blob_size:
+        faults.append(f"expected {program.blob_size} bytes of constants, got {sum(map(len, program.blob))}")
+    return faults + _overlaps(program.buffers)
+
+
+def _overlaps(buffers: list[Buffer]) -> list[str]:
+    if not buffers:
+        return []
+    low, size, first, last = (np.array([getattr(b, n) for b in buffers], np.int64) for n in ("offset", "size", "first", "last"))
+    high = low + size
+    meet = (low[:, None] < high) & (low < high[:, None]) & (first[:, None] <= last) & (first <= last[:, None])
+    pairs = np.argwhere(np.triu(meet, 1))
+    return [f"buffers b{a} and b{b}: expected apart while both live, got [{low[a]}, {high[a]}) and [{low[b]}, {high[b]})" for a, b in pairs]
+
+
+def _places(program: Program) -> list[str]:
+    """Invariant 4, and that what comes in lives from the start, what goes out to the end."""
+    graph, faults, known = program.graph, [], {id(b) for b in program.buffers}
+    for name, p in program.places.items():
+        if p.buffer.constant:
+            limit = program.blob_size - p.buffer.offset if p.buffer.offset >= 0 else -1
+        elif id(p.buffer) not in known:
+            faults.append(f"value {name!r}: expected one of the program's buffers, got another")
+            continue
+        else:
+            limit = p.buffer.size
+        low, high = _extent(p)
+        if low < 0 or high > limit:
+            faults.append(f"value {name!r}: expected bytes within the {limit} of its buffer, got [{low}, {high})")
+    for names, alive, when in ((graph.inputs, 0, "from the start"), (graph.outputs, len(program.steps) - 1, "to the end")):
+        for name in names:
+            place = program.places.get(name)
+            if place is None:
+                faults += [] if name in graph.constants else [f"value {name!r}: expected a place, got none"]
+            elif not place.buffer.constant and not place.buffer.first <= max(0, alive) <= place.buffer.last:
+                faults.append(f"value {name!r}: expected to live {when}, got steps {place.buffer.first} to {place.buffer.last}")
+    return faults
+
+
+def _extent(p: Place) -> tuple[int, int]:
+    return Region(p.shape, p.strides, p.dtype, p.start).reach()
+
+
+class _Steps:
+    """Invariants 1 and 2 of every step, and the uses of 3 and 4."""
+
+    def __init__(self, program: Program) -> None:
+        self.program, self.meanings = program, load_families()
+        self.known = {id(b) for b in program.buffers}
+        self.constants = cache(lambda: blob_of(program))
+
+    def faults(self, regions: dict[int, Regions]) -> list[tuple[int, str]]:
+        """Fills `regions` with those of each instruction that is sound by itself."""
+        found: list[tuple[int, str]] = []
+        if self.program.isa not in PACKINGS:
+            return found
+        for k, step in enumerate(self.program.steps):
+            found += [(k, f) for f in (self._host(step, k) if isinstance(step, Host) else self._native(step, k, regions))]
+        return found
+
+    def _host(self, step: Host, k: int) -> list[str]:
+        graph, places, faults = self.program.graph, self.program.places, []
+        for name in filter(None, (*step.node.inputs, *step.node.outputs)):
+            place, t = places.get(name), graph.types.get(name)
+            if place is None:
+                faults += [] if name in graph.constants and name in step.node.inputs else [f"expected a place for {name!r}, got none"]
+                continue
+            if t is not None and t.is_static and (place.shape != t.static_shape or Kind.of(place.dtype) is not t.kind):
+                faults.append(f"expected {name!r} as {t.kind.value}{list(t.static_shape)}, got {place.dtype}{list(place.shape)}")
+            faults += self._use(name, place.buffer, k)
+        return faults
+
+    def _use(self, name: str, buffer: Buffer, k: int) -> list[str]:
+        if buffer.constant:
+            return []
+        if id(buffer) not in self.known:
+            return [f"{name}: expected one of the program's buffers, got another"]
+        return (
+            []
+            if buffer.first <= k <= buffer.last
+            else [f"{name}: expected a buffer that lives, got one of steps {buffer.first} to {buffer.last}"]
+        )
+
+    def _native(self, step: Native, k: int, regions: dict[int, Regions]) -> list[str]:
+        faults = field_faults(step)
+        if faults or step.kind not in self.meanings:  # NOTE: a kind without a meaning has no regions to hold; a test finds it
+            return faults
+        try:
+            found = self.meanings[step.kind].regions(site_of(self.program, step, self.constants))
+        except VerifyError as error:
+            return [str(error)]
+        faults = self._operands(step, {n.partition(".")[0] for n in found})
+        if not faults:
+            faults = [f for name, region in found.items() for f in self._reach(step, name, region, k)]
+        if not faults:
+            regions[k] = found
+        return faults
+
+    def _operands(self, step: Native, wanted: set[str]) -> list[str]:
+        kind = KINDS[step.kind]
+        got = {*step.operands, *step.constants}
+        wanted = wanted | ({SCRATCH} & {*kind.outs})
+        faults = [f"expected operand {n}, got none" for n in sorted(wanted - got)]
+        faults += [f"expected no operand {n}, got one" for n in sorted(got - wanted)]
+        faults += [f"expected {n} once, got a buffer and a constant" for n in step.operands if n in step.constants]
+        faults += [f"expected {n} in the arena, got a constant" for n in step.constants if n in kind.outs]
+        for name, (buffer, _) in step.operands.items():
+            if (buffer is None) != (name == SCRATCH) or (buffer is not None and buffer.constant):
+                faults.append(f"expected {name} {'as scratch' if name == SCRATCH else 'in a buffer'}, got {buffer}")
+        return faults
+
+    def _reach(self, step: Native, name: str, region: Region, k: int) -> list[str]:
+        """The elements lie in the buffer, or in the constants, and what a kernel may read behind them in the arena."""
+        operand = name.partition(".")[0]
+        if min(region.shape, default=0) < 0:
+            return [f"{name}: expected sizes of at least 0, got {list(region.shape)}"]
+        low, high = region.reach()
+        if operand in step.constants:
+            at, limit = step.constants[operand], self.program.blob_size
+            where = f"the {limit} bytes of constants"
+        else:
+            buffer, at = step.operands[operand]
+            assert buffer is not None
+            faults = self._use(operand, buffer, k)
+            if faults:
+                return faults
+            limit, where = buffer.size, f"the {buffer.size} bytes of its buffer"
+            behind = buffer.offset + at + high + OVER_READ - self.program.arena_size
+            if high > low and behind > 0:
+                return [f"{name}: expected {OVER_READ} bytes of the arena behind it, got {OVER_READ - behind}"]
+        if high > low and (at + low < 0 or at + high > limit):
+            return [f"{name}: expected bytes within {where}, got [{at + low}, {at + high})"]
+        if operand in KINDS[step.kind].outs and not region.is_distinct():
+            return [f"expected each byte of {name} to be written once, got some twice"]
+        return []

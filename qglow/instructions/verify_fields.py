@@ -1,0 +1,81 @@
+"""What an instruction's own words must be: a kind that there is, and all of its fields, each within its range."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from .program import Native
+from .table import FLOAT_BINARY, FLOAT_UNARY, KINDS
+
+Range = tuple[int, int]
+LARGEST = 1 << 40
+LONGEST = 1 << 16
+SIZE: Range = (0, 1 << 31)
+RANGES: dict[str, Range] = {
+    **dict.fromkeys(["N", "H", "W", "C", "G", "K", "P", "IH", "IW", "run", "D0", "D1", "D2", "D3", "D4", "D5"], SIZE),
+    **dict.fromkeys(["KH", "KW", "SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 16)),
+    **dict.fromkeys(["top", "left", "bottom", "right"], (0, 1 << 16)),
+    **dict.fromkeys(["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)),
+    **dict.fromkeys(["y_f32", "include", "flat", "b_c"], (0, 1)),
+    **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
+    "post": (0, 2),
+}
+OPERATIONS = {"float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY}
+CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8)}
+ORDERED = (("low", "high"), ("p_low", "p_high"), ("C", "P"))
+
+
+def field_faults(step: Native) -> list[str]:
+    """What is wrong with the kind and the fields; where something is, the fields say nothing about memory yet."""
+    kind = KINDS.get(step.kind)
+    if kind is None:
+        return [f"expected a kind of the instruction table, got {step.kind!r}"]
+    missing = [n for n in kind.fields if n not in step.fields]
+    extra = [n for n in step.fields if n not in kind.fields]
+    faults = [f"expected field {n}, got none" for n in missing] + [f"expected no field {n}" for n in extra]
+    if faults:
+        return faults
+    for name, value in step.fields.items():
+        fault = _float_fault(name, value) if name.startswith("f_") else _int_fault(name, value)
+        if fault:
+            faults.append(f"{name}: {fault}")
+    return faults or _relations(step)
+
+
+def _float_fault(name: str, value: object) -> str:
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or float(np.float32(value)) != value:
+        return f"expected a finite float32, got {value!r}"
+    if name == "f_scale" and value <= 0:
+        return f"expected a positive scale, got {value!r}"
+    return ""
+
+
+def _int_fault(name: str, value: object) -> str:
+    if not isinstance(value, (int, np.integer)):
+        return f"expected an integer, got {value!r}"
+    if name in CHOICES:
+        return "" if value in CHOICES[name] else f"expected one of {CHOICES[name]}, got {value}"
+    low, high = RANGES.get(name, (-LARGEST, LARGEST))
+    return "" if low <= value <= high else f"expected {low} to {high}, got {value}"
+
+
+def _relations(step: Native) -> list[str]:
+    f = step.fields
+    faults = [f"expected {a} of at most {b}, {f[b]}, got {f[a]}" for a, b in ORDERED if a in f and b in f and f[a] > f[b]]
+    if "P" in f and f["P"] - f["C"] > 3:
+        faults.append(f"expected P within 3 of C, {f['C']}, got {f['P']}")
+    if "op" in f and not 0 <= f["op"] < len(OPERATIONS.get(step.kind, ())):
+        faults.append(f"expected an op of {', '.join(OPERATIONS.get(step.kind, ()))}, got {f['op']}")
+    if step.kind == "float_binary" and not f["a_c"] + f["b_c"]:
+        faults.append("expected one operand to move along the run, got none")
+    if f.get("y_f32") and f.get("post"):
+        faults.append("expected nothing behind a float output, got post and y_f32")
+    if f.get("flat") and (f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)):
+        faults.append("flat: expected pixels side by side in x and y, stride 1 and no post")
+    if step.kind == "layer_norm" and f["C"] > LONGEST:
+        faults.append(f"expected rows of at most {LONGEST}, whose sums fit int32, got {f['C']}")
+    if step.kind == "conv2d" and f["runs"] not in (1, f["KW"]):
+        faults.append(f"expected 1 run or one of each of {f['KW']} columns, got {f['runs']}")
+    return faults

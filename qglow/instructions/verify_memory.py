@@ -1,0 +1,151 @@
+"""The steps of a program played through without values: which bytes each reads and writes, and who did so before.
+
+Exact to the byte: operands are regions, and two regions of one buffer may lie between each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import cast
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from ..graph import Array
+from .barriers import barriers
+from .interpret import blob_of
+from .meaning import MEANINGS, Regions
+from .packing import unpack
+from .program import Host, Native, Place, Program
+from .region import Region
+from .table import KINDS
+
+UNWRITTEN, INPUT = -2, -1
+Fault = tuple[int, str]  # step, what is wrong with it
+
+
+class Memory:
+    """For each byte of the arena the step that wrote it last, and the one that read it last."""
+
+    def __init__(self, program: Program, regions: dict[int, Regions]) -> None:
+        self.program, self.regions = program, regions
+        self.written = np.full(program.arena_size, UNWRITTEN, np.int32)
+        self.read = np.full(program.arena_size, UNWRITTEN, np.int32)
+        self.since = 0  # the first step after the last barrier
+        self.flags = _flags(program)
+
+    def faults(self) -> Iterator[Fault]:
+        births: dict[int, list[tuple[int, int]]] = {}
+        for b in self.program.buffers:
+            births.setdefault(b.first, []).append((b.offset, b.offset + b.size))
+        graph, places = self.program.graph, self.program.places
+        for k, step in enumerate(self.program.steps):
+            for low, high in births.get(k, ()):
+                self.written[low:high] = UNWRITTEN
+            if k == 0:
+                self._feed()
+            if isinstance(step, Host):
+                self.since = k + 1
+                yield from ((k, fault) for fault in self._host(step, k))
+            elif k in self.regions:
+                yield from ((k, fault) for fault in self._native(step, k))
+                self.since = k + 1 if self.flags[k] else self.since
+        if not self.program.steps:
+            self._feed()
+        for name in graph.outputs:
+            if name in places and not places[name].buffer.constant and (_of_place(self.written, places[name]) == UNWRITTEN).any():
+                yield len(self.program.steps) - 1, f"expected output {name!r} to be written whole by the end"
+
+    def _feed(self) -> None:
+        for name in self.program.graph.inputs:
+            _of_place(self.written, self.program.places[name])[...] = INPUT
+
+    def _host(self, step: Host, k: int) -> Iterator[str]:
+        places = self.program.places
+        for name in filter(None, step.node.inputs):
+            if name in places and not places[name].buffer.constant and (_of_place(self.written, places[name]) == UNWRITTEN).any():
+                yield f"expected {name!r} to be written before it is read"
+        for name in filter(None, step.node.outputs):
+            _of_place(self.written, places[name])[...] = k
+
+    def _native(self, step: Native, k: int) -> Iterator[str]:
+        inputs: list[tuple[str, Region, int]] = []
+        outputs: list[tuple[str, Region, int]] = []
+        for name, region in self.regions[k].items():
+            operand = name.partition(".")[0]
+            if operand not in step.constants:
+                buffer, at = step.operands[operand]
+                assert buffer is not None
+                side = outputs if operand in KINDS[step.kind].outs else inputs
+                side.append((name, region, buffer.offset + at))
+        for name, region, at in inputs:
+            yield from self._reads(step, k, name, region, at)
+        for name, region, at in outputs:
+            yield from self._overwrites(name, region, at)
+        for _, region, at in inputs:
+            _elements(self.read, region, at)[...] = k
+        allowed = {(region, at) for name, region, at in inputs if name in MEANINGS[step.kind].in_place}
+        for name, region, at in outputs:
+            if (region, at) not in allowed and (_elements(self.read, region, at) == k).any():
+                sharing = [n for n, r, a in inputs if _meet(r, a, region, at)]
+                yield f"expected {name} apart from what is read, got bytes that {' and '.join(sharing)} has too"
+            if (_elements(self.written, region, at) == k).any():
+                yield f"expected each byte of {name} to be written once, got some twice"
+            _elements(self.written, region, at)[...] = k
+
+    def _reads(self, step: Native, k: int, name: str, region: Region, at: int) -> Iterator[str]:
+        writers = _elements(self.written, region, at)
+        if not writers.size:
+            return
+        unwritten = writers == UNWRITTEN
+        if unwritten.any() and self._matters(step, k, name, unwritten):
+            yield f"expected {name} to be written before it is read, got {int(unwritten.sum())} bytes that nothing wrote"
+        if int(writers.max()) >= self.since:
+            yield f"expected a barrier between step {int(writers.max())}, which writes {name}, and this one, which reads it"
+
+    def _matters(self, step: Native, k: int, name: str, unwritten: Array) -> bool:
+        """NOTE: a product may read a byte of whatever value where all of its weights are zero: pixels padded to four channels."""
+        if step.kind != "conv2d" or name != "x" or "w" not in step.constants:
+            return True
+        g, c, kh, runs, run = (int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run"))
+        packed = self.regions[k]["w"].view(blob_of(self.program), step.constants["w"])
+        w = unpack(self.program.isa, packed, (g, c, kh, runs, run))
+        return bool((unwritten & (w != 0).any(1)).any())
+
+    def _overwrites(self, name: str, region: Region, at: int) -> Iterator[str]:
+        for table, verb in ((self.written, "writes"), (self.read, "reads")):
+            others = _elements(table, region, at)
+            if others.size and int(others.max()) >= self.since:
+                yield f"expected a barrier between step {int(others.max())}, which {verb} bytes of {name}, and this one, which writes them"
+
+
+def _flags(program: Program) -> list[bool]:
+    """For each step whether threads wait for each other after it."""
+    flags: list[bool] = []
+    natives: list[Native] = []
+    for step in (*program.steps, None):
+        if isinstance(step, Native):
+            natives.append(step)
+            continue
+        flags += [*barriers(natives)[:-1], True] if natives else []
+        natives = []
+        if step is not None:
+            flags.append(True)
+    return flags
+
+
+def _elements(table: Array, region: Region, at: int) -> Array:
+    """The entries of a table, which has an int32 a byte, for the bytes of a region."""
+    if 0 in region.shape:
+        return table[:0]
+    r = region.as_bytes()
+    return cast(Array, as_strided(table[at + r.start :], r.shape, [4 * s for s in r.strides]))
+
+
+def _of_place(table: Array, place: Place) -> Array:
+    return _elements(table, Region(place.shape, place.strides, place.dtype, place.start), place.buffer.offset)
+
+
+def _meet(a: Region, at: int, b: Region, there: int) -> bool:
+    (low, high), (first, last) = a.reach(), b.reach()
+    return at + low < there + last and there + first < at + high

@@ -1,0 +1,360 @@
+"""The verifier names what is broken, and lets nothing through that would touch memory which is not an instruction's own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import shared_models
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from program_graphs import COMMON, Net, feeds_of, nets
+from test_meaning import FORMS, quantized
+from three_engines import Guarded, static, step_by_step
+
+from qglow.errors import QGlowError, VerifyError
+from qglow.graph import Graph, Kind
+from qglow.instructions import verify_memory
+from qglow.instructions.interpret import Interpreter
+from qglow.instructions.lower import lower
+from qglow.instructions.program import Buffer, Host, Native, Program
+from qglow.instructions.table import KINDS
+from qglow.instructions.verify import verify_program
+from qglow.instructions.verify_fields import RANGES, field_faults
+from qglow.kernels.isa import choose
+from qglow.runtime import InferenceSession
+
+
+def program_of(graph: Graph, isa: str = "avx2") -> Program:
+    return lower(static(graph, feeds_of(graph, np.random.default_rng(0))), isa)
+
+
+@pytest.fixture
+def program() -> Program:
+    """quantize, halo, conv2d, dequantize, a host step, quantize, add with a constant."""
+    net = Net()
+    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=Kind.F32),))
+    y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
+    z = net.op("Abs", (net.op("Dequantize", (y,), None),), None)
+    c = net.constant("c", net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)
+    return program_of(net.graph(net.op("Add", (net.op("Quantize", (z,)), c))))
+
+
+def find(program: Program, kind: str) -> Native:
+    return next(s for s in program.steps if isinstance(s, Native) and s.kind == kind)
+
+
+def set_field(kind: str, name: str, value: Any) -> Callable[[Program], None]:
+    def change(p: Program) -> None:
+        find(p, kind).fields[name] = value
+
+    return change
+
+
+def move_operand(kind: str, name: str, by: int) -> Callable[[Program], None]:
+    def change(p: Program) -> None:
+        operands = find(p, kind).operands
+        operands[name] = (operands[name][0], operands[name][1] + by)
+
+    return change
+
+
+def drop(kind: str, part: str, name: str) -> Callable[[Program], None]:
+    def change(p: Program) -> None:
+        del getattr(find(p, kind), part)[name]
+
+    return change
+
+
+def remove_step(kind: str) -> Callable[[Program], None]:
+    def change(p: Program) -> None:
+        """A fill of no bytes in its place."""
+        step = find(p, kind)
+        p.steps[p.steps.index(step)] = Native("fill", {"y": step.operands["y"]}, {}, {"C": 0, "value": 0})
+
+    return change
+
+
+def alias(kind: str, a: str, b: str) -> Callable[[Program], None]:
+    def change(p: Program) -> None:
+        find(p, kind).operands[a] = find(p, kind).operands[b]
+
+    return change
+
+
+def buffer_of(kind: str, operand: str, **changes: int) -> Callable[[Program], None]:
+    def change(p: Program) -> None:
+        buffer = find(p, kind).operands[operand][0]
+        for name, value in changes.items():
+            setattr(buffer, name, value)
+
+    return change
+
+
+def overlap(p: Program) -> None:
+    find(p, "conv2d").operands["y"][0].offset = find(p, "conv2d").operands["x"][0].offset
+
+
+def other_buffer(p: Program) -> None:
+    b = find(p, "conv2d").operands["y"][0]
+    find(p, "conv2d").operands["y"] = (copy.copy(b), 0)
+
+
+BROKEN: list[tuple[Callable[[Program], None], str]] = [
+    (set_field("conv2d", "H", 6), r"step `\d+: conv2d @in x=b\d.*`: x: expected bytes within the \d+ bytes of its buffer, got \[0, \d+\)"),
+    (set_field("conv2d", "KH", 4), r"conv2d .*x: expected bytes within"),
+    (set_field("conv2d", "C", 7), r"conv2d .*`: (y|w|bias): expected bytes within"),
+    (set_field("conv2d", "C", 60), r"conv2d .*`: w: expected bytes within the \d+ bytes of constants"),
+    (set_field("conv2d", "run", -1), r"conv2d .*run: expected 0 to \d+, got -1"),
+    (set_field("conv2d", "zero", 256), r"conv2d .*zero: expected 0 to 255, got 256"),
+    (set_field("conv2d", "low", 255), r"conv2d .*expected low of at most high, 254, got 255"),
+    (set_field("conv2d", "post", 1), r"conv2d .*expected operand r, got none"),
+    (set_field("conv2d", "post", 2), r"conv2d .*expected operand table, got none"),
+    (set_field("conv2d", "post", 3), r"conv2d .*post: expected 0 to 2, got 3"),
+    (set_field("conv2d", "y_w", 5), r"conv2d .*expected each byte of y to be written once, got some twice"),
+    (set_field("conv2d", "N", 1.5), r"conv2d .*N: expected an integer, got 1.5"),
+    (set_field("conv2d", "more", 1), r"conv2d .*expected no field more"),
+    (set_field("quantize", "f_scale", float("nan")), r"quantize .*f_scale: expected a finite float32, got nan"),
+    (set_field("quantize", "f_scale", 0.0), r"quantize .*f_scale: expected a positive scale, got 0.0"),
+    (set_field("quantize", "f_scale", 0.1), r"quantize .*f_scale: expected a finite float32, got 0.1"),
+    (set_field("quantize", "P", 8), r"quantize .*expected P within 3 of C, 3, got 8"),
+    (set_field("quantize", "x_c", -80), r"quantize .*x: expected bytes within the 240 bytes of its buffer, got \[-160, "),
+    (drop("conv2d", "fields", "SH"), r"conv2d .*expected field SH, got none"),
+    (drop("conv2d", "operands", "x"), r"conv2d .*expected operand x, got none"),
+    (drop("conv2d", "operands", "scratch"), r"conv2d .*expected operand scratch, got none"),
+    (drop("conv2d", "constants", "bias"), r"conv2d .*expected operand bias, got none"),
+    (set_field("halo", "y_w", -4), r"halo .*y.left: expected sizes of at least 0, got \[1, 5, -4\]"),
+    (move_operand("conv2d", "y", 1), r"conv2d .*y: expected bytes within the"),
+    (move_operand("conv2d", "x", -1), r"conv2d .*x: expected bytes within the"),
+    (remove_step("halo"), r"conv2d .*expected x to be written before it is read, got \d+ bytes that nothing wrote"),
+    (remove_step("dequantize"), r"host .*expected 'dequantize' to be written before it is read"),
+    (remove_step("add"), r"expected output 'add' to be written whole by the end"),
+    (alias("conv2d", "y", "x"), r"conv2d .*expected y apart from what is read, got bytes that x has too"),
+    (overlap, r"buffers b\d+ and b\d+: expected apart while both live, got \["),
+    (other_buffer, r"conv2d .*y: expected one of the program's buffers, got another"),
+    (buffer_of("conv2d", "y", offset=-64), r"buffer b\d+: expected it aligned and within the \d+ bytes of the arena, got \[-64"),
+    (buffer_of("conv2d", "y", offset=257), r"buffer b\d+: expected it aligned"),
+    (buffer_of("conv2d", "x", last=1), r"conv2d .*x: expected a buffer that lives, got one of steps 0 to 1"),
+    (buffer_of("conv2d", "y", first=99), r"buffer b\d+: expected to live between steps 0 and \d+, got 99 to"),
+    (lambda p: setattr(p, "arena_size", p.arena_size - 256), r"expected 64 bytes of the arena behind it|within the \d+ bytes of the arena"),
+    (lambda p: setattr(p, "isa", "sse9"), r"expected an instruction set of .*, got 'sse9'"),
+    (lambda p: p.blob.pop(), r"expected \d+ bytes of constants, got \d+"),
+    (lambda p: p.places.pop("dequantize"), r"host .*expected a place for 'dequantize', got none"),
+    (lambda p: p.places.pop("x0"), r"value 'x0': expected a place, got none"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "words"), BROKEN, ids=[words[:40] for _, words in BROKEN])
+def test_what_is_broken_is_named(program: Program, change: Callable[[Program], None], words: str) -> None:
+    verify_program(program)
+    if "low of at most" in words:
+        find(program, "conv2d").fields["high"] = 254
+    change(program)
+    with pytest.raises(VerifyError, match=words) as caught:
+        verify_program(program)
+    assert "\n" not in str(caught.value)
+
+
+def test_faults_are_collected(program: Program) -> None:
+    set_field("conv2d", "H", 6)(program)
+    set_field("add", "zero", -1)(program)
+    with pytest.raises(
+        VerifyError,
+        match=r"breaks 3 invariants: .*conv2d.*x: .*conv2d.*y: .*; step `.*add.*zero: expected 0 to 255, got -1",
+    ):
+        verify_program(program, whole=False)
+
+
+def test_a_missing_barrier_is_found(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verify_memory, "barriers", lambda steps: [False] * len(steps))
+    with pytest.raises(VerifyError, match=r"conv2d .*expected a barrier between step \d+, which writes x, and this one, which reads it"):
+        verify_program(program)
+
+
+def test_missing_barriers_before_writes_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A buffer used again: the second writer must wait for the first one's readers."""
+    net = Net()
+    x = net.input(1, 4, 8, 8)
+    graph = net.graph(net.table(net.table(net.table(net.table(x)))))
+    verify_program(program_of(graph))
+    right = verify_memory.barriers
+    missing: set[str] = set()
+    for k in range(3):
+        monkeypatch.setattr(verify_memory, "barriers", lambda steps, k=k: [f and j != k for j, f in enumerate(right(steps))])
+        with pytest.raises(VerifyError) as caught:
+            verify_program(program_of(graph))
+        missing |= {verb for verb in ("which reads it", "which reads bytes of y") if verb in str(caught.value)}
+    assert missing == {"which reads it", "which reads bytes of y"}
+
+
+def test_in_place_is_legal_where_the_kind_allows_it() -> None:
+    net = Net()
+    x = net.table(net.input(2, 5, 4, 3))
+    program = program_of(net.graph(net.table(x)))
+    first, second = (s for s in program.steps if isinstance(s, Native))
+    second.operands["y"] = second.operands["x"]
+    program.places["lookup.1"] = program.places["lookup"]
+    program.buffers = [b for b in program.buffers if b is not None]
+    first.operands["y"][0].last = len(program.steps)  # type: ignore[union-attr]
+    verify_program(program)
+    step_by_step(program, net.feeds(), 1)
+    second.fields["x_w"], second.fields["y_w"] = 5, 10
+    with pytest.raises(VerifyError, match=r"lookup .*expected"):
+        verify_program(program)
+
+
+def test_every_field_has_a_range() -> None:
+    """Strides, tables' steps and floats have rules of their own; a field that no rule names is a stride."""
+    for kind in KINDS.values():
+        for name in kind.fields:
+            stride = "_" in name or (len(name) == 2 and name[0] in "xy")
+            assert name in RANGES or name in ("op", "item") or name.startswith("f_") or stride, f"{kind.name}: {name}"
+
+
+VALUES = (-(2**62), -4097, -1, 0, 1, 2, 3, 7, 64, 255, 256, 4096, 2**31, 2**62)
+
+
+def mutations(program: Program, draw: Any) -> str:
+    """Change one number of a program; what was changed."""
+    k = draw(st.sampled_from([k for k, s in enumerate(program.steps) if isinstance(s, Native)]))
+    step = program.steps[k]
+    assert isinstance(step, Native)
+    where = draw(st.sampled_from(["fields", "fields", "operands", "constants"]))
+    table: dict[str, Any] = getattr(step, where)
+    if not table:
+        return "nothing"
+    name = draw(st.sampled_from(sorted(table)))
+    old = table[name]
+    if where == "operands":
+        buffer, at = old
+        table[name] = (buffer, at + draw(st.sampled_from([-64, -1, 1, 3, 64, 10**6]))) if buffer is not None else (program.buffers[0], 0)
+    elif isinstance(old, float):
+        table[name] = draw(st.sampled_from([0.0, -1.0, 1e30, float("inf"), float("nan"), old * 2]))
+    else:
+        table[name] = draw(st.sampled_from([*VALUES, int(old) + 1, int(old) - 1, int(old) * 2, -int(old)]))
+    return f"step {k} {step.kind}: {name} {old} -> {table[name]}"
+
+
+def holds(program: Program, feeds: dict[str, Any]) -> bool:
+    """Whether a program is refused; else kernels and meaning alike must write their outputs' bytes and no others.
+
+    NOTE: values may differ: a scale that is a bias makes sums that no integer holds.
+    """
+    try:
+        verify_program(program)
+    except VerifyError:
+        return True
+    with np.errstate(all="ignore"):
+        law = Interpreter(program, check=True)
+        law.run(feeds)
+    plan = Guarded(program, 2)
+    for name, array in feeds.items():
+        plan._views[name][...] = array
+    for number, step in enumerate(program.steps):
+        before = plan.arena.copy()
+        plan.step(step)
+        plan.check_guards(f"step {number}")
+        if isinstance(step, Native):
+            assert not ((before != plan.arena) & ~law.writes(step)).any(), f"step {number} ({step.kind}) writes beyond its outputs"
+    return False
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_mutated_programs_are_refused_or_harmless(name: str) -> None:
+    """One number at a time of a program that reaches a kind: no kernel may leave its operands unseen."""
+    net = Net()
+    graph = net.graph(*FORMS[name][1](net))
+    feeds, isa = net.feeds(), choose()[0].name
+    refused = [0]
+
+    @settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(st.data())
+    def mutate(data: Any) -> None:
+        program = lower(static(graph, feeds), isa)
+        mutations(program, data.draw)
+        refused[0] += holds(program, feeds)
+
+    mutate()
+    assert refused[0] > 5
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(nets(), st.data())
+def test_mutated_grown_programs_are_refused_or_harmless(made: tuple[Graph, int], data: Any) -> None:
+    graph, seed = made
+    feeds = feeds_of(graph, np.random.default_rng(seed))
+    program = lower(static(graph, feeds), choose()[0].name)
+    if any(isinstance(s, Native) for s in program.steps):
+        mutations(program, data.draw)
+        holds(program, feeds)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(nets(), st.data())
+def test_plans_that_are_moved_are_refused_or_right(made: tuple[Graph, int], data: Any) -> None:
+    """A buffer somewhere else: refused, or the outputs are the same."""
+    graph, seed = made
+    feeds = feeds_of(graph, np.random.default_rng(seed))
+    program = lower(static(graph, feeds), choose()[0].name)
+    want = Guarded(program, 2).run(feeds)
+    buffer: Buffer = data.draw(st.sampled_from(program.buffers))
+    name = data.draw(st.sampled_from(["offset", "first", "last", "size"]))
+    setattr(buffer, name, getattr(buffer, name) + data.draw(st.sampled_from([-128, -64, -1, 1, 64, 128, 10**6])))
+    try:
+        verify_program(program)
+    except VerifyError:
+        return
+    got = Guarded(program, 2).run(feeds)
+    for key, array in want.items():
+        assert np.array_equal(got[key], array, equal_nan=array.dtype.kind == "f")
+
+
+def test_steps_in_another_order_are_refused_or_right(digits: Any) -> None:
+    data = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(2)]
+    graph = quantized(digits / "model.onnx", data)
+    program = lower(static(graph, data[0]), choose()[0].name)
+    want = Guarded(program, 2).run(data[0])
+    refused = 0
+    for k in range(len(program.steps) - 1):
+        steps = list(program.steps)
+        steps[k], steps[k + 1] = steps[k + 1], steps[k]
+        rest = (program.places, program.buffers, program.blob, program.blob_size, program.arena_size)
+        other = Program(program.graph, program.isa, steps, *rest)
+        try:
+            verify_program(other)
+        except VerifyError:
+            refused += 1
+            continue
+        got = Guarded(other, 2).run(data[0])
+        assert all(np.array_equal(got[n], want[n]) for n in want)
+    assert refused >= len(program.steps) // 2
+
+
+def test_sessions_prove_their_plans_at_level_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net()
+    graph = net.graph(net.table(net.table(net.input(1, 4, 8, 8))))
+    monkeypatch.setattr(verify_memory, "barriers", lambda steps: [False] * len(steps))
+    for level in ("0", "1"):
+        monkeypatch.setenv("QGLOW_VERIFY", level)
+        InferenceSession(graph, 1).run(None, net.feeds())
+    monkeypatch.setenv("QGLOW_VERIFY", "2")
+    with pytest.raises(QGlowError, match="expected a barrier"):
+        InferenceSession(graph, 1).run(None, net.feeds())
+
+
+def test_fields_alone(program: Program) -> None:
+    for step in program.steps:
+        assert isinstance(step, Host) or not field_faults(step)
+    assert field_faults(Native("nothing", {}, {}, {})) == ["expected a kind of the instruction table, got 'nothing'"]
+
+
+@pytest.mark.models
+@pytest.mark.parametrize("name", ["cifar10_resnet20", "mlperftiny_vww_mobilenet025", "lprnet", "yunet_n_320", "mobilefacenet"])
+def test_real_models_are_proven(name: str) -> None:
+    data = shared_models.feeds(name, 1)
+    graph = quantized(shared_models.path(name), data)
+    for isa in ("amx", "avx512_vnni", "avx2"):
+        verify_program(lower(static(graph, data[0]), isa))
