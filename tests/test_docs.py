@@ -30,6 +30,14 @@ def blocks(language: str, text: str = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", text, re.S)
 
 
+def programs(text: str) -> list[str]:
+    """The page's Python examples; one that is marked as continued goes on where the one before it ended."""
+    found: list[str] = []
+    for continued, block in re.findall(r"```python( continued)?\n(.*?)```", text, re.S):
+        found = [*found[:-1], found[-1] + block] if continued else [*found, block]
+    return found
+
+
 def shape(line: str) -> str:
     """A line without what differs between machines: numbers, and the width of columns."""
     return re.sub(r"\s+", " ", re.sub(r"\d+(\.\d+)?", "#", line)).strip()
@@ -48,10 +56,10 @@ def test_readme_commands_print_what_is_shown(checkout: Path, capsys: pytest.Capt
 
 
 def test_python_examples_run(checkout: Path) -> None:
-    for block in [b for page in PAGES for b in blocks("python", page.read_text())]:
+    for code in [c for page in PAGES for c in programs(page.read_text())]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, env=environment)
-        assert done.returncode == 0, done.stderr
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, f"{code}\n{done.stderr}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -65,5 +73,9 @@ def test_layout_names_every_folder() -> None:
     for path in sorted((ROOT / "qglow").iterdir()):
         if path.is_dir() and (path / "__init__.py").exists():
             assert f"`qglow/{path.name}/`" in text, f"docs/layout.md does not say what qglow/{path.name}/ holds"
-    for name in re.findall(r"`(qglow/[\w/.]+)`", text):
-        assert (ROOT / name).exists(), f"docs/layout.md names {name}, which is not there"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    for name in re.findall(r"`((?:qglow|tests|tools|bench|docs)/[\w/.*]+)`", page.read_text()):
+        assert list(ROOT.glob(name.rstrip("/"))), f"{page.name} names {name}, which is not there"
