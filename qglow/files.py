@@ -12,6 +12,9 @@ from .errors import OutputError
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises OutputError where it cannot be written."""
     path = check_writable(path)
+    if _is_device(path):
+        _write_through(path, data)
+        return
     try:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     except OSError as error:
@@ -29,6 +32,19 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         raise
 
 
+def _is_device(path: Path) -> bool:
+    """Whether it is there and no plain file: /dev/null, /dev/stdout, a named pipe; such a thing is written to, never replaced."""
+    return path.exists() and not path.is_file()
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+
+
 def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
     """The path, or OutputError where a file cannot be made there, or is one of the inputs: asked before long work, so that none is lost."""
     path = Path(path)
@@ -36,6 +52,8 @@ def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
         raise OutputError(f"{path}: is also what is read; give another name to write")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file to write")
+    if _is_device(path):
+        return path
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):

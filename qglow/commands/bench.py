@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("model", metavar="MODEL.onnx", nargs="?", help="the float model, for the peers")
     parser.add_argument("--data", help="folder (see README), or one .npz file: time on its first sample, calibrate the peers on it")
-    parser.add_argument("--threads", type=whole_number, default=1)
+    parser.add_argument("--threads", type=whole_number, default=1, metavar="N", help="of every runtime (default 1)")
     parser.add_argument("--vs", default="onnxruntime", help="peers, by comma: onnxruntime, openvino")
     parser.add_argument("--seconds", type=above_zero, default=3.0, help="time to measure for")
     parser.add_argument("--per-layer", action="store_true", help="also time each instruction by itself, beside what the machine can do")

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True)
-    parser.add_argument("--samples", type=whole_number, help="use at most so many samples, evenly spread")
+    parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument("-o", "--output", metavar="FOLDER", help="cut the layer out there: its graph as text, its arrays as npz")
     parser.add_argument("--floor-db", type=finite, default=20.0, help="a layer below this signal-to-noise ratio is wrong")
 

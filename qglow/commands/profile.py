@@ -20,9 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
     parser.add_argument("-o", "--output", metavar="NAME.profile.json", help="default: the model's name beside you")
-    parser.add_argument("--samples", type=whole_number, help="use at most so many samples, evenly spread")
-    parser.add_argument("--batch-size", type=whole_number, default=1, help="samples run together where the batch dimension is free")
-    parser.add_argument("--engine", choices=("qglow", "onnxruntime"), default="qglow")
+    parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
+    parser.add_argument(
+        "--batch-size", type=whole_number, metavar="N", default=1, help="samples at a time, where the batch dimension is free"
+    )
+    parser.add_argument("--engine", choices=("qglow", "onnxruntime"), default="qglow", help="what evaluates the float model")
 
 
 def run(options: argparse.Namespace) -> int:

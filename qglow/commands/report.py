@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
-    parser.add_argument("--samples", type=whole_number, help="use at most so many samples, evenly spread")
+    parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")

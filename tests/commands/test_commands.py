@@ -81,6 +81,18 @@ def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:
     assert done.returncode == 0 and done.stdout.count("\n") == 1 and not done.stderr
 
 
+def test_a_device_is_written_to_and_stays_one(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """/dev/null is no file to put another in the place of; here a named pipe stands for it."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE) as reader:
+        assert main(["export", str(bundle), "-o", str(pipe), "--quiet"]) == 0
+        assert reader.stdout is not None and onnx.load_from_string(reader.stdout.read()).graph.node
+    assert pipe.is_fifo()
+    assert main(["export", str(bundle), "-o", "/dev/full"]) == 2
+    assert "/dev/full: cannot be written: No space left" in capsys.readouterr().err and Path("/dev/full").is_char_device()
+
+
 def test_inspect_plans_for_given_shapes(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = []
     for batch in (1, 4):
