@@ -334,7 +334,7 @@ def conv_halo(graph: Graph, node: Node) -> Halo:
 
 def lower(graph: Graph, isa: str) -> Program:
     """The program of a static graph for an instruction set."""
-    from . import lower_float, lower_move, lower_pointwise, lower_product, lower_rows, lower_window  # noqa: F401  (fill the rules)
+    from . import lower_float, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  (fill the rules)
 
     return Lowering(without_dead(graph), isa).lower()
 

@@ -192,8 +192,8 @@ def image_fields(x: Place, y: Place) -> Fields:
     return {"N": n, "H": h, "W": w, "C": c, **dict(strides)}
 
 
-def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias: Array, shape: Fields) -> None:
-    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]."""
+def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias: Array, shape: Fields, scale: Array | None = None) -> None:
+    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, the node's own by default."""
     groups, oc, _, kw, ic = w.shape
     gap = x.strides[3] - ic
     if groups == 1 and 0 < gap < 4 and kw > 1:  # pixels that are padded to four channels: their weights are zero
@@ -207,7 +207,7 @@ def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias:
             target.post |= {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
     constants = {
         "w": low.constant(pack(low.isa, w, fused)),
-        **channel_constants(low, bias, scales(low, node), groups, low.packing.multiple),
+        **channel_constants(low, bias, scales(low, node) if scale is None else scale, groups, low.packing.multiple),
     }
     runs, run = (1, kw * ic) if fused else (kw, ic)
     sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": ic, "y_g": oc * y.itemsize, **shape, "runs": runs, "run": run}

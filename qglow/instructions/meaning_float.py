@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph import Array
-from ..reference import float_math
+from ..reference import float_math, recurrent
 from .meaning import Regions, Views, image, meaning
 from .region import Region, Site
 from .table import FLOAT_BINARY, FLOAT_UNARY
@@ -38,6 +38,19 @@ def _one(s: Site) -> Regions:
 def float_unary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = _UNARY[FLOAT_UNARY[s["op"]]](np.ascontiguousarray(v["x"]))
+
+
+def _cell(s: Site) -> Regions:
+    n, c = s.many("N C")
+    gates = {g: Region((n, 4 * c), (s[f"{g}_b"], 4), "<f4") for g in ("gx", "gh")}
+    units = {u: Region((n, c), (s[f"{u}_b"], 4), "<f4") for u in ("c_in", "c", "y")}
+    return {**gates, **units, "q": Region((n, c), (s["q_b"], 1)), "bias": Region((4 * c,), (4,), "<f4")}
+
+
+@meaning("lstm_cell", _cell, in_place=("c_in",))
+def lstm_cell(v: Views, s: Site) -> None:
+    h, c = recurrent.cell((v["gx"] + v["gh"]) + v["bias"], v["c_in"])
+    v["c"][...], v["y"][...], v["q"][...] = c, h, recurrent.state_bytes(h)
 
 
 def _rows(s: Site) -> Regions:

@@ -83,6 +83,9 @@ KINDS = {
         _kind("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py)", "x", "y", "", f"op {_XY}"),
         _kind("float_softmax", "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)", "x", "y", "",
               "H C x_h y_h"),
+        _kind("lstm_cell", "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "
+              "y = s(o) tanh(c), q = y in the state's bytes (reference/recurrent.py)", "gx gh c_in", "c y q", "bias",
+              "N C gx_b gh_b c_in_b c_b y_b q_b"),
         _kind("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
               "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),
     )

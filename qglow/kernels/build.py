@@ -31,7 +31,7 @@ def compile_all(cpu: str, features: str) -> bytes:
     import llvmlite.binding as llvm
     from numba import types
 
-    from . import depthwise, elementwise, floats, move, pack, pool, resample, rows  # noqa: F401  (fill the table)
+    from . import depthwise, elementwise, floats, move, pack, pool, recurrent, resample, rows  # noqa: F401  (fill the table)
     from .execute import execute
     from .target import ISA
 

@@ -114,6 +114,8 @@ class _Exporter:
             return [node.inputs[0]]
         if node.op == "Pad":
             return [*node.inputs[:2], "", *node.inputs[3:]] if len(node.inputs) > 3 else list(node.inputs[:2])
+        if node.op == "LSTM":
+            return self.lstm_weights(node)
         if node.op == "LayerNormalization":
             quant = self.graph.types[node.outputs[0]].quant
             assert quant is not None
@@ -122,6 +124,21 @@ class _Exporter:
             self.graph = self.graph.with_(types={**self.graph.types, **{f"{node.name}.{n}": self.graph.types[n] for n in node.inputs[1:]}})
             return [node.inputs[0], *(f"{node.name}.{n}" for n in node.inputs[1:])]
         return list(node.inputs)
+
+    def lstm_weights(self, node: Node) -> list[str]:
+        """The inputs of a float LSTM: weights as floats, [directions, 4 hidden, width], and both biases."""
+        hidden = int(node.attr("hidden_size"))
+        arrays = []
+        for name in node.inputs[1:3]:
+            q, quant = self.graph.constants[name], self.graph.types[name].quant
+            assert quant is not None
+            arrays.append((q * np.array(quant.scale, np.float32)[:, None]).reshape(-1, 4 * hidden, q.shape[1]))
+        b = self.graph.constants[node.inputs[3]].reshape(-1, 4 * hidden)
+        arrays.append(np.concatenate([b, np.zeros_like(b)], 1))
+        names = [f"{node.name}.{k}" for k in "WRB"]
+        self.constants |= {n: a.astype(np.float32) for n, a in zip(names, arrays, strict=True)}
+        self.graph = self.graph.with_(types={**self.graph.types, **{n: TensorType(Kind.F32, self.constants[n].shape) for n in names}})
+        return [node.inputs[0], *names, "", *node.inputs[4:6]]
 
     def bias(self, node: Node) -> str:
         x, w = (self.graph.types[i].quant for i in node.inputs[:2])

@@ -11,6 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from ..graph import Array, Node
 from ..reference import FLOAT, set_foreign
+from ..reference.recurrent import is_plain
 from .adapters import ADAPTERS
 
 _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
@@ -22,6 +23,10 @@ def is_foreign(proto: onnx.NodeProto) -> bool:
         return False
     if proto.domain not in ("", "ai.onnx") or any(a.type == onnx.AttributeProto.GRAPH for a in proto.attribute):
         return True
+    if proto.op_type == "LSTM":
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        attributes["activations"] = tuple(a.decode() for a in attributes.get("activations", ()))
+        return not is_plain(tuple(proto.input), attributes) or not attributes.get("hidden_size")
     return proto.op_type not in FLOAT and proto.op_type not in ADAPTERS and proto.op_type not in _LOWERED
 
 

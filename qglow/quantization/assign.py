@@ -14,7 +14,7 @@ from ..graph import Graph, Kind, Quant
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
-from .needs import Needs
+from .needs import ALWAYS_DIRECT, Needs
 from .plan import SUMS, Plan
 from .ranges import Range, activation_quant, select
 
@@ -95,6 +95,6 @@ def _values(graph: Graph, plan: Plan, needs: Needs) -> list[str]:
     """Values that will exist quantized: needed so, or made by an int8 node (other than a direct float) and needed at all."""
     absorbed = set(needs.absorbed)
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
-    made = {o for n in graph.nodes if n.name in plan.int8 and n.op != "ArgMax" for o in n.outputs if o}
+    made = {o for n in graph.nodes if n.name in plan.int8 and n.op not in ALWAYS_DIRECT for o in n.outputs if o}
     return [v for v in names if v not in absorbed and graph.types[v].kind.is_float
             and (v in needs.quantized or (v in made and v in needs.real))]  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph import Array, Graph, Kind, Node, Quant
 from ..reference import FLOAT
-from .needs import DIRECT, Needs
+from .needs import ALWAYS_DIRECT, DIRECT, Needs
 from .plan import PRODUCTS, Plan
 from .pointwise import Function
 
@@ -73,6 +73,8 @@ class Walk:
             elif node.op in DIRECT and outputs[0] not in self.needs.quantized | set(self.needs.absorbed.values()):
                 self.direct(node)
                 self.none(outputs[0])
+            elif node.op in ALWAYS_DIRECT:
+                self.none(node.inputs[0])
             elif any(o in self.quants for o in outputs):
                 done = [self.rule(node, k) for k in range(len(outputs))]
                 for v, numbers in zip(outputs, done, strict=True):

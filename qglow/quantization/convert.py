@@ -144,6 +144,8 @@ class _Converter:
             self.direct(node)
         elif node.op in PRODUCTS:
             self.product(node, None)
+        elif node.op == "LSTM":
+            self.lstm(node)
         else:
             self.plain(node)
 
@@ -255,6 +257,26 @@ class _Converter:
         extra = {} if real_output else self.limits(node.outputs[0])
         output = real_output or self.q_name(self.target(node.outputs[0]))
         self.b.append(node.with_(inputs=tuple(inputs), outputs=(output,)).with_attributes(**extra))
+
+    def lstm(self, node: Node) -> None:
+        """int8 weights per gate row, one float bias, float states and outputs."""
+        c, x = self.graph.constants, self.q(node.inputs[0])
+        quant = self.b.types[x].quant
+        assert quant is not None
+        names = []
+        for hint, source in (("w", node.inputs[1]), ("r", node.inputs[2])):
+            rows = c[source].reshape(-1, c[source].shape[-1])
+            q, parameters, _ = quantize_weights(rows, 0, None, quant.scale[0], self.config)
+            names.append(self.b.add_constant(f"{node.outputs[0]}.{hint}", q, TensorType(Kind.I8, tuple(q.shape), parameters)))
+        hidden = c[node.inputs[2]].shape[-1]
+        b = c[node.inputs[3]] if node.input(3) else np.zeros((len(c[node.inputs[1]]), 8 * hidden), np.float32)
+        bias = (b[:, : 4 * hidden] + b[:, 4 * hidden :]).reshape(-1)
+        names.append(self.b.add_constant(f"{node.outputs[0]}.bias", bias.astype(np.float32)))
+        states = [self.f(node.input(k)) for k in (5, 6)]
+        for o in filter(None, node.outputs):
+            self.b.types[o] = TensorType(Kind.F32, self.graph.types[o].shape)
+            self.real[o] = o
+        self.b.append(node.with_(inputs=(x, *names, *states)))
 
     def weights(self, node: Node, x: str) -> list[str]:
         c, quant = self.graph.constants, self.b.types[x].quant

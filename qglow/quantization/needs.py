@@ -14,6 +14,7 @@ from ..graph import Graph, Node
 from .plan import AVERAGES, PRODUCTS, SUMS, Plan
 
 DIRECT = (*PRODUCTS, *AVERAGES)
+ALWAYS_DIRECT = ("ArgMax", "LSTM")  # int8 nodes whose outputs are never quantized
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ def find_needs(graph: Graph, plan: Plan, float_outputs: bool) -> Needs:
             for i in node.inputs:
                 readers.setdefault(i, set()).add(node.name)
             continue
+        if node.op == "LSTM":
+            needs.real |= {node.input(k) for k in (5, 6)} - {""} - set(graph.constants)
         function = plan.functions.get(output)
         sources = [function.root] if function is not None else data_inputs(graph, node)
         needs.quantized |= set(sources)

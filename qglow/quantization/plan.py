@@ -75,6 +75,12 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         last = rank is not None and int(node.attr("axis", -1)) % rank == rank - 1
         fits = last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1
         return None if fits else "only the last axis with constant factors"
+    if node.op == "LSTM":
+        constant = all(i in c and c[i].dtype == np.float32 for i in node.inputs[1:4] if i) and node.inputs[2] in c
+        h0 = observed.get(node.input(5))
+        if h0 is not None and h0.count and max(-h0.min, h0.max) > 1.01:
+            return "its initial state was seen outside of [-1, 1]"
+        return None if constant else "its weights are not float32 constants"
     return None if node.op == "ArgMax" else f"op {node.attr('op_type', node.op)} has no int8 variant"
 
 
@@ -140,5 +146,5 @@ def _lonely(graph: Graph, int8: set[str]) -> list[str]:
         for v in (*node.inputs, *node.outputs):
             if v and v not in graph.constants and graph.types[v].kind.is_float:
                 parent[find(f"value {v}")] = find(f"node {node.name}")
-    with_product = {find(f"node {n.name}") for n in chosen if n.op in PRODUCTS}
+    with_product = {find(f"node {n.name}") for n in chosen if n.op in (*PRODUCTS, "LSTM")}
     return [n.name for n in chosen if find(f"node {n.name}") not in with_product]

@@ -1,6 +1,16 @@
 """The law: the slow, obvious meaning of every op, float and integer, and the evaluator that walks a graph."""
 
-from . import float_conv, float_elementwise, float_pool, float_reduce, float_shape, integer_elementwise, integer_mean, integer_product  # noqa: F401  (fill the tables)  # noqa: F401
+from . import (  # noqa: F401  (fill the tables)  # noqa: F401
+    float_conv,
+    float_elementwise,
+    float_pool,
+    float_reduce,
+    float_shape,
+    integer_elementwise,
+    integer_mean,
+    integer_product,
+    recurrent,
+)
 from .evaluate import evaluate, evaluate_node, is_quantized, set_foreign
 from .float_table import FLOAT
 from .integer_table import INTEGER

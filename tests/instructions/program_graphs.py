@@ -61,6 +61,19 @@ class Net:
         bias = self.constant("b", self.rng.integers(-3000, 3000, out).astype(np.int32))
         return self.op("Conv", (x, w, bias), quant, group=group, **attributes)
 
+    def lstm(self, x: str, hidden: int, direction: str, states: bool) -> list[str]:
+        """Y, Y_h and Y_c."""
+        (steps, batch, width), sides = self.shape(x), 1 + (direction == "bidirectional")
+        w, r = self.weights((sides * 4 * hidden, width), 0), self.weights((sides * 4 * hidden, hidden), 0)
+        bias = self.constant("b", self.rng.normal(0, 1, sides * 4 * hidden).astype(np.float32))
+        start = [self.input(sides, batch, hidden, quant=None, kind=Kind.F32) if states else "" for _ in range(2)]
+        outs = [self.b.fresh("lstm") for _ in range(3)]
+        for out, shape in zip(outs, ((steps, sides, batch, hidden), *[(sides, batch, hidden)] * 2), strict=True):
+            self.b.types[out] = TensorType(Kind.F32, shape)
+        attributes = {"hidden_size": hidden, "direction": direction}
+        self.b.append(Node("LSTM", (x, w, r, bias, *start), tuple(outs), attributes, self.b.fresh("lstm")))
+        return outs
+
     def conv_transpose(self, x: str, per: int, kernel: tuple[int, ...], group: int = 1, **attributes: Any) -> str:
         channels = self.shape(x)[1]
         w = self.constant("w", self.rng.integers(-127, 128, (channels, per, *kernel)).astype(np.int8), Quant.per_tensor(0.004, 0))

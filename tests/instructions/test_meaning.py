@@ -243,6 +243,11 @@ def float_functions(n: Net) -> tuple[str, ...]:
     return n.op("Sqrt", (n.op("Mul", (x, x), None),), None), *(n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh"))
 
 
+@form("lstm_cell")
+def recurrences(n: Net) -> tuple[str, ...]:
+    return *n.lstm(n.input(5, 2, 19), 20, "bidirectional", True), *n.lstm(n.input(3, 1, 8), 33, "reverse", False)
+
+
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
     return tuple(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=Kind.F32),), None, axis=-1) for size in (1, 16, 45))

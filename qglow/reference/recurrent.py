@@ -1,0 +1,91 @@
+"""LSTM, float and with int8 weights (ONNX LSTM-14 in its plain form: gates i, o, f, c; sigmoid and tanh; no peepholes, no lengths)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Array, Node, TensorType
+from .arithmetic import F32, centred, product_scale
+from .float_conv import given, optional
+from .float_math import sigmoid, tanh
+from .float_table import float_op
+from .integer_product import Types, _typed
+from .integer_table import integer_op
+
+STATE_SCALE, STATE_ZERO = F32(1) / F32(127), 128
+
+
+def directions(node: Node) -> tuple[bool, ...]:
+    """For each direction, whether it goes backwards."""
+    return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[str(node.attr("direction", "forward"))]
+
+
+def is_plain(inputs: tuple[str, ...], attributes: dict[str, object]) -> bool:
+    """Whether an LSTM has the form that has a meaning here. inputs: names, empty where omitted."""
+    given_too = [n for k, n in enumerate(inputs) if n and k in (4, 7)]
+    usual = ("Sigmoid", "Tanh", "Tanh")
+    activations = attributes.get("activations") or usual
+    fits = isinstance(activations, tuple) and all(a == usual[k % 3] for k, a in enumerate(activations))
+    return not given_too and fits and not any(attributes.get(n) for n in ("clip", "input_forget", "layout"))
+
+
+def cell(gates: Array, c: Array) -> tuple[Array, Array]:
+    """(h, c) from gates [B, 4H] and the state before: c' = s(f) c + s(i) tanh(g), h = s(o) tanh(c')."""
+    i, o, f, g = np.split(gates, 4, -1)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    return sigmoid(o) * tanh(c), c
+
+
+@float_op("LSTM")
+def lstm(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, w, r = given(inputs, 0), given(inputs, 1), given(inputs, 2)
+    steps, batch, hidden = x.shape[0], x.shape[1], r.shape[-1]
+    sides = directions(node)
+    b, h0, c0 = optional(inputs, 3), optional(inputs, 5), optional(inputs, 6)
+    y = np.zeros((steps, len(sides), batch, hidden), x.dtype)
+    last_h, last_c = [], []
+    for d, backwards in enumerate(sides):
+        bias = 0 if b is None else b[d, : 4 * hidden] + b[d, 4 * hidden :]
+        h, c = (np.zeros((batch, hidden), x.dtype) if s is None else s[d] for s in (h0, c0))
+        for t in reversed(range(steps)) if backwards else range(steps):
+            h, c = cell(np.asarray(x[t] @ w[d].T + h @ r[d].T + bias, x.dtype), c)
+            y[t, d] = h
+        last_h.append(h)
+        last_c.append(c)
+    return [y, np.stack(last_h), np.stack(last_c)]
+
+
+def state_bytes(h: Array) -> Array:
+    """(25) C(rint(h / s_h) + 128), s_h = f32(1 / 127): the state that a step multiplies."""
+    return np.clip(np.rint(h / STATE_SCALE) + STATE_ZERO, 0, 255).astype(np.int32)
+
+
+@integer_op("LSTM")
+def integer_lstm(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    """(25), (26) gates = (f32(sum (q_x - z) w) m_w + f32(sum (q_h - 128) r) m_r) + b, m_w = f32(s_x s_w), m_r = f32(s_h s_r).
+
+    w [D 4H, I] and r [D 4H, H] are int8, per row; b float32 [D 4H]; outputs are float32.
+    """
+    x, w, r, b = centred(given(inputs, 0), _typed(types, 0), np.int64), given(inputs, 1), given(inputs, 2), given(inputs, 3)
+    sides, hidden = directions(node), r.shape[1]
+    steps, batch = x.shape[:2]
+    m_w = product_scale(_typed(types, 0), _typed(types, 1)).reshape(-1)
+    r_quant = _typed(types, 2).quant
+    assert r_quant is not None
+    m_r = (STATE_SCALE * np.array(r_quant.scale, F32)).astype(F32)
+    acc = np.matmul(x.astype(np.float64), w.T.astype(np.float64)).astype(np.int64)
+    from_x = acc.astype(F32) * np.broadcast_to(m_w, (w.shape[0],))
+    y = np.zeros((steps, len(sides), batch, hidden), F32)
+    last_h, last_c = [], []
+    h0, c0 = optional(inputs, 4), optional(inputs, 5)
+    for d, backwards in enumerate(sides):
+        rows = slice(d * 4 * hidden, (d + 1) * 4 * hidden)
+        h, c = (np.zeros((batch, hidden), F32) if s is None else s[d] for s in (h0, c0))
+        for t in reversed(range(steps)) if backwards else range(steps):
+            sums = (state_bytes(h) - STATE_ZERO) @ r[rows].T.astype(np.int32)
+            from_h = sums.astype(F32) * np.broadcast_to(m_r, (r.shape[0],))[rows]
+            h, c = cell((from_x[t][:, rows] + from_h) + b[rows], c)
+            y[t, d] = h
+        last_h.append(h)
+        last_c.append(c)
+    return [y, np.stack(last_h), np.stack(last_c)]
