@@ -75,9 +75,13 @@ def unary(low: Lowering, node: Node) -> bool:
 @float_rule("Softmax")
 def softmax(low: Lowering, node: Node) -> bool:
     x, t = operand(low, node.inputs[0]), low.type(node.outputs[0])
-    rank = len(t.static_shape)
-    if x is None or t.kind is not Kind.F32 or int(node.attr("axis", -1)) % rank != rank - 1 or 0 in t.static_shape:
+    axis = int(node.attr("axis", -1)) % max(1, len(t.static_shape))
+    if x is None or t.kind is not Kind.F32 or 0 in t.static_shape or any(d != 1 for d in t.static_shape[axis + 1 :]):
         return False
-    source, y, fields = rows(low, node, 4)
+    if axis == len(t.static_shape) - 1:
+        source, y, fields = rows(low, node, 4)
+    else:
+        source, y, count = low.dense_of(node.inputs[0]), low.place(node.outputs[0]), t.static_shape[axis]
+        fields = {"H": int(np.prod(t.static_shape[:axis])), "C": count, "x_h": 4 * count, "y_h": 4 * count}
     low.emit("float_softmax", {"x": source, "y": y}, {}, fields)
     return True

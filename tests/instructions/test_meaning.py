@@ -250,7 +250,8 @@ def recurrences(n: Net) -> tuple[str, ...]:
 
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
-    return tuple(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=Kind.F32),), None, axis=-1) for size in (1, 16, 45))
+    image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=Kind.F32),), None, axis=1)
+    return image, *(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=Kind.F32),), None, axis=-1) for size in (1, 16, 45))
 
 
 @pytest.fixture(params=SETS)
