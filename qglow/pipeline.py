@@ -86,7 +86,7 @@ def quantize(
     reached: Reached | None = None
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
     if recorded is None:
-        result = recover(graph)
+        result = recover(graph, import_onnx(model))
         source: dict[str, Any] = {"source": "quantized model"}
     else:
         if config.has_target:

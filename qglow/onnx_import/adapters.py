@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 
+from ..errors import ModelError
 from ..graph import GraphBuilder, Kind, Node, TensorType
 
 Adapter = Callable[[GraphBuilder, Node, int], None]
@@ -147,9 +148,8 @@ def _qlinear_conv(b: GraphBuilder, node: Node, opset: int) -> None:
     wf = b.add("DequantizeLinear", (w, ws, wz), TensorType(f32, b.types[w].shape), f"{y}.w", axis=0)
     inputs = [xf, wf]
     if node.input(8):
-        scale = b.constants[xs] * b.constants[ws]
-        bias = b.constants[node.input(8)].astype(np.float32) * scale.astype(np.float32)
-        inputs.append(b.add_constant(f"{y}.bias", bias.astype(np.float32)))
+        scale = b.add_constant(f"{y}.bias.scale", np.asarray(b.constants[xs] * b.constants[ws], np.float32))
+        inputs.append(b.add("DequantizeLinear", (node.input(8), scale), TensorType(f32, b.types[node.input(8)].shape), f"{y}.bias", axis=0))
     yf = b.add("Conv", inputs, TensorType(f32, b.types[y].shape), f"{y}.real", **node.attributes)
     b.append(Node("QuantizeLinear", (yf, ys, yz), (y,), {}, node.name))
 
@@ -162,6 +162,45 @@ def _qlinear_matmul(b: GraphBuilder, node: Node, opset: int) -> None:
     wf = b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b")
     yf = b.add("MatMul", (af, wf), TensorType(f32, b.types[y].shape), f"{y}.real")
     b.append(Node("QuantizeLinear", (yf, sy, zy), (y,), {}, node.name))
+
+
+@_adapter("QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax")
+def _qlinear_unary(b: GraphBuilder, node: Node, opset: int) -> None:
+    """onnxruntime's int8 functions of one tensor (domain com.microsoft) as Quantize(op(Dequantize))."""
+    x, sx, zx, sy, zy = (*node.inputs, "")[:5]
+    if node.attr("channels_last", 0):
+        raise ModelError(f"node {node.name!r}: {node.op} with channels last is not supported; export the model with channels first")
+    y, f32 = node.outputs[0], b.types[sx].kind
+    xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
+    plain = node.with_attributes(channels_last=None, opset=None)
+    yf = b.add(node.op.removeprefix("QLinear"), (xf,), TensorType(f32, b.types[y].shape), f"{y}.real", **plain.attributes)
+    b.append(Node("QuantizeLinear", (yf, sy, *([zy] if zy else [])), (y,), {}, node.name))
+
+
+@_adapter("QLinearConcat")
+def _qlinear_concat(b: GraphBuilder, node: Node, opset: int) -> None:
+    sy, zy, *rest = node.inputs
+    y, f32 = node.outputs[0], b.types[sy].kind
+    triples = [tuple(rest[k : k + 3]) for k in range(0, len(rest), 3)]
+    parts = [b.add("DequantizeLinear", t, TensorType(f32, b.types[t[0]].shape), f"{y}.part") for t in triples]
+    yf = b.add("Concat", parts, TensorType(f32, b.types[y].shape), f"{y}.real", axis=node.attr("axis"))
+    b.append(Node("QuantizeLinear", (yf, sy, zy), (y,), {}, node.name))
+
+
+@_adapter("QGemm")
+def _qgemm(b: GraphBuilder, node: Node, opset: int) -> None:
+    """onnxruntime's QGemm: the bias is int32 in units of a's scale times b's; without an output scale the result is float."""
+    a, sa, za, w, sw, zw, bias, sy, zy = (*node.inputs, "", "", "")[:9]
+    y, f32 = node.outputs[0], b.types[sa].kind
+    axis = 0 if node.attr("transB", 0) else 1
+    inputs = [b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a"),
+              b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b", axis=axis)]  # fmt: skip
+    if bias:
+        unit = b.add_constant(f"{y}.bias.scale", np.asarray(b.constants[sa] * b.constants[sw], np.float32))
+        inputs.append(b.add("DequantizeLinear", (bias, unit), TensorType(f32, b.types[bias].shape), f"{y}.bias", axis=0))
+    yf = b.add("Gemm", inputs, TensorType(f32, b.types[y].shape), f"{y}.real" if sy else y, **node.attributes)
+    last = ("QuantizeLinear", (yf, sy, *([zy] if zy else []))) if sy else ("Identity", (yf,))
+    b.append(Node(*last, (y,), {}, node.name))
 
 
 @_adapter("QLinearAdd", "QLinearMul")

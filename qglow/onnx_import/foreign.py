@@ -19,7 +19,7 @@ _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
 
 def is_foreign(proto: onnx.NodeProto) -> bool:
     """Whether neither the reference nor an adapter knows the op, or it carries a subgraph."""
-    if proto.domain == "com.microsoft" and proto.op_type in ("QLinearAdd", "QLinearMul"):
+    if proto.domain == "com.microsoft" and proto.op_type.startswith("Q") and proto.op_type in ADAPTERS:
         return False
     if proto.domain not in ("", "ai.onnx") or any(a.type == onnx.AttributeProto.GRAPH for a in proto.attribute):
         return True

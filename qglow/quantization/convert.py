@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from .config import QuantConfig
 from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, make_plan
 from .pointwise import Function
+from .qdq import Stored
 from .weights import output_axis, quantize_weights
+
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +57,31 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
         balanced = balance(graph, plan, needs, observed, quants)
         graph, plan, factors = balanced.graph, Plan(plan.reasons, balanced.functions, plan.int8), balanced.factors
     means = channel_means(observed, factors) if config.correct_bias else {}
-    converter = _Converter(graph, plan, needs, quants, config, means, factors)
+    converter = Converter(graph, plan, needs, quants, config, means, factors)
     return QuantResult(converter.run(), tuple(converter.decisions))
 
 
-class _Converter:
+class Converter:
     """Writes the new graph; `q` and `f` give the name under which a value exists quantized or float, converting where it must."""
 
     def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], config: QuantConfig,
-                 means: Mapping[str, Array], factors: Mapping[str, Array]) -> None:  # fmt: skip
-        self.means, self.factors = means, factors
+                 means: Mapping[str, Array] = _NOTHING, factors: Mapping[str, Array] = _NOTHING, stored: Mapping[str, Stored] = _NOTHING,
+                 rounded: frozenset[str] = frozenset()) -> None:  # fmt: skip
+        """means, factors: of bias.py and balance.py. stored, rounded: of qdq.py, for a model that came quantized."""
+        self.means, self.factors, self.stored, self.rounded = means, factors, stored, rounded
         self.graph, self.plan, self.needs, self.quants, self.config = graph, plan, needs, quants, config
         self.b = GraphBuilder(graph)
         self.quantized: dict[str, str] = {}
         self.real: dict[str, str] = {i: i for i in graph.inputs}
         self.decisions: list[Decision] = []
         self.outputs = set(graph.outputs)
+        self.restored: set[str] = set()
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
             self.node(node)
         for o in self.graph.outputs:
-            if o not in self.real and o in self.quantized:
+            if (o not in self.real and o in self.quantized) or o in self.rounded:
                 self.f(o)
         graph = self.b.build(self.graph.name, self.graph.inputs, self.graph.outputs)
         return with_factors(graph, {name: self.factors[v] for v, name in self.quantized.items() if v in self.factors})
@@ -105,14 +112,15 @@ class _Converter:
     def f(self, value: str) -> str:
         if value in self.graph.constants or not value:
             return value
-        if value not in self.real:
+        if value not in self.real or (value in self.rounded and value not in self.restored):
+            self.restored.add(value)
             t = TensorType(Kind.F32, self.graph.types[value].shape)
             if value in self.outputs:
                 self.b.types[value] = t
-                self.b.append(Node("Dequantize", (self.quantized[value],), (value,), {}, self.b.fresh(f"{value}:Dequantize")))
+                self.b.append(Node("Dequantize", (self.q(value),), (value,), {}, self.b.fresh(f"{value}:Dequantize")))
                 self.real[value] = value
             else:
-                self.real[value] = self.b.add("Dequantize", (self.quantized[value],), t, f"{value}.f32")
+                self.real[value] = self.b.add("Dequantize", (self.q(value),), t, f"{value}.f32")
                 if value in self.factors:
                     d = self.b.add_constant(f"{self.quantized[value]}.factors", self.factors[value].astype(np.float32))
                     self.real[value] = self.b.add("Mul", (self.real[value], d), t, f"{value}.f32.restored")
@@ -126,8 +134,10 @@ class _Converter:
     def node(self, node: Node) -> None:
         if node.name not in self.plan.int8:
             self.decide(node, "float", self.plan.reasons[node.name])
-            self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs)))
-            self.real |= {o: o for o in node.outputs}
+            exact = {o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs}
+            self.b.types |= {name: self.graph.types[o] for o, name in exact.items() if o}
+            self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs), outputs=tuple(exact.values())))
+            self.real |= exact
             return
         output = node.outputs[0]
         wanted = self.needs.quantized | self.needs.real | set(self.needs.absorbed)
@@ -284,6 +294,8 @@ class _Converter:
         w: Array = c[node.inputs[1]]
         bias = c[node.inputs[2]].reshape(-1) if node.input(2) else None
         axis = output_axis(node)
+        if (names := self.stored_weights(node, axis, quant)) is not None:
+            return names
         if bias is not None and axis is not None and bias.size == 1:
             bias = np.repeat(bias, w.shape[axis])
         if axis is not None and (mean := self.means.get(node.inputs[0])) is not None:
@@ -296,3 +308,23 @@ class _Converter:
         if q_bias is not None:
             names.append(self.b.add_constant(f"{hint}.bias.i32", q_bias))
         return names
+
+    def stored_weights(self, node: Node, axis: int | None, x: Quant) -> list[str] | None:
+        """Weights and bias with the integers that the model gives them; None where it gives none that fit."""
+        w = self.stored.get(node.inputs[1])
+        if w is None or w.axis not in (None, axis) or w.q.min(initial=0) < -128 or w.q.max(initial=0) > 127:
+            return None
+        quant = Quant.per_tensor(float(w.scale[0]), 0) if w.axis is None else Quant.per_axis(w.scale, w.axis)
+        names = [self.b.add_constant(f"{node.outputs[0]}.w", w.q.astype(np.int8), TensorType(Kind.I8, tuple(w.q.shape), quant))]
+        if not node.input(2):
+            return names
+        unit = (x.s * w.scale).astype(np.float32)
+        bias = self.stored.get(node.inputs[2])
+        if bias is not None and np.allclose(bias.scale, unit, rtol=1e-5, atol=0):
+            q = bias.q.ravel()
+        else:
+            q = np.rint(self.graph.constants[node.inputs[2]].ravel() / unit.astype(np.float64)).astype(np.int64)
+        if np.abs(q).max(initial=0) >= 2**30:
+            return None
+        q = np.broadcast_to(q, (w.q.shape[axis],)) if axis is not None else q
+        return [*names, self.b.add_constant(f"{node.outputs[0]}.bias.i32", np.ascontiguousarray(q, np.int32))]

@@ -27,10 +27,12 @@ class Plan:
     int8: frozenset[str]
 
 
-def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig) -> Plan:
-    """Every node is int8 that can be, is not excluded, and is connected through int8 values to a matrix product."""
+def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, roots: frozenset[str] = frozenset()) -> Plan:
+    """roots: values at which a function of one tensor begins anew.
+
+    Every node is int8 that can be, is not excluded, and is connected through int8 values to a matrix product."""
     excluded = {n.name: f"excluded by {p!r}" for n in graph.nodes if (p := config.excluded(n)) is not None}
-    functions = find_functions(graph, excluded)
+    functions = find_functions(graph, excluded, roots)
     reasons = dict(excluded)
     for node in graph.nodes:
         if node.name not in reasons and (reason := _obstacle(graph, observed, functions, node)) is not None:

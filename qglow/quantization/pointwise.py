@@ -16,7 +16,7 @@ from ..graph import Array, Graph, Node
 from ..reference import FLOAT
 from ..reference.float_elementwise import UNARY
 
-_BINARY = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Clip")
+_OTHERS = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Clip", "Identity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +67,20 @@ class Function:
         return low, high
 
 
-def find_functions(graph: Graph, blocked: Mapping[str, str]) -> dict[str, Function]:
-    """The function of each output value that is one. Nodes named in `blocked` (kept float) take part in none."""
+def find_functions(graph: Graph, blocked: Mapping[str, str], roots: frozenset[str] = frozenset()) -> dict[str, Function]:
+    """The function of each output value that is one. Nodes named in `blocked` (kept float) take part in none; no function goes back
+    beyond a value of `roots`.
+    """
     consumers, outputs = graph.consumers(), set(graph.outputs)
     found: dict[str, Function] = {}
+    within: dict[str, Function] = {}
     for node in graph.nodes:
         if node.name in blocked or len(node.outputs) != 1 or not graph.types[node.outputs[0]].kind.is_float:
             continue
         dynamic = list(dict.fromkeys(i for i in node.inputs if i and i not in graph.constants))
-        if not dynamic or not (node.op in UNARY or node.op in _BINARY):
+        if not dynamic or not (node.op in UNARY or node.op in _OTHERS):
             continue
-        root = _common_root(graph, found, dynamic, consumers, outputs)
+        root = _common_root(graph, within, dynamic, consumers, outputs)
         if root is None or not graph.types[root].kind.is_float:
             continue
         nodes: dict[str, Node] = {}
@@ -88,6 +91,8 @@ def find_functions(graph: Graph, blocked: Mapping[str, str]) -> dict[str, Functi
         axis = _constant_axis(graph, root, tuple(nodes.values()))
         if axis is not None:
             found[node.outputs[0]] = Function(root, node.outputs[0], tuple(nodes.values()), *axis)
+            if node.outputs[0] not in roots:
+                within[node.outputs[0]] = found[node.outputs[0]]
     return found
 
 

@@ -1,15 +1,91 @@
-"""A model that is already quantized (QDQ): its Quantize/DequantizeLinear nodes run as they are, in float between them."""
+"""A model that is already quantized: its own parameters in place of a profile's, and as many int8 nodes as they allow.
+
+1. qdq.py reads parameters, and the integers of weights and biases, back from its Quantize/DequantizeLinear nodes.
+2. A node is int8 where every value that it would read or write as int8 has parameters.
+3. A value that the model rounds stays rounded: no table and no clamp is fused over it, and float nodes read it rounded too.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..errors import ConfigError
 from ..graph import Graph
-from .convert import Decision, QuantResult
+from ..profiling.observers import Observer
+from ..reference import retype
+from .config import QuantConfig
+from .convert import Converter, QuantResult
+from .needs import DIRECT, Needs, data_inputs, find_needs
+from .plan import Plan, make_plan
+from .qdq import Stripped, moves, stored_constants, strip
+
+_NONE = "the model gives a value that it reads or writes no int8 parameters"
 
 
-def recover(graph: Graph) -> QuantResult:
-    """The graph as it is, with the account of its nodes. Raises ConfigError where the model holds no quantized node."""
-    if not any(n.op in ("QuantizeLinear", "DequantizeLinear") for n in graph.nodes):
+def recover(graph: Graph, imported: Graph) -> QuantResult:
+    """The int8 graph of a quantized model. imported: before simplification. Raises ConfigError where it holds no quantized node."""
+    if not any(n.op in ("QuantizeLinear", "DequantizeLinear") for n in imported.nodes):
         raise ConfigError("the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)")
-    reason = "the model came quantized: its own Quantize and Dequantize nodes are kept"
-    return QuantResult(graph, tuple(Decision(n.name, n.op, "float", reason) for n in graph.nodes))
+    config, stored = QuantConfig(), stored_constants(imported, graph)
+    found = strip(_with_ranks(graph))
+    plan, needs = _plan(found, config)
+    converter = Converter(found.graph, plan, needs, found.quants, config, stored=stored, rounded=found.rounded)
+    return QuantResult(converter.run(), tuple(converter.decisions))
+
+
+def _with_ranks(graph: Graph) -> Graph:
+    """Shapes where importing found none, as after ops of onnxruntime's own: those of two batch sizes, symbolic where they differ."""
+    shapes = {i: graph.types[i].shape for i in graph.inputs}
+    one_batch = all(s and isinstance(s[0], str) and all(isinstance(d, int) for d in s[1:]) for s in shapes.values())
+    if all(t.shape is not None for t in graph.types.values()) or not one_batch:
+        return graph
+    try:
+        probes = [retype(graph, {i: (n, *(d for d in s[1:] if isinstance(d, int))) for i, s in shapes.items() if s}) for n in (2, 3)]
+    except Exception:  # NOTE: a shape that depends on data: those nodes stay float
+        return graph
+    types = {}
+    for name, t in graph.types.items():
+        a, b = (p.types[name].shape for p in probes)
+        known = t.shape is None and a is not None and b is not None and len(a) == len(b)
+        dims = tuple(x if x == y else f"{name}.{k}" for k, (x, y) in enumerate(zip(a or (), b or (), strict=False)))
+        types[name] = replace(t, shape=dims) if known else t
+    return graph.with_(types=types)
+
+
+def _plan(found: Stripped, config: QuantConfig) -> tuple[Plan, Needs]:
+    """Rule 2: nodes become float until none is left that lacks parameters."""
+    graph, seen = found.graph, Observer()
+    seen.count = 1
+    names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
+    plan = make_plan(graph, dict.fromkeys(names, seen), config, found.rounded)
+    while True:
+        needs = find_needs(graph, plan, config.float_outputs)
+        for root in found.rounded & set(needs.absorbed):
+            del needs.absorbed[root]
+            needs.quantized.add(root)
+        needs.quantized |= found.rounded
+        lacking = {n.name for n in graph.nodes if n.name in plan.int8 and _lacks(found, plan, needs, n.name)}
+        if not lacking:
+            return plan, needs
+        int8 = plan.int8 - lacking
+        functions = {k: f for k, f in plan.functions.items() if all(n.name in int8 for n in f.nodes)}
+        plan = Plan({**plan.reasons, **dict.fromkeys(lacking, _NONE)}, functions, int8)
+
+
+def _lacks(found: Stripped, plan: Plan, needs: Needs, name: str) -> bool:
+    """Whether a value that the node would read or write as int8 has no parameters."""
+    graph, quants = found.graph, found.quants
+    node = next(n for n in graph.nodes if n.name == name)
+    wanted = needs.quantized | needs.real | set(needs.absorbed)
+    if not any(o in wanted for o in node.outputs) or node.outputs[0] in needs.absorbed.values():
+        return False
+    function = plan.functions.get(node.outputs[0])
+    outputs = [needs.absorbed.get(o, o) for o in node.outputs if o in wanted]
+    sources = [function.root] if function else data_inputs(graph, node)
+    if any(s not in quants for s in sources) or node.op == "ArgMax":
+        return any(s not in quants for s in sources)
+    if node.op in DIRECT and not any(o in needs.quantized or o in needs.absorbed.values() for o in outputs):
+        return False
+    if any(o not in quants for o in outputs):
+        return True
+    return function is None and moves(node) and node.op != "Concat" and any(quants[o] != quants[sources[0]] for o in outputs)

@@ -1,0 +1,183 @@
+"""A model that came quantized, read back: its QuantizeLinear and DequantizeLinear nodes become parameters of float values and of weights.
+
+1. QuantizeLinear of x makes integers v that stand for x with that scale and zero point; what only moves them stands for x moved.
+2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is what is rounded.
+3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered.
+4. Signed activations become unsigned ones with a zero point 128 higher: the same numbers.
+5. What moves data has the same parameters before and after: where one side has none, it gets the other's.
+
+Nodes whose parameters are not constant, or not per tensor for an activation, stay as they are, and so do integers that are read otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Array, Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from ..reference.integer_elementwise import MOVING
+
+Parameters = tuple[Kind, Quant]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A constant as the model stores it: real = scale q. q: integers less their zero point; scale: [1] or one an index of `axis`."""
+
+    q: Array
+    scale: Array
+    axis: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stripped:
+    """The float graph without the nodes. quants: parameters by value. rounded: values that the model rounds to them."""
+
+    graph: Graph
+    quants: dict[str, Parameters]
+    rounded: frozenset[str]
+
+
+def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
+    """Rule 3, by the name of the float constant that `graph`, the simplified one, has in its place."""
+    found: dict[str, Stored] = {}
+    c = imported.constants
+    for node in imported.nodes:
+        y = node.outputs[0] if node.outputs else ""
+        if node.op != "DequantizeLinear" or y not in graph.constants or any(i and i not in c for i in node.inputs):
+            continue
+        q, scale = c[node.inputs[0]].astype(np.int64), np.atleast_1d(c[node.inputs[1]].astype(np.float32))
+        axis = int(node.attr("axis", 1)) % max(1, q.ndim) if scale.size > 1 else None
+        along = [-1 if k == axis else 1 for k in range(q.ndim)]
+        if node.input(2):
+            zero = c[node.inputs[2]].astype(np.int64)
+            q = q - (zero.reshape(along) if zero.size > 1 else zero.reshape(()))
+        real = q.astype(np.float32) * (scale.reshape(along) if axis is not None else scale[0])
+        if np.array_equal(real, graph.constants[y]):  # NOTE: else simplification changed the weights
+            found[y] = Stored(q, scale, axis)
+    return found
+
+
+def strip(graph: Graph) -> Stripped:
+    """Rules 1, 2, 4 and 5."""
+    integers, consumers = _integers(graph), graph.consumers()
+    b = GraphBuilder(graph)
+    quants: dict[str, Parameters] = {}
+    rounded: set[str] = set()
+    stands: dict[str, str] = {}  # integers -> the float value for which they stand
+    same: dict[str, str] = {}  # output of a removed DequantizeLinear -> the float value that it is
+    for node in graph.nodes:
+        x, y = (node.inputs[0] if node.inputs else ""), (node.outputs[0] if node.outputs else "")
+        if node.op == "QuantizeLinear" and y in integers:
+            alone = x in same or all(integers.get(r.outputs[0]) == integers[y] for r in consumers[x]) and x not in graph.outputs
+            x = same.get(x, x)
+            if not alone or quants.get(x, integers[y]) != integers[y]:
+                x = b.add("Identity", (x,), TensorType(Kind.F32, graph.types[y].shape), f"{x}.rescaled")
+            quants[x] = integers[y]
+            rounded.add(x)
+            stands[y] = x
+        elif node.op == "DequantizeLinear" and x in stands:
+            same[y] = stands[x]
+        elif x in stands:  # it moves integers
+            outputs = tuple(b.fresh(f"{o}.real") if o else o for o in node.outputs)
+            for o, real in zip(node.outputs, outputs, strict=True):
+                b.types[real] = TensorType(Kind.F32, graph.types[o].shape)
+                stands[o], quants[real] = real, integers[o]
+            b.append(node.with_(inputs=tuple(stands.get(i, i) for i in node.inputs), outputs=outputs))
+        else:
+            node = node.with_(inputs=tuple(same.get(i, i) for i in node.inputs))
+            if node.op == "DequantizeLinear" and (given := _parameters(graph, node)) is not None and x not in graph.constants:
+                quants[y] = given  # NOTE: integers from elsewhere: equal to what they stand for, so they can be quantized again
+            b.append(node)
+            _pass_on(node, quants, graph.constants)
+    for o in graph.outputs:
+        if o in same:
+            b.append(Node("Identity", (same[o],), (o,), {}, b.fresh(f"{o}:Identity")))
+    stripped = b.build(graph.name, graph.inputs, graph.outputs)
+    for node in reversed(stripped.nodes):
+        if moves(node) and node.op != "Concat" and node.inputs[0] not in quants | dict.fromkeys(graph.constants):
+            known = {quants[o] for o in node.outputs if o in quants}
+            if len(known) == 1:
+                quants[node.inputs[0]] = known.pop()
+    for node in stripped.nodes:
+        _pass_on(node, quants, graph.constants)
+    return Stripped(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))
+
+
+def moves(node: Node) -> bool:
+    """Whether the op moves data without a look at it."""
+    return (node.op in MOVING and node.op != "Pad") or (node.op == "Resize" and node.attr("mode", "nearest") == "nearest")
+
+
+def _pass_on(node: Node, quants: dict[str, Parameters], constants: Mapping[str, Array]) -> None:
+    """Rule 5, forward."""
+    if moves(node):
+        sources = [i for i in node.inputs if i not in constants] if node.op == "Concat" else [node.inputs[0]]
+        given = {quants.get(i) for i in sources}
+        if len(given) == 1 and (only := given.pop()) is not None:
+            for o in node.outputs:
+                quants.setdefault(o, only)
+
+
+def _integers(graph: Graph) -> dict[str, Parameters]:
+    """Parameters of the integer values that vanish: made by QuantizeLinear or moved, and read by nothing but what vanishes too."""
+    found: dict[str, Parameters] = {}
+    for node in graph.nodes:
+        if node.op == "QuantizeLinear" and (given := _parameters(graph, node)) is not None:
+            found[node.outputs[0]] = given
+        elif moves(node):
+            sources = list(node.inputs) if node.op == "Concat" else [node.inputs[0]]
+            known = {found.get(i) for i in sources}
+            if len(known) == 1 and (only := known.pop()) is not None:
+                found |= dict.fromkeys((o for o in node.outputs if o), only)
+    consumers = graph.consumers()
+    pending = [v for v in found if v in graph.outputs]
+    for v in found:
+        for reader in consumers.get(v, []):
+            undone = reader.op == "DequantizeLinear" and _parameters(graph, reader) == found[v] and reader.inputs[0] == v
+            if not undone and not (moves(reader) and reader.outputs[0] in found):
+                pending.append(v)
+    kept: set[str] = set()
+    producers = graph.producers()
+    while pending:  # NOTE: integers that are read otherwise stay, and so do those of which they are made, or that are made beside them
+        v = pending.pop()
+        if v in kept or v not in found:
+            continue
+        kept.add(v)
+        producer = producers[v]
+        pending += [*producer.outputs, *producer.inputs] if moves(producer) else []
+        for reader in consumers.get(v, []):
+            pending += reader.outputs if moves(reader) else []
+    return {v: p for v, p in found.items() if v not in kept}
+
+
+def _parameters(graph: Graph, node: Node) -> Parameters | None:
+    """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, not per tensor, or not of 8 bits."""
+    scale = graph.constants.get(node.inputs[1])
+    zero = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), np.uint8)
+    if scale is None or zero is None or scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8):
+        return None
+    if scale.dtype != np.float32 or not np.isfinite(scale).all() or float(scale.ravel()[0]) <= 0:
+        return None
+    return Kind.U8, Quant.per_tensor(float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0))
+
+
+def _named_outputs(graph: Graph, quants: dict[str, Parameters], rounded: set[str]) -> Graph:
+    """Outputs that are only another name of a value within become that value."""
+    rename: dict[str, str] = {}
+    for node in graph.nodes:
+        inside = node.op == "Identity" and node.inputs[0] in rounded and node.outputs[0] in graph.outputs
+        if inside and node.inputs[0] not in {*graph.inputs, *graph.outputs, *rename}:
+            rename[node.inputs[0]] = node.outputs[0]
+    for old, new in rename.items():
+        quants[new] = quants.pop(old)
+        rounded.remove(old)
+        rounded.add(new)
+    nodes = tuple(
+        n.with_(inputs=tuple(rename.get(i, i) for i in n.inputs), outputs=tuple(rename.get(o, o) for o in n.outputs))
+        for n in graph.nodes
+        if not (n.op == "Identity" and n.inputs[0] in rename and n.outputs[0] == rename[n.inputs[0]])
+    )
+    return graph.with_(nodes=nodes, types={rename.get(k, k): t for k, t in graph.types.items() if k not in rename.values()})
