@@ -4,7 +4,7 @@
 2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is what is rounded.
 3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered.
 4. Signed activations become unsigned ones with a zero point 128 higher: the same numbers.
-5. What moves data has the same parameters before and after: where one side has none, it gets the other's.
+5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing else reads it.
 
 Nodes whose parameters are not constant, or not per tensor for an activation, stay as they are, and so do integers that are read otherwise.
 """
@@ -96,11 +96,13 @@ def strip(graph: Graph) -> Stripped:
         if o in same:
             b.append(Node("Identity", (same[o],), (o,), {}, b.fresh(f"{o}:Identity")))
     stripped = b.build(graph.name, graph.inputs, graph.outputs)
+    readers = stripped.consumers()
     for node in reversed(stripped.nodes):
-        if moves(node) and node.op != "Concat" and node.inputs[0] not in quants | dict.fromkeys(graph.constants):
-            known = {quants[o] for o in node.outputs if o in quants}
-            if len(known) == 1:
-                quants[node.inputs[0]] = known.pop()
+        x = node.inputs[0] if node.inputs else ""
+        if moves(node) and node.op != "Concat" and x not in quants and x not in stripped.outputs and x not in stripped.constants:
+            known = {quants.get(o) if moves(r) else None for r in readers[x] for o in r.outputs}
+            if len(known) == 1 and (only := known.pop()) is not None:  # NOTE: who reads it otherwise reads it unrounded
+                quants[x] = only
     for node in stripped.nodes:
         _pass_on(node, quants, graph.constants)
     return Stripped(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))

@@ -135,6 +135,14 @@ def test_one_value_with_two_sets_of_parameters() -> None:
     assert "Conv" in ops(graph) and "Add" in ops(graph)
 
 
+def test_a_value_is_not_rounded_by_what_only_one_of_its_readers_wants() -> None:
+    m = Model()
+    x = m.op("Relu", m.conv(m.qdq("x")))
+    pooled = m.qdq(m.op("MaxPool", x, kernel_shape=(3, 3), pads=(1, 1, 1, 1)), 2.0**-1, 0)
+    y = m.op("Add", m.qdq(m.conv(m.qdq(x, 2.0**-5, 0), unit=2.0**-5)), m.qdq(m.conv(pooled, unit=2.0**-1)))
+    same_numbers(m.build((m.qdq(y), FLOAT)))
+
+
 def test_float_nodes_read_rounded_values() -> None:
     m = Model()
     y = m.qdq(m.conv(m.qdq("x")), 2.0**-2)
