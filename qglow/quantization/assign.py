@@ -4,11 +4,13 @@
 2. An input of a Concat joins its output's class where nothing else reads it, or where its own range is at least half of the
    class's; otherwise it keeps its own range and is rescaled on the way in.
 3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
+4. The range of a value that only a table reads is chosen for the least error after it: SiLU does not mind what lies far below zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from ..graph import Graph, Kind, Quant
 from ..profiling.observers import Observer
@@ -16,7 +18,8 @@ from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
 from .needs import ALWAYS_DIRECT, Needs
 from .plan import SUMS, Plan
-from .ranges import Range, activation_quant, select
+from .pointwise import Function
+from .ranges import Range, Through, activation_quant, select
 
 SYMMETRIC = 128 / 127  # [-128 s, 127 s]: the zero point is exactly 128
 
@@ -41,8 +44,9 @@ class Classes:
 def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], config: QuantConfig) -> dict[str, tuple[Kind, Quant]]:
     """(kind, parameters) of every value that is needed quantized."""
     ranges: dict[str, Range] = {}
+    through = _only_through(graph, plan, needs)
     for v in _values(graph, plan, needs):
-        ranges[v] = select(observed[v], config)
+        ranges[v] = select(observed[v], config, through.get(v))
     for v in _quantized_constants(graph, plan):
         ranges[v] = min(0.0, float(graph.constants[v].min())), max(0.0, float(graph.constants[v].max()))
     classes, consumers = Classes(), graph.consumers()
@@ -72,6 +76,23 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
             extents[c] = (-reach * SYMMETRIC, reach)
     quants = {c: activation_quant(*extent, config) for c, extent in extents.items()}
     return {v: quants[classes.find(v)] for v in ranges}
+
+
+def _only_through(graph: Graph, plan: Plan, needs: Needs) -> dict[str, Through]:
+    """Rule 4: values that nothing reads but one table, with its function."""
+    wanted = needs.quantized | needs.real | set(needs.absorbed)
+    functions: dict[str, list[Function]] = {}
+    read = set(graph.outputs)
+    for node in graph.nodes:
+        if not any(o in wanted for o in node.outputs) or node.outputs[0] in needs.absorbed.values():
+            continue
+        function = plan.functions.get(node.outputs[0]) if node.name in plan.int8 else None
+        if function is None:
+            read |= set(node.inputs)
+        else:
+            functions.setdefault(function.root, []).append(function)
+    alone = {v: f[0] for v, f in functions.items() if len(f) == 1 and f[0].axis is None and v not in read}
+    return {v: partial(f.table, graph) for v, f in alone.items()}
 
 
 def _stand_for_weights(graph: Graph, plan: Plan) -> list[str]:

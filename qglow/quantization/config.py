@@ -104,10 +104,14 @@ class QuantConfig:
                     hint = f"spelled alike are {', '.join(map(repr, alike))}" if alike else "`qglow inspect MODEL.onnx` shows them"
                     raise ConfigError(f"{field} {pattern!r} matches no node of the model; {hint}")
 
+    def included(self, node: Node) -> bool:
+        """Whether the user wants the node int8 although a rule would keep it float."""
+        return any(_matches(p, node) for p in self.include)
+
     def excluded(self, node: Node) -> str | None:
         """The pattern that keeps a node float, or None."""
         match = next((p for p in self.exclude if _matches(p, node)), None)
-        return None if match is None or any(_matches(p, node) for p in self.include) else match
+        return None if match is None or self.included(node) else match
 
 
 def _matches(pattern: str, node: Node) -> bool:

@@ -16,6 +16,7 @@ from .assign import assign
 from .balance import balance, with_factors
 from .bias import channel_means, output_shift
 from .config import QuantConfig
+from .magnify import magnifying
 from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, make_plan
 from .pointwise import Function
@@ -52,6 +53,12 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
         plan = Plan(reasons, plan.functions, plan.int8 - tail)
     needs = find_needs(graph, plan, config.float_outputs)
     quants = assign(graph, plan, needs, observed, config)
+    nodes = {n.name: n for n in graph.nodes}
+    too_fine = magnifying(graph, plan, needs, observed, quants)
+    if too_fine := {n: r for n, r in too_fine.items() if not config.included(nodes[n])}:
+        plan = plan.without(too_fine)
+        needs = find_needs(graph, plan, config.float_outputs)
+        quants = assign(graph, plan, needs, observed, config)
     factors: Mapping[str, Array] = {}
     if config.balance_channels and config.weights == "per_channel":
         balanced = balance(graph, plan, needs, observed, quants)

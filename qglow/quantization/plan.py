@@ -27,6 +27,13 @@ class Plan:
     int8: frozenset[str]
 
 
+    def without(self, reasons: Mapping[str, str]) -> Plan:
+        """The plan with further nodes float, and why."""
+        int8 = self.int8 - set(reasons)
+        functions = {k: f for k, f in self.functions.items() if all(n.name in int8 for n in f.nodes)}
+        return Plan({**self.reasons, **reasons}, functions, int8)
+
+
 def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, roots: frozenset[str] = frozenset()) -> Plan:
     """roots: values at which a function of one tensor begins anew.
 

@@ -67,9 +67,7 @@ def _plan(found: Stripped, config: QuantConfig) -> tuple[Plan, Needs]:
         lacking = {n.name for n in graph.nodes if n.name in plan.int8 and _lacks(found, plan, needs, n.name)}
         if not lacking:
             return plan, needs
-        int8 = plan.int8 - lacking
-        functions = {k: f for k, f in plan.functions.items() if all(n.name in int8 for n in f.nodes)}
-        plan = Plan({**plan.reasons, **dict.fromkeys(lacking, _NONE)}, functions, int8)
+        plan = plan.without(dict.fromkeys(lacking, _NONE))
 
 
 def _lacks(found: Stripped, plan: Plan, needs: Needs, name: str) -> bool:

@@ -11,17 +11,18 @@ from ..profiling.observers import BINS, Observer
 from .config import QuantConfig
 
 Range = tuple[float, float]
+Through = Callable[[Array], Array]
 _RATIOS = np.concatenate([np.linspace(1.0, 0.5, 41), np.linspace(0.48, 0.1, 20)])
 
 
-def select(o: Observer, config: QuantConfig) -> Range:
-    """(low, high) with low <= 0 <= high."""
+def select(o: Observer, config: QuantConfig, through: Through | None = None) -> Range:
+    """(low, high) with low <= 0 <= high. through: a function of float64 reals [n], where nothing but its result is read."""
     if not o.count:
         return 0.0, 0.0
-    return _METHODS[config.calibration](o, config)
+    return _METHODS[config.calibration](o, config, through)
 
 
-def _minmax(o: Observer, config: QuantConfig) -> Range:
+def _minmax(o: Observer, config: QuantConfig, through: Through | None = None) -> Range:
     return min(o.min, 0.0), max(o.max, 0.0)
 
 
@@ -29,7 +30,7 @@ def _edges(o: Observer) -> Array:
     return (np.arange(BINS + 1) - BINS // 2) * (2 * o.reach / BINS)
 
 
-def _percentile(o: Observer, config: QuantConfig) -> Range:
+def _percentile(o: Observer, config: QuantConfig, through: Through | None) -> Range:
     """Cut (100 - percentile) / 2 percent of the values off each end."""
     cumulative = np.cumsum(o.histogram) / o.count
     tail = (1 - config.percentile / 100) / 2
@@ -38,22 +39,31 @@ def _percentile(o: Observer, config: QuantConfig) -> Range:
     return max(low, min(0.0, edges[min(first, BINS)])), min(high, max(0.0, edges[min(last + 1, BINS)]))
 
 
-def _mse(o: Observer, config: QuantConfig) -> Range:
-    """The interval, shrunk from min and max, whose rounding and clipping together have the least squared error."""
+def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
+    """The interval, shrunk from min and max, whose rounding and clipping together have the least squared error, after the function."""
     low, high = _minmax(o, config)
     used = np.flatnonzero(o.histogram)
     centres = (_edges(o)[used] + o.reach / BINS).clip(low, high)
     counts = o.histogram[used].astype(np.float64)
+    grid = np.linspace(low, high, BINS) if through is not None and high > low else None
+    values = np.nan_to_num(through(grid), nan=0.0, posinf=1e30, neginf=-1e30) if through is not None and grid is not None else None
+    slope = np.ones(()) if values is None or grid is None else np.interp(centres, grid, np.gradient(values, grid))
+
+    def f(x: Array) -> Array:
+        return x if values is None or grid is None else np.asarray(np.interp(x, grid, values))
+
+    real = f(centres)
 
     def error(a: float, b: float) -> float:
         step = (b - a) / 255
         if step <= 0:
-            return float((counts * centres**2).sum())
+            return float((counts * (f(np.zeros_like(centres)) - real) ** 2).sum())
         z = np.rint(-a / step)
         q = np.clip(np.rint(centres / step) + z, 0, 255)
         # NOTE: bins finer than a step stand for values spread over it: step^2/12 inside, the exact distance outside
         inside = (centres >= a) & (centres <= b)
-        squared = np.where(inside, np.maximum((centres - (q - z) * step) ** 2, step * step / 12), (centres - (q - z) * step) ** 2)
+        squared = (real - f((q - z) * step)) ** 2
+        squared = np.where(inside, np.maximum(squared, slope * slope * (step * step / 12)), squared)
         return float((counts * squared).sum())
 
     best = min(((error(low * r, high * r), -r) for r in _RATIOS), default=(0.0, -1.0))
@@ -63,7 +73,7 @@ def _mse(o: Observer, config: QuantConfig) -> Range:
     return low * -best_low[1], high * -best_high[1]
 
 
-def _entropy(o: Observer, config: QuantConfig) -> Range:
+def _entropy(o: Observer, config: QuantConfig, through: Through | None) -> Range:
     """The symmetric cut of the histogram whose 256-level version has the least Kullback-Leibler divergence (as TensorRT does)."""
     low, high = _minmax(o, config)
     half = BINS // 2
@@ -92,7 +102,7 @@ def _entropy(o: Observer, config: QuantConfig) -> Range:
     return max(low, -reach), min(high, reach)
 
 
-_METHODS: dict[str, Callable[[Observer, QuantConfig], Range]] = {
+_METHODS: dict[str, Callable[[Observer, QuantConfig, Through | None], Range]] = {
     "minmax": _minmax, "percentile": _percentile, "mse": _mse, "entropy": _entropy,
 }  # fmt: skip
 

@@ -1,0 +1,67 @@
+"""Functions that 8 bits cannot carry: where the rounding of its input becomes most of the output, a table would be noise.
+
+A logarithm of a power spectrum needs relative precision, which equal steps do not have. The noise is foreseen from histograms alone:
+
+(25) noise = sum over the bins of count (f(x + h) - f(x - h))^2 / 12 within the range of x, count (f(x) - f(end))^2 beyond; h is half a
+step, or half a bin where that is wider; f is cut to what was seen of its output.
+
+Where the output's variance is less than LIMIT_DB above it, the function stays float, and so does what is between it and the products
+and averages that feed only it: those then give float from their accumulators.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..graph import Graph, Kind, Quant, TensorType
+from ..profiling.observers import BINS, Observer
+from .needs import DIRECT, Needs
+from .plan import Plan
+from .pointwise import Function
+
+LIMIT_DB = 12.0
+
+
+def magnifying(
+    graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]
+) -> dict[str, str]:
+    """Nodes that should stay float, and why: functions below LIMIT_DB, and what only they read."""
+    reasons: dict[str, str] = {}
+    for value, f in plan.functions.items():
+        if value in (needs.quantized | needs.real) - set(needs.absorbed.values()) and f.root in quants:
+            db = signal_to_noise(graph, f, observed, *quants[f.root])
+            if db < LIMIT_DB:
+                reason = f"the rounding of its input to 8 bits would leave {db:.1f} dB of its output"
+                reasons |= dict.fromkeys((n.name for n in f.nodes), reason)
+    consumers = graph.consumers()
+    for node in reversed(graph.nodes):
+        if node.name in plan.int8 and node.name not in reasons and node.op not in DIRECT and not set(node.outputs) & set(graph.outputs):
+            readers = {r.name for o in node.outputs for r in consumers.get(o, [])}
+            if readers and readers <= set(reasons):
+                reasons[node.name] = "only a function that needs more than 8 bits reads it"
+    return reasons
+
+
+def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer], kind: Kind, quant: Quant) -> float:
+    """Variance of the output over (25), in dB; kind, quant: of the root."""
+    x, y = observed[f.root], observed.get(f.output)
+    if y is None or not y.count or not x.count:
+        return 200.0
+    used = np.flatnonzero(x.histogram)
+    centres, counts = _centres(x)[used], x.histogram[used].astype(np.float64)
+    first, last = ((q - quant.z) * quant.scale[0] for q in TensorType(kind, None).limits())
+    step = max(quant.scale[0], 2 * x.reach / BINS)  # NOTE: nothing is known of how values lie within a bin
+    points = [np.clip(centres + d * step / 2, x.min, x.max) for d in (-1, 1)] + [centres, np.clip(centres, first, last)]
+    below, above, exact, end = (np.clip(np.nan_to_num(f.table(graph, p), nan=0.0, posinf=1e30, neginf=-1e30), y.min, y.max) for p in points)
+    squared = np.where((centres < first) | (centres > last), (exact - end) ** 2, (above - below) ** 2 / 12)
+    noise = float((squared * counts).sum()) / (1 if squared.ndim == 1 else len(squared))
+    values, weights = _centres(y), y.histogram.astype(np.float64)
+    mean = float((weights * values).sum() / y.count)
+    variance = float((weights * (values - mean) ** 2).sum())
+    return 10 * float(np.log10(max(variance, 1e-30) / noise)) if noise > 0 and variance > 0 else 200.0
+
+
+def _centres(o: Observer) -> np.ndarray:  # type: ignore[type-arg]
+    return (np.arange(BINS) - BINS // 2 + 0.5) * (2 * o.reach / BINS)
