@@ -212,7 +212,7 @@ def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
         raise DataError(f"{path}: .npy files serve a model with one input, this one has {names}; use .npz files with these keys")
     if npy:
         return [(p.name, partial(_named, names[0], read_npy, p)) for p in npy]
-    if any(p.suffix.lower() in IMAGE_SUFFIXES for p in path.iterdir()):
+    if _pictures(path):
         raise DataError(f"{path}: images need a dataset.toml that says how a picture becomes a tensor (see README)")
     return []
 
@@ -234,9 +234,14 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
         return _by_files(path, types)
     if len(spec) != 1 or sources != {"images"}:
         raise DataError(f"{toml}: source must be images (one input), npz, npy or pb, got {sorted(sources)}")
-    (name, fields), files = next(iter(spec.items())), sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    name, fields = next(iter(spec.items()))
     read = image_reader(fields, toml)
-    return [(p.name, partial(_named, name, read, p)) for p in files]
+    return [(p.relative_to(path).as_posix(), partial(_named, name, read, p)) for p in _pictures(path)]
+
+
+def _pictures(path: Path) -> list[Path]:
+    """Pictures in a folder and, as data sets with a folder a class have them, in those below it."""
+    return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
 def _labels(path: Path, samples: list[str]) -> dict[str, int]:
