@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
+from ..errors import ModelError
 from ..graph import Array, Node
 from ..reference import FLOAT, set_foreign
 from ..reference.recurrent import is_plain
@@ -83,13 +84,17 @@ def _captures(proto: onnx.NodeProto) -> set[str]:
 
 
 @lru_cache(maxsize=256)
-def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> ReferenceEvaluator:
+def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> ReferenceEvaluator | None:
+    """None where onnx's reference does not know the op either."""
     proto = onnx.NodeProto.FromString(data)
     inputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in names]
     outputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in proto.output if n]
     graph = onnx.helper.make_graph([proto], "foreign", inputs, outputs)
     imports = [onnx.helper.make_opsetid(*_opset(o)) for o in opsets]
-    return ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
+    try:
+        return ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
+    except (FileNotFoundError, NotImplementedError):
+        return None
 
 
 def _opset(text: str) -> tuple[str, int]:
@@ -104,6 +109,9 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     names = [*own, *sorted(_captures(proto) - set(own))]
     feeds = {n: a for n, a in zip(names, inputs, strict=False) if n and a is not None}
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
+    if evaluator is None:
+        where = f"of domain {proto.domain!r}" if proto.domain else f"in opset {dict(map(_opset, node.attributes['opset'])).get('')}"
+        raise ModelError(f"node {node.name!r}: no meaning is known of the operator {proto.op_type} {where}; replace it before the export")
     with np.errstate(all="ignore"):  # NOTE: its exp overflows to the right infinity
         results = iter(evaluator.run(None, feeds))
     return [np.asarray(next(results)) if o else np.empty(0) for o in proto.output]

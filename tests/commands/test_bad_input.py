@@ -222,7 +222,7 @@ CASES = [
     ("profile b.qglow --data data", "not a readable ONNX model"),
     ("profile old.onnx --data data", "opset 6 is not supported"),
     ("profile newer.onnx --data data", "opset 99 is not supported"),
-    ("profile custom.onnx --data data", "Fancy"),
+    ("profile custom.onnx --data data", "node 'only': no meaning is known of the operator Fancy of domain 'my.ops'"),
     ("profile two.onnx --data data", ".npy files serve a model with one input"),
     (f"{PROFILE} data --samples 0", "at least 1, got '0'"),
     (f"{PROFILE} data --samples few", "at least 1, got 'few'"),
