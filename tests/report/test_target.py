@@ -31,13 +31,13 @@ def hidden_outliers() -> tuple[Graph, list[dict[str, np.ndarray]]]:
         return b.add("Conv", (x, w), float_type(1, 4, 8, 8), name)
 
     a = conv("x", "first")
-    large = b.add("Mul", (a, b.add_constant("c", np.float32(300))), float_type(1, 4, 8, 8), "large")
-    spread = b.add("Add", (conv("x", "second"), large), float_type(1, 4, 8, 8), "sum")
-    clamped = b.add("Sigmoid", (spread,), float_type(1, 4, 8, 8), "clamped")
-    y = conv(conv(clamped, "third"), "last")
-    data = [{"x": rng.normal(0, 0.01, (1, 4, 8, 8)).astype(np.float32)} for _ in range(8)]
+    cubed = b.add("Mul", (b.add("Mul", (a, a), float_type(1, 4, 8, 8), "squared"), a), float_type(1, 4, 8, 8), "cubed")
+    spread = b.add("Add", (conv("x", "second"), cubed), float_type(1, 4, 8, 8), "sum")
+    ends = [b.add_constant("c", np.float32(v)) for v in (-1, 1)]
+    y = conv(b.add("Clip", (conv(spread, "third"), *ends), float_type(1, 4, 8, 8), "clamped"), "last")
+    data = [{"x": rng.normal(0, 1, (1, 4, 8, 8)).astype(np.float32)} for _ in range(8)]
     for k, d in enumerate(data):
-        d["x"][0, :, k % 8, 0] *= 100
+        d["x"][0, :, k % 8, 0] *= 4
     return b.build("g", ("x",), (y,)), data
 
 
@@ -52,7 +52,7 @@ def test_damage_is_of_each_rounding_by_itself() -> None:
     quantized = quantize_graph(graph, qglow.profile(graph, data).matched(graph), QuantConfig()).graph
     causes = find_causes(graph, quantized, QuantConfig(), open_dataset(data, graph), 5.0)
     worst = sorted(causes, key=lambda c: -float(c.noise[0]))[:2]
-    assert {c.what for c in worst} == {"rounding of 'large'", "rounding of 'sum'"}
+    assert {c.what for c in worst} == {"rounding of 'cubed'", "rounding of 'sum'"}
     total = sum(float(c.noise[0]) for c in causes)
     measured = measure(graph, quantized, open_dataset(data, graph)).outputs["last"]
     assert measured.noise / measured.signal == pytest.approx(total, rel=0.7)
@@ -62,13 +62,13 @@ def test_only_what_is_to_blame_is_kept_float() -> None:
     graph, data = hidden_outliers()
     recorded = qglow.profile(graph, data)
     before = qglow.quantize(graph, recorded, QuantConfig(min_agreement_sqnr_db=-100.0), check=data)
-    bundle = qglow.quantize(graph, recorded, QuantConfig(min_sqnr_db=30.0), check=data)
+    bundle = qglow.quantize(graph, recorded, QuantConfig(min_sqnr_db=24.0), check=data)
     account = bundle.manifest["target"]
-    assert before.manifest["agreement"]["outputs"]["last"]["sqnr_db"] < 25 < 30 <= account["reached"]["sqnr_db"]
+    assert before.manifest["agreement"]["outputs"]["last"]["sqnr_db"] < 10 < 24 <= account["reached"]["sqnr_db"]
     kept = {k["node"] for k in account["kept_float"]}
-    assert "clamped:Sigmoid" in kept and not kept & {"third:Conv", "last:Conv"}
+    assert "third:Conv" in kept and "last:Conv" not in kept
     precision = {d["node"]: d["precision"] for d in bundle.manifest["decisions"]}
-    assert precision["clamped:Sigmoid"] == "float" and precision["last:Conv"] == "int8"
+    assert precision["third:Conv"] == "float" and precision["last:Conv"] == "int8"
 
 
 def test_a_met_target_changes_nothing(digits: Path, profile: Profile) -> None:
