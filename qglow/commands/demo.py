@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import DataError
 from ..files import make_folder
+from ..kernels import library
 from ..pipeline import profile, quantize
 from ..report.beside import measure_beside
 from ..report.compare import compare
@@ -37,18 +38,19 @@ def run(options: argparse.Namespace) -> int:
     folder = Path(options.folder) if options.folder else data_folder()
     model = folder / "model.onnx"
     with tempfile.TemporaryDirectory() as temporary:
-        out = Path(options.output or temporary)
+        out, name = Path(options.output or temporary), folder.resolve().name
         make_folder(out)
         recorded = profile(model, folder, samples=64, progress=not options.quiet)
-        recorded.save(out / "digits.profile.json")
+        recorded.save(out / f"{name}.profile.json")
         print(f"profiled {len(recorded.tensors)} tensors over {recorded.samples} samples")
         bundle = quantize(model, recorded, check=folder)
-        bundle.save(out / "digits.qglow")
+        bundle.save(out / f"{name}.qglow")
         print(f"quantized: {bundle.manifest['float_bytes']} bytes of float weights became {bundle.manifest['int8_bytes']}")
+        library.ensure()  # NOTE: before the progress bar, for it may show one of its own
         report = compare(model, bundle, folder, quiet=options.quiet)
-        report.beside = measure_beside(out / "digits.qglow", model, folder, threads=1)
+        report.beside = measure_beside(out / f"{name}.qglow", model, folder, threads=1)
         report.save(out / "report.html")
         print(report.summary(), end="")
         if options.output:
-            print(f"kept in {out}: digits.profile.json, digits.qglow, report.html")
+            print(f"kept in {out}: {name}.profile.json, {name}.qglow, report.html")
     return 0

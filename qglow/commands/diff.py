@@ -11,6 +11,7 @@ import numpy as np
 from ..files import check_folder, make_folder, write_atomically
 from ..graph import Graph, Node, TensorType
 from ..graph.text import print_graph
+from ..kernels import library
 from ..profiling.dataset import open_dataset
 from ..report.compare import compare
 from ..runtime import InferenceSession, load
@@ -35,6 +36,7 @@ def run(options: argparse.Namespace) -> int:
     bundle = load(options.bundle)
     if options.output:
         check_folder(options.output)
+    library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     report = compare(options.model, bundle, options.data, samples=options.samples, quiet=options.quiet)
     bad = next((r for r in report.layers if r["sqnr_db"] < options.floor_db), None)
     if bad is None:

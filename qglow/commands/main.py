@@ -40,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
             sub.description, sub.epilog = summary, module.EXAMPLES
             sub.add_argument("--quiet", action="store_true", help="print results only")
             module.add_arguments(sub)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # NOTE: a terminal without the characters of a table shows others
     try:
         options = parser.parse_args(given)
         code = int(import_module(f"qglow.commands.{options.command}").run(options))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from ..files import check_writable
+from ..files import check_writable, write_atomically
+from ..kernels import library
 from ..report.beside import measure_beside
 from ..report.compare import compare
+from ..runtime import load
 from .options import whole_number
 
 EXAMPLES = """examples:
@@ -29,12 +31,15 @@ def run(options: argparse.Namespace) -> int:
     for path in (options.output, options.json):
         if path:
             check_writable(path, options.model, options.bundle)
-    report = compare(options.model, options.bundle, options.data, samples=options.samples, quiet=options.quiet)
+    bundle = load(options.bundle)
+    library.ensure()  # NOTE: before the progress bar, for it may show one of its own
+    report = compare(options.model, bundle, options.data, samples=options.samples, quiet=options.quiet)
     if not options.no_latency:
         report.beside = measure_beside(options.bundle, options.model, options.data, threads=1)
-    for path in (options.output, options.json):
-        if path:
-            report.save(path)
+    if options.output:
+        report.save(options.output)
+    if options.json:
+        write_atomically(options.json, report.to_json().encode())
     if not options.quiet:
         print(report.summary(), end="")
     return 0

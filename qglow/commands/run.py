@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import DataError
 from ..files import check_writable, write_atomically
 from ..graph import Array
+from ..kernels import library
 from ..profiling.dataset import Dataset, Sample, checked, open_dataset, read_npy
 from ..progress import track
 from ..runtime import InferenceSession
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
         check_writable(options.output, options.bundle)
     session = InferenceSession(options.bundle, options.threads)
     data = _data(options, session)
+    library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     results: dict[str, Array] = {}
     for sample in track(data, "running", len(data), options.quiet):
         outputs = session.run(None, sample.feeds)

@@ -95,8 +95,11 @@ class AccuracyReport:
         """Write the report: .json as to_dict(), anything else as one self-contained HTML page."""
         from .html import page
 
-        text = json.dumps(self.to_dict(), indent=1) if str(path).endswith(".json") else page(self.to_dict())
+        text = self.to_json() if str(path).endswith(".json") else page(self.to_dict())
         write_atomically(path, text.encode())
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=1)
 
     def summary(self) -> str:
         """Tables for a terminal."""

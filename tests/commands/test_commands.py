@@ -93,6 +93,15 @@ def test_a_device_is_written_to_and_stays_one(bundle: Path, tmp_path: Path, caps
     assert "/dev/full: cannot be written: No space left" in capsys.readouterr().err and Path("/dev/full").is_char_device()
 
 
+def test_a_terminal_without_the_characters_of_a_table(bundle: Path, digits: Path, tmp_path: Path) -> None:
+    arguments = ["report", str(digits / "model.onnx"), str(bundle), "--data", str(digits), "--samples", "2", "--no-latency"]
+    command = [sys.executable, "-m", "qglow", *arguments, "--json", str(tmp_path / "no-suffix")]
+    environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "Signal to noise" in done.stdout and not done.stderr
+    assert json.loads((tmp_path / "no-suffix").read_text())["samples"] == 2
+
+
 def test_inspect_plans_for_given_shapes(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = []
     for batch in (1, 4):
