@@ -70,7 +70,7 @@ def print_type(t: TensorType) -> str:
 def digest(array: Array) -> str:
     """Hash of a constant's dtype, shape and bytes."""
     h = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    h.update(np.ascontiguousarray(array).tobytes())
+    h.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b"")
     return h.hexdigest()[:32]
 
 

@@ -26,6 +26,7 @@ Rule = Callable[["Lowering", Node], bool]
 RULES: dict[str, Rule] = {}
 FLOAT_RULES: dict[str, Rule] = {}
 NO_HALO = (0, 0, 0, 0)
+SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
 
 
 def rule(*ops: str) -> Callable[[Rule], Rule]:
@@ -259,14 +260,16 @@ class Lowering:
     # Constants
 
     def constant(self, array: Array) -> int:
-        """Bytes into the blob of an array's data, 64-byte aligned; equal data is kept once."""
+        """Bytes into the blob of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
         data = np.ascontiguousarray(array).tobytes()
-        if data not in self.blobs:
-            whole = data + bytes(-len(data) % 64 + 64)
-            self.blobs[data] = self.program.blob_size
-            self.program.blob.append(whole)
-            self.program.blob_size += len(whole)
-        return self.blobs[data]
+        if len(data) <= SEARCHED and data in self.blobs:
+            return self.blobs[data]
+        at, rest = self.program.blob_size, bytes(-len(data) % 64 + 64)
+        self.program.blob += [data, rest]
+        self.program.blob_size += len(data) + len(rest)
+        if len(data) <= SEARCHED:
+            self.blobs[data] = at
+        return at
 
     # Steps
 

@@ -61,10 +61,21 @@ def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
     """Whether no sum, scaled, can leave the range in which rounding to int32 is defined."""
     if low.type(node.outputs[0]).quant is None:
         return True
+    if w.size // w.shape[channel_axis] * 255 * 127 * float(np.abs(scales(low, node)).max()) + 2.0**29 < MAX_SUM:  # the usual case
+        bias = bias_of(low, node)
+        if float((np.abs(bias) * np.abs(scales(low, node))).max()) < 2.0**29:
+            return True
     others = tuple(k for k in range(w.ndim) if k != channel_axis)
     groups = int(node.attr("group", 1)) if node.op == "ConvTranspose" else 1
     worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups) * 255 + np.abs(bias_of(low, node))
     return bool((worst * np.abs(scales(low, node))).max() < MAX_SUM)
+
+
+def shift(zero: int, w: Array, channel_axis: int) -> Array:
+    """What an input of its zero point everywhere adds to each channel's sum, int64."""
+    if zero == 0:
+        return np.zeros(w.shape[channel_axis], np.int64)
+    return zero * w.sum(tuple(k for k in range(w.ndim) if k != channel_axis), dtype=np.int32).astype(np.int64)
 
 
 def bias_of(low: Lowering, node: Node) -> Array:
@@ -145,7 +156,7 @@ def conv(low: Lowering, node: Node) -> bool:
     target = target.as_image()
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
-    bias = np.broadcast_to(bias_of(low, node), (oc,)) - low.zero(node.inputs[0]) * w.astype(np.int64).sum((1, 2, 3))
+    bias = np.broadcast_to(bias_of(low, node), (oc,)) - shift(low.zero(node.inputs[0]), w, 0)
     if groups == x.shape[1] == oc and icg == 1:
         depthwise(low, node, x, target, w, bias, shape)
         return True
@@ -288,7 +299,7 @@ def matmul(low: Lowering, node: Node) -> bool:
         assert images is not None
     target.y, image_x = images[0], images[1]
     target = replace_target(target, images[0], images[2]).as_image()
-    bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - low.zero(node.inputs[0]) * w.astype(np.int64).sum(0)
+    bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)
     unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
     product(low, node, low.use(image_x), target, w.T[None, :, None, None, :], bias, unit)
     return True

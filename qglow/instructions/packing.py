@@ -59,18 +59,22 @@ def pack(isa: str, weights: Array, fused: bool) -> Array:
     p = PACKINGS[isa]
     g, oc, kh, kw, ic = weights.shape
     runs, run = (1, kw * ic) if fused else (kw, ic)
-    padded = np.zeros((g, round_up(oc, p.multiple), kh, runs, round_up(run, p.step)), np.int8)
-    padded[:, :oc, :, :, :run] = weights.reshape(g, oc, kh, runs, run)
+    shape = (g, round_up(oc, p.multiple), kh, runs, round_up(run, p.step))
+    padded = weights.reshape(g, oc, kh, runs, run)
+    if padded.shape != shape:
+        padded, given = np.zeros(shape, np.int8), padded
+        padded[:, :oc, :, :, :run] = given
     whole = padded.shape[1] // p.block * p.block
     parts = [_blocks(p, padded[:, :whole], p.vectors), _blocks(p, padded[:, whole:], 1)]
-    return np.ascontiguousarray(np.concatenate(parts, 1)).reshape(-1)
+    return (parts[0] if whole == padded.shape[1] else np.concatenate(parts, 1)).reshape(-1)
 
 
 def _blocks(p: Packing, padded: Array, vectors: int) -> Array:
     """[G, bytes] of blocks of `vectors` vectors each."""
     g, _, kh, runs, run = padded.shape
-    blocks = padded.reshape(g, -1, vectors, p.lanes, kh, runs, run // p.step, p.step // 4, 4)
-    return np.ascontiguousarray(blocks.transpose(0, 1, 4, 5, 6, 2, 7, 3, 8)).reshape(g, -1)
+    fours = np.ascontiguousarray(padded).view("<i4")  # four bytes move together
+    blocks = fours.reshape(g, -1, vectors, p.lanes, kh, runs, run // p.step, p.step // 4)
+    return np.ascontiguousarray(blocks.transpose(0, 1, 4, 5, 6, 2, 7, 3)).view(np.int8).reshape(g, -1)
 
 
 def unpack(isa: str, data: Array, shape: tuple[int, ...]) -> Array:

@@ -119,6 +119,6 @@ class Program:
     steps: list[Step] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)
-    blob: list[bytes] = field(default_factory=list)
+    blob: list[bytes | memoryview] = field(default_factory=list)
     blob_size: int = 0
     arena_size: int = 0

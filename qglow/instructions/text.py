@@ -68,7 +68,7 @@ def _buffer_names(program: Program) -> dict[int, str]:
     return names | {key: f"c{k}" for k, key in enumerate(constants)}
 
 
-def _digest(blob: Sequence[bytes]) -> str:
+def _digest(blob: Sequence[bytes | memoryview]) -> str:
     h = hashlib.sha256()
     for data in blob:
         h.update(data)
@@ -121,7 +121,7 @@ def _access(kind: str, name: str) -> str:
     return "inout" if name in k.ins else "out"
 
 
-def parse_program(text: str, blob: Sequence[bytes], graph: Graph) -> Program:
+def parse_program(text: str, blob: Sequence[bytes | memoryview], graph: Graph) -> Program:
     """The program of a text. blob: the constants' bytes in pieces. graph: the static graph that its host steps are nodes of.
 
     Raises ModelError with the line's number.
@@ -130,7 +130,7 @@ def parse_program(text: str, blob: Sequence[bytes], graph: Graph) -> Program:
 
 
 class _Parser:
-    def __init__(self, text: str, blob: Sequence[bytes], graph: Graph) -> None:
+    def __init__(self, text: str, blob: Sequence[bytes | memoryview], graph: Graph) -> None:
         self.lines, self.result = text.splitlines(), Program(graph, blob=list(blob), blob_size=sum(map(len, blob)))
         self.nodes = {n.name: n for n in graph.nodes}
         self.buffers: dict[str, Buffer] = {}

@@ -1,13 +1,15 @@
-"""The kernel library at run time: the object of an instruction set, loaded by llvmlite without numba."""
+"""The kernel library at run time: the object of an instruction set, loaded without numba, and on Linux without LLVM."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import KernelError
 from . import objects
+from .elf import CannotLoad, Image, is_possible
 from .isa import choose
 
 _LOCK = threading.Lock()
@@ -23,24 +25,35 @@ class Library:
     """A loaded object: addresses of kernels by name."""
 
     def __init__(self, path: Path, isa: str) -> None:
-        import llvmlite.binding as llvm
-
         self.isa, data = isa, objects.unsealed(path)
         if isa == "amx" and "emulated" not in path.name:
             _request_tiles()
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        machine = llvm.Target.from_default_triple().create_target_machine(codemodel="small", reloc="pic")
-        self._engine: Any = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        self._engine.add_object_file(llvm.ObjectFileRef.from_data(data))
-        self._engine.finalize_object()
+        self._find = _loaded(data)
 
     def address(self, name: str) -> int:
         """Address of the native function of a kernel; raises KernelError where there is none."""
-        address = int(self._engine.get_function_address(f"qglow_{name}"))
+        address = self._find(f"qglow_{name}")
         if not address:
             raise KernelError(f"no kernel {name!r} in the {self.isa} library")
         return address
+
+
+def _loaded(data: bytes) -> Callable[[str], int]:
+    """A function from a symbol's name to its address, 0 where there is none."""
+    if is_possible():
+        try:
+            return Image(data).address
+        except CannotLoad:
+            pass
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_default_triple().create_target_machine(codemodel="small", reloc="pic")
+    engine: Any = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(data))
+    engine.finalize_object()
+    return lambda name: int(engine.get_function_address(name))
 
 
 def _request_tiles() -> None:

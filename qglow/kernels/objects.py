@@ -24,8 +24,8 @@ from .isa import SETS, has
 
 LOG = logging.getLogger("qglow")
 PACKAGED = Path(__file__).parent / "objects"
-HANDLING = ("library.py", "objects.py", "peak.py")  # nothing of these is in an object
-READ = ("instructions/table.py", "reference/float_math.py")  # what kernels read from outside of their folder
+HANDLING = ("elf.py", "library.py", "objects.py", "peak.py")  # nothing of these is in an object
+READ = ("instructions/table.py", "reference/float_math.py", "reference/recurrent.py")  # what kernels read from outside of their folder
 PARTS = "part "  # the builder prints `part 0 43`, and as each kernel is done `part 1 43`
 
 

@@ -62,8 +62,10 @@ class NativePlan:
         self.arena = aligned(program.arena_size)
         self.constants = aligned(program.blob_size + 256)
         at = 0
-        for data in program.blob:
-            self.constants[at : at + len(data)] = np.frombuffer(data, np.uint8)
+        for k, data in enumerate(program.blob):
+            here = self.constants[at : at + len(data)]
+            here[:] = np.frombuffer(data, np.uint8)
+            program.blob[k] = here.data  # NOTE: so the same bytes are not kept twice
             at += len(data)
         self.scratch = aligned(SCRATCH_BYTES * self.threads)
         self.barrier = aligned(64)
