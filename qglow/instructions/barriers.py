@@ -28,7 +28,7 @@ def barriers(steps: list[Native]) -> list[bool]:
     filled: list[Buffer] = []
     for k, step in enumerate(steps):
         reads, writes = accesses(step)
-        others = [w for w in writing if all(w is not own for own in writes)] + filled
+        others = writing if step.kind == "fill" else [w for w in writing if all(w is not own for own in writes)] + filled
         if k and (_meet(reads, writing) or _meet(writes, reading) or _meet(writes, others)):
             flags[k - 1] = True
             reading, writing, filled = [], [], []

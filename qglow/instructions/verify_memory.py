@@ -6,7 +6,7 @@ Exact to the byte: operands are regions, and two regions of one buffer may lie b
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -32,7 +32,7 @@ class Memory:
         self.written = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.read = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.since = 0  # the first step after the last barrier
-        self.flags = _flags(program)
+        self.flags, self.blob = _flags(program), blob_of(program)
 
     def faults(self) -> Iterator[Fault]:
         births: dict[int, list[tuple[int, int]]] = {}
@@ -78,12 +78,13 @@ class Memory:
                 assert buffer is not None
                 side = outputs if operand in KINDS[step.kind].outs else inputs
                 side.append((name, region, buffer.offset + at))
+        used = self._used(step, k)
         for name, region, at in inputs:
-            yield from self._reads(step, k, name, region, at)
+            yield from self._reads(name, region, at, used)
         for name, region, at in outputs:
             yield from self._overwrites(name, region, at)
-        for _, region, at in inputs:
-            _elements(self.read, region, at)[...] = k
+        for name, region, at in inputs:
+            _elements(self.read, region, at)[used if name == "x" else ...] = k
         allowed = {(region, at) for name, region, at in inputs if name in MEANINGS[step.kind].in_place}
         for name, region, at in outputs:
             if (region, at) not in allowed and (_elements(self.read, region, at) == k).any():
@@ -93,24 +94,29 @@ class Memory:
                 yield f"expected each byte of {name} to be written once, got some twice"
             _elements(self.written, region, at)[...] = k
 
-    def _reads(self, step: Native, k: int, name: str, region: Region, at: int) -> Iterator[str]:
+    def _used(self, step: Native, k: int) -> Any:
+        """An index of the elements of x whose value matters.
+
+        NOTE: a product may read a byte of whatever value where all of its weights are zero: pixels padded to four channels.
+        """
+        if step.kind != "conv2d" or "w" not in step.constants:
+            return ...
+        g, c, kh, runs, run = (int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run"))
+        packed = self.regions[k]["w"].view(self.blob, step.constants["w"])
+        used = (unpack(self.program.isa, packed, (g, c, kh, runs, run)) != 0).any(1)
+        return ... if used.all() else np.s_[:, :, :, used]
+
+    def _reads(self, name: str, region: Region, at: int, used: Any) -> Iterator[str]:
         writers = _elements(self.written, region, at)
         if not writers.size:
             return
-        unwritten = writers == UNWRITTEN
-        if unwritten.any() and self._matters(step, k, name, unwritten):
-            yield f"expected {name} to be written before it is read, got {int(unwritten.sum())} bytes that nothing wrote"
-        if int(writers.max()) >= self.since:
+        if name == "x":
+            writers = writers[used]
+        unwritten = int((writers == UNWRITTEN).sum())
+        if unwritten:
+            yield f"expected {name} to be written before it is read, got {unwritten} bytes that nothing wrote"
+        if int(writers.max(initial=UNWRITTEN)) >= self.since:
             yield f"expected a barrier between step {int(writers.max())}, which writes {name}, and this one, which reads it"
-
-    def _matters(self, step: Native, k: int, name: str, unwritten: Array) -> bool:
-        """NOTE: a product may read a byte of whatever value where all of its weights are zero: pixels padded to four channels."""
-        if step.kind != "conv2d" or name != "x" or "w" not in step.constants:
-            return True
-        g, c, kh, runs, run = (int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run"))
-        packed = self.regions[k]["w"].view(blob_of(self.program), step.constants["w"])
-        w = unpack(self.program.isa, packed, (g, c, kh, runs, run))
-        return bool((unwritten & (w != 0).any(1)).any())
 
     def _overwrites(self, name: str, region: Region, at: int) -> Iterator[str]:
         for table, verb in ((self.written, "writes"), (self.read, "reads")):

@@ -276,9 +276,17 @@ def _rows(net: Net, draw: Any, pool: list[str]) -> list[str]:
 
 
 def _float(net: Net, draw: Any, pool: list[str]) -> list[str]:
-    """A float island: a host step between native ones."""
+    """A float island: host steps and native float ones between native integer ones."""
     y = net.op("Dequantize", (draw(st.sampled_from(pool)),), None)
-    return [net.op("Quantize", (net.op("Abs", (y,), None) if draw(st.booleans()) else y,), draw(SCALES))]
+    for op in draw(
+        st.lists(st.sampled_from(["Abs", "Sigmoid", "Tanh", "Sqrt", "Add", "Mul", "Max", "Div", "Transpose", "Softmax"]), max_size=3)
+    ):
+        if op in ("Add", "Mul", "Max", "Div"):
+            shape = net.shape(y) if draw(st.booleans()) else net.shape(y)[-1:]
+            y = net.op(op, (y, net.constant("f", net.rng.uniform(0.5, 2, shape).astype(np.float32))), None)
+        else:
+            y = net.op(op, (y,), None, **({"axis": -1} if op == "Softmax" else {}))
+    return [net.op("Quantize", (y,), draw(SCALES))]
 
 
 STEPS = [_conv, _conv, _conv, _conv_transpose, _pool, _binary, _binary, _concat, _concat, _lookup, _resize, _move, _move, _rows, _float]
