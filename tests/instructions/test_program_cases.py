@@ -27,8 +27,7 @@ from qglow.graph.text import parse_graph
 from qglow.graph.verify import verify
 from qglow.instructions.interpret import run_program
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Native, Program
-from qglow.instructions.table import KINDS
+from qglow.instructions.program import Program
 from qglow.instructions.text import check_program_text, parse_program, print_program
 from qglow.instructions.verify import verify_program
 from qglow.reference import evaluate
@@ -114,13 +113,3 @@ def test_case(path: Path) -> None:
     for words in case.asked["lacks"]:
         assert words not in text, text
     assert case.gives in ("", text), text
-
-
-def test_every_kind_has_a_case() -> None:
-    """Kinds that lowering reaches from small graphs of text."""
-    found: set[str] = set()
-    for path in CASES:
-        case = read(path)
-        if "lower" in case.steps and not case.asked["error"]:
-            found |= {s.kind for s in run(case).steps if isinstance(s, Native)}
-    assert found == set(KINDS), sorted(set(KINDS) - found)
