@@ -50,6 +50,11 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= opset <= newest:
         raise ModelError(f"{where}: opset {opset} is not supported, {OLDEST_OPSET} to {newest} are; convert the model to one of these")
+    g = proto.graph
+    names = [t for n in g.node for t in (*n.input, *n.output, n.name, n.op_type, n.domain)]
+    names += [v.name for v in (*g.input, *g.output, *g.value_info, *g.initializer)]
+    if (strange := next((t for t in names if not isinstance(t, str)), None)) is not None:
+        raise ModelError(f"{where}: the name {strange!r} is not valid UTF-8; is the file damaged?")
     try:
         if proto.ByteSize() < 2**31:
             onnx.checker.check_model(proto)

@@ -48,6 +48,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     (folder / "two.onnx").write_bytes(model_of("Add", inputs=2))
     (folder / "old.onnx").write_bytes(model_of("Relu", opset=6))
     (folder / "newer.onnx").write_bytes(model_of("Relu", opset=99))
+    (folder / "letters.onnx").write_bytes(model_of("Relu").replace(b"only", b"on\x80y"))
     (folder / "custom.onnx").write_bytes(model_of("Fancy", domain="my.ops"))
     profile = json.loads((folder / "p.json").read_text())
     for name, change in {"stale": {"graph": "0" * 32}, "format": {"format": 99}, "lacking": {"tensors": None}}.items():
@@ -223,6 +224,7 @@ CASES = [
     ("profile old.onnx --data data", "opset 6 is not supported"),
     ("profile newer.onnx --data data", "opset 99 is not supported"),
     ("profile custom.onnx --data data", "node 'only': no meaning is known of the operator Fancy of domain 'my.ops'"),
+    ("profile letters.onnx --data data", "the name b'on\\x80y' is not valid UTF-8"),
     ("profile two.onnx --data data", ".npy files serve a model with one input"),
     (f"{PROFILE} data --samples 0", "at least 1, got '0'"),
     (f"{PROFILE} data --samples few", "at least 1, got 'few'"),

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,22 +45,32 @@ def made(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     return folder
 
 
-@st.composite
-def changed(draw: st.DrawFn, whole: bytes) -> bytes:
-    """The bytes cut short, with some replaced, with a part put in again elsewhere, or other bytes altogether."""
-    data = bytearray(whole)
-    kind = draw(st.sampled_from(("cut", "bytes", "bytes", "copy", "random")))
-    if kind == "random":
-        return draw(st.binary(max_size=200))
-    if kind == "cut":
-        return bytes(data[: draw(st.integers(0, len(data) - 1))])
-    if kind == "copy":
-        a, b = sorted(draw(st.tuples(st.integers(0, len(data)), st.integers(0, len(data)))))
-        at = draw(st.integers(0, len(data)))
-        return bytes(data[:at] + data[a:b] + data[at:])
-    for _ in range(draw(st.integers(1, 4))):
-        data[draw(st.integers(0, len(data) - 1))] = draw(st.integers(0, 255))
-    return bytes(data)
+@dataclass(frozen=True)
+class Edit:
+    """What is done to the bytes of a file, at parts of its length: small enough to be shown where a test fails."""
+
+    kind: str
+    places: list[float]
+    data: bytes
+
+    def of(self, whole: bytes) -> bytes:
+        """The bytes cut short, with some replaced, with a part put in again elsewhere, or other bytes altogether."""
+        at = [int(p * len(whole)) for p in self.places]
+        if self.kind == "random":
+            return self.data * 3
+        if self.kind == "cut":
+            return whole[: at[0]]
+        if self.kind == "copy":
+            a, b = sorted(at[:2])
+            return whole[: at[2]] + whole[a:b] + whole[at[2] :]
+        changed = bytearray(whole)
+        for place, value in zip(at, self.data, strict=False):
+            changed[min(place, len(whole) - 1)] = value
+        return bytes(changed)
+
+
+KINDS = st.sampled_from(("cut", "bytes", "bytes", "copy", "random"))
+EDITS = st.builds(Edit, KINDS, st.lists(st.floats(0, 1), min_size=4, max_size=4), st.binary(min_size=1, max_size=60))
 
 
 def ends_well(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
@@ -71,10 +82,10 @@ def ends_well(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
 
 
 @FEW
-@given(data=st.data())
-def test_profiles(data: st.DataObject, made: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@given(edit=EDITS)
+def test_profiles(edit: Edit, made: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = made / "spoiled.json"
-    path.write_bytes(data.draw(changed((made / "p.json").read_bytes())))
+    path.write_bytes(edit.of((made / "p.json").read_bytes()))
     ends_well(["quantize", str(made / "model.onnx"), "--profile", str(path), "-o", str(made / "x.qglow")], capfd)
 
 
@@ -95,18 +106,18 @@ def test_fields_of_profiles(data: st.DataObject, made: Path, capfd: pytest.Captu
 
 
 @FEW
-@given(data=st.data())
-def test_models(data: st.DataObject, made: Path, digits: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@given(edit=EDITS)
+def test_models(edit: Edit, made: Path, digits: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = made / "spoiled.onnx"
-    path.write_bytes(data.draw(changed((made / "model.onnx").read_bytes())))
+    path.write_bytes(edit.of((made / "model.onnx").read_bytes()))
     ends_well(["profile", str(path), "--data", str(digits), "--samples", "1", "-o", str(made / "x.json")], capfd)
 
 
 @FEW
-@given(data=st.data())
-def test_bundles(data: st.DataObject, made: Path, digits: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@given(edit=EDITS)
+def test_bundles(edit: Edit, made: Path, digits: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = made / "spoiled.qglow"
-    path.write_bytes(data.draw(changed((made / "b.qglow").read_bytes())))
+    path.write_bytes(edit.of((made / "b.qglow").read_bytes()))
     ends_well(["run", str(path), "--data", str(digits), "--samples", "1"], capfd)
 
 
@@ -119,11 +130,11 @@ def array_bytes(write: Callable[..., None]) -> bytes:
 
 @FEW
 @pytest.mark.parametrize(("name", "write"), [("a.npy", np.save), ("a.npz", np.savez)])
-@given(data=st.data())
-def test_arrays(name: str, write: Callable[..., None], data: st.DataObject, made: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@given(edit=EDITS)
+def test_arrays(name: str, write: Callable[..., None], edit: Edit, made: Path, capfd: pytest.CaptureFixture[str]) -> None:
     folder = made / f"data-{name}"
     folder.mkdir(exist_ok=True)
-    (folder / name).write_bytes(data.draw(changed(array_bytes(write))))
+    (folder / name).write_bytes(edit.of(array_bytes(write)))
     ends_well(["run", str(made / "b.qglow"), "--data", str(folder)], capfd)
     if write is np.save:
         ends_well(["run", str(made / "b.qglow"), "--input", f"image={folder / name}"], capfd)
@@ -138,7 +149,7 @@ def test_descriptions_of_pictures(data: st.DataObject, made: Path, capfd: pytest
     Image.fromarray(np.arange(120, dtype=np.uint8).reshape(10, 12)).save(folder / "a.png")
     values = st.sampled_from(["0", "-1", "8", "99999999", "1e300", "nan", "true", '"x"', "[]", "[8]", "[8, 8]", "[8, 8, 8]", "[[8]]", "{}"])
     field = st.builds(lambda k, v: re.sub(rf"{k} = .*", f"{k} = {v}", TOML), st.sampled_from(re.findall(r"(\w+) =", TOML)), values)
-    (folder / "dataset.toml").write_bytes(data.draw(st.one_of(changed(TOML.encode()), field.map(str.encode))))
+    (folder / "dataset.toml").write_bytes(data.draw(st.one_of(EDITS.map(lambda e: e.of(TOML.encode())), field.map(str.encode))))
     ends_well(["run", str(made / "b.qglow"), "--data", str(folder)], capfd)
 
 
