@@ -96,5 +96,5 @@ def _difference(want: Array, got: Array) -> str | None:
     error, norm = float(np.linalg.norm(a - b)), float(np.linalg.norm(a))
     if error <= RELATIVE * norm + 1e-6 * np.sqrt(a.size):
         return None
-    k = int(np.abs(a - b).argmax())
+    k = int(np.argmax(np.abs(a - b)))
     return f"expected {a[k]:.7g}, got {b[k]:.7g} at the worst place; error {error:.3g} of norm {norm:.3g}"

@@ -73,5 +73,5 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
 
 def _describe(sample: Sample, outputs: dict[str, Array]) -> None:
     for name, array in outputs.items():
-        best = f", largest at {int(array.argmax())}" if array.size else ""
+        best = f", largest at {int(np.argmax(array))}" if array.size else ""
         print(f"{sample.name}: {name} {array.dtype}{list(array.shape)}{best}")

@@ -78,7 +78,7 @@ def _entropy(o: Observer, config: QuantConfig, through: Through | None) -> Range
     low, high = _minmax(o, config)
     half = BINS // 2
     magnitude = o.histogram[half:].astype(np.float64) + o.histogram[:half][::-1]
-    magnitude[0] = min(magnitude[0], magnitude[1:].max(initial=0.0))  # NOTE: exact zeros of a ReLU say nothing about the range
+    magnitude[0] = min(magnitude[0], np.max(magnitude[1:], initial=0.0))  # NOTE: exact zeros of a ReLU say nothing about the range
     levels = 256 if low == 0 else 128
     best, cut = np.inf, half
     for stop in range(levels, half + 1, max(1, half // 128)):

@@ -32,7 +32,7 @@ def quantize_weights(
     scale = np.where(largest > 0, largest / 127, 1.0)
     if bias is not None:
         need = np.abs(bias.astype(np.float64)) / (s_x * _BIAS_LIMIT)
-        scale = np.maximum(scale, need if channel_axis is not None else need.max(initial=0.0))
+        scale = np.maximum(scale, need if channel_axis is not None else np.max(need, initial=0.0))
     scale = np.maximum(scale, _SMALLEST)
     if config.power_of_two:
         scale = 2.0 ** np.ceil(np.log2(scale))

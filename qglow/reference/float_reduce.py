@@ -20,14 +20,14 @@ def reduction_axes(node: Node, inputs: list[Array | None], rank: int) -> tuple[i
 
 
 _REDUCE: dict[str, Callable[[Array, tuple[int, ...], bool], Array]] = {
-    "ReduceMean": lambda x, a, k: x.mean(a, keepdims=k).astype(x.dtype),
-    "ReduceSum": lambda x, a, k: x.sum(a, keepdims=k, dtype=x.dtype),
-    "ReduceMax": lambda x, a, k: x.max(a, keepdims=k),
-    "ReduceMin": lambda x, a, k: x.min(a, keepdims=k),
-    "ReduceProd": lambda x, a, k: x.prod(a, keepdims=k, dtype=x.dtype),
-    "ReduceL1": lambda x, a, k: np.abs(x).sum(a, keepdims=k, dtype=x.dtype),
-    "ReduceL2": lambda x, a, k: np.sqrt((x * x).sum(a, keepdims=k)).astype(x.dtype),
-    "ReduceSumSquare": lambda x, a, k: (x * x).sum(a, keepdims=k, dtype=x.dtype),
+    "ReduceMean": lambda x, a, k: x.mean(a, keepdims=k).astype(x.dtype),  # type: ignore[call-overload]
+    "ReduceSum": lambda x, a, k: x.sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
+    "ReduceMax": lambda x, a, k: x.max(a, keepdims=k),  # type: ignore[call-overload]
+    "ReduceMin": lambda x, a, k: x.min(a, keepdims=k),  # type: ignore[call-overload]
+    "ReduceProd": lambda x, a, k: x.prod(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
+    "ReduceL1": lambda x, a, k: np.abs(x).sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
+    "ReduceL2": lambda x, a, k: np.sqrt((x * x).sum(a, keepdims=k)).astype(x.dtype),  # type: ignore[call-overload]
+    "ReduceSumSquare": lambda x, a, k: (x * x).sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
     "ReduceLogSumExp": lambda x, a, k: np.asarray(np.logaddexp.reduce(x, a, keepdims=k)),  # type: ignore[call-overload]
 }
 

@@ -43,7 +43,7 @@ def average_pool(node: Node, inputs: list[Array | None], types: Types, outputs: 
 def reduce_mean(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x = centred(given(inputs, 0), _typed(types, 0))
     axes = tuple(range(2, x.ndim)) if node.op == "GlobalAveragePool" else reduction_axes(node, inputs, x.ndim)
-    acc = x.sum(axes, keepdims=bool(node.attr("keepdims", 1)))
+    acc = x.sum(axes, keepdims=bool(node.attr("keepdims", 1)))  # type: ignore[call-overload]
     return [_mean(acc, int(np.prod([x.shape[a] for a in axes])), node, _typed(types, 0), outputs[0])]
 
 

@@ -39,7 +39,7 @@ class Votes:
     def add(self, real: Array, int8: Array, label: int | None) -> None:
         if not int8.size:
             return
-        a, b = int(real.argmax()), int(int8.argmax())
+        a, b = int(np.argmax(real)), int(np.argmax(int8))
         self.samples += 1
         self.is_choice &= int8.ndim <= 2 and int8.size == int8.shape[-1] > 1
         self.same += a == b

@@ -162,8 +162,8 @@ class _Judge:
             for error, a, b in zip(errors, real, outputs, strict=True):
                 error.add(a, b)
             if label is not None and self.voter is not None:
-                right += int(outputs[self.voter].argmax()) == label
-                right_float += int(real[self.voter].argmax()) == label
+                right += int(np.argmax(outputs[self.voter])) == label
+                right_float += int(np.argmax(real[self.voter])) == label
         labelled = sum(label is not None for label in self.labels)
         noise = np.array([e.noise / e.signal if e.signal > 0 else float(e.noise > 0) for e in errors])
         drop = 100 * (right_float - right) / labelled if labelled and self.voter is not None else None
