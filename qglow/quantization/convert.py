@@ -18,7 +18,7 @@ from .bias import channel_means, output_shift
 from .config import QuantConfig
 from .magnify import magnifying
 from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
-from .plan import PRODUCTS, Plan, make_plan
+from .plan import PRODUCTS, Plan, after_float, make_plan
 from .pointwise import Function
 from .qdq import Stored
 from .weights import output_axis, quantize_weights
@@ -46,17 +46,16 @@ class QuantResult:
 
 def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig) -> QuantResult:
     """Quantize a simplified float graph by what was observed of its values (names as in the graph)."""
-    plan = make_plan(graph, observed, config)
+    plan = after_float(graph, make_plan(graph, observed, config), config)
     if config.float_outputs:
         tail = classifier_tail(graph, plan.int8)
-        reasons = {**plan.reasons, **dict.fromkeys(tail, "scores of a classifier stay float, so that their order is kept")}
-        plan = Plan(reasons, plan.functions, plan.int8 - tail)
+        plan = plan.without(dict.fromkeys(tail, "scores of a classifier stay float, so that their order is kept"))
     needs = find_needs(graph, plan, config.float_outputs)
     quants = assign(graph, plan, needs, observed, config)
     nodes = {n.name: n for n in graph.nodes}
     too_fine = magnifying(graph, plan, needs, observed, quants)
     if too_fine := {n: r for n, r in too_fine.items() if not config.included(nodes[n])}:
-        plan = plan.without(too_fine)
+        plan = after_float(graph, plan.without(too_fine), config)
         needs = find_needs(graph, plan, config.float_outputs)
         quants = assign(graph, plan, needs, observed, config)
     factors: Mapping[str, Array] = {}

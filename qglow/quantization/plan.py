@@ -51,6 +51,17 @@ def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfi
     return Plan(reasons, {k: f for k, f in functions.items() if all(n.name in int8 for n in f.nodes)}, frozenset(int8))
 
 
+def after_float(graph: Graph, plan: Plan, config: QuantConfig) -> Plan:
+    """Functions of what a float node makes are float too: then their result is rounded once, and not their input before."""
+    producers, reasons = graph.producers(), dict[str, str]()
+    for node in graph.nodes:
+        function = plan.functions.get(node.outputs[0]) if node.name in plan.int8 else None
+        maker = producers.get(function.root) if function is not None else None
+        if maker is not None and not config.included(node) and (maker.name not in plan.int8 or maker.name in reasons):
+            reasons[node.name] = "what it reads is made in float: its result is rounded instead"
+    return plan.without(reasons) if reasons else plan
+
+
 def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping[str, Function], node: Node) -> str | None:
     """Why a node cannot be int8, or None."""
     c = graph.constants

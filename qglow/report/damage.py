@@ -16,7 +16,9 @@ from ..graph import Array, Graph, Kind, TensorType
 from ..profiling.dataset import Sample
 from ..progress import track
 from ..quantization import QuantConfig
+from ..quantization.needs import DIRECT
 from ..quantization.plan import PRODUCTS
+from ..quantization.pointwise import find_functions
 from ..quantization.weights import output_axis, quantize_weights
 from ..reference import evaluate
 from ..reference.arithmetic import dequantize
@@ -80,12 +82,15 @@ class _Rounding:
 
 
 def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[_Rounding]:
-    consumers = graph.consumers()
+    consumers, producers, functions = graph.consumers(), graph.producers(), find_functions(graph, {})
     values = {n: n for n in (*graph.inputs, *(o for node in graph.nodes for o in node.outputs)) if n}
     for name, t in quantized.types.items():
         value = values.get(name.removesuffix(".q"))
         if t.is_quantized and value is not None and name not in quantized.constants and (readers := consumers.get(value)):
-            yield _Rounding(f"rounding of {value!r}", tuple(dict.fromkeys(n.name for n in readers)), value, stored=name)
+            maker = producers.get(value)  # NOTE: products and averages give float where it is wanted; what else is int8 does not
+            makers = functions[value].nodes if value in functions else () if maker is None or maker.op in DIRECT else (maker,)
+            nodes = tuple(dict.fromkeys(n.name for n in (*readers, *makers)))
+            yield _Rounding(f"rounding of {value!r}", nodes, value, stored=name)
     for node in graph.nodes:
         if node.op in PRODUCTS and f"{node.outputs[0]}.w" in quantized.constants:
             w = graph.constants[node.inputs[1]]
