@@ -4,7 +4,8 @@
 2. An input of a Concat joins its output's class where nothing else reads it, or where its own range is at least half of the
    class's; otherwise it keeps its own range and is rescaled on the way in.
 3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
-4. The range of a value that only a table reads is chosen for the least error after it: SiLU does not mind what lies far below zero.
+4. The range of a value that only a table reads, of a function that is flat at an end, is chosen for the least error after it: SiLU
+   does not mind what lies far below zero.
 """
 
 from __future__ import annotations

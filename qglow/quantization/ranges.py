@@ -47,6 +47,8 @@ def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
     counts = o.histogram[used].astype(np.float64)
     grid = np.linspace(low, high, BINS) if through is not None and high > low else None
     values = np.nan_to_num(through(grid), nan=0.0, posinf=1e30, neginf=-1e30) if through is not None and grid is not None else None
+    if values is not None and grid is not None and not _is_flat_at_an_end(grid, values):
+        values = None
     slope = np.ones(()) if values is None or grid is None else np.interp(centres, grid, np.gradient(values, grid))
 
     def f(x: Array) -> Array:
@@ -71,6 +73,15 @@ def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
     best_high = min((error(low * r_both, high * r), -r) for r in _RATIOS)
     best_low = min((error(low * r, -best_high[1] * high), -r) for r in _RATIOS) if low < 0 else (0.0, -1.0)
     return low * -best_low[1], high * -best_high[1]
+
+
+def _is_flat_at_an_end(x: Array, y: Array) -> bool:
+    """Whether the last quarter below or above zero makes no difference of a 255th of the whole: the range may end before it.
+
+    NOTE: of other functions, such as LeakyRelu, the range would be shrunk too, and channels that reach beyond could not be balanced.
+    """
+    ends = [y[x <= 0.75 * x[0]] if x[0] < 0 else y[:0], y[x >= 0.75 * x[-1]] if x[-1] > 0 else y[:0]]
+    return any(e.size and np.ptp(e) < np.ptp(y) / 255 for e in ends)
 
 
 def _entropy(o: Observer, config: QuantConfig, through: Through | None) -> Range:
