@@ -7,7 +7,7 @@ import argparse
 from ..files import check_writable, write_atomically
 from ..kernels import library
 from ..report.beside import measure_beside
-from ..report.compare import compare
+from ..report.compare import LAYER_SAMPLES, compare
 from ..runtime import load
 from .options import whole_number
 
@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
+    parser.add_argument("--layer-samples", type=whole_number, metavar="N", default=LAYER_SAMPLES, help="of these, so many tell of layers")
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
@@ -33,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
             check_writable(path, options.model, options.bundle)
     bundle = load(options.bundle)
     library.ensure()  # NOTE: before the progress bar, for it may show one of its own
-    report = compare(options.model, bundle, options.data, samples=options.samples, quiet=options.quiet)
+    counts = {"samples": options.samples, "layer_samples": options.layer_samples}
+    report = compare(options.model, bundle, options.data, **counts, quiet=options.quiet)
     if not options.no_latency:
         report.beside = measure_beside(options.bundle, options.model, options.data, threads=1)
     if options.output:

@@ -24,6 +24,8 @@ from .beside import Beside
 from .distribution import Distribution, add_distributions
 from .own_error import add_own_errors
 
+LAYER_SAMPLES = 16
+
 
 @dataclass(slots=True)
 class Votes:
@@ -59,6 +61,7 @@ class Votes:
 class AccuracyReport:
     """What was measured. `to_dict()["layers"]` lists, in execution order, name, op, precision, sqnr_db and cosine,
     and own_sqnr_db: the layer alone, on its true inputs (None where it has no int8 part); of int8 layers also Distribution.to_dict().
+    They are over `layer_samples` of the samples.
     """
 
     agreement: Agreement
@@ -66,6 +69,7 @@ class AccuracyReport:
     layers: list[dict[str, Any]]
     manifest: dict[str, Any]
     beside: Beside = field(default_factory=Beside)
+    layer_samples: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         outputs = {n: {**e.to_dict(), **self.votes[n].to_dict()} for n, e in self.agreement.outputs.items()}
@@ -75,6 +79,7 @@ class AccuracyReport:
             "samples": self.agreement.samples,
             "outputs": outputs,
             "layers": self.layers,
+            "layer_samples": self.layer_samples,
             "nodes": {p: sum(d["precision"] == p for d in decisions) for p in ("int8", "folded", "float")},
             "kept_float": [d for d in decisions if d["precision"] == "float"],
             "proposed_exclude": self.to_blame(),
@@ -110,36 +115,43 @@ class AccuracyReport:
 
 def compare(
     model: Any, bundle: Bundle | str | Path, data: Any, labels: Sequence[int] | None = None, *, samples: int | None = None,
-    quiet: bool = True,
+    layer_samples: int = LAYER_SAMPLES, quiet: bool = True,
 ) -> AccuracyReport:  # fmt: skip
-    """Run float and int8 on every sample and compare, in constant memory.
+    """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
 
     labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
-    spread. Outputs come from the compiled session; layers from the reference, which has the same bits. Raises DataError where labels and
-    data differ in number, BundleError where the bundle has other inputs or outputs than the model.
+    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. Outputs come from the
+    compiled session; layers from the reference, which has the same bits. Raises DataError where labels and data differ in number,
+    BundleError where the bundle has other inputs or outputs than the model.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
     graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
     _check_same(graph, bundle.graph)
     opened = open_dataset(data, graph)
     opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
-    agreement, own, spread = Agreement(), dict[str, Error](), dict[str, Distribution]()
+    agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Votes() for o in graph.outputs}
-    for sample in track(opened, "comparing", opened.total, quiet):
-        real: dict[str, Array] = {}
-        evaluate(graph, sample.feeds, keep=real.__setitem__)
-        values = session.run_all(sample.feeds)
+    total, chosen = opened.total, range(layer_samples)
+    looked_at = set(chosen) if total is None or total <= layer_samples else {k * (total - 1) // max(1, layer_samples - 1) for k in chosen}
+    for index, sample in enumerate(track(opened, "comparing", total, quiet)):
         outputs = session.run(None, sample.feeds)
-        values |= dict(zip(session.graph.outputs, outputs, strict=True))
-        compare_values(agreement, real, bundle.graph, values)
-        add_own_errors(own, bundle.graph, real)
-        add_distributions(spread, bundle.graph, real, sample.name)
+        made = dict(zip(session.graph.outputs, outputs, strict=True))
+        real: dict[str, Array] = {}
+        if index in looked_at:
+            evaluate(graph, sample.feeds, keep=real.__setitem__)
+            compare_values(inside, real, bundle.graph, {**session.run_all(sample.feeds), **made})
+            add_own_errors(own, bundle.graph, real)
+            add_distributions(spread, bundle.graph, real, sample.name)
+        else:
+            real = evaluate(graph, sample.feeds)
+        compare_values(agreement, real, bundle.graph, made)
         most = max((np.asarray(o).size for o in outputs), default=0)
         if sample.label is not None and not 0 <= sample.label < most:
             raise DataError(f"{sample.name}: label {sample.label}, but the outputs have at most {most} scores")
         for name, array in zip(session.graph.outputs, outputs, strict=True):
             votes[name].add(real[name], np.asarray(array), sample.label)
-    return AccuracyReport(agreement, votes, _layers(bundle, agreement, own, spread), bundle.manifest)
+    agreement.layers = inside.layers
+    return AccuracyReport(agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest, layer_samples=inside.samples)
 
 
 def _check_same(graph: Graph, quantized: Graph) -> None:

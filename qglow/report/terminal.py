@@ -30,7 +30,8 @@ def tables(report: dict[str, Any], worst: int = 10) -> str:
         score = [f"{e[key]:.4f}" if is_shown(e, key) else "-" for _, key in scores]
         outputs.add_row(name, f"{e['sqnr_db']:.1f}", f"{e['cosine']:.5f}", f"{e['max_abs_error']:.4g}", *score)
     console.print(outputs)
-    layers = Table(title=f"the {min(worst, len(report['layers']))} layers that add most noise by themselves, of {len(report['layers'])}")
+    shown, over = f"the {min(worst, len(report['layers']))} layers", f"of {len(report['layers'])}, over {report['layer_samples']} samples"
+    layers = Table(title=f"{shown} that add most noise by themselves, {over}")
     for column in ("layer", "op", "precision", "SQNR dB", "alone dB", "float values over the int8 range", "cut off"):
         layers.add_column(column)
     for row in sorted(report["layers"], key=lambda r: (r["own_sqnr_db"] is None, r["own_sqnr_db"] or 0.0))[:worst]:

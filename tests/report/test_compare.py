@@ -67,6 +67,18 @@ def test_report_is_the_same_bytes_each_time(bundle: Bundle, digits: Path, report
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
 
 
+def test_layers_are_looked_at_on_some_samples(bundle: Bundle, digits: Path) -> None:
+    """Outputs are of all samples; layers of some that are spread evenly, the same as those samples alone would give."""
+    feeds = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(9)]
+    some = qglow.compare(digits / "model.onnx", bundle, feeds, layer_samples=3).to_dict()
+    whole = qglow.compare(digits / "model.onnx", bundle, feeds).to_dict()
+    alone = qglow.compare(digits / "model.onnx", bundle, [feeds[0], feeds[4], feeds[8]]).to_dict()
+    assert some["outputs"] == whole["outputs"] and (some["samples"], some["layer_samples"], whole["layer_samples"]) == (9, 3, 9)
+    assert some["layers"] == alone["layers"] != whole["layers"]
+    stream = qglow.compare(digits / "model.onnx", bundle, iter(feeds), layer_samples=2).to_dict()
+    assert stream["layers"] == qglow.compare(digits / "model.onnx", bundle, feeds[:2]).to_dict()["layers"]
+
+
 def test_labels_may_end_before_a_stream_does(bundle: Bundle, digits: Path) -> None:
     stream = ({"image": np.load(digits / f"{k:03d}.npy")} for k in range(4))
     with pytest.raises(DataError, match="3 labels for more samples: sample 3 has none"):
