@@ -108,8 +108,8 @@ def _noise(report: dict[str, Any]) -> Iterator[str]:
     yield "<h2>Noise along the network</h2>"
     yield noise(report["layers"])
     yield "<p class=soft>Bars: signal-to-noise ratio with the error that arrives from the layers before. Dots: the layer alone, on its "
-    yield f"true inputs; over {_count(report['layer_samples'], 'sample')}. A slow fall is usual; a cliff, or a low dot, is a layer to look at."
-    yield "</p>"
+    yield f"true inputs; over {_count(report['layer_samples'], 'sample')}. "
+    yield "A slow fall is usual; a cliff, or a low dot, is a layer to look at.</p>"
     if report["proposed_exclude"]:
         names = ", ".join(f"<code>{escape(n)}</code>" for n in report["proposed_exclude"])
         yield f"<p>By themselves these add most noise: {names}. <code>qglow quantize --exclude NAME</code> keeps a layer float.</p>"
