@@ -20,6 +20,7 @@ from .nest import nest, padded
 from .packing import PACKINGS
 from .plan import plan
 from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
+from .unsigned import unsigned
 
 MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
 Rule = Callable[["Lowering", Node], bool]
@@ -339,7 +340,7 @@ def lower(graph: Graph, isa: str) -> Program:
     """The program of a static graph for an instruction set."""
     from . import lower_float, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  (fill the rules)
 
-    return Lowering(without_dead(graph), isa).lower()
+    return Lowering(unsigned(without_dead(graph)), isa).lower()
 
 
 def without_dead(graph: Graph) -> Graph:

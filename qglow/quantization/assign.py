@@ -22,8 +22,6 @@ from .plan import SUMS, Plan
 from .pointwise import Function
 from .ranges import Range, Through, activation_quant, select
 
-SYMMETRIC = 128 / 127  # [-128 s, 127 s]: the zero point is exactly 128
-
 
 class Classes:
     """Union-find over value names."""
@@ -70,12 +68,8 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
         c = classes.find(v)
         old = extents.get(c, (0.0, 0.0))
         extents[c] = (min(old[0], low), max(old[1], high))
-    for v in _stand_for_weights(graph, plan):
-        if v in ranges:
-            c = classes.find(v)
-            reach = max(-extents[c][0], extents[c][1])
-            extents[c] = (-reach * SYMMETRIC, reach)
-    quants = {c: activation_quant(*extent, config) for c, extent in extents.items()}
+    symmetric = {classes.find(v) for v in _stand_for_weights(graph, plan) if v in ranges}
+    quants = {c: activation_quant(*extent, config, c in symmetric) for c, extent in extents.items()}
     return {v: quants[classes.find(v)] for v in ranges}
 
 

@@ -118,11 +118,11 @@ _METHODS: dict[str, Callable[[Observer, QuantConfig, Through | None], Range]] = 
 }  # fmt: skip
 
 
-def activation_quant(low: float, high: float, config: QuantConfig) -> tuple[Kind, Quant]:
-    """Kind and parameters that cover [low, high]; real 0 is exactly representable."""
-    if config.activations == "int8":
-        scale = max(-low, high) / 127
-        return Kind.I8, Quant.per_tensor(_rounded(scale, config), 0)
+def activation_quant(low: float, high: float, config: QuantConfig, symmetric: bool = False) -> tuple[Kind, Quant]:
+    """Kind and parameters that cover [low, high]; real 0 is exactly representable. symmetric: the zero point is in the middle."""
+    if config.activations == "int8" or symmetric:
+        kind, zero = (Kind.I8, 0) if config.activations == "int8" else (Kind.U8, 128)
+        return kind, Quant.per_tensor(_rounded(max(-low, high) / 127, config), zero)
     scale = _rounded((high - low) / 255, config)
     return Kind.U8, Quant.per_tensor(scale, int(np.clip(np.rint(-low / np.float64(np.float32(scale))), 0, 255)))
 
