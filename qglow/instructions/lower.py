@@ -80,12 +80,16 @@ class Lowering:
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
             table = RULES if node.op in MOVES or is_quantized(self.graph, node) else FLOAT_RULES
             take = table.get(node.op)
-            if take is None or not take(self, node):
+            if take is None or self.is_empty(node) or not take(self, node):
                 self.host(node)
         for name in (*self.graph.outputs, *self.graph.inputs):
             if name in self.places:
                 self.use(self.places[name])
         return plan(self.program)
+
+    def is_empty(self, node: Node) -> bool:
+        """Whether a node reads a value of no elements: the reference knows what becomes of it."""
+        return any(0 in self.type(v).static_shape for v in node.inputs if v and v not in self.graph.constants)
 
     # Places
 

@@ -49,9 +49,11 @@ def layer_normalization(low: Lowering, node: Node) -> bool:
     x_type = low.type(node.inputs[0])
     if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.homes or x_type.static_shape[-1] > LONGEST:
         return False
+    n = x_type.static_shape[-1]
+    if any(low.graph.constants[i].shape != (n,) for i in node.inputs[1:3]):
+        return False
     assert x_type.quant is not None
     x, y, fields = rows(low, node)
-    n = x_type.static_shape[-1]
     constants = {
         name: low.constant(low.graph.constants[i].astype(np.float32)) for name, i in zip(("gain", "shift"), node.inputs[1:], strict=True)
     }

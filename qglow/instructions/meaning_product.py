@@ -128,6 +128,7 @@ def _pack(s: Site) -> Regions:
 @meaning("pack", _pack)
 def pack(v: Views, s: Site) -> None:
     w = (v["x"].astype(np.int16) - 128).astype(np.int8).transpose(0, 2, 1)  # [G, C, K]
-    v["y"][...] = pack_weights(s.isa, w[:, :, None, None, :], True).reshape(v["y"].shape)
+    if v["y"].size:
+        v["y"][...] = pack_weights(s.isa, w[:, :, None, None, :], True).reshape(v["y"].shape)
     v["bias"][...] = 0
     v["bias"][:, : s["C"]] = -s["x_zero"] * w.astype(np.int64).sum(2)

@@ -11,8 +11,10 @@ Loop = tuple[int, Strides]  # iterations, and the step of each operand in bytes
 def nest(shape: Sequence[int], strides: Sequence[Strides], keep_last: bool = False) -> list[Loop]:
     """Loops, outermost first, over operands of one shape; the first operand's strides give the order.
 
-    keep_last: leave the innermost as it is.
+    keep_last: leave the innermost as it is. Where nothing is to be visited, one loop of no iterations.
     """
+    if 0 in shape:
+        return [(0, tuple(s[-1] for s in strides))]
     loops = [(d, tuple(s[k] for s in strides)) for k, d in enumerate(shape) if d != 1]
     loops.sort(key=lambda loop: -loop[1][0])
     merged: list[Loop] = []

@@ -60,7 +60,7 @@ def _buffers(program: Program) -> list[str]:
         return [f"expected an instruction set of {', '.join(PACKINGS)}, got {program.isa!r}"]
     faults = []
     for k, b in enumerate(program.buffers):
-        if b.constant or b.size < 1 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
+        if b.constant or b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
             arena = f"the {program.arena_size} bytes of the arena"
             faults.append(f"buffer b{k}: expected it aligned and within {arena}, got [{b.offset}, {b.offset + b.size})")
         if not 0 <= b.first <= b.last <= len(program.steps):
@@ -115,6 +115,7 @@ class _Steps:
         self.program, self.meanings = program, load_families()
         self.known = {id(b) for b in program.buffers}
         self.constants = cache(lambda: blob_of(program))
+        self.ends = np.cumsum([len(piece) for piece in program.blob])
 
     def faults(self, regions: dict[int, Regions]) -> list[tuple[int, str]]:
         """Fills `regions` with those of each instruction that is sound by itself."""
@@ -183,8 +184,10 @@ class _Steps:
             return [f"{name}: expected sizes of at least 0, got {list(region.shape)}"]
         low, high = region.reach()
         if operand in step.constants:
-            at, limit = step.constants[operand], self.program.blob_size
-            where = f"the {limit} bytes of constants"
+            at = step.constants[operand]
+            piece = int(np.searchsorted(self.ends, at, "right"))  # NOTE: each constant is a piece of the blob, and so is what lies between
+            first, limit = (int(self.ends[piece - 1]) if piece else 0), (int(self.ends[piece]) if piece < len(self.ends) else -1)
+            at, limit, where = at - first, limit - first, f"the {limit - first} bytes of its constant"
         else:
             buffer, at = step.operands[operand]
             assert buffer is not None

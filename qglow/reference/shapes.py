@@ -59,6 +59,7 @@ def _conv(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tup
 def _conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, w = shapes[0], shapes[1]
     assert x is not None and w is not None
+    assert x[1] == w[0], f"{x[1]} channels, weights for {w[0]}"
     return [(x[0], w[1] * int(node.attr("group", 1)), *transposed_geometry(node, x[2:], w[2:])[1])]
 
 

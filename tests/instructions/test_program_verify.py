@@ -107,7 +107,7 @@ BROKEN: list[tuple[Callable[[Program], None], str]] = [
     (set_field("conv2d", "H", 6), r"step `\d+: conv2d @in x=b\d.*`: x: expected bytes within the \d+ bytes of its buffer, got \[0, \d+\)"),
     (set_field("conv2d", "KH", 4), r"conv2d .*x: expected bytes within"),
     (set_field("conv2d", "C", 7), r"conv2d .*`: (y|w|bias): expected bytes within"),
-    (set_field("conv2d", "C", 60), r"conv2d .*`: w: expected bytes within the \d+ bytes of constants"),
+    (set_field("conv2d", "C", 60), r"conv2d .*`: w: expected bytes within the \d+ bytes of its constant"),
     (set_field("conv2d", "run", -1), r"conv2d .*run: expected 0 to \d+, got -1"),
     (set_field("conv2d", "zero", 256), r"conv2d .*zero: expected 0 to 255, got 256"),
     (set_field("conv2d", "low", 255), r"conv2d .*expected low of at most high, 254, got 255"),
