@@ -6,6 +6,8 @@
 3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
 4. The range of a value that only a table reads, of a function that is flat at an end, is chosen for the least error after it: SiLU
    does not mind what lies far below zero.
+5. Where only a Softmax reads the sum of scores and a mask, whose large negative values would leave no step for the scores, the range is
+   that of the scores: what is masked is cut to its lower end.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from .needs import ALWAYS_DIRECT, Needs
 from .plan import SUMS, Plan
 from .pointwise import Function
 from .ranges import Range, Through, activation_quant, select
+
+MASKED = 16.0  # exp(-16) of a row's largest is nothing in 8 bits
 
 
 class Classes:
@@ -49,6 +53,8 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
     for v in _quantized_constants(graph, plan):
         ranges[v] = min(0.0, float(graph.constants[v].min())), max(0.0, float(graph.constants[v].max()))
     classes, consumers = Classes(), graph.consumers()
+    for v, masked in _masked(graph, plan, ranges).items():
+        ranges[v] = masked
     for node in graph.nodes:
         if node.name in plan.int8 and _moves(node.op, node.attr("mode", "nearest")) and node.outputs[0] not in plan.functions:
             if node.op == "Concat":
@@ -71,6 +77,22 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
     symmetric = {classes.find(v) for v in _stand_for_weights(graph, plan) if v in ranges}
     quants = {c: activation_quant(*extent, config, c in symmetric) for c, extent in extents.items()}
     return {v: quants[classes.find(v)] for v in ranges}
+
+
+def _masked(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Rule 5: sums of scores and a mask, by output, with the range of the scores, and MASKED below it for what is masked."""
+    consumers, found = graph.consumers(), dict[str, Range]()
+    for node in graph.nodes:
+        v, readers = node.outputs[0] if node.outputs else "", consumers.get(node.outputs[0], []) if node.outputs else []
+        if node.op != "Add" or v not in ranges or v in graph.outputs or not readers or any(r.op != "Softmax" for r in readers):
+            continue
+        for scores, mask in (node.inputs, node.inputs[::-1]):
+            if scores not in ranges or mask not in ranges:
+                continue
+            low, high = ranges[scores]
+            if ranges[mask][0] < -16 * (high - low) and ranges[mask][1] <= high - low:
+                found[v] = (low - MASKED, high + ranges[mask][1])
+    return found
 
 
 def _only_through(graph: Graph, plan: Plan, needs: Needs) -> dict[str, Through]:

@@ -62,3 +62,24 @@ def test_a_logarithm_of_a_power_stays_float() -> None:
     assert db > 30
     forced, worse = quantized(graph, data, exclude=first, include=("log:Log", "re:add", "re:mul"))
     assert {d["node"] for d in forced.manifest["decisions"] if d["precision"] == "float"} == set(first) and worse < 15
+
+
+@pytest.mark.parametrize("least", [-1e9, -3.4e38, -10000.0])
+def test_a_mask_leaves_the_scores_their_steps(least: float) -> None:
+    """Attention whose upper triangle is masked: the sum's range is that of the scores, and what is masked gets no weight."""
+    rng, b = np.random.default_rng(9), GraphBuilder()
+    b.types["x"] = float_type(1, 16, 8)
+    b.fresh("x")
+    w = [b.add_constant("w", rng.normal(0, 0.35, (8, 8)).astype(np.float32)) for _ in range(3)]
+    parts = [b.add("MatMul", ("x", k), float_type(1, 16, 8), n) for k, n in zip(w, "qkv", strict=True)]
+    turned = b.add("Transpose", (parts[1],), float_type(1, 8, 16), "turned", perm=(0, 2, 1))
+    scores = b.add("MatMul", (parts[0], turned), float_type(1, 16, 16), "scores")
+    mask = b.add_constant("mask", (np.triu(np.ones((16, 16)), 1) * least).astype(np.float32))
+    weights = b.add("Softmax", (b.add("Add", (scores, mask), float_type(1, 16, 16), "masked"),), float_type(1, 16, 16), "weights", axis=-1)
+    y = b.add("MatMul", (weights, parts[2]), float_type(1, 16, 8), "y")
+    data = [{"x": rng.normal(0, 1, (1, 16, 8)).astype(np.float32)} for _ in range(12)]
+    bundle, db = quantized(b.build("g", ("x",), (y,)), data)
+    t = bundle.graph.types["masked"]
+    assert t.quant is not None and t.quant.scale[0] < 1 and db > 25
+    values = qglow.InferenceSession(bundle).run_all(data[0])
+    assert (values["weights"][0][np.triu_indices(16, 1)] == bundle.graph.types["weights"].quant.zero_point[0]).all()  # type: ignore[union-attr]
