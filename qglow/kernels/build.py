@@ -33,6 +33,7 @@ def compile_all(cpu: str, features: str) -> bytes:
 
     from . import depthwise, elementwise, floats, move, pack, pool, recurrent, resample, rows  # noqa: F401  (fill the table)
     from .execute import execute
+    from .observe import EXPORTED
     from .target import ISA
 
     if ISA.name == "amx":
@@ -44,10 +45,10 @@ def compile_all(cpu: str, features: str) -> bytes:
     llvm.initialize_native_target()
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     whole = llvm.parse_assembly("")
-    functions = {**KERNELS, "execute": execute}
+    functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, "execute": (execute, 7), **EXPORTED}
     print(f"part 0 {len(functions)}", flush=True)
-    for done, (name, function) in enumerate(functions.items(), 1):
-        signature = (types.int64,) * (7 if name == "execute" else ARGUMENTS)
+    for done, (name, (function, arguments)) in enumerate(functions.items(), 1):
+        signature = (types.int64,) * arguments
         whole.link_in(_module(llvm, name, function, signature))
         print(f"part {done} {len(functions)}", flush=True)
     machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")

@@ -11,9 +11,11 @@ import numpy as np
 
 from ..errors import DataError
 from ..graph import Array
+from .passes import count_bins, row_ranges
 
 BINS = 4096
 UNIT = 2.0**-40
+HALF = 32  # bits of the lower part of a channel's sum; parts are added apart, and carry only when they are read
 
 
 class Observer:
@@ -26,25 +28,25 @@ class Observer:
         self.histogram = np.zeros(BINS, np.int64)
         self.channel_min: Array | None = None
         self.channel_max: Array | None = None
-        self.channel_sum: Array | None = None
+        self._sums: tuple[Array, Array] | None = None  # the upper and the lower part of every channel's sum
         self.channel_count = 0
 
     def observe(self, x: Array, tensor: str, sample: str) -> None:
         """Add a float array. Raises DataError, naming tensor and sample, where it holds NaN or infinity."""
         if x.size == 0:
             return
-        low, high = float(x.min()), float(x.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
+        x = np.ascontiguousarray(x, np.float32)
+        channels = x.shape[:2] if x.ndim >= 2 else (1, 1)
+        low, high, total = row_ranges(x.reshape(*channels, -1))
+        if not np.isfinite(total).all():
             raise DataError(f"sample {sample}: tensor {tensor!r} holds NaN or infinity; remove the sample or mend the model")
         self.count += x.size
-        self.min, self.max = min(self.min, low), max(self.max, high)
-        self._grow(max(abs(low), abs(high)))
-        # NOTE: in float64, where the product with a power of two is exact; in float32 a tiny negative value would become -0, another bin
-        index = np.floor(np.multiply(x.ravel(), BINS / 2 / self.reach, dtype=np.float64)).astype(np.int32)
-        index += BINS // 2
-        np.clip(index, 0, BINS - 1, out=index)
-        self.histogram += np.bincount(index, minlength=BINS)
-        self._channels(x)
+        least, largest = float(low.min()), float(high.max())
+        self.min, self.max = min(self.min, least), max(self.max, largest)
+        self._grow(max(abs(least), abs(largest)))
+        count_bins(x, BINS / 2 / self.reach, self.histogram)
+        if x.ndim >= 2:
+            self._channels(low.min(0), high.max(0), exact_sums(total), x.size // channels[1])
 
     def _grow(self, magnitude: float) -> None:
         want = max(UNIT, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0)
@@ -54,17 +56,27 @@ class Observer:
             self.histogram = widen(self.histogram)
             self.reach *= 2
 
-    def _channels(self, x: Array) -> None:
-        if x.ndim < 2:
-            return
-        axes = (0, *range(2, x.ndim))
-        low, high, total = x.min(axes), x.max(axes), channel_sums(x)
+    def _channels(self, low: Array, high: Array, total: tuple[Array, Array], count: int) -> None:
         if self.channel_min is None or self.channel_max is None:
-            self.channel_min, self.channel_max, self.channel_sum, self.channel_count = low, high, total, x.size // low.size
+            self.channel_min, self.channel_max, self._sums, self.channel_count = low, high, total, count
         elif self.channel_min.shape == low.shape:
             self.channel_min, self.channel_max = np.minimum(self.channel_min, low), np.maximum(self.channel_max, high)
-            if self.channel_sum is not None:
-                self.channel_sum, self.channel_count = self.channel_sum + total, self.channel_count + x.size // low.size
+            if self._sums is not None:
+                self._sums, self.channel_count = (self._sums[0] + total[0], self._sums[1] + total[1]), self.channel_count + count
+
+    @property
+    def channel_sum(self) -> Array | None:
+        """Sums of channels in units of UNIT: Python integers [channels] (dtype object)."""
+        if self._sums is None:
+            return None
+        return np.array([(h << HALF) + v for h, v in zip(*(a.tolist() for a in self._sums), strict=True)], object)
+
+    @channel_sum.setter
+    def channel_sum(self, sums: Array | None) -> None:
+        self._sums = None
+        if sums is not None:
+            mask = (1 << HALF) - 1
+            self._sums = np.array([int(v) >> HALF for v in sums], object), np.array([int(v) & mask for v in sums], np.int64)
 
     @property
     def channel_mean(self) -> Array | None:
@@ -96,10 +108,14 @@ class Observer:
         return result
 
 
-def channel_sums(x: Array) -> Array:
-    """Sums over all but axis 1, in units of UNIT: Python integers [channels] (dtype object), the sum of each sample's rounded sum."""
-    rows = np.ascontiguousarray(x, np.float64).reshape(*x.shape[:2], -1).sum(2)
-    return np.array([sum(map(int, column)) for column in np.rint(rows / UNIT).T.tolist()], object)
+def exact_sums(rows: Array) -> tuple[Array, Array]:
+    """Sums [samples, channels] in units of UNIT, rounded to integers h 2^HALF + v: (h, v) int64 [channels], added over the samples."""
+    units = np.rint(rows / UNIT)
+    if np.abs(units).max() >= 2.0**90:  # NOTE: beyond 64 bits in the upper part; sums in Python's integers
+        whole = np.array([[int(u) for u in row] for row in units], object).sum(0)
+        return whole >> HALF, (whole & ((1 << HALF) - 1)).astype(np.int64)
+    high = np.floor(units / 2.0**HALF)
+    return high.astype(np.int64).sum(0), (units - high * 2.0**HALF).astype(np.int64).sum(0)
 
 
 def widen(histogram: Array) -> Array:

@@ -26,7 +26,6 @@ class Plan:
     functions: dict[str, Function]
     int8: frozenset[str]
 
-
     def without(self, reasons: Mapping[str, str]) -> Plan:
         """The plan with further nodes float, and why."""
         int8 = self.int8 - set(reasons)

@@ -1,0 +1,90 @@
+"""What calibration records of a float tensor, in two passes: the range and the sum of each row, then a histogram."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .floats import floats, halves
+from .memory import load_i32, load_i64, store_i32, store_i64
+from .vector import F32, I32, call, const, load_at, splat, store_at, vec
+
+i64 = types.int64
+F64 = ir.DoubleType()
+SIXTEEN, TABLES = 16, 4
+BINS = 4096
+
+
+@intrinsic
+def row_range(context, x, count, low, high, total):
+    """Least and largest float32, and the sum in float64: 16 sums of every 16th element, whose halves are added."""
+
+    def generate(ctx, b, sig, args):
+        x, count, low, high, total = args
+        t, wide = vec(F32, SIXTEEN), vec(F64, SIXTEEN)
+        least, largest = (cgutils.alloca_once_value(b, const(t, s * float("inf"))) for s in (1, -1))
+        sums = cgutils.alloca_once_value(b, const(wide, 0.0))
+
+        def visit(at, v, mask):
+            for best, sign in ((least, "<"), (largest, ">")):
+                new = v if mask is None else b.select(mask, v, b.load(best))
+                b.store(b.select(b.fcmp_ordered(sign, new, b.load(best)), new, b.load(best)), best)
+            real = b.fpext(v, wide)
+            b.store(b.fadd(b.load(sums), real if mask is None else b.select(mask, real, const(wide, 0.0))), sums)
+
+        floats(b, x, count, visit)
+        for best, sign, to in ((least, "<", low), (largest, ">", high)):
+            store_at(b, to, halves(b, b.load(best), lambda p, q, sign=sign: b.select(b.fcmp_ordered(sign, p, q), p, q)))
+        store_at(b, total, halves(b, b.load(sums), b.fadd))
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64), generate
+
+
+@njit(nogil=True)
+def row_ranges(x, rows, count, low, high, total):
+    """x: float32 [rows, count]; low, high: float32 [rows]; total: float64 [rows], not finite where an element is not."""
+    for r in range(rows):
+        row_range(x + 4 * r * count, count, low + 4 * r, high + 4 * r, total + 8 * r)
+
+
+@intrinsic
+def bins_of(context, x, scale, to):
+    """floor(x scale) + BINS / 2 of 16 floats, within the bins; exact, in float64."""
+
+    def generate(ctx, b, sig, args):
+        x, scale, to = args
+        wide, ints = vec(F64, SIXTEEN), vec(I32, SIXTEEN)
+        real = b.fmul(b.fpext(load_at(b, x, vec(F32, SIXTEEN)), wide), splat(b, load_at(b, scale, F64), SIXTEEN))
+        index = b.add(b.fptosi(call(b, f"llvm.floor.v{SIXTEEN}f64", wide, real), ints), const(ints, BINS // 2))
+        index = b.select(b.icmp_signed(">", index, const(ints, 0)), index, const(ints, 0))
+        store_at(b, to, b.select(b.icmp_signed("<", index, const(ints, BINS - 1)), index, const(ints, BINS - 1)))
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64), generate
+
+
+@njit(nogil=True)
+def count_bins(x, count, scale, histogram, scratch):
+    """Add the elements of float32 x [count] to histogram int64 [BINS]. scale: address of a float64, BINS / 2 / reach.
+
+    scratch: int32 [TABLES * BINS + 16], zeros before and after: neighbours are counted apart, so that equal ones do not wait for each other.
+    """
+    bins = scratch + 4 * TABLES * BINS
+    for k in range(0, count, SIXTEEN):
+        bins_of(x + 4 * k, scale, bins)
+        for j in range(min(SIXTEEN, count - k)):
+            at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
+            store_i32(at, load_i32(at) + 1)
+    for k in range(BINS):
+        total = load_i64(histogram + 8 * k)
+        for table in range(TABLES):
+            at = scratch + 4 * (k + table * BINS)
+            total += load_i32(at)
+            store_i32(at, 0)
+        store_i64(histogram + 8 * k, total)
+
+
+EXPORTED = {"row_ranges": (row_ranges, 6), "count_bins": (count_bins, 5)}
