@@ -97,7 +97,13 @@ class Profile:
         """
         names = profiled_values(graph)
         if self.graph == graph_hash(graph) and len(names) == len(self.tensors):
-            return dict(zip(names, self.tensors.values(), strict=True))
+            found = dict(zip(names, self.tensors.values(), strict=True))
+            for name, o in found.items():
+                if o.channel_min is None or (shape := graph.types[name].shape) is None:
+                    continue
+                if len(shape) < 2 or (isinstance(shape[1], int) and len(o.channel_min) != shape[1]):
+                    raise ProfileError(f"the profile has {len(o.channel_min)} channels for {name!r} of shape {list(shape)}; profile again")
+            return found
         missing = [n for n in names if n not in self.tensors]
         extra = [n for n in self.tensors if n not in set(names)]
         names_differ = f"not in the profile: {missing[:5]}; only in the profile: {extra[:5]}"
@@ -135,7 +141,10 @@ def _observer(record: dict[str, Any]) -> Observer:
         raise ValueError("a histogram does not add up")
     o.histogram[first : first + counts.size] = counts
     if "channel_min" in record:
-        o.channel_min, o.channel_max = np.array(record["channel_min"], np.float32), np.array(record["channel_max"], np.float32)
+        low, high = (np.array(record[k], np.float32) for k in ("channel_min", "channel_max"))
+        if low.ndim != 1 or low.shape != high.shape or not low.size or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
+            raise ValueError("the ranges of channels do not fit")
+        o.channel_min, o.channel_max = low, high
         if "channel_sum" in record:
             o.channel_sum, o.channel_count = np.array([int(v) for v in record["channel_sum"]], object), int(record["channel_count"])
             if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1:
