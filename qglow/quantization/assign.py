@@ -80,8 +80,10 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
 
 
 def _masked(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Rule 5: sums of scores and a mask, by output, with the range of the scores, and MASKED below it for what is masked."""
-    consumers, found = graph.consumers(), dict[str, Range]()
+    """Rule 5: sums of scores and a mask, with the range of the scores and MASKED below it, and masks that nothing else reads, cut to
+    what takes the largest score to there.
+    """
+    consumers, found, masks = graph.consumers(), dict[str, Range](), dict[str, list[float]]()
     for node in graph.nodes:
         v, readers = node.outputs[0] if node.outputs else "", consumers.get(node.outputs[0], []) if node.outputs else []
         if node.op != "Add" or v not in ranges or v in graph.outputs or not readers or any(r.op != "Softmax" for r in readers):
@@ -92,7 +94,9 @@ def _masked(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> dict[str, 
             low, high = ranges[scores]
             if ranges[mask][0] < -16 * (high - low) and ranges[mask][1] <= high - low:
                 found[v] = (low - MASKED, high + ranges[mask][1])
-    return found
+                masks.setdefault(mask, []).append(low - MASKED - high)
+    cut = {m: (min(lows), ranges[m][1]) for m, lows in masks.items() if len(lows) == len(consumers[m]) and m not in graph.outputs}
+    return found | cut
 
 
 def _only_through(graph: Graph, plan: Plan, needs: Needs) -> dict[str, Through]:

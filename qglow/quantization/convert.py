@@ -108,7 +108,9 @@ class Converter:
     def q(self, value: str) -> str:
         if value not in self.quantized and value in self.graph.constants:
             t = self.q_type(value)
-            self.quantized[value] = self.b.add_constant(f"{value}.q", quantize(self.graph.constants[value], t), t)
+            reach = 256 * float(self.quants[value][1].s)  # NOTE: beyond every value that t holds; a mask's least float would overflow
+            inside = np.clip(self.graph.constants[value], -reach, reach)
+            self.quantized[value] = self.b.add_constant(f"{value}.q", quantize(inside, t), t)
         if value not in self.quantized:
             source = self.real[value]
             name = f"{value}.q" if value in self.real else value
