@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,25 @@ def test_broken_profiles_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "p.json").write_text(text)
     with pytest.raises(ProfileError):
         Profile.load(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize("field", ["channel_min", "channel_max"])
+@pytest.mark.parametrize("value", [[], [0.0], [[0.0] * 16], ["nan"] * 16])
+def test_channels_that_do_not_fit_are_refused(digits: Path, tmp_path: Path, field: str, value: list[object]) -> None:
+    raw = json.loads(qglow.profile(digits / "model.onnx", digits, samples=1).to_json())
+    raw["tensors"]["conv_c"][field] = value
+    (tmp_path / "p.json").write_text(json.dumps(raw))
+    with pytest.raises(ProfileError, match="channels"):
+        Profile.load(tmp_path / "p.json")
+
+
+def test_channels_of_another_number_are_refused(digits: Path, tmp_path: Path) -> None:
+    raw = json.loads(qglow.profile(digits / "model.onnx", digits, samples=1).to_json())
+    row = raw["tensors"]["conv_c"]
+    raw["tensors"]["conv_c"] = {k: v[:3] if k.startswith("channel_") and k != "channel_count" else v for k, v in row.items()}
+    (tmp_path / "p.json").write_text(json.dumps(raw))
+    with pytest.raises(ProfileError, match="3 channels for 'conv_c'"):
+        Profile.load(tmp_path / "p.json").matched(float_graph(digits / "model.onnx"))
 
 
 def test_bad_samples_name_tensor_and_sample(digits: Path) -> None:
