@@ -11,6 +11,11 @@ from ..graph import Array, Node
 from .float_table import float_op
 from .windows import Window, pad_spatial, windows
 
+NEAR = 1 << 17  # bytes that stay near while all taps of a depthwise convolution go over them
+
+
+LARGE = 1 << 24  # bytes of all taps side by side from which a product for each tap is better
+
 
 def given(inputs: list[Array | None], index: int) -> Array:
     """The input at an index, which must be there."""
@@ -32,6 +37,9 @@ def convolve(x: Array, w: Array, node: Node, pad_value: float = 0) -> Array:
     if groups == x.shape[1] and w.shape[1] == 1:
         return _depthwise(x, w, win, out)
     n, oc, icg = x.shape[0], w.shape[0], w.shape[1]
+    columns_size = icg * int(np.prod(win.kernel)) * int(np.prod(out)) * x.itemsize
+    if len(out) == 2 and all(s == 1 for s in win.strides) and win.kernel != (1, 1) and columns_size > LARGE:
+        return _by_taps(x, w, win, out, groups)
     y = np.empty((n, oc, *out), x.dtype)
     for g in range(groups):
         view = windows(x[:, g * icg : (g + 1) * icg], win, out)
@@ -43,16 +51,56 @@ def convolve(x: Array, w: Array, node: Node, pad_value: float = 0) -> Array:
     return y
 
 
+def _by_taps(x: Array, w: Array, win: Window, out: tuple[int, ...], groups: int) -> Array:
+    """Stride 1, large images: one product of matrices for each tap, without a copy of x for each. A tap is the same run further on."""
+    n, c, h, pitch = x.shape
+    oc, icg = w.shape[0] // groups, w.shape[1]
+    flat = np.ascontiguousarray(x).reshape(n, groups, icg, h * pitch)
+    taps = np.ascontiguousarray(w.reshape(groups, oc, icg, *win.kernel).transpose(3, 4, 0, 1, 2))
+    y = np.empty((n, groups, oc, *out), x.dtype)
+    rows = max(1, 8 * NEAR // (oc * pitch * x.itemsize))
+    for image, g, first in product(range(n), range(groups), range(0, out[0], rows)):
+        count = min(rows, out[0] - first)
+        length = (count - 1) * pitch + out[1]
+        total = np.zeros((oc, count * pitch), x.dtype)
+        for row, column in product(*map(range, win.kernel)):
+            at = (first + row * win.dilations[0]) * pitch + column * win.dilations[1]
+            total[:, :length] += taps[row, column, g] @ flat[image, g, :, at : at + length]
+        y[image, g, :, first : first + count] = total.reshape(oc, count, pitch)[..., : out[1]]
+    return y.reshape(n, groups * oc, *out)
+
+
 def _depthwise(x: Array, w: Array, win: Window, out: tuple[int, ...]) -> Array:
     """One tap at a time over whole planes; output channel c reads input channel c // multiplier."""
     multiplier = w.shape[0] // x.shape[1]
     if multiplier > 1:
         x = np.repeat(x, multiplier, 1)
+    if len(out) == 2 and all(s == 1 for s in win.strides):
+        return _depthwise_in_place(x, w, win, out)
     view = windows(x, win, out)
     y = np.zeros((x.shape[0], w.shape[0], *out), x.dtype)
     for tap in product(*map(range, win.kernel)):
         at: tuple[Any, ...] = tap
         y += view[(..., *at)] * w[(slice(None), 0, *at)].reshape(1, -1, *(1,) * len(out))
+    return y
+
+
+def _depthwise_in_place(x: Array, w: Array, win: Window, out: tuple[int, ...]) -> Array:
+    """The same with stride 1: a padded plane is one run of numbers, and a tap the same run further on; row ends are left out."""
+    (n, c, h, pitch), together = x.shape, max(1, NEAR // (x.shape[2] * x.shape[3] * x.itemsize))
+    length = (out[0] - 1) * pitch + out[1]
+    flat = np.ascontiguousarray(x).reshape(n, c, h * pitch)
+    y = np.empty((n, c, *out), x.dtype)
+    total, term = (np.empty((n, together, out[0] * pitch), x.dtype) for _ in range(2))
+    for first in range(0, c, together):
+        last = min(c, first + together)
+        part, scratch = total[:, : last - first], term[:, : last - first, :length]
+        part[...] = 0
+        for row, column in product(*map(range, win.kernel)):
+            at = row * win.dilations[0] * pitch + column * win.dilations[1]
+            np.multiply(flat[:, first:last, at : at + length], w[first:last, 0, row, column, None], out=scratch)
+            part[:, :, :length] += scratch
+        y[:, first:last] = part.reshape(n, last - first, out[0], pitch)[..., : out[1]]
     return y
 
 
