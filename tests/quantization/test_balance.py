@@ -74,7 +74,7 @@ def chain(n: Uneven, form: str) -> str:
     if form == "sum":
         return n.op("Relu", n.op("Add", y, n.uneven("x")))
     if form == "scaled":
-        return n.op("Mul", y, n.op("Sigmoid", n.op("GlobalAveragePool", n.uneven("x"), size=1)))
+        return n.op("Mul", y, n.op("Sigmoid", n.op("GlobalAveragePool", n.uneven("x"), size=1), size=1))
     if form == "pool":
         return n.op("MaxPool", n.op("Relu", y), kernel_shape=(3, 3), pads=(1, 1, 1, 1))
     if form == "shuffle":

@@ -129,7 +129,8 @@ def test_constants_are_added_and_concatenated_as_int8() -> None:
     n = Net()
     y = n.op("Add", n.conv("x"), n.b.add_constant("position", normal(1, 4, 8, 8)))
     y = n.b.add("Concat", (n.b.add_constant("token", normal(1, 4, 1, 8)), y), float_type(1, 4, 9, 8), "cat", axis=2)
-    graph, _ = n.quantize(n.conv(y))
+    last = n.b.add_constant("w", normal(4, 4, 3, 3) * 0.3)
+    graph, _ = n.quantize(n.b.add("Conv", (y, last), float_type(1, 4, 9, 8), "last", pads=(1, 1, 1, 1)))
     assert ops(graph) == ["Quantize", "Conv", "Add", "Concat", "Conv"]
     assert {"position.q", "token.q"} <= set(graph.constants)
 

@@ -46,7 +46,7 @@ def every_family() -> tuple[Graph, list[dict[str, np.ndarray]]]:
     y = conv(a, 8, group=8)
     y = op("Mul", y, op("Sigmoid", y))
     y = op("Relu", op("Add", conv(y, 8, size=1), a))
-    y = op("Mul", y, op("Sigmoid", op("GlobalAveragePool", y, shape=(1, 8, 1, 1))))
+    y = op("Mul", y, op("Sigmoid", op("GlobalAveragePool", y, shape=(1, 8, 1, 1)), shape=(1, 8, 1, 1)))
     y = op("Concat", y, a, shape=(1, 16, 8, 8), axis=1)
     y = op("MaxPool", y, shape=(1, 16, 4, 4), kernel_shape=(2, 2), strides=(2, 2))
     rows = op("Reshape", y, constant(np.array([1, 16, 16])), shape=(1, 16, 16))
