@@ -111,9 +111,13 @@ def lookup(low: Lowering, node: Node) -> bool:
     if low.type(node.inputs[0]).kind is not Kind.U8 or low.type(node.outputs[0]).kind is not Kind.U8:
         return False
     table, x = low.graph.constants[node.inputs[1]], low.use(low.places[node.inputs[0]])
-    y = low.place(node.outputs[0], like=x)
-    axis = int(node.attr("axis", 1)) % max(1, len(y.shape))
+    axis = int(node.attr("axis", 1)) % max(1, len(x.shape))
     by_channel = table.ndim == 2
+    if by_channel and axis == 1 and len(x.shape) in (3, 4) and not x.is_channels_last:
+        image = low.image_of(node.inputs[0])
+        x = image.as_line() if len(x.shape) == 3 else image
+    turn = True if by_channel and axis == 1 and len(x.shape) in (3, 4) else None
+    y = low.place(node.outputs[0], channels_last=turn, like=x)
     if by_channel and (y.strides[axis] != 1 or y.shape[axis] == 1):
         return False
     loops = four(y, x, keep_last=by_channel)
@@ -124,7 +128,7 @@ def lookup(low: Lowering, node: Node) -> bool:
         if loops is None:
             return False
     constants = {"table": low.constant(table)}
-    low.emit("lookup", {"x": x, "y": y}, constants, {**fields_of(loops, "yx"), "t_c": 256 if by_channel else 0})
+    low.emit("lookup", {"x": x, "y": y, "scratch": None}, constants, {**fields_of(loops, "yx"), "t_c": 256 if by_channel else 0})
     return True
 
 

@@ -18,6 +18,7 @@ from .program import Buffer, Place, dense_strides
 Fields = dict[str, int | float]
 NO_POST: Fields = {"post": 0, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
+WIDE_TABLES = ("amx", "avx512_vbmi")  # sets that look up a channel's table 64 pixels at a time
 MAX_SUM = 2**30  # a product's float value must stay convertible to int32
 
 
@@ -114,8 +115,11 @@ def fold_table(low: Lowering, reader: Node, name: str) -> Target | None:
     by_channel = low.producers[name].op == "Conv" and rank is not None and int(reader.attr("axis", 1)) % rank == 1
     if out.kind is not Kind.U8 or (table.ndim == 2 and not by_channel):
         return None
+    if table.ndim == 2 and low.isa in WIDE_TABLES and len(table) >= 16:
+        return None  # many pixels at a time are faster than those of one block
     post = {**NO_POST, "post": 2, "t_c": 256 if table.ndim == 2 else 0}
-    return Target(low.place(reader.outputs[0]), post, None, table)
+    channels_last = True if low.producers[name].op in ("Conv", "ConvTranspose") else None
+    return Target(low.place(reader.outputs[0], channels_last=channels_last), post, None, table)
 
 
 def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:

@@ -60,7 +60,8 @@ KINDS = {
               f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b {_RANGE}"),
         _kind("mul", "C(rint(f32((a - a_zero) (b - b_zero)) * f_a) + zero); strides of 0 repeat b", "a b", "y", "",
               f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a {_RANGE}"),
-        _kind("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x", "y", "table", f"{_XY} t_c"),
+        _kind("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x",
+              "y scratch", "table", f"{_XY} t_c"),
         _kind("quantize", "C(rint(x / f_scale) + zero) of float x with element strides x_c too; P: channels that are written, those beyond "
               "C with any value", "x", "y", "", f"{_XY} x_c P f_scale {_RANGE}"),
         _kind("dequantize", "f32(x - x_zero) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c x_zero f_scale"),

@@ -7,8 +7,11 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from .bytewise import LANES, add_repeated, add_run, dequantize_run, lookup_run, mul_repeated, mul_run, quantize_run
+from .channel_tables import CHANNELS, look_up_channels
+from .finish import SCRATCH_BYTES
 from .memory import load_f32, load_i64, load_u8, rint_f32, store_f32, store_u8, words
 from .table import kernel
+from .target import HARDWARE_TABLE
 from .vector import F32, I32, I64, const, load_at, splat, store_at, to_int, vec, within
 
 f32, i64 = types.float32, types.int64
@@ -60,7 +63,7 @@ def mul(i, arena, constants, thread, threads):
 
 XY = "x y N H W C x_n x_h x_w y_n y_h y_w"
 LX, LY, LN, LH, LW, LC, LXN, LXH, LXW, LYN, LYH, LYW = words("lookup", XY)
-LT, LTC = words("lookup", "table t_c")
+LT, LTC, LS = words("lookup", "table t_c scratch")
 
 
 @kernel("lookup")
@@ -68,6 +71,12 @@ LT, LTC = words("lookup", "table t_c")
 def lookup(i, arena, constants, thread, threads):
     n, h, w, c = load_i64(i + LN), load_i64(i + LH), load_i64(i + LW), load_i64(i + LC)
     table, tc = load_i64(i + LT), load_i64(i + LTC)
+    if HARDWARE_TABLE and tc == 256 and c >= CHANNELS:
+        scratch, pixels = load_i64(i + LS) + thread * SCRATCH_BYTES, n * h * w
+        strides = load_i64(i + LXN), load_i64(i + LXH), load_i64(i + LXW), load_i64(i + LYN), load_i64(i + LYH), load_i64(i + LYW)
+        first, last = pixels * thread // threads, pixels * (thread + 1) // threads
+        look_up_channels(load_i64(i + LX), load_i64(i + LY), n, h, w, c, *strides, table, tc, scratch, first, last)
+        return
     for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
         x = load_i64(i + LX) + r // h * load_i64(i + LXN) + r % h * load_i64(i + LXH)
         y = load_i64(i + LY) + r // h * load_i64(i + LYN) + r % h * load_i64(i + LYH)

@@ -230,6 +230,14 @@ def layer_norms(n: Net) -> tuple[str, ...]:
     return n.layer_norm(n.input(2, 9, 48)), n.layer_norm(n.input(3, 1))
 
 
+@form("lookup")
+def channel_tables(n: Net) -> tuple[str, ...]:
+    """Blocks of pixels and of channels, whole and not; pixels that follow each other in memory, and rows with a border between."""
+    found = [n.table(n.input(*shape), shape[1]) for shape in ((2, 16, 5, 9), (1, 40, 1, 64), (1, 17, 13, 11), (3, 33, 2, 3), (1, 7, 4, 5))]
+    bordered = n.table(n.conv(n.input(1, 24, 9, 7), 24, (1, 1)), 24)
+    return *found, n.conv(bordered, 20, (3, 3), 4, pads=(1, 1, 1, 1)), n.table(n.conv(n.input(1, 18, 70), 18, (3,), 18, pads=(1, 1)), 18)
+
+
 @form("float_binary")
 def float_sums(n: Net) -> tuple[str, ...]:
     x, y, row = (n.input(*shape, quant=None, kind=Kind.F32) for shape in ((2, 5, 37), (2, 5, 1), (37,)))
