@@ -5,8 +5,6 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 
 import numpy as np
 
@@ -16,16 +14,11 @@ from ..instructions.program import Buffer, Native, Program
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..reference import evaluate_node
+from .team import team_of
 
 SCRATCH_BYTES = 16384
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
 _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
-
-
-@lru_cache(maxsize=4)
-def workers(count: int) -> ThreadPoolExecutor:
-    """Threads that outlive sessions."""
-    return ThreadPoolExecutor(count, thread_name_prefix="qglow")
 
 
 def multiplications(program: Program) -> int:
@@ -69,7 +62,6 @@ class NativePlan:
             at += len(data)
         self.scratch = aligned(SCRATCH_BYTES * self.threads)
         self.barrier = aligned(64)
-        self._barrier = self.barrier[:8].view(np.int64)
         self._execute = _EXECUTE(library.address("execute"))
         self._views = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in program.places.items()}
         self._steps = self._segments()
@@ -91,17 +83,9 @@ class NativePlan:
         self._execute(s.starts.ctypes.data, len(s.rows), self.arena.ctypes.data, self.constants.ctypes.data, 0, 1, self.barrier.ctypes.data)
 
     def _run_together(self, s: Segment) -> None:
-        self._barrier[0] = 0
-        n = self.threads
-
-        def share(thread: int) -> None:
-            address = (s.starts.ctypes.data, len(s.rows), self.arena.ctypes.data, self.constants.ctypes.data)
-            self._execute(*address, thread, n, self.barrier.ctypes.data)
-
-        others = [workers(n - 1).submit(share, k) for k in range(1, n)]
-        share(0)
-        for other in others:
-            other.result()
+        rows, count, arena, constants = s.starts.ctypes.data, len(s.rows), self.arena.ctypes.data, self.constants.ctypes.data
+        if not team_of(self.library, self.threads).run(rows, count, arena, constants, self.barrier.ctypes.data):
+            self._run_alone(s)  # NOTE: another session has the threads; the bits are the same
 
     def _run_host(self, node: Node) -> None:
         graph: Graph = self.program.graph
