@@ -14,7 +14,7 @@ from .memory import I64, load_i64
 i64 = types.int64
 ON_LINUX_X86 = sys.platform == "linux" and platform.machine() == "x86_64"
 SCHED_YIELD = 24
-PATIENCE = 2000
+PATIENCE = 10_000
 
 
 @intrinsic

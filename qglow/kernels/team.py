@@ -12,7 +12,7 @@ from .execute import atomic_add, execute, load_acquire, pause, yield_cpu
 from .memory import load_i64, store_i64
 
 NUMBER, ROWS, COUNT, ARENA, CONSTANTS, THREADS, BARRIER, DONE = 0, 64, 72, 80, 88, 96, 104, 128
-EAGER = 2000  # looks at the others' work before the caller begins to let other threads run
+EAGER = 10_000  # looks at the others' work before the caller begins to let other threads run
 
 
 @njit(nogil=True)
