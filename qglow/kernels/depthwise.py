@@ -157,10 +157,10 @@ def depthwise2d(i, arena, constants, thread, threads):
     block_bytes = (kh + 3) // 4 * kw * LANES * 4
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     form = 0
-    if dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):
+    flat = load_i64(i + FLAT)
+    if (flat or load_i64(i + WD) >= PIXELS) and dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):
         form = (kh - 3) + sw
     together = PIXELS if form else 4
-    flat = load_i64(i + FLAT)
     wd, channels = (1, load_i64(i + WD) * c) if flat else (load_i64(i + WD), c)
     steps = (channels + LANES - 1) // LANES
     for rr in range(n * h * thread // threads, n * h * (thread + 1) // threads):
@@ -176,7 +176,7 @@ def depthwise2d(i, arena, constants, thread, threads):
             block = block + 1 if block + 1 < blocks else 0
             o = 0
             while o < wd:
-                whole = o + together <= wd or (wd >= together and form > 0)
+                whole = wd >= together
                 if whole and o + together > wd:
                     o = wd - together  # some pixels once more
                 count = together if whole else 1
