@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from ..graph import Graph
+from ..graph.classes import Classes
 
 WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
 _IMAGES = (*WINDOWS, "Resize", "DepthToSpace", "SpaceToDepth")
@@ -16,14 +17,7 @@ _APART = (*_MOVES, "MatMul", "Gemm", "Softmax", "LayerNormalization", "ReduceMea
 
 def channels_last_values(graph: Graph) -> set[str]:
     """Names of values that should lie channels-last."""
-    parent: dict[str, str] = {}
-
-    def find(v: str) -> str:
-        while parent.setdefault(v, v) != v:
-            parent[v] = parent[parent[v]]
-            v = parent[v]
-        return v
-
+    connected = Classes[str]()
     wanted: set[str] = set()
     lines: set[str] = set()
     for node in graph.nodes:
@@ -34,6 +28,5 @@ def channels_last_values(graph: Graph) -> set[str]:
             lines.update(v for v in values if graph.types[v].rank == 3 and node.op in WINDOWS)
         if node.op not in _APART:
             for v in images[1:]:
-                parent[find(v)] = find(images[0])
-    roots = {find(v) for v in wanted}
-    return lines | {v for v in list(parent) if find(v) in roots} | wanted
+                connected.join(v, images[0])
+    return lines | connected.beside(wanted)

@@ -13,6 +13,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Array, Graph, Kind, Node, TensorType
+from ..graph.dead import remove_dead
+from ..graph.registry import enters
 from ..reference import is_quantized
 from ..reference.windows import Window
 from .layout import channels_last_values
@@ -23,33 +25,12 @@ from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
 from .unsigned import unsigned
 
 MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
-Rule = Callable[["Lowering", Node], bool]
+Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
 RULES: dict[str, Rule] = {}
 FLOAT_RULES: dict[str, Rule] = {}
+rule, float_rule = enters(RULES), enters(FLOAT_RULES)
 NO_HALO = (0, 0, 0, 0)
 SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
-
-
-def rule(*ops: str) -> Callable[[Rule], Rule]:
-    """Register the lowering of ops: it returns False, with nothing emitted, where the node's form has no kernel."""
-
-    def register(function: Rule) -> Rule:
-        for op in ops:
-            RULES[op] = function
-        return function
-
-    return register
-
-
-def float_rule(*ops: str) -> Callable[[Rule], Rule]:
-    """Register the lowering of ops on float tensors, as `rule` does for quantized ones."""
-
-    def register(function: Rule) -> Rule:
-        for op in ops:
-            FLOAT_RULES[op] = function
-        return function
-
-    return register
 
 
 class Lowering:
@@ -344,17 +325,7 @@ def lower(graph: Graph, isa: str) -> Program:
     """The program of a static graph for an instruction set."""
     from . import lower_float, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  (fill the rules)
 
-    return Lowering(unsigned(without_dead(graph)), isa).lower()
-
-
-def without_dead(graph: Graph) -> Graph:
-    """The graph without nodes that nothing needs: with concrete shapes, what only gave a shape is one."""
-    needed, kept = set(graph.outputs), []
-    for node in reversed(graph.nodes):
-        if any(o in needed for o in node.outputs):
-            kept.append(node)
-            needed |= set(node.inputs)
-    return graph.with_(nodes=tuple(reversed(kept)))
+    return Lowering(unsigned(remove_dead(graph)), isa).lower()  # NOTE: with concrete shapes, what only gave a shape is dead
 
 
 __all__ = ["RULES", "Lowering", "conv_halo", "conv_window", "dense_strides", "lower", "rule"]

@@ -148,7 +148,7 @@ def binary(low: Lowering, node: Node) -> bool:
     a, b = node.inputs
     m_a, m_b = addends(node, *types) if node.op != "Mul" else (factor(*types), factor(*types))
     shape = types[2].static_shape
-    if types[0].static_shape != shape or (types[1].static_shape == shape and low.places[a].strides != low.places[b].strides and b == a):
+    if types[0].static_shape != shape:
         a, b, m_a, m_b = b, a, m_b, m_a
     if low.type(a).static_shape != shape:
         return False

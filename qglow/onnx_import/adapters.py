@@ -12,9 +12,11 @@ import onnx
 
 from ..errors import ModelError
 from ..graph import GraphBuilder, Kind, Node, TensorType
+from ..graph.registry import enters
 
 Adapter = Callable[[GraphBuilder, Node, int], None]
 ADAPTERS: dict[str, Adapter] = {}
+_adapter = enters(ADAPTERS)
 
 
 def adapt(b: GraphBuilder, node: Node, opset: int) -> None:
@@ -24,15 +26,6 @@ def adapt(b: GraphBuilder, node: Node, opset: int) -> None:
 
 def _append(b: GraphBuilder, node: Node, opset: int) -> None:
     b.append(node)
-
-
-def _adapter(*ops: str) -> Callable[[Adapter], Adapter]:
-    def register(function: Adapter) -> Adapter:
-        for op in ops:
-            ADAPTERS[op] = function
-        return function
-
-    return register
 
 
 def _attribute_to_input(b: GraphBuilder, node: Node, name: str, position: int, dtype: type = np.int64) -> Node:

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ..graph import Graph, Kind, Quant
+from ..graph.classes import Classes
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
@@ -27,23 +28,6 @@ from .ranges import Range, Through, activation_quant, select
 MASKED = 16.0  # exp(-16) of a row's largest is nothing in 8 bits
 
 
-class Classes:
-    """Union-find over value names."""
-
-    def __init__(self) -> None:
-        self.parent: dict[str, str] = {}
-
-    def find(self, v: str) -> str:
-        self.parent.setdefault(v, v)
-        while self.parent[v] != v:
-            self.parent[v] = self.parent[self.parent[v]]
-            v = self.parent[v]
-        return v
-
-    def join(self, a: str, b: str) -> None:
-        self.parent[self.find(a)] = self.find(b)
-
-
 def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], config: QuantConfig) -> dict[str, tuple[Kind, Quant]]:
     """(kind, parameters) of every value that is needed quantized."""
     ranges: dict[str, Range] = {}
@@ -52,7 +36,7 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
         ranges[v] = select(observed[v], config, through.get(v))
     for v in _quantized_constants(graph, plan):
         ranges[v] = min(0.0, float(graph.constants[v].min())), max(0.0, float(graph.constants[v].max()))
-    classes, consumers = Classes(), graph.consumers()
+    classes, consumers = Classes[str](), graph.consumers()
     for v, masked in _masked(graph, plan, ranges).items():
         ranges[v] = masked
     for node in graph.nodes:

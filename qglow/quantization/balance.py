@@ -76,7 +76,7 @@ def _solve(
     channels: Channels, ids: Mapping[str, Array], observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]
 ) -> Array:
     """(19) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with headroom."""
-    root = np.array([channels.find(k) for k in range(len(channels.parent))], np.int64)
+    root = channels.roots()
     share = np.zeros(len(root))
     for v in quants:
         if (reach := _reach(observed.get(v), ids.get(v))) is not None:
@@ -84,8 +84,7 @@ def _solve(
             up, down = reach[1] / high if high > 0 else 0 * reach[1], reach[0] / low if low < 0 else 0 * reach[0]
             np.maximum.at(share, root[ids[v].ravel()], np.maximum(up, down))
     share = np.clip(np.where(share > 0, share * HEADROOM, 1.0), LEAST, 1.0)
-    for k in channels.blocked:
-        share[channels.find(k)] = 1.0
+    share[root[list(channels.blocked)]] = 1.0
     share = share[root]
     return np.asarray(share**POWER)
 

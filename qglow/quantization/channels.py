@@ -1,4 +1,4 @@
-"""Which channels of which values must share a factor (balance.py): classes of a union-find over (value, channel).
+"""Which channels of which values must share a factor (balance.py): classes of (value, channel).
 
 1. Relu, LeakyRelu, PRelu, pools, sums and ops that move data pass a factor on, as f(x / d) = f(x) / d: values so joined share it.
 2. A product gives its output channels factors of their own, and takes in those of its input channels, where its weights are constant.
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..graph import Array, Graph, Kind, Node, Quant
+from ..graph.classes import Classes
 from ..reference import FLOAT
 from .needs import ALWAYS_DIRECT, DIRECT, Needs
 from .plan import PRODUCTS, Plan
@@ -25,29 +26,29 @@ _REARRANGED = ("Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "Sq
 
 
 class Channels:
-    """Union-find over channels: each has a number; `of` is the number of every channel of a value [C], or None for no factors."""
+    """Channels by number, from 0 to count: which share a factor, and which are blocked: have none."""
 
     def __init__(self) -> None:
-        self.parent: list[int] = []
+        self.count = 0
         self.blocked: set[int] = set()
+        self._classes = Classes[int]()
 
     def fresh(self, count: int) -> Array:
-        first = len(self.parent)
-        self.parent += range(first, first + count)
-        return np.arange(first, first + count)
-
-    def find(self, k: int) -> int:
-        while self.parent[k] != k:
-            self.parent[k] = self.parent[self.parent[k]]
-            k = self.parent[k]
-        return k
+        """New numbers: int64 [count]."""
+        self.count += count
+        return np.arange(self.count - count, self.count)
 
     def join(self, a: Array, b: Array) -> None:
+        """The channels a[k] and b[k] share a factor."""
         for i, j in zip(a.tolist(), b.tolist(), strict=True):
-            self.parent[self.find(i)] = self.find(j)
+            self._classes.join(i, j)
 
     def block(self, a: Array) -> None:
         self.blocked.update(a.tolist())
+
+    def roots(self) -> Array:
+        """int64 [count]: the number that stands for each channel's class."""
+        return np.array([self._classes.find(k) for k in range(self.count)], np.int64)
 
 
 class Walk:

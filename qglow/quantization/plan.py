@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, Graph, Kind, Node
+from ..graph.classes import Classes
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
@@ -152,18 +153,11 @@ def _is_quantizable(constant: Array) -> bool:
 
 def _lonely(graph: Graph, int8: set[str]) -> list[str]:
     """int8 nodes in a connected group (over shared values) that holds no product."""
-    parent: dict[str, str] = {}
-
-    def find(v: str) -> str:
-        while parent.setdefault(v, v) != v:
-            parent[v] = parent[parent[v]]
-            v = parent[v]
-        return v
-
+    classes = Classes[str]()
     chosen = [n for n in graph.nodes if n.name in int8]
     for node in chosen:
         for v in (*node.inputs, *node.outputs):
             if v and v not in graph.constants and graph.types[v].kind.is_float:
-                parent[find(f"value {v}")] = find(f"node {node.name}")
-    with_product = {find(f"node {n.name}") for n in chosen if n.op in (*PRODUCTS, "LSTM")}
-    return [n.name for n in chosen if find(f"node {n.name}") not in with_product]
+                classes.join(f"value {v}", f"node {node.name}")
+    beside = classes.beside(f"node {n.name}" for n in chosen if n.op in (*PRODUCTS, "LSTM"))
+    return [n.name for n in chosen if f"node {n.name}" not in beside]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from ..graph import Graph
+from ..graph.dead import remove_dead
 from ..reference import retype
 from .affine import fold_affine
 from .batch_norm import split_batch_norm
 from .constants import fold_constants
-from .dead import remove_dead
 from .identity import remove_identities
 from .layer_norm import fuse_layer_norm
 from .leaky_relu import fuse_leaky_relu

@@ -12,14 +12,14 @@ A case is a file in `cases/`. Lines that begin with `;` say what to do; the grap
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from expectations import Asked, asked_of, check
 
 from qglow.checking import check_meaning, check_types
-from qglow.errors import QGlowError
 from qglow.graph import Graph
 from qglow.graph.text import parse_graph, print_graph
 from qglow.graph.verify import verify
@@ -34,21 +34,15 @@ KEYS = ("run", "range", "error", "holds", "lacks")
 
 @dataclass
 class Case:
-    text: str = ""
-    gives: str | None = None
-    asked: dict[str, list[str]] = field(default_factory=lambda: {k: [] for k in KEYS})
+    text: str
+    gives: str
+    asked: Asked
 
 
 def read(path: Path) -> Case:
-    case, graph = Case(), []
     given, _, gives = path.read_text().partition("; gives\n")
-    for line in given.splitlines():
-        key, found, value = line.removeprefix("; ").partition(": ")
-        if line.startswith("; ") and found and key in KEYS:
-            case.asked[key].append(value.strip())
-        elif not line.startswith(";"):
-            graph.append(line)
-    case.text, case.gives = "\n".join(graph).strip() + "\n", gives or None
+    graph = "\n".join(line for line in given.splitlines() if not line.startswith(";"))
+    case = Case(graph.strip() + "\n", gives, asked_of(given, KEYS))
     assert case.asked["run"] and (case.gives or case.asked["error"] or case.asked["holds"]), f"{path.name} asks for nothing"
     return case
 
@@ -83,23 +77,14 @@ def run(case: Case) -> Graph:
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
 def test_case(path: Path) -> None:
     case = read(path)
-    if case.asked["error"]:
-        with pytest.raises(QGlowError) as caught:
-            run(case)
-        message = str(caught.value)
-        assert "\n" not in message
-        for words in case.asked["error"]:
-            assert words in message
-        return
-    result = verify(run(case))
-    text = print_graph(result)
-    assert print_graph(parse_graph(text, result.constants)) == text
-    for words in case.asked["holds"]:
-        assert words in text, text
-    for words in case.asked["lacks"]:
-        assert words not in text, text
-    if case.gives is not None:
-        assert text == case.gives, text
+    check(case.asked, case.gives, lambda: printed(run(case)))
+
+
+def printed(graph: Graph) -> str:
+    """The text of a graph that is valid, and that parses back equal."""
+    text = print_graph(verify(graph))
+    assert print_graph(parse_graph(text, graph.constants)) == text
+    return text
 
 
 def test_every_pass_has_a_case() -> None:

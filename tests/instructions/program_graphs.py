@@ -290,3 +290,13 @@ def _float(net: Net, draw: Any, pool: list[str]) -> list[str]:
 
 
 STEPS = [_conv, _conv, _conv, _conv_transpose, _pool, _binary, _binary, _concat, _concat, _lookup, _resize, _move, _move, _rows, _float]
+
+
+def boundary_net(constant: str = "c") -> Graph:
+    """quantize, conv (with a border), dequantize, a host step, quantize, add of a constant of this name."""
+    net = Net()
+    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=Kind.F32),))
+    y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
+    z = net.op("Abs", (net.op("Dequantize", (y,), None),), None)
+    c = net.constant(constant, net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)
+    return net.graph(net.op("Add", (net.op("Quantize", (z,)), c)))

@@ -13,15 +13,15 @@ A case is a file in `cases/`. Lines that begin with `;` say what to do; the grap
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from expectations import Asked, asked_of, check
 from program_graphs import feeds_of
 from three_engines import same
 
-from qglow.errors import QGlowError
 from qglow.graph import Graph
 from qglow.graph.text import parse_graph
 from qglow.graph.verify import verify
@@ -42,7 +42,7 @@ class Case:
     graph: Graph
     program: str
     gives: str
-    asked: dict[str, list[str]] = field(default_factory=lambda: {k: [] for k in KEYS})
+    asked: Asked
 
     @property
     def steps(self) -> list[str]:
@@ -52,11 +52,7 @@ class Case:
 def read(path: Path) -> Case:
     given, _, gives = path.read_text().partition("; gives\n")
     given, _, program = given.partition("; program\n")
-    asked: dict[str, list[str]] = {k: [] for k in KEYS}
-    for line in given.splitlines():
-        key, found, value = line.removeprefix("; ").partition(": ")
-        if line.startswith("; ") and found and key in KEYS:
-            asked[key].append(value.strip())
+    asked = asked_of(given, KEYS)
     case = Case(verify(parse_graph(given)), program, gives, asked)
     assert case.steps and set(case.steps) <= set(STEPS), f"{path.name}: expected steps of {STEPS}, got {case.steps}"
     assert gives or asked["error"] or asked["holds"], f"{path.name} asks for nothing"
@@ -99,17 +95,4 @@ def without_hash(text: str) -> str:
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
 def test_case(path: Path) -> None:
     case = read(path)
-    if case.asked["error"]:
-        with pytest.raises(QGlowError) as caught:
-            run(case)
-        message = str(caught.value)
-        assert "\n" not in message
-        for words in case.asked["error"]:
-            assert words in message
-        return
-    text = without_hash(print_program(run(case)))
-    for words in case.asked["holds"]:
-        assert words in text, text
-    for words in case.asked["lacks"]:
-        assert words not in text, text
-    assert case.gives in ("", text), text
+    check(case.asked, case.gives, lambda: without_hash(print_program(run(case))))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
-from program_graphs import COMMON, Net
+from program_graphs import boundary_net, feeds_of
 from three_engines import static
 
 from qglow.errors import ModelError
-from qglow.graph import Kind
 from qglow.instructions.lower import lower
 from qglow.instructions.program import Host, Native, Program
 from qglow.instructions.text import check_program_text, parse_program, print_plan, print_program
@@ -16,13 +16,8 @@ from qglow.instructions.text import check_program_text, parse_program, print_pla
 @pytest.fixture
 def program() -> Program:
     """Two images, a host step between, a constant operand; names that need quotes."""
-    net = Net()
-    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=Kind.F32),))
-    y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
-    z = net.op("Abs", (net.op("Dequantize", (y,), None),), None)
-    c = net.constant('a ; "name"', net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)
-    graph = net.graph(net.op("Add", (net.op("Quantize", (z,)), c)))
-    return lower(static(graph, net.feeds()), "avx2")
+    graph = boundary_net('a ; "name"')
+    return lower(static(graph, feeds_of(graph, np.random.default_rng(0))), "avx2")
 
 
 def test_text_round_trip(program: Program) -> None:

@@ -11,12 +11,12 @@ import pytest
 import shared_models
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from program_graphs import COMMON, Net, feeds_of, nets
+from program_graphs import Net, boundary_net, feeds_of, nets
 from test_meaning import FORMS, quantized
 from three_engines import Guarded, static, step_by_step
 
 from qglow.errors import QGlowError, VerifyError
-from qglow.graph import Graph, Kind
+from qglow.graph import Graph
 from qglow.instructions import verify_memory
 from qglow.instructions.interpret import Interpreter
 from qglow.instructions.lower import lower
@@ -34,13 +34,7 @@ def program_of(graph: Graph, isa: str = "avx2") -> Program:
 
 @pytest.fixture
 def program() -> Program:
-    """quantize, halo, conv2d, dequantize, a host step, quantize, add with a constant."""
-    net = Net()
-    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=Kind.F32),))
-    y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
-    z = net.op("Abs", (net.op("Dequantize", (y,), None),), None)
-    c = net.constant("c", net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)
-    return program_of(net.graph(net.op("Add", (net.op("Quantize", (z,)), c))))
+    return program_of(boundary_net())
 
 
 def find(program: Program, kind: str) -> Native:

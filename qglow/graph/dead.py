@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from ..graph import Graph, Node
+from .graph import Graph, Node
 
 
 def remove_dead(graph: Graph) -> Graph:
+    """The graph without what its outputs do not need; inputs stay."""
     needed = set(graph.outputs)
     nodes: list[Node] = []
     for node in reversed(graph.nodes):
         if needed & set(node.outputs):
             nodes.append(node)
-            needed |= set(node.inputs)
+            needed |= set(node.inputs) - {""}
     used = needed | set(graph.inputs) | {o for n in nodes for o in n.outputs}
     return graph.with_(
         nodes=tuple(reversed(nodes)),
