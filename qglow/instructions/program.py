@@ -89,12 +89,14 @@ def dense_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Native:
-    """An instruction. operands: name -> (buffer or None for scratch, bytes into it). constants: name -> bytes into the blob."""
+    """An instruction. operands: name -> (buffer or None for scratch, bytes into it). constants: name -> bytes into the blob. hints: those
+    that are not 0."""
 
     kind: str
     operands: dict[str, tuple[Buffer | None, int]]
     constants: dict[str, int]
     fields: dict[str, int | float]
+    hints: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """ins, outs: operands in the arena; consts: operands among the constants."""
+    """ins, outs: operands in the arena; consts: operands among the constants; hints: how the work is done, never what comes of it (0: as
+    the kernel sees fit)."""
 
     name: str
     meaning: str
@@ -24,18 +25,19 @@ class Kind:
     outs: tuple[str, ...]
     consts: tuple[str, ...]
     fields: tuple[str, ...]
+    hints: tuple[str, ...] = ()
 
     @property
     def words(self) -> tuple[str, ...]:
-        return (*self.ins, *self.outs, *self.consts, *self.fields)
+        return (*self.ins, *self.outs, *self.consts, *self.fields, *self.hints)
 
     def index(self, name: str) -> int:
-        """The word of an operand or field."""
+        """The word of an operand, a field or a hint."""
         return HEADER + self.words.index(name)
 
 
-def _kind(name: str, meaning: str, ins: str, outs: str, consts: str, fields: str) -> Kind:
-    return Kind(name, meaning, *(tuple(t.split()) for t in (ins, outs, consts, fields)))
+def _kind(name: str, meaning: str, ins: str, outs: str, consts: str, fields: str, hints: str = "") -> Kind:
+    return Kind(name, meaning, *(tuple(t.split()) for t in (ins, outs, consts, fields, hints)))
 
 
 _XY = "N H W C x_n x_h x_w y_n y_h y_w"
@@ -50,7 +52,7 @@ KINDS = {
               "tap of the first output; C is per group; runs x run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group "
               "to group. post 1: the bytes q become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero); 2: table[q]. "
               "w and bias may lie in the arena.",
-              "x r", "y scratch", "w bias scale table", _PRODUCT),
+              "x r", "y scratch", "w bias scale table", _PRODUCT, "tile limit split"),
         _kind("depthwise2d", "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel rows "
               "and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",
               "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat"),

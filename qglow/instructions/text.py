@@ -30,7 +30,7 @@ _HEADER = re.compile(r'program (".*") for (\w*): arena (\d+) bytes, constants (\
 _BUFFER = re.compile(r"buffer ([bc])(\d+): (\d+) bytes, steps (\d+) to (\d+), (in the constants )?at (-?\d+)$")
 _VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) ([bc]\d+)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$')
 _STEP = re.compile(r"(\d+): (\w+) ?(.*)$")
-_WORD = re.compile(r"@(in|out|inout|const) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|(\w+)=(\S+)(?: |$)")
+_WORD = re.compile(r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|(\w+)=(\S+)(?: |$)")
 _OPERAND = re.compile(r"(b\d+)\+(-?\d+)$")
 
 
@@ -110,6 +110,7 @@ def _step(number: int, step: Native | Host, program: Program, names: dict[int, s
     words |= {
         name: f"{name}={float(value)!r}" if isinstance(value, float) else f"{name}={int(value)}" for name, value in step.fields.items()
     }
+    words |= {name: f"@hint {name}={value}" for name, value in step.hints.items()}
     known = [words[n] for n in order if n in words]
     return " ".join([f"{number}: {step.kind}", *known, *(w for n, w in words.items() if n not in order)])
 
@@ -216,12 +217,12 @@ class _Parser:
             at = found.end()
             access, operand, where, scratch, field, value = found.groups()
             name = operand or scratch or field
-            if name in step.operands or name in step.constants or name in step.fields:
+            if any(name in known for known in (step.operands, step.constants, step.fields, step.hints)):
                 raise ValueError(f"{name} is there twice")
             if field:
                 step.fields[name] = float(value) if name.startswith("f_") else int(value)
-            elif access == "const":
-                step.constants[name] = int(where)
+            elif access in ("const", "hint"):
+                (step.constants if access == "const" else step.hints)[name] = int(where)
             else:
                 self.operand(step, name, access, where)
         return step

@@ -23,6 +23,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (0, 2),
 }
+HINTS = {"tile": LONGEST, "limit": LONGEST, "split": 2}  # the largest of each
 OPERATIONS = {"float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY}
 CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8)}
 ORDERED = (("low", "high"), ("p_low", "p_high"), ("C", "P"))
@@ -42,6 +43,10 @@ def field_faults(step: Native) -> list[str]:
         fault = _float_fault(name, value) if name.startswith("f_") else _int_fault(name, value)
         if fault:
             faults.append(f"{name}: {fault}")
+    for name, hint in step.hints.items():
+        most = HINTS.get(name, 0) if name in kind.hints else 0
+        if not isinstance(hint, int) or not 0 < hint <= most:
+            faults.append(f"expected hints of {', '.join(kind.hints) or 'no name'}, from 1 to {most}, got {name}={hint!r}")
     return faults or _relations(step)
 
 

@@ -15,6 +15,7 @@ from numba.extending import intrinsic
 from .epilogue import ask_for_targets, epilogue, mode_of
 from .finish import SCRATCH_BYTES, finish_pixels
 from .memory import ask_for, load_i64, words
+from .split import share_of
 from .table import kernel
 from .target import HARDWARE_DOT, ISA
 from .vector import I8, I32, I64, add_to, dot4, load_at, pixel, prefetch, splat, vec, vpdpbusd
@@ -123,8 +124,8 @@ def _wrap(run):
 NARROW_MOST = MOST * VECTORS - (4 if LANES == 16 else 2)
 wide, narrow = _dispatcher(VECTORS, MOST), _dispatcher(1, NARROW_MOST)
 (X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH,
- R, R_N, R_H, R_W, R_G, Y_G) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW "
-                           "runs run y_f32 zero low high r r_n r_h r_w r_g y_g")  # fmt: skip
+ R, R_N, R_H, R_W, R_G, Y_G, TILE, LIMIT, SPLIT) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW "
+                           "runs run y_f32 zero low high r r_n r_h r_w r_g y_g tile limit split")  # fmt: skip
 
 
 @kernel("conv2d")
@@ -139,11 +140,8 @@ def conv2d(i, arena, constants, thread, threads):
     blocks = (oc + BLOCK - 1) // BLOCK
     f32 = load_i64(i + Y_F32)
     size = 4 if f32 else 1
-    rows = n * h
-    by_rows = rows >= 2 * threads
-    row0, row1 = (rows * thread // threads, rows * (thread + 1) // threads) if by_rows else (0, rows)
     jobs = groups * blocks
-    job0, job1 = (0, jobs) if by_rows else (jobs * thread // threads, jobs * (thread + 1) // threads)
+    row0, row1, job0, job1 = share_of(n * h, jobs, thread, threads, load_i64(i + SPLIT))
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
     x_h, y_h, r_h = load_i64(i + X_H) * load_i64(i + SH), load_i64(i + Y_H), load_i64(i + R_H)
@@ -151,7 +149,10 @@ def conv2d(i, arena, constants, thread, threads):
     row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
     in_place = mode_of(i, f32)
     tile = max(1, row1 - row0)
-    if jobs * BLOCK * channel_bytes <= CACHE:
+    chosen, limit = load_i64(i + TILE), load_i64(i + LIMIT)
+    if chosen > 0:
+        tile = min(tile, chosen)
+    elif jobs * BLOCK * channel_bytes <= CACHE:
         tile = max(2, min(tile, CACHE // max(1, wd * (y_w + x_w))))
     for tile0 in range(row0, row1, tile):
         for job in range(job0, job1):
@@ -164,16 +165,19 @@ def conv2d(i, arena, constants, thread, threads):
             width = LANES if is_narrow else BLOCK
             direct = valid == width and in_place >= 0
             most = NARROW_MOST if is_narrow else MOST
+            if limit > 0:
+                most = min(most, limit)
             cuts = (wd + most - 1) // most
             rr, tile1 = tile0, min(tile0 + tile, row1)
             # NOTE: while a block's rows go by, the next block's weights, or what follows in the constants, come nearer
-            calls = (tile1 - tile0) * cuts
+            pairs = direct and 2 * wd <= most
+            calls = (tile1 - tile0 + 1) // 2 if pairs else (tile1 - tile0) * cuts
             share = (width * channel_bytes // calls + 63) // 64 * 64 if tile0 == row0 else 0
             ahead = w + width * channel_bytes
             paced = share > BURST
             while rr < tile1:
                 image, oh = rr // h, rr % h
-                pair = direct and 2 * wd <= most and rr + 1 < tile1 and oh + 1 < h
+                pair = pairs and rr + 1 < tile1 and oh + 1 < h
                 x = load_i64(i + X) + image * load_i64(i + X_N) + oh * x_h + g * load_i64(i + X_C)
                 y = load_i64(i + Y) + image * load_i64(i + Y_N) + oh * y_h + g * load_i64(i + Y_G) + blk * BLOCK * size
                 r = load_i64(i + R) + image * load_i64(i + R_N) + oh * r_h + g * load_i64(i + R_G) + blk * BLOCK

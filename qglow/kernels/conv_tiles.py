@@ -13,6 +13,7 @@ from numba.extending import intrinsic
 from . import tiles
 from .finish import SCRATCH_BYTES, finish_pixels
 from .memory import load_i64, store_i64, store_u8, words
+from .split import share_of
 from .table import kernel
 from .tiles import configure, release
 from .vector import F32, I32, I64, add_to, load_at, part, requantize, store_at, vec
@@ -89,8 +90,8 @@ def sums_of(x, second, w, kh, runs, steps, row, tap, pix, rows, scratch, two):
 
 
 (X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH, POST,
- R, R_N, R_H, R_W, R_G, Y_G) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 "
-                                     "zero low high post r r_n r_h r_w r_g y_g")  # fmt: skip
+ R, R_N, R_H, R_W, R_G, Y_G, SPLIT) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 "
+                                     "zero low high post r r_n r_h r_w r_g y_g split")  # fmt: skip
 
 
 @njit(nogil=True)
@@ -118,10 +119,8 @@ def conv2d(i, arena, constants, thread, threads):
     size = 4 if f32_out else 1
     rows = min(16, wd)
     cuts = (wd + rows - 1) // rows
-    by_rows = n * h >= 2 * threads
-    row0, row1 = (n * h * thread // threads, n * h * (thread + 1) // threads) if by_rows else (0, n * h)
     jobs = groups * blocks
-    job0, job1 = (0, jobs) if by_rows else (jobs * thread // threads, jobs * (thread + 1) // threads)
+    row0, row1, job0, job1 = share_of(n * h, jobs, thread, threads, load_i64(i + SPLIT))
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     write_configuration(scratch + CONFIGURATION, rows)
     configure(scratch + CONFIGURATION)

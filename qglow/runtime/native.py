@@ -123,6 +123,8 @@ class NativePlan:
             row[kind.index(name)] = self.constants.ctypes.data + at
         for name, value in step.fields.items():
             row[kind.index(name)] = struct.unpack("<I", struct.pack("<f", value))[0] if name.startswith("f_") else int(value)
+        for name, value in step.hints.items():
+            row[kind.index(name)] = value
         return row
 
     def _address(self, buffer: Buffer | None, at: int) -> int:

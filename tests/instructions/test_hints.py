@@ -1,0 +1,64 @@
+"""Hints say how a product's work is done: every one of them gives the same bits, on every instruction set and number of threads."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from program_graphs import Net
+from three_engines import Guarded, same, static
+
+from qglow.errors import VerifyError
+from qglow.graph import Graph
+from qglow.instructions.lower import lower
+from qglow.instructions.program import Native
+from qglow.instructions.text import check_program_text
+from qglow.instructions.verify import verify_program
+from qglow.kernels.isa import SETS
+from qglow.reference import evaluate
+
+CHOICES = {"tile": (0, 1, 2, 5), "limit": (0, 1, 7), "split": (0, 1, 2)}
+
+
+@pytest.fixture(params=SETS)
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("QGLOW_ISA", request.param)
+    monkeypatch.setenv("QGLOW_EMULATE", "1")
+    return str(request.param)
+
+
+def residual_net() -> tuple[Graph, dict[str, np.ndarray]]:
+    """Rows that pair, a sum and a table behind products, channels that fill no block, and groups."""
+    net = Net()
+    x = net.input(1, 32, 7, 7)
+    y = net.op("Add", (net.conv(x, 32, (3, 3), pads=(1, 1, 1, 1)), x))
+    z = net.op("Lookup", (net.conv(y, 70, (1, 1)), net.constant("t", net.rng.integers(0, 256, 256).astype("u1"))))
+    last = net.conv(z, 40, (3, 3), group=2, strides=(2, 2))
+    return net.graph(last), net.feeds()
+
+
+def test_hints_never_change_bits(isa: str) -> None:
+    graph, feeds = residual_net()
+    program = lower(static(graph, feeds), isa)
+    want = evaluate(graph, feeds)
+    products = [s for s in program.steps if isinstance(s, Native) and s.kind == "conv2d"]
+    assert len(products) == 3
+    for values in itertools.product(*CHOICES.values()):
+        for step in products:
+            step.hints.clear()
+            step.hints.update({k: v for k, v in zip(CHOICES, values, strict=True) if v})
+        for threads in (1, 2, 3):
+            plan = Guarded(program, threads)
+            same(plan.run(feeds), want, f"{isa} with {products[0].hints} on {threads} threads")
+            plan.check_guards("the program")
+    check_program_text(verify_program(program))
+
+
+@pytest.mark.parametrize("hints", [{"tile": -1}, {"limit": 1 << 20}, {"speed": 1}, {"split": 3}])
+def test_hints_that_do_not_exist_are_refused(hints: dict[str, int]) -> None:
+    graph, feeds = residual_net()
+    program = lower(static(graph, feeds), "generic")
+    next(s for s in program.steps if isinstance(s, Native) and s.kind == "conv2d").hints.update(hints)
+    with pytest.raises(VerifyError, match=f"hint.*{next(iter(hints))}"):
+        verify_program(program)
