@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from .errors import OutputError
@@ -11,6 +10,8 @@ from .errors import OutputError
 
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises OutputError where it cannot be written."""
+    import tempfile  # NOTE: a session writes nothing, and need not wait for this import
+
     path = check_writable(path)
     if _is_device(path):
         _write_through(path, data)

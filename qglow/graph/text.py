@@ -12,7 +12,6 @@ Small constants stand in the text; larger ones are named by hash and their array
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -21,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from ..errors import ModelError
+from .digest import digest
 from .graph import Array, Attribute, Graph, Node
 from .types import Kind, Quant, TensorType
 
 INLINE_ELEMENTS = 16
 _PLAIN = re.compile(r"[A-Za-z0-9_./:\-]+")
-_LINE = re.compile(r"(?P<type>[a-z0-9]+)(?P<rest>.*)$")
+_TYPE = re.compile(r"[a-z0-9]+")
+_DECODE = json.JSONDecoder().raw_decode
 
 
 def print_graph(graph: Graph) -> str:
@@ -46,9 +47,12 @@ def print_node(n: Node, types: Mapping[str, TensorType]) -> str:
     return f"{outs} = {n.op}({', '.join(_name(i) for i in n.inputs)}){attributes} {json.dumps(n.name)}"
 
 
-def parse_graph(text: str, constants: Mapping[str, Array] | None = None) -> Graph:
-    """The graph of a text; `constants` holds the arrays that the text names by hash. Raises ModelError with the line's number."""
-    return _Parser(text, constants or {}).graph()
+def parse_graph(text: str, constants: Mapping[str, Array] | None = None, hashes: Mapping[str, str] | None = None) -> Graph:
+    """The graph of a text; `constants` holds the arrays that the text names by hash. Raises ModelError with the line's number.
+
+    hashes: those of the arrays, where they are known already.
+    """
+    return _Parser(text, constants or {}, hashes or {}).graph()
 
 
 def _print_dim(d: int | str) -> str:
@@ -65,13 +69,6 @@ def print_type(t: TensorType) -> str:
     q = t.quant
     parts = [repr(q.scale[0]), str(q.zero_point[0])] if q.axis is None else [json.dumps(q.scale), json.dumps(q.zero_point), str(q.axis)]
     return f"{t.kind.value}{dims}<{', '.join(parts)}>"
-
-
-def digest(array: Array) -> str:
-    """Hash of a constant's dtype, shape and bytes."""
-    h = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    h.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b"")
-    return h.hexdigest()[:32]
 
 
 def _name(value: str) -> str:
@@ -111,8 +108,8 @@ def _decode(value: Any) -> Attribute:
 class _Parser:
     """Line by line; within a line a cursor, with JSON's own decoder for quoted things."""
 
-    def __init__(self, text: str, arrays: Mapping[str, Array]) -> None:
-        self.lines, self.arrays = text.splitlines(), arrays
+    def __init__(self, text: str, arrays: Mapping[str, Array], hashes: Mapping[str, str]) -> None:
+        self.lines, self.arrays, self.hashes = text.splitlines(), arrays, hashes
         self.number, self.line, self.at = 0, "", 0
 
     def graph(self) -> Graph:
@@ -152,7 +149,7 @@ class _Parser:
         return self.line.startswith(token, self.at)
 
     def json(self) -> Any:
-        value, self.at = json.JSONDecoder().raw_decode(self.line, self.at)
+        value, self.at = _DECODE(self.line, self.at)
         return value
 
     def word(self) -> str:
@@ -180,7 +177,7 @@ class _Parser:
         return value
 
     def type(self) -> TensorType:
-        match = re.compile(r"[a-z0-9]+").match(self.line, self.at)
+        match = _TYPE.match(self.line, self.at)
         if match is None:
             raise ValueError("expected a type")
         kind, self.at = Kind(match.group()), match.end()
@@ -210,7 +207,7 @@ class _Parser:
         self.expect("<")
         scale = self.json()
         self.expect(", ")
-        zero = self.json()
+        zero: Any = self.zeros() or self.json()
         if isinstance(scale, list):
             self.expect(", ")
             result = Quant(tuple(map(float, scale)), tuple(map(int, zero)), int(self.json()))
@@ -219,6 +216,17 @@ class _Parser:
         self.expect(">")
         return result
 
+    def zeros(self) -> tuple[int, ...]:
+        """A list of nothing but zeros, as all weights of a channel's own scale have one: thousands need no decoder. Else ()."""
+        if not self.peek("[0"):
+            return ()
+        end = self.line.index("]", self.at)
+        count = self.line.count(",", self.at, end) + 1
+        if self.line[self.at + 1 : end] != "0, " * (count - 1) + "0":
+            return ()
+        self.at = end + 1
+        return (0,) * count
+
     def data(self, value: str, t: TensorType) -> Array:
         if self.peek("@sha256:"):
             self.at += 8
@@ -226,7 +234,7 @@ class _Parser:
             array = self.arrays.get(value)
             if array is None:
                 raise ValueError(f"the data of constant {value} is missing")
-            if digest(array) != want:
+            if (self.hashes.get(value) or digest(array)) != want:
                 raise ValueError(f"the data of constant {value} does not match its hash")
             return array
         return np.array(self.json(), t.kind.dtype).reshape(t.static_shape)

@@ -10,7 +10,7 @@ from ..errors import VerifyError
 from ..graph import Array
 from ..reference import evaluate_node
 from .meaning import Regions, Views, load_families
-from .program import Host, Native, Program, Step
+from .program import Host, Native, Program, Step, bytes_of
 from .region import Site
 from .table import KINDS
 
@@ -40,7 +40,7 @@ def site_of(program: Program, step: Native, bytes_of_constants: Callable[[], Arr
 
 def blob_of(program: Program) -> Array:
     """The constants' bytes, with the slack that kernels may read."""
-    return np.frombuffer(b"".join(program.blob) + bytes(CONSTANT_SLACK), np.uint8)
+    return np.frombuffer(b"".join(bytes_of(program.blob)) + bytes(CONSTANT_SLACK), np.uint8)
 
 
 class Interpreter:

@@ -19,9 +19,9 @@ from ..reference import is_quantized
 from ..reference.windows import Window
 from .layout import channels_last_values
 from .nest import nest, padded
-from .packing import PACKINGS
+from .packing import PACKINGS, Packed, pack
 from .plan import plan
-from .program import Buffer, Halo, Host, Native, Place, Program, dense_strides
+from .program import Buffer, Halo, Host, Native, Piece, Place, Program, dense_strides
 from .unsigned import unsigned
 
 MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
@@ -248,13 +248,21 @@ class Lowering:
     def constant(self, array: Array) -> int:
         """Bytes into the blob of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
         data = np.ascontiguousarray(array).tobytes()
-        if len(data) <= SEARCHED and data in self.blobs:
-            return self.blobs[data]
+        if len(data) > SEARCHED:
+            return self._append(data)
+        if data not in self.blobs:
+            self.blobs[data] = self._append(data)
+        return self.blobs[data]
+
+    def weights(self, w: Array, fused: bool) -> int:
+        """Bytes into the blob of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
+        packed = Packed(self.isa, w, fused)
+        return self._append(packed) if len(packed) > SEARCHED else self.constant(pack(self.isa, w, fused))
+
+    def _append(self, data: Piece) -> int:
         at, rest = self.program.blob_size, bytes(-len(data) % 64 + 64)
         self.program.blob += [data, rest]
         self.program.blob_size += len(data) + len(rest)
-        if len(data) <= SEARCHED:
-            self.blobs[data] = at
         return at
 
     # Steps

@@ -11,7 +11,7 @@ from ..reference.arithmetic import bounds, multiplier, product_scale
 from ..reference.integer_elementwise import addends
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
 from .nest import nest, padded
-from .packing import PACKINGS, pack, round_up
+from .packing import PACKINGS, round_up
 from .phases import transposed_phases
 from .program import Buffer, Place, dense_strides
 
@@ -221,7 +221,7 @@ def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias:
         if residual is not None:
             target.post |= {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
     constants = {
-        "w": low.constant(pack(low.isa, w, fused)),
+        "w": low.weights(w, fused),
         **channel_constants(low, bias, scales(low, node) if scale is None else scale, groups, low.packing.multiple),
     }
     runs, run = (1, kw * ic) if fused else (kw, ic)

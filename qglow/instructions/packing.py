@@ -51,30 +51,69 @@ def round_up(n: int, multiple: int) -> int:
     return -(-n // multiple) * multiple
 
 
-def pack(isa: str, weights: Array, fused: bool) -> Array:
-    """Weights [G, OC, KH, KW, IC] int8 in the order that `isa` reads: [G, OC/block, KH, runs, run/4, vectors, lanes, 4] int8.
+class Packed:
+    """Weights [G, OC, KH, KW, IC] int8 that are packed when their bytes are wanted, straight into their place.
 
-    For tiles (step 64) a step is stored vector by vector, each as 16 rows of 64 bytes: [..., run/64, vectors, 16, lanes, 4].
+    The order: [G, OC/block, KH, runs, run/4, vectors, lanes, 4] int8. For tiles (step 64) a step is stored vector by vector, each as 16
+    rows of 64 bytes: [..., run/64, vectors, 16, lanes, 4].
     """
-    p = PACKINGS[isa]
-    g, oc, kh, kw, ic = weights.shape
-    runs, run = (1, kw * ic) if fused else (kw, ic)
-    shape = (g, round_up(oc, p.multiple), kh, runs, round_up(run, p.step))
-    padded = weights.reshape(g, oc, kh, runs, run)
-    if padded.shape != shape:
-        padded, given = np.zeros(shape, np.int8), padded
-        padded[:, :oc, :, :, :run] = given
-    whole = padded.shape[1] // p.block * p.block
-    parts = [_blocks(p, padded[:, :whole], p.vectors), _blocks(p, padded[:, whole:], 1)]
-    return (parts[0] if whole == padded.shape[1] else np.concatenate(parts, 1)).reshape(-1)
+
+    def __init__(self, isa: str, weights: Array, fused: bool) -> None:
+        self.packing, self.weights = PACKINGS[isa], weights
+        self.groups, self.channels, self.rows, kw, ic = weights.shape
+        self.runs: int = 1 if fused else kw
+        self.run: int = kw * ic if fused else ic
+        self.padded = round_up(self.channels, self.packing.multiple), round_up(self.run, self.packing.step)
+
+    def __len__(self) -> int:
+        """Bytes."""
+        return self.groups * self.padded[0] * self.rows * self.runs * self.padded[1]
+
+    def write(self, out: Array) -> None:
+        """out: uint8 [len(self)], contiguous."""
+        if not len(self):
+            return
+        p, (channels, _) = self.packing, self.padded
+        whole = channels // p.block * p.block
+        by_group, size = out.reshape(self.groups, -1), len(self) // (self.groups * channels)
+        source = self._source()
+        for first, last, vectors in ((0, whole, p.vectors), (whole, channels, 1)):
+            if first < last:
+                self._write_blocks(source[:, first:last], by_group[:, first * size : last * size], vectors)
+
+    def _source(self) -> Array:
+        """[G, channels, KH, runs, run] of padded sizes: without gaps along the run, or from channel to channel."""
+        w, (channels, run) = self.weights, self.padded
+        shape = (self.groups, channels, self.rows, self.runs, run)
+        if (self.channels, self.run) == self.padded and (w.flags.c_contiguous or (self.run == w.shape[4] and w.strides[1] == 1)):
+            return w.reshape(shape)
+        made = np.empty(shape, np.int8) if (self.channels, self.run) == self.padded else np.zeros(shape, np.int8)
+        if self.runs == w.shape[3]:
+            made[:, : self.channels, :, :, : self.run] = w
+            return made
+        ic = w.shape[4]
+        for k in range(w.shape[3]):
+            made[:, : self.channels, :, 0, k * ic : (k + 1) * ic] = w[:, :, :, k]
+        return made
+
+    def _write_blocks(self, source: Array, out: Array, vectors: int) -> None:
+        """Blocks of `vectors` vectors each. out: uint8 [G, bytes]."""
+        p, (g, _, kh, runs, run) = self.packing, source.shape
+        blocks = (g, -1, vectors, p.lanes, kh, runs, run // p.step, p.step // 4)
+        places = out.view(np.int8).reshape(g, -1, kh, runs, run // p.step, vectors, p.step // 4, p.lanes, 4)
+        if source.strides[4] == 1:  # four bytes move together
+            places.view("<i4")[..., 0] = source.view("<i4").reshape(blocks).transpose(0, 1, 4, 5, 6, 2, 7, 3)
+            return
+        for k in range(4):
+            places[..., k] = source[..., k::4].reshape(blocks).transpose(0, 1, 4, 5, 6, 2, 7, 3)
 
 
-def _blocks(p: Packing, padded: Array, vectors: int) -> Array:
-    """[G, bytes] of blocks of `vectors` vectors each."""
-    g, _, kh, runs, run = padded.shape
-    fours = np.ascontiguousarray(padded).view("<i4")  # four bytes move together
-    blocks = fours.reshape(g, -1, vectors, p.lanes, kh, runs, run // p.step, p.step // 4)
-    return np.ascontiguousarray(blocks.transpose(0, 1, 4, 5, 6, 2, 7, 3)).view(np.int8).reshape(g, -1)
+def pack(isa: str, weights: Array, fused: bool) -> Array:
+    """The packed bytes of weights [G, OC, KH, KW, IC] int8, as `isa` reads them: int8, one dimension (see Packed)."""
+    packed = Packed(isa, weights, fused)
+    out = np.empty(len(packed), np.uint8)
+    packed.write(out)
+    return out.view(np.int8)
 
 
 def unpack(isa: str, data: Array, shape: tuple[int, ...]) -> Array:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Array, Graph, Node
+from .packing import Packed
 
 Halo = tuple[int, int, int, int]  # top, left, bottom, right
 
@@ -107,6 +109,7 @@ class Host:
 
 
 Step = Native | Host
+Piece = bytes | memoryview | Packed  # of the constants: bytes, or weights that become bytes where they are bound
 
 
 @dataclass(slots=True)
@@ -121,6 +124,17 @@ class Program:
     steps: list[Step] = field(default_factory=list)
     places: dict[str, Place] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)
-    blob: list[bytes | memoryview] = field(default_factory=list)
+    blob: list[Piece] = field(default_factory=list)
     blob_size: int = 0
     arena_size: int = 0
+
+
+def bytes_of(blob: Iterable[Piece]) -> Iterator[bytes | memoryview]:
+    """The pieces of the constants as bytes."""
+    for piece in blob:
+        if isinstance(piece, Packed):
+            out = np.empty(len(piece), np.uint8)
+            piece.write(out)
+            yield out.data
+        else:
+            yield piece

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 
 from ..errors import ModelError
 from ..graph import Graph, Kind
-from .program import Buffer, Host, Native, Place, Program
+from .program import Buffer, Host, Native, Piece, Place, Program, bytes_of
 from .table import KINDS
 
 _INTS = r"\[(?:-?\d+(?:,-?\d+)*)?\]"
@@ -68,9 +68,9 @@ def _buffer_names(program: Program) -> dict[int, str]:
     return names | {key: f"c{k}" for k, key in enumerate(constants)}
 
 
-def _digest(blob: Sequence[bytes | memoryview]) -> str:
+def _digest(blob: Sequence[Piece]) -> str:
     h = hashlib.sha256()
-    for data in blob:
+    for data in bytes_of(blob):
         h.update(data)
     return h.hexdigest()[:32]
 
@@ -122,7 +122,7 @@ def _access(kind: str, name: str) -> str:
     return "inout" if name in k.ins else "out"
 
 
-def parse_program(text: str, blob: Sequence[bytes | memoryview], graph: Graph) -> Program:
+def parse_program(text: str, blob: Sequence[Piece], graph: Graph) -> Program:
     """The program of a text. blob: the constants' bytes in pieces. graph: the static graph that its host steps are nodes of.
 
     Raises ModelError with the line's number.
@@ -131,7 +131,7 @@ def parse_program(text: str, blob: Sequence[bytes | memoryview], graph: Graph) -
 
 
 class _Parser:
-    def __init__(self, text: str, blob: Sequence[bytes | memoryview], graph: Graph) -> None:
+    def __init__(self, text: str, blob: Sequence[Piece], graph: Graph) -> None:
         self.lines, self.result = text.splitlines(), Program(graph, blob=list(blob), blob_size=sum(map(len, blob)))
         self.nodes = {n.name: n for n in graph.nodes}
         self.buffers: dict[str, Buffer] = {}

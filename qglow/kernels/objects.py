@@ -8,21 +8,22 @@ is built, by the same numba.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import KernelError
 from ..progress import track
 from .isa import SETS, has
 
-LOG = logging.getLogger("qglow")
+if TYPE_CHECKING:
+    import subprocess  # NOTE: it and logging are imported where a build needs them: a session whose object is there waits for neither
+
 PACKAGED = Path(__file__).parent / "objects"
 HANDLING = ("elf.py", "library.py", "objects.py", "peak.py")  # nothing of these is in an object
 READ = ("instructions/table.py", "reference/float_math.py", "reference/recurrent.py")  # what kernels read from outside of their folder
@@ -109,6 +110,8 @@ def build_into_cache(isa: str, emulated: bool = False, quiet: bool = False) -> P
 
 def build(isa: str, path: Path, emulated: bool = False, quiet: bool = False) -> None:
     """Compile an object in a process of its own, with a progress bar on a terminal, and put it in its place whole."""
+    import subprocess
+
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
     command = [sys.executable, "-m", "qglow.kernels.build", isa, str(temporary), *(["--emulate"] if emulated else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])}
@@ -144,7 +147,9 @@ def _say(line: str) -> None:
     if sys.stderr.isatty():
         print(line, file=sys.stderr)
     else:
-        LOG.warning(line)
+        import logging
+
+        logging.getLogger("qglow").warning(line)
 
 
 def clear() -> tuple[int, int]:

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import ProfileError
 from ..files import write_atomically
 from ..graph import Graph, Node
-from ..graph.text import digest
+from ..graph.digest import digest
 from .observers import BINS, Observer
 from .samples import KeptSample, first_ones
 

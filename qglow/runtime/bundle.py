@@ -6,24 +6,21 @@ A file is verified whole before anything in it runs: format, graph text, hashes 
 from __future__ import annotations
 
 import json
-import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save
 
 from ..errors import BundleError
 from ..files import write_atomically
-from ..graph import Array, Graph
+from ..graph import Graph
+from ..graph.digest import digests
 from ..graph.text import parse_graph, print_graph
 from ..graph.verify import verify
+from .tensors import read
 
 FORMAT = "qglow-bundle-1"
-DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4", "F32": "<f4",
-          "U64": "<u8", "I64": "<i8", "F64": "<f8"}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,22 +38,10 @@ class Bundle:
         strings = [n for n, a in self.graph.constants.items() if a.dtype.kind == "O"]
         if strings:
             raise BundleError(f"constants of strings cannot be kept in a bundle: {strings[:3]}")
+        from safetensors.numpy import save
+
         metadata = {"format": FORMAT, "graph": print_graph(self.graph), "manifest": json.dumps(self.manifest, sort_keys=True)}
         return save({n: np.ascontiguousarray(a).reshape(a.shape) for n, a in sorted(self.graph.constants.items())}, metadata)
-
-
-def mapped(path: Path, names: list[str]) -> dict[str, Array]:
-    """Tensors of a safetensors file whose header the library has checked: read-only views of the file, which is not copied."""
-    with path.open("rb") as file:
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    start = 8 + int.from_bytes(data[:8], "little")
-    header, arrays = json.loads(data[8:start]), {}
-    for name in names:
-        info = header[name]
-        dtype, count = np.dtype(DTYPES[info["dtype"]]), int(np.prod(info["shape"], dtype=np.int64))
-        made = np.frombuffer(data, dtype, count, start + info["data_offsets"][0]) if count else np.empty(0, dtype)
-        arrays[name] = made.reshape(info["shape"])
-    return arrays
 
 
 def load(path: str | Path) -> Bundle:
@@ -65,13 +50,10 @@ def load(path: str | Path) -> Bundle:
     if not path.is_file():
         raise BundleError(f"{path}: no such bundle; make one with `qglow quantize`")
     try:
-        with safe_open(str(path), framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise BundleError(f"{path}: expected a bundle of format {FORMAT}, got {metadata.get('format')!r}; quantize the model again")
-            names = list(file.keys())
-        constants = mapped(path, names)
-        graph = verify(parse_graph(metadata["graph"], constants))
+        metadata, constants = read(path)
+        if metadata.get("format") != FORMAT:
+            raise BundleError(f"{path}: expected a bundle of format {FORMAT}, got {metadata.get('format')!r}; quantize the model again")
+        graph = verify(parse_graph(metadata["graph"], constants, digests(constants)))
         manifest = json.loads(metadata["manifest"])
     except BundleError:
         raise

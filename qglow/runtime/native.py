@@ -10,6 +10,7 @@ import numpy as np
 
 from ..graph import Array, Graph, Node
 from ..instructions.barriers import barriers
+from ..instructions.packing import Packed
 from ..instructions.program import Buffer, Native, Program
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
@@ -57,7 +58,10 @@ class NativePlan:
         at = 0
         for k, data in enumerate(program.blob):
             here = self.constants[at : at + len(data)]
-            here[:] = np.frombuffer(data, np.uint8)
+            if isinstance(data, Packed):
+                data.write(here)
+            else:
+                here[:] = np.frombuffer(data, np.uint8)
             program.blob[k] = here.data  # NOTE: so the same bytes are not kept twice
             at += len(data)
         self.scratch = aligned(SCRATCH_BYTES * self.threads)

@@ -23,7 +23,7 @@ from safetensors.numpy import save
 import qglow
 from qglow.errors import QGlowError
 from qglow.graph import Array, Graph, Kind
-from qglow.graph.text import digest
+from qglow.graph.digest import digest
 from qglow.reference import evaluate
 from qglow.runtime import native
 

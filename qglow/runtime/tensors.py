@@ -1,0 +1,65 @@
+"""Reading a safetensors file without a copy: its metadata and its tensors, as views of the mapped file.
+
+The format: eight bytes of the header's length, the header in JSON, then the tensors' bytes one after the other without gaps.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array
+
+DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4", "F32": "<f4",
+          "U64": "<u8", "I64": "<i8", "F64": "<f8"}  # fmt: skip
+LONGEST_HEADER = 100_000_000  # bytes, as the format's own library has it
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    """(metadata, read-only tensors by name). Raises OSError, and ValueError where the file is not of this format."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        if size < 8:
+            raise ValueError(f"expected a header, got {size} bytes")
+        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    start = 8 + int.from_bytes(data[:8], "little")
+    if start > min(size, LONGEST_HEADER):
+        raise ValueError(f"expected a header within the file's {size} bytes, got one of {start - 8}")
+    header = json.loads(data[8:start])
+    if not isinstance(header, dict):
+        raise ValueError("expected a header that names tensors")
+    metadata = header.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise ValueError("expected metadata of strings")
+    arrays, end = {}, 0
+    for name, info in sorted(header.items(), key=_first):
+        arrays[name], end = _tensor(data, start, name, info, end)
+    if start + end != size:
+        raise ValueError(f"expected {end} bytes of tensors, got {size - start}")
+    return metadata, arrays
+
+
+def _first(item: tuple[str, Any]) -> tuple[int, ...]:
+    """Where a tensor lies, for sorting: one of no bytes before the one that begins at the same place."""
+    try:
+        return tuple(map(int, item[1]["data_offsets"]))
+    except (TypeError, KeyError, ValueError) as error:
+        raise ValueError(f"tensor {item[0]!r}: expected two offsets") from error
+
+
+def _tensor(data: mmap.mmap, start: int, name: str, info: dict[str, Any], end: int) -> tuple[Array, int]:
+    """The tensor that begins where the one before it ended, and its own end."""
+    first, last = info["data_offsets"]
+    dtype, shape = np.dtype(DTYPES[info["dtype"]]), info["shape"]
+    if not all(type(d) is int and d >= 0 for d in shape):
+        raise ValueError(f"tensor {name!r}: expected sizes, got {shape}")
+    count = prod(shape)
+    if first != end or last - first != count * dtype.itemsize or start + last > len(data):
+        raise ValueError(f"tensor {name!r}: expected bytes [{end}, {end + count * dtype.itemsize}) of the file, got [{first}, {last})")
+    made = np.frombuffer(data, dtype, count, start + first) if count else np.empty(0, dtype)
+    return made.reshape(shape), last
