@@ -23,6 +23,7 @@ from .onnx_import import load as import_onnx
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantResult, quantize_graph
+from .quantization.branches import completed, taken
 from .quantization.prequantized import recover
 from .report.agreement import Agreement, measure
 from .report.own_error import blamed
@@ -89,9 +90,11 @@ def quantize(
         result = recover(graph, import_onnx(model))
         source: dict[str, Any] = {"source": "quantized model"}
     else:
+        observed, way = recorded.matched(graph), taken(graph, recorded.choices_of(graph))
         if config.has_target:
-            reached = reach(graph, recorded.matched(graph), config, _samples_to_check(check, recorded, graph, None), not progress)
-        result = reached.result if reached is not None else quantize_graph(graph, recorded.matched(graph), config)
+            reached = reach(way.graph, observed, config, _samples_to_check(check, recorded, graph, None), not progress)
+        result = reached.result if reached is not None else quantize_graph(way.graph, observed, config)
+        result = completed(result, graph, way)
         source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     samples = _samples_to_check(check, recorded, graph)

@@ -5,6 +5,7 @@
 3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32; other arithmetic on
    quantized values has quantized inputs and outputs, all per tensor.
 4. A table has 256 entries of its output's kind, or so many for each channel.
+5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ MEANS = ("AveragePool", "GlobalAveragePool", "ReduceMean")
 def kind_faults(node: Node, graph: Graph) -> list[str]:
     """What is wrong with the kinds of a node's values; only of values that have a type."""
     rule = _RULES.get(node.op)
+    if node.op == "Select" and (len(node.inputs) != 3 or len(node.outputs) != 1 or not all((*node.inputs, *node.outputs))):
+        return [f"expected a condition, two values and one output, got {len(node.inputs)} inputs and {len(node.outputs)} outputs"]
     ins = [graph.types.get(i) if i else None for i in node.inputs]
     outs = [graph.types.get(o) if o else None for o in node.outputs]
     if rule is None or not ins or ins[0] is None or not outs or outs[0] is None:
@@ -90,6 +93,16 @@ def _lookup(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) ->
             yield f"expected as many tables as axis {axis} has indices, got {table.static_shape[0]}"
 
 
+def _select(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+    if ins[0].quant is not None:
+        yield f"expected a condition that is not quantized, got {_quant(ins[0])}"
+    for t in ins[1:]:
+        if t.kind is not out.kind:
+            yield f"expected Select to keep the kind {out.kind.value}, got {t.kind.value}"
+        elif t.quant != out.quant:
+            yield f"expected Select to keep scale and zero point, {_quant(out)}, got {_quant(t)}"
+
+
 def _quant(t: TensorType) -> str:
     if t.quant is None:
         return t.kind.value
@@ -100,5 +113,5 @@ def _quant(t: TensorType) -> str:
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVES, _moves), **dict.fromkeys(PRODUCTS, _product), **dict.fromkeys(ARITHMETIC, _arithmetic),
-    **dict.fromkeys(MEANS, _mean), "Quantize": _quantize, "Dequantize": _dequantize, "Lookup": _lookup,
+    **dict.fromkeys(MEANS, _mean), "Quantize": _quantize, "Dequantize": _dequantize, "Lookup": _lookup, "Select": _select,
 }  # fmt: skip

@@ -28,7 +28,7 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
     """The ONNX nodes of one float node, under the given value names."""
     names, results = list(inputs), list(outputs)
     if node.op == "Onnx":
-        return [renamed(onnx.NodeProto.FromString(node.attributes["proto"]), names)]
+        return [renamed(onnx.NodeProto.FromString(node.attributes["proto"]), names, results)]
     if node.op == "MatMul" and len(names) == 3:
         product = f"{results[0]}.product"
         first = helper.make_node("MatMul", names[:2], [product], name=f"{node.name}.product")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -31,9 +31,9 @@ def is_foreign(proto: onnx.NodeProto) -> bool:
     return proto.op_type not in FLOAT and proto.op_type not in ADAPTERS and proto.op_type not in _LOWERED
 
 
-def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int]) -> Node:
-    """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture."""
-    captured = sorted(_captures(proto) - set(proto.input))
+def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], name: Callable[[str], str]) -> Node:
+    """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture, by the names they have here."""
+    captured = [name(v) for v in sorted(_captures(proto) - set(proto.input))]
     return Node(
         "Onnx",
         (*node.inputs, *captured),
@@ -48,12 +48,13 @@ def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int]) -> 
     )
 
 
-def renamed(proto: onnx.NodeProto, names: Sequence[str]) -> onnx.NodeProto:
-    """A copy that reads other values, named in the order of an `Onnx` node's inputs; captured ones are renamed in the subgraphs."""
+def renamed(proto: onnx.NodeProto, names: Sequence[str], results: Sequence[str]) -> onnx.NodeProto:
+    """A copy that reads and writes other values, in the order of an `Onnx` node's; captured ones are renamed in the subgraphs."""
     old = [*proto.input, *sorted(_captures(proto) - set(proto.input))]
     copy = onnx.NodeProto()
     copy.CopyFrom(proto)
     copy.input[:] = names[: len(proto.input)]
+    copy.output[:] = results
     _rename_captured(copy, {a: b for a, b in zip(old, names, strict=True) if a and a != b})
     return copy
 

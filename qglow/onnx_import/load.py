@@ -11,7 +11,9 @@ from onnx import numpy_helper
 
 from ..errors import ModelError
 from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
+from ..graph.infer import either
 from .adapters import adapt
+from .branches import Scope, inlined
 from .foreign import foreign_node, is_foreign
 
 OLDEST_OPSET = 7
@@ -29,7 +31,7 @@ def load(model: Model) -> Graph:
     proto, where = (model, "the given ModelProto") if isinstance(model, onnx.ModelProto) else (_read(Path(model)), str(model))
     opset = _check(proto, where)
     inferred = _infer(proto)
-    return _Importer(inferred, opset, where).graph()
+    return Importer(inferred, opset, where).graph()
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -95,25 +97,37 @@ def attribute_of(attribute: onnx.AttributeProto) -> Attribute:
     return tuple(value) if isinstance(value, (list, tuple)) or hasattr(value, "extend") else value
 
 
-class _Importer:
-    """Collects one ONNX graph into a GraphBuilder."""
+class Importer:
+    """Collects one ONNX graph into a GraphBuilder; `scope` gives the names that a branch's values have there."""
 
     def __init__(self, proto: onnx.ModelProto, opset: int, where: str) -> None:
         self.proto, self.opset, self.where = proto, opset, where
         self.builder = GraphBuilder()
         self.domains = {o.domain: o.version for o in proto.opset_import}
+        self.scope = Scope()
 
     def graph(self) -> Graph:
         g, b = self.proto.graph, self.builder
-        initializers = {i.name: array_of(i) for i in g.initializer}
         for info in (*g.input, *g.value_info, *g.output):
             b.types[info.name] = _type_of(info)
-        for name, array in initializers.items():
-            b.constants[name] = array
-            b.types[name] = TensorType(Kind.of(array.dtype), tuple(array.shape))
+        self.initializers(g)
         b._taken.update(b.types)
         for n in g.node:
             b._taken.update(n.output)
+        self.nodes(g)
+        initializers = {i.name for i in g.initializer}
+        inputs = [i.name for i in g.input if i.name not in initializers]
+        return b.build(g.name or "model", inputs, [o.name for o in g.output])
+
+    def initializers(self, g: onnx.GraphProto) -> None:
+        for i in g.initializer:
+            self.constant(self.scope.name(i.name), array_of(i))
+
+    def constant(self, name: str, array: Array) -> None:
+        self.builder.constants[name] = array
+        self.builder.types[name] = TensorType(Kind.of(array.dtype), tuple(array.shape))
+
+    def nodes(self, g: onnx.GraphProto) -> None:
         for index, proto in enumerate(g.node):
             try:
                 self.node(proto, index)
@@ -121,26 +135,53 @@ class _Importer:
                 raise
             except Exception as error:
                 raise ModelError(f"{self.where}: node {proto.name or index} ({proto.op_type}): {_first_line(error)}") from error
-        inputs = [i.name for i in g.input if i.name not in initializers]
-        return b.build(g.name or "model", inputs, [o.name for o in g.output])
+
+    def branch(self, g: onnx.GraphProto) -> list[str]:
+        """Collect the nodes of an If's branch, under names that nothing else has; the names of what it gives."""
+        outer, b = self.scope, self.builder
+        values = [i.name for i in g.initializer] + [o for n in g.node for o in n.output if o]
+        self.scope = outer.inner({v: b.fresh(v) for v in values})
+        for info in (*g.value_info, *g.output):
+            b.types[self.scope.name(info.name)] = _type_of(info)
+        self.initializers(g)
+        self.nodes(g)
+        given = [self.scope.name(o.name) for o in g.output]
+        self.scope = outer
+        return given
 
     def node(self, proto: onnx.NodeProto, index: int) -> None:
-        b = self.builder
+        b, scope = self.builder, self.scope
         attributes = {a.name: attribute_of(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}
+        outputs = tuple(scope.name(o) for o in proto.output)
         if proto.op_type == "Constant" and not proto.domain:
             name, value = next(iter(attributes.items()))
-            array = value if name == "value" else np.array(value, {"f": np.float32, "i": np.int64}.get(name[6:7], object))
-            b.constants[proto.output[0]] = array
-            b.types[proto.output[0]] = TensorType(Kind.of(array.dtype), tuple(array.shape))
+            self.constant(outputs[0], value if name == "value" else np.array(value, {"f": np.float32, "i": np.int64}.get(name[6:7], object)))
             return
-        for output in proto.output:
+        for output in outputs:
             b.types.setdefault(output, TensorType(Kind.F32, None))
         name = b.fresh(proto.name or f"{proto.op_type}_{index}")
-        node = Node(proto.op_type, tuple(proto.input), tuple(proto.output), attributes, name)
-        if is_foreign(proto):
-            b.append(foreign_node(proto, node, self.domains))
+        node = Node(proto.op_type, tuple(scope.name(i) for i in proto.input), outputs, attributes, name)
+        if inlined(proto):
+            self.select(proto, node)
+        elif is_foreign(proto):
+            b.append(foreign_node(proto, node, self.domains, scope.name))
         else:
             adapt(b, node, self.opset)
+
+    def select(self, proto: onnx.NodeProto, node: Node) -> None:
+        """An If: the nodes of both branches, and a Select an output."""
+        b, branches = self.builder, {a.name: a.g for a in proto.attribute}
+        then, other = (self.branch(branches[k]) for k in ("then_branch", "else_branch"))
+        for k, (out, *sides) in enumerate(zip(node.outputs, then, other, strict=True)):
+            if not out:
+                continue
+            kind = next((b.types[v].kind for v in sides if b.types[v].shape is not None), b.types[out].kind)
+            for v in sides:
+                if b.types[v].shape is None:  # NOTE: what inference knows nothing of: the kind may be a guess
+                    b.types[v] = TensorType(kind)
+            shape = b.types[out].shape
+            b.types[out] = TensorType(kind, either([b.types[v] for v in sides]).shape if shape is None else shape)
+            b.append(Node("Select", (node.inputs[0], *sides), (out,), {}, b.fresh(node.name) if k else node.name))
 
 
 def _type_of(info: onnx.ValueInfoProto) -> TensorType:

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Array, Graph
+from ..graph.branches import conditions, truth
 from ..progress import track
 from ..reference import evaluate
 from .checks import warnings_of
@@ -30,6 +31,7 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
     observers = {n: Observer() for n in names}
     digest = hashlib.sha256()
     run = _engine(engine, graph, names)
+    choices = {name: [0, 0] for name in conditions(graph)}
     count = 0
     kept: tuple[KeptSample, ...] = ()
     for batch in _batches(track(data, "profiling", data.total, quiet), _batch_limit(graph, batch_size)):
@@ -42,10 +44,13 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
         def keep(name: str, array: Array, label: str = label) -> None:
             if name in observers and array.dtype.kind == "f":
                 observers[name].observe(array, name, label)
+            if name in choices and array.size == 1:
+                choices[name][int(truth(array))] += 1
 
         run(feeds, keep)
         count += len(batch)
-    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], tuple(warnings_of(graph, observers)), kept)
+    warnings, seen = tuple(warnings_of(graph, observers)), {name: (falses, trues) for name, (falses, trues) in choices.items()}
+    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], warnings, kept, seen)
 
 
 def _engine(engine: str, graph: Graph, names: list[str]) -> Run:

@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import ProfileError
 from ..files import write_atomically
 from ..graph import Graph, Node
+from ..graph.branches import conditions
 from ..graph.digest import digest
 from .observers import BINS, Observer
 from .samples import KeptSample, first_ones
@@ -40,15 +41,16 @@ def _attributes(node: Node) -> list[tuple[str, str]]:
 class Profile:
     """Recorded statistics by tensor name, in the order in which the graph makes them, and a few samples to check int8 on.
 
-    samples: how many were seen. data: hash of them. kept: the first few, packed.
+    samples: how many were seen. data: hash of them. kept: the first few, packed. choices: how often each condition of a branch was
+    false, and true, by its name.
     """
 
     def __init__(
         self, graph: str, tensors: Mapping[str, Observer], samples: int, data: str, warnings: tuple[str, ...] = (),
-        kept: tuple[KeptSample, ...] = (),
+        kept: tuple[KeptSample, ...] = (), choices: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:  # fmt: skip
         self.graph, self.tensors, self.samples, self.data = graph, dict(tensors), samples, data
-        self.warnings, self.kept = warnings, kept
+        self.warnings, self.kept, self.choices = warnings, kept, dict(choices or {})
 
     def save(self, path: str | Path) -> None:
         """Write the JSON file; the same statistics give the same bytes."""
@@ -58,6 +60,8 @@ class Profile:
         head = {"tool": "qglow", "format": FORMAT, "graph": self.graph, "data": self.data, "samples": self.samples}
         lines = [f'  "{k}": {json.dumps(v)}' for k, v in head.items()]
         lines.append(f'  "warnings": {json.dumps(list(self.warnings))}')
+        if self.choices:
+            lines.append(f'  "choices": {json.dumps(self.choices)}')
         rows = [f"    {json.dumps(name)}: {json.dumps(_record(o))}" for name, o in self.tensors.items()]
         kept = [f"    {json.dumps(s.to_dict())}" for s in self.kept]
         tail = ',\n  "kept_samples": [\n' + ",\n".join(kept) + "\n  ]" if kept else ""
@@ -76,7 +80,8 @@ class Profile:
                 raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")
             tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
             kept = first_ones(KeptSample.of(s) for s in raw.get("kept_samples", ()))  # NOTE: profiles from before have none
-            return Profile(str(raw["graph"]), tensors, int(raw["samples"]), str(raw["data"]), tuple(raw.get("warnings", ())), kept)
+            choices = {str(name): _counts(c) for name, c in raw.get("choices", {}).items()}
+            return Profile(str(raw["graph"]), tensors, int(raw["samples"]), str(raw["data"]), tuple(raw.get("warnings", ())), kept, choices)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ProfileError(f"{path}: not a readable profile ({type(error).__name__}: {str(error)[:80]}); profile again") from error
 
@@ -88,7 +93,9 @@ class Profile:
         data = hashlib.sha256("".join(sorted((self.data, other.data))).encode()).hexdigest()[:32]
         warnings = tuple(dict.fromkeys((*self.warnings, *other.warnings)))
         kept = first_ones((*self.kept, *other.kept))
-        return Profile(self.graph, merged, self.samples + other.samples, data, warnings, kept)
+        pairs = zip(self.choices.items(), other.choices.values(), strict=False)
+        choices = {n: (a[0] + b[0], a[1] + b[1]) for (n, a), b in pairs}
+        return Profile(self.graph, merged, self.samples + other.samples, data, warnings, kept, choices)
 
     def matched(self, graph: Graph) -> dict[str, Observer]:
         """Statistics by the names of `graph`, matched by place, so that renamed tensors keep theirs.
@@ -111,10 +118,23 @@ class Profile:
         raise ProfileError(f"the profile was recorded on another model ({differ}); profile this model again")
 
 
+    def choices_of(self, graph: Graph) -> dict[str, tuple[int, int]]:
+        """`choices` by the names of `graph`, matched by place."""
+        names = conditions(graph)
+        return dict(zip(names, self.choices.values(), strict=True)) if len(names) == len(self.choices) else {}
+
+
 def profiled_values(graph: Graph) -> list[str]:
     """Names of the float values that a profile records: inputs, then outputs of nodes, in order."""
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
     return [n for n in names if graph.types[n].kind.is_float]
+
+
+def _counts(raw: Any) -> tuple[int, int]:
+    falses, trues = (int(v) for v in raw)
+    if falses < 0 or trues < 0:
+        raise ValueError("a condition that was seen less than never")
+    return falses, trues
 
 
 def _record(o: Observer) -> dict[str, Any]:

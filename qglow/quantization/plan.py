@@ -71,7 +71,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return "its output is not a float32 tensor"
     values = [v for v in (node.inputs[0], *node.outputs) if v and v not in c and graph.types[v].kind.is_float]
     if any(v not in observed or not observed[v].count for v in values):
-        return "a tensor of it was never seen in calibration"
+        return "not reached in calibration: a tensor of it was never seen"
     if node.outputs[0] in functions:
         return None
     if node.op in PRODUCTS:

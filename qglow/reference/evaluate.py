@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import ModelError, QGlowError
 from ..graph import Array, Graph, Node
+from ..graph.branches import Uses, has_branches, side, truth, walk
 from .float_table import FLOAT
 from .integer_table import INTEGER
 
@@ -25,9 +26,11 @@ def set_foreign(evaluator: Foreign) -> None:
 def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None) -> dict[str, Array]:
     """Outputs of the graph by name. `keep` is called with every input and every value as it is produced.
 
-    Values are freed after their last use, so that memory is bounded by the widest cut of the graph.
-    Raises ModelError, naming the node, where a node cannot be evaluated on what it is given.
+    Values are freed after their last use, so that memory is bounded by the widest cut of the graph. Of a Select the side that is not
+    taken is not computed. Raises ModelError, naming the node, where a node cannot be evaluated on what it is given.
     """
+    if has_branches(graph):
+        return _evaluate_needed(graph, feeds, keep)
     last = _last_uses(graph)
     values: dict[str, Array] = {**graph.constants, **feeds}
     if keep is not None:
@@ -43,6 +46,35 @@ def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = No
                     keep(name, array)
         for name in last.get(index, ()):
             values.pop(name, None)
+    return {name: values[name] for name in graph.outputs}
+
+
+def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None) -> dict[str, Array]:
+    """`evaluate` of a graph with branches: what the outputs need, and nothing else."""
+    values: dict[str, Array] = {**graph.constants, **feeds}
+    uses = Uses(graph)
+
+    def compute(node: Node) -> None:
+        for name, array in zip(node.outputs, evaluate_node(graph, node, [values.get(i) for i in node.inputs]), strict=False):
+            if name:
+                values[name] = array
+                if keep is not None:
+                    keep(name, array)
+        for name in uses.after(node):
+            if name not in graph.constants:
+                values.pop(name, None)
+
+    def taken(node: Node) -> list[str]:
+        try:
+            return [side(node, truth(values[node.inputs[0]]))]
+        except ValueError as error:
+            raise ModelError(f"node {node.name!r} ({node.op}): {error}") from error
+
+    if keep is not None:
+        for name in graph.inputs:
+            if name in feeds:
+                keep(name, values[name])
+    walk(graph.outputs, graph.producers(), compute, taken, values)
     return {name: values[name] for name in graph.outputs}
 
 

@@ -8,6 +8,7 @@ from math import erf as _erf
 import numpy as np
 
 from ..graph import Array, Node
+from ..graph.branches import truth
 from .float_conv import given, optional
 from .float_math import exp, sigmoid, tanh
 from .float_math import softmax as softmax_of
@@ -144,6 +145,12 @@ def is_nan(node: Node, inputs: list[Array | None]) -> list[Array]:
 @float_op("Where")
 def where(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.where(given(inputs, 0), given(inputs, 1), given(inputs, 2))]
+
+
+@float_op("Select")
+def select(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """One of two tensors, whole, by a condition of one element; the other need not be there, and may have any shape."""
+    return [given(inputs, 1 if truth(given(inputs, 0)) else 2)]
 
 
 @float_op("Softmax", "LogSoftmax")

@@ -22,8 +22,14 @@ def _move(node: Node, inputs: list[Array | None], types: Types, outputs: list[Te
     return [a.astype(t.kind.dtype, copy=False) for a, t in zip(FLOAT[node.op](node, inputs), outputs, strict=False)]
 
 
-for _name in MOVING:
+for _name in (*MOVING, "Select"):
     INTEGER[_name] = _move
+
+
+@integer_op("Shape", "Size")
+def shape_op(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    """Integers have the shape of the reals that they stand for."""
+    return FLOAT[node.op](node, inputs)
 
 
 @integer_op("Quantize")

@@ -21,14 +21,14 @@ from .windows import Window
 Shapes = list[tuple[int, ...] | None]
 
 
-def retype(graph: Graph, input_shapes: Mapping[str, tuple[int, ...]]) -> Graph:
+def retype(graph: Graph, input_shapes: Mapping[str, tuple[int, ...]], decided: Mapping[str, bool] | None = None) -> Graph:
     """The graph with every type static for these input shapes (see graph.infer.retype)."""
     empty = Graph("", (), (), (), {}, {})
 
     def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
         return evaluate_node(empty.with_(types=_Floats()), node, inputs)
 
-    return _retype(graph, input_shapes, evaluate, RULES)
+    return _retype(graph, input_shapes, evaluate, RULES, decided)
 
 
 class _Floats(dict):  # type: ignore[type-arg]

@@ -1,17 +1,27 @@
-"""How a graph runs for one set of input shapes: compiled, or on the reference where its shapes depend on data."""
+"""How a graph runs for one set of input shapes: compiled, or on the reference where its shapes depend on data.
+
+Of branches only those that are taken are compiled: a condition that shapes do not decide is computed first, and each of its values has
+a plan of its own.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from ..errors import ModelError
 from ..graph import Array, Graph, Kind
+from ..graph.branches import truth
+from ..graph.infer import Undecided
 from ..graph.verify import verify_level
-from ..instructions.lower import lower
+from ..instructions.lower import lower, without_dead
 from ..instructions.program import Program
 from ..reference import evaluate, retype
+
+HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "Onnx")  # what a condition is better not computed from on the reference
+MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
+_NOTHING: Mapping[str, bool] = {}
 
 
 class Plan(Protocol):
@@ -30,14 +40,33 @@ class ReferencePlan:
         return evaluate(self.graph, feeds)
 
 
-def make_plan(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int) -> Plan:
-    """The plan for concrete input shapes. QGLOW_ENGINE=reference runs everything on the reference."""
+class ChoicePlan:
+    """Computes a condition, then runs the plan of what it decides: each made when it is first needed."""
+
+    def __init__(self, condition: str, first: Plan, make: Callable[[bool], Plan]) -> None:
+        self.condition, self.first, self.make = condition, first, make
+        self.plans: dict[bool, Plan] = {}
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        value = truth(self.first.run(feeds)[self.condition])
+        if value not in self.plans:
+            self.plans[value] = self.make(value)
+        return self.plans[value].run(feeds)
+
+
+def make_plan(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int, decided: Mapping[str, bool] = _NOTHING) -> Plan:
+    """The plan for concrete input shapes. QGLOW_ENGINE=reference runs everything on the reference.
+
+    Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are.
+    """
     if os.environ.get("QGLOW_ENGINE") == "reference":
         return ReferencePlan(graph)
     try:
-        static = retype(graph, shapes)
+        static = retype(graph, shapes, decided)
     except ModelError:  # NOTE: a shape that depends on data has no plan; such a model still runs
         return ReferencePlan(graph)
+    except Undecided as undecided:
+        return _choice(graph, shapes, threads, decided, undecided.condition)
     if any(t.kind is Kind.STRING or not t.is_static for t in static.types.values()):
         return ReferencePlan(graph)
     from ..kernels.library import load
@@ -45,6 +74,17 @@ def make_plan(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int)
 
     library = load()
     return NativePlan(checked(lower(static, library.isa)), library, threads)
+
+
+def _choice(
+    graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int, decided: Mapping[str, bool], condition: str
+) -> Plan:
+    """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
+    if len(decided) >= MOST_CHOICES:
+        return ReferencePlan(graph)
+    asked = without_dead(graph.with_(outputs=(condition,)))
+    first = make_plan(asked, shapes, threads, decided) if any(n.op in HEAVY for n in asked.nodes) else ReferencePlan(asked)
+    return ChoicePlan(condition, first, lambda value: make_plan(graph, shapes, threads, {**decided, condition: value}))
 
 
 def checked(program: Program) -> Program:

@@ -10,6 +10,7 @@ from ..graph.dead import remove_dead
 from ..reference import retype
 from .affine import fold_affine
 from .batch_norm import split_batch_norm
+from .branches import decide_branches
 from .constants import fold_constants
 from .identity import remove_identities
 from .layer_norm import fuse_layer_norm
@@ -19,6 +20,7 @@ from .pad import fold_pads
 from .scale import sink_scales
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
+    decide_branches,
     fold_constants,
     remove_identities,
     fold_pads,

@@ -1,0 +1,168 @@
+"""Shapes that follow from the shapes before them while dimensions still have names: what is not known, for no cost.
+
+Only values of unknown rank get a shape, and only where every input that has a say is known. A dimension that follows from nothing is "?".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..graph import Array, Dim, Graph, Node, Shape, TensorType
+from ..graph.infer import either
+from .float_elementwise import BINARY, UNARY
+from .float_reduce import _REDUCE
+from .recurrent import directions
+
+Known = Callable[[str], Array | None]
+Rule = Callable[[Node, list[Shape], Known], list[Shape | None]]
+
+
+def refine(graph: Graph) -> Graph:
+    """The graph with a shape for every value whose rank follows from its inputs."""
+    types = dict(graph.types)
+    for node in graph.nodes:
+        if node.op == "Select":
+            if types[node.outputs[0]].shape is None:
+                types[node.outputs[0]] = either([types[v] for v in node.inputs[1:]])
+            continue
+        rule = _RULES.get(node.op)
+        if rule is None or all(types[o].shape is not None for o in node.outputs if o):
+            continue
+        shapes = [types[i].shape if i else () for i in node.inputs]
+        needed = [s for s in (shapes if node.op in _MANY else shapes[:2]) if s is not None]
+        if len(needed) < len(shapes if node.op in _MANY else shapes[:2]):
+            continue
+        try:
+            found = rule(node, needed, lambda v: graph.constants.get(v) if v else None)
+        except (IndexError, KeyError, ValueError):  # NOTE: of a side that is never taken
+            continue
+        for o, shape in zip(node.outputs, found, strict=False):
+            if o and shape is not None and types[o].shape is None:
+                types[o] = TensorType(types[o].kind, shape, types[o].quant)
+    return graph.with_(types=types)
+
+
+def _ints(array: Array | None) -> list[int]:
+    if array is None:
+        raise ValueError("not a constant")
+    return [int(v) for v in array.reshape(-1)]
+
+
+def _same(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [s[0]]
+
+
+def _broadcast(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    rank = max(map(len, s))
+    padded = [(1,) * (rank - len(t)) + t for t in s]
+    return [tuple(_dim([t[k] for t in padded]) for k in range(rank))]
+
+
+def _dim(dims: list[Dim]) -> Dim:
+    wide = [d for d in dict.fromkeys(dims) if d != 1]
+    sizes = [d for d in wide if isinstance(d, int)]
+    return 1 if not wide else sizes[0] if sizes else wide[0] if len(wide) == 1 else "?"
+
+
+def _unsqueeze(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    axes = _ints(known(node.input(1)))
+    rank = len(s[0]) + len(axes)
+    places, rest = {a % rank for a in axes}, iter(s[0])
+    return [tuple(1 if k in places else next(rest) for k in range(rank))]
+
+
+def _squeeze(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    gone = {a % len(s[0]) for a in _ints(known(node.input(1)))}
+    return [tuple(d for k, d in enumerate(s[0]) if k not in gone)]
+
+
+def _transpose(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [tuple(s[0][p] for p in node.attr("perm") or reversed(range(len(s[0]))))]
+
+
+def _concat(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    axis = int(node.attr("axis")) % len(s[0])
+    joined = [t[axis] for t in s]
+    whole = [d for d in joined if isinstance(d, int)]
+    return [tuple((sum(whole) if len(whole) == len(s) else "?") if k == axis else d for k, d in enumerate(s[0]))]
+
+
+def _gather(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    axis = int(node.attr("axis", 0)) % len(s[0])
+    return [(*s[0][:axis], *s[1], *s[0][axis + 1 :])]
+
+
+def _cut(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    """Slice: the axes that it cuts lose their names."""
+    axes = known(node.input(3))
+    cut = {a % len(s[0]) for a in _ints(axes)} if axes is not None else set(range(len(s[0])))
+    return [tuple("?" if k in cut else d for k, d in enumerate(s[0]))]
+
+
+def _padded(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [("?",) * len(s[0])]
+
+
+def _reshape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    wanted = known(node.input(1))
+    if wanted is None:
+        return [("?",) * s[1][0] if s[1] and isinstance(s[1][0], int) else None]
+    keeps = not node.attr("allowzero", 0)
+    return [tuple("?" if d < 0 else s[0][k] if d == 0 and keeps else d for k, d in enumerate(_ints(wanted)))]
+
+
+def _flatten(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [("?", "?")]
+
+
+def _shape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [(len(s[0][node.attr("start", 0) : node.attr("end")]),)]
+
+
+def _window(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    channels = s[1][0] if node.op == "Conv" else s[0][1]
+    return [(s[0][0], channels, *("?",) * (len(s[0]) - 2))]
+
+
+def _global_pool(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [(*s[0][:2], *(1,) * (len(s[0]) - 2))]
+
+
+def _gemm(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [(s[0][1 if node.attr("transA", 0) else 0], s[1][0 if node.attr("transB", 0) else 1])]
+
+
+def _matmul(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    if min(map(len, s)) < 2:
+        return [None]
+    outer = _broadcast(node, [t[:-2] for t in s], known)[0]
+    assert outer is not None
+    return [(*outer, s[0][-2], s[1][-1])]
+
+
+def _reduce(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    given = known(node.input(1))
+    if node.input(1) and given is None:
+        return [None]
+    axes = {a % len(s[0]) for a in _ints(given)} if given is not None and given.size else set(range(len(s[0])))
+    if not axes or (given is not None and not given.size and node.attr("noop_with_empty_axes", 0)):
+        return [s[0]]
+    if node.attr("keepdims", 1):
+        return [tuple(1 if k in axes else d for k, d in enumerate(s[0]))]
+    return [tuple(d for k, d in enumerate(s[0]) if k not in axes)]
+
+
+def _lstm(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    state = (len(directions(node)), s[0][1], int(node.attr("hidden_size")))
+    return [(s[0][0], *state[:1], *state[1:]), state, state]
+
+
+_MANY = (*BINARY, "Min", "Max", "Sum", "Mean", "Pow", "Where", "PRelu", "Concat")
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys((*UNARY, "Softmax", "LogSoftmax", "Clip", "Cast", "Not", "BatchNormalization", "InstanceNormalization",
+                     "LayerNormalization"), _same),
+    **dict.fromkeys(_MANY, _broadcast), **dict.fromkeys(_REDUCE, _reduce),
+    **dict.fromkeys(("Conv", "MaxPool", "AveragePool"), _window), **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
+    "Concat": _concat, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Transpose": _transpose, "Gather": _gather, "Slice": _cut,
+    "Pad": _padded, "Reshape": _reshape, "Flatten": _flatten, "Shape": _shape, "Gemm": _gemm, "MatMul": _matmul, "LSTM": _lstm,
+}  # fmt: skip
