@@ -57,7 +57,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
 
     shapes = _shapes(graph, given)
     try:
-        static = retype(graph, shapes)
+        static = retype(graph, shapes, {})
     except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
         said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
         why = " ".join(str(error).split())[:160]

@@ -90,3 +90,32 @@ class Uses:
                 self.visited.update(maker.outputs)
                 pending += [i for i in maker.inputs if i]
         return gone
+
+
+def needs(steps: Sequence[tuple[Sequence[str], Sequence[str], bool]]) -> tuple[list[int], dict[str, int]]:
+    """What each step, and each value, surely needs: bits of the steps before it and its own.
+
+    steps: inputs, outputs and whether it is a Select, in order. Of both sides of a Select only what they share is surely needed.
+    """
+    of_value: dict[str, int] = {}
+    of_step: list[int] = []
+    for k, (inputs, outputs, is_select) in enumerate(steps):
+        mine = 1 << k
+        if is_select:
+            condition, then, other = (of_value.get(i, 0) for i in inputs)
+            mine |= condition | (then & other)
+        else:
+            for i in inputs:
+                mine |= of_value.get(i, 0)
+        of_step.append(mine)
+        of_value |= dict.fromkeys(filter(None, outputs), mine)
+    return of_step, of_value
+
+
+def certain(graph: Graph) -> set[str]:
+    """Values that are computed for every input: the graph's inputs, and what its outputs need whatever branches are taken."""
+    _, of_value = needs([(n.inputs, n.outputs, n.op == SELECT) for n in graph.nodes])
+    wanted = 0
+    for o in graph.outputs:
+        wanted |= of_value.get(o, 0)
+    return set(graph.inputs) | {o for k, n in enumerate(graph.nodes) if wanted >> k & 1 for o in n.outputs if o}

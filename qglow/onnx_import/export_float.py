@@ -10,6 +10,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..graph import Array, Graph, Kind, Node, TensorType
+from .export_branches import nested
 from .foreign import renamed
 
 OPSET, IR_VERSION = 21, 10
@@ -49,6 +50,8 @@ def make_model(
     graph: Graph, nodes: list[onnx.NodeProto], constants: Mapping[str, Array], outputs: Mapping[str, TensorType]
 ) -> onnx.ModelProto:
     """A checked model of the graph's inputs and the given parts."""
+    elements = {v: element_type(t.kind) for v, t in graph.types.items()}
+    nodes = nested(nodes, list(outputs), elements)
     arrays = [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
     inputs = [value_info(i, graph.types[i]) for i in graph.inputs]
     proto = helper.make_graph(nodes, graph.name, inputs, [value_info(n, t) for n, t in outputs.items()], arrays)

@@ -33,7 +33,7 @@ def is_foreign(proto: onnx.NodeProto) -> bool:
 
 def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], name: Callable[[str], str]) -> Node:
     """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture, by the names they have here."""
-    captured = [name(v) for v in sorted(_captures(proto) - set(proto.input))]
+    captured = [name(v) for v in sorted(captures(proto) - set(proto.input))]
     return Node(
         "Onnx",
         (*node.inputs, *captured),
@@ -50,7 +50,7 @@ def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], nam
 
 def renamed(proto: onnx.NodeProto, names: Sequence[str], results: Sequence[str]) -> onnx.NodeProto:
     """A copy that reads and writes other values, in the order of an `Onnx` node's; captured ones are renamed in the subgraphs."""
-    old = [*proto.input, *sorted(_captures(proto) - set(proto.input))]
+    old = [*proto.input, *sorted(captures(proto) - set(proto.input))]
     copy = onnx.NodeProto()
     copy.CopyFrom(proto)
     copy.input[:] = names[: len(proto.input)]
@@ -71,14 +71,14 @@ def _rename_captured(proto: onnx.NodeProto, new: Mapping[str, str]) -> None:
                 o.name = outer.get(o.name, o.name)
 
 
-def _captures(proto: onnx.NodeProto) -> set[str]:
+def captures(proto: onnx.NodeProto) -> set[str]:
     """Names that the node's subgraphs read from outside."""
     found: set[str] = set()
     for a in proto.attribute:
         for graph in (a.g, *a.graphs) if a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) else ():
             inner = {i.name for i in graph.input} | {i.name for i in graph.initializer}
             for n in graph.node:
-                found |= {i for i in (*n.input, *_captures(n)) if i and i not in inner}
+                found |= {i for i in (*n.input, *captures(n)) if i and i not in inner}
                 inner |= set(n.output)
             found |= {o.name for o in graph.output if o.name not in inner}
     return found
@@ -107,7 +107,7 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Outputs of an `Onnx` node by onnx.reference."""
     proto = onnx.NodeProto.FromString(node.attributes["proto"])
     own = [i for i in proto.input]
-    names = [*own, *sorted(_captures(proto) - set(own))]
+    names = [*own, *sorted(captures(proto) - set(own))]
     feeds = {n: a for n, a in zip(names, inputs, strict=False) if n and a is not None}
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
     if evaluator is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,7 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
     newest = onnx.defs.onnx_opset_version()
     if not OLDEST_OPSET <= opset <= newest:
         raise ModelError(f"{where}: opset {opset} is not supported, {OLDEST_OPSET} to {newest} are; convert the model to one of these")
-    g = proto.graph
-    names = [t for n in g.node for t in (*n.input, *n.output, n.name, n.op_type, n.domain)]
-    names += [v.name for v in (*g.input, *g.output, *g.value_info, *g.initializer)]
-    if (strange := next((t for t in names if not isinstance(t, str)), None)) is not None:
+    if (strange := next((t for t in _names(proto.graph) if not isinstance(t, str)), None)) is not None:
         raise ModelError(f"{where}: the name {strange!r} is not valid UTF-8; is the file damaged?")
     try:
         if proto.ByteSize() < 2**31:
@@ -63,6 +61,16 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
     except Exception as error:
         raise ModelError(f"{where}: the ONNX checker refuses it: {_first_line(error)}") from error
     return opset
+
+
+def _names(g: onnx.GraphProto) -> Iterator[object]:
+    """Every name in a graph and in the branches of its nodes."""
+    yield from (v.name for v in (*g.input, *g.output, *g.value_info, *g.initializer))
+    for n in g.node:
+        yield from (*n.input, *n.output, n.name, n.op_type, n.domain)
+        for a in n.attribute:
+            if a.type == onnx.AttributeProto.GRAPH:
+                yield from _names(a.g)
 
 
 def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -155,7 +163,9 @@ class Importer:
         outputs = tuple(scope.name(o) for o in proto.output)
         if proto.op_type == "Constant" and not proto.domain:
             name, value = next(iter(attributes.items()))
-            self.constant(outputs[0], value if name == "value" else np.array(value, {"f": np.float32, "i": np.int64}.get(name[6:7], object)))
+            self.constant(
+                outputs[0], value if name == "value" else np.array(value, {"f": np.float32, "i": np.int64}.get(name[6:7], object))
+            )
             return
         for output in outputs:
             b.types.setdefault(output, TensorType(Kind.F32, None))

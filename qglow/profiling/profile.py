@@ -117,7 +117,6 @@ class Profile:
         differ = names_differ if missing or extra else "same names, other weights or ops"
         raise ProfileError(f"the profile was recorded on another model ({differ}); profile this model again")
 
-
     def choices_of(self, graph: Graph) -> dict[str, tuple[int, int]]:
         """`choices` by the names of `graph`, matched by place."""
         names = conditions(graph)

@@ -15,9 +15,9 @@ import numpy as np
 
 from ..graph import Graph, GraphBuilder, Node
 from ..graph.branches import SELECT
+from ..graph.dead import remove_dead
 from ..simplify import simplify
 from ..simplify.branches import assume
-from ..simplify.dead import remove_dead
 from .convert import Decision, QuantResult
 
 Choices = Mapping[str, tuple[int, int]]  # how often a condition was false, and true
@@ -108,4 +108,3 @@ def _copied(b: GraphBuilder, quantized: Graph, graph: Graph, new: Mapping[str, s
         outputs = tuple(name[o] if o else "" for o in node.outputs)
         b.append(node.with_(inputs=tuple(inputs), outputs=outputs, name=b.fresh(f"{node.name}.other")))
     return name
-

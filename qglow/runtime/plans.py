@@ -13,9 +13,10 @@ from typing import Protocol
 from ..errors import ModelError
 from ..graph import Array, Graph, Kind
 from ..graph.branches import truth
+from ..graph.dead import remove_dead
 from ..graph.infer import Undecided
 from ..graph.verify import verify_level
-from ..instructions.lower import lower, without_dead
+from ..instructions.lower import lower
 from ..instructions.program import Program
 from ..reference import evaluate, retype
 
@@ -76,13 +77,11 @@ def make_plan(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int,
     return NativePlan(checked(lower(static, library.isa)), library, threads)
 
 
-def _choice(
-    graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int, decided: Mapping[str, bool], condition: str
-) -> Plan:
+def _choice(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int, decided: Mapping[str, bool], condition: str) -> Plan:
     """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
     if len(decided) >= MOST_CHOICES:
         return ReferencePlan(graph)
-    asked = without_dead(graph.with_(outputs=(condition,)))
+    asked = remove_dead(graph.with_(outputs=(condition,)))
     first = make_plan(asked, shapes, threads, decided) if any(n.op in HEAVY for n in asked.nodes) else ReferencePlan(asked)
     return ChoicePlan(condition, first, lambda value: make_plan(graph, shapes, threads, {**decided, condition: value}))
 

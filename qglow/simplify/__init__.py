@@ -18,11 +18,13 @@ from .leaky_relu import fuse_leaky_relu
 from .matmul_bias import fuse_matmul_bias
 from .pad import fold_pads
 from .scale import sink_scales
+from .square import square_powers
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     decide_branches,
     fold_constants,
     remove_identities,
+    square_powers,
     fold_pads,
     fold_affine,
     split_batch_norm,

@@ -13,10 +13,10 @@ import numpy as np
 
 from ..graph import Array, Graph, Kind, Node, TensorType
 from ..graph.branches import SELECT, has_branches, side, truth
+from ..graph.dead import remove_dead
 from ..reference.float_shape import slice_index
 from ..reference.symbolic import refine
 from .constants import fold_constants
-from .dead import remove_dead
 
 
 def decide_branches(graph: Graph) -> Graph:
@@ -81,9 +81,10 @@ def _shapes(graph: Graph) -> Graph:
 
 def _constant(graph: Graph, node: Node, dims: dict[str, tuple[int | str, ...]]) -> Array | None:
     """What a node makes of a shape, where that is known; `dims` collects the shapes that are values."""
-    shape = graph.types[node.inputs[0]].shape if node.op in ("Shape", "Size") else None
-    if node.op == "Size" and shape is not None and all(isinstance(d, int) for d in shape):
-        return np.array(np.prod(shape, dtype=np.int64))
+    t = graph.types[node.inputs[0]] if node.op in ("Shape", "Size") else TensorType(Kind.F32)
+    shape = t.shape
+    if node.op == "Size" and t.is_static:
+        return np.array(np.prod(t.static_shape, dtype=np.int64))
     if node.op == "Shape" and shape is not None:
         picked = shape[node.attr("start", 0) : node.attr("end")]
     elif node.op in ("Gather", "Slice") and node.inputs[0] in dims:

@@ -1,9 +1,11 @@
-"""Nodes whose inputs are all constants become constants."""
+"""Nodes whose inputs are all constants become constants, and so does an integer that is multiplied by zero."""
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..errors import QGlowError
-from ..graph import Graph, Kind, TensorType
+from ..graph import Array, Graph, Kind, Node, TensorType
 from ..reference import FLOAT, evaluate_node
 
 _LARGEST = 1 << 22  # elements; NOTE: an Expand or Tile of a constant may be far larger than what it is made of
@@ -13,6 +15,9 @@ def fold_constants(graph: Graph) -> Graph:
     constants, types, nodes = dict(graph.constants), dict(graph.types), []
     outputs = set(graph.outputs)
     for node in graph.nodes:
+        if (zeros := _times_zero(graph, node)) is not None and not outputs & set(node.outputs):
+            constants[node.outputs[0]] = zeros
+            continue
         foldable = node.op in FLOAT and node.inputs and all(not i or i in constants for i in node.inputs)
         if not foldable or outputs & set(node.outputs):
             nodes.append(node)
@@ -30,3 +35,12 @@ def fold_constants(graph: Graph) -> Graph:
                 constants[name] = array.copy()
                 types[name] = TensorType(Kind.of(array.dtype), tuple(array.shape))
     return graph.with_(nodes=tuple(nodes), constants=constants, types=types)
+
+
+def _times_zero(graph: Graph, node: Node) -> Array | None:
+    """The zeros that a product with an integer 0 is (of floats it may be NaN); None where it is none, or its shape is not known."""
+    t = graph.types[node.outputs[0]] if node.op == "Mul" else None
+    if t is None or t.kind.is_float or not t.is_static:
+        return None
+    factors = [graph.constants[i] for i in node.inputs if i in graph.constants]
+    return np.zeros(t.static_shape, t.kind.dtype) if any(not np.any(c) for c in factors) else None

@@ -1,19 +1,38 @@
-"""Identity nodes and casts that change nothing are removed; a graph output keeps its name."""
+"""Nodes that change nothing are removed; a graph output keeps its name.
+
+1. Identity, a Cast to the type that is there, a Reshape to the shape that is there.
+2. A Pad by nothing, a Slice of the whole.
+3. x + 0, x - 0, x * 1 and x / 1, by a constant that does not broadcast x.
+"""
 
 from __future__ import annotations
 
-from ..graph import Graph, Node
+import numpy as np
+
+from ..graph import Array, Graph, Node
+
+_NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
 
 
 def remove_identities(graph: Graph) -> Graph:
     outputs, alias, nodes = set(graph.outputs), dict[str, str](), list[Node]()
     for node in graph.nodes:
         node = node.with_(inputs=tuple(alias.get(i, i) for i in node.inputs))
-        if _changes_nothing(graph, node) and node.outputs[0] not in outputs:
-            alias[node.outputs[0]] = node.inputs[0]
-        else:
+        same = _same_value(graph, node)
+        if same is None or node.op == "Identity" and node.outputs[0] in outputs:
             nodes.append(node)
+        elif node.outputs[0] in outputs:
+            nodes.append(Node("Identity", (same,), node.outputs, {}, node.name))
+        else:
+            alias[node.outputs[0]] = same
     return graph.with_(nodes=tuple(nodes))
+
+
+def _same_value(graph: Graph, node: Node) -> str | None:
+    """The input that a node gives unchanged, or None."""
+    if node.op in _NEUTRAL:
+        return _without_neutral(graph, node)
+    return node.inputs[0] if _changes_nothing(graph, node) else None
 
 
 def _changes_nothing(graph: Graph, node: Node) -> bool:
@@ -24,4 +43,27 @@ def _changes_nothing(graph: Graph, node: Node) -> bool:
     if node.op in ("Reshape", "Flatten"):
         t = graph.types[node.inputs[0]]
         return t.is_static and t.shape == graph.types[node.outputs[0]].shape
+    if node.op == "Pad":
+        pads = graph.constants.get(node.input(1))
+        return pads is not None and not np.any(pads)
+    if node.op == "Slice":
+        return _whole([graph.constants.get(i) if i else None for i in node.inputs])
     return False
+
+
+def _whole(inputs: list[Array | None]) -> bool:
+    """Whether a Slice (x, starts, ends, axes, steps) begins at 0, ends beyond every size, and leaves nothing out."""
+    starts, ends, steps = inputs[1], inputs[2], inputs[4] if len(inputs) > 4 else np.ones(1)
+    if starts is None or ends is None or steps is None:
+        return False
+    return bool(np.all(starts == 0) and np.all(ends >= np.iinfo(np.int32).max) and np.all(steps == 1))
+
+
+def _without_neutral(graph: Graph, node: Node) -> str | None:
+    for value, other in (node.inputs, node.inputs[::-1]):
+        c, shape = graph.constants.get(other), graph.types[value].shape
+        if c is None or value in graph.constants or shape is None or (other != node.inputs[1] and node.op in ("Sub", "Div")):
+            continue
+        if c.size == 1 and c.ndim <= len(shape) and c.reshape(-1)[0] == _NEUTRAL[node.op]:
+            return value
+    return None

@@ -39,7 +39,22 @@ def forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("which", ["bundle", "forms"])
+@pytest.fixture(scope="module")
+def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Branches within branches, by shapes and by an input, some of them in int8."""
+    import onnx.parser
+
+    sys.path.insert(0, str(HERE.parent / "onnx_import"))
+    from branch_models import NESTED, RANKS
+
+    path = tmp_path_factory.mktemp("bundles") / "branches.qglow"
+    nested, ranks = (onnx.parser.parse_model(m.onnx) for m in (NESTED, RANKS))
+    assert "Select" in print_graph(qglow.quantize(ranks, qglow.profile(ranks, RANKS.seen), check=False).graph)
+    qglow.quantize(nested, qglow.profile(nested, NESTED.seen), check=False).save(path)
+    return path
+
+
+@pytest.mark.parametrize("which", ["bundle", "forms", "branches"])
 def test_spoiled_bundles_are_refused_or_right(which: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     bundle = request.getfixturevalue(which)
     command = [sys.executable, "-W", "ignore", str(HERE / "hostile_bundles.py"), str(bundle), str(tmp_path), "150", "0"]

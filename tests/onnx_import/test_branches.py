@@ -1,0 +1,191 @@
+"""Models with If on every path that they take: import, simplify, profile, quantize, export and the session, beside onnxruntime."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.parser
+import onnxruntime as ort
+import pytest
+from branch_models import CONSTANT, MODELS, NESTED, RANKS, SQUEEZED, Feeds, Model
+
+import qglow
+from qglow.graph import Graph
+from qglow.graph.branches import SELECT
+from qglow.graph.text import parse_graph, print_graph
+from qglow.onnx_import import load
+from qglow.onnx_import.export_float import export_float
+from qglow.onnx_import.export_qdq import export_qdq
+from qglow.pipeline import float_graph
+from qglow.profiling import Profile
+from qglow.reference import evaluate
+from qglow.runtime.native import NativePlan
+from qglow.runtime.plans import ChoicePlan
+from qglow.runtime.steps import plan_of
+
+EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+
+
+def proto(model: Model) -> onnx.ModelProto:
+    return onnx.parser.parse_model(model.onnx)
+
+
+def theirs(model: onnx.ModelProto, feeds: Feeds) -> list[np.ndarray]:
+    return list(ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds))
+
+
+def close(ours: list[np.ndarray], expected: list[np.ndarray], tolerance: float) -> None:
+    for a, b in zip(ours, expected, strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        assert np.linalg.norm(a.astype(np.float64) - b) <= tolerance * max(1e-6, float(np.linalg.norm(b)))
+
+
+def quantized(model: Model) -> qglow.Bundle:
+    graph = float_graph(proto(model))
+    return qglow.quantize(graph, qglow.profile(graph, model.seen), check=False)
+
+
+def ops(graph: Graph) -> list[str]:
+    return [n.op for n in graph.nodes]
+
+
+@EACH
+def test_float_graph_computes_what_onnxruntime_computes(model: Model) -> None:
+    imported, simplified = load(proto(model)), float_graph(proto(model))
+    assert print_graph(parse_graph(print_graph(simplified), simplified.constants)) == print_graph(simplified)
+    session = qglow.InferenceSession(simplified, 1)
+    for feeds in (*model.seen, *model.other):
+        expected = theirs(proto(model), feeds)
+        for graph in (imported, simplified):
+            close(list(evaluate(graph, feeds).values()), expected, 1e-6)
+        close(session.run(None, feeds), expected, 1e-6)
+
+
+@EACH
+def test_bundle_runs_whatever_branch_is_taken(model: Model, tmp_path: Path) -> None:
+    """Each engine gives the reference's bits, on inputs of calibration and on inputs that take the other branches."""
+    quantized(model).save(tmp_path / "b.qglow")
+    bundle = qglow.runtime.load(tmp_path / "b.qglow")
+    session = qglow.InferenceSession(bundle, 1)
+    for feeds in (*model.seen, *model.other):
+        got = session.run(None, feeds)
+        for a, b in zip(got, evaluate(bundle.graph, feeds).values(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert [a.shape for a in got] == [b.shape for b in theirs(proto(model), feeds)]
+    pairs = [(session.run(None, feeds), theirs(proto(model), feeds)) for feeds in model.seen]
+    errors, norms = (sum(float(np.sum((a - f * b) ** 2)) for x, y in pairs for a, b in zip(x, y, strict=True)) for f in (1, 0))
+    assert errors <= 0.03**2 * norms
+
+
+@EACH
+def test_exports_have_ifs_again(model: Model) -> None:
+    graph, bundle = float_graph(proto(model)), quantized(model)
+    for feeds in (*model.seen, *model.other):
+        close(theirs(export_float(graph), feeds), theirs(proto(model), feeds), 1e-6)
+        # runtimes may fuse or not fuse around Q/DQ: a tie may round the other way, by a small part of a step
+        close(theirs(export_qdq(bundle.graph), feeds), list(evaluate(bundle.graph, feeds).values()), 0.02)
+
+
+def test_a_branch_that_calibration_did_not_take_runs_in_float() -> None:
+    for model in (SQUEEZED, RANKS):
+        bundle = quantized(model)
+        session = qglow.InferenceSession(bundle, 1)
+        assert [d["precision"] for d in bundle.manifest["decisions"] if d["op"] == "MatMul"] == ["int8"]
+        for feeds in (f for f in model.other if f["x"].shape[1] > 1):
+            close(session.run(None, feeds), theirs(proto(model), feeds), 1e-6)
+
+
+def test_sides_of_one_rank_are_quantized_where_they_were_reached() -> None:
+    bundle = quantized(NESTED)
+    reasons = {d["node"]: d["reason"] for d in bundle.manifest["decisions"] if d["op"] in ("Tanh", "Relu", "Neg")}
+    by_op = {d["op"]: d for d in bundle.manifest["decisions"]}
+    assert by_op["Tanh"]["precision"] == "float" and "not reached in calibration" in by_op["Tanh"]["reason"], reasons
+    assert all("not reached" not in by_op[op]["reason"] for op in ("Relu", "Neg"))
+    assert SELECT in ops(bundle.graph)
+
+
+def test_conditions_of_shapes_cost_nothing_when_it_runs() -> None:
+    """Nothing but kernels is left of the branch, though its rank was not known before there was an input."""
+    bundle = quantized(RANKS)
+    plan = plan_of(qglow.InferenceSession(bundle, 1), RANKS.seen[0])
+    assert isinstance(plan, NativePlan)
+    assert not {"Shape", "Size", "Equal", SELECT} & set(ops(plan.program.graph))
+    assert ops(plan.program.graph).count("MatMul") == 1
+
+
+def test_each_value_of_an_input_condition_has_a_plan_of_its_own() -> None:
+    session = qglow.InferenceSession(float_graph(proto(NESTED)), 1)
+    plan = plan_of(session, NESTED.seen[0])
+    assert isinstance(plan, ChoicePlan) and not plan.plans
+    for k in (7, 8, 9, -4):
+        session.run(None, {"x": NESTED.seen[0]["x"], "k": np.array(k)})
+    inner = plan.plans[True]
+    assert isinstance(inner, ChoicePlan) and set(plan.plans) == {True, False} and set(inner.plans) == {True, False}
+    assert all(isinstance(p, NativePlan) for p in (plan.plans[False], *inner.plans.values()))
+
+
+def test_constant_conditions_leave_no_branch() -> None:
+    graph = float_graph(proto(CONSTANT))
+    assert ops(graph).count(SELECT) == 1 and "Neg" not in ops(graph)
+    fixed = onnx.parser.parse_model(CONSTANT.onnx.replace("float[N, 3] x", "float[2, 3] x"))
+    assert not {SELECT, "Onnx"} & set(ops(float_graph(fixed)))
+
+
+def test_profile_counts_what_decided(tmp_path: Path) -> None:
+    graph = float_graph(proto(NESTED))
+    first = qglow.profile(graph, NESTED.seen)
+    assert sorted(first.choices.values()) == [(0, 4), (2, 2)]
+    assert sorted(first.merge(first).choices.values()) == [(0, 8), (4, 4)]
+    first.save(tmp_path / "p.json")
+    assert Profile.load(tmp_path / "p.json").choices == first.choices
+    raw = json.loads((tmp_path / "p.json").read_text())
+    for wrong in ([-1, 2], [1], "x", 3):
+        raw["choices"]["big"] = wrong
+        (tmp_path / "wrong.json").write_text(json.dumps(raw))
+        with pytest.raises(qglow.errors.ProfileError):
+            Profile.load(tmp_path / "wrong.json")
+
+
+def test_the_other_engine_profiles_what_every_input_computes() -> None:
+    graph = float_graph(proto(NESTED))
+    ours, other = (qglow.profile(graph, NESTED.seen, engine=e) for e in ("qglow", "onnxruntime"))
+    assert other.tensors["h"].count == ours.tensors["h"].count > 0
+    assert other.tensors["m"].count == 0 < ours.tensors["m"].count
+    bundle = qglow.quantize(graph, other, check=False)
+    for feeds in NESTED.seen:
+        close(list(evaluate(bundle.graph, feeds).values()), theirs(proto(NESTED), feeds), 0.05)
+
+
+def test_a_condition_must_be_one_element() -> None:
+    text = """graph "two"
+input %c: bool[2]
+input %x: f32[2]
+%n: f32[2] = Neg(%x) "neg"
+%y: f32[2] = Select(%c, %x, %n) "if"
+output %y
+"""
+    feeds = {"c": np.array([True, False]), "x": np.ones(2, np.float32)}
+    with pytest.raises(qglow.errors.ModelError, match="one element"):
+        evaluate(parse_graph(text), feeds)
+    with pytest.raises(qglow.errors.QGlowError, match="one element"):
+        qglow.InferenceSession(parse_graph(text), 1).run(None, feeds)
+
+
+def test_lists_of_tensors_within_a_branch_stay_with_the_reference() -> None:
+    text = """<ir_version: 8, opset_import: ["": 15]>
+g (float[N] x, bool c) => (float[M] y) {
+  y = If (c) <then_branch = t () => (float[M] a) { s = SequenceConstruct (x, x) a = ConcatFromSequence <axis = 0> (s) },
+              else_branch = e () => (float[M] b) { b = Neg (x) }>
+}"""
+    model = onnx.parser.parse_model(text)
+    assert ops(float_graph(model)) == ["Onnx"]
+    for c in (True, False):
+        feeds = {"x": noise_of(3), "c": np.array(c)}
+        close(list(evaluate(float_graph(model), feeds).values()), theirs(model, feeds), 1e-6)
+
+
+def noise_of(size: int) -> np.ndarray:
+    return np.linspace(-1, 1, size, dtype=np.float32)
