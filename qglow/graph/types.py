@@ -76,10 +76,6 @@ class Quant:
         return Quant(s, (0,) * len(s), axis)
 
     @property
-    def is_per_tensor(self) -> bool:
-        return self.axis is None
-
-    @property
     def s(self) -> np.float32:
         """The one scale of a per-tensor parameter."""
         assert self.axis is None

@@ -14,9 +14,10 @@ from .nest import nest, padded
 from .packing import PACKINGS, round_up
 from .phases import transposed_phases
 from .program import Buffer, Place, dense_strides
+from .table import POST_ADD, POST_NONE, POST_TABLE
 
 Fields = dict[str, int | float]
-NO_POST: Fields = {"post": 0, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
+NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
 WIDE_TABLES = ("amx", "avx512_vbmi")  # sets that look up a channel's table 64 pixels at a time
 MAX_SUM = 2**30  # a product's float value must stay convertible to int32
@@ -117,7 +118,7 @@ def fold_table(low: Lowering, reader: Node, name: str) -> Target | None:
         return None
     if table.ndim == 2 and low.isa in WIDE_TABLES and len(table) >= 16:
         return None  # many pixels at a time are faster than those of one block
-    post = {**NO_POST, "post": 2, "t_c": 256 if table.ndim == 2 else 0}
+    post = {**NO_POST, "post": POST_TABLE, "t_c": 256 if table.ndim == 2 else 0}
     channels_last = True if low.producers[name].op in ("Conv", "ConvTranspose") else None
     return Target(low.place(reader.outputs[0], channels_last=channels_last), post, None, table)
 
@@ -141,7 +142,7 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
     y = low.place(reader.outputs[0], channels_last=True if product in ("Conv", "ConvTranspose") else None)
     factors = {"a_zero": low.zero(name), "r_zero": low.zero(other), "f_a": float(m_a), "f_r": float(m_b)}
     limits_of_sum = {"p_zero": low.zero(reader.outputs[0]), "p_low": qmin, "p_high": qmax}
-    post: Fields = {**NO_POST, "post": 1, **factors, **limits_of_sum}
+    post: Fields = {**NO_POST, "post": POST_ADD, **factors, **limits_of_sum}
     return Target(y, post, low.use(residual))
 
 
@@ -182,7 +183,7 @@ def depthwise(low: Lowering, node: Node, x: Place, target: Target, w: Array, bia
     lanes, y = low.packing.lanes, target.y
     item = y.itemsize
     flat = channels < lanes and shape["SW"] == 1 and x.strides[3] == channels and y.strides[3] == channels * item and y.shape[3] > 1
-    flat = flat and target.post["post"] == 0
+    flat = flat and target.post["post"] == POST_NONE
     if flat:
         blocks = np.arange(np.lcm(channels, lanes)).reshape(-1, lanes) % channels
     elif channels < lanes:

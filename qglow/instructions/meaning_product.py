@@ -10,18 +10,18 @@ from .meaning import Regions, Views, centred, clipped, meaning, requantized
 from .packing import pack as pack_weights
 from .packing import round_up, unpack
 from .region import Region, Site, dense
+from .table import POST_ADD, POST_TABLE
 
 PIECE = 1 << 22  # elements of x that are computed with at once
-ADD, TABLE = 1, 2
 
 
 def _outputs(s: Site) -> Regions:
     """y [N, H, W, G, C], and what `post` reads: a residual like it, or tables [G C, 256]."""
     item, shape = 4 if s["y_f32"] else 1, s.many("N H W G C")
     found = {"y": Region(shape, (*s.many("y_n y_h y_w y_g"), item), "<f4" if item == 4 else "|u1")}
-    if s["post"] == ADD:
+    if s["post"] == POST_ADD:
         found["r"] = Region(shape, (*s.many("r_n r_h r_w r_g"), 1))
-    if s["post"] == TABLE:
+    if s["post"] == POST_TABLE:
         found["table"] = Region((s["G"] * s["C"], 256), (s["t_c"], 1))
     return found
 
@@ -71,10 +71,10 @@ def _finish(v: Views, s: Site, piece: tuple[int | slice, ...], sums: Array, scal
         y[...] = real
         return
     q = requantized(real, s)
-    if s["post"] == ADD:
+    if s["post"] == POST_ADD:
         left, right = centred(q, s["a_zero"]) * s.f32("f_a"), centred(v["r"][piece], s["r_zero"]) * s.f32("f_r")
         q = clipped(left + right, *s.many("p_zero p_low p_high"))
-    if s["post"] == TABLE:
+    if s["post"] == POST_TABLE:
         channel = np.arange(v["table"].shape[0]).reshape(q.shape[-2:])
         q = v["table"][channel, q]
     y[...] = q

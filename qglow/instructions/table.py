@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 HEADER = 2
+POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
 FLOAT_BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min")
 FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh")
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .program import Native
-from .table import FLOAT_BINARY, FLOAT_UNARY, KINDS
+from .table import FLOAT_BINARY, FLOAT_UNARY, KINDS, POST_NONE, POST_TABLE
 
 Range = tuple[int, int]
 LARGEST = 1 << 40
@@ -21,7 +21,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)),
     **dict.fromkeys(["y_f32", "include", "flat", "b_c"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
-    "post": (0, 2),
+    "post": (POST_NONE, POST_TABLE),
 }
 HINTS = {"tile": LONGEST, "limit": LONGEST, "split": 2}  # the largest of each
 OPERATIONS = {"float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY}

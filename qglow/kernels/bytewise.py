@@ -11,6 +11,7 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .chunks import store_first, store_some
 from .memory import load_u8, store_u8
 from .target import HARDWARE_TABLE, ISA
 from .vector import F32, I8, I32, I64, add_to, call, centred, const, load_at, part, requantize, splat, store_at, vec, widened, within
@@ -18,20 +19,6 @@ from .vector import F32, I8, I32, I64, add_to, call, centred, const, load_at, pa
 LANES = ISA.lanes
 WIDE = 4 * LANES
 i64, f32 = types.int64, types.float32
-
-
-def store_some(b, address, value, count):
-    """Store the first `count` bytes of a vector: its power-of-two pieces that the binary digits of the count name."""
-    kept = cgutils.alloca_once(b, value.type)
-    b.store(value, kept)
-    source, size = b.ptrtoint(kept, I64), value.type.count * (4 if value.type.element == F32 else 1) // 2
-    at = cgutils.alloca_once_value(b, ir.Constant(I64, 0))
-    while size:
-        with b.if_then(b.icmp_unsigned("!=", b.and_(count, ir.Constant(I64, size)), ir.Constant(I64, 0))):
-            here = b.load(at)
-            store_at(b, b.add(address, here), load_at(b, b.add(source, here), ir.IntType(8 * size)))
-            b.store(add_to(b, here, size), at)
-        size //= 2
 
 
 def run_of(moves, scalars, real, size=1):
@@ -154,11 +141,7 @@ def table_step(context, x, y, table, count):
     def generate(ctx, b, sig, args):
         x, y, table, count = args
         found = find(b, table_of(b, table), load_at(b, x, vec(I8, 64)))
-        with b.if_else(b.icmp_signed("<", count, ir.Constant(I64, 64))) as (less, whole):
-            with less:
-                store_some(b, y, found, count)
-            with whole:
-                store_at(b, y, found)
+        store_first(b, y, found, count)
         return ctx.get_dummy_value()
 
     return types.void(i64, i64, i64, i64), generate

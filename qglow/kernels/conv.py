@@ -13,8 +13,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .epilogue import ask_for_targets, epilogue, mode_of
-from .finish import SCRATCH_BYTES, finish_pixels
+from .finish import finish_pixels
 from .memory import ask_for, load_i64, words
+from .sizes import SCRATCH_BYTES
 from .split import share_of
 from .table import kernel
 from .target import HARDWARE_DOT, ISA

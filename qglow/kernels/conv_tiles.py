@@ -11,8 +11,9 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from . import tiles
-from .finish import SCRATCH_BYTES, finish_pixels
+from .finish import finish_pixels
 from .memory import load_i64, store_i64, store_u8, words
+from .sizes import SCRATCH_BYTES
 from .split import share_of
 from .table import kernel
 from .tiles import configure, release

@@ -11,8 +11,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .finish import SCRATCH_BYTES, finish_pixels
+from .finish import finish_pixels
 from .memory import load_i64, words
+from .sizes import SCRATCH_BYTES
 from .table import kernel
 from .target import HARDWARE_DOT, ISA
 from .vector import F32, I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, requantize, store_at, vec, vpdpbusd

@@ -8,8 +8,8 @@ from numba.extending import intrinsic
 
 from .bytewise import LANES, add_repeated, add_run, dequantize_run, lookup_run, mul_repeated, mul_run, quantize_run
 from .channel_tables import CHANNELS, look_up_channels
-from .finish import SCRATCH_BYTES
 from .memory import load_f32, load_i64, load_u8, rint_f32, store_f32, store_u8, words
+from .sizes import SCRATCH_BYTES
 from .table import kernel
 from .target import HARDWARE_TABLE
 from .vector import F32, I32, I64, const, load_at, splat, store_at, to_int, vec, within

@@ -5,8 +5,9 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import njit
 
+from ..instructions.table import POST_ADD, POST_NONE, POST_TABLE
 from .bytewise import find, table_of
-from .finish import ADD, F_A, F_R, NONE, P_HIGH, P_LOW, P_ZERO, POST, R_ZERO, T_C, TABLE, TABLE_AT
+from .finish import F_A, F_R, P_HIGH, P_LOW, P_ZERO, POST, R_ZERO, T_C, TABLE_AT
 from .memory import load_i64
 from .target import HARDWARE_TABLE, ISA
 from .vector import F32, I32, I64, add_to, clamp, load_at, part, pixel, prefetch, requantize, rint, splat, store_at, vec, widened
@@ -19,11 +20,11 @@ BYTES, FLOATS, RESIDUAL, LOOKUP = 0, 1, 2, 3
 def mode_of(i, f32):
     """What the epilogue does in registers for an instruction; -1: its `post` needs the bytes in memory."""
     post = load_i64(i + POST)
-    if post == NONE:
+    if post == POST_NONE:
         return f32
-    if post == ADD:
+    if post == POST_ADD:
         return RESIDUAL
-    if HARDWARE_TABLE and post == TABLE and load_i64(i + T_C) == 0:
+    if HARDWARE_TABLE and post == POST_TABLE and load_i64(i + T_C) == 0:
         return LOOKUP
     return -1
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from numba import njit
 
+from ..instructions.table import POST_ADD, POST_TABLE
 from .bytewise import add_run, lookup_run
 from .memory import copy_small, load_f32, load_i64, move_1, move_4, move_8, move_16, words
 
-SCRATCH_BYTES = 16384
-NONE, ADD, TABLE = 0, 1, 2
 POST, TABLE_AT, T_C, A_ZERO, R_ZERO, F_A, F_R, P_ZERO, P_LOW, P_HIGH = words(
     "conv2d", "post table t_c a_zero r_zero f_a f_r p_zero p_low p_high"
 )
@@ -18,13 +17,13 @@ POST, TABLE_AT, T_C, A_ZERO, R_ZERO, F_A, F_R, P_ZERO, P_LOW, P_HIGH = words(
 def finish_pixels(i, source, pitch, r, r_w, y, y_w, pixels, count, channel):
     """Move `count` bytes of each pixel from `source` to y, through what the instruction's `post` says. channel: the first byte's."""
     post = load_i64(i + POST)
-    if post == ADD:
+    if post == POST_ADD:
         a_zero, r_zero, m_a, m_r = load_i64(i + A_ZERO), load_i64(i + R_ZERO), load_f32(i + F_A), load_f32(i + F_R)
         zero, low, high = load_i64(i + P_ZERO), load_i64(i + P_LOW), load_i64(i + P_HIGH)
         for p in range(pixels):
             add_run((source + p * pitch, r + p * r_w, y + p * y_w, a_zero, r_zero, m_a, m_r, zero, low, high), count)
         return
-    if post == TABLE:
+    if post == POST_TABLE:
         table, t_c = load_i64(i + TABLE_AT), load_i64(i + T_C)
         if t_c == 0:
             lookup_run(source, source, (pixels - 1) * pitch + count, table, 0)

@@ -8,15 +8,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
-from .bytewise import LANES, run_of, store_some
+from .bytewise import LANES, run_of
+from .chunks import SUMS, floats, halves, masked, store_chunk
 from .float_math import exp, sigmoid, tanh
 from .memory import load_i64, words
-from .rows import chunks
 from .table import kernel
-from .vector import F32, I64, call, const, load_at, part, splat, store_at, vec
+from .vector import F32, I64, call, const, load_at, splat, vec
 
 i64, f32 = types.int64, types.float32
-SUMS = 16  # partial sums of a softmax's denominator, whatever the set's lanes are
 
 
 def larger(b, x, y):
@@ -107,31 +106,13 @@ def float_unary(i, arena, constants, thread, threads):
             y += load_i64(i + UYW)
 
 
-def floats(b, address, count, body):
-    """body(address offset in bytes, vector of SUMS floats, mask or None) over a row."""
-
-    def visit(at, mask):
-        at = b.mul(at, ir.Constant(I64, 4))
-        body(at, load_at(b, b.add(address, at), vec(F32, SUMS)), mask)
-
-    chunks(b, count, SUMS, visit)
-
-
-def halves(b, v, combine):
-    """One number from a vector: its halves combined, again and again."""
-    while v.type.count > 1:
-        n = v.type.count // 2
-        v = combine(part(b, v, 0, n), part(b, v, n, n))
-    return b.extract_element(v, ir.Constant(ir.IntType(32), 0))
-
-
 @intrinsic
 def softmax_row(context, x, y, count):
     """y = exp(x - max) / sum of a row; no element is NaN."""
 
     def generate(ctx, b, sig, args):
         x, y, count = args
-        t = vec(F32, SUMS)
+        t, size = vec(F32, SUMS), b.mul(count, ir.Constant(I64, 4))
         best = cgutils.alloca_once_value(b, const(t, float("-inf")))
 
         def compare(at, v, mask):
@@ -144,22 +125,14 @@ def softmax_row(context, x, y, count):
 
         def exponentials(at, v, mask):
             e = exp(b, b.fsub(v, largest))
-            if mask is None:
-                store_at(b, b.add(y, at), e)
-            else:
-                store_some(b, b.add(y, at), e, b.sub(b.mul(count, ir.Constant(I64, 4)), at))
-                e = b.select(mask, e, const(t, 0.0))
-            b.store(b.fadd(b.load(total), e), total)
+            store_chunk(b, b.add(y, at), e, mask, b.sub(size, at))
+            b.store(b.fadd(b.load(total), masked(b, e, mask)), total)
 
         floats(b, x, count, exponentials)
         whole = splat(b, halves(b, b.load(total), b.fadd), SUMS)
 
         def divide(at, v, mask):
-            quotient = b.fdiv(v, whole)
-            if mask is None:
-                store_at(b, b.add(y, at), quotient)
-            else:
-                store_some(b, b.add(y, at), quotient, b.sub(b.mul(count, ir.Constant(I64, 4)), at))
+            store_chunk(b, b.add(y, at), b.fdiv(v, whole), mask, b.sub(size, at))
 
         floats(b, y, count, divide)
         return ctx.get_dummy_value()

@@ -51,7 +51,6 @@ def _storer(llvm, numba_type, narrow=None):
 load_i64 = _loader(I64, types.int64)
 load_i32 = _loader(I32, types.int64, lambda b, v: b.sext(v, I64))
 load_u8 = _loader(I8, types.int64, lambda b, v: b.zext(v, I64))
-load_i8 = _loader(I8, types.int64, lambda b, v: b.sext(v, I64))
 load_f32 = _loader(F32, types.float32)
 store_i64 = _storer(I64, types.int64)
 store_i32 = _storer(I32, types.int64, lambda b, v: b.trunc(v, I32))
@@ -101,8 +100,8 @@ def _mover(llvm):
     return move
 
 
-move_1, move_2, move_4, move_8, move_16 = (_mover(t) for t in (I8, I16, I32, I64, ir.VectorType(I8, 16)))
-move_32, move_64 = (_mover(ir.VectorType(I8, n)) for n in (32, 64))
+move_1, move_2, move_4, move_8 = (_mover(t) for t in (I8, I16, I32, I64))
+move_16, move_32 = (_mover(ir.VectorType(I8, n)) for n in (16, 32))
 
 
 @njit(nogil=True)

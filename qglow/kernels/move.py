@@ -119,7 +119,7 @@ def resize_nearest(i, arena, constants, thread, threads):
             copy_small(y + col * load_i64(i + RYW), x + load_i32(load_i64(i + RCOL) + 4 * col) * load_i64(i + RXW), c)
 
 
-HY, HN, HH, HW, HC, HYN, HYH, HYW, HT, HL, HB, HR, HV = words("halo", "y N H W C y_n y_h y_w top left bottom right value")
+HY, HN, HH, HW, HYN, HYH, HYW, HT, HL, HB, HR, HV = words("halo", "y N H W y_n y_h y_w top left bottom right value")
 
 
 @kernel("halo")

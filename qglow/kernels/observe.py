@@ -7,23 +7,22 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .floats import floats, halves
+from .chunks import SUMS, floats, halves, masked
 from .memory import load_i32, load_i64, store_i32, store_i64
+from .sizes import BINS, BLOCK, TABLES
 from .vector import F32, I32, call, const, load_at, splat, store_at, vec
 
 i64 = types.int64
 F64 = ir.DoubleType()
-SIXTEEN, TABLES = 16, 4
-BINS = 4096
 
 
 @intrinsic
 def row_range(context, x, count, low, high, total):
-    """Least and largest float32, and the sum in float64: 16 sums of every 16th element, whose halves are added."""
+    """Least and largest float32, and the sum in float64: SUMS sums of every SUMS-th element, whose halves are added."""
 
     def generate(ctx, b, sig, args):
         x, count, low, high, total = args
-        t, wide = vec(F32, SIXTEEN), vec(F64, SIXTEEN)
+        t, wide = vec(F32, SUMS), vec(F64, SUMS)
         least, largest = (cgutils.alloca_once_value(b, const(t, s * float("inf"))) for s in (1, -1))
         sums = cgutils.alloca_once_value(b, const(wide, 0.0))
 
@@ -32,7 +31,7 @@ def row_range(context, x, count, low, high, total):
                 new = v if mask is None else b.select(mask, v, b.load(best))
                 b.store(b.select(b.fcmp_ordered(sign, new, b.load(best)), new, b.load(best)), best)
             real = b.fpext(v, wide)
-            b.store(b.fadd(b.load(sums), real if mask is None else b.select(mask, real, const(wide, 0.0))), sums)
+            b.store(b.fadd(b.load(sums), masked(b, real, mask)), sums)
 
         floats(b, x, count, visit)
         for best, sign, to in ((least, "<", low), (largest, ">", high)):
@@ -52,13 +51,13 @@ def row_ranges(x, rows, count, low, high, total):
 
 @intrinsic
 def bins_of(context, x, scale, to):
-    """floor(x scale) + BINS / 2 of 16 floats, within the bins; exact, in float64."""
+    """floor(x scale) + BINS / 2 of BLOCK floats, within the bins; exact, in float64."""
 
     def generate(ctx, b, sig, args):
         x, scale, to = args
-        wide, ints = vec(F64, SIXTEEN), vec(I32, SIXTEEN)
-        real = b.fmul(b.fpext(load_at(b, x, vec(F32, SIXTEEN)), wide), splat(b, load_at(b, scale, F64), SIXTEEN))
-        index = b.add(b.fptosi(call(b, f"llvm.floor.v{SIXTEEN}f64", wide, real), ints), const(ints, BINS // 2))
+        wide, ints = vec(F64, BLOCK), vec(I32, BLOCK)
+        real = b.fmul(b.fpext(load_at(b, x, vec(F32, BLOCK)), wide), splat(b, load_at(b, scale, F64), BLOCK))
+        index = b.add(b.fptosi(call(b, f"llvm.floor.v{BLOCK}f64", wide, real), ints), const(ints, BINS // 2))
         index = b.select(b.icmp_signed(">", index, const(ints, 0)), index, const(ints, 0))
         store_at(b, to, b.select(b.icmp_signed("<", index, const(ints, BINS - 1)), index, const(ints, BINS - 1)))
         return ctx.get_dummy_value()
@@ -70,12 +69,12 @@ def bins_of(context, x, scale, to):
 def count_bins(x, count, scale, histogram, scratch):
     """Add the elements of float32 x [count] to histogram int64 [BINS]. scale: address of a float64, BINS / 2 / reach.
 
-    scratch: int32 [TABLES * BINS + 16], zeros before and after: neighbours are counted apart, so that equal ones do not wait for each other.
+    scratch: int32 [TABLES * BINS + BLOCK], zeros before and after.
     """
     bins = scratch + 4 * TABLES * BINS
-    for k in range(0, count, SIXTEEN):
+    for k in range(0, count, BLOCK):
         bins_of(x + 4 * k, scale, bins)
-        for j in range(min(SIXTEEN, count - k)):
+        for j in range(min(BLOCK, count - k)):
             at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
             store_i32(at, load_i32(at) + 1)
     for k in range(BINS):

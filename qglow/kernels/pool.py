@@ -7,11 +7,11 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .bytewise import store_some
+from .chunks import store_first
 from .memory import load_f32, load_i64, words
 from .table import kernel
 from .target import ISA
-from .vector import F32, I8, I32, I64, const, load_at, part, requantize, splat, store_at, vec, widened
+from .vector import F32, I8, I32, I64, const, load_at, part, requantize, splat, vec, widened
 
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes
@@ -35,11 +35,7 @@ def _max_of(size):
                 v = load_at(b, b.add(x, b.add(b.mul(r.index, row), b.mul(c.index, tap))), t)
                 u = b.load(best)
                 b.store(b.select(b.icmp_unsigned(">", u, v), u, v), best)
-            with b.if_else(b.icmp_signed("<", count, ir.Constant(I64, size))) as (less, whole):
-                with less:
-                    store_some(b, y, b.load(best), count)
-                with whole:
-                    store_at(b, y, b.load(best))
+            store_first(b, y, b.load(best), count)
             return ctx.get_dummy_value()
 
         return types.void(*[i64] * 7), generate
@@ -108,20 +104,12 @@ def mean_step(context, x, y, rows, columns, row, tap, start, m, zero, low, high,
         real = b.fmul(b.sitofp(b.load(acc), vec(F32, LANES)), splat(b, m, LANES))
         with b.if_else(b.icmp_signed("!=", as_float, ir.Constant(I64, 0))) as (floats, bytes_):
             with floats:
-                _store(b, y, real, count, 4)
+                store_first(b, y, real, b.mul(count, ir.Constant(I64, 4)))
             with bytes_:
-                _store(b, y, part(b, requantize(b, [real] * 4, zero, low, high), 0, LANES), count, 1)
+                store_first(b, y, part(b, requantize(b, [real] * 4, zero, low, high), 0, LANES), count)
         return ctx.get_dummy_value()
 
     return types.void(*[i64] * 7, f32, *[i64] * 5), generate
-
-
-def _store(b, y, value, count, size):
-    with b.if_else(b.icmp_signed("<", count, ir.Constant(I64, LANES))) as (less, whole):
-        with less:
-            store_some(b, y, value, b.mul(count, ir.Constant(I64, size)))
-        with whole:
-            store_at(b, y, value)
 
 
 @kernel("avg_pool2d")

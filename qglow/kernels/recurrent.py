@@ -7,11 +7,12 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
-from .bytewise import LANES, store_some
+from .bytewise import LANES
+from .chunks import store_first
 from .float_math import sigmoid, tanh
 from .memory import load_i64, words
 from .table import kernel
-from .vector import F32, I64, const, load_at, part, requantize, store_at, vec
+from .vector import F32, I64, const, load_at, part, requantize, vec
 
 i64 = types.int64
 GX, GH, C_IN, C_OUT, Y, Q, BIAS, N, C, GX_B, GH_B, C_IN_B, C_B, Y_B, Q_B = words(
@@ -38,14 +39,8 @@ def step(context, gx, gh, bias, c_in, c, y, q, size, count):
         zero, low, high = (ir.Constant(I64, v) for v in (STATE_ZERO, 0, 255))
         packed = requantize(b, [b.fdiv(h, const(t, float(STATE_SCALE)))] * 4, zero, low, high)
         floats = b.mul(count, ir.Constant(I64, 4))
-        results = ((c, state, floats), (y, h, floats), (q, part(b, packed, 0, LANES), count))
-        with b.if_else(b.icmp_signed("==", count, ir.Constant(I64, LANES))) as (whole, some):
-            with whole:
-                for address, value, _ in results:
-                    store_at(b, address, value)
-            with some:
-                for address, value, size in results:
-                    store_some(b, address, value, size)
+        for address, value, size in ((c, state, floats), (y, h, floats), (q, part(b, packed, 0, LANES), count)):
+            store_first(b, address, value, size)
         return ctx.get_dummy_value()
 
     return types.void(*[i64] * 9), generate

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from .bytewise import store_some
+from .chunks import store_first
 from .memory import load_f32, load_i32, load_i64, words
 from .table import kernel
 from .target import ISA
-from .vector import F32, I32, I64, part, requantize, splat, store_at, vec, widened
+from .vector import F32, I32, part, requantize, splat, vec, widened
 
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes
@@ -31,11 +30,7 @@ def blend(context, x00, x01, x10, x11, w00, w01, w10, w11, x_zero, m, zero, low,
             total = term if total is None else b.add(total, term)
         real = b.fmul(b.sitofp(total, vec(F32, LANES)), splat(b, m, LANES))
         packed = part(b, requantize(b, [real] * 4, zero, low, high), 0, LANES)
-        with b.if_else(b.icmp_signed("<", count, ir.Constant(I64, LANES))) as (less, whole):
-            with less:
-                store_some(b, y, packed, count)
-            with whole:
-                store_at(b, y, packed)
+        store_first(b, y, packed, count)
         return ctx.get_dummy_value()
 
     return types.void(*[i64] * 9, f32, *[i64] * 5), generate

@@ -9,9 +9,10 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .bytewise import find, run_of, store_some, table_of
-from .finish import SCRATCH_BYTES
+from .bytewise import find, run_of, table_of
+from .chunks import accumulator, chunks, masked, store_chunk
 from .memory import load_f32, load_i32, load_i64, load_u8, store_u8, words
+from .sizes import SCRATCH_BYTES
 from .table import kernel
 from .target import HARDWARE_TABLE, HARDWARE_VNNI, ISA
 from .vector import F32, I8, I32, I64, add_to, call, const, dot4, load_at, requantize, splat, store_at, vec, vpdpbusd, widened, within
@@ -21,25 +22,6 @@ CHUNK = 4 * LANES
 f32, i64 = types.float32, types.int64
 SX, SY, SS, ST, SH, SC, SXH, SYH, SI, SZ, SL, SHI = words("softmax", "x y scratch table H C x_h y_h f_inverse zero low high")
 PLANES = 1024  # bytes into a softmax's table: its entries once more, as three planes of bytes
-
-
-def chunks(b, count, size, body):
-    """body(offset, mask or None) for each whole vector of `size` bytes, then for what is left of one, with the mask of its bytes."""
-    whole = b.sdiv(count, ir.Constant(I64, size))
-    with cgutils.for_range(b, whole) as loop:
-        body(b.mul(loop.index, ir.Constant(I64, size)), None)
-    rest = b.srem(count, ir.Constant(I64, size))
-    with b.if_then(b.icmp_signed(">", rest, ir.Constant(I64, 0))):
-        order = ir.Constant(vec(I8, size), list(range(size)))
-        body(b.mul(whole, ir.Constant(I64, size)), b.icmp_unsigned("<", order, splat(b, b.trunc(rest, I8), size)))
-
-
-def masked(b, value, mask):
-    return value if mask is None else b.select(mask, value, const(value.type, 0))
-
-
-def accumulator(b, t):
-    return cgutils.alloca_once_value(b, ir.Constant(t, [0] * t.count))
 
 
 @intrinsic
@@ -111,10 +93,7 @@ def distances(context, x, y, count, largest, table):
 
         def body(at, mask):
             found = find(b, entries, b.sub(top, load_at(b, b.add(x, at), vec(I8, 64))))
-            if mask is None:
-                store_at(b, b.add(y, at), found)
-            else:
-                store_some(b, b.add(y, at), found, b.sub(count, at))
+            store_chunk(b, b.add(y, at), found, mask, b.sub(count, at))
 
         chunks(b, count, 64, body)
         return ctx.get_dummy_value()

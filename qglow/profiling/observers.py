@@ -11,9 +11,10 @@ import numpy as np
 
 from ..errors import DataError
 from ..graph import Array
+from ..kernels import sizes
 from .passes import count_bins, row_ranges
 
-BINS = 4096
+BINS = sizes.BINS
 UNIT = 2.0**-40
 HALF = 32  # bits of the lower part of a channel's sum; parts are added apart, and carry only when they are read
 

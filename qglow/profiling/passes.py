@@ -10,15 +10,16 @@ import numpy as np
 
 from ..graph import Array
 from ..kernels.library import load
+from ..kernels.sizes import BINS, BLOCK, TABLES
 
-BINS, TABLES, PAGE = 4096, 4, 4096
+PAGE = 4096
 
 
 @lru_cache(maxsize=1)
 def _functions() -> tuple[Any, Any, Array]:
     library = load()
     made = [ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * n)(library.address(name)) for name, n in (("row_ranges", 6), ("count_bins", 5))]
-    return made[0], made[1], np.zeros(TABLES * BINS + 16, np.int32)
+    return made[0], made[1], np.zeros(TABLES * BINS + BLOCK, np.int32)
 
 
 def readable(x: Array) -> Array:

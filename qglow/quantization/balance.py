@@ -6,7 +6,7 @@ A tensor has one scale, but a factor d <= 1 a channel costs nothing where its pr
 2. A product's input channel i is multiplied by d[i] in its weights.
 3. The table of a function of one tensor holds f(x d_in) / d_out.
 
-Equations (19) to (22) of docs/quantization.md.
+Equations (22) to (25) of docs/quantization.md.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def with_factors(graph: Graph, factors: Mapping[str, Array]) -> Graph:
 def _solve(
     channels: Channels, ids: Mapping[str, Array], observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]
 ) -> Array:
-    """(19) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with headroom."""
+    """(22) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with headroom."""
     root = channels.roots()
     share = np.zeros(len(root))
     for v in quants:
@@ -117,7 +117,7 @@ def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:
 
 
 def _scaled_weights(graph: Graph, plan: Plan, needs: Needs, factors: Mapping[str, Array]) -> Graph:
-    """(20) w[o, i] d[i] / d[o], (21) b[o] / d[o]."""
+    """(23) w[o, i] d[i] / d[o], (24) b[o] / d[o]."""
     constants, types, nodes = dict(graph.constants), dict(graph.types), []
     for node in graph.nodes:
         d_in = factors.get(node.inputs[0]) if node.inputs else None

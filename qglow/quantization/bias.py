@@ -1,6 +1,6 @@
 """Bias correction: rounded weights shift a product's mean output; the shift that calibration expects is taken off the bias.
 
-(23) shift[o] = sum over i of (s_w[o] q[o, i] - w[o, i]) E[x[i]], after Nagel et al., Data-Free Quantization, 2019.
+(26) shift[o] = sum over i of (s_w[o] q[o, i] - w[o, i]) E[x[i]], after Nagel et al., Data-Free Quantization, 2019.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def channel_means(observed: Mapping[str, Observer], factors: Mapping[str, Array]
 
 
 def output_shift(node: Node, w: Array, q: Array, quant: Quant, mean: Array) -> Array | None:
-    """(23) for Conv, Gemm and ConvTranspose: [output channels], or None where the means are not those of the input channels."""
+    """(26) for Conv, Gemm and ConvTranspose: [output channels], or None where the means are not those of the input channels."""
     s = np.array(quant.scale, np.float64)
     if node.op == "Conv":
         error = (q * s.reshape(-1, *(1,) * (w.ndim - 1)) - w.astype(np.float64)).reshape(w.shape[0], w.shape[1], -1).sum(2)

@@ -22,7 +22,7 @@ class QuantConfig:
     calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although excluded, each
     a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs: last products give float directly.
-    balance_channels: channels in units of their own (19). correct_bias: biases less the shift of rounded weights (23).
+    balance_channels: channels in units of their own (22). correct_bias: biases less the shift of rounded weights (26).
     min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or for top-1 accuracy below float, in points (needs labels):
     layers are kept float until it is met.
     min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken.

@@ -2,7 +2,7 @@
 
 A logarithm of a power spectrum needs relative precision, which equal steps do not have. The noise is foreseen from histograms alone:
 
-(25) noise = sum over the bins of count (f(x + h) - f(x - h))^2 / 12 within the range of x, count (f(x) - f(end))^2 beyond; h is half a
+(21) noise = sum over the bins of count (f(x + h) - f(x - h))^2 / 12 within the range of x, count (f(x) - f(end))^2 beyond; h is half a
 step, or half a bin where that is wider; f is cut to what was seen of its output.
 
 Where the output's variance is less than LIMIT_DB above it, the function stays float, and so does what is between it and the products
@@ -45,7 +45,7 @@ def magnifying(
 
 
 def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer], kind: Kind, quant: Quant) -> float:
-    """Variance of the output over (25), in dB; kind, quant: of the root."""
+    """Variance of the output over (21), in dB; kind, quant: of the root."""
     x, y = observed[f.root], observed.get(f.output)
     if y is None or not y.count or not x.count:
         return 200.0

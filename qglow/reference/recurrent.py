@@ -56,13 +56,13 @@ def lstm(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def state_bytes(h: Array) -> Array:
-    """(25) C(rint(h / s_h) + 128), s_h = f32(1 / 127): the state that a step multiplies."""
+    """(19) C(rint(h / s_h) + 128), s_h = f32(1 / 127): the state that a step multiplies."""
     return np.clip(np.rint(h / STATE_SCALE) + STATE_ZERO, 0, 255).astype(np.int32)
 
 
 @integer_op("LSTM")
 def integer_lstm(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
-    """(25), (26) gates = (f32(sum (q_x - z) w) m_w + f32(sum (q_h - 128) r) m_r) + b, m_w = f32(s_x s_w), m_r = f32(s_h s_r).
+    """(19), (20) gates = (f32(sum (q_x - z) w) m_w + f32(sum (q_h - 128) r) m_r) + b, m_w = f32(s_x s_w), m_r = f32(s_h s_r).
 
     w [D 4H, I] and r [D 4H, H] are int8, per row; b float32 [D 4H]; outputs are float32.
     """

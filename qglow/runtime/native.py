@@ -14,10 +14,10 @@ from ..instructions.packing import Packed
 from ..instructions.program import Buffer, Native, Program
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
+from ..kernels.sizes import SCRATCH_BYTES
 from ..reference import evaluate_node
 from .team import team_of
 
-SCRATCH_BYTES = 16384
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
 _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
 

@@ -36,11 +36,6 @@ class StepTime:
     moved: int
     shape: str
 
-    @property
-    def gops(self) -> float:
-        """Billions of operations a second."""
-        return self.ops / self.seconds / 1e9 if self.seconds else 0.0
-
 
 def plan_of(session: InferenceSession, feeds: Mapping[str, Array]) -> Plan:
     """The plan that the session runs these inputs with, made where it is missing."""
