@@ -28,12 +28,16 @@ class Ran:
     found: dict[str, Any]
 
 
+def environment() -> dict[str, str]:
+    """That of this process, with this repository's package and tests to import."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
+
+
 def run(code: str, *arguments: str, timeout: float = 600) -> Ran:
     """Run Python code; it may leave numbers in a dictionary `found`. Raises RuntimeError with its last line where it fails."""
     command = [sys.executable, "-W", "ignore", "-c", code + REPORT, *arguments]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])}
     start = time.perf_counter()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=timeout, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=timeout, check=False)
     seconds = time.perf_counter() - start
     if done.returncode != 0:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200])

@@ -9,7 +9,6 @@ kernel library is in its cache, as it is after the first use on a machine; files
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import sys
@@ -22,9 +21,11 @@ from typing import Any
 import numpy as np
 
 import qglow
+from qglow.errors import in_one_line
 
+from . import options
 from .children import Ran, run
-from .prepared import Prepared, default_cache, names, prepare
+from .prepared import Prepared, prepare
 
 FEEDS = """
 import sys, time
@@ -82,7 +83,7 @@ def measure(model: Prepared, pairs: int) -> dict[str, dict[str, float]]:
                 try:
                     results.setdefault(name, []).append(run(FEEDS + code + ANSWER, str(form(model)), str(feeds)))
                 except Exception as error:
-                    print(f"{model.name}: {name} failed: {' '.join(str(error).split())[:160]}")
+                    print(f"{model.name}: {name} failed: {in_one_line(error)}")
     return {name: summary(runs) for name, runs in results.items()}
 
 
@@ -98,22 +99,21 @@ def summary(runs: list[Ran]) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="resnet50,mobilenetv2,bert128", help="by comma, of " + ", ".join(names()))
+    parser = options.parser(__doc__)
+    options.add_models(parser, "resnet50,mobilenetv2,bert128")
     parser.add_argument("--pairs", type=int, default=5, help="processes of each runtime")
-    parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--json", metavar="FILE", type=Path)
-    options = parser.parse_args()
+    options.add_json(parser)
+    given = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)
     results: dict[str, Any] = {}
     print(f"{'model':20s} {'runtime':10s} {'first answer ms':>16s} {'(min)':>8s} {'load ms':>9s} {'process ms':>11s} {'peak MiB':>9s}")
-    for name in options.models.split(","):
-        rows = results[name] = measure(prepare(name, options.cache), options.pairs)
+    for name in given.models:
+        rows = results[name] = measure(prepare(name, given.cache), given.pairs)
         for runtime, r in rows.items():
             times = f"{r['first_answer_s'] * 1e3:16.0f} {r['first_answer_min_s'] * 1e3:8.0f} {r['load_s'] * 1e3:9.0f}"
             print(f"{name:20s} {runtime:10s} {times} {r['process_s'] * 1e3:11.0f} {r['peak_mib']:9.0f}", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1))
     return 0
 
 

@@ -8,13 +8,14 @@ A fresh process each. --peer adds onnxruntime's calibrators on the same samples,
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 import onnx
 
+from qglow.errors import in_one_line
 from tests import shared_models
 
+from . import options
 from .children import run
 
 SAMPLES = """
@@ -42,19 +43,20 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="squeezenet1.1_imagenet", help="one of the real models, with one input of known shape")
-    parser.add_argument("--counts", default="20,200", help="numbers of samples, by comma")
+    parser = options.parser(__doc__)
+    parser.add_argument("--model", type=options.real_models, default="squeezenet1.1_imagenet", help="with one input of known shape")
+    parser.add_argument("--counts", type=options.numbers, default="20,200", help="numbers of samples, by comma")
     parser.add_argument("--peer", action="store_true", help="also onnxruntime's MinMax, Entropy and Percentile calibrators")
-    options = parser.parse_args()
-    path = shared_models.path(options.model)
+    given = parser.parse_args()
+    model = given.model[0]
+    path = shared_models.path(model)
     value = onnx.load(path, load_external_data=False).graph.input[0]
     shape = ",".join(str(d.dim_value or 1) for d in value.type.tensor_type.shape.dim)
     codes = {"qglow": QGLOW}
-    if options.peer:
+    if given.peer:
         codes |= {f"onnxruntime {m}": ONNXRUNTIME.replace("METHOD", m) for m in ("MinMax", "Entropy", "Percentile")}
-    counts = [int(c) for c in options.counts.split(",")]
-    print(f"{options.model}: peak MiB of a process over so many samples")
+    counts = given.counts
+    print(f"{model}: peak MiB of a process over so many samples")
     print(f"{'':24s}" + "".join(f"{c:>10d}" for c in counts))
     for name, code in codes.items():
         peaks = []
@@ -62,7 +64,7 @@ def main() -> int:
             try:
                 peaks.append(f"{run(SAMPLES + code, str(path), value.name, shape, str(count)).peak_mib:10.0f}")
             except Exception as error:
-                peaks.append(f"{' '.join(str(error).split())[:40]:>10s}")
+                peaks.append(f"{in_one_line(error, 40):>10s}")
         print(f"{name:24s}" + "".join(peaks), flush=True)
     return 0
 

@@ -24,13 +24,15 @@ from typing import Any
 import onnxruntime
 
 import qglow
+from qglow.errors import in_one_line
 from qglow.report.latency import interleaved
 from qglow.report.peers import onnxruntime_runner, openvino_runner
 from qglow.runtime.steps import host_steps, plan_of
 
+from . import options
 from .isolated import Crash, Say, isolated
 from .models import CONVOLUTIONAL
-from .prepared import Prepared, default_cache, names, prepare
+from .prepared import Prepared, names, prepare
 
 PEERS = ("ort fp32", "ort int8", "ov fp32", "ov int8", "ov nncf")
 QUICK = ("ort int8", "ov int8")
@@ -79,7 +81,7 @@ def measure(say: Say, model: Prepared, threads: int, peers: tuple[str, ...], tur
             run()
             runs[name] = run
         except Exception as error:  # NOTE: a runtime that cannot do a model is a result, not a reason to stop
-            failed[name] = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            failed[name] = f"{type(error).__name__}: {in_one_line(error)}"
     say("turns")
     times = interleaved(runs, seconds, most=1000, turns=turns) if runs else {}
     return {"model": model.name, "threads": threads, "times": times, "failed": failed, "host": host, "steps": steps}
@@ -118,39 +120,42 @@ def show(row: dict[str, Any], peers: tuple[str, ...], quick: bool) -> None:
         print(f"    {name} failed: {why}", flush=True)
 
 
+def known_peers(text: str) -> tuple[str, ...]:
+    """Peers by comma, for argparse."""
+    found = tuple(text.split(","))
+    for p in found:
+        if p not in PEERS:
+            raise argparse.ArgumentTypeError(f"no peer {p!r}; there are {', '.join(PEERS)}")
+    return found
+
+
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="resnet50,mobilenetv2", help="by comma: an .onnx file, or one of " + ", ".join(names()))
+    parser = options.parser(__doc__)
+    options.add_models(parser, "resnet50,mobilenetv2")
     parser.add_argument("--all", action="store_true", help="every model that has a name")
-    parser.add_argument("--threads", default="1", help="numbers of threads, by comma")
+    parser.add_argument("--threads", type=options.numbers, default="1", help="numbers of threads, by comma")
     parser.add_argument("--repeats", type=int, help="rounds over the runtimes, default 12, quick 5")
     parser.add_argument("--seconds", type=float, default=4.0, help="a model whose rounds take longer is cut at four times this")
     parser.add_argument("--quick", action="store_true", help="few rounds, int8 peers only, and qglow's host steps")
-    parser.add_argument("--peers", default=None, help="by comma, of " + ", ".join(PEERS))
-    parser.add_argument("--cache", type=Path, default=default_cache(), help="folder of prepared models (default %(default)s)")
-    parser.add_argument("--json", metavar="FILE", type=Path)
+    parser.add_argument("--peers", type=known_peers, default=None, help="by comma, of " + ", ".join(PEERS))
+    options.add_json(parser)
     return parser.parse_args()
 
 
 def main() -> int:
-    options = arguments()
+    given = arguments()
     logging.getLogger().setLevel(logging.ERROR)
     onnxruntime.set_default_logger_severity(3)
-    peers = tuple(options.peers.split(",")) if options.peers else QUICK if options.quick else PEERS
-    wanted = names() if options.all else options.models.split(",")
-    unknown = [p for p in peers if p not in PEERS] or [m for m in wanted if m not in names() and not Path(m).is_file()]
-    if unknown:
-        print(f"bench: no {unknown[0]!r}; peers are {', '.join(PEERS)}; models are {', '.join(names())}, or .onnx files", file=sys.stderr)
-        return 2
-    turns = options.repeats or (5 if options.quick else 12)
+    peers = given.peers or (QUICK if given.quick else PEERS)
+    turns = given.repeats or (5 if given.quick else 12)
     rows: list[dict[str, Any]] = []
     means: dict[str, dict[str, dict[str, float]]] = {}
-    for threads in map(int, options.threads.split(",")):
+    for threads in given.threads:
         print(line(f"{threads} thread(s)", "qglow ms", [f"/ {p}" for p in peers]))
         block = []
-        for name in wanted:
-            block.append(surely(name, options.cache, threads, peers, turns, options.seconds))
-            show(block[-1], peers, options.quick)
+        for name in names() if given.all else given.models:
+            block.append(surely(name, given.cache, threads, peers, turns, given.seconds))
+            show(block[-1], peers, given.quick)
         groups = {"all": block, "convolutional": [r for r in block if r["model"] in CONVOLUTIONAL]}
         groups["other"] = [r for r in block if r not in groups["convolutional"]]
         for group, part in groups.items():
@@ -158,8 +163,8 @@ def main() -> int:
             if len(part) > 1 and (group == "all" or len(part) < len(block)):
                 print(line(f"geometric mean, {group}", "", cells_of(mean["min"], mean["median"], peers)))
         rows += block
-        if options.json:
-            options.json.write_text(json.dumps({"results": rows, "geomeans": means}, indent=1))
+        if given.json:
+            given.json.write_text(json.dumps({"results": rows, "geomeans": means}, indent=1))
     return 0
 
 

@@ -21,7 +21,7 @@ import onnx
 import onnx.version_converter
 
 import qglow
-from qglow.errors import AccuracyError
+from qglow.errors import AccuracyError, in_one_line
 from qglow.report.peers import onnxruntime_int8, onnxruntime_runner
 
 from .models import NETWORKS, real
@@ -114,7 +114,7 @@ class Prepared:
                 make(out)
             except Exception as error:
                 out.unlink(missing_ok=True)
-                failure.write_text(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+                failure.write_text(f"{type(error).__name__}: {in_one_line(error)}")
                 raise
         return out
 

@@ -9,7 +9,6 @@ once with Entropy; what it keeps of each sample is its own choice. A tool that n
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -18,9 +17,12 @@ from typing import Any
 
 import numpy as np
 
+from qglow.errors import in_one_line
+
+from . import options
 from .children import run
 from .models import NETWORKS, real
-from .prepared import Prepared, default_cache, names, noise, prepare
+from .prepared import Prepared, noise, prepare
 
 START = """
 import glob, resource, sys, time
@@ -79,7 +81,7 @@ def measure(model: Prepared, count: int, memory: float) -> dict[str, dict[str, A
                 ran = run(START + code, str(model.path), folder, str(Path(folder) / "out"), str(memory))
                 results[name] = {**ran.found, "process_s": ran.seconds, "peak_mib": ran.peak_mib}
             except Exception as error:
-                results[name] = {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"}
+                results[name] = {"failed": f"{type(error).__name__}: {in_one_line(error)}"}
             show(model.name, name, results[name])
     return results
 
@@ -92,17 +94,16 @@ def show(model: str, tool: str, row: dict[str, Any]) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default="mobilenetv2", help="by comma, of " + ", ".join(names()))
+    parser = options.parser(__doc__)
+    options.add_models(parser, "mobilenetv2")
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--memory", type=float, default=14.0, help="GiB of address space that a tool may take")
-    parser.add_argument("--cache", type=Path, default=default_cache())
-    parser.add_argument("--json", metavar="FILE", type=Path)
-    options = parser.parse_args()
+    options.add_json(parser)
+    given = parser.parse_args()
     print(f"{'model':24s} {'tool':24s} {'work s':>10s} {'process s':>10s} {'peak MiB':>10s}")
-    results = {name: measure(prepare(name, options.cache), options.images, options.memory) for name in options.models.split(",")}
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1))
+    results = {name: measure(prepare(name, given.cache), given.images, given.memory) for name in given.models}
+    if given.json:
+        given.json.write_text(json.dumps(results, indent=1))
     return 0
 
 

@@ -10,7 +10,6 @@ operands from memory allows; a small product reads from caches and may be above 
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import qglow
 from qglow.runtime.roof import Roof, machine_roof
 from qglow.runtime.steps import time_steps
 
+from . import options
 from .single import Conv, Gemm, Operator
 
 MOST_OPS = 9e9
@@ -106,28 +106,28 @@ def show(operator: Operator, row: dict[str, Any], roof: Roof) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options.parser(__doc__)
     parser.add_argument("what", choices=("gemm", "conv"))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--json", metavar="FILE", type=Path)
-    options = parser.parse_args()
-    roof = machine_roof(options.threads)
+    options.add_json(parser)
+    given = parser.parse_args()
+    roof = machine_roof(given.threads)
     speeds = f"peak {roof.peak / 1e9:.0f} GOP/s, memory {roof.memory / 1e9:.0f} GB/s, cache {roof.cache / 1e9:.0f} GB/s"
     print(f"{speeds}, {roof.threads} thread(s)")
     print(" ".join(f"{name:<{-width}s}" if width < 0 else f"{name:>{width}s}" for name, width in COLUMNS), " kinds")
-    operators: Iterable[Operator] = gemms() if options.what == "gemm" else convs()
+    operators: Iterable[Operator] = gemms() if given.what == "gemm" else convs()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         for operator in operators:
-            row = measure(operator, options.threads, Path(folder))
+            row = measure(operator, given.threads, Path(folder))
             show(operator, row, roof)
             rows.append({"shape": str(operator), "ops": operator.ops, "moved": operator.moved, **row})
     ratios = [r["seconds"] / r["openvino"] for r in rows if (r["openvino"] or 0) >= CLEAR]
     if ratios:
         mean = np.exp(np.mean(np.log(ratios)))
         print(f"geometric mean of qglow's time over OpenVINO's: {mean:.2f} on {len(ratios)} shapes of {CLEAR * 1e6:.0f} us or more")
-    if options.json:
-        options.json.write_text(json.dumps({"peak": roof.peak, "memory": roof.memory, "rows": rows}, indent=1))
+    if given.json:
+        given.json.write_text(json.dumps({"peak": roof.peak, "memory": roof.memory, "rows": rows}, indent=1))
     return 0
 
 

@@ -11,9 +11,7 @@ dB; seconds of each command.
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -24,11 +22,15 @@ from typing import Any
 
 import numpy as np
 
+from qglow.errors import in_one_line
 from qglow.report.agreement import Error
 from qglow.report.peers import onnxruntime_session
 from tests import shared_models
 
-ROOT = Path(__file__).resolve().parents[1]
+from . import options
+from .children import environment
+from .models import real
+
 QUANTIZED = ("shufflenet-v2-12-int8",)  # needs no profile
 Feeds = list[dict[str, Any]]
 
@@ -49,10 +51,9 @@ class Walk:
 
     def command(self, name: str, *arguments: str | Path) -> bool:
         """Run `qglow NAME ARGUMENTS`; False where it failed."""
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         start = time.perf_counter()
         command = [sys.executable, "-m", "qglow", name, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=900, check=False)
         self.seconds[name] = time.perf_counter() - start
         self.said[name] = done.stdout + done.stderr
         if done.returncode != 0:
@@ -140,22 +141,23 @@ def hold_exported(found: Walk, exported: Path, feeds: Feeds, ours: list[list[Any
         found.exported_same = same
         found.exported_db = min((e.sqnr_db for e in errors.values()), default=200.0)
     except Exception as error:  # NOTE: whatever onnxruntime says of a file that we wrote is a finding
-        found.failed["exported on onnxruntime"] = " ".join(str(error).split())[:300]
+        found.failed["exported on onnxruntime"] = in_one_line(error, 300)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", default=",".join([*shared_models.ALL, *QUANTIZED]), help="by comma (default: all)")
+    parser = options.parser(__doc__)
+    everything = ",".join(n for n in (*shared_models.ALL, *QUANTIZED) if real.is_here(n))
+    parser.add_argument("--models", type=options.real_models, default=everything, help="by comma (default: all)")
     parser.add_argument("--samples", type=int, default=8)
     parser.add_argument("--keep", metavar="FOLDER", type=Path, help="keep what is made, and what was printed, there")
-    options = parser.parse_args()
+    given = parser.parse_args()
     print(f"{'model':28s} {'dB':>6s} {'float':>8s} {'int8':>8s} {'exported':>9s}  [seconds] host steps", flush=True)
     failed = False
-    for name in options.models.split(","):
+    for name in given.models:
         with tempfile.TemporaryDirectory() as temporary:
-            folder = options.keep / name if options.keep else Path(temporary)
-            found = walk(name, options.samples, folder)
-            for command, text in found.said.items() if options.keep else ():
+            folder = given.keep / name if given.keep else Path(temporary)
+            found = walk(name, given.samples, folder)
+            for command, text in found.said.items() if given.keep else ():
                 (folder / f"{command}.txt").write_text(text)
         print(found.line(), flush=True)
         failed |= bool(found.failed)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def in_one_line(error: Exception, most: int = 160) -> str:
+    """What another library's exception says, for the middle of a line: at most so many characters, its type where it says nothing."""
+    return " ".join(str(error).split())[:most] or type(error).__name__
+
+
 class QGlowError(Exception):
     """Base of every error that a user can cause; the command line prints it as one line and exits with code 2."""
 

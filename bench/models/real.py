@@ -10,7 +10,11 @@ from tests import shared_models
 
 
 def available() -> list[str]:
-    return [name for name in shared_models.ALL if (shared_models.FOLDER / "models" / f"{name}.onnx").is_file()]
+    return [name for name in shared_models.ALL if is_here(name)]
+
+
+def is_here(name: str) -> bool:
+    return (shared_models.FOLDER / "models" / f"{name}.onnx").is_file()
 
 
 def load(name: str, count: int) -> tuple[onnx.ModelProto, list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, QGlowError
+from ..errors import ConfigError, QGlowError, in_one_line
 from ..files import check_writable, write_atomically
 from ..graph import Array, Kind
 from ..profiling.dataset import Dataset, open_dataset
@@ -89,12 +89,12 @@ def _add_peers(runs: Calls, failed: dict[str, str], options: argparse.Namespace,
         except QGlowError:
             raise
         except Exception as error:
-            raise ConfigError(f"{options.model}: {peer} cannot run it on the bundle's inputs: {_line(error)}") from error
+            raise ConfigError(f"{options.model}: {peer} cannot run it on the bundle's inputs: {in_one_line(error)}") from error
         runs[f"{peer} fp32"] = call
     try:
         out.write_bytes(quantize_static_int8(options.model, data))
     except Exception as error:  # NOTE: another tool's failure, of any type, is no reason not to measure the rest
-        failed |= {f"{p} int8": f"onnxruntime cannot quantize this model: {_line(error)}" for p in options.vs.split(",")}
+        failed |= {f"{p} int8": f"onnxruntime cannot quantize this model: {in_one_line(error)}" for p in options.vs.split(",")}
         return
     for peer in options.vs.split(","):
         try:
@@ -102,11 +102,7 @@ def _add_peers(runs: Calls, failed: dict[str, str], options: argparse.Namespace,
             call()
             runs[f"{peer} int8"] = call
         except Exception as error:
-            failed[f"{peer} int8"] = _line(error)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:160]
+            failed[f"{peer} int8"] = in_one_line(error)
 
 
 def print_steps(steps: list[StepTime], roof: Roof) -> None:
@@ -142,7 +138,7 @@ def first_that_runs(session: InferenceSession, data: Dataset, real: bool) -> dic
         if real:
             raise
         shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in feeds.items())
-        raise ConfigError(f"the model does not run on noise ({shapes}; {_line(error)}); give real inputs with --data") from error
+        raise ConfigError(f"the model does not run on noise ({shapes}; {in_one_line(error)}); give real inputs with --data") from error
     return feeds
 
 

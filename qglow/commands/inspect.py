@@ -6,7 +6,7 @@ import argparse
 from itertools import zip_longest
 from pathlib import Path
 
-from ..errors import ConfigError, DataError
+from ..errors import ConfigError, DataError, in_one_line
 from ..graph import Graph
 from ..graph.text import print_graph
 
@@ -60,7 +60,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
         static = retype(graph, shapes, {})
     except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
         said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
-        why = " ".join(str(error).split())[:160]
+        why = in_one_line(error)
         raise ConfigError(f"no program for inputs of {said} ({why}); give --shape NAME=DIMENSIONS") from error
     program = lower(static, choose()[0].name)
     return print_program(program) if stage == "instructions" else print_plan(program)

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from ..errors import QGlowError
+from ..errors import QGlowError, in_one_line
 from ..files import write_atomically
 from ..graph import Array, Graph, Kind, Node, TensorType
 from .export_float import export_nodes, make_model
@@ -28,7 +28,7 @@ def export_qdq(graph: Graph) -> onnx.ModelProto:
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
-        raise QGlowError(f"the exported model is not valid ONNX: {str(error).splitlines()[0]}") from error
+        raise QGlowError(f"the exported model is not valid ONNX: {in_one_line(error)}") from error
     return model
 
 

@@ -59,8 +59,7 @@ class Dataset:
         _check_count(count)
         if count is None or count >= len(self.sources):
             return self
-        picks = np.linspace(0, len(self.sources) - 1, count).astype(int)
-        return Dataset(tuple(self.sources[i] for i in picks), self.types)
+        return Dataset(tuple(self.sources[i] for i in spread_indices(len(self.sources), count)), self.types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +94,11 @@ class Stream(Dataset):
     def spread(self, count: int | None) -> Dataset:
         _check_count(count)
         return self if count is None else replace(self, limit=count)
+
+
+def spread_indices(total: int, count: int) -> list[int]:
+    """`count` of `total` samples, the first and the last among them, evenly spread; all where there are no more."""
+    return list(range(total)) if count >= total else np.linspace(0, total - 1, count).astype(int).tolist()
 
 
 def _check_count(count: int | None) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import onnxruntime as ort
 
-from ..errors import ModelError
+from ..errors import ModelError, in_one_line
 from ..graph import Array, Graph
 from ..graph.branches import certain, conditions, has_branches
 from ..onnx_import.export_float import export_float
@@ -25,7 +25,7 @@ def runner(graph: Graph, names: list[str]) -> Callable[[Feeds, Callable[[str, Ar
         model = export_float(graph, made).SerializeToString()
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise ModelError(f"onnxruntime cannot run this model ({str(error).splitlines()[0][:160]}); use --engine qglow") from error
+        raise ModelError(f"onnxruntime cannot run this model ({in_one_line(error)}); use --engine qglow") from error
 
     def run(feeds: Feeds, keep: Callable[[str, Array], None]) -> None:
         for name in graph.inputs:

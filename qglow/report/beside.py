@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import in_one_line
 from ..graph import Array
 from ..profiling.dataset import Dataset, Feeds, open_dataset
 from ..runtime import InferenceSession
@@ -51,8 +52,8 @@ def measure_beside(bundle: str | Path, model: str | Path, data: Any, threads: in
             run(feeds)
             runs[name] = run
         except Exception as error:
-            reason = " ".join(str(error).split())[:160]
-            result.notes.append(f"{name} is not in the comparison, onnxruntime cannot make or run it ({type(error).__name__}: {reason})")
+            why = f"{type(error).__name__}: {in_one_line(error)}"
+            result.notes.append(f"{name} is not in the comparison, onnxruntime cannot make or run it ({why})")
     result.latency = interleaved({name: partial(run, feeds) for name, run in runs.items()})
     result.noise = _noise(runs, few)
     result.steps = time_steps(session, feeds, repeats=3)

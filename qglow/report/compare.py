@@ -14,7 +14,7 @@ from ..errors import BundleError, DataError
 from ..files import write_atomically
 from ..graph import Array, Graph
 from ..onnx_import import load as import_onnx
-from ..profiling.dataset import open_dataset
+from ..profiling.dataset import open_dataset, spread_indices
 from ..progress import track
 from ..reference import evaluate
 from ..runtime import Bundle, InferenceSession, load
@@ -23,38 +23,9 @@ from .agreement import Agreement, Error, compare_values
 from .beside import Beside
 from .distribution import Distribution, add_distributions
 from .own_error import add_own_errors
+from .votes import Votes
 
 LAYER_SAMPLES = 16
-
-
-@dataclass(slots=True)
-class Votes:
-    """Counts of one score output over samples: how often the largest score is at the same place, and at the label."""
-
-    samples: int = 0
-    same: int = 0
-    labelled: int = 0
-    right_fp32: int = 0
-    right_int8: int = 0
-    is_choice: bool = True  # one score a class, in one row: else the place of the largest value says little
-
-    def add(self, real: Array, int8: Array, label: int | None) -> None:
-        if not int8.size:
-            return
-        a, b = int(np.argmax(real)), int(np.argmax(int8))
-        self.samples += 1
-        self.is_choice &= int8.ndim <= 2 and int8.size == int8.shape[-1] > 1
-        self.same += a == b
-        if label is not None:
-            self.labelled += 1
-            self.right_fp32 += a == label
-            self.right_int8 += b == label
-
-    def to_dict(self) -> dict[str, float]:
-        result = {"top1_agreement": self.same / max(1, self.samples), "is_choice": self.is_choice}
-        if self.labelled:
-            result |= {"top1_fp32": self.right_fp32 / self.labelled, "top1_int8": self.right_int8 / self.labelled}
-        return result
 
 
 @dataclass(slots=True)
@@ -131,8 +102,8 @@ def compare(
     opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
     agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Votes() for o in graph.outputs}
-    total, chosen = opened.total, range(layer_samples)
-    looked_at = set(chosen) if total is None or total <= layer_samples else {k * (total - 1) // max(1, layer_samples - 1) for k in chosen}
+    total = opened.total
+    looked_at = set(range(layer_samples) if total is None else spread_indices(total, layer_samples))
     for index, sample in enumerate(track(opened, "comparing", total, quiet)):
         outputs = session.run(None, sample.feeds)
         made = dict(zip(session.graph.outputs, outputs, strict=True))

@@ -22,6 +22,7 @@ from ..quantization import QuantConfig, QuantResult, quantize_graph
 from ..runtime import Bundle, InferenceSession
 from .agreement import Error
 from .damage import Cause, find_causes
+from .votes import Votes, is_choice
 
 SECONDS, SAMPLES = 30.0, 16
 
@@ -144,7 +145,7 @@ class _Judge:
             self.labels.append(sample.label)
         if by_label and not any(label is not None for label in self.labels):
             raise ConfigError("max_accuracy_drop needs samples with labels: give --data, a folder with labels.csv")
-        self.voter = next((k for k, a in enumerate(self.real[0]) if a.ndim <= 2 and a.size == a.shape[-1] > 1), None)
+        self.voter = next((k for k, a in enumerate(self.real[0]) if is_choice(a)), None)
         if by_label and self.voter is None:
             raise ConfigError("max_accuracy_drop needs an output of one score a class; use min_sqnr_db for this model")
 
@@ -154,17 +155,14 @@ class _Judge:
     def score(self, quantized: Graph) -> Score:
         session = InferenceSession(Bundle(quantized))
         errors = [Error() for _ in quantized.outputs]
-        right, right_float, times = 0, 0, []
+        votes, times = Votes(), []
         for sample, real, label in zip(self.data, self.real, self.labels, strict=True):
             start = time.perf_counter()
             outputs = session.run(None, sample.feeds)
             times.append(time.perf_counter() - start)
             for error, a, b in zip(errors, real, outputs, strict=True):
                 error.add(a, b)
-            if label is not None and self.voter is not None:
-                right += int(np.argmax(outputs[self.voter])) == label
-                right_float += int(np.argmax(real[self.voter])) == label
-        labelled = sum(label is not None for label in self.labels)
+            if self.voter is not None:
+                votes.add(real[self.voter], outputs[self.voter], label)
         noise = np.array([e.noise / e.signal if e.signal > 0 else float(e.noise > 0) for e in errors])
-        drop = 100 * (right_float - right) / labelled if labelled and self.voter is not None else None
-        return Score(noise, drop, 1e3 * statistics.median(times[1:] or times))
+        return Score(noise, votes.drop, 1e3 * statistics.median(times[1:] or times))

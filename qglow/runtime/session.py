@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import ConfigError, InputError, ModelError, QGlowError
+from ..errors import ConfigError, InputError, ModelError, QGlowError, in_one_line
 from ..graph import Array, Dim, Graph, TensorType
 from .bundle import Bundle, load
 from .plans import Plan, make_plan
@@ -69,8 +69,7 @@ class InferenceSession:
             raise
         except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
             shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in zip(self.graph.inputs, arrays, strict=True))
-            said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise ModelError(f"the model cannot run on {shapes} ({said})") from error
+            raise ModelError(f"the model cannot run on {shapes} ({type(error).__name__}: {in_one_line(error)})") from error
         return [results[n] for n in names]
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

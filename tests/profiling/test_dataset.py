@@ -13,6 +13,7 @@ from PIL import Image
 from qglow.errors import DataError
 from qglow.graph import Graph, Kind, Node, TensorType
 from qglow.profiling import open_dataset
+from qglow.profiling.dataset import spread_indices
 
 
 def graph_of(**shapes: tuple[int | str, ...]) -> Graph:
@@ -100,6 +101,14 @@ def test_spread_takes_samples_evenly(tmp_path: Path) -> None:
     assert [s.name for s in data.spread(4)] == ["0.npy", "3.npy", "6.npy", "9.npy"] and len(data.spread(99)) == 10
     with pytest.raises(DataError, match="at least 1, got 0"):
         data.spread(0)
+
+
+@pytest.mark.parametrize(("total", "count"), [(10, 1), (10, 3), (10, 10), (3, 16), (64, 63), (1000, 7)])
+def test_spread_indices_are_in_order_and_reach_both_ends(total: int, count: int) -> None:
+    picks = spread_indices(total, count)
+    assert len(picks) == min(total, count) == len(set(picks)) and picks == sorted(picks) and picks[0] == 0
+    assert count == 1 or picks[-1] == total - 1
+    assert count == 1 or max(np.diff(picks)) - min(np.diff(picks)) <= 1
 
 
 def test_labels_of_a_stream_are_checked_as_it_comes() -> None:

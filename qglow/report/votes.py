@@ -1,0 +1,49 @@
+"""Whether float and int8 choose the same class, and the right one, counted over samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Array
+
+
+def is_choice(scores: Array) -> bool:
+    """Whether an output has one score a class, in one row: else the place of the largest value says little."""
+    return 1 <= scores.ndim <= 2 and scores.size == scores.shape[-1] > 1
+
+
+@dataclass(slots=True)
+class Votes:
+    """Counts of one score output over samples: how often the largest score is at the same place, and at the label."""
+
+    samples: int = 0
+    same: int = 0
+    labelled: int = 0
+    right_fp32: int = 0
+    right_int8: int = 0
+    is_choice: bool = True
+
+    def add(self, real: Array, int8: Array, label: int | None) -> None:
+        if not int8.size:
+            return
+        a, b = int(np.argmax(real)), int(np.argmax(int8))
+        self.samples += 1
+        self.is_choice &= is_choice(int8)
+        self.same += a == b
+        if label is not None:
+            self.labelled += 1
+            self.right_fp32 += a == label
+            self.right_int8 += b == label
+
+    @property
+    def drop(self) -> float | None:
+        """Of top-1 accuracy below float, in points; None without labels."""
+        return 100 * (self.right_fp32 - self.right_int8) / self.labelled if self.labelled else None
+
+    def to_dict(self) -> dict[str, float]:
+        result = {"top1_agreement": self.same / max(1, self.samples), "is_choice": self.is_choice}
+        if self.labelled:
+            result |= {"top1_fp32": self.right_fp32 / self.labelled, "top1_int8": self.right_int8 / self.labelled}
+        return result
