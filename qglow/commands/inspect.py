@@ -15,17 +15,22 @@ EXAMPLES = """examples:
   qglow inspect model.profile.json
   qglow inspect model.qglow
 """
+PROGRAMS = ("instructions", "plan")  # stages that are for concrete shapes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
-    stages = ("graph", "quantized", "instructions", "plan")
+    stages = ("graph", "quantized", *PROGRAMS)
     parser.add_argument("--stage", choices=stages, help="of a bundle; the last two are for concrete shapes")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="of an input (default: 1 where symbolic)")
 
 
 def run(options: argparse.Namespace) -> int:
     path = Path(options.file)
+    if path.suffix != ".qglow" and options.stage:
+        raise ConfigError(f"--stage is for a .qglow bundle, not for {path}")
+    if options.shape and options.stage not in PROGRAMS:
+        raise ConfigError(f"--shape goes with --stage {' or '.join(PROGRAMS)}")
     if path.suffix == ".onnx":
         from ..pipeline import float_graph
 
@@ -48,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     """The quantized graph, or the program that it becomes for its shapes."""
-    if stage not in ("instructions", "plan"):
+    if stage not in PROGRAMS:
         return print_graph(graph)
     from ..instructions.lower import lower
     from ..instructions.text import print_plan, print_program

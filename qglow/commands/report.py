@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from ..errors import ConfigError
 from ..files import check_writable, write_atomically
 from ..kernels import library
 from ..report.beside import measure_beside
@@ -29,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.output and options.json and Path(options.output).resolve() == Path(options.json).resolve():
+        raise ConfigError(f"-o and --json both name {options.output}; give two names")
     for path in (options.output, options.json):
         if path:
             check_writable(path, options.model, options.bundle)

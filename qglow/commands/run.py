@@ -59,6 +59,8 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
         raise DataError("give either --data DATA or --input NAME=FILE.npy for every input")
     if options.data:
         return open_dataset(options.data, session.graph).spread(options.samples)
+    if options.samples:
+        raise DataError("--samples goes with --data; --input gives one sample")
     feeds: dict[str, Array] = {}
     for text in options.input:
         name, _, file = text.partition("=")
@@ -66,6 +68,8 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
             raise DataError(f"--input {text!r}: expected NAME=FILE.npy with a file that exists")
         if name not in session.graph.inputs:
             raise DataError(f"--input {text!r}: no input {name!r}; the inputs are {', '.join(session.graph.inputs)}")
+        if name in feeds:
+            raise DataError(f"--input {text!r}: input {name!r} is given twice")
         feeds[name] = read_npy(Path(file))
     types = {i: session.graph.types[i] for i in session.graph.inputs}
     return Dataset((("the given inputs", lambda: checked(feeds, types, "the given inputs"), None),), types)
