@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 
 from ..graph import Array, Graph, Node
 from ..instructions.barriers import barriers
 from ..instructions.packing import Packed
-from ..instructions.program import Buffer, Native, Program
+from ..instructions.program import Native, Program
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
@@ -19,6 +20,7 @@ from ..reference import evaluate_node
 from .team import team_of
 
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
+_FLOAT, _FLOAT_BITS = struct.Struct("<f").pack, struct.Struct("<I").unpack
 _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
 
 
@@ -39,12 +41,18 @@ def aligned(size: int) -> Array:
     return raw[at : at + size]
 
 
+def _word(array: Array) -> ctypes.c_int64:
+    """The address of an array's data as an argument of a native function: ctypes takes it as it is, where an int costs time."""
+    return ctypes.c_int64(array.ctypes.data)
+
+
 class Segment:
-    """Native instructions that follow each other."""
+    """Native instructions that follow each other. start, count: what the executor takes, made once."""
 
     def __init__(self, rows: list[Array]) -> None:
         self.rows = rows
         self.starts = np.array([r.ctypes.data for r in rows], np.int64)
+        self.start, self.count = _word(self.starts), ctypes.c_int64(len(rows))
 
 
 class NativePlan:
@@ -67,9 +75,17 @@ class NativePlan:
         self.scratch = aligned(SCRATCH_BYTES * self.threads)
         self.barrier = aligned(64)
         self._execute = _EXECUTE(library.address("execute"))
-        self._views = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in program.places.items()}
-        self._steps = self._segments()
         self._run_segment = self._run_alone if self.threads == 1 else self._run_together
+        self._bind()
+
+    def _bind(self) -> None:
+        """Addresses and views of this arena: all that a run would otherwise look up each time."""
+        graph, places = self.program.graph, self.program.places
+        self._views = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in places.items()}
+        self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
+        self._memory = _word(self.arena), _word(self.constants)
+        self._alone = ctypes.c_int64(0), ctypes.c_int64(1), _word(self.barrier)
+        self._steps = self._segments()
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; the arrays are the caller's."""
@@ -80,15 +96,14 @@ class NativePlan:
                 self._run_segment(step)
             else:
                 self._run_host(step)
-        graph = self.program.graph
-        return {n: np.array(self._views[n]) if n in self._views else graph.constants[n] for n in graph.outputs}
+        constants = self.program.graph.constants
+        return {n: constants[n] if view is None else np.array(view) for n, view in self._outputs}
 
     def _run_alone(self, s: Segment) -> None:
-        self._execute(s.starts.ctypes.data, len(s.rows), self.arena.ctypes.data, self.constants.ctypes.data, 0, 1, self.barrier.ctypes.data)
+        self._execute(s.start, s.count, *self._memory, *self._alone)
 
     def _run_together(self, s: Segment) -> None:
-        rows, count, arena, constants = s.starts.ctypes.data, len(s.rows), self.arena.ctypes.data, self.constants.ctypes.data
-        if not team_of(self.library, self.threads).run(rows, count, arena, constants, self.barrier.ctypes.data):
+        if not team_of(self.library, self.threads).run(s.start, s.count, *self._memory, self._alone[2]):
             self._run_alone(s)  # NOTE: another session has the threads; the bits are the same
 
     def _run_host(self, node: Node) -> None:
@@ -118,18 +133,20 @@ class NativePlan:
 
     def _row(self, step: Native, barrier: bool) -> Array:
         """The instruction's words: offsets become addresses here."""
-        kind = KINDS[step.kind]
-        row = np.zeros(HEADER + len(kind.words), np.int64)
+        index = _indices(step.kind)
+        arena, constants, scratch = (w.value for w in (*self._memory, _word(self.scratch)))
+        row = [0] * (HEADER + len(index))
         row[0], row[1] = self.library.address(step.kind), int(barrier)
         for name, (buffer, at) in step.operands.items():
-            row[kind.index(name)] = self._address(buffer, at)
+            row[index[name]] = scratch if buffer is None else arena + buffer.offset + at
         for name, at in step.constants.items():
-            row[kind.index(name)] = self.constants.ctypes.data + at
+            row[index[name]] = constants + at
         for name, value in step.fields.items():
-            row[kind.index(name)] = struct.unpack("<I", struct.pack("<f", value))[0] if name.startswith("f_") else int(value)
-        for name, value in step.hints.items():
-            row[kind.index(name)] = value
-        return row
+            row[index[name]] = _FLOAT_BITS(_FLOAT(value))[0] if name.startswith("f_") else int(value)
+        return np.array(row, np.int64)
 
-    def _address(self, buffer: Buffer | None, at: int) -> int:
-        return int(self.scratch.ctypes.data if buffer is None else self.arena.ctypes.data + buffer.offset + at)
+
+@cache
+def _indices(kind: str) -> dict[str, int]:
+    """The word of each operand and field."""
+    return {name: HEADER + k for k, name in enumerate(KINDS[kind].words)}

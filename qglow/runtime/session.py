@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ConfigError, InputError, ModelError, QGlowError, in_one_line
-from ..graph import Array, Dim, Graph, TensorType
+from ..graph import Array, Dim, Graph, Shape, TensorType
 from .bundle import Bundle, load
 from .plans import Plan, make_plan
 
@@ -44,10 +44,11 @@ class InferenceSession:
         if threads is not None and threads < 1:
             raise ConfigError(f"threads must be at least 1, got {threads}")
         self.graph = bundle.graph
+        self._inputs, self._outputs = self.graph.inputs, self.graph.outputs
         self.threads = threads or len(os.sched_getaffinity(0))
         self._plans: dict[tuple[tuple[int, ...], ...], Plan] = {}
         self._lock = threading.Lock()
-        self._expected = [(n, self.graph.types[n], self.graph.types[n].kind.dtype) for n in self.graph.inputs]
+        self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].kind.dtype) for n in self.graph.inputs]
 
     def get_inputs(self) -> list[ValueInfo]:
         return [ValueInfo.of(n, self.graph.types[n]) for n in self.graph.inputs]
@@ -57,14 +58,15 @@ class InferenceSession:
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
         """The named outputs (None: all, in order). Raises InputError for a wrong name, dtype or shape."""
-        names = self.graph.outputs if output_names is None else tuple(output_names)
-        for n in names:
-            if n not in self.graph.outputs:
-                raise InputError(f"no output {n!r}; the outputs are {list(self.graph.outputs)}")
+        names = self._outputs if output_names is None else tuple(output_names)
+        if names is not self._outputs:
+            for n in names:
+                if n not in self._outputs:
+                    raise InputError(f"no output {n!r}; the outputs are {list(self._outputs)}")
         arrays = self._checked(feeds)
         try:
             with self._lock:
-                results = self._plan(arrays).run(dict(zip(self.graph.inputs, arrays, strict=True)))
+                results = self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905  (a keyword costs time in each call)
         except QGlowError:
             raise
         except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
@@ -81,7 +83,7 @@ class InferenceSession:
         return values
 
     def _plan(self, arrays: list[Array]) -> Plan:
-        key = tuple(a.shape for a in arrays)
+        key = tuple([a.shape for a in arrays])
         plan = self._plans.get(key)
         if plan is None:
             plan = self._plans[key] = make_plan(self.graph, dict(zip(self.graph.inputs, key, strict=True)), self.threads)
@@ -93,18 +95,18 @@ class InferenceSession:
             if unknown:
                 raise InputError(f"no input {unknown[0]!r}; the inputs are {list(self.graph.inputs)}")
         arrays = []
-        for name, t, dtype in self._expected:
+        for name, shape, dtype in self._expected:
             if name not in feeds:
                 raise InputError(f"input {name!r} is missing; given are {sorted(feeds)}")
             array = np.asarray(feeds[name])
             if array.dtype != dtype:
                 raise InputError(f"input {name!r}: expected {dtype}, got {array.dtype}")
-            shape = t.shape
-            if (
-                shape is not None
-                and shape != array.shape
-                and (len(shape) != array.ndim or any(isinstance(d, int) and d != s for d, s in zip(shape, array.shape, strict=True)))
-            ):
-                raise InputError(f"input {name!r}: expected shape {list(shape)}, got {list(array.shape)}")
+            if shape != array.shape and not _fits(shape, array.shape):
+                raise InputError(f"input {name!r}: expected shape {list(shape or ())}, got {list(array.shape)}")
             arrays.append(array)
         return arrays
+
+
+def _fits(shape: Shape | None, given: tuple[int, ...]) -> bool:
+    """Whether an input of the given shape may stand where `shape` is declared."""
+    return shape is None or (len(shape) == len(given) and not any(isinstance(d, int) and d != s for d, s in zip(shape, given, strict=True)))

@@ -13,6 +13,7 @@ import numpy as np
 from ..graph import Array
 from ..kernels.library import Library
 
+Word = ctypes.c_int64
 JOB_BYTES = 256
 PATIENCE = 5_000  # looks for a next job, about a tenth of a millisecond, before a thread sleeps
 
@@ -31,6 +32,7 @@ class Team:
         raw = np.zeros(JOB_BYTES + 64, np.uint8)
         at = -raw.ctypes.data % 64
         self._job: Array = raw[at : at + JOB_BYTES].view(np.int64)
+        self._address, self._count = ctypes.c_int64(self._job.ctypes.data), ctypes.c_int64(threads)
         self._seen = np.zeros((threads, 8), np.int64)  # a cache line each
         self._asleep = [False] * threads
         self._alarms = [threading.Semaphore(0) for _ in range(threads)]
@@ -38,13 +40,13 @@ class Team:
         for k in range(1, threads):
             threading.Thread(target=self._work, args=(k,), name=f"qglow_{k}", daemon=True).start()
 
-    def run(self, rows: int, count: int, arena: int, constants: int, barrier: int) -> bool:
+    def run(self, rows: Word, count: Word, arena: Word, constants: Word, barrier: Word) -> bool:
         """Run a list of instructions on all threads; False, with nothing done, where another caller's program runs."""
         if not self._busy.acquire(blocking=False):
             return False
         try:
-            job = self._job.ctypes.data
-            self._post(job, rows, count, arena, constants, self.threads, barrier)
+            job = self._address
+            self._post(job, rows, count, arena, constants, self._count, barrier)
             for k in range(1, self.threads):
                 if self._asleep[k]:
                     self._asleep[k] = False
@@ -56,8 +58,9 @@ class Team:
 
     def _work(self, k: int) -> None:
         slot = self._seen[k]
+        arguments = [ctypes.c_int64(a) for a in (self._job.ctypes.data, k, slot.ctypes.data, PATIENCE)]
         while True:
-            self._serve(self._job.ctypes.data, k, slot.ctypes.data, PATIENCE)
+            self._serve(*arguments)
             self._asleep[k] = True
             # NOTE: a job that is posted from here on finds this thread asleep; one posted before shows in its number. The first look at
             # the alarm takes a lock, so that no CPU reads the number before it has written that this thread sleeps.
@@ -73,6 +76,9 @@ os.register_at_fork(after_in_child=_TEAMS.clear)
 
 def team_of(library: Library, threads: int) -> Team:
     """The team of a number of threads, made once in a process."""
+    team = _TEAMS.get(threads)
+    if team is not None:
+        return team
     with _MAKING:
         if threads not in _TEAMS:
             _TEAMS[threads] = Team(library, threads)

@@ -34,8 +34,7 @@ class Guarded(NativePlan):
         whole = native.aligned(program.arena_size + 2 * GUARD)
         whole[:] = CANARY
         self.whole, self.arena = whole, whole[GUARD : GUARD + program.arena_size]
-        self._views = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in program.places.items()}
-        self._steps = self._segments()
+        self._bind()
 
     def check_guards(self, where: str) -> None:
         for side, guard in (("before", self.whole[:GUARD]), ("after", self.whole[GUARD + self.program.arena_size :])):
