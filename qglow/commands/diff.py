@@ -14,6 +14,7 @@ from ..graph.text import print_graph
 from ..kernels import library
 from ..profiling.dataset import open_dataset
 from ..report.compare import compare
+from ..report.stored import float_name
 from ..runtime import InferenceSession, load
 from .options import finite, whole_number
 
@@ -42,12 +43,12 @@ def run(options: argparse.Namespace) -> int:
     if bad is None:
         print(f"no layer is below {options.floor_db:g} dB over {report.agreement.samples} samples")
         return 0
-    node = next(n for n in bundle.graph.nodes if bad["name"] in {o.removesuffix(".q") for o in n.outputs})
+    node = next(n for n in bundle.graph.nodes if bad["name"] in {float_name(o) for o in n.outputs})
     own = "" if bad["own_sqnr_db"] is None else f", {bad['own_sqnr_db']:.1f} dB alone on its true inputs"
     print(f"first below {options.floor_db:g} dB: {bad['name']} ({bad['op']}), {bad['sqnr_db']:.1f} dB, cosine {bad['cosine']:.5f}{own}")
     for what, values in (("reads", node.inputs), ("gives", node.outputs)):
         for value in (v for v in values if v and v not in bundle.graph.constants):
-            error = report.agreement.layers.get(value.removesuffix(".q"))
+            error = report.agreement.layers.get(float_name(value))
             print(f"  {what} {value}: {_shown(bundle.graph.types[value])}" + (f", {error.sqnr_db:.1f} dB" if error else ""))
     if options.output:
         _cut_out(bundle.graph, node, options.data, Path(options.output))
@@ -59,7 +60,7 @@ def _shown(t: TensorType) -> str:
     shape = ", ".join(map(str, t.shape or ()))
     if t.quant is None or t.quant.axis is not None:
         return f"{t.kind.value}[{shape}]"
-    low, high = ((q - t.quant.z) * float(t.quant.s) for q in t.limits())
+    low, high = t.real_limits()
     return f"{t.kind.value}[{shape}] for {low:.4g} to {high:.4g}"
 
 

@@ -123,6 +123,12 @@ class TensorType:
         """Smallest and largest stored integer of a quantized kind."""
         return _KIND_LIMITS[self.kind]
 
+    def real_limits(self) -> tuple[float, float]:
+        """The real numbers that these stand for; of a type that is quantized per tensor."""
+        assert self.quant is not None
+        low, high = ((q - self.quant.z) * self.quant.scale[0] for q in self.limits())
+        return low, high
+
 
 def float_type(*shape: Dim) -> TensorType:
     return TensorType(Kind.F32, tuple(shape))

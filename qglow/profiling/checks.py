@@ -9,6 +9,7 @@ import numpy as np
 from ..graph import Graph
 from .observers import Observer
 
+CHECK = "Check scale, mean and std in dataset.toml against the model's training"
 SUITS_UNIT, SUITS_BYTES = 1.0, 0.2  # sums of a first filter's |weights|: above the one it wants inputs near 1, below the other 0..255
 
 
@@ -27,15 +28,10 @@ def warnings_of(graph: Graph, observers: Mapping[str, Observer]) -> Iterator[str
         if shape is None or len(shape) != 4 or shape[1] != 3 or weights is None:
             continue
         if o.min >= 0 and 1.5 < o.max <= 255 and weights > SUITS_UNIT:
-            yield (
-                f"input {name!r} holds {o.min:g} to {o.max:g}: pixels that were not scaled? "
-                "Check scale, mean and std in dataset.toml against the model's training"
-            )
+            yield f"input {name!r} holds {o.min:g} to {o.max:g}: pixels that were not scaled? {CHECK}"
         if max(-o.min, o.max) <= 4 and weights < SUITS_BYTES:
-            yield (
-                f"input {name!r} holds {o.min:g} to {o.max:g}, and the model's first layer suits pixels of 0 to 255: scaled twice? "
-                "Check scale, mean and std in dataset.toml against the model's training"
-            )
+            suits = "the model's first layer suits pixels of 0 to 255"
+            yield f"input {name!r} holds {o.min:g} to {o.max:g}, and {suits}: scaled twice? {CHECK}"
 
 
 def _constant_channels(name: str, o: Observer) -> Iterator[str]:

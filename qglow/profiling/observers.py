@@ -32,6 +32,16 @@ class Observer:
         self._sums: tuple[Array, Array] | None = None  # the upper and the lower part of every channel's sum
         self.channel_count = 0
 
+    @property
+    def edges(self) -> Array:
+        """float64 [BINS + 1]: the ends of the bins."""
+        return (np.arange(BINS + 1) - BINS // 2) * (2 * self.reach / BINS)
+
+    @property
+    def centres(self) -> Array:
+        """float64 [BINS]: the middles of the bins."""
+        return self.edges[:-1] + self.reach / BINS
+
     def observe(self, x: Array, tensor: str, sample: str) -> None:
         """Add a float array. Raises DataError, naming tensor and sample, where it holds NaN or infinity."""
         if x.size == 0:

@@ -80,18 +80,14 @@ def _solve(
     share = np.zeros(len(root))
     for v in quants:
         if (reach := _reach(observed.get(v), ids.get(v))) is not None:
-            low, high = _extent(*quants[v])
+            kind, quant = quants[v]
+            low, high = TensorType(kind, None, quant).real_limits()
             up, down = reach[1] / high if high > 0 else 0 * reach[1], reach[0] / low if low < 0 else 0 * reach[0]
             np.maximum.at(share, root[ids[v].ravel()], np.maximum(up, down))
     share = np.clip(np.where(share > 0, share * HEADROOM, 1.0), LEAST, 1.0)
     share[root[list(channels.blocked)]] = 1.0
     share = share[root]
     return np.asarray(share**POWER)
-
-
-def _extent(kind: Kind, quant: Quant) -> tuple[float, float]:
-    low, high = TensorType(kind, None).limits()
-    return (low - quant.z) * quant.scale[0], (high - quant.z) * quant.scale[0]
 
 
 def _reach(o: Observer | None, a: Array | None) -> tuple[Array, Array] | None:

@@ -50,18 +50,14 @@ def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer],
     if y is None or not y.count or not x.count:
         return 200.0
     used = np.flatnonzero(x.histogram)
-    centres, counts = _centres(x)[used], x.histogram[used].astype(np.float64)
-    first, last = ((q - quant.z) * quant.scale[0] for q in TensorType(kind, None).limits())
+    centres, counts = x.centres[used], x.histogram[used].astype(np.float64)
+    first, last = TensorType(kind, None, quant).real_limits()
     step = max(quant.scale[0], 2 * x.reach / BINS)  # NOTE: nothing is known of how values lie within a bin
     points = [np.clip(centres + d * step / 2, x.min, x.max) for d in (-1, 1)] + [centres, np.clip(centres, first, last)]
     below, above, exact, end = (np.clip(np.nan_to_num(f.table(graph, p), nan=0.0, posinf=1e30, neginf=-1e30), y.min, y.max) for p in points)
     squared = np.where((centres < first) | (centres > last), (exact - end) ** 2, (above - below) ** 2 / 12)
     noise = float((squared * counts).sum()) / (1 if squared.ndim == 1 else len(squared))
-    values, weights = _centres(y), y.histogram.astype(np.float64)
+    values, weights = y.centres, y.histogram.astype(np.float64)
     mean = float((weights * values).sum() / y.count)
     variance = float((weights * (values - mean) ** 2).sum())
     return 10 * float(np.log10(max(variance, 1e-30) / noise)) if noise > 0 and variance > 0 else 200.0
-
-
-def _centres(o: Observer) -> np.ndarray:  # type: ignore[type-arg]
-    return (np.arange(BINS) - BINS // 2 + 0.5) * (2 * o.reach / BINS)

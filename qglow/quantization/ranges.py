@@ -26,15 +26,11 @@ def _minmax(o: Observer, config: QuantConfig, through: Through | None = None) ->
     return min(o.min, 0.0), max(o.max, 0.0)
 
 
-def _edges(o: Observer) -> Array:
-    return (np.arange(BINS + 1) - BINS // 2) * (2 * o.reach / BINS)
-
-
 def _percentile(o: Observer, config: QuantConfig, through: Through | None) -> Range:
     """Cut (100 - percentile) / 2 percent of the values off each end."""
     cumulative = np.cumsum(o.histogram) / o.count
     tail = (1 - config.percentile / 100) / 2
-    edges, low, high = _edges(o), *_minmax(o, config)
+    edges, low, high = o.edges, *_minmax(o, config)
     first, last = int(np.searchsorted(cumulative, tail, "right")), int(np.searchsorted(cumulative, 1 - tail, "left"))
     return max(low, min(0.0, edges[min(first, BINS)])), min(high, max(0.0, edges[min(last + 1, BINS)]))
 
@@ -43,7 +39,7 @@ def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
     """The interval, shrunk from min and max, whose rounding and clipping together have the least squared error, after the function."""
     low, high = _minmax(o, config)
     used = np.flatnonzero(o.histogram)
-    centres = (_edges(o)[used] + o.reach / BINS).clip(low, high)
+    centres = o.centres[used].clip(low, high)
     counts = o.histogram[used].astype(np.float64)
     grid = np.linspace(low, high, BINS) if through is not None and high > low else None
     values = np.nan_to_num(through(grid), nan=0.0, posinf=1e30, neginf=-1e30) if through is not None and grid is not None else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph
-from ..profiling.dataset import Dataset
+from ..profiling.dataset import Dataset, begun_within
 from ..reference import evaluate
-from .stored import as_real
+from .stored import as_real, float_name
 
 
 @dataclass(slots=True)
@@ -77,10 +76,7 @@ class Agreement:
 def measure(graph: Graph, quantized: Graph, data: Dataset, seconds: float = float("inf")) -> Agreement:
     """Run float and int8 on every sample, on the reference, and compare value by value. No sample is begun after `seconds`."""
     result = Agreement()
-    end = time.perf_counter() + seconds
-    for sample in data:
-        if result.samples and time.perf_counter() > end:
-            break
+    for sample in begun_within(data, seconds):
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__)
         compare_values(result, real, quantized, evaluate_all(quantized, sample.feeds))
@@ -98,7 +94,7 @@ def compare_values(result: Agreement, real: Mapping[str, Array], quantized: Grap
     result.samples += 1
     for name, value in values.items():
         t = quantized.types[name]
-        source = name.removesuffix(".q") if t.is_quantized else name
+        source = float_name(name) if t.is_quantized else name
         if source not in real or name in quantized.inputs or real[source].dtype.kind != "f" or real[source].shape != value.shape:
             continue
         stands_for = as_real(quantized, name, value)

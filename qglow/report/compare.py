@@ -23,6 +23,7 @@ from .agreement import Agreement, Error, compare_values
 from .beside import Beside
 from .distribution import Distribution, add_distributions
 from .own_error import add_own_errors
+from .stored import float_name
 from .votes import Votes
 
 LAYER_SAMPLES = 16
@@ -135,7 +136,7 @@ def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread:
     rows = []
     for node in bundle.graph.nodes:
         for o in node.outputs:
-            name = o.removesuffix(".q")
+            name = float_name(o)
             error = agreement.layers.get(name) or agreement.outputs.get(name)
             if error is None:
                 continue

@@ -6,14 +6,13 @@ evaluation of what follows for each rounding, so it is for the accuracy target a
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..graph import Array, Graph, Kind, TensorType
-from ..profiling.dataset import Sample
+from ..profiling.dataset import Sample, begun_within
 from ..progress import track
 from ..quantization import QuantConfig
 from ..quantization.needs import DIRECT
@@ -23,7 +22,7 @@ from ..quantization.weights import output_axis, quantize_weights
 from ..reference import evaluate
 from ..reference.arithmetic import dequantize
 from ..reference.evaluate import evaluate_node
-from .stored import as_real, as_stored
+from .stored import as_real, as_stored, float_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +38,9 @@ def find_causes(
     graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True
 ) -> list[Cause]:
     """Every rounding of `quantized` with its damage, over the first sample and those that are begun within `seconds`."""
-    end = time.perf_counter() + seconds
     roundings = list(_roundings(graph, quantized, config))
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
-    for index, sample in enumerate(data):
-        if index and time.perf_counter() > end:
-            break
+    for sample in begun_within(data, seconds):
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__)
         signal += [_power(real[o]) for o in graph.outputs]
@@ -85,7 +81,7 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
     consumers, producers, functions = graph.consumers(), graph.producers(), find_functions(graph, {})
     values = {n: n for n in (*graph.inputs, *(o for node in graph.nodes for o in node.outputs)) if n}
     for name, t in quantized.types.items():
-        value = values.get(name.removesuffix(".q"))
+        value = values.get(float_name(name))
         if t.is_quantized and value is not None and name not in quantized.constants and (readers := consumers.get(value)):
             maker = producers.get(value)  # NOTE: products and averages give float where it is wanted; what else is int8 does not
             makers = functions[value].nodes if value in functions else () if maker is None or maker.op in DIRECT else (maker,)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, TensorType
-from ..profiling.observers import BINS, Observer
+from ..profiling.observers import Observer
+from .stored import float_name
 
 BARS = 48
 
@@ -31,8 +32,7 @@ class Distribution:
         """None for a type that is not quantized per tensor."""
         if t.quant is None or t.quant.axis is not None:
             return None
-        low, high = (float((q - t.quant.z) * t.quant.s) for q in t.limits())
-        return Distribution(low, high, factors=factors)
+        return Distribution(*t.real_limits(), factors=factors)
 
     def add(self, real: Array, name: str, sample: str) -> None:
         """Add one sample's float values. Beyond the range by less than half a step still rounds into it."""
@@ -57,15 +57,14 @@ class Distribution:
 
 def rebinned(o: Observer, start: float, stop: float, bars: int = BARS) -> Array:
     """The observer's counts over `bars` equal bins of [start, stop]: int64 [bars]."""
-    centres = (np.arange(BINS) - BINS / 2 + 0.5) * (2 * o.reach / BINS)
-    index = np.clip(((centres - start) * (bars / max(stop - start, 1e-300))).astype(np.int64), 0, bars - 1)
+    index = np.clip(((o.centres - start) * (bars / max(stop - start, 1e-300))).astype(np.int64), 0, bars - 1)
     return np.bincount(index, weights=o.histogram, minlength=bars).astype(np.int64)
 
 
 def add_distributions(found: dict[str, Distribution], graph: Graph, real: Mapping[str, Array], sample: str) -> None:
     """Add one sample's float values of everything that is int8 in `graph`, by float value name."""
     for name, t in graph.types.items():
-        source = name.removesuffix(".q")
+        source = float_name(name)
         if not t.is_quantized or source not in real or real[source].dtype.kind != "f" or name in graph.constants:
             continue
         if source not in found:

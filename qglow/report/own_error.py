@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 
 from ..graph import Array, Graph, Node
-from ..profiling.dataset import Dataset
+from ..profiling.dataset import Dataset, begun_within
 from ..reference.evaluate import evaluate_node
 from .agreement import Error, evaluate_all
-from .stored import as_real, as_stored
+from .stored import as_real, as_stored, float_name
 
 
 def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
@@ -19,7 +18,7 @@ def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array
         if inputs is None:
             continue
         for name, value in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):
-            source = name.removesuffix(".q")
+            source = float_name(name)
             if name not in graph.types or source not in real or real[source].dtype.kind != "f" or real[source].shape != value.shape:
                 continue
             own.setdefault(source, Error()).add(real[source], as_real(graph, name, value))
@@ -34,7 +33,7 @@ def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Ar
         if not name or name in graph.constants:
             inputs.append(graph.constants.get(name))
             continue
-        source = name.removesuffix(".q")
+        source = float_name(name)
         if source not in real:
             return None
         inputs.append(as_stored(graph, name, real[source]))
@@ -44,12 +43,9 @@ def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Ar
 def blamed(graph: Graph, quantized: Graph, data: Dataset, seconds: float, count: int = 3) -> list[str]:
     """The layers that add most noise by themselves, over the samples that are begun within `seconds`."""
     own: dict[str, Error] = {}
-    end = time.perf_counter() + seconds
-    for index, sample in enumerate(data):
-        if index and time.perf_counter() > end:
-            break
+    for sample in begun_within(data, seconds):
         add_own_errors(own, quantized, evaluate_all(graph, sample.feeds))
-    return worst(own, {o.removesuffix(".q") for n in quantized.nodes if n.op == "Quantize" for o in n.outputs}, count)
+    return worst(own, {float_name(o) for n in quantized.nodes if n.op == "Quantize" for o in n.outputs}, count)
 
 
 def worst(own: Mapping[str, Error], left_out: set[str], count: int) -> list[str]:

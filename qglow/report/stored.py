@@ -8,6 +8,11 @@ from ..graph import Array, Graph
 from ..reference.arithmetic import dequantize, quantize
 
 
+def float_name(name: str) -> str:
+    """The name of the float value for which a value of a quantized graph stands: where both exist there, the int8 one ends in `.q`."""
+    return name.removesuffix(".q")
+
+
 def as_real(graph: Graph, name: str, value: Array) -> Array:
     """The real numbers for which the stored value stands; a float value is returned as it is."""
     t = graph.types[name]

@@ -1,0 +1,17 @@
+"""What a quantized type can hold, in integers and in the real numbers that they stand for."""
+
+from __future__ import annotations
+
+import pytest
+
+from qglow.graph import Kind, Quant, TensorType
+
+
+@pytest.mark.parametrize(
+    ("kind", "zero", "integers", "real"),
+    [(Kind.U8, 100, (0, 255), (-50.0, 77.5)), (Kind.U8, 0, (0, 255), (0.0, 127.5)), (Kind.I8, 0, (-128, 127), (-64.0, 63.5))],
+)
+def test_limits(kind: Kind, zero: int, integers: tuple[int, int], real: tuple[float, float]) -> None:
+    t = TensorType(kind, (2,), Quant.per_tensor(0.5, zero))
+    assert t.limits() == integers
+    assert t.real_limits() == real
