@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "quantization": BASE | {"graph", "reference", "simplify", "profiling"},
     "instructions": BASE | {"graph", "reference"},
     "kernels": BASE | {"reference", "instructions"},
-    "runtime": BASE | {"graph", "reference", "simplify", "instructions", "kernels"},
+    "tuning": BASE | {"instructions", "kernels"},
+    "runtime": BASE | {"graph", "reference", "simplify", "instructions", "kernels", "tuning"},
     "report": BASE | {"graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "runtime"},
     "checking": BASE | {"graph", "reference"},
     "pipeline": BASE

@@ -20,6 +20,7 @@ COMMANDS = {
     "diff": "find the first layer that goes wrong",
     "export": "write a bundle as standard ONNX QDQ, for any other runtime",
     "inspect": "show any model, profile or bundle as text",
+    "tune": "measure how this machine computes products best, and keep that",
     "kernels": "build, list or clear the compiled kernels",
     "demo": "all of it on the small model that the repository carries",
 }

@@ -14,6 +14,7 @@ from numba.extending import intrinsic
 
 from .epilogue import ask_for_targets, epilogue, mode_of
 from .finish import finish_pixels
+from .isa import narrow_pixels
 from .memory import ask_for, load_i64, words
 from .sizes import SCRATCH_BYTES
 from .split import share_of
@@ -25,7 +26,6 @@ LANES, VECTORS, MOST = ISA.lanes, ISA.vectors, ISA.pixels
 BLOCK = LANES * VECTORS
 FIELDS = "x w KH runs steps row tap pix x_half bias scale zero low high y y_pix y_half mode i r r_pix r_half next".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
-CACHE = 393216  # bytes of weights, or of pixels in and out, that are worth keeping near while all of the other go by
 BURST = 1536  # bytes of the next weights that are asked for at once; more are asked for between the steps of the sum
 CHAINS = 8  # sums in flight that hide the latency of a dot product
 
@@ -122,7 +122,7 @@ def _wrap(run):
     return call
 
 
-NARROW_MOST = MOST * VECTORS - (4 if LANES == 16 else 2)
+NARROW_MOST = narrow_pixels(ISA)
 wide, narrow = _dispatcher(VECTORS, MOST), _dispatcher(1, NARROW_MOST)
 (X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH,
  R, R_N, R_H, R_W, R_G, Y_G, TILE, LIMIT, SPLIT) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW "
@@ -132,7 +132,7 @@ wide, narrow = _dispatcher(VECTORS, MOST), _dispatcher(1, NARROW_MOST)
 @kernel("conv2d")
 @njit(nogil=True)
 def conv2d(i, arena, constants, thread, threads):
-    """Work is cut into (image, row) items, or, where rows are few, into output channel blocks: outputs do not depend on it."""
+    """A block of output channels meets `tile` rows of pixels before the next block does, `limit` pixels at a time at most."""
     n, h, wd, groups, oc = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + G), load_i64(i + C)
     steps = (load_i64(i + RUN) + 3) // 4
     kh, runs = load_i64(i + KH), load_i64(i + RUNS)
@@ -149,12 +149,9 @@ def conv2d(i, arena, constants, thread, threads):
     zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
     row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
     in_place = mode_of(i, f32)
-    tile = max(1, row1 - row0)
-    chosen, limit = load_i64(i + TILE), load_i64(i + LIMIT)
-    if chosen > 0:
-        tile = min(tile, chosen)
-    elif jobs * BLOCK * channel_bytes <= CACHE:
-        tile = max(2, min(tile, CACHE // max(1, wd * (y_w + x_w))))
+    tile, limit = load_i64(i + TILE), load_i64(i + LIMIT)
+    if tile == 0:
+        tile = max(1, row1 - row0)
     for tile0 in range(row0, row1, tile):
         for job in range(job0, job1):
             g, blk = job // blocks, job % blocks

@@ -42,14 +42,32 @@ SETS = {
 }
 
 
+def narrow_pixels(isa: InstructionSet) -> int:
+    """Most pixels of the micro-kernel that has one vector of output channels."""
+    return isa.pixels * isa.vectors - isa.lanes // 4
+
+
+@lru_cache(maxsize=1)
+def _cpu_info() -> dict[str, str]:
+    """What Linux says about the first CPU; nothing where it cannot be read."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return {}
+    pairs = (line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    return {name.strip(): value.strip() for name, value in pairs}
+
+
 @lru_cache(maxsize=1)
 def cpu_flags() -> frozenset[str]:
     """The CPU's feature flags as Linux names them; empty where they cannot be read."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return frozenset()
-    return frozenset(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), []))
+    return frozenset(_cpu_info().get("flags", "").split())
+
+
+def cpu_name() -> str:
+    """The CPU's model as it names itself, with family, model and stepping."""
+    info = _cpu_info()
+    return " ".join(info[k] for k in ("model name", "cpu family", "model", "stepping") if k in info) or platform.processor() or "unknown"
 
 
 def has(name: str) -> bool:

@@ -30,6 +30,11 @@ def multiplications(program: Program) -> int:
     return sum(int(np.prod([s.fields[k] for k in ("N", "H", "W", "C", "KH")])) * int(s.fields.get("G", 1)) * _run(s) for s in steps)
 
 
+def team_size(program: Program, threads: int) -> int:
+    """Of so many threads, those that a program is worth: all or one."""
+    return threads if multiplications(program) >= SMALL_WORK else 1
+
+
 def _run(step: Native) -> int:
     return int(step.fields["KW"] if step.kind == "depthwise2d" else step.fields["runs"] * step.fields["run"])
 
@@ -60,7 +65,7 @@ class NativePlan:
 
     def __init__(self, program: Program, library: Library, threads: int) -> None:
         self.program, self.library = program, library
-        self.threads = threads if multiplications(program) >= SMALL_WORK else 1
+        self.threads = team_size(program, threads)
         self.arena = aligned(program.arena_size)
         self.constants = aligned(program.blob_size + 256)
         at = 0

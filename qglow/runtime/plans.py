@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import ModelError
 from ..graph import Array, Graph, Kind
@@ -19,6 +19,9 @@ from ..graph.verify import verify_level
 from ..instructions.lower import lower
 from ..instructions.program import Program
 from ..reference import evaluate, retype
+
+if TYPE_CHECKING:
+    from ..tuning import Chooser
 
 HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "Onnx")  # what a condition is better not computed from on the reference
 MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
@@ -55,10 +58,17 @@ class ChoicePlan:
         return self.plans[value].run(feeds)
 
 
-def make_plan(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int, decided: Mapping[str, bool] = _NOTHING) -> Plan:
+def make_plan(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int, ...]],
+    threads: int,
+    decided: Mapping[str, bool] = _NOTHING,
+    choose: Chooser | None = None,
+) -> Plan:
     """The plan for concrete input shapes. QGLOW_ENGINE=reference runs everything on the reference.
 
-    Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are.
+    Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are. choose: how products
+    get their hints, by default as `qglow tune` found out, or by the rule where it never ran.
     """
     if os.environ.get("QGLOW_ENGINE") == "reference":
         return ReferencePlan(graph)
@@ -67,23 +77,34 @@ def make_plan(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int,
     except ModelError:  # NOTE: a shape that depends on data has no plan; such a model still runs
         return ReferencePlan(graph)
     except Undecided as undecided:
-        return _choice(graph, shapes, threads, decided, undecided.condition)
+        return _choice(graph, shapes, threads, decided, undecided.condition, choose)
     if any(t.kind is Kind.STRING or not t.is_static for t in static.types.values()):
         return ReferencePlan(graph)
     from ..kernels.library import load
-    from .native import NativePlan
+    from ..tuning import chooser, schedule
+    from .native import NativePlan, team_size
 
     library = load()
-    return NativePlan(checked(lower(static, library.isa)), library, threads)
+    program = lower(static, library.isa)
+    team = team_size(program, threads)
+    schedule(program, team, choose or chooser(library.isa))
+    return NativePlan(checked(program), library, team)
 
 
-def _choice(graph: Graph, shapes: Mapping[str, tuple[int, ...]], threads: int, decided: Mapping[str, bool], condition: str) -> Plan:
+def _choice(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int, ...]],
+    threads: int,
+    decided: Mapping[str, bool],
+    condition: str,
+    choose: Chooser | None,
+) -> Plan:
     """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
     if len(decided) >= MOST_CHOICES:
         return ReferencePlan(graph)
     asked = remove_dead(graph.with_(outputs=(condition,)))
-    first = make_plan(asked, shapes, threads, decided) if any(n.op in HEAVY for n in asked.nodes) else ReferencePlan(asked)
-    return ChoicePlan(condition, first, lambda value: make_plan(graph, shapes, threads, {**decided, condition: value}))
+    first = make_plan(asked, shapes, threads, decided, choose) if any(n.op in HEAVY for n in asked.nodes) else ReferencePlan(asked)
+    return ChoicePlan(condition, first, lambda value: make_plan(graph, shapes, threads, {**decided, condition: value}, choose))
 
 
 def checked(program: Program) -> Program:

@@ -1,0 +1,108 @@
+"""Measure how each product of a plan is cut best on this machine: every way in its turn, within the whole network.
+
+An instruction is timed where it stands in the network, for what lies in the caches decides; ways take turns from one pass to the next,
+so that what else the machine does falls on all of them. A way is chosen only where it wins over the rule's again, beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..instructions.program import Native
+from ..instructions.table import KINDS
+from ..tuning.cost import CostModel, candidates, features
+from ..tuning.schedule import Hints, Work, products, rule, work_of
+from .native import NativePlan, Segment
+
+FIRST, SECOND = 6, 24  # passes for each way, among all and among the best
+FINALISTS, MARGIN = 3, 0.98
+Way = tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class Trial:
+    """One kind of product of a plan. places: how often it stands there. seconds: of each way, over all places."""
+
+    work: Work
+    threads: int
+    usual: Way
+    places: int = 0
+    seconds: dict[Way, float] = field(default_factory=dict)
+    chosen: Way = ()
+
+    @property
+    def gain(self) -> float:
+        """The part of the rule's time that the choice saves."""
+        return 1 - self.seconds[self.chosen] / self.seconds[self.usual]
+
+
+def way_of(hints: Hints) -> Way:
+    return tuple(sorted(hints.items()))
+
+
+def try_products(plan: NativePlan) -> list[Trial]:
+    """Every kind of product of a plan, tried in every way. The plan is left with the ways that won."""
+    isa, threads = plan.library.isa, plan.threads
+    trials: dict[str, Trial] = {}
+    places = []
+    for step in products(plan.program):
+        work = work_of(step, isa)
+        trial = trials.setdefault(work.key, Trial(work, threads, way_of(rule(work, threads))))
+        trial.places += 1
+        places.append(trial)
+    ways = {key: list(dict.fromkeys([t.usual, *map(way_of, candidates(t.work, threads, isa))])) for key, t in trials.items()}
+    _measure(plan, places, ways, FIRST)
+    for key, t in trials.items():
+        ways[key] = list(dict.fromkeys([t.usual, *sorted(t.seconds, key=t.seconds.__getitem__)[:FINALISTS]]))
+    _measure(plan, places, ways, SECOND)
+    for key, t in trials.items():
+        best = min(ways[key], key=t.seconds.__getitem__)
+        t.chosen = best if t.seconds[best] < MARGIN * t.seconds[t.usual] else t.usual
+    for step, t in zip(products(plan.program), places, strict=True):
+        step.hints.clear()
+        step.hints.update(t.chosen)
+    return list(trials.values())
+
+
+def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Way]], rounds: int) -> None:
+    """Run the network until each product had each of its ways `rounds` times; the minima go into the trials."""
+    rows = [row for s in plan._steps if isinstance(s, Segment) for row in s.rows]
+    natives = [s for s in plan.program.steps if isinstance(s, Native)]
+    places_of = iter(places)
+    trial_of = [next(places_of) if s.kind == "conv2d" else None for s in natives]
+    rowwise = [Segment([row]) for row in rows]
+    fastest: list[dict[Way, float]] = [defaultdict(lambda: float("inf")) for _ in rows]
+    words = {name: KINDS["conv2d"].index(name) for name in KINDS["conv2d"].hints}
+    most = max((len(w) for w in ways.values()), default=0)
+    for turn in range(rounds * most):
+        for k, (segment, t) in enumerate(zip(rowwise, trial_of, strict=True)):
+            if t is None:
+                plan._run_segment(segment)
+                continue
+            choices = ways[t.work.key]
+            way = choices[(turn + turn // most) % len(choices)]
+            for name, at in words.items():
+                rows[k][at] = dict(way).get(name, 0)
+            start = time.perf_counter()
+            plan._run_segment(segment)
+            fastest[k][way] = min(fastest[k][way], time.perf_counter() - start)
+    sums: dict[str, dict[Way, float]] = defaultdict(lambda: defaultdict(float))
+    for t, found in zip(trial_of, fastest, strict=True):
+        if t is not None:
+            for way, seconds in found.items():
+                sums[t.work.key][way] += seconds
+    for t in places:
+        t.seconds |= sums[t.work.key]
+
+
+def learned(trials: list[Trial], isa: str) -> CostModel:
+    """The cost model of what was measured on one number of threads."""
+    rows, seconds = [], []
+    for t in trials:
+        for way, spent in t.seconds.items():
+            rows.append(features(t.work, dict(way), t.threads, isa))
+            seconds.append(spent / t.places)
+    return CostModel.learn(rows, seconds)

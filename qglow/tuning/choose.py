@@ -1,0 +1,45 @@
+"""Which hints a product gets: those measured for it on this machine, else the cost model's where it promises enough, else the rule's."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from .schedule import Chooser, Hints, Work, rule
+from .store import Tuning, load, path_of
+
+PROMISE = 0.95  # the model's choice is taken where it should take at most this part of the rule's time
+
+
+def chooser(isa: str) -> Chooser:
+    """The way to choose for an instruction set, from the file that `qglow tune` wrote, if it did."""
+    path = path_of(isa)
+    try:
+        return _kept(path, path.stat().st_mtime_ns, isa)
+    except OSError:
+        return rule
+
+
+@lru_cache(maxsize=4)
+def _kept(path: Path, written: int, isa: str) -> Chooser:
+    tuning = load(isa)
+    return rule if tuning is None else chooser_of(tuning, isa)
+
+
+def chooser_of(tuning: Tuning, isa: str) -> Chooser:
+    """The choices of a tuning."""
+    from .cost import NAMES, CostModel
+
+    models = {int(t): CostModel(p) for t, p in tuning.prices.items() if len(p) == len(NAMES)}
+
+    def choose(work: Work, threads: int) -> Hints:
+        measured = tuning.choices.get(str(threads), {}).get(work.key)
+        if measured is not None:
+            return measured
+        usual = rule(work, threads)
+        if threads not in models:
+            return usual
+        best, seconds = models[threads].best(work, threads, isa)
+        return best if seconds < PROMISE * models[threads].seconds(work, usual, threads, isa) else usual
+
+    return choose

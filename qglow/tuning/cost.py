@@ -1,0 +1,100 @@
+"""What a product should cost, cut in some way: a sum of what a kernel does, each with a price that is learned from measurements.
+
+The prices are the non-negative least squares of relative errors (an active set: prices that would be negative are left out, one at a
+time; Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23, in its simplest form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..kernels.isa import SETS, narrow_pixels
+from .schedule import Hints, Work, share
+
+Array = np.ndarray[Any, Any]
+L1, L2 = 32 << 10, 512 << 10  # bytes; a little less than what CPUs have
+NAMES = ("start", "dots", "steps", "calls", "bytes_out", "sums_out", "others_out", "weights_l2", "weights_far", "pixels_l2", "pixels_far")
+
+
+def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
+    """Ways to cut a product, each once; they differ in what the kernel does, the way without hints is among them."""
+    most = SETS[isa].pixels
+    found: dict[tuple[int, ...], Hints] = {}
+    for split in (1, 2) if threads > 1 else (1,):
+        rows, _ = share(work, threads, split == 2)
+        for tile in (0, 1, 2, 4, 8, 16, 32):
+            for limit in (0, most - 2, most // 2):
+                if tile < rows and (limit == 0 or limit < work.width * (1 + (2 * work.width <= most))) and limit >= 0:
+                    wanted = {"tile": tile, "limit": limit, "split": 2 if split == 2 else 0}
+                    found[split, tile, limit] = {k: v for k, v in wanted.items() if v}
+    return list(found.values())
+
+
+def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
+    """What the thread that has most to do does, in the order of NAMES, float64."""
+    rows, jobs = share(work, threads, hints.get("split") == 2)
+    s = SETS[isa]
+    part = (work.channels % work.block or work.block) / work.block
+    narrow = part * work.block <= s.lanes
+    most = narrow_pixels(s) if narrow and work.channels < work.block else s.pixels
+    limit = min(most, hints.get("limit") or most)
+    cuts = -(-work.width // limit)
+    calls = rows * cuts
+    if 2 * work.width <= limit and part == 1:
+        calls = -(-rows // 2)
+    vectors = 1 if narrow and work.channels < work.block else s.vectors
+    tile = min(rows, hints.get("tile") or rows)
+    tiles = -(-rows // tile)
+    out = rows * work.width * jobs * vectors
+    all_weights, near = jobs * work.weights, tile * work.pixels
+    return np.array(
+        [
+            1.0,
+            out * work.steps,
+            jobs * calls * work.steps,
+            jobs * calls,
+            out * (work.post == 0),
+            out * (work.post == 1),
+            out * (work.post == 2),
+            jobs * calls * work.weights * (work.weights > L1),
+            tiles * all_weights * (all_weights > L2),
+            jobs * rows * work.pixels * (near > L1),
+            jobs * rows * work.pixels * (near > L2),
+        ]
+    )
+
+
+class CostModel:
+    """Seconds of a product by the prices of its features."""
+
+    def __init__(self, prices: Sequence[float]) -> None:
+        self.prices = np.asarray(prices, np.float64)
+
+    @classmethod
+    def learn(cls, rows: Sequence[Array], seconds: Sequence[float]) -> CostModel:
+        """rows: features of measured products [n, len(NAMES)]; seconds: [n], above 0."""
+        a = np.asarray(rows) / np.asarray(seconds)[:, None]
+        used = [k for k in range(a.shape[1]) if a[:, k].any()]
+        while used:
+            scale = np.abs(a[:, used]).max(0)
+            found = np.linalg.lstsq(a[:, used] / scale, np.ones(len(a)), rcond=None)[0] / scale
+            if (found >= 0).all():
+                break
+            used.remove(used[int(np.argmin(found * scale))])
+        prices = np.zeros(a.shape[1])
+        if used:
+            prices[used] = found
+        return cls(prices.tolist())
+
+    def seconds(self, work: Work, hints: Hints, threads: int, isa: str) -> float:
+        return float(features(work, hints, threads, isa) @ self.prices)
+
+    def best(self, work: Work, threads: int, isa: str) -> tuple[Hints, float]:
+        """The cheapest way to cut a product, and its seconds."""
+        ways = candidates(work, threads, isa)
+        costs = np.stack([features(work, h, threads, isa) for h in ways]) @ self.prices
+        k = int(np.argmin(costs))
+        return ways[k], float(costs[k])

@@ -1,0 +1,79 @@
+"""What `qglow tune` found out about this machine: one JSON file in the cache for each instruction set and CPU."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .. import __version__
+from ..files import write_atomically
+from ..kernels.isa import cpu_name
+from ..kernels.objects import cache_folder, source_hash
+from .schedule import Hints
+
+LOG = logging.getLogger("qglow")
+FORMAT = 1
+LARGEST = {"tile": 1 << 16, "limit": 1 << 16, "split": 2}
+
+
+@dataclass(slots=True)
+class Tuning:
+    """choices: by number of threads and Work.key; prices: of the cost model, by number of threads."""
+
+    choices: dict[str, dict[str, Hints]] = field(default_factory=dict)
+    prices: dict[str, list[float]] = field(default_factory=dict)
+
+
+def path_of(isa: str) -> Path:
+    """Where the choices for an instruction set are kept. Other kernels, or another CPU, have a file of their own."""
+    machine = hashlib.sha256(cpu_name().encode()).hexdigest()[:12]
+    return cache_folder() / f"tuning-{__version__}-{source_hash()}-{isa}-{machine}.json"
+
+
+def load(isa: str) -> Tuning | None:
+    """What was measured on this machine, or None. A file that is spoiled is not used, with a warning."""
+    path = path_of(isa)
+    try:
+        raw = path.read_bytes()
+    except OSError:
+        return None
+    try:
+        return _checked(json.loads(raw))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        LOG.warning("%s: what `qglow tune` measured is spoiled and not used; run it again", path)
+        return None
+
+
+def _checked(found: Any) -> Tuning:
+    if found["format"] != FORMAT:
+        raise ValueError("another format")
+    choices = {str(t): {str(k): _hints(h) for k, h in chosen.items()} for t, chosen in found["choices"].items()}
+    return Tuning(choices, {str(t): [float(p) for p in prices] for t, prices in found["prices"].items()})
+
+
+def _hints(found: Any) -> Hints:
+    for name, value in found.items():
+        if not isinstance(value, int) or not 0 < value <= LARGEST[name]:
+            raise ValueError("no such hint")
+    return dict(found)
+
+
+def save(isa: str, tuning: Tuning) -> Path:
+    """Write the file whole; returns its path."""
+    path = path_of(isa)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"format": FORMAT, "cpu": cpu_name(), "isa": isa, "choices": tuning.choices, "prices": tuning.prices}
+    write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode())
+    return path
+
+
+def clear() -> int:
+    """Remove all of them; returns how many there were."""
+    files = list(cache_folder().glob("tuning-*.json"))
+    for f in files:
+        f.unlink(missing_ok=True)
+    return len(files)

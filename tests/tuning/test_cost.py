@@ -1,0 +1,55 @@
+"""The rule, the ways to cut a product, and the cost model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qglow.instructions.table import BY_BLOCKS
+from qglow.tuning.cost import NAMES, CostModel, candidates, features
+from qglow.tuning.schedule import CACHE, Work, rule
+
+SMALL = Work(rows=7, width=7, jobs=16, block=32, channels=512, steps=1152, weights=147456, pixels=7168, post=0, floats=0)
+LARGE = Work(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, pixels=17920, post=1, floats=0)
+
+
+def test_the_rule_shares_evenly() -> None:
+    assert rule(SMALL, 1) == {}
+    assert rule(SMALL, 2) == {"split": BY_BLOCKS}, "seven rows are four and three"
+    assert "split" not in rule(LARGE, 2)
+
+
+def test_the_rule_keeps_small_weights_near() -> None:
+    tile = rule(LARGE, 1)["tile"]
+    assert tile * LARGE.pixels <= CACHE < (tile + 1) * LARGE.pixels
+
+
+@pytest.mark.parametrize("work", [SMALL, LARGE])
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_candidates_are_different_and_hold_the_plain_way(work: Work, threads: int) -> None:
+    found = candidates(work, threads, "avx2")
+    assert {} in found and len({tuple(sorted(h.items())) for h in found}) == len(found)
+    assert any("split" in h for h in found) == (threads > 1)
+    assert all(h.get("tile", 1) < work.rows for h in found)
+
+
+def test_prices_are_found_again() -> None:
+    """Times that are made from prices: the model learns them, and none is negative with noise."""
+    prices = np.array([1e-6, 1e-12, 3e-10, 2e-8, 1e-9, 2e-9, 0, 1e-11, 2e-11, 1e-12, 0])
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(60):
+        rows_, width, jobs, steps = (int(v) for v in rng.integers(1, 60, 4))
+        work = Work(rows_, width, jobs, 32, 32 * jobs, steps, steps * 128, width * 300, int(rng.integers(0, 2)), 0)
+        rows += [features(work, h, 1, "avx512_vnni") for h in candidates(work, 1, "avx512_vnni")]
+    times = np.array(rows) @ prices
+    assert np.allclose(np.array(rows) @ CostModel.learn(rows, times.tolist()).prices, times, rtol=1e-6)
+    noisy = CostModel.learn(rows, (times * rng.uniform(0.9, 1.2, len(times))).tolist())
+    assert (noisy.prices >= 0).all() and len(noisy.prices) == len(NAMES)
+
+
+def test_the_cheapest_way_wins() -> None:
+    """With calls as the only cost, the fewest calls."""
+    model = CostModel([1.0 if n == "calls" else 0.0 for n in NAMES])
+    best, seconds = model.best(LARGE, 1, "avx512_vnni")
+    assert "limit" not in best and seconds == min(model.seconds(LARGE, h, 1, "avx512_vnni") for h in candidates(LARGE, 1, "avx512_vnni"))

@@ -1,0 +1,70 @@
+"""qglow tune: measures, keeps choices, and leaves every bit as it was."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import qglow
+from qglow.commands import tune
+from qglow.commands.main import main
+from qglow.kernels import objects
+from qglow.runtime import native
+from qglow.runtime import tune as trials
+from qglow.runtime.plans import make_plan
+from qglow.runtime.typical import typical_products
+from qglow.tuning import store
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache of its own that holds the compiled kernels, few products and few rounds."""
+    for found in objects.cache_folder().glob("kernels-*"):
+        (tmp_path / found.name).symlink_to(found)
+    monkeypatch.setenv("QGLOW_CACHE_DIR", str(tmp_path))
+    monkeypatch.setattr(trials, "FIRST", 1)
+    monkeypatch.setattr(trials, "SECOND", 1)
+    monkeypatch.setattr(native, "SMALL_WORK", 0)
+    monkeypatch.setattr(tune, "SECONDS", 0.05)
+    monkeypatch.setattr(tune, "typical_products", lambda: islice(typical_products(), 24, 27))
+    return tmp_path
+
+
+def test_typical_products_are_products() -> None:
+    graphs = list(typical_products())
+    assert len(graphs) > 30
+    plan = make_plan(graphs[-1], {"x": graphs[-1].types["x"].static_shape}, 1)
+    assert isinstance(plan, native.NativePlan) and [s.kind for s in plan.program.steps if hasattr(s, "kind")].count("conv2d") == 1
+
+
+def test_tune_keeps_choices_and_bits(quick: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = digits / "model.onnx"
+    feeds = {"image": np.load(digits / "000.npy")}
+    bundle = quick / "d.qglow"
+    qglow.quantize(model, qglow.profile(model, [feeds])).save(bundle)
+    before = [qglow.InferenceSession(bundle, t).run(None, feeds)[0] for t in (1, 2)]
+    assert main(["tune", str(bundle), "--quiet"]) == 0
+    printed = capsys.readouterr().out
+    assert "products measured" in printed and "1 thread: " in printed and "cost model within" in printed
+    found = store.load(next(iter(quick.glob("tuning-*.json"))).name.split("-")[3])
+    assert found is not None and found.prices and len(found.choices["1"]) >= 5
+    for chosen in found.choices.values():
+        for hints in chosen.values():
+            hints["limit"] = 1  # as unlike the rule as can be
+    store.save(next(iter(quick.glob("tuning-*.json"))).name.split("-")[3], found)
+    for threads, want in zip((1, 2), before, strict=True):
+        assert np.array_equal(qglow.InferenceSession(bundle, threads).run(None, feeds)[0], want)
+    assert main(["tune", "--clear"]) == 0 and not list(quick.glob("tuning-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--clear", "x.qglow"], "--clear takes nothing else"), (["--data", "x"], "name them"), (["missing.qglow"], "missing.qglow")],
+)
+def test_wrong_usage_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tune", *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1
