@@ -88,6 +88,10 @@ class GraphBuilder:
         self.constants: dict[str, Array] = dict(base.constants) if base else {}
         self._taken = set(self.types) | ({n.name for n in base.nodes} if base else set())
 
+    def reserve(self, names: Iterable[str]) -> None:
+        """Names that `fresh` shall not give."""
+        self._taken.update(names)
+
     def fresh(self, hint: str) -> str:
         """A name that no value or node has: the hint itself where it is free."""
         name, k = hint, 1

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from ..graph import Array, Graph, Kind, Node, TensorType
 from .export_branches import nested
-from .foreign import renamed
+from .foreign import domain_of, renamed
 
 OPSET, IR_VERSION = 21, 10
 
@@ -55,7 +55,7 @@ def make_model(
     arrays = [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
     inputs = [value_info(i, graph.types[i]) for i in graph.inputs]
     proto = helper.make_graph(nodes, graph.name, inputs, [value_info(n, t) for n, t in outputs.items()], arrays)
-    domains = {d: int(v) for n in graph.nodes if n.op == "Onnx" for d, v in (o.rsplit("=", 1) for o in n.attributes["opset"]) if d}
+    domains = {d: v for n in graph.nodes if n.op == "Onnx" for d, v in map(domain_of, n.attributes["opset"]) if d}
     imports = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(d, v) for d, v in sorted(domains.items()))]
     return helper.make_model(proto, opset_imports=imports, ir_version=IR_VERSION, producer_name="qglow")
 

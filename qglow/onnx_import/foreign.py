@@ -33,7 +33,7 @@ def is_foreign(proto: onnx.NodeProto) -> bool:
 
 def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], name: Callable[[str], str]) -> Node:
     """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture, by the names they have here."""
-    captured = [name(v) for v in sorted(captures(proto) - set(proto.input))]
+    captured = [name(v) for v in _reads(proto)[len(proto.input) :]]
     return Node(
         "Onnx",
         (*node.inputs, *captured),
@@ -50,7 +50,7 @@ def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], nam
 
 def renamed(proto: onnx.NodeProto, names: Sequence[str], results: Sequence[str]) -> onnx.NodeProto:
     """A copy that reads and writes other values, in the order of an `Onnx` node's; captured ones are renamed in the subgraphs."""
-    old = [*proto.input, *sorted(captures(proto) - set(proto.input))]
+    old = _reads(proto)
     copy = onnx.NodeProto()
     copy.CopyFrom(proto)
     copy.input[:] = names[: len(proto.input)]
@@ -69,6 +69,11 @@ def _rename_captured(proto: onnx.NodeProto, new: Mapping[str, str]) -> None:
                 _rename_captured(n, outer)
             for o in graph.output:
                 o.name = outer.get(o.name, o.name)
+
+
+def _reads(proto: onnx.NodeProto) -> list[str]:
+    """The op's inputs, then the outer values that its subgraphs capture: the order of an `Onnx` node's inputs."""
+    return [*proto.input, *sorted(captures(proto) - set(proto.input))]
 
 
 def captures(proto: onnx.NodeProto) -> set[str]:
@@ -91,14 +96,15 @@ def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> 
     inputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in names]
     outputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in proto.output if n]
     graph = onnx.helper.make_graph([proto], "foreign", inputs, outputs)
-    imports = [onnx.helper.make_opsetid(*_opset(o)) for o in opsets]
+    imports = [onnx.helper.make_opsetid(*domain_of(o)) for o in opsets]
     try:
         return ReferenceEvaluator(onnx.helper.make_model(graph, opset_imports=imports))
     except (FileNotFoundError, NotImplementedError):
         return None
 
 
-def _opset(text: str) -> tuple[str, int]:
+def domain_of(text: str) -> tuple[str, int]:
+    """(domain, version) of one `opset` of an `Onnx` node."""
     domain, version = text.rsplit("=", 1)
     return domain, int(version)
 
@@ -106,12 +112,10 @@ def _opset(text: str) -> tuple[str, int]:
 def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Outputs of an `Onnx` node by onnx.reference."""
     proto = onnx.NodeProto.FromString(node.attributes["proto"])
-    own = [i for i in proto.input]
-    names = [*own, *sorted(captures(proto) - set(own))]
-    feeds = {n: a for n, a in zip(names, inputs, strict=False) if n and a is not None}
+    feeds = {n: a for n, a in zip(_reads(proto), inputs, strict=False) if n and a is not None}
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
     if evaluator is None:
-        where = f"of domain {proto.domain!r}" if proto.domain else f"in opset {dict(map(_opset, node.attributes['opset'])).get('')}"
+        where = f"of domain {proto.domain!r}" if proto.domain else f"in opset {dict(map(domain_of, node.attributes['opset'])).get('')}"
         raise ModelError(f"node {node.name!r}: no meaning is known of the operator {proto.op_type} {where}; replace it before the export")
     with np.errstate(all="ignore"):  # NOTE: its exp overflows to the right infinity
         results = iter(evaluator.run(None, feeds))

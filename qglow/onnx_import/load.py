@@ -119,9 +119,9 @@ class Importer:
         for info in (*g.input, *g.value_info, *g.output):
             b.types[info.name] = _type_of(info)
         self.initializers(g)
-        b._taken.update(b.types)
+        b.reserve(b.types)
         for n in g.node:
-            b._taken.update(n.output)
+            b.reserve(n.output)
         self.nodes(g)
         initializers = {i.name for i in g.initializer}
         inputs = [i.name for i in g.input if i.name not in initializers]

@@ -1,6 +1,7 @@
 """The roofline of a program: each step's speed against its arithmetic intensity, under what the machine can do at best.
 
-    from qglow.report.roofline import machine_roof, roofline
+    from qglow.report.roofline import roofline
+    from qglow.runtime.roof import machine_roof
     svg = roofline([asdict(s) for s in time_steps(session, feeds)], machine_roof(session.threads))
 
 The string is one <svg> element without script or style from elsewhere, ready for any HTML page.
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..runtime.roof import Roof, machine_roof
+from ..runtime.roof import Roof
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 900.0, 420.0, 60.0, 24.0, 40.0
 COLOURS = {"conv2d": "#285", "depthwise2d": "#d60"}
@@ -85,6 +86,3 @@ def _point(step: Mapping[str, Any], x: _Axis, y: _Axis, longest: float) -> str:
     radius = 2 + 10 * math.sqrt(step["seconds"] / longest)
     place = f'cx="{x(intensity):.1f}" cy="{y(speed):.1f}" r="{radius:.1f}"'
     return f'<circle {place} fill="{COLOURS.get(step["kind"], OTHER)}" fill-opacity="0.55"><title>{escape(title)}</title></circle>'
-
-
-__all__ = ["Roof", "machine_roof", "roofline"]

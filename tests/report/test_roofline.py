@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 import pytest
 
 from qglow.kernels.peak import LOOPS, machine_code, product_text
-from qglow.report.roofline import Roof, machine_roof, roofline
+from qglow.report.roofline import roofline
+from qglow.runtime.roof import Roof, machine_roof
 
 ROOF = Roof(1, 1e12, 1e11, 2e10)
 
