@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import BundleError
 from ..files import write_atomically
 from ..graph import Graph
 from ..graph.digest import digests
 from ..graph.text import parse_graph, print_graph
 from ..graph.verify import verify
-from .tensors import read
+from .tensors import read, to_bytes
 
 FORMAT = "qglow-bundle-1"
 
@@ -38,10 +36,8 @@ class Bundle:
         strings = [n for n, a in self.graph.constants.items() if a.dtype.kind == "O"]
         if strings:
             raise BundleError(f"constants of strings cannot be kept in a bundle: {strings[:3]}")
-        from safetensors.numpy import save
-
         metadata = {"format": FORMAT, "graph": print_graph(self.graph), "manifest": json.dumps(self.manifest, sort_keys=True)}
-        return save({n: np.ascontiguousarray(a).reshape(a.shape) for n, a in sorted(self.graph.constants.items())}, metadata)
+        return to_bytes(self.graph.constants, metadata)
 
 
 def load(path: str | Path) -> Bundle:

@@ -1,12 +1,14 @@
-"""Reading a safetensors file without a copy: its metadata and its tensors, as views of the mapped file.
+"""Safetensors files: written the same bytes each time, and read without a copy, tensors as views of the mapped file.
 
 The format: eight bytes of the header's length, the header in JSON, then the tensors' bytes one after the other without gaps.
+Its own library writes metadata in another order each time.
 """
 
 from __future__ import annotations
 
 import json
 import mmap
+from collections.abc import Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,26 @@ from ..graph import Array
 DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4", "F32": "<f4",
           "U64": "<u8", "I64": "<i8", "F64": "<f8"}  # fmt: skip
 LONGEST_HEADER = 100_000_000  # bytes, as the format's own library has it
+
+
+def to_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """The file's bytes: tensors by the size of their elements, the largest first, so that each lies aligned, then by name.
+
+    Raises ValueError for a tensor whose dtype the format does not have.
+    """
+    codes = {np.dtype(d): code for code, d in DTYPES.items()}
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
+    parts, at = [], 0
+    for name, array in sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])):
+        dtype = array.dtype.newbyteorder("<")
+        if dtype not in codes:
+            raise ValueError(f"tensor {name!r}: no dtype {array.dtype} in this format")
+        header[name] = {"dtype": codes[dtype], "shape": list(array.shape), "data_offsets": [at, at + array.nbytes]}
+        parts.append(array.astype(dtype, copy=False).tobytes())
+        at += array.nbytes
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join((len(text).to_bytes(8, "little"), text, *parts))
 
 
 def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:

@@ -102,6 +102,15 @@ def test_a_terminal_without_the_characters_of_a_table(bundle: Path, digits: Path
     assert json.loads((tmp_path / "no-suffix").read_text())["samples"] == 2
 
 
+def test_quantizing_again_gives_the_same_bytes(digits: Path, tmp_path: Path) -> None:
+    profile = tmp_path / "p.json"
+    assert main(["profile", str(digits / "model.onnx"), "--data", str(digits), "--samples", "8", "-o", str(profile), "--quiet"]) == 0
+    made = [tmp_path / f"{k}.qglow" for k in range(3)]
+    for path in made:
+        assert main(["quantize", str(digits / "model.onnx"), "--profile", str(profile), "-o", str(path), "--quiet"]) == 0
+    assert len({path.read_bytes() for path in made}) == 1
+
+
 def test_inspect_plans_for_given_shapes(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = []
     for batch in (1, 4):

@@ -1,4 +1,4 @@
-"""Reading safetensors files: the same as their own library reads, and nothing that it would refuse."""
+"""Safetensors files: the same as their own library reads, and nothing that it would refuse; the same bytes each time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save
 
-from qglow.runtime.tensors import DTYPES, read
+from qglow.runtime.tensors import DTYPES, read, to_bytes
 
 Header = dict[str, Any]
 
@@ -28,6 +28,26 @@ def test_reads_what_the_library_writes(tmp_path: Path) -> None:
     for name, array in arrays.items():
         assert found[name].dtype == array.dtype and np.array_equal(found[name], array) and found[name].shape == array.shape
     assert not any(a.flags.writeable for a in found.values() if a.size)
+
+
+def test_the_library_reads_what_is_written_in_any_order_the_same_bytes(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {f"t {d}": np.asfortranarray(rng.integers(0, 2, (3, 5)).astype(d)) for d in DTYPES.values()}
+    arrays |= {"empty": np.zeros((0, 4), np.float32), "scalar": np.array(3.5), "big": np.arange(3, dtype=">i4"), "odd": np.ones(3, "u1")}
+    metadata = {"about": 'tabs\t and "quotes"', "more": "ü"}
+    data = to_bytes(arrays, metadata)
+    assert data == to_bytes(dict(reversed(arrays.items())), dict(reversed(metadata.items())))
+    path = tmp_path / "t"
+    path.write_bytes(data)
+    with safe_open(path, "np") as file:
+        assert file.metadata() == metadata
+    for found in (load(data), read(path)[1]):
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            assert np.array_equal(found[name], array) and found[name].shape == array.shape
+    assert all(a.__array_interface__["data"][0] % a.itemsize == 0 for a in read(path)[1].values())
+    with pytest.raises(ValueError, match="tensor 'z': no dtype complex64"):
+        to_bytes({"z": np.zeros(2, np.complex64)}, {})
 
 
 def spoiled(change: Any) -> bytes:
