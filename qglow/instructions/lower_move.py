@@ -8,8 +8,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Kind, Node
-from ..reference.float_shape import slice_index
-from .lower import NO_HALO, Lowering, rule
+from ..reference.float_shape import pad_widths, slice_index
+from .lower import NO_HALO, Lowering, float_rule, rule
 from .program import Place
 
 
@@ -137,30 +137,54 @@ def settle(low: Lowering, node: Node, view: Place) -> bool:
 
 
 @rule("Pad")
+@float_rule("Pad")
 def pad(low: Lowering, node: Node) -> bool:
-    """Constant padding: the whole output filled, then the input copied into it."""
-    from ..reference.float_shape import pad_widths
-
-    t = low.type(node.outputs[0])
-    if not is_movable(low, node.inputs[0]) or t.kind is not Kind.U8 or node.attr("mode", "constant") != "constant":
-        return False
     inputs = constants_of(low, node)
-    if any(c is None for c, i in zip(inputs[1:], node.inputs[1:], strict=True) if i) or node.outputs[0] in low.homes:
+    if not is_movable(low, node.inputs[0]) or any(c is None for c, i in zip(inputs[1:], node.inputs[1:], strict=True) if i):
         return False
     x = low.use(low.places[node.inputs[0]])
     widths = pad_widths(len(x.shape), inputs)
     if any(b < 0 or e < 0 for b, e in widths):
         return False
-    value = int(np.asarray(inputs[2]).reshape(-1)[0]) if len(inputs) > 2 and inputs[2] is not None else 0
-    y = low.place(node.outputs[0])
-    whole = Place(y.buffer, 0, (y.buffer.size,), (1,), "|u1")
-    if any(y.halo) and value != low.zero(node.outputs[0]):
+    mode = str(node.attr("mode", "constant"))
+    if mode == "constant":
+        return constant_pad(low, node, x, widths, inputs[2] if len(inputs) > 2 else None)
+    return mirrored_pad(low, node, x, widths, mode)
+
+
+def constant_pad(low: Lowering, node: Node, x: Place, widths: list[tuple[int, int]], value: np.ndarray | None) -> bool:
+    """The whole output filled, then the input copied into it. A value of several bytes is one that they share."""
+    fill = np.asarray(0 if value is None else value).reshape(-1)[:1].astype(x.dtype).view(np.uint8)
+    if len(set(fill.tolist())) != 1 or node.outputs[0] in low.homes:
         return False
-    low.emit("fill", {"y": whole}, {}, {"C": y.buffer.size, "value": value})
+    y = low.place(node.outputs[0])
+    if any(y.halo) and int(fill[0]) != low.zero(node.outputs[0]):
+        return False
+    low.emit("fill", {"y": Place(y.buffer, 0, (y.buffer.size,), (1,), "|u1")}, {}, {"C": y.buffer.size, "value": int(fill[0])})
     inside = y
     for k, (b, _) in enumerate(widths):
         inside = inside.part(k, b, x.shape[k])
     low.move(x, inside)
+    return True
+
+
+def mirrored_pad(low: Lowering, node: Node, x: Place, widths: list[tuple[int, int]], mode: str) -> bool:
+    """One axis after another: the input, and what lies beside it as views of the input, backwards or standing still."""
+    axes = [k for k, w in enumerate(widths) if any(w)]
+    most = {"reflect": -1, "wrap": 0, "edge": 1 << 31}.get(mode)
+    if not axes or most is None or any(max(widths[k]) > x.shape[k] + most for k in axes):
+        return False
+    y = low.place(node.outputs[0])
+    for k in axes:
+        (before, after), size = widths[k], x.shape[k]
+        wide = y if k == axes[-1] else low.dense((*x.shape[:k], before + size + after, *x.shape[k + 1 :]), x.dtype)
+        ends = {"reflect": (before, size - 2, -1), "wrap": (size - before, 0, 1), "edge": (0, size - 1, 0)}
+        first, last, step = ends[mode]
+        low.move(x, wide.part(k, before, size))
+        for at, count, start in ((0, before, first), (before + size, after, last)):
+            if count:
+                low.move(x.part(k, start, count, step), wide.part(k, at, count))
+        x = low.use(wide)
     return True
 
 

@@ -187,6 +187,24 @@ def pads(n: Net) -> tuple[str, ...]:
     return (n.op("Pad", (x, widths, n.constant("v", np.array(100, np.uint8), COMMON))),)
 
 
+@form("fill")
+def float_pads(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 5, 3, quant=None, kind=Kind.F32)
+    widths = n.constant("p", np.array([0, 1, 2, 1, 0, 1], np.int64))
+    return n.op("Pad", (x, widths), quant=None), n.op("Pad", (x, widths, n.constant("v", np.float32(0))), quant=None)
+
+
+@form("transpose")
+def mirrored_pads(n: Net) -> tuple[str, ...]:
+    """Into an image with a border, of images, of floats, along the last axis, and as wide as can be."""
+    x, line, f = n.input(1, 5, 4, 3), n.input(1, 40), n.input(2, 3, 4, quant=None, kind=Kind.F32)
+    two, both = n.constant("p", np.array([0, 0, 3, 1, 0, 0, 2, 2], np.int64)), n.constant("q", np.array([0, 0, 1, 2, 0, 3], np.int64))
+    wide = n.op("Pad", (x, two), mode="reflect")
+    ends = tuple(n.op("Pad", (line, n.constant("e", np.array([0, 9, 0, 30], np.int64))), mode=m) for m in ("reflect", "edge", "wrap"))
+    floats = tuple(n.op("Pad", (f, both), quant=None, mode=m) for m in ("edge", "wrap", "reflect"))
+    return n.conv(wide, 6, (3, 3), pads=(1, 1, 1, 1)), *ends, *floats
+
+
 @form("max_pool2d")
 def max_pools(n: Net) -> tuple[str, ...]:
     x, line = n.input(1, 7, 9, 8), n.input(1, 70, 12)
