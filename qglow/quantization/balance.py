@@ -5,6 +5,7 @@ A tensor has one scale, but a factor d <= 1 a channel costs nothing where its pr
 1. A product's output channel o is divided by d[o] in its weights and bias; its scales are per channel already.
 2. A product's input channel i is multiplied by d[i] in its weights.
 3. The table of a function of one tensor holds f(x d_in) / d_out.
+4. A value that a float node makes is divided by d before it is rounded, where weak channels would be lost.
 
 Equations (22) to (25) of docs/quantization.md.
 """
@@ -24,6 +25,7 @@ from .plan import PRODUCTS, Plan
 from .pointwise import Function
 
 POWER, HEADROOM, LEAST = 0.75, 1.5, 2.0**-5
+UNEVEN = 1 / 16
 WORTH = 0.4  # at most this share of its noise must be left for a table to get a row a channel
 
 
@@ -39,7 +41,7 @@ class Balance:
 def balance(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]) -> Balance:
     """Factors of every quantized value, taken into weights and functions. Values without factors are not in `factors`."""
     channels = Channels()
-    ids = Walk(graph, plan, needs, quants, channels).run()
+    ids = Walk(graph, plan, needs, quants, channels, _uneven(graph, plan, observed, quants)).run()
     factor = _solve(channels, ids, observed, quants)
     for v in _too_dear(graph, plan, {v: factor[a] for v, a in ids.items()}):
         channels.block(np.unique(ids[v]))
@@ -48,6 +50,20 @@ def balance(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Obser
     by_value = {v: d for v, d in by_value.items() if (d != 1).any()}
     functions = {v: _scaled_function(f, by_value) for v, f in plan.functions.items()}
     return Balance(_scaled_weights(graph, plan, needs, by_value), functions, by_value)
+
+
+def _uneven(graph: Graph, plan: Plan, observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]) -> dict[str, int]:
+    """Values that float nodes make, of images or lines, half of whose channels reach less than UNEVEN of the whole; their channels."""
+    found: dict[str, int] = {}
+    for node in graph.nodes:
+        v = node.outputs[0]
+        o = observed.get(v)
+        if node.name in plan.int8 or v not in quants or o is None or o.channel_min is None or o.channel_max is None:
+            continue
+        reach = np.maximum(o.channel_max, -o.channel_min)
+        if graph.types[v].rank in (3, 4) and np.median(reach) < UNEVEN * reach.max():
+            found[v] = len(reach)
+    return found
 
 
 def _too_dear(graph: Graph, plan: Plan, factors: Mapping[str, Array]) -> list[str]:

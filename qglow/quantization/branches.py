@@ -81,7 +81,10 @@ def _guarded(quantized: Graph, graph: Graph, assumed: Mapping[str, bool]) -> Gra
             value = o if not k else b.fresh(f"{o}.taken")
             b.types[value] = graph.types[o]
             b.append(Node(SELECT, (other[condition], *sides), (value,), {}, b.fresh(f"{value}:{SELECT}")))
-    return remove_dead(b.build(quantized.name, quantized.inputs, quantized.outputs))
+    whole = remove_dead(b.build(quantized.name, quantized.inputs, quantized.outputs))
+    beside = {c: a for c, a in quantized.constants.items() if c.endswith(".factors")}  # NOTE: no node reads them
+    types = {**whole.types, **{c: quantized.types[c] for c in beside}}
+    return whole.with_(constants={**whole.constants, **beside}, types=types)
 
 
 def _copied(b: GraphBuilder, quantized: Graph, graph: Graph, new: Mapping[str, str]) -> dict[str, str]:

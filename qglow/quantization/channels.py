@@ -3,7 +3,8 @@
 1. Relu, LeakyRelu, PRelu, pools, sums and ops that move data pass a factor on, as f(x / d) = f(x) / d: values so joined share it.
 2. A product gives its output channels factors of their own, and takes in those of its input channels, where its weights are constant.
 3. A function of one tensor takes factors in and gives factors out in its table, one row a channel.
-4. An op that knows no factors has d = 1, and so has a value that a float node reads, but for small ones: a float product undoes them.
+4. A value that a float node makes for products alone is multiplied with the inverse factors before it is rounded, where that is worth it.
+5. An op that knows no factors has d = 1, and so has a value that a float node reads, but for small ones: a float product undoes them.
 """
 
 from __future__ import annotations
@@ -52,10 +53,15 @@ class Channels:
 
 
 class Walk:
-    """Numbers the channels of every quantized value. ids[v] broadcasts to v's shape; a dimension is 1 where all along it agree."""
+    """Numbers the channels of every quantized value. ids[v] broadcasts to v's shape; a dimension is 1 where all along it agree.
 
-    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], channels: Channels) -> None:
+    uneven: values that a float node makes, with their channels, that factors are worth a multiplication.
+    """
+
+    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], channels: Channels,
+                 uneven: Mapping[str, int] | None = None) -> None:  # fmt: skip
         self.graph, self.plan, self.needs, self.quants, self.channels = graph, plan, needs, quants, channels
+        self.uneven = uneven or {}
         self.ids: dict[str, Array] = {}
 
     def run(self) -> dict[str, Array]:
@@ -67,7 +73,10 @@ class Walk:
                 for v in node.inputs:
                     self.none_but_small(v)
                 for v in outputs:
-                    self.none(v)
+                    if v in self.uneven and v in self.quants:
+                        self.ids[v] = self.axis(v, 1, self.uneven[v])
+                    else:
+                        self.none(v)
             elif node.outputs[0] in self.plan.functions:
                 if outputs[0] in self.quants and outputs[0] not in self.ids:
                     self.function(self.plan.functions[node.outputs[0]])
@@ -100,7 +109,7 @@ class Walk:
             self.channels.block(self.ids[v].ravel())
 
     def none_but_small(self, v: str) -> None:
-        """Rule 4: a float node reads the value. Of a small one the converter takes the factors off again."""
+        """Rule 5: a float node reads the value. Of a small one the converter takes the factors off again."""
         t = self.graph.types.get(v)
         if t is None or not t.is_static or np.prod(t.static_shape) > SMALL:
             self.none(v)

@@ -21,6 +21,7 @@ from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, after_float, make_plan
 from .pointwise import Function
 from .qdq import Stored
+from .views import float_views
 from .weights import output_axis, quantize_weights
 
 _NOTHING: Mapping[str, Any] = {}
@@ -46,13 +47,15 @@ class QuantResult:
 
 def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig) -> QuantResult:
     """Quantize a simplified float graph by what was observed of its values (names as in the graph)."""
-    plan = after_float(graph, make_plan(graph, observed, config), config)
+    plan = make_plan(graph, observed, config)
+    nodes = {n.name: n for n in graph.nodes}
+    plan = plan.without({n: r for n, r in float_views(graph, plan).items() if not config.included(nodes[n])})
+    plan = after_float(graph, plan, config)
     if config.float_outputs:
         tail = classifier_tail(graph, plan.int8)
         plan = plan.without(dict.fromkeys(tail, "scores of a classifier stay float, so that their order is kept"))
     needs = find_needs(graph, plan, config.float_outputs)
     quants = assign(graph, plan, needs, observed, config)
-    nodes = {n.name: n for n in graph.nodes}
     too_fine = magnifying(graph, plan, needs, observed, quants)
     if too_fine := {n: r for n, r in too_fine.items() if not config.included(nodes[n])}:
         plan = after_float(graph, plan.without(too_fine), config)
@@ -112,10 +115,17 @@ class Converter:
             inside = np.clip(self.graph.constants[value], -reach, reach)
             self.quantized[value] = self.b.add_constant(f"{value}.q", quantize(inside, t), t)
         if value not in self.quantized:
-            source = self.real[value]
+            source = self.balanced(value)
             name = f"{value}.q" if value in self.real else value
             self.quantized[value] = self.b.add("Quantize", (source,), self.q_type(value), name)
         return self.quantized[value]
+
+    def balanced(self, value: str) -> str:
+        """A value that is made in float, in the units of its channels."""
+        if value not in self.factors:
+            return self.real[value]
+        inverse = self.b.add_constant(f"{value}.units", (1 / self.factors[value]).astype(np.float32))
+        return self.b.add("Mul", (self.real[value], inverse), self.graph.types[value], f"{value}.balanced")
 
     def f(self, value: str) -> str:
         if value in self.graph.constants or not value:

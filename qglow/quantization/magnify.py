@@ -6,7 +6,8 @@ A logarithm of a power spectrum needs relative precision, which equal steps do n
 step, or half a bin where that is wider; f is cut to what was seen of its output.
 
 Where the output's variance is less than LIMIT_DB above it, the function stays float, and so does what is between it and the products
-and averages that feed only it: those then give float from their accumulators.
+and averages that feed only it: those then give float from their accumulators. So does a function of which a LOST part of the channels
+has nothing left in its input, less than two steps, and something in its output: a root of the power of a weak band.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from .plan import Plan
 from .pointwise import Function
 
 LIMIT_DB = 12.0
+LOST = 0.25
 
 
 def magnifying(
@@ -32,8 +34,10 @@ def magnifying(
     for value, f in plan.functions.items():
         if value in (needs.quantized | needs.real) - set(needs.absorbed.values()) and f.root in quants:
             db = signal_to_noise(graph, f, observed, *quants[f.root])
-            if db < LIMIT_DB:
-                reason = f"the rounding of its input to 8 bits would leave {db:.1f} dB of its output"
+            lost = lost_channels(f, observed, *quants[f.root])
+            if db < LIMIT_DB or lost > LOST:
+                part = f"{db:.1f} dB of its output" if db < LIMIT_DB else f"nothing of {100 * lost:.0f} % of its channels"
+                reason = f"the rounding of its input to 8 bits would leave {part}"
                 reasons |= dict.fromkeys((n.name for n in f.nodes), reason)
     consumers = graph.consumers()
     for node in reversed(graph.nodes):
@@ -61,3 +65,16 @@ def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer],
     mean = float((weights * values).sum() / y.count)
     variance = float((weights * (values - mean) ** 2).sum())
     return 10 * float(np.log10(max(variance, 1e-30) / noise)) if noise > 0 and variance > 0 else 200.0
+
+
+def lost_channels(f: Function, observed: Mapping[str, Observer], kind: Kind, quant: Quant) -> float:
+    """The part of the channels that span less than 2 steps of the root, and more than 2 of the 255 that span the output."""
+    spans = []
+    for o in (observed[f.root], observed.get(f.output)):
+        if o is None or o.channel_min is None or o.channel_max is None:
+            return 0.0
+        spans.append(o.channel_max.astype(np.float64) - o.channel_min)
+    x, y = spans
+    if x.shape != y.shape:
+        return 0.0
+    return float(np.mean((x < 2 * quant.scale[0]) & (y > 2 * (observed[f.output].max - observed[f.output].min) / 255)))

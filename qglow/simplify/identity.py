@@ -1,4 +1,4 @@
-"""Nodes that change nothing are removed; a graph output keeps its name.
+"""Nodes that change nothing are removed; a graph output keeps its name, which the node before it takes.
 
 1. Identity, a Cast to the type that is there, a Reshape to the shape that is there.
 2. A Pad by nothing, a Slice of the whole.
@@ -25,7 +25,24 @@ def remove_identities(graph: Graph) -> Graph:
             nodes.append(Node("Identity", (same,), node.outputs, {}, node.name))
         else:
             alias[node.outputs[0]] = same
-    return graph.with_(nodes=tuple(nodes))
+    return _named(graph.with_(nodes=tuple(nodes)))
+
+
+def _named(graph: Graph) -> Graph:
+    """Without Identity nodes at the outputs whose value can have the output's name itself."""
+    new: dict[str, str] = {}
+    made = {o for n in graph.nodes for o in n.outputs}
+    for node in graph.nodes:
+        x = node.inputs[0] if node.op == "Identity" else ""
+        if x in made and x not in new and x not in graph.outputs and node.outputs[0] in graph.outputs:
+            new[x] = node.outputs[0]
+    nodes = [
+        n.with_(inputs=tuple(new.get(i, i) for i in n.inputs), outputs=tuple(new.get(o, o) for o in n.outputs))
+        for n in graph.nodes
+        if not (n.op == "Identity" and new.get(n.inputs[0]) == n.outputs[0])
+    ]
+    types = {**graph.types, **{o: graph.types[x] for x, o in new.items() if graph.types[o].shape is None}}
+    return graph.with_(nodes=tuple(nodes), types=types)
 
 
 def _same_value(graph: Graph, node: Node) -> str | None:
