@@ -92,7 +92,8 @@ def quantize(
     else:
         observed, way = recorded.matched(graph), taken(graph, recorded.choices_of(graph))
         if config.has_target:
-            reached = reach(way.graph, observed, config, _samples_to_check(check, recorded, graph, None), not progress)
+            judged = way.fitting(graph, _samples_to_check(check, recorded, graph, None))
+            reached = reach(way.graph, observed, config, judged, not progress)
         result = reached.result if reached is not None else quantize_graph(way.graph, observed, config)
         result = completed(result, graph, way)
         source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}

@@ -15,7 +15,10 @@ MOST_NODES = 100_000  # a node that several branches share, and nothing else nee
 
 
 def nested(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str], elements: Mapping[str, int]) -> list[onnx.NodeProto]:
-    """The nodes that `outputs` need, without Selects. elements: ONNX element types by value. Raises QGlowError where they grow too many."""
+    """The nodes that `outputs` need, without Selects. elements: ONNX element types by value, float where there is none.
+
+    Raises QGlowError where they grow too many.
+    """
     if not any(n.op_type == SELECT for n in nodes):
         return list(nodes)
     return _Nesting(nodes, elements).scope(outputs, 0)
@@ -67,7 +70,7 @@ class _Nesting:
             for s in selects:
                 out = f"{s.output[0]}.{word}"
                 nodes.append(helper.make_node("Identity", [s.input[slot]], [out], name=f"{out}:Identity"))
-                infos.append(helper.make_tensor_value_info(out, self.elements[s.output[0]], None))
+                infos.append(helper.make_tensor_value_info(out, self.elements.get(s.output[0], onnx.TensorProto.FLOAT), None))
             graphs.append(helper.make_graph(nodes, f"{selects[0].name}.{word}", [], infos))
         outputs = [s.output[0] for s in selects]
         return helper.make_node("If", selects[0].input[:1], outputs, name=selects[0].name, then_branch=graphs[0], else_branch=graphs[1])

@@ -1,6 +1,6 @@
 """Quantization parameters of every quantized value. Values that must agree form a class and share one range.
 
-1. An op that only moves data has one class for its input and outputs.
+1. An op that only moves data has one class for its input and outputs, and a Select for both of its sides and what it gives.
 2. An input of a Concat joins its output's class where nothing else reads it, or where its own range is at least half of the
    class's; otherwise it keeps its own range and is rescaled on the way in.
 3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ..graph import Graph, Kind, Quant
+from ..graph.branches import SELECT
 from ..graph.classes import Classes
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
@@ -46,6 +47,10 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
             for o in node.outputs:
                 if o in ranges and node.inputs[0] in ranges:
                     classes.join(o, node.inputs[0])
+    for node in graph.nodes:
+        if node.op == SELECT and node.name in plan.int8 and node.outputs[0] in ranges:
+            for v in node.inputs[1:]:
+                classes.join(v, node.outputs[0])
     for node in graph.nodes:
         if node.op == "Concat" and node.name in plan.int8 and node.outputs[0] in ranges:
             whole = [ranges[i] for i in node.inputs]
@@ -109,7 +114,7 @@ def _stand_for_weights(graph: Graph, plan: Plan) -> list[str]:
 
 def _quantized_constants(graph: Graph, plan: Plan) -> list[str]:
     """Constants that an int8 sum or concatenation reads, and that no function of one value has taken in."""
-    nodes = [n for n in graph.nodes if n.op in (*SUMS, "Concat") and n.name in plan.int8 and n.outputs[0] not in plan.functions]
+    nodes = [n for n in graph.nodes if n.op in (*SUMS, "Concat", SELECT) and n.name in plan.int8 and n.outputs[0] not in plan.functions]
     return [i for n in nodes for i in n.inputs if i in graph.constants and graph.constants[i].size]
 
 

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..graph import Graph, GraphBuilder, Node
-from ..graph.branches import SELECT
+from ..graph import Array, Graph, GraphBuilder, Node
+from ..graph.branches import SELECT, truth
 from ..graph.dead import remove_dead
+from ..profiling import Dataset
+from ..reference import evaluate
 from ..simplify import simplify
 from ..simplify.branches import assume
 from .convert import Decision, QuantResult
@@ -29,6 +31,19 @@ class Taken:
 
     graph: Graph
     assumed: Mapping[str, bool]
+
+    def fitting(self, whole: Graph, data: Dataset | None) -> Dataset | None:
+        """The samples that go this way; None where there are none. A stream is left as it is. whole: what `graph` is a part of."""
+        if data is None or not self.assumed or not data.sources:
+            return data
+        asked = {c: remove_dead(whole.with_(outputs=(c,))) for c in self.assumed}
+        pairs = zip(data.sources, data, strict=True)
+        sources = tuple(source for source, sample in pairs if self._holds(asked, sample.feeds))
+        return Dataset(sources, data.types) if sources else None
+
+    def _holds(self, asked: Mapping[str, Graph], feeds: Mapping[str, Array]) -> bool:
+        """One condition after another: where one does not hold, the next may not have a value."""
+        return all(truth(evaluate(asked[c], feeds)[c]) == way for c, way in self.assumed.items())
 
 
 def taken(graph: Graph, choices: Choices) -> Taken:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import Graph, Node
+from ..graph.branches import SELECT
 from .plan import AVERAGES, PRODUCTS, SUMS, Plan
 
 DIRECT = (*PRODUCTS, *AVERAGES)
@@ -28,6 +29,8 @@ class Needs:
 
 def data_inputs(graph: Graph, node: Node) -> list[str]:
     """The inputs that an int8 node reads as quantized activations."""
+    if node.op == SELECT:
+        return list(node.inputs[1:])
     if node.op in SUMS or node.op == "Concat" or (node.op == "MatMul" and node.inputs[1] not in graph.constants):
         return list(node.inputs)
     return [node.inputs[0]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, Graph, Kind, Node
+from ..graph.branches import SELECT
 from ..graph.classes import Classes
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
@@ -65,6 +66,8 @@ def after_float(graph: Graph, plan: Plan, config: QuantConfig) -> Plan:
 def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping[str, Function], node: Node) -> str | None:
     """Why a node cannot be int8, or None."""
     c = graph.constants
+    if node.op == SELECT:
+        return _select_obstacle(graph, observed, node)
     if not node.inputs or not graph.types[node.inputs[0]].kind.is_float:
         return "works on integers that are not quantized values" if node.inputs else "has no input"
     if node.op != "ArgMax" and any(o and graph.types[o].kind is not Kind.F32 for o in node.outputs):
@@ -102,6 +105,18 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
             return "its initial state was seen outside of [-1, 1]"
         return None if constant else "its weights are not float32 constants"
     return None if node.op == "ArgMax" else f"op {node.attr('op_type', node.op)} has no int8 variant"
+
+
+def _select_obstacle(graph: Graph, observed: Mapping[str, Observer], node: Node) -> str | None:
+    """Both sides must have a range: what takes one of them has one range for both."""
+    if graph.types[node.outputs[0]].kind is not Kind.F32:
+        return "its output is not a float32 tensor"
+    for v in node.inputs[1:]:
+        if v in graph.constants and not _is_quantizable(graph.constants[v]):
+            return "its constant is not a finite float32 tensor"
+        if v not in graph.constants and (v not in observed or not observed[v].count):
+            return "not reached in calibration: one side of it was never computed"
+    return None
 
 
 def _product_obstacle(graph: Graph, node: Node) -> str | None:

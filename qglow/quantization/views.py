@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..graph import Graph, Node
+from ..graph.branches import SELECT
 from .needs import ALWAYS_DIRECT, data_inputs
 from .plan import Plan
 from .pointwise import Function
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
-COPIES = ("Transpose", "Slice", "Split", "Concat", "Gather", "Expand")
+COPIES = ("Transpose", "Slice", "Split", "Concat", "Gather", "Expand", SELECT)
 
 
 def float_views(graph: Graph, plan: Plan) -> dict[str, str]:
@@ -33,7 +34,7 @@ def float_views(graph: Graph, plan: Plan) -> dict[str, str]:
     makers, in_float = graph.producers(), _read_in_float(graph, plan, aside)
     for node in moves:
         maker = makers.get(node.inputs[0])
-        if node.name in reasons or maker is None or made & set(node.inputs):
+        if node.name in reasons or node.op == SELECT or maker is None or made & set(node.inputs):
             continue
         is_float = maker.name not in plan.int8 or maker.name in reasons or maker.op == "LSTM"
         if is_float and (node.op in VIEWS or in_float & set(node.outputs)):

@@ -63,12 +63,16 @@ class _Rounding:
         """The outputs of the float graph with this rounding alone. real: all of its values without."""
         changed: dict[str, Array] = {}
         if self.weights is None:
+            if self.value not in real:
+                return [real[o] for o in graph.outputs]
             changed[self.value] = np.asarray(as_real(quantized, self.stored, as_stored(quantized, self.stored, real[self.value])))
         for node in graph.nodes:
             weights = self.weights if self.weights is not None and node.name == self.nodes[0] else None
             if weights is None and not any(i in changed for i in node.inputs):
                 continue
-            inputs = [None if not i else changed[i] if i in changed else graph.constants[i] if i in graph.constants else real[i]
+            if any(o and o not in real for o in node.outputs):  # of a branch that was not taken
+                continue
+            inputs = [None if not i else changed[i] if i in changed else graph.constants[i] if i in graph.constants else real.get(i)
                       for i in node.inputs]  # fmt: skip
             if weights is not None:
                 inputs[1] = weights

@@ -15,7 +15,7 @@ def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array
     """Add one sample to the errors by float value name. graph: the quantized one; real: every value of the float one."""
     for node in graph.nodes:
         inputs = _true_inputs(graph, node, real)
-        if inputs is None:
+        if inputs is None or not any(float_name(o) in real for o in node.outputs):  # NOTE: of a branch that was not taken it may not fit
             continue
         for name, value in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):
             source = float_name(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,32 @@ def test_sides_of_one_rank_are_quantized_where_they_were_reached() -> None:
     assert by_op["Tanh"]["precision"] == "float" and "not reached in calibration" in by_op["Tanh"]["reason"], reasons
     assert all("not reached" not in by_op[op]["reason"] for op in ("Relu", "Neg"))
     assert SELECT in ops(bundle.graph)
+
+
+def test_a_select_of_int8_values_is_int8() -> None:
+    """Both sides were reached: one range for both, and nothing is made float between the products."""
+    bundle = quantized(replace(NESTED, seen=[*NESTED.seen, *NESTED.other]))
+    selects = [n for n in bundle.graph.nodes if n.op == SELECT]
+    assert len(selects) == 3 and all(bundle.graph.types[n.outputs[0]].is_quantized for n in selects)
+    session = qglow.InferenceSession(bundle, 1)
+    for feeds in (*NESTED.seen, *NESTED.other):
+        got = session.run(None, feeds)
+        for a, b in zip(got, evaluate(bundle.graph, feeds).values(), strict=True):
+            np.testing.assert_array_equal(a, b)
+        close(theirs(export_qdq(bundle.graph), feeds), got, 0.02)
+
+
+@EACH
+def test_reports_and_targets_know_branches(model: Model) -> None:
+    """Samples that take different branches, in one report; layers are kept float until a target is met."""
+    graph = float_graph(proto(model))
+    profile = qglow.profile(graph, model.seen)
+    bundle = qglow.quantize(graph, profile, check=False)
+    report = qglow.compare(graph, bundle, [*model.seen, *model.other]).to_dict()
+    assert set(report["outputs"]) == set(graph.outputs)
+    better = qglow.quantize(graph, profile, qglow.QuantConfig(min_sqnr_db=60.0), check=[*model.seen, *model.other])
+    worst = min(o["sqnr_db"] for o in qglow.compare(graph, better, model.seen).to_dict()["outputs"].values())
+    assert better.manifest["target"]["met"] and worst >= 60
 
 
 def test_conditions_of_shapes_cost_nothing_when_it_runs() -> None:
