@@ -236,17 +236,16 @@ def replace_target(target: Target, y: Place, residual: Place | None) -> Target:
 
 
 def flattened(x: Place, y: Place, residual: Place | None) -> tuple[Place, Place, Place | None]:
-    """1x1 over images whose rows follow each other: rows of a matrix, cut so that threads still have rows to share."""
+    """1x1 over images whose rows follow each other: all of them as one row."""
     n, _, h, w = y.shape
     for p in (x, y, residual):
         if p is not None and ((h > 1 and p.strides[2] != w * p.strides[3]) or (n > 1 and p.strides[0] != h * w * p.strides[3])):
             return x, y, residual
     total = n * h * w
-    rows = next((r for r in range(min(h * n, max(1, total // 56)), 0, -1) if total % r == 0), 1)
 
     def flat(p: Place) -> Place:
-        width, pixel = total // rows, p.strides[3]
-        return Place(p.buffer, p.start, (1, p.shape[1], rows, width), (total * pixel, p.itemsize, width * pixel, pixel), p.dtype)
+        pixel = p.strides[3]
+        return Place(p.buffer, p.start, (1, p.shape[1], 1, total), (total * pixel, p.itemsize, total * pixel, pixel), p.dtype)
 
     return flat(x), flat(y), None if residual is None else flat(residual)
 

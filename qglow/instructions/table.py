@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 HEADER = 2
 POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
-BY_ROWS, BY_BLOCKS = 1, 2  # values of the hint `split`: threads share rows of pixels, or blocks of output channels
+BY_ROWS, BY_BLOCKS = 1, 2  # values of the hint `split`: threads share pieces of rows of pixels, or blocks of output channels
 FLOAT_BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min")
 FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh")
 

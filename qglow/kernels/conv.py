@@ -26,6 +26,7 @@ LANES, VECTORS, MOST = ISA.lanes, ISA.vectors, ISA.pixels
 BLOCK = LANES * VECTORS
 FIELDS = "x w KH runs steps row tap pix x_half bias scale zero low high y y_pix y_half mode i r r_pix r_half next".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
+CACHE = 393216  # bytes of weights that stay near while pixels go by
 BURST = 1536  # bytes of the next weights that are asked for at once; more are asked for between the steps of the sum
 CHAINS = 8  # sums in flight that hide the latency of a dot product
 
@@ -132,7 +133,8 @@ wide, narrow = _dispatcher(VECTORS, MOST), _dispatcher(1, NARROW_MOST)
 @kernel("conv2d")
 @njit(nogil=True)
 def conv2d(i, arena, constants, thread, threads):
-    """A block of output channels meets `tile` rows of pixels before the next block does, `limit` pixels at a time at most."""
+    """Rows of pixels are cut into pieces that a micro-kernel takes at once, `limit` pixels at most. A block of output channels meets `tile`
+    pieces before the next block does."""
     n, h, wd, groups, oc = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + G), load_i64(i + C)
     steps = (load_i64(i + RUN) + 3) // 4
     kh, runs = load_i64(i + KH), load_i64(i + RUNS)
@@ -142,17 +144,23 @@ def conv2d(i, arena, constants, thread, threads):
     f32 = load_i64(i + Y_F32)
     size = 4 if f32 else 1
     jobs = groups * blocks
-    row0, row1, job0, job1 = share_of(n * h, jobs, thread, threads, load_i64(i + SPLIT))
+    tile, limit = load_i64(i + TILE), load_i64(i + LIMIT)
+    usual = NARROW_MOST if oc <= LANES else MOST
+    if limit > 0:
+        usual = min(usual, limit)
+    cuts = (wd + usual - 1) // usual
+    piece0, piece1, job0, job1 = share_of(n * h * cuts, jobs, thread, threads, load_i64(i + SPLIT))
+    if tile == 0:
+        tile = max(1, piece1 - piece0)
+    streams = (job1 - job0) * BLOCK * channel_bytes > CACHE
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
     x_h, y_h, r_h = load_i64(i + X_H) * load_i64(i + SH), load_i64(i + Y_H), load_i64(i + R_H)
     zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
     row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
     in_place = mode_of(i, f32)
-    tile, limit = load_i64(i + TILE), load_i64(i + LIMIT)
-    if tile == 0:
-        tile = max(1, row1 - row0)
-    for tile0 in range(row0, row1, tile):
+    for tile0 in range(piece0, piece1, tile):
+        tile1 = min(tile0 + tile, piece1)
         for job in range(job0, job1):
             g, blk = job // blocks, job % blocks
             first = g * padded + blk * BLOCK
@@ -165,23 +173,33 @@ def conv2d(i, arena, constants, thread, threads):
             most = NARROW_MOST if is_narrow else MOST
             if limit > 0:
                 most = min(most, limit)
-            cuts = (wd + most - 1) // most
-            rr, tile1 = tile0, min(tile0 + tile, row1)
-            # NOTE: while a block's rows go by, the next block's weights, or what follows in the constants, come nearer
             pairs = direct and 2 * wd <= most
-            calls = (tile1 - tile0 + 1) // 2 if pairs else (tile1 - tile0) * cuts
-            share = (width * channel_bytes // calls + 63) // 64 * 64 if tile0 == row0 else 0
+            calls = tile1 - tile0
+            if pairs:
+                calls = (calls + 1) // 2
+            elif is_narrow:
+                calls = max(1, calls * wd // (cuts * most))
+            # NOTE: while a block's pixels go by, the next block's weights, or what follows in the constants, come nearer
+            share = (width * channel_bytes // calls + 63) // 64 * 64 if streams or tile0 == piece0 else 0
             ahead = w + width * channel_bytes
+            if job + 1 == job1 and tile1 < piece1:
+                ahead = load_i64(i + W) + (job0 // blocks * padded + job0 % blocks * BLOCK) * channel_bytes
             paced = share > BURST
-            while rr < tile1:
+            piece = tile0
+            while piece < tile1:
+                rr, cut0 = piece // cuts, piece % cuts
+                cut1 = min(cuts, cut0 + tile1 - piece)
+                piece += cut1 - cut0
                 image, oh = rr // h, rr % h
-                pair = pairs and rr + 1 < tile1 and oh + 1 < h
+                pair = pairs and piece < tile1 and oh + 1 < h
                 x = load_i64(i + X) + image * load_i64(i + X_N) + oh * x_h + g * load_i64(i + X_C)
                 y = load_i64(i + Y) + image * load_i64(i + Y_N) + oh * y_h + g * load_i64(i + Y_G) + blk * BLOCK * size
                 r = load_i64(i + R) + image * load_i64(i + R_N) + oh * r_h + g * load_i64(i + R_G) + blk * BLOCK
-                rr += 2 if pair else 1
-                for cut in range(cuts):
-                    o0, o1 = wd * cut // cuts, wd * (cut + 1) // cuts
+                piece += 1 if pair else 0
+                begin, length = wd * cut0 // cuts, wd * cut1 // cuts - wd * cut0 // cuts
+                parts = (length + most - 1) // most
+                for part in range(parts):
+                    o0, o1 = begin + length * part // parts, begin + length * (part + 1) // parts
                     pixels, xx, yy, rs = (2 * wd if pair else o1 - o0), x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
                     half = pixels // 2
                     x_half, y_half, r_half = (x_h, y_h, r_h) if pair else (half * x_w, half * y_w, half * r_w)

@@ -119,9 +119,9 @@ def conv2d(i, arena, constants, thread, threads):
     blocks = (oc + BLOCK - 1) // BLOCK
     size = 4 if f32_out else 1
     rows = min(16, wd)
-    cuts = (wd + rows - 1) // rows
+    last, cuts = wd - rows, (wd + 31) // 32
     jobs = groups * blocks
-    row0, row1, job0, job1 = share_of(n * h, jobs, thread, threads, load_i64(i + SPLIT))
+    piece0, piece1, job0, job1 = share_of(n * h * cuts, jobs, thread, threads, load_i64(i + SPLIT))
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     write_configuration(scratch + CONFIGURATION, rows)
     configure(scratch + CONFIGURATION)
@@ -132,15 +132,15 @@ def conv2d(i, arena, constants, thread, threads):
         w = load_i64(i + W) + job * block_bytes
         bias, scale = load_i64(i + BIAS) + job * BLOCK * 4, load_i64(i + SCALE) + job * BLOCK * 4
         valid, channel = min(BLOCK, oc - blk * BLOCK), g * oc + blk * BLOCK
-        for rr in range(row0, row1):
+        for piece in range(piece0, piece1):
+            rr, pixel = piece // cuts, piece % cuts * 32
             x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H) + g * load_i64(i + X_C)
             y = load_i64(i + Y) + rr // h * load_i64(i + Y_N) + rr % h * load_i64(i + Y_H) + g * load_i64(i + Y_G) + blk * BLOCK * size
             r = load_i64(i + R) + rr // h * load_i64(i + R_N) + rr % h * load_i64(i + R_H) + g * load_i64(i + R_G) + blk * BLOCK
-            for cut in range(0, cuts, 2):
-                two = cut + 1 < cuts
-                o0, o1 = min(cut * rows, wd - rows), min((cut + 1) * rows, wd - rows)
-                sums_of(x + o0 * x_w, x + o1 * x_w, w, kh, runs, steps, row, tap, x_w, rows, scratch, two)
-                store_pixels(i, scratch, scratch, y + o0 * y_w, y_w, r + o0 * r_w, rows, bias, scale, valid, f32_out, channel)
-                if two:
-                    store_pixels(i, scratch, scratch + 2048, y + o1 * y_w, y_w, r + o1 * r_w, rows, bias, scale, valid, f32_out, channel)
+            two = pixel + 16 < wd
+            o0, o1 = min(pixel, last), min(pixel + 16, last)
+            sums_of(x + o0 * x_w, x + o1 * x_w, w, kh, runs, steps, row, tap, x_w, rows, scratch, two)
+            store_pixels(i, scratch, scratch, y + o0 * y_w, y_w, r + o0 * r_w, rows, bias, scale, valid, f32_out, channel)
+            if two:
+                store_pixels(i, scratch, scratch + 2048, y + o1 * y_w, y_w, r + o1 * r_w, rows, bias, scale, valid, f32_out, channel)
     release()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.isa import SETS, narrow_pixels
+from ..kernels.isa import SETS
 from .schedule import Hints, Work, share
 
 Array = np.ndarray[Any, Any]
@@ -24,10 +24,10 @@ def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
     most = SETS[isa].pixels
     found: dict[tuple[int, ...], Hints] = {}
     for split in (1, 2) if threads > 1 else (1,):
-        rows, _ = share(work, threads, split == 2)
-        for tile in (0, 1, 2, 4, 8, 16, 32):
-            for limit in (0, most - 2, most // 2):
-                if tile < rows and (limit == 0 or limit < work.width * (1 + (2 * work.width <= most))) and limit >= 0:
+        for limit in (0, most - 2, most // 2):
+            pieces, _ = share(work, threads, split == 2, limit)
+            for tile in (0, 1, 4, 16, 32, 64, 128):
+                if tile < pieces and 0 <= limit < work.width * (1 + (2 * work.width <= most)):
                     wanted = {"tile": tile, "limit": limit, "split": 2 if split == 2 else 0}
                     found[split, tile, limit] = {k: v for k, v in wanted.items() if v}
     return list(found.values())
@@ -35,21 +35,18 @@ def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
 
 def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
     """What the thread that has most to do does, in the order of NAMES, float64."""
-    rows, jobs = share(work, threads, hints.get("split") == 2)
+    limit = hints.get("limit", 0)
+    pieces, jobs = share(work, threads, hints.get("split") == 2, limit)
     s = SETS[isa]
     part = (work.channels % work.block or work.block) / work.block
-    narrow = part * work.block <= s.lanes
-    most = narrow_pixels(s) if narrow and work.channels < work.block else s.pixels
-    limit = min(most, hints.get("limit") or most)
-    cuts = -(-work.width // limit)
-    calls = rows * cuts
-    if 2 * work.width <= limit and part == 1:
-        calls = -(-rows // 2)
-    vectors = 1 if narrow and work.channels < work.block else s.vectors
-    tile = min(rows, hints.get("tile") or rows)
-    tiles = -(-rows // tile)
-    out = rows * work.width * jobs * vectors
-    all_weights, near = jobs * work.weights, tile * work.pixels
+    calls = -(-pieces // 2) if 2 * work.width <= min(work.most, limit or work.most) and part == 1 else pieces
+    vectors = 1 if work.channels <= s.lanes else s.vectors
+    tile = min(pieces, hints.get("tile") or pieces)
+    tiles = -(-pieces // tile)
+    width = work.width / work.cuts(limit)
+    out = pieces * width * jobs * vectors
+    piece = width * (work.x + work.y)
+    all_weights, near = jobs * work.weights, tile * piece
     return np.array(
         [
             1.0,
@@ -61,8 +58,8 @@ def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
             out * (work.post == 2),
             jobs * calls * work.weights * (work.weights > L1),
             tiles * all_weights * (all_weights > L2),
-            jobs * rows * work.pixels * (near > L1),
-            jobs * rows * work.pixels * (near > L2),
+            jobs * pieces * piece * (near > L1),
+            jobs * pieces * piece * (near > L2),
         ]
     )
 

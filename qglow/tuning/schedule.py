@@ -8,8 +8,9 @@ from dataclasses import astuple, dataclass
 from ..instructions.packing import PACKINGS, round_up
 from ..instructions.program import Native, Program
 from ..instructions.table import BY_BLOCKS
+from ..kernels.isa import SETS, narrow_pixels
 
-CACHE = 393216  # bytes of weights, or of pixels in and out, that are worth keeping near while all of the other go by
+CACHE = 393216  # bytes of weights, or of pixels in and out, that stay near while all of the other go by
 Hints = dict[str, int]
 
 
@@ -18,8 +19,8 @@ class Work:
     """What a conv2d instruction has to do, in the units that a kernel loops over.
 
     rows: of pixels, of all images; width: pixels of a row; jobs: blocks of output channels, of all groups; block: channels of one;
-    channels: of a group's output; steps: dot products of one output; weights: bytes of one block's; pixels: bytes of one row, in and out;
-    post, floats: the instruction's fields post and y_f32.
+    channels: of a group's output; steps: dot products of one output; weights: bytes of one block's; x, y: bytes of one pixel, in and out;
+    post, floats: the instruction's fields post and y_f32. A row is cut into `cuts` pieces, each of what a micro-kernel takes at once.
     """
 
     rows: int
@@ -29,9 +30,15 @@ class Work:
     channels: int
     steps: int
     weights: int
-    pixels: int
+    x: int
+    y: int
+    most: int
     post: int
     floats: int
+
+    def cuts(self, limit: int = 0) -> int:
+        """Pieces of a row. limit: pixels of a piece at most, 0: as many as a micro-kernel takes."""
+        return -(-self.width // min(self.most, limit or self.most))
 
     @property
     def key(self) -> str:
@@ -55,25 +62,32 @@ def work_of(step: Native, isa: str) -> Work:
         channels=channels,
         steps=taps // 4,
         weights=p.block * taps,
-        pixels=width * (int(f["y_w"]) + int(f["x_w"]) * int(f["SW"])),
+        x=int(f["x_w"]) * int(f["SW"]),
+        y=int(f["y_w"]),
+        most=narrow_pixels(SETS[isa]) if channels <= p.lanes else SETS[isa].pixels,
         post=int(f["post"]),
         floats=int(f["y_f32"]),
     )
 
 
-def share(work: Work, threads: int, by_blocks: bool) -> tuple[int, int]:
-    """(rows, jobs) of the thread that has most."""
-    return (work.rows, -(-work.jobs // threads)) if by_blocks else (-(-work.rows // threads), work.jobs)
+def share(work: Work, threads: int, by_blocks: bool, limit: int = 0) -> tuple[int, int]:
+    """(pieces of rows, jobs) of the thread that has most."""
+    pieces = work.rows * work.cuts(limit)
+    return (pieces, -(-work.jobs // threads)) if by_blocks else (-(-pieces // threads), work.jobs)
 
 
 def rule(work: Work, threads: int) -> Hints:
-    """Threads share rows, or blocks where that is more even. Weights that fit a cache stay there while tiles of rows go by."""
+    """Threads share rows, or blocks where that is more even. A tile of pixels that fits a cache meets all weights, unless it is cheaper
+    that all pixels go by for each block of weights."""
     by_rows, by_blocks = share(work, threads, False), share(work, threads, True)
     split = by_blocks[0] * by_blocks[1] < by_rows[0] * by_rows[1]
-    rows, jobs = by_blocks if split else by_rows
+    pieces, jobs = by_blocks if split else by_rows
     hints = {"split": BY_BLOCKS} if split else {}
-    tile = max(2, CACHE // max(1, work.pixels))
-    if jobs * work.weights <= CACHE and tile < rows:
+    piece = -(-work.width // work.cuts()) * (work.x + work.y)
+    tile = max(2, CACHE // max(1, piece))
+    tiles, weights, pixels = -(-pieces // tile), jobs * work.weights, pieces * piece
+    again = tiles * weights if weights > CACHE else weights
+    if tile < pieces and again + pixels < weights + jobs * pixels:
         hints["tile"] = tile
     return hints
 

@@ -18,7 +18,7 @@ from qglow.instructions.verify import verify_program
 from qglow.kernels.isa import SETS
 from qglow.reference import evaluate
 
-CHOICES = {"tile": (0, 1, 2, 5), "limit": (0, 1, 7), "split": (0, 1, 2)}
+CHOICES = {"tile": (0, 1, 3, 5), "limit": (0, 1, 5), "split": (0, 1, 2)}
 
 
 @pytest.fixture(params=SETS)

@@ -9,19 +9,23 @@ from qglow.instructions.table import BY_BLOCKS
 from qglow.tuning.cost import NAMES, CostModel, candidates, features
 from qglow.tuning.schedule import CACHE, Work, rule
 
-SMALL = Work(rows=7, width=7, jobs=16, block=32, channels=512, steps=1152, weights=147456, pixels=7168, post=0, floats=0)
-LARGE = Work(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, pixels=17920, post=1, floats=0)
+SMALL = Work(rows=7, width=7, jobs=16, block=32, channels=512, steps=1152, weights=147456, x=512, y=512, most=14, post=0, floats=0)
+LARGE = Work(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=1, floats=0)
+
+MATRIX = Work(rows=1, width=1024, jobs=32, block=32, channels=1024, steps=256, weights=32768, x=1024, y=1024, most=14, post=0, floats=0)
 
 
 def test_the_rule_shares_evenly() -> None:
     assert rule(SMALL, 1) == {}
     assert rule(SMALL, 2) == {"split": BY_BLOCKS}, "seven rows are four and three"
     assert "split" not in rule(LARGE, 2)
+    assert rule(MATRIX, 2).keys() == {"tile"}, "one row of 74 pieces"
 
 
 def test_the_rule_keeps_small_weights_near() -> None:
     tile = rule(LARGE, 1)["tile"]
-    assert tile * LARGE.pixels <= CACHE < (tile + 1) * LARGE.pixels
+    assert tile * 14 * 320 <= CACHE < (tile + 1) * 14 * 320
+    assert rule(MATRIX, 1)["tile"] * 14 * 2048 <= CACHE, "its weights fit no cache, but pixels would go by 32 times"
 
 
 @pytest.mark.parametrize("work", [SMALL, LARGE])
@@ -30,7 +34,7 @@ def test_candidates_are_different_and_hold_the_plain_way(work: Work, threads: in
     found = candidates(work, threads, "avx2")
     assert {} in found and len({tuple(sorted(h.items())) for h in found}) == len(found)
     assert any("split" in h for h in found) == (threads > 1)
-    assert all(h.get("tile", 1) < work.rows for h in found)
+    assert all(h.get("tile", 1) < work.rows * work.cuts(h.get("limit", 0)) for h in found)
 
 
 def test_prices_are_found_again() -> None:
@@ -40,7 +44,7 @@ def test_prices_are_found_again() -> None:
     rows = []
     for _ in range(60):
         rows_, width, jobs, steps = (int(v) for v in rng.integers(1, 60, 4))
-        work = Work(rows_, width, jobs, 32, 32 * jobs, steps, steps * 128, width * 300, int(rng.integers(0, 2)), 0)
+        work = Work(rows_, width, jobs, 32, 32 * jobs, steps, steps * 128, 60, 240, 14, int(rng.integers(0, 2)), 0)
         rows += [features(work, h, 1, "avx512_vnni") for h in candidates(work, 1, "avx512_vnni")]
     times = np.array(rows) @ prices
     assert np.allclose(np.array(rows) @ CostModel.learn(rows, times.tolist()).prices, times, rtol=1e-6)

@@ -14,7 +14,7 @@ from qglow.tuning.choose import chooser, chooser_of
 from qglow.tuning.cost import NAMES
 from qglow.tuning.schedule import Work
 
-WORK = Work(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, pixels=17920, post=0, floats=0)
+WORK = Work(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=0, floats=0)
 
 
 @pytest.fixture(autouse=True)
