@@ -111,6 +111,42 @@ def _reshape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [tuple("?" if d < 0 else s[0][k] if d == 0 and keeps else d for k, d in enumerate(_ints(wanted)))]
 
 
+def _split(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    axis, sizes = int(node.attr("axis", 0)) % len(s[0]), known(node.input(1))
+    parts: list[Dim] = ["?"] * len(node.outputs) if sizes is None else [*_ints(sizes)]
+    return [tuple(p if k == axis else d for k, d in enumerate(s[0])) for p in parts]
+
+
+def _expand(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    wanted = known(node.input(1))
+    if wanted is not None:
+        return _broadcast(node, [s[0], tuple(_ints(wanted))], known)
+    size = s[1][0] if s[1] else None
+    return [("?",) * max(len(s[0]), size) if isinstance(size, int) else None]
+
+
+def _filled(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    """ConstantOfShape."""
+    wanted = known(node.inputs[0])
+    if wanted is not None:
+        return [tuple(_ints(wanted))]
+    return [("?",) * s[0][0] if s[0] and isinstance(s[0][0], int) else None]
+
+
+def _one_axis(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    """ArgMax and ArgMin."""
+    axis, keeps = int(node.attr("axis", 0)) % len(s[0]), node.attr("keepdims", 1)
+    return [tuple(1 if k == axis else d for k, d in enumerate(s[0]) if k != axis or keeps)]
+
+
+def _range(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [("?",)]
+
+
+def _scalar(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [()]
+
+
 def _flatten(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [("?", "?")]
 
@@ -121,6 +157,8 @@ def _shape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
 
 def _window(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     channels = s[1][0] if node.op == "Conv" else s[0][1]
+    if node.op == "ConvTranspose":
+        channels = s[1][1] * int(node.attr("group", 1)) if isinstance(s[1][1], int) else "?"
     return [(s[0][0], channels, *("?",) * (len(s[0]) - 2))]
 
 
@@ -157,12 +195,15 @@ def _lstm(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [(s[0][0], *state[:1], *state[1:]), state, state]
 
 
-_MANY = (*BINARY, "Min", "Max", "Sum", "Mean", "Pow", "Where", "PRelu", "Concat")
+_MANY = (*BINARY, "Min", "Max", "Sum", "Mean", "Pow", "Mod", "Where", "PRelu", "Concat")
 _RULES: dict[str, Rule] = {
     **dict.fromkeys((*UNARY, "Softmax", "LogSoftmax", "Clip", "Cast", "Not", "BatchNormalization", "InstanceNormalization",
-                     "LayerNormalization"), _same),
-    **dict.fromkeys(_MANY, _broadcast), **dict.fromkeys(_REDUCE, _reduce),
-    **dict.fromkeys(("Conv", "MaxPool", "AveragePool"), _window), **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
+                     "LayerNormalization", "Trilu", "IsNaN", "CumSum"), _same),
+    **dict.fromkeys(_MANY, _broadcast), **dict.fromkeys(_REDUCE, _reduce), **dict.fromkeys(("ArgMax", "ArgMin"), _one_axis),
+    **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool"), _window),
+    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
+    **dict.fromkeys(("Pad", "Resize", "Tile", "DepthToSpace", "SpaceToDepth"), _padded),
     "Concat": _concat, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Transpose": _transpose, "Gather": _gather, "Slice": _cut,
-    "Pad": _padded, "Reshape": _reshape, "Flatten": _flatten, "Shape": _shape, "Gemm": _gemm, "MatMul": _matmul, "LSTM": _lstm,
+    "GatherElements": lambda node, s, known: [s[1]], "Split": _split, "Expand": _expand, "Reshape": _reshape, "Flatten": _flatten,
+    "Shape": _shape, "Size": _scalar, "Range": _range, "ConstantOfShape": _filled, "Gemm": _gemm, "MatMul": _matmul, "LSTM": _lstm,
 }  # fmt: skip

@@ -52,10 +52,14 @@ class ChoicePlan:
         self.plans: dict[bool, Plan] = {}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return self.chosen(feeds).run(feeds)
+
+    def chosen(self, feeds: Mapping[str, Array]) -> Plan:
+        """The plan that runs these inputs, made where it is missing."""
         value = truth(self.first.run(feeds)[self.condition])
         if value not in self.plans:
             self.plans[value] = self.make(value)
-        return self.plans[value].run(feeds)
+        return self.plans[value]
 
 
 def make_plan(

@@ -15,7 +15,7 @@ import numpy as np
 from ..graph import Array
 from ..instructions.program import Host, Native, Program
 from .native import NativePlan, Segment
-from .plans import Plan
+from .plans import ChoicePlan, Plan
 from .session import InferenceSession
 
 BATCH_SECONDS = 0.002
@@ -39,7 +39,11 @@ class StepTime:
 
 def plan_of(session: InferenceSession, feeds: Mapping[str, Array]) -> Plan:
     """The plan that the session runs these inputs with, made where it is missing."""
-    return session._plan(session._checked(feeds))
+    arrays = session._checked(feeds)
+    plan = session._plan(arrays)
+    while isinstance(plan, ChoicePlan):
+        plan = plan.chosen(dict(zip(session.graph.inputs, arrays, strict=True)))
+    return plan
 
 
 def host_steps(plan: Plan) -> Counter[str]:

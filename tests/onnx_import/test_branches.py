@@ -25,7 +25,7 @@ from qglow.profiling import Profile
 from qglow.reference import evaluate
 from qglow.runtime.native import NativePlan
 from qglow.runtime.plans import ChoicePlan
-from qglow.runtime.steps import plan_of
+from qglow.runtime.steps import plan_of, time_steps
 
 EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -145,13 +145,15 @@ def test_conditions_of_shapes_cost_nothing_when_it_runs() -> None:
 
 def test_each_value_of_an_input_condition_has_a_plan_of_its_own() -> None:
     session = qglow.InferenceSession(float_graph(proto(NESTED)), 1)
-    plan = plan_of(session, NESTED.seen[0])
+    plan = session._plan(session._checked(NESTED.seen[0]))
     assert isinstance(plan, ChoicePlan) and not plan.plans
     for k in (7, 8, 9, -4):
         session.run(None, {"x": NESTED.seen[0]["x"], "k": np.array(k)})
     inner = plan.plans[True]
     assert isinstance(inner, ChoicePlan) and set(plan.plans) == {True, False} and set(inner.plans) == {True, False}
     assert all(isinstance(p, NativePlan) for p in (plan.plans[False], *inner.plans.values()))
+    assert plan_of(session, NESTED.seen[0]) is inner.plans[True]
+    assert [s.kind for s in time_steps(session, NESTED.seen[0], 1)].count("Select") == 0 < len(time_steps(session, NESTED.seen[0], 1))
 
 
 def test_constant_conditions_leave_no_branch() -> None:
