@@ -41,3 +41,26 @@ def _of_tensors(graph: onnx.GraphProto) -> bool:
 
 def _makes_lists(op: str) -> bool:
     return "Optional" in op or ("Sequence" in op and op != "ReverseSequence")
+
+
+def without_claims(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A model with branches without the shapes that it says its inner values have: exporters write down what one input made of them.
+
+    What follows from the inputs is inferred again; a branch must not be decided by more.
+    """
+    if not any(n.op_type == "If" for n in proto.graph.node):
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    _forget(copy.graph)
+    return copy
+
+
+def _forget(graph: onnx.GraphProto) -> None:
+    del graph.value_info[:]
+    for n in graph.node:
+        for a in n.attribute:
+            if n.op_type == "If" and a.name in BRANCHES:
+                _forget(a.g)
+                for o in a.g.output:
+                    o.type.tensor_type.ClearField("shape")

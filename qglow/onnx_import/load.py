@@ -14,7 +14,7 @@ from ..errors import ModelError
 from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
 from ..graph.infer import either
 from .adapters import adapt
-from .branches import Scope, inlined
+from .branches import Scope, inlined, without_claims
 from .foreign import foreign_node, is_foreign
 
 OLDEST_OPSET = 7
@@ -75,9 +75,9 @@ def _names(g: onnx.GraphProto) -> Iterator[object]:
 
 def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+        return onnx.shape_inference.infer_shapes(without_claims(proto), data_prop=True)
     except Exception:  # NOTE: inference is a help, not a need: types that are missing are found when shapes are concrete
-        return proto
+        return without_claims(proto)
 
 
 def _first_line(error: Exception) -> str:

@@ -203,6 +203,19 @@ output %y
         qglow.InferenceSession(parse_graph(text), 1).run(None, feeds)
 
 
+def test_shapes_that_an_exporter_saw_once_decide_nothing() -> None:
+    """The model says that the rank after its branch is 2, as it is of the inputs that were traced."""
+    model = proto(RANKS)
+    model.graph.value_info.append(onnx.helper.make_tensor_value_info("v", onnx.TensorProto.FLOAT, ["N", 3]))
+    for branch in (a.g for n in model.graph.node if n.output[0] == "v" for a in n.attribute):
+        branch.output[0].CopyFrom(onnx.helper.make_tensor_value_info(branch.output[0].name, onnx.TensorProto.FLOAT, ["N", 3]))
+    before = model.SerializeToString()
+    graph = float_graph(model)
+    assert ops(graph).count(SELECT) == 2 and model.SerializeToString() == before
+    for feeds in (*RANKS.seen, *RANKS.other):
+        close(list(evaluate(graph, feeds).values()), theirs(proto(RANKS), feeds), 1e-6)
+
+
 def test_lists_of_tensors_within_a_branch_stay_with_the_reference() -> None:
     text = """<ir_version: 8, opset_import: ["": 15]>
 g (float[N] x, bool c) => (float[M] y) {
