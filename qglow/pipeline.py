@@ -99,7 +99,7 @@ def quantize(
         source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     samples = _samples_to_check(check, recorded, graph)
-    agreement = measure(graph, quantized, samples, CHECK_SECONDS) if samples is not None else None
+    agreement = measure(graph, quantized, samples, CHECK_SECONDS, layers=False) if samples is not None else None
     bundle = Bundle(quantized, manifest_of(graph, result, source, agreement))
     if reached is not None:
         bundle.manifest["target"] = reached.account

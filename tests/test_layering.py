@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "reference": BASE | {"graph"},
     "onnx_import": BASE | {"graph", "reference"},
     "simplify": BASE | {"graph", "reference"},
-    "profiling": BASE | {"graph", "reference", "onnx_import", "kernels"},
+    "profiling": BASE | {"graph", "reference", "onnx_import", "kernels", "runtime"},
     "quantization": BASE | {"graph", "reference", "simplify", "profiling"},
     "instructions": BASE | {"graph", "reference"},
     "kernels": BASE | {"reference", "instructions"},

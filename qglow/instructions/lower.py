@@ -7,7 +7,7 @@ of a concatenation are written where it wants them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -36,8 +36,10 @@ SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
 class Lowering:
     """State of one lowering: the program so far, and the places of values."""
 
-    def __init__(self, graph: Graph, isa: str) -> None:
+    def __init__(self, graph: Graph, isa: str, lasting: tuple[str, ...] | None = None) -> None:
         self.graph, self.isa, self.packing = graph, isa, PACKINGS[isa]
+        self.lasting = graph.outputs if lasting is None else lasting
+        self.done: dict[str, int] = {}
         self.program = Program(graph, isa)
         self.places = self.program.places
         self.consumers = graph.consumers()
@@ -63,10 +65,18 @@ class Lowering:
             take = table.get(node.op)
             if take is None or self.is_empty(node) or not take(self, node):
                 self.host(node)
-        for name in (*self.graph.outputs, *self.graph.inputs):
+            self._note(node)
+        for name in (*self.lasting, *self.graph.inputs):
             if name in self.places:
                 self.use(self.places[name])
         return plan(self.program)
+
+    def _note(self, node: Node) -> None:
+        """After how many steps the node's values are whole; they stay so until the next step."""
+        for name in node.outputs:
+            if name in self.places:
+                self.done[name] = self.now
+                self.use(self.places[name])
 
     def is_empty(self, node: Node) -> bool:
         """Whether a node reads a value of no elements: the reference knows what becomes of it."""
@@ -331,9 +341,27 @@ def conv_halo(graph: Graph, node: Node) -> Halo:
 
 def lower(graph: Graph, isa: str) -> Program:
     """The program of a static graph for an instruction set."""
-    from . import lower_float, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  (fill the rules)
-
+    _fill_rules()
     return Lowering(unsigned(remove_dead(graph)), isa).lower()  # NOTE: with concrete shapes, what only gave a shape is dead
+
+
+def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> tuple[Program, dict[int, list[str]]]:
+    """The program of a static graph in which every named value is there for a moment, and the names by the steps run until then.
+
+    Nothing is fused across such a value; only the graph's own outputs last until the end.
+    """
+    _fill_rules()
+    made = {o for n in graph.nodes for o in n.outputs if o}
+    watched = [n for n in names if n in made]
+    lowering = Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *watched))))), isa, graph.outputs)
+    program, moments = lowering.lower(), dict[int, list[str]]()
+    for name in watched:
+        moments.setdefault(lowering.done[name], []).append(name)
+    return program, moments
+
+
+def _fill_rules() -> None:
+    from . import lower_float, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401
 
 
 __all__ = ["RULES", "Lowering", "conv_halo", "conv_window", "dense_strides", "lower", "rule"]

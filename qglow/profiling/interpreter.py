@@ -11,9 +11,9 @@ from ..errors import ConfigError
 from ..graph import Array, Graph
 from ..graph.branches import conditions, truth
 from ..progress import track
-from ..reference import evaluate
 from .checks import warnings_of
 from .dataset import Dataset, Feeds, Sample
+from .engine_native import NativeEngine
 from .observers import Observer
 from .profile import Profile, graph_hash, profiled_values
 from .samples import COUNT, KeptSample, first_ones, pack
@@ -55,7 +55,7 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
 
 def _engine(engine: str, graph: Graph, names: list[str]) -> Run:
     if engine == "qglow":
-        return lambda feeds, keep: evaluate(graph, feeds, keep=keep)
+        return NativeEngine(graph, names)
     if engine == "onnxruntime":
         from .engine_onnxruntime import runner
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from ..graph import Array, Graph
 from ..profiling.dataset import Dataset, begun_within
 from ..reference import evaluate
+from ..runtime.session import InferenceSession
 from .stored import as_real, float_name
 
 
@@ -73,14 +75,20 @@ class Agreement:
         return {"samples": self.samples, "outputs": {n: e.to_dict() for n, e in self.outputs.items()}}
 
 
-def measure(graph: Graph, quantized: Graph, data: Dataset, seconds: float = float("inf")) -> Agreement:
-    """Run float and int8 on every sample, on the reference, and compare value by value. No sample is begun after `seconds`."""
+def measure(graph: Graph, quantized: Graph, data: Dataset, seconds: float = float("inf"), *, layers: bool = True) -> Agreement:
+    """Run float and int8 on every sample and compare. No sample is begun after `seconds`.
+
+    layers: value by value, on the reference; else the outputs alone, as sessions compute them.
+    """
     result = Agreement()
+    real, int8 = (partial(evaluate_all, g) if layers else outputs_of(InferenceSession(g)) for g in (graph, quantized))
     for sample in begun_within(data, seconds):
-        real: dict[str, Array] = {}
-        evaluate(graph, sample.feeds, keep=real.__setitem__)
-        compare_values(result, real, quantized, evaluate_all(quantized, sample.feeds))
+        compare_values(result, real(sample.feeds), quantized, int8(sample.feeds))
     return result
+
+
+def outputs_of(session: InferenceSession) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    return lambda feeds: dict(zip(session.graph.outputs, session.run(None, feeds), strict=True))
 
 
 def evaluate_all(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:

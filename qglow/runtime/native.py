@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 import numpy as np
@@ -118,7 +118,8 @@ class NativePlan:
             if name:
                 self._views[name][...] = array
 
-    def _segments(self) -> list[Segment | Node]:
+    def _segments(self, stops: Collection[int] = ()) -> list[Segment | Node]:
+        """Host steps, and between them segments; stops: numbers of steps before which a segment ends."""
         steps: list[Segment | Node] = []
         natives: list[Native] = []
 
@@ -127,7 +128,9 @@ class NativePlan:
                 steps.append(Segment([self._row(s, flag) for s, flag in zip(natives, barriers(natives), strict=True)]))
                 natives.clear()
 
-        for step in self.program.steps:
+        for k, step in enumerate(self.program.steps):
+            if k in stops:
+                close()
             if isinstance(step, Native):
                 natives.append(step)
             else:

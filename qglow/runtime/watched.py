@@ -1,0 +1,50 @@
+"""A program whose values are looked at as they come: what calibration runs a float graph with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ..graph import Array, Graph, Node
+from ..instructions.lower import lower_watched
+from ..kernels.library import load
+from .native import NativePlan, Segment
+
+Keep = Callable[[str, Array], None]
+
+
+class WatchedPlan(NativePlan):
+    """The plan of a static graph, on one thread. Memory is that of a run, however many values are watched."""
+
+    def __init__(self, graph: Graph, names: Iterable[str]) -> None:
+        library = load()
+        names = list(names)
+        program, self._moments = lower_watched(graph, library.isa, names)
+        self._fed = [n for n in graph.inputs if n in names]
+        self._folded = [(n, graph.constants[n]) for n in names if n in graph.constants]
+        super().__init__(program, library, 1)
+        self._parts = self._in_parts()
+
+    def watch(self, feeds: Mapping[str, Array], keep: Keep) -> None:
+        """Run, and call keep(name, array) for every watched value in the order of the graph. The array is only good in the call."""
+        for name, array in feeds.items():
+            self._views[name][...] = array
+        for name in self._fed:
+            keep(name, feeds[name])
+        for name, array in self._folded:
+            keep(name, array)
+        for step, names in self._parts:
+            if isinstance(step, Segment):
+                self._run_alone(step)
+            elif step is not None:
+                self._run_host(step)
+            for name in names:
+                keep(name, self._views[name])
+
+    def _in_parts(self) -> list[tuple[Segment | Node | None, list[str]]]:
+        """Steps, each with the values that are whole after it."""
+        parts: list[tuple[Segment | Node | None, list[str]]] = [(None, self._moments.get(0, []))]
+        count = 0
+        for step in self._segments(self._moments):
+            count += len(step.rows) if isinstance(step, Segment) else 1
+            parts.append((step, self._moments.get(count, [])))
+        return parts
