@@ -151,9 +151,25 @@ def _stand_in(name: str, types: Mapping[str, TensorType], constants: Mapping[str
     return np.broadcast_to(np.zeros((), dtype), t.static_shape)
 
 
+# Inputs whose elements, not only their shape, decide the shape of the output. NOTE: on zeros such an op would have some other shape.
+_SHAPING = {
+    **dict.fromkeys(("NonZero", "Unique", "ConstantOfShape"), (0,)), "Range": (0, 1, 2), "NonMaxSuppression": (0, 1, 2, 3, 4),
+    **dict.fromkeys(("Reshape", "Expand", "Tile", "Pad", "Squeeze", "Unsqueeze", "Split", "TopK", "OneHot", "Compress"), (1,)),
+    "Slice": (1, 2, 3, 4), "Resize": (2, 3),
+}  # fmt: skip
+
+
+def _shaping(node: Node) -> list[str]:
+    places = _SHAPING.get(node.op) or ((1,) if node.op.startswith("Reduce") else ())
+    return [name for k in places if (name := node.input(k))]
+
+
 def _infer(
     node: Node, types: Mapping[str, TensorType], constants: Mapping[str, Array], evaluate: Evaluate, rules: Mapping[str, ShapeRule]
 ) -> list[TensorType]:
+    unknown = [i for i in _shaping(node) if i not in constants]
+    if unknown:
+        raise ModelError(f"node {node.name!r} ({node.op}): its output's shape depends on the data of {unknown[0]!r}")
     rule = rules.get(node.op)
     if rule is None:
         arrays = evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])

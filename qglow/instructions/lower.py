@@ -38,7 +38,7 @@ class Lowering:
 
     def __init__(self, graph: Graph, isa: str, lasting: tuple[str, ...] | None = None) -> None:
         self.graph, self.isa, self.packing = graph, isa, PACKINGS[isa]
-        self.lasting = graph.outputs if lasting is None else lasting
+        self.watched, self.lasting = lasting is not None, graph.outputs if lasting is None else lasting
         self.done: dict[str, int] = {}
         self.program = Program(graph, isa)
         self.places = self.program.places
@@ -65,7 +65,8 @@ class Lowering:
             take = table.get(node.op)
             if take is None or self.is_empty(node) or not take(self, node):
                 self.host(node)
-            self._note(node)
+            if self.watched:
+                self._note(node)
         for name in (*self.lasting, *self.graph.inputs):
             if name in self.places:
                 self.use(self.places[name])

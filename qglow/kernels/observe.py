@@ -50,6 +50,37 @@ def row_ranges(x, rows, count, low, high, total):
 
 
 @intrinsic
+def add_pixel(context, x, count, low, high, total):
+    """One pixel's channels into the least, the largest and the sum of each."""
+
+    def generate(ctx, b, sig, args):
+        x, count, low, high, total = args
+        t, wide = vec(F32, SUMS), vec(F64, SUMS)
+
+        def visit(at, v, mask):
+            for to, sign in ((low, "<"), (high, ">")):
+                best = load_at(b, b.add(to, at), t)
+                store_at(b, b.add(to, at), b.select(b.fcmp_ordered(sign, v, best), v, best))
+            to = b.add(total, b.add(at, at))
+            store_at(b, to, b.fadd(load_at(b, to, wide), b.fpext(v, wide)))
+
+        floats(b, x, count, visit)
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64), generate
+
+
+@njit(nogil=True)
+def pixel_ranges(x, rows, row, columns, column, count, low, high, total):
+    """x: float32 [rows, columns, count], channels side by side; row, column: bytes from one to the next. low, high: float32, total: float64,
+    [count] and room for a whole last vector; they hold infinity, -infinity and 0 before.
+    """
+    for r in range(rows):
+        for c in range(columns):
+            add_pixel(x + r * row + c * column, count, low, high, total)
+
+
+@intrinsic
 def bins_of(context, x, scale, to):
     """floor(x scale) + BINS / 2 of BLOCK floats, within the bins; exact, in float64."""
 
@@ -66,17 +97,29 @@ def bins_of(context, x, scale, to):
 
 
 @njit(nogil=True)
-def count_bins(x, count, scale, histogram, scratch):
-    """Add the elements of float32 x [count] to histogram int64 [BINS]. scale: address of a float64, BINS / 2 / reach.
-
-    scratch: int32 [TABLES * BINS + BLOCK], zeros before and after.
-    """
-    bins = scratch + 4 * TABLES * BINS
-    for k in range(0, count, BLOCK):
+def count_run(x, count, scale, scratch):
+    """Add the elements of float32 x [count] to the tables of int32 in scratch."""
+    bins, whole = scratch + 4 * TABLES * BINS, count - count % BLOCK
+    for k in range(0, whole, BLOCK):
         bins_of(x + 4 * k, scale, bins)
-        for j in range(min(BLOCK, count - k)):
+        for j in range(BLOCK):
             at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
             store_i32(at, load_i32(at) + 1)
+    if whole < count:
+        bins_of(x + 4 * whole, scale, bins)
+        for j in range(count - whole):
+            at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
+            store_i32(at, load_i32(at) + 1)
+
+
+@njit(nogil=True)
+def count_bins(x, rows, row, columns, column, count, scale, histogram, scratch):
+    """Add float32 x [rows, columns, count] to histogram int64 [BINS]. row, column: bytes from one to the next. scale: address of a
+    float64, BINS / 2 / reach. scratch: int32 [TABLES * BINS + BLOCK], zeros before and after.
+    """
+    for r in range(rows):
+        for c in range(columns):
+            count_run(x + r * row + c * column, count, scale, scratch)
     for k in range(BINS):
         total = load_i64(histogram + 8 * k)
         for table in range(TABLES):
@@ -86,4 +129,4 @@ def count_bins(x, count, scale, histogram, scratch):
         store_i64(histogram + 8 * k, total)
 
 
-EXPORTED = {"row_ranges": (row_ranges, 6), "count_bins": (count_bins, 5)}
+EXPORTED = {"row_ranges": (row_ranges, 6), "pixel_ranges": (pixel_ranges, 9), "count_bins": (count_bins, 9)}

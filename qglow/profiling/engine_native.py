@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import threading
+from collections.abc import Callable, Sequence
 
 from ..errors import ModelError
 from ..graph import Array, Graph, Kind
@@ -12,35 +14,57 @@ from ..runtime.watched import WatchedPlan
 from .dataset import Feeds
 
 Keep = Callable[[str, Array], None]
+Job = tuple[Feeds, Keep]
 Shapes = tuple[tuple[int, ...], ...]
+MOST_LANES = 4
 
 
 class NativeEngine:
-    """Runs samples one after the other. The plan of the last shapes is kept, and no other: memory does not grow with shapes."""
+    """Runs as many samples at once as it has lanes. Plans of the last shapes are kept, and no others: memory does not grow with shapes."""
 
     def __init__(self, graph: Graph, names: list[str]) -> None:
         self.graph, self.names = graph, names
+        self.lanes = 1 if conditions(graph) else min(MOST_LANES, len(os.sched_getaffinity(0)))
         self._shapes: Shapes | None = None
-        self._plan: WatchedPlan | None = None
+        self._plans: list[WatchedPlan] = []
 
-    def __call__(self, feeds: Feeds, keep: Keep) -> None:
-        shapes = tuple(feeds[n].shape for n in self.graph.inputs)
+    def run(self, jobs: Sequence[Job]) -> None:
+        """At most `lanes` jobs, all of the same shapes. Raises the error of the first that has one."""
+        shapes = tuple(jobs[0][0][n].shape for n in self.graph.inputs)
         if shapes != self._shapes:
-            self._plan = None  # NOTE: its memory goes before that of the next is taken
-            self._plan, self._shapes = self._made(shapes), shapes
-        if self._plan is None:
-            evaluate(self.graph, feeds, keep=keep)
-        else:
-            self._plan.watch(feeds, keep)
+            self._plans = []  # NOTE: their memory goes before that of the next is taken
+            self._plans, self._shapes = self._made(shapes), shapes
+        if not self._plans:
+            for feeds, keep in jobs:
+                evaluate(self.graph, feeds, keep=keep)
+            return
+        while len(self._plans) < len(jobs):
+            self._plans.append(self._plans[0].twin())
+        errors: dict[int, Exception] = {}
 
-    def _made(self, shapes: Shapes) -> WatchedPlan | None:
-        """None where shapes or branches depend on data, or there are strings: the reference runs such a graph."""
+        def work(k: int) -> None:
+            try:
+                self._plans[k].watch(*jobs[k])
+            except Exception as error:
+                errors[k] = error
+
+        others = [threading.Thread(target=work, args=(k,)) for k in range(1, len(jobs))]
+        for t in others:
+            t.start()
+        work(0)
+        for t in others:
+            t.join()
+        if errors:
+            raise errors[min(errors)]
+
+    def _made(self, shapes: Shapes) -> list[WatchedPlan]:
+        """One plan; none where shapes or branches depend on data, or there are strings: the reference runs such a graph."""
         if conditions(self.graph):
-            return None
+            return []
         try:
             static = retype(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)))
         except ModelError:
-            return None
+            return []
         if any(t.kind is Kind.STRING or not t.is_static for t in static.types.values()):
-            return None
-        return WatchedPlan(static, self.names)
+            return []
+        return [WatchedPlan(static, self.names)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -12,13 +13,11 @@ from ..graph import Array, Graph
 from ..graph.branches import conditions, truth
 from ..progress import track
 from .checks import warnings_of
-from .dataset import Dataset, Feeds, Sample
-from .engine_native import NativeEngine
+from .dataset import Dataset, Sample
+from .engine_native import Job, NativeEngine
 from .observers import Observer
 from .profile import Profile, graph_hash, profiled_values
 from .samples import COUNT, KeptSample, first_ones, pack
-
-Run = Callable[[Feeds, Callable[[str, Array], None]], object]
 
 
 def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "qglow", quiet: bool = True) -> Profile:
@@ -28,39 +27,88 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
     sample that does not fit or makes NaN, ConfigError for an unknown engine.
     """
     names = profiled_values(graph)
-    observers = {n: Observer() for n in names}
+    run, lanes = _engine(engine, graph, names)
+    seen = Seen(names, conditions(graph), lanes)
     digest = hashlib.sha256()
-    run = _engine(engine, graph, names)
-    choices = {name: [0, 0] for name in conditions(graph)}
-    count = 0
     kept: tuple[KeptSample, ...] = ()
-    for batch in _batches(track(data, "profiling", data.total, quiet), _batch_limit(graph, batch_size)):
-        for sample in batch:
-            _hash(digest, sample)
-        kept = first_ones((*kept, *(pack(s, graph.inputs) for s in batch[: COUNT - len(kept)] if count < 2 * COUNT)))
-        feeds = {k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k] for k in batch[0].feeds}
-        label = batch[0].name if len(batch) == 1 else f"{batch[0].name} to {batch[-1].name}"
+    count = 0
+    batches = _batches(track(data, "profiling", data.total, quiet), _batch_limit(graph, batch_size))
+    for group in _alike(batches, lanes):
+        jobs = []
+        for lane, batch in enumerate(group):
+            for sample in batch:
+                _hash(digest, sample)
+            kept = first_ones((*kept, *(pack(s, graph.inputs) for s in batch[: COUNT - len(kept)] if count < 2 * COUNT)))
+            feeds = {k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k] for k in batch[0].feeds}
+            label = batch[0].name if len(batch) == 1 else f"{batch[0].name} to {batch[-1].name}"
+            jobs.append((feeds, partial(seen.keep, lane, label)))
+            count += len(batch)
+        seen.begin(_shapes(group[0]))
+        run(jobs)
+    observers, choices = seen.all()
+    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], tuple(warnings_of(graph, observers)), kept, choices)
 
-        def keep(name: str, array: Array, label: str = label) -> None:
-            if name in observers and array.dtype.kind == "f":
-                observers[name].observe(array, name, label)
-            if name in choices and array.size == 1:
-                choices[name][int(truth(array))] += 1
 
-        run(feeds, keep)
-        count += len(batch)
-    warnings, seen = tuple(warnings_of(graph, observers)), {name: (falses, trues) for name, (falses, trues) in choices.items()}
-    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], warnings, kept, seen)
+class Seen:
+    """What samples that run side by side, a lane each, have shown. Lane 0 holds the whole; the others are merged into it, exactly."""
+
+    def __init__(self, names: list[str], conditions: list[str], lanes: int) -> None:
+        self._lanes: list[dict[str, Observer]] = [{n: Observer() for n in names} for _ in range(lanes)]
+        self._choices = {name: [0, 0] for name in conditions}
+        self._last: object = None
+
+    def keep(self, lane: int, label: str, name: str, array: Array) -> None:
+        observers = self._lanes[lane]
+        if name in observers and array.dtype.kind == "f":
+            observers[name].observe(array, name, label)
+        if name in self._choices and array.size == 1:
+            self._choices[name][int(truth(array))] += 1
+
+    def begin(self, shapes: object) -> None:
+        """Before samples of these shapes: of channels the first shape counts, so other shapes must not begin in a lane of their own."""
+        if self._last is not None and shapes != self._last:
+            self._merge()
+        self._last = shapes
+
+    def all(self) -> tuple[dict[str, Observer], dict[str, tuple[int, int]]]:
+        self._merge()
+        return self._lanes[0], {name: (falses, trues) for name, (falses, trues) in self._choices.items()}
+
+    def _merge(self) -> None:
+        whole = self._lanes[0]
+        for lane in self._lanes[1:]:
+            for name, o in lane.items():
+                if o.count:
+                    whole[name], lane[name] = whole[name].merge(o), Observer()
 
 
-def _engine(engine: str, graph: Graph, names: list[str]) -> Run:
+def _engine(engine: str, graph: Graph, names: list[str]) -> tuple[Callable[[Sequence[Job]], None], int]:
+    """What runs jobs of the same shapes, and how many at once."""
     if engine == "qglow":
-        return NativeEngine(graph, names)
+        native = NativeEngine(graph, names)
+        return native.run, native.lanes
     if engine == "onnxruntime":
         from .engine_onnxruntime import runner
 
-        return runner(graph, names)
+        one = runner(graph, names)
+        return lambda jobs: one(*jobs[0]), 1
     raise ConfigError(f"engine must be qglow or onnxruntime, got {engine!r}")
+
+
+def _alike(batches: Iterator[list[Sample]], lanes: int) -> Iterator[list[list[Sample]]]:
+    """Batches that follow each other and have the same shapes, at most `lanes` together."""
+    group: list[list[Sample]] = []
+    for batch in batches:
+        if group and (len(group) == lanes or _shapes(batch) != _shapes(group[0])):
+            yield group
+            group = []
+        group.append(batch)
+    if group:
+        yield group
+
+
+def _shapes(batch: list[Sample]) -> tuple[int, dict[str, tuple[int, ...]]]:
+    return len(batch), {k: a.shape for k, a in batch[0].feeds.items()}
 
 
 def _batch_limit(graph: Graph, wanted: int) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import DataError
 from ..graph import Array
 from ..kernels import sizes
-from .passes import count_bins, row_ranges
+from .passes import arranged, count_bins, ranges
 
 BINS = sizes.BINS
 UNIT = 2.0**-40
@@ -46,9 +46,9 @@ class Observer:
         """Add a float array. Raises DataError, naming tensor and sample, where it holds NaN or infinity."""
         if x.size == 0:
             return
-        x = np.ascontiguousarray(x, np.float32)
+        x = arranged(x)
         channels = x.shape[:2] if x.ndim >= 2 else (1, 1)
-        low, high, total = row_ranges(x.reshape(*channels, -1))
+        low, high, total = ranges(x if x.ndim >= 2 else x.reshape(1, 1, -1))
         if not np.isfinite(total).all():
             raise DataError(f"sample {sample}: tensor {tensor!r} holds NaN or infinity; remove the sample or mend the model")
         self.count += x.size
@@ -67,12 +67,15 @@ class Observer:
             self.histogram = widen(self.histogram)
             self.reach *= 2
 
-    def _channels(self, low: Array, high: Array, total: tuple[Array, Array], count: int) -> None:
+    def _channels(self, low: Array, high: Array, total: tuple[Array, Array] | None, count: int) -> None:
+        """Add ranges and sums of channels; those of another number of channels than the first are left out."""
         if self.channel_min is None or self.channel_max is None:
             self.channel_min, self.channel_max, self._sums, self.channel_count = low, high, total, count
         elif self.channel_min.shape == low.shape:
             self.channel_min, self.channel_max = np.minimum(self.channel_min, low), np.maximum(self.channel_max, high)
-            if self._sums is not None:
+            if self._sums is None or total is None:  # NOTE: of an older profile
+                self._sums, self.channel_count = None, 0
+            else:
                 self._sums, self.channel_count = (self._sums[0] + total[0], self._sums[1] + total[1]), self.channel_count + count
 
     @property
@@ -109,13 +112,11 @@ class Observer:
             while reach < result.reach:
                 counts, reach = widen(counts), reach * 2
             result.histogram = result.histogram + counts
-        if self.channel_min is not None and other.channel_min is not None and self.channel_min.shape == other.channel_min.shape:
-            assert self.channel_max is not None and other.channel_max is not None
-            result.channel_min = np.minimum(self.channel_min, other.channel_min)
-            result.channel_max = np.maximum(self.channel_max, other.channel_max)
-            if self.channel_sum is not None and other.channel_sum is not None:
-                result.channel_sum = self.channel_sum + other.channel_sum
-                result.channel_count = self.channel_count + other.channel_count
+        first, second = (self, other) if self.channel_min is not None else (other, self)
+        result.channel_min, result.channel_max = first.channel_min, first.channel_max
+        result._sums, result.channel_count = first._sums, first.channel_count
+        if second.channel_min is not None and second.channel_max is not None:
+            result._channels(second.channel_min, second.channel_max, second._sums, second.channel_count)
         return result
 
 

@@ -51,11 +51,14 @@ def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
         return x if values is None or grid is None else np.asarray(np.interp(x, grid, values))
 
     real = f(centres)
+    scratch = np.empty_like(centres)
 
     def error(a: float, b: float) -> float:
         step = (b - a) / 255
         if step <= 0:
             return float((counts * (f(np.zeros_like(centres)) - real) ** 2).sum())
+        if values is None:
+            return _rounding_error(centres, counts, a, b, scratch)
         z = np.rint(-a / step)
         q = np.clip(np.rint(centres / step) + z, 0, 255)
         # NOTE: bins finer than a step stand for values spread over it: step^2/12 inside, the exact distance outside
@@ -69,6 +72,19 @@ def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
     best_high = min((error(low * r_both, high * r), -r) for r in _RATIOS)
     best_low = min((error(low * r, -best_high[1] * high), -r) for r in _RATIOS) if low < 0 else (0.0, -1.0)
     return low * -best_low[1], high * -best_high[1]
+
+
+def _rounding_error(centres: Array, counts: Array, a: float, b: float, scratch: Array) -> float:
+    """`error` of _mse where there is no function: the same operations, in place. centres: ascending."""
+    step, d = (b - a) / 255, scratch
+    z = np.rint(-a / step)
+    np.rint(np.divide(centres, step, out=d), out=d)
+    np.multiply(np.minimum(np.maximum(d, -z, out=d), 255 - z, out=d), step, out=d)
+    np.subtract(centres, d, out=d)
+    np.multiply(d, d, out=d)
+    inside = d[np.searchsorted(centres, a) : np.searchsorted(centres, b, "right")]
+    np.maximum(inside, step * step / 12, out=inside)
+    return float(np.multiply(counts, d, out=d).sum())
 
 
 def _is_flat_at_an_end(x: Array, y: Array) -> bool:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from copy import copy
 
 from ..graph import Array, Graph, Node
 from ..instructions.lower import lower_watched
 from ..kernels.library import load
-from .native import NativePlan, Segment
+from .native import NativePlan, Segment, aligned
 
 Keep = Callable[[str, Array], None]
 
@@ -39,6 +40,15 @@ class WatchedPlan(NativePlan):
                 self._run_host(step)
             for name in names:
                 keep(name, self._views[name])
+
+    def twin(self) -> WatchedPlan:
+        """The same program over an arena of its own, to be run at the same time; constants are shared."""
+        other = copy(self)
+        other.arena, other.scratch, other.barrier = (aligned(a.size) for a in (self.arena, self.scratch, self.barrier))
+        other._run_segment = other._run_alone
+        other._bind()
+        other._parts = other._in_parts()
+        return other
 
     def _in_parts(self) -> list[tuple[Segment | Node | None, list[str]]]:
         """Steps, each with the values that are whole after it."""

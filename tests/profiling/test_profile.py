@@ -150,3 +150,13 @@ def test_a_constant_channel_is_warned_of() -> None:
     x[:, 1] = 0
     [warning] = qglow.profile(pictures(0.1), [{"x": x}]).warnings
     assert "constant in channel 1 " in warning
+
+
+def test_of_channels_the_first_shape_counts_in_a_merge_too() -> None:
+    rng = np.random.default_rng(0)
+    two, three = (rng.normal(0, 1, (1, c, 4)).astype(np.float32) for c in (2, 3))
+    for first, second in ((two, three), (three, two), (two[0, 0], three), (two, two[0, 0])):
+        one, left, right = Observer(), Observer(), Observer()
+        for o, x in ((one, first), (one, second), (left, first), (right, second)):
+            o.observe(x, "t", "s")
+        assert _record(left.merge(right)) == _record(one)

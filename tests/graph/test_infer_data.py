@@ -1,0 +1,41 @@
+"""A shape that hangs on data is no shape for a plan: such a graph runs, on the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import qglow
+from qglow.errors import ModelError
+from qglow.graph import Graph, Kind, Node, TensorType, float_type
+from qglow.reference import retype
+
+
+def graph(op: str, extra: TensorType | None, out: TensorType) -> Graph:
+    types = {"x": float_type(4), "y": out} | ({"k": extra} if extra is not None else {})
+    inputs = ("x", "k") if extra is not None else ("x",)
+    return Graph("g", inputs, ("y",), (Node(op, inputs, ("y",), {}, "n"),), types)
+
+
+WHOLE = TensorType(Kind.I64, (1,))
+CASES = {
+    "NonZero": (None, TensorType(Kind.I64, (1, "K")), {}),
+    "Reshape": (TensorType(Kind.I64, (2,)), float_type("A", "B"), {"k": np.array([2, 2])}),
+    "Tile": (WHOLE, float_type("A"), {"k": np.array([3])}),
+    "Expand": (TensorType(Kind.I64, (2,)), float_type("A", "B"), {"k": np.array([2, 4])}),
+}
+
+
+@pytest.mark.parametrize("op", CASES)
+def test_a_shape_that_depends_on_data(op: str) -> None:
+    extra, out, more = CASES[op]
+    g = graph(op, extra, out)
+    feeds = {"x": np.float32([0, 1, 0, 2]), **more}
+    with pytest.raises(ModelError, match=r"'n' .*depends on the data"):
+        retype(g, {n: a.shape for n, a in feeds.items()})
+    (got,) = qglow.InferenceSession(g).run(None, feeds)
+    x = feeds["x"]
+    k = more.get("k")
+    want = {"NonZero": lambda: np.array(np.nonzero(x)), "Reshape": lambda: x.reshape(k), "Tile": lambda: np.tile(x, k),
+            "Expand": lambda: np.broadcast_to(x, k)}[op]()  # fmt: skip
+    assert np.array_equal(got, want)
