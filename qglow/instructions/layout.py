@@ -2,11 +2,12 @@
 
 1. Images [N, C, H, W] are connected through ops that work element by element, concatenate or cut; other ops choose for themselves.
 2. Lines [N, C, W] are those that a window op itself reads or writes.
+3. Float values lie channels-last where float window ops are among them: what comes in, or is only converted, stays as it is.
 """
 
 from __future__ import annotations
 
-from ..graph import Graph
+from ..graph import Graph, Kind
 from ..graph.classes import Classes
 
 WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
@@ -15,13 +16,24 @@ _MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand")
 _APART = (*_MOVES, "MatMul", "Gemm", "Softmax", "LayerNormalization", "ReduceMean")
 
 
+def channels_last_floats(graph: Graph) -> set[str]:
+    """Names of float values that should lie channels-last."""
+    floats = {v for v, t in graph.types.items() if t.kind is Kind.F32 and v not in graph.inputs}
+    return _connected(graph, floats)
+
+
 def channels_last_values(graph: Graph) -> set[str]:
-    """Names of values that should lie channels-last."""
+    """Names of values that should lie channels-last, where they are quantized."""
+    return _connected(graph, set(graph.types))
+
+
+def _connected(graph: Graph, among: set[str]) -> set[str]:
+    """Images and lines of window ops, and the images that are connected to them, among some values."""
     connected = Classes[str]()
     wanted: set[str] = set()
     lines: set[str] = set()
     for node in graph.nodes:
-        values = [v for v in (*node.inputs, *node.outputs) if v and v not in graph.constants]
+        values = [v for v in (*node.inputs, *node.outputs) if v in among and v not in graph.constants]
         images = [v for v in values if graph.types[v].rank == 4]
         if node.op in _IMAGES:
             wanted.update(images)

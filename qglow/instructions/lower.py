@@ -17,7 +17,7 @@ from ..graph.dead import remove_dead
 from ..graph.registry import enters
 from ..reference import is_quantized
 from ..reference.windows import Window
-from .layout import channels_last_values
+from .layout import channels_last_floats, channels_last_values
 from .nest import nest, padded
 from .packing import PACKINGS, Packed, pack
 from .plan import plan
@@ -25,6 +25,7 @@ from .program import Buffer, Halo, Host, Native, Piece, Place, Program, dense_st
 from .unsigned import unsigned
 
 MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
+IN_PLACE = ("Conv", "ConvTranspose", "Relu", "Clip", "MaxPool", "AveragePool")  # float ops whose kernels write with whatever strides
 Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
 RULES: dict[str, Rule] = {}
 FLOAT_RULES: dict[str, Rule] = {}
@@ -48,6 +49,7 @@ class Lowering:
         self.fused: set[str] = set()
         self.copies: dict[tuple[str, str], Place] = {}
         self.images = channels_last_values(graph)
+        self.float_images = channels_last_floats(graph)
         self.homes = self._homes()
 
     def lower(self) -> Program:
@@ -106,7 +108,7 @@ class Lowering:
         t = self.graph.types[name]
         shape = t.static_shape
         if channels_last is None:
-            channels_last = t.kind is Kind.U8 and t.is_quantized and name in self.images
+            channels_last = (t.kind is Kind.U8 and t.is_quantized and name in self.images) or name in self.float_images
         if name in self.homes:
             parent, axis, start = self.homes[name]
             whole = self.place(parent)
@@ -170,6 +172,11 @@ class Lowering:
     def forget(self, name: str) -> None:
         """Undo `place` of a value that no instruction was emitted for."""
         gone = self.places.pop(name).buffer  # NOTE: buffers that are equal are not the same
+        if name in self.homes:
+            return
+        last = self.program.steps[-1] if self.program.steps else None
+        if isinstance(last, Native) and last.kind == "halo" and last.operands["y"][0] is gone:
+            self.program.steps.pop()  # its border
         self.program.buffers[:] = [b for b in self.program.buffers if b is not gone]
 
     def fill_border(self, place: Place, value: int) -> None:
@@ -195,6 +202,7 @@ class Lowering:
                 t, producer = self.graph.types[v], self.producers.get(v)
                 writes = producer is not None and producer.op not in MOVES[:-1]
                 same = t.kind is Kind.U8 and t.is_quantized and t.quant == self.graph.types[out].quant
+                same = same or (v in self.float_images and out in self.float_images and producer is not None and producer.op in IN_PLACE)
                 if v not in fixed and v not in homes and writes and same and node.inputs.count(v) == 1:
                     homes[v] = (out, axis, at)
                 at += t.static_shape[axis]
@@ -362,7 +370,17 @@ def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> tuple[Program
 
 
 def _fill_rules() -> None:
-    from . import lower_float, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401
+    from . import (  # noqa: F401
+        lower_float,
+        lower_float_product,
+        lower_float_window,
+        lower_move,
+        lower_pointwise,
+        lower_product,
+        lower_recurrent,
+        lower_rows,
+        lower_window,
+    )
 
 
 __all__ = ["RULES", "Lowering", "conv_halo", "conv_window", "dense_strides", "lower", "rule"]

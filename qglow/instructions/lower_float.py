@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..graph import Kind, Node
 from .lower import Lowering, float_rule
-from .lower_pointwise import broadcast, fields_of, four
+from .lower_pointwise import broadcast, fields_of, four, in_form_of
 from .lower_rows import rows
 from .nest import Loop, nest, padded
 from .program import Place
@@ -34,8 +36,7 @@ def binary(low: Lowering, node: Node) -> bool:
     y = low.place(out, like=a if a.shape == shape else b if b.shape == shape else None)
     loops = runs(y, broadcast(a, shape), broadcast(b, shape))
     if loops is None:
-        dense = [p if p.is_dense else low.dense_of(i) for p, i in zip((a, b), node.inputs, strict=True)]
-        a, b = dense
+        a, b = (in_form(low, i, p, y) for p, i in zip((a, b), node.inputs, strict=True))
         loops = runs(y, broadcast(a, shape), broadcast(b, shape))
         if loops is None:
             low.forget(out)
@@ -44,6 +45,13 @@ def binary(low: Lowering, node: Node) -> bool:
     fields = {**fields_of(loops, "yab"), "a_c": int(a_c != 0), "b_c": int(b_c != 0), "op": op}
     low.emit("float_binary", {"a": a, "b": b, "y": y}, {}, fields)
     return True
+
+
+def in_form(low: Lowering, name: str, place: Place, y: Place) -> Place:
+    """The value as y lies, where it has y's shape; else without gaps."""
+    if place.shape == y.shape:
+        return in_form_of(low, name, y)
+    return place if place.is_dense else low.dense_of(name)
 
 
 def runs(y: Place, a: Place, b: Place) -> list[Loop] | None:
@@ -55,20 +63,62 @@ def runs(y: Place, a: Place, b: Place) -> list[Loop] | None:
     return padded(loops, 4, 3)
 
 
-@float_rule(*FLOAT_UNARY)
+Parameters = Callable[[Lowering, Node], tuple[str, float, float] | None]
+
+
+def clip(low: Lowering, node: Node) -> tuple[str, float, float] | None:
+    bounds = [low.graph.constants.get(i) if i else None for i in (*node.inputs[1:], "", "")[:2]]
+    if any(i and i not in low.graph.constants for i in node.inputs[1:]) or any(c is not None and c.size != 1 for c in bounds):
+        return None
+    least, most = (float(limit) if c is None else float(c.reshape(-1)[0]) for c, limit in zip(bounds, FINITE, strict=True))
+    if any(c is None for c in bounds):
+        # NOTE: a bound that is not there leaves infinities; one that is the largest number would not
+        return ("Relu", 0.0, 0.0) if bounds[1] is None and least == 0 else None
+    return ("Clip", least, most) if np.isfinite((least, most)).all() else None
+
+
+def power(low: Lowering, node: Node) -> tuple[str, float, float] | None:
+    exponent = low.graph.constants.get(node.inputs[1])
+    if exponent is None or exponent.size != 1 or exponent.ndim > len(low.type(node.inputs[0]).static_shape):
+        return None
+    y = float(np.float32(exponent.reshape(-1)[0]))
+    known = {2.0: "Square", 0.5: "Sqrt", -1.0: "Reciprocal"}
+    if y in known:
+        return known[y], 0.0, 0.0
+    return None if y in (0.0, 1.0) or not np.isfinite(y) else ("Power", y, float(0 if y != round(y) else 1 if y % 2 else 2))
+
+
+FINITE = (np.finfo(np.float32).min, np.finfo(np.float32).max)
+SPECIAL: dict[str, Parameters] = {
+    "Clip": clip,
+    "Pow": power,
+    "Gelu": lambda low, n: ("Gelu", 0.0, 0.0) if n.attr("approximate", "none") == "none" else None,
+    "LeakyRelu": lambda low, n: ("LeakyRelu", float(n.attr("alpha", 0.01)), 0.0),
+    "Swish": lambda low, n: ("Swish", float(n.attr("alpha", 1.0)), 0.0),
+    "HardSigmoid": lambda low, n: ("HardSigmoid", float(n.attr("alpha", 0.2)), float(n.attr("beta", 0.5))),
+}
+PLAIN = tuple(f for f in FLOAT_UNARY if f not in (*SPECIAL, "Square", "Power"))
+
+
+@float_rule(*PLAIN, *SPECIAL)
 def unary(low: Lowering, node: Node) -> bool:
     out, x = node.outputs[0], operand(low, node.inputs[0])
     if x is None or low.type(out).kind is not Kind.F32 or 0 in x.shape:
         return False
+    found = SPECIAL[node.op](low, node) if node.op in SPECIAL else (node.op, 0.0, 0.0)
+    if found is None or not np.isfinite(np.array(found[1:], np.float32)).all():
+        return False
+    name, f_a, f_b = found
     y = low.place(out, like=x)
     loops = four(y, x)
     if loops is None:
-        x = low.dense_of(node.inputs[0])
+        x = in_form(low, node.inputs[0], x, y)
         loops = four(y, x)
         if loops is None:
             low.forget(out)
             return False
-    low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "op": FLOAT_UNARY.index(node.op)})
+    parameters = {"op": FLOAT_UNARY.index(name), "f_a": float(np.float32(f_a)), "f_b": float(np.float32(f_b))}
+    low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), **parameters})
     return True
 
 

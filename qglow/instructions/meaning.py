@@ -70,6 +70,6 @@ def centred(q: Array, zero: int) -> Array:
 
 def load_families() -> dict[str, Meaning]:
     """The table, filled."""
-    from . import meaning_float, meaning_move, meaning_pointwise, meaning_product, meaning_rows, meaning_window  # noqa: F401
+    from . import meaning_float, meaning_float_product, meaning_move, meaning_pointwise, meaning_product, meaning_rows, meaning_window  # noqa: F401
 
     return MEANINGS

@@ -57,23 +57,24 @@ def fill(v: Views, s: Site) -> None:
     v["y"][...] = s["value"]
 
 
-def _tables(s: Site, rows: int) -> Regions:
-    """x as far as the tables of rows and columns, int32 [rows, size], reach; weights in the third row reach nothing."""
+def tables(s: Site, rows: int, item: int = 1) -> Regions:
+    """x as far as the tables of rows and columns, int32 [rows, size], reach; weights in the third row reach nothing. item: its bytes."""
     n, h, w, c = s.many("N H W C")
+    dtype = "<f4" if item == 4 else "|u1"
     regions = {"rows": Region((rows, h), (4 * h, 4), "<i4"), "columns": Region((rows, w), (4 * w, 4), "<i4")}
     indices = [s.ints(t, r.shape)[:2] for t, r in regions.items()]
     low, high = min(int(i.min(initial=0)) for i in indices), [int(i.max(initial=-1)) + 1 for i in indices]
     if low < 0:
         raise VerifyError(f"expected rows and columns of at least 0, got {low}")
-    return {**regions, "x": Region((n, *high, c), (*s.many("x_n x_h x_w"), 1)), "y": image(s, "y")}
+    return {**regions, "x": Region((n, *high, c), (*s.many("x_n x_h x_w"), item), dtype), "y": image(s, "y", dtype)}
 
 
-@meaning("resize_nearest", lambda s: _tables(s, 1))
+@meaning("resize_nearest", lambda s: tables(s, 1))
 def resize_nearest(v: Views, s: Site) -> None:
     v["y"][...] = v["x"][:, v["rows"][0]][:, :, v["columns"][0]]
 
 
-@meaning("resize_linear", lambda s: _tables(s, 3))
+@meaning("resize_linear", lambda s: tables(s, 3))
 def resize_linear(v: Views, s: Site) -> None:
     """Exact sums of four weighted taps."""
     low, high, u = v["rows"]

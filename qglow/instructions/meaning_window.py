@@ -16,7 +16,7 @@ def _pool(s: Site) -> Regions:
     return {"x": x, "y": image(s, "y", "<f4" if s.fields.get("y_f32") else "|u1")}
 
 
-def _taps(x: Array, s: Site) -> Iterator[tuple[Array, Array]]:
+def taps(x: Array, s: Site) -> Iterator[tuple[Array, Array]]:
     """For each tap of the window, x at it [N, H, W, C], and whether it lies within the image [H, W, 1]."""
     size = s.many("IH IW")
     if 0 in size:
@@ -36,7 +36,7 @@ def _taps(x: Array, s: Site) -> Iterator[tuple[Array, Array]]:
 @meaning("max_pool2d", _pool)
 def max_pool2d(v: Views, s: Site) -> None:
     best = np.zeros(v["y"].shape, np.uint8)
-    for x, inside in _taps(v["x"], s):
+    for x, inside in taps(v["x"], s):
         best = np.maximum(best, np.where(inside, x, 0))
     v["y"][...] = best
 
@@ -44,7 +44,7 @@ def max_pool2d(v: Views, s: Site) -> None:
 @meaning("avg_pool2d", _pool)
 def avg_pool2d(v: Views, s: Site) -> None:
     total, count = np.zeros(v["y"].shape, np.int64), np.zeros((*s.many("H W"), 1), np.int64)
-    for x, inside in _taps(v["x"], s):
+    for x, inside in taps(v["x"], s):
         total += np.where(inside, x.astype(np.int64) - s["x_zero"], 0)
         count += inside
     if s["include"]:

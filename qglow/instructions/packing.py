@@ -131,3 +131,30 @@ def unpack(isa: str, data: Array, shape: tuple[int, ...]) -> Array:
         blocks = part.reshape(g, count, kh, runs, steps, vectors, p.step // 4, p.lanes, 4)
         found.append(blocks.transpose(0, 1, 5, 7, 2, 3, 4, 6, 8).reshape(g, -1, kh, runs, steps * p.step))
     return np.concatenate(found, 1)[:, :oc, ..., :run]
+
+
+FLOAT_VECTORS = 2  # vectors of a block of float weights
+
+
+def pack_floats(isa: str, weights: Array) -> Array:
+    """Weights [G, OC, K] float32 as [G, OC / block, K, vectors, lanes], K in the law's order; a last block of one vector is kept as one."""
+    p = PACKINGS[isa]
+    g, oc, k = weights.shape
+    padded = np.zeros((g, round_up(oc, p.lanes), k), np.float32)
+    padded[:, :oc] = weights
+    block = p.lanes * FLOAT_VECTORS
+    whole = padded.shape[1] // block * block
+    parts = [padded[:, :whole].reshape(g, whole // block, block, k), padded[:, None, whole:]]
+    return np.concatenate([part.swapaxes(2, 3).reshape(g, part.size // max(1, g)) for part in parts], 1).reshape(-1)
+
+
+def unpack_floats(isa: str, data: Array, shape: tuple[int, int, int]) -> Array:
+    """The inverse of `pack_floats`: weights [G, OC, K]."""
+    p, (g, oc, k) = PACKINGS[isa], shape
+    if 0 in shape:
+        return np.zeros(shape, np.float32)
+    channels, block = round_up(oc, p.lanes), p.lanes * FLOAT_VECTORS
+    whole = channels // block * block
+    groups = data.reshape(g, channels * k)
+    parts = (groups[:, : whole * k].reshape(g, whole // block, k, block), groups[:, whole * k :].reshape(g, 1, k, channels - whole))
+    return np.concatenate([part.swapaxes(2, 3).reshape(g, part.shape[1] * part.shape[3], k) for part in parts], 1)[:, :oc]

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 HEADER = 2
 POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
 BY_ROWS, BY_BLOCKS = 1, 2  # values of the hint `split`: threads share pieces of rows of pixels, or blocks of output channels
-FLOAT_BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min")
-FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh")
+FLOAT_BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
+FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh", "Log", "Relu", "Abs", "Neg", "Reciprocal", "Square", "Erf", "Gelu", "LeakyRelu",
+               "HardSigmoid", "HardSwish", "Swish", "Clip", "Power")  # fmt: skip
+FLOAT_REDUCE = ("Max", "Sum", "Mean")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ _WINDOW = "KH KW SH SW DH DW"
 _RANGE = "zero low high"
 _DIMS = " ".join(f"{n}{k}" for n in ("D", "x", "y") for k in range(6))
 _PRODUCT = f"{_XY} G x_c y_g {_WINDOW} runs run y_f32 {_RANGE} post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
+_FLOAT_PRODUCT = f"{_XY} {_WINDOW} act f_low f_high"
 KINDS = {
     k.name: k
     for k in (
@@ -83,9 +86,27 @@ KINDS = {
         _kind("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 int32, "
               "then their three lower bytes as planes of 256", "x", "y scratch", "table",
               f"H C x_h y_h f_inverse {_RANGE}"),
+        _kind("float_conv2d", "chains of fused multiply-adds from `bias` over kernel rows, columns and channels (28), words as in conv2d; "
+              "run counts floats. post 1: plus r. act 1: what is below f_low becomes f_low; 2: and what is above f_high f_high. w may lie "
+              "in the arena", "x r", "y scratch", "w bias", f"{_FLOAT_PRODUCT} G x_c y_g runs run post r_n r_h r_w r_g"),
+        _kind("float_depthwise2d", "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]", "x",
+              "y", "w bias", _FLOAT_PRODUCT),
+        _kind("float_pack", "float matrices [G, K, C] with any strides (bytes) as weights of a float_conv2d", "x", "y", "",
+              "G K C x_g x_k x_c"),
         _kind("float_binary", "float a op b, op an index of FLOAT_BINARY; a_c, b_c: 1, or 0 for one element that is repeated along the run",
               "a b", "y", "", "op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"),
-        _kind("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py)", "x", "y", "", f"op {_XY}"),
+        _kind("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu and "
+              "Swish, factor and addend of HardSigmoid, the bounds of Clip, a power and 0, or 1 if it is odd, 2 if even", "x", "y", "",
+              f"op {_XY} f_a f_b"),
+        _kind("float_pool2d", "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29); taps "
+              "outside of IH x IW are not there nor, unless include, in the mean's count", "x", "y", "",
+              f"op {_XY} {_WINDOW} IH IW top left include"),
+        _kind("float_reduce", "op, an index of FLOAT_REDUCE, of each row of C floats, in the order of a softmax's sum", "x", "y", "",
+              "op H C x_h y_h"),
+        _kind("float_resize", "four taps of floats mixed; tables are 32-bit [3, size]: low tap, high tap, the float weight of the high one",
+              "x", "y", "rows columns", _XY),
+        _kind("float_layer_norm", "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums", "x", "y",
+              "gain shift", "H C x_h y_h f_epsilon"),
         _kind("float_softmax", "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)", "x", "y", "",
               "H C x_h y_h"),
         _kind("lstm_cell", "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "

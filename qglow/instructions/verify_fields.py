@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from .program import Native
-from .table import FLOAT_BINARY, FLOAT_UNARY, KINDS, POST_NONE, POST_TABLE
+from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY, KINDS, POST_ADD, POST_NONE, POST_TABLE
 
 Range = tuple[int, int]
 LARGEST = 1 << 40
@@ -22,9 +22,12 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["y_f32", "include", "flat", "b_c"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (POST_NONE, POST_TABLE),
+    "act": (0, 2),
 }
 HINTS = {"tile": LONGEST, "limit": LONGEST, "split": 2}  # the largest of each
-OPERATIONS = {"float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY}
+OPERATIONS = {
+    "float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY, "float_pool2d": FLOAT_REDUCE, "float_reduce": FLOAT_REDUCE,
+}  # fmt: skip
 CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8)}
 ORDERED = (("low", "high"), ("p_low", "p_high"), ("C", "P"))
 
@@ -76,12 +79,16 @@ def _relations(step: Native) -> list[str]:
         faults.append(f"expected an op of {', '.join(OPERATIONS.get(step.kind, ()))}, got {f['op']}")
     if step.kind == "float_binary" and not f["a_c"] + f["b_c"]:
         faults.append("expected one operand to move along the run, got none")
+    if step.kind == "float_unary" and FLOAT_UNARY[int(f["op"])] == "Power" and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2)):
+        faults.append(f"expected a power that is not 0, and 0 to 2 for its kind, got {f['f_a']!r} and {f['f_b']!r}")
     if f.get("y_f32") and f.get("post"):
         faults.append("expected nothing behind a float output, got post and y_f32")
     if f.get("flat") and (f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)):
         faults.append("flat: expected pixels side by side in x and y, stride 1 and no post")
     if step.kind == "layer_norm" and f["C"] > LONGEST:
         faults.append(f"expected rows of at most {LONGEST}, whose sums fit int32, got {f['C']}")
-    if step.kind == "conv2d" and f["runs"] not in (1, f["KW"]):
+    if step.kind == "float_conv2d" and f["post"] > POST_ADD:
+        faults.append(f"expected post 0 or 1, got {f['post']}")
+    if step.kind in ("conv2d", "float_conv2d") and f["runs"] not in (1, f["KW"]):
         faults.append(f"expected 1 run or one of each of {f['KW']} columns, got {f['runs']}")
     return faults

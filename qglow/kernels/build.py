@@ -31,7 +31,24 @@ def compile_all(cpu: str, features: str) -> bytes:
     import llvmlite.binding as llvm
     from numba import types
 
-    from . import depthwise, elementwise, floats, move, observe, pack, pool, recurrent, resample, rows, team  # noqa: F401  (fill the table)
+    from . import (  # noqa: F401  (fill the table)
+        depthwise,
+        elementwise,
+        float_conv,
+        float_depthwise,
+        float_pack,
+        float_rows,
+        float_windows,
+        floats,
+        move,
+        observe,
+        pack,
+        pool,
+        recurrent,
+        resample,
+        rows,
+        team,
+    )
     from .execute import execute
     from .target import ISA
 

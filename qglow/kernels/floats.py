@@ -10,8 +10,8 @@ from numba.extending import intrinsic
 from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from .bytewise import LANES, run_of
 from .chunks import SUMS, floats, halves, masked, store_chunk
-from .float_math import exp, sigmoid, tanh
-from .memory import load_i64, words
+from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
+from .memory import load_f32, load_i64, words
 from .table import kernel
 from .vector import F32, I64, call, const, load_at, splat, vec
 
@@ -30,10 +30,38 @@ def smaller(b, x, y):
 OPERATIONS = {
     "Add": lambda b, x, y: b.fadd(x, y), "Sub": lambda b, x, y: b.fsub(x, y), "Mul": lambda b, x, y: b.fmul(x, y),
     "Div": lambda b, x, y: b.fdiv(x, y), "Max": larger, "Min": smaller,
+    "PRelu": lambda b, x, y: b.select(b.fcmp_ordered(">=", x, const(x.type, 0.0)), x, b.fmul(x, y)),
 }  # fmt: skip
+
+
+def every(b, value):
+    return splat(b, value, LANES)
+
+
+def parity(b, value):
+    return b.fptosi(value, I64)
+
+
 FUNCTIONS = {
-    "Sqrt": lambda b, x: call(b, f"llvm.sqrt.v{LANES}f32", x.type, x), "Exp": exp, "Sigmoid": sigmoid, "Tanh": tanh,
-}  # fmt: skip
+    "Sqrt": lambda b, x, p, q: call(b, f"llvm.sqrt.v{LANES}f32", x.type, x),
+    "Exp": lambda b, x, p, q: exp(b, x),
+    "Sigmoid": lambda b, x, p, q: sigmoid(b, x),
+    "Tanh": lambda b, x, p, q: tanh(b, x),
+    "Log": lambda b, x, p, q: log(b, x),
+    "Relu": lambda b, x, p, q: b.select(b.fcmp_ordered("<", x, const(x.type, 0.0)), const(x.type, 0.0), x),
+    "Abs": lambda b, x, p, q: magnitude(b, x),
+    "Neg": lambda b, x, p, q: negated(b, x),
+    "Reciprocal": lambda b, x, p, q: b.fdiv(const(x.type, 1.0), x),
+    "Square": lambda b, x, p, q: b.fmul(x, x),
+    "Erf": lambda b, x, p, q: erf(b, x),
+    "Gelu": lambda b, x, p, q: gelu(b, x),
+    "LeakyRelu": lambda b, x, p, q: b.select(b.fcmp_ordered(">=", x, const(x.type, 0.0)), x, b.fmul(x, every(b, p))),
+    "HardSigmoid": lambda b, x, p, q: hard_sigmoid(b, x, every(b, p), every(b, q)),
+    "HardSwish": lambda b, x, p, q: b.fmul(x, hard_sigmoid(b, x, const(x.type, 1 / 6), const(x.type, 0.5))),
+    "Swish": lambda b, x, p, q: b.fmul(x, sigmoid(b, b.fmul(x, every(b, p)))),
+    "Clip": lambda b, x, p, q: limited(b, x, every(b, p), every(b, q)),
+    "Power": lambda b, x, p, q: power(b, x, p, parity(b, q)),
+}
 
 
 def operand(b, address, move):
@@ -86,22 +114,23 @@ def float_binary(i, arena, constants, thread, threads):
 
 
 def unary_run(op):
-    return run_of((4,), "", lambda b, at, scalars: FUNCTIONS[op](b, operand(b, at[0], 1)), size=4)
+    return run_of((4,), "ff", lambda b, at, scalars: FUNCTIONS[op](b, operand(b, at[0], 1), *scalars), size=4)
 
 
 function = chosen([unary_run(op) for op in FLOAT_UNARY], "operands, count")
-U_X, U_Y, UOP, UN, UH, UW, UC, UXN, UXH, UXW, UYN, UYH, UYW = words("float_unary", "x y op N H W C x_n x_h x_w y_n y_h y_w")
+U_X, U_Y, UOP, UN, UH, UW, UC, UXN, UXH, UXW, UYN, UYH, UYW, UA, UB = words("float_unary", "x y op N H W C x_n x_h x_w y_n y_h y_w f_a f_b")
 
 
 @kernel("float_unary")
 @njit(nogil=True)
 def float_unary(i, arena, constants, thread, threads):
     n, h, w, c, op = load_i64(i + UN), load_i64(i + UH), load_i64(i + UW), load_i64(i + UC), load_i64(i + UOP)
+    f_a, f_b = load_f32(i + UA), load_f32(i + UB)
     for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
         x = load_i64(i + U_X) + r // h * load_i64(i + UXN) + r % h * load_i64(i + UXH)
         y = load_i64(i + U_Y) + r // h * load_i64(i + UYN) + r % h * load_i64(i + UYH)
         for _ in range(w):
-            function(op, (x, y), c)
+            function(op, (x, y, f_a, f_b), c)
             x += load_i64(i + UXW)
             y += load_i64(i + UYW)
 

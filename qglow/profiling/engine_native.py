@@ -36,7 +36,7 @@ class NativeEngine:
             self._plans, self._shapes = self._made(shapes), shapes
         if not self._plans:
             for feeds, keep in jobs:
-                evaluate(self.graph, feeds, keep=keep)
+                evaluate(self.graph, feeds, keep=keep, fast=True)
             return
         while len(self._plans) < len(jobs):
             self._plans.append(self._plans[0].twin())

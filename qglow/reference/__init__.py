@@ -3,7 +3,9 @@
 from . import (  # noqa: F401  (fill the tables)  # noqa: F401
     float_conv,
     float_elementwise,
+    float_ordered,
     float_pool,
+    float_product,
     float_reduce,
     float_shape,
     integer_elementwise,

@@ -1,4 +1,4 @@
-"""Walk a graph and compute every value: the law that the compiled engines are held against, and the calibration engine."""
+"""Walk a graph and compute every value: the law that the compiled engines are held against, and (fast) the calibration engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ModelError, QGlowError
 from ..graph import Array, Graph, Node
 from ..graph.branches import Uses, has_branches, side, truth, walk
-from .float_table import FLOAT
+from .float_table import FLOAT, law_of
 from .integer_table import INTEGER
 
 Keep = Callable[[str, Array], None]
@@ -23,14 +23,16 @@ def set_foreign(evaluator: Foreign) -> None:
     _foreign[:] = [evaluator]
 
 
-def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None) -> dict[str, Array]:
+def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None, fast: bool = False) -> dict[str, Array]:
     """Outputs of the graph by name. `keep` is called with every input and every value as it is produced.
 
-    Values are freed after their last use, so that memory is bounded by the widest cut of the graph. Of a Select the side that is not
-    taken is not computed. Raises ModelError, naming the node, where a node cannot be evaluated on what it is given.
+    fast: float products in the order of BLAS instead of the law's, several times as quick: for calibration and signal-to-noise ratios,
+    which do not hang on last bits. Values are freed after their last use, so that memory is bounded by the widest cut of the graph. Of a
+    Select the side that is not taken is not computed. Raises ModelError, naming the node, where a node cannot be evaluated on what it is
+    given.
     """
     if has_branches(graph):
-        return _evaluate_needed(graph, feeds, keep)
+        return _evaluate_needed(graph, feeds, keep, fast)
     last = _last_uses(graph)
     values: dict[str, Array] = {**graph.constants, **feeds}
     if keep is not None:
@@ -38,7 +40,7 @@ def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = No
             if name in feeds:
                 keep(name, values[name])
     for index, node in enumerate(graph.nodes):
-        results = evaluate_node(graph, node, [values[i] if i else None for i in node.inputs])
+        results = evaluate_node(graph, node, [values[i] if i else None for i in node.inputs], fast)
         for name, array in zip(node.outputs, results, strict=False):
             if name:
                 values[name] = array
@@ -49,13 +51,13 @@ def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = No
     return {name: values[name] for name in graph.outputs}
 
 
-def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None) -> dict[str, Array]:
+def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None, fast: bool) -> dict[str, Array]:
     """`evaluate` of a graph with branches: what the outputs need, and nothing else."""
     values: dict[str, Array] = {**graph.constants, **feeds}
     uses = Uses(graph)
 
     def compute(node: Node) -> None:
-        for name, array in zip(node.outputs, evaluate_node(graph, node, [values.get(i) for i in node.inputs]), strict=False):
+        for name, array in zip(node.outputs, evaluate_node(graph, node, [values.get(i) for i in node.inputs], fast), strict=False):
             if name:
                 values[name] = array
                 if keep is not None:
@@ -78,15 +80,15 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
     return {name: values[name] for name in graph.outputs}
 
 
-def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None]) -> list[Array]:
-    """The outputs of one node."""
+def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False) -> list[Array]:
+    """The outputs of one node. fast: see `evaluate`."""
     try:
         if is_quantized(graph, node):
             types = [graph.types[i] if i else None for i in node.inputs]
             return INTEGER[node.op](node, inputs, types, [graph.types[o] for o in node.outputs])
         if node.op in FLOAT:
             with np.errstate(all="ignore"):
-                return FLOAT[node.op](node, inputs)
+                return (FLOAT[node.op] if fast else law_of(node.op, inputs))(node, inputs)
         return _evaluate_foreign(node, inputs)
     except QGlowError:
         raise

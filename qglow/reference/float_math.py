@@ -1,4 +1,4 @@
-"""exp, sigmoid and tanh of float32 from additions, multiplications and divisions alone: the same bits on every machine.
+"""exp, log, powers, sigmoid, tanh and erf of float32 from additions, multiplications and divisions alone: the same bits everywhere.
 
 The C library's and numpy's differ from one CPU and version to the next. These are within 3 units in the last place of the exact value
 where that is a normal number (docs/quantization.md); the coefficients are those of Cephes (Moshier, 1992). float64 goes to numpy.
@@ -16,6 +16,15 @@ EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.666
 EXP_LOW, EXP_HIGH = -104.0, 89.0
 TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
 TANH_SMALL = 0.625
+SQRT_HALF, LEAST = 0.707106781186547524, 1.1754943508222875e-38
+LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
+       -2.4999993993e-1, 3.3333331174e-1)  # fmt: skip
+ERF = (7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3, -2.685381193529856e-2, 1.128358514861418e-1,
+       -3.761262582423300e-1, 1.128379165726710)  # fmt: skip
+ERF_SCALE, ERF_FAR = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)  # Abramowitz and Stegun 7.1.26
+ATANH = tuple(2.0 / k for k in range(17, 0, -2))  # log((1 + s) / (1 - s)) / s in powers of s s
+TAYLOR = (1 / 39916800, 1 / 3628800, 1 / 362880, 1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)
+LN2, POWER_LIMIT = 0.6931471805599453, 200.0
 LANES = 16
 
 
@@ -38,9 +47,9 @@ def exp(x: Array) -> Array:
 
 def polynomial(r: Array, coefficients: tuple[float, ...]) -> Array:
     """Horner's rule, highest power first."""
-    p = np.full_like(r, F32(coefficients[0]))
+    p = np.full_like(r, r.dtype.type(coefficients[0]))
     for c in coefficients[1:]:
-        p = p * r + F32(c)
+        p = p * r + r.dtype.type(c)
     return p
 
 
@@ -65,6 +74,90 @@ def tanh(x: Array) -> Array:
     small = (polynomial(square, TANH) * square) * x + x
     large = F32(1) - F32(2) / (exp(np.minimum(a, F32(20)) * F32(2)) + F32(1))
     return np.asarray(np.where(a < F32(TANH_SMALL), small, np.where(x < 0, -large, large)), F32)
+
+
+def log(x: Array) -> Array:
+    """log x = e log 2 + log(1 + m), -0.3 < m < 0.42, with a polynomial for the latter."""
+    if x.dtype != F32:
+        return np.asarray(np.log(x))
+    with np.errstate(all="ignore"):
+        small = x < F32(LEAST)
+        bits = np.where(small, x * F32(2.0**25), x).view(np.int32)
+        e = (bits >> 23) - np.where(small, 151, 126)
+        m = ((bits & 0x7FFFFF) | 0x3F000000).astype(np.int32).view(F32)
+        low = m < F32(SQRT_HALF)
+        m, n = np.where(low, (m + m) - F32(1), m - F32(1)), (e - low).astype(F32)
+        square = m * m
+        y = (polynomial(m, LOG) * m) * square + n * F32(LN2_LOW)
+        y = (m + (y - F32(0.5) * square)) + n * F32(LN2_HIGH)
+        y = np.where(x == np.inf, x, np.where(x == 0, F32(-np.inf), y))
+        return np.asarray(np.where(x >= 0, y, F32(np.nan)), F32)
+
+
+def erf(x: Array) -> Array:
+    """x times a polynomial of x x up to 1; beyond, 1 - e^(-x x) times one of 1 / (1 + 0.33 |x|). Within 4 units in the last place."""
+    a, square = np.abs(x), x * x
+    t = F32(1) / (F32(1) + a * F32(ERF_SCALE))
+    large = F32(1) - (polynomial(t, ERF_FAR) * t) * exp(-square)
+    return np.asarray(np.where(a <= F32(1), x * polynomial(square, ERF), np.where(x < 0, -large, large)), F32)
+
+
+def gelu(x: Array) -> Array:
+    return np.asarray((F32(0.5) * x) * (F32(1) + erf(x * F32(SQRT_HALF))))
+
+
+def relu(x: Array) -> Array:
+    return np.where(x < 0, F32(0), x)
+
+
+def limited(x: Array, low: np.float32, high: np.float32) -> Array:
+    """Within bounds; what is not a number stays so."""
+    x = np.where(x < low, low, x)
+    return np.where(x > high, high, x)
+
+
+def hard_sigmoid(x: Array, alpha: np.float32, beta: np.float32) -> Array:
+    return limited(x * alpha + beta, F32(0), F32(1))
+
+
+def power(x: Array, exponent: np.float32) -> Array:
+    """x^y for one y, in float64, rounded to float32 at the end: |x|^y = e^(y log |x|); the sign is that of an odd y's x."""
+    with np.errstate(all="ignore"):
+        y = float(exponent)
+        bits = np.abs(x).astype(np.float64).view(np.int64)
+        e = (bits >> 52) - 1022
+        m = ((bits & ((1 << 52) - 1)) | (1022 << 52)).view(np.float64)
+        low = m < SQRT_HALF
+        m, n = np.where(low, m + m, m), (e - low).astype(np.float64)
+        s = (m - 1.0) / (m + 1.0)
+        z = y * (n * LN2 + s * polynomial(s * s, ATANH))
+        z = np.where(z < -POWER_LIMIT, -POWER_LIMIT, np.where(z > POWER_LIMIT, POWER_LIMIT, z))
+        whole = np.rint(z * LOG2E)
+        scale = ((whole.astype(np.int64) + 1023) << 52).view(np.float64)
+        p = (polynomial(z - whole * LN2, TAYLOR) * scale).astype(F32)
+        zero, far = (F32(0), F32(np.inf)) if y > 0 else (F32(np.inf), F32(0))
+        p = np.where(x == 0, zero, np.where(np.abs(x) == np.inf, far, p))
+        p = np.where(x < 0, F32(np.nan) if y != np.rint(y) else -p if y % 2 else p, p)
+        return np.asarray(np.where(np.isnan(x), x, p), F32)
+
+
+def larger(x: Array, y: Array) -> Array:
+    """The larger, y of equal ones; not a number where either is."""
+    return np.where(np.isnan(x), x, np.where((y >= x) | np.isnan(y), y, x))
+
+
+def ordered_max(x: Array) -> Array:
+    """The largest over the last axis of float32, in the order of `ordered_sum`."""
+    pad = -x.shape[-1] % LANES
+    whole = np.concatenate([x, np.full((*x.shape[:-1], pad), -np.inf, x.dtype)], -1).reshape(*x.shape[:-1], -1, LANES)
+    best = np.full((*x.shape[:-1], LANES), -np.inf, x.dtype)
+    for k in range(whole.shape[-2]):
+        best = larger(best, whole[..., k, :])
+    width = LANES
+    while width > 1:
+        width //= 2
+        best = larger(best[..., :width], best[..., width : 2 * width])
+    return np.asarray(best[..., 0])
 
 
 def ordered_sum(x: Array) -> Array:

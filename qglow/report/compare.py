@@ -19,7 +19,7 @@ from ..progress import track
 from ..reference import evaluate
 from ..runtime import Bundle, InferenceSession, load
 from ..simplify import simplify
-from .agreement import Agreement, Error, compare_values
+from .agreement import Agreement, Error, compare_values, evaluate_all
 from .beside import Beside
 from .distribution import Distribution, add_distributions
 from .own_error import add_own_errors
@@ -93,8 +93,8 @@ def compare(
 
     labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
     spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. Outputs come from the
-    compiled session; layers from the reference, which has the same bits. Raises DataError where labels and data differ in number,
-    BundleError where the bundle has other inputs or outputs than the model.
+    compiled session; layers from the reference, with the same bits but for float products. Raises DataError where labels and data
+    differ in number, BundleError where the bundle has other inputs or outputs than the model.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
     graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
@@ -110,12 +110,12 @@ def compare(
         made = dict(zip(session.graph.outputs, outputs, strict=True))
         real: dict[str, Array] = {}
         if index in looked_at:
-            evaluate(graph, sample.feeds, keep=real.__setitem__)
-            compare_values(inside, real, bundle.graph, {**session.run_all(sample.feeds), **made})
+            evaluate(graph, sample.feeds, keep=real.__setitem__, fast=True)
+            compare_values(inside, real, bundle.graph, {**evaluate_all(bundle.graph, sample.feeds), **made})
             add_own_errors(own, bundle.graph, real)
             add_distributions(spread, bundle.graph, real, sample.name)
         else:
-            real = evaluate(graph, sample.feeds)
+            real = evaluate(graph, sample.feeds, fast=True)
         compare_values(agreement, real, bundle.graph, made)
         most = max((np.asarray(o).size for o in outputs), default=0)
         if sample.label is not None and not 0 <= sample.label < most:

@@ -42,7 +42,7 @@ def find_causes(
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
     for sample in begun_within(data, seconds):
         real: dict[str, Array] = {}
-        evaluate(graph, sample.feeds, keep=real.__setitem__)
+        evaluate(graph, sample.feeds, keep=real.__setitem__, fast=True)
         signal += [_power(real[o]) for o in graph.outputs]
         for k, rounding in enumerate(track(roundings, "finding what costs most", len(roundings), quiet)):
             noise[k] += [_power(v - real[o]) for o, v in zip(graph.outputs, rounding.outputs(graph, quantized, real), strict=True)]
@@ -76,7 +76,7 @@ class _Rounding:
                       for i in node.inputs]  # fmt: skip
             if weights is not None:
                 inputs[1] = weights
-            results = zip(node.outputs, evaluate_node(graph, node, inputs), strict=False)
+            results = zip(node.outputs, evaluate_node(graph, node, inputs, fast=True), strict=False)
             changed |= {o: a for o, a in results if o and (o not in changed or o != self.value)}
         return [changed.get(o, real[o]) for o in graph.outputs]
 

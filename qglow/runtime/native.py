@@ -25,8 +25,8 @@ _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
 
 
 def multiplications(program: Program) -> int:
-    """Products that a program's convolutions and matrix products compute."""
-    steps = (s for s in program.steps if isinstance(s, Native) and s.kind in ("conv2d", "depthwise2d"))
+    """Products that a program's convolutions and matrix products compute; one of floats takes the time of four of bytes."""
+    steps = (s for s in program.steps if isinstance(s, Native) and s.kind.endswith(("conv2d", "depthwise2d")))
     return sum(int(np.prod([s.fields[k] for k in ("N", "H", "W", "C", "KH")])) * int(s.fields.get("G", 1)) * _run(s) for s in steps)
 
 
@@ -36,7 +36,8 @@ def team_size(program: Program, threads: int) -> int:
 
 
 def _run(step: Native) -> int:
-    return int(step.fields["KW"] if step.kind == "depthwise2d" else step.fields["runs"] * step.fields["run"])
+    one = int(step.fields["KW"] if step.kind.endswith("depthwise2d") else step.fields["runs"] * step.fields["run"])
+    return one * (4 if step.kind.startswith("float") else 1)
 
 
 def aligned(size: int) -> Array:

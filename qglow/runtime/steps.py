@@ -106,25 +106,26 @@ def _ops(step: Native) -> int:
     """Operations of one instruction, see StepTime."""
     f = step.fields
     elements = prod(int(f[n]) for n in "NHWC" if n in f)
-    if step.kind == "conv2d":
+    if step.kind.endswith("conv2d"):
         return 2 * elements * int(f["G"]) * int(f["KH"]) * int(f["runs"]) * int(f["run"])
     window = int(f.get("KH", 1)) * int(f.get("KW", 1))
-    return elements * window * (2 if step.kind == "depthwise2d" else 1)
+    return elements * window * (2 if step.kind.endswith("depthwise2d") else 1)
 
 
 def _moved(step: Native, sizes: Mapping[int, int]) -> int:
     """Bytes of the constants, of the output, and of as much of each input's buffer as the window can reach."""
     f = step.fields
     elements = prod(int(f[n]) for n in "NHWC" if n in f) * int(f.get("G", 1))
-    out = elements * (4 if f.get("y_f32") or step.kind == "dequantize" else 1)
+    element = 4 if step.kind.startswith("float_") else 1
+    out = elements * (4 if f.get("y_f32") or step.kind == "dequantize" else element)
     total = sum(sizes.get(at, 0) for at in step.constants.values())
     reach = int(f.get("SH", 1)) * int(f.get("SW", 1))
     for name, (buffer, _) in step.operands.items():
         if buffer is None:
             continue
         size = max(0, buffer.size)
-        wide = 4 if step.kind == "quantize" else 1
-        total += min(size, out) if name == "y" else size if step.kind == "conv2d" else min(size, elements * reach * wide)
+        wide = 4 if step.kind == "quantize" else element
+        total += min(size, out) if name == "y" else size if step.kind.endswith("conv2d") else min(size, elements * reach * wide)
     return total
 
 
@@ -132,7 +133,7 @@ def _shape(step: Native) -> str:
     """Output shape and window for people: 1x56x56x64 k3x3 s2."""
     f = step.fields
     text = "x".join(str(int(f[n])) for n in "NHWC" if n in f)
-    if step.kind == "conv2d":
+    if step.kind.endswith("conv2d"):
         text += f" in {int(f['runs']) * int(f['run']) // max(1, int(f['KW']))}" + (f" g{int(f['G'])}" if f["G"] > 1 else "")
     if "KH" in f:
         text += f" k{int(f['KH'])}x{int(f['KW'])}" + (f" s{int(f['SH'])}" if f["SH"] > 1 else "")

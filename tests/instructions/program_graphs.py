@@ -43,11 +43,11 @@ class Net:
 
     def ops(self, op: str, inputs: tuple[str, ...], quant: Quant | None, kind: Kind | None, count: int, **attributes: Any) -> list[str]:
         kind = kind or (Kind.F32 if quant is None else Kind.U8)
-        zeros = [None if not i else self.b.constants.get(i, np.zeros(self.shape(i), np.float32)) for i in inputs]
+        zeros = [None if not i else self.b.constants[i] if i in self.b.constants else np.zeros(self.shape(i), np.float32) for i in inputs]
         base = "Identity" if op in ("Quantize", "Dequantize", "Lookup") else op
         outs = [self.b.fresh(op.lower()) for _ in range(count)]
         node = Node(op, inputs, tuple(outs), attributes, self.b.fresh(f"{outs[0]}:{op}"))
-        for out, made in zip(outs, FLOAT[base](node, zeros[:1] if base != op else zeros), strict=True):
+        for out, made in zip(outs, FLOAT[base](node, zeros[:1] if base != op else zeros)[:count], strict=True):
             self.b.types[out] = TensorType(kind, made.shape, quant)
         self.b.append(node)
         return outs
@@ -60,6 +60,13 @@ class Net:
         w = self.weights((out, self.shape(x)[1] // group, *kernel), 0)
         bias = self.constant("b", self.rng.integers(-3000, 3000, out).astype(np.int32))
         return self.op("Conv", (x, w, bias), quant, group=group, **attributes)
+
+    def floats(self, *shape: int) -> str:
+        return self.constant("f", self.rng.normal(0, 1, shape).astype(np.float32))
+
+    def float_conv(self, x: str, out: int, kernel: tuple[int, ...], group: int = 1, **attributes: Any) -> str:
+        w = self.floats(out, self.shape(x)[1] // group, *kernel)
+        return self.op("Conv", (x, w, self.floats(out)), None, group=group, **attributes)
 
     def lstm(self, x: str, hidden: int, direction: str, states: bool) -> list[str]:
         """Y, Y_h and Y_c."""
@@ -279,9 +286,42 @@ def _float(net: Net, draw: Any, pool: list[str]) -> list[str]:
     """A float island: host steps and native float ones between native integer ones."""
     y = net.op("Dequantize", (draw(st.sampled_from(pool)),), None)
     for op in draw(
-        st.lists(st.sampled_from(["Abs", "Sigmoid", "Tanh", "Sqrt", "Add", "Mul", "Max", "Div", "Transpose", "Softmax"]), max_size=3)
+        st.lists(
+            st.sampled_from(
+                [
+                    "Abs",
+                    "Sigmoid",
+                    "Tanh",
+                    "Sqrt",
+                    "Relu",
+                    "Add",
+                    "Mul",
+                    "Max",
+                    "Div",
+                    "Transpose",
+                    "Softmax",
+                    "Conv",
+                    "MatMul",
+                    "MaxPool",
+                    "PRelu",
+                ]
+            ),
+            max_size=3,
+        )
     ):
-        if op in ("Add", "Mul", "Max", "Div"):
+        if op == "Conv":
+            if len(net.shape(y)) == 4:
+                channels, side = net.shape(y)[1], draw(st.sampled_from([1, 3]))
+                group = draw(st.sampled_from([1, channels]))
+                out = channels if group > 1 else draw(SIZES)
+                y = net.float_conv(y, out, (side, side), group, pads=(side // 2,) * 4)
+        elif op == "MaxPool":
+            if len(net.shape(y)) == 4 and min(net.shape(y)[2:]) > 1:
+                y = net.op(op, (y,), None, kernel_shape=(2, 2), strides=(draw(st.integers(1, 2)),) * 2)
+        elif op == "MatMul":
+            if len(net.shape(y)) > 1:
+                y = net.op(op, (y, net.floats(net.shape(y)[-1], draw(SIZES))), None)
+        elif op in ("Add", "Mul", "Max", "Div", "PRelu"):
             shape = net.shape(y) if draw(st.booleans()) else net.shape(y)[-1:]
             y = net.op(op, (y, net.constant("f", net.rng.uniform(0.5, 2, shape).astype(np.float32))), None)
         else:
@@ -297,6 +337,6 @@ def boundary_net(constant: str = "c") -> Graph:
     net = Net()
     x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=Kind.F32),))
     y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
-    z = net.op("Abs", (net.op("Dequantize", (y,), None),), None)
+    z = net.op("Floor", (net.op("Dequantize", (y,), None),), None)
     c = net.constant(constant, net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)
     return net.graph(net.op("Add", (net.op("Quantize", (z,)), c)))

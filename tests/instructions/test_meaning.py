@@ -22,7 +22,7 @@ from qglow.instructions import meaning as meaning_table
 from qglow.instructions.interpret import Interpreter, run_program
 from qglow.instructions.lower import lower
 from qglow.instructions.meaning import load_families
-from qglow.instructions.packing import PACKINGS, pack, unpack
+from qglow.instructions.packing import PACKINGS, pack, pack_floats, unpack, unpack_floats
 from qglow.instructions.program import Native
 from qglow.instructions.table import KINDS
 from qglow.kernels.isa import SETS, choose
@@ -274,6 +274,56 @@ def recurrences(n: Net) -> tuple[str, ...]:
     return *n.lstm(n.input(5, 2, 19), 20, "bidirectional", True), *n.lstm(n.input(3, 1, 8), 33, "reverse", False)
 
 
+@form("float_conv2d")
+def float_convolutions(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 9, 7, 8, quant=None, kind=Kind.F32)
+    y = n.op("Relu", (n.float_conv(x, 33, (3, 3), pads=(1, 1, 1, 1)),), None)
+    up = n.op("ConvTranspose", (y, n.floats(33, 5, 3, 2)), None, strides=(2, 3))
+    return n.op("Add", (n.float_conv(y, 33, (1, 1)), y), None), n.float_conv(x, 12, (3, 2), 3, strides=(2, 1), dilations=(2, 3)), up
+
+
+@form("float_depthwise2d")
+def float_depthwises(n: Net) -> tuple[str, ...]:
+    x = n.op("Dequantize", (n.input(2, 21, 9, 8),), None)
+    y = n.op("Clip", (n.float_conv(x, 21, (3, 3), 21, pads=(1, 1, 1, 1)), n.floats(), n.constant("high", np.float32(6))), None)
+    return n.float_conv(y, 21, (4, 5), 21, pads=(2, 1, 1, 3)), n.op("Quantize", (y,))
+
+
+@form("float_pack")
+def float_matrix_products(n: Net) -> tuple[str, ...]:
+    a, c = (n.input(2, *size, quant=None, kind=Kind.F32) for size in ((7, 19), (37, 19)))
+    one = n.op("MatMul", (a, n.op("Transpose", (c,), None, perm=(0, 2, 1))), None)
+    return n.op("MatMul", (one, c), None), n.op("Gemm", (n.input(3, 5, quant=None, kind=Kind.F32), n.floats(5, 18), n.floats(18)), None)
+
+
+@form("float_pool2d")
+def float_pools(n: Net) -> tuple[str, ...]:
+    x = n.float_conv(n.input(1, 9, 9, 8, quant=None, kind=Kind.F32), 70, (3, 3))
+    window: dict[str, Any] = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 0, 1)}
+    padded = n.op("AveragePool", (x,), None, **window, count_include_pad=1)
+    wide = n.op("Pad", (x, n.constant("pads", np.array([0, 0, 1, 2, 0, 0, 0, 1]))), None)
+    return n.op("MaxPool", (x,), None, **window), n.op("AveragePool", (x,), None, **window), padded, n.op("GlobalMaxPool", (wide,), None)
+
+
+@form("float_reduce")
+def float_reductions(n: Net) -> tuple[str, ...]:
+    x, axes = n.input(2, 5, 37, quant=None, kind=Kind.F32), [n.constant("axes", np.array(a)) for a in ([2], [1], [0, 1])]
+    means = [n.op("ReduceMean", (x, a), None) for a in axes]
+    return (*means, n.op("ReduceMax", (x, axes[0]), None, keepdims=0), n.op("ReduceSum", (x,), None))
+
+
+@form("float_resize")
+def float_resizings(n: Net) -> tuple[str, ...]:
+    x, scales = n.input(1, 19, 4, 5, quant=None, kind=Kind.F32), n.constant("scales", np.array([1, 1, 2, 1.6], np.float32))
+    return n.op("Resize", (x, "", scales), None, mode="linear"), n.op("Resize", (x, "", scales), None, mode="nearest")
+
+
+@form("float_layer_norm")
+def float_layer_norms(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 3, 37, quant=None, kind=Kind.F32)
+    return n.op("LayerNormalization", (x, n.floats(37), n.floats(37)), None), n.op("LayerNormalization", (x, n.floats(37)), None)
+
+
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
     image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=Kind.F32),), None, axis=1)
@@ -347,6 +397,13 @@ def test_three_engines_on_real_models(name: str) -> None:
 def test_packed_weights_read_back(name: str, shape: tuple[int, ...]) -> None:
     w = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     assert np.array_equal(unpack(name, pack(name, w, False), shape), w)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (2, 33, 7), (1, 32, 5), (3, 16, 2), (1, 40, 9)])
+@pytest.mark.parametrize("name", PACKINGS)
+def test_packed_floats_read_back(name: str, shape: tuple[int, int, int]) -> None:
+    w = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+    assert np.array_equal(unpack_floats(name, pack_floats(name, w), shape), w)
 
 
 def test_a_meaning_that_writes_elsewhere_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

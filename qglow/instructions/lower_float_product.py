@@ -1,0 +1,236 @@
+"""Products that stay float: convolutions, transposed ones and matrix products, with a sum and bounds behind them folded in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..graph import Array, Kind, Node
+from ..reference.float_product import scaled
+from .lower import Lowering, conv_halo, conv_window, float_rule
+from .lower_float import operand
+from .lower_product import Fields, flattened, image_fields, matrices
+from .nest import nest, padded
+from .packing import pack_floats, round_up
+from .phases import transposed_phases
+from .program import Place
+from .table import POST_ADD, POST_NONE
+
+UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class FloatTarget:
+    """Where a product's result goes; bounds: fields of what limits it; residual: what is added before."""
+
+    y: Place
+    bounds: Fields
+    residual: Place | None = None
+
+
+NO_BOUNDS: Fields = {"act": 0, "f_low": 0.0, "f_high": 0.0}
+
+
+def bounds_of(low: Lowering, node: Node) -> Fields | None:
+    """The bounds that a Relu or Clip sets, where a kernel knows them."""
+    if node.op == "Relu":
+        return {**NO_BOUNDS, "act": 1}
+    if node.op != "Clip" or any(i and i not in low.graph.constants for i in node.inputs[1:]):
+        return None
+    values = [low.graph.constants[i].reshape(-1) if i else None for i in (*node.inputs[1:], "", "")[:2]]
+    if values[0] is None or any(v is not None and (v.size != 1 or not np.isfinite(v).all()) for v in values):
+        return None
+    if values[1] is None:
+        return {**NO_BOUNDS, "act": 1, "f_low": float(values[0][0])}
+    return {"act": 2, "f_low": float(values[0][0]), "f_high": float(values[1][0])}
+
+
+def target_of(low: Lowering, node: Node, image: bool = True, adds: bool = True) -> FloatTarget:
+    """The place of a product's output or, where only a sum and bounds follow, of theirs. adds: whether the kernel can add."""
+    last, residual, bounds = node, None, NO_BOUNDS
+    while True:
+        name = last.outputs[0]
+        readers = low.consumers.get(name, [])
+        if len(readers) != 1 or name in low.graph.outputs:
+            break
+        reader = readers[0]
+        if reader.op == "Add" and adds and residual is None:
+            residual = residual_of(low, reader, name, image)
+            if residual is None:
+                break
+        elif reader.op in ("Relu", "Clip") and reader.inputs[0] == name:
+            limits = bounds_of(low, reader)
+            if limits is not None:
+                low.fused.add(reader.name)
+                last, bounds = reader, limits
+            break
+        else:
+            break
+        low.fused.add(reader.name)
+        last = reader
+    y = low.place(last.outputs[0], channels_last=True if image else None)
+    return FloatTarget(y, bounds, None if residual is None else low.use(residual))
+
+
+def residual_of(low: Lowering, reader: Node, name: str, image: bool) -> Place | None:
+    """The other operand of a sum, where it is there already and lies as the product's output does."""
+    other = next((i for i in reader.inputs if i != name), "")
+    if other not in low.places or low.places[other].dtype != "<f4" or low.type(other).static_shape != low.type(name).static_shape:
+        return None
+    place = low.places[other]
+    return place if (place.is_channels_last if image else place.strides[-1] == 4) else None
+
+
+def weights_of(low: Lowering, node: Node) -> Array | None:
+    """Constant float32 weights of a product whose other operands are floats with a place."""
+    names = [i for i in (*node.inputs[:1], *node.outputs) if i]
+    w = low.graph.constants.get(node.inputs[1])
+    if w is None or w.dtype != np.float32 or any(low.type(v).kind is not Kind.F32 for v in names) or w.size == 0:
+        return None
+    if node.inputs[0] not in low.places or 0 in low.type(node.outputs[0]).static_shape:
+        return None
+    if node.input(2) and node.inputs[2] not in low.graph.constants:
+        return None
+    return w
+
+
+def bias_of(low: Lowering, node: Node, channels: int) -> Array:
+    if not node.input(2):
+        return np.zeros(channels, np.float32)
+    return np.broadcast_to(low.graph.constants[node.inputs[2]].reshape(-1).astype(np.float32), (channels,))
+
+
+@float_rule("Conv")
+def conv(low: Lowering, node: Node) -> bool:
+    w = weights_of(low, node)
+    if w is None or w.ndim not in (3, 4):
+        return False
+    w = w[:, :, None] if w.ndim == 3 else w
+    groups, (oc, icg, kh, kw) = int(node.attr("group", 1)), w.shape
+    _, win = conv_window(low.graph, node)
+    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
+    depthwise = groups == x.shape[1] == oc and icg == 1
+    target = target_of(low, node, adds=not depthwise)
+    x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
+    shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
+    bias = bias_of(low, node, oc)
+    if depthwise:
+        emit_depthwise(low, x, target, w, bias, shape)
+        return True
+    product(low, x, target, w.reshape(groups, oc // groups, icg, kh, kw).transpose(0, 1, 3, 4, 2), bias, shape)
+    return True
+
+
+def emit_depthwise(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
+    """w: [C, 1, KH, KW]."""
+    channels, lanes = w.shape[0], low.packing.lanes
+    whole = np.zeros((round_up(channels, lanes), w.shape[2] * w.shape[3]), np.float32)
+    whole[:channels] = w.reshape(channels, -1)
+    start = np.zeros(len(whole), np.float32)
+    start[:channels] = bias
+    constants = {"w": low.constant(whole.reshape(-1, lanes, whole.shape[1]).swapaxes(1, 2)), "bias": low.constant(start)}
+    y = target.y.as_image()
+    low.emit("float_depthwise2d", {"x": x, "y": y}, constants, {**image_fields(x, y), **shape, **target.bounds})
+
+
+def product(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
+    """A float_conv2d instruction. x, y, residual: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]."""
+    groups, oc, _, kw, ic = w.shape
+    fused = kw == 1 or (x.strides[3] == 4 * ic and shape["DW"] == 1)
+    y, residual = target.y.as_image(), None if target.residual is None else target.residual.as_image()
+    if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
+        x, y, residual = flattened(x, y, residual)
+    whole = np.zeros((groups, round_up(oc, low.packing.lanes)), np.float32)
+    whole[:, :oc] = bias.reshape(groups, oc)
+    constants = {"w": low.constant(pack_floats(low.isa, w.reshape(groups, oc, -1))), "bias": low.constant(whole)}
+    runs: Fields = {"runs": 1, "run": kw * ic} if fused else {"runs": kw, "run": ic}
+    sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": 4 * ic, "y_g": 4 * oc, **shape, **runs}
+    emit_product(low, {"x": x, "y": y}, constants, {**sizes, **target.bounds}, residual)
+
+
+def emit_product(low: Lowering, places: dict[str, Place | None], constants: dict[str, int], fields: Fields, r: Place | None) -> None:
+    steps: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0}
+    if r is not None:
+        places = {**places, "r": r}
+        steps = {"post": POST_ADD, "r_n": r.strides[0], "r_h": r.strides[2], "r_w": r.strides[3], "r_g": fields["y_g"]}
+    low.emit("float_conv2d", {**places, "scratch": None}, constants, {**fields, **steps})
+
+
+@float_rule("ConvTranspose")
+def conv_transpose(low: Lowering, node: Node) -> bool:
+    w = weights_of(low, node)
+    if w is None or w.ndim not in (3, 4) or any(d != 1 for d in node.attr("dilations") or ()):
+        return False
+    w = w[:, :, None] if w.ndim == 3 else w
+    groups, (ic, per, _, _) = int(node.attr("group", 1)), w.shape
+    (sh, sw), axes = transposed_phases(low.graph, node)
+    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
+    target = target_of(low, node, adds=False)
+    y = target.y.as_image()
+    for a in axes[0]:
+        for b in axes[1]:
+            taps = np.zeros((ic, per, max(1, len(a.taps)), max(1, len(b.taps))), np.float32)
+            if a.taps and b.taps:
+                taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
+            kernel = taps.reshape(groups, ic // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
+            corner = replace(x, start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
+            part = y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw)
+            shape: Fields = {**UNIT, "KH": taps.shape[2], "KW": taps.shape[3]}
+            product(low, corner, FloatTarget(part, target.bounds), kernel, bias_of(low, node, per * groups), shape)
+    return True
+
+
+@float_rule("Gemm", "MatMul")
+def matmul(low: Lowering, node: Node) -> bool:
+    w = weights_of(low, node)
+    if w is None or w.ndim != 2:
+        return node.op == "MatMul" and product_of_two(low, node)
+    if low.type(node.inputs[0]).rank in (None, 0, 1) or node.attr("transA", 0):
+        return False
+    w = scaled(w.T if node.attr("transB", 0) else w, node.attr("alpha", 1.0))
+    if node.input(2) and low.graph.constants[node.inputs[2]].size not in (1, w.shape[1]):
+        return False
+    bias = scaled(bias_of(low, node, w.shape[1]), node.attr("beta", 1.0)) if node.op == "Gemm" else bias_of(low, node, w.shape[1])
+    x = low.places[node.inputs[0]]
+    if x.strides[-1] != 4 and x.shape[-1] != 1:
+        x = low.dense_of(node.inputs[0])
+    target = target_of(low, node, image=False)
+    images = matrices(target.y, x, target.residual)
+    if images is None:
+        images = matrices(target.y, low.dense_of(node.inputs[0]), target.residual)
+        assert images is not None, f"{node.name}: a product over more than three dimensions"
+    product(low, low.use(images[1]), FloatTarget(images[0], target.bounds, images[2]), w.T[None, :, None, None, :], bias, UNIT)
+    return True
+
+
+def product_of_two(low: Lowering, node: Node) -> bool:
+    """Batches of matrices: the second is packed as weights in each run."""
+    ta, tb, ty = (low.type(v) for v in (*node.inputs[:2], node.outputs[0]))
+    rank = len(ta.static_shape)
+    if any(t.kind is not Kind.F32 for t in (ta, tb, ty)) or node.input(2) or rank < 2 or 0 in ty.static_shape:
+        return False
+    if len(tb.static_shape) != rank or ta.static_shape[:-2] != tb.static_shape[:-2] or 0 in ta.static_shape:
+        return False
+    a, b = (operand(low, v) for v in node.inputs[:2])
+    if a is None or b is None:
+        return False
+    k, columns = tb.static_shape[-2:]
+    if a.strides[-1] != 4 and k != 1:
+        a = low.dense_of(node.inputs[0])
+    y = low.place(node.outputs[0])
+    batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
+    if batch is None or y.strides[-1] != 4:
+        a, b = low.dense_of(node.inputs[0]), low.dense_of(node.inputs[1])
+        batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
+        assert batch is not None
+    ((groups, (y_g, a_g, b_g)),) = batch
+    channels = round_up(columns, low.packing.lanes)
+    packed = Place(low.allocate(groups * channels * k * 4), 0, (groups * channels * k,), (4,), "<f4")
+    low.emit("float_pack", {"x": low.use(b), "y": packed}, {}, {
+        "G": groups, "K": k, "C": columns, "x_g": b_g, "x_k": b.strides[-2], "x_c": b.strides[-1]})  # fmt: skip
+    steps: Fields = {"x_n": 0, "x_h": 0, "x_w": a.strides[-2], "y_n": 0, "y_h": 0, "y_w": y.strides[-2], "x_c": a_g, "y_g": y_g}
+    sizes: Fields = {**UNIT, "N": 1, "H": 1, "runs": 1, "W": a.shape[-2], "C": columns, "G": groups, "run": k, **steps, **NO_BOUNDS}
+    bias = low.constant(np.zeros(groups * channels, np.float32))
+    emit_product(low, {"x": low.use(a), "y": y, "w": packed}, {"bias": bias}, sizes, None)
+    return True

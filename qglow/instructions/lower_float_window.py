@@ -1,0 +1,126 @@
+"""Pools, reductions, resampling and layer normalization of floats."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..graph import Kind, Node
+from ..reference.float_ordered import is_by_rows
+from ..reference.float_pool import linear_taps, nearest_indices, resize_geometry
+from ..reference.float_reduce import reduction_axes
+from ..reference.windows import Window
+from .lower import Lowering, conv_window, float_rule
+from .lower_float import operand
+from .lower_rows import rows
+from .lower_window import window_fields
+from .program import Place
+from .table import FLOAT_REDUCE
+
+
+def is_image(low: Lowering, node: Node) -> bool:
+    """Whether a node makes a float image or line, that has elements, of another."""
+    t, y = low.type(node.inputs[0]), low.type(node.outputs[0])
+    several = any(node.outputs[1:])
+    return t.kind is Kind.F32 and y.kind is Kind.F32 and t.rank in (3, 4) and not several and operand(low, node.inputs[0]) is not None
+
+
+def window(low: Lowering, name: str, x: Place, y: Place, win: Window, include: bool = False) -> None:
+    places = {"IH": x.shape[2], "IW": x.shape[3], "top": win.begin[0], "left": win.begin[1], "include": int(include)}
+    low.emit_image("float_pool2d", x, y, op=FLOAT_REDUCE.index(name), **window_fields(win), **places)
+
+
+def whole(size: tuple[int, ...]) -> Window:
+    return Window(size, (1, 1), (1, 1), (0, 0), (0, 0))
+
+
+@float_rule("MaxPool", "AveragePool")
+def pool(low: Lowering, node: Node) -> bool:
+    include = bool(node.attr("count_include_pad", 0)) and node.op == "AveragePool"
+    if not is_image(low, node) or (include and node.attr("ceil_mode", 0)):
+        return False
+    _, win = conv_window(low.graph, node)
+    y = low.place(node.outputs[0]).as_image()
+    window(low, "Max" if node.op == "MaxPool" else "Mean", low.image_of(node.inputs[0]), y, win, include)
+    return True
+
+
+@float_rule("GlobalAveragePool", "GlobalMaxPool")
+def global_pool(low: Lowering, node: Node) -> bool:
+    if not is_image(low, node):
+        return False
+    x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0]).as_image()
+    window(low, "Mean" if node.op == "GlobalAveragePool" else "Max", x, y, whole(x.shape[2:]))
+    return True
+
+
+@float_rule("ReduceMean", "ReduceSum", "ReduceMax")
+def reduce(low: Lowering, node: Node) -> bool:
+    t, name = low.type(node.inputs[0]), node.op.removeprefix("Reduce")
+    shape = t.static_shape
+    if operand(low, node.inputs[0]) is None or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not shape:
+        return False
+    inputs = [np.broadcast_to(np.zeros(()), shape), *(low.graph.constants[i] for i in node.inputs[1:] if i)]
+    axes = tuple(sorted(reduction_axes(node, inputs, len(shape))))  # type: ignore[arg-type]
+    if not axes or axes != tuple(range(axes[0], axes[-1] + 1)):
+        return False
+    before, middle, after = (int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]))
+    if is_by_rows(len(shape), axes):
+        x, y = low.dense_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
+        fields = {"H": before, "C": middle, "x_h": 4 * middle, "y_h": 4}
+        low.emit("float_reduce", {"x": x, "y": y}, {}, {**fields, "op": FLOAT_REDUCE.index(name)})
+        return True
+    if len(shape) == 4 and axes == (2, 3):
+        x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
+        image_y = Place(y.buffer, y.start, (*shape[:2], 1, 1), (4 * shape[1], 4, 0, 0), y.dtype)
+        window(low, name, x, image_y, whole(shape[2:]))
+        return True
+    x, y = low.dense_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
+    row = 4 * after
+    image_x = Place(x.buffer, x.start, (before, after, 1, middle), (middle * row, 4, middle * row, row), x.dtype)
+    window(low, name, image_x, Place(y.buffer, y.start, (before, after, 1, 1), (row, 4, row, row), y.dtype), whole((1, middle)))
+    return True
+
+
+@float_rule("Resize")
+def resize(low: Lowering, node: Node) -> bool:
+    mode = node.attr("mode", "nearest")
+    if not is_image(low, node) or low.type(node.inputs[0]).rank != 4 or mode not in ("nearest", "linear"):
+        return False
+    constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
+    geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), low.type(node.inputs[0]).static_shape), *constants])
+    if any(size != out or scale != 1.0 for size, out, scale in geometry[:2]):
+        return False
+    x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0])
+    tables = {}
+    for name, (size, out, scale) in zip(("rows", "columns"), geometry[2:], strict=True):
+        if mode == "nearest":
+            tables[name] = low.constant(nearest_indices(node, size, out, scale).astype(np.int32))
+            continue
+        same = size == out and scale == 1.0
+        before, after, weight = (np.arange(out), np.arange(out), np.zeros(out)) if same else linear_taps(node, size, out, scale)
+        tables[name] = low.constant(np.stack([before.astype(np.int32), after.astype(np.int32), weight.astype(np.float32).view(np.int32)]))
+    if mode == "linear":
+        low.emit_image("float_resize", x, y, tables)
+        return True
+    n, c, h, w = y.shape
+    names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
+    strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
+    low.emit("resize_nearest", {"x": x, "y": y}, tables, {"N": n, "H": h, "W": w, "C": 4 * c, **strides})
+    return True
+
+
+@float_rule("LayerNormalization")
+def layer_norm(low: Lowering, node: Node) -> bool:
+    t = low.type(node.outputs[0])
+    last = int(node.attr("axis", -1)) % max(1, len(t.static_shape)) == len(t.static_shape) - 1
+    constants = [low.graph.constants.get(i) if i else np.zeros(1, np.float32) for i in (*node.inputs[1:], "")[:2]]
+    if operand(low, node.inputs[0]) is None or not last or any(node.outputs[1:]) or 0 in t.static_shape:
+        return False
+    if any(c is None or c.dtype != np.float32 or c.size not in (1, t.static_shape[-1]) for c in constants):
+        return False
+    x, y, fields = rows(low, node, 4)
+    size = t.static_shape[-1]
+    gain, shift = (low.constant(np.broadcast_to(np.asarray(c).reshape(-1), (size,))) for c in constants)
+    epsilon = float(np.float32(node.attr("epsilon", 1e-5)))
+    low.emit("float_layer_norm", {"x": x, "y": y}, {"gain": gain, "shift": shift}, {**fields, "f_epsilon": epsilon})
+    return True

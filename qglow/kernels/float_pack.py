@@ -1,0 +1,78 @@
+"""Weights of a product of two float tensors: a matrix in the order of float_conv2d's packed weights, made anew in each run."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .float_conv import LANES, VECTORS
+from .memory import load_f32, load_i64, store_f32, words
+from .table import kernel
+from .vector import F32, I64, joined, load_at, mask, store_at, vec
+
+X, Y, G, K, C, X_G, X_K, X_C = words("float_pack", "x y G K C x_g x_k x_c")
+i64 = types.int64
+
+
+@intrinsic
+def copy_rows(context, x, x_k, k, y, y_k):
+    """k vectors, x_k bytes apart, to places y_k bytes apart."""
+
+    def generate(ctx, b, sig, args):
+        x, x_k, k, y, y_k = args
+        with cgutils.for_range(b, k) as loop:
+            store_at(b, b.add(y, b.mul(loop.index, y_k)), load_at(b, b.add(x, b.mul(loop.index, x_k)), vec(F32, LANES)))
+        return ctx.get_dummy_value()
+
+    return types.void(*[i64] * 5), generate
+
+
+@intrinsic
+def turn_fours(context, x, x_c, fours, y, y_k):
+    """LANES rows of 4 * fours adjacent floats, x_c bytes apart, turned."""
+
+    def generate(ctx, b, sig, args):
+        x, x_c, fours, y, y_k = args
+        starts = [b.add(x, b.mul(x_c, ir.Constant(I64, n))) for n in range(LANES)]
+        with cgutils.for_range(b, fours) as loop:
+            at = b.shl(loop.index, ir.Constant(I64, 4))
+            four = joined(b, [load_at(b, b.add(s, at), vec(F32, 4)) for s in starts])
+            to = b.add(y, b.mul(loop.index, b.shl(y_k, ir.Constant(I64, 2))))
+            for j in range(4):
+                row = b.shuffle_vector(four, ir.Constant(four.type, ir.Undefined), mask([4 * n + j for n in range(LANES)]))
+                store_at(b, b.add(to, b.mul(y_k, ir.Constant(I64, j))), row)
+        return ctx.get_dummy_value()
+
+    return types.void(*[i64] * 5), generate
+
+
+@njit(nogil=True)
+def pack_any(x, x_k, x_c, first, k, channels, y, y_k):
+    """Rows from `first` on, one number after the other; lanes beyond the channels are 0."""
+    for row in range(first, k):
+        for lane in range(LANES):
+            store_f32(y + row * y_k + lane * 4, load_f32(x + row * x_k + lane * x_c) if lane < channels else types.float32(0.0))
+
+
+@kernel("float_pack")
+@njit(nogil=True)
+def float_pack(i, arena, constants, thread, threads):
+    """One vector of output channels after the other; a block's weights lie as [K, vectors, lanes]."""
+    groups, k, c = load_i64(i + G), load_i64(i + K), load_i64(i + C)
+    x_k, x_c = load_i64(i + X_K), load_i64(i + X_C)
+    every = (c + LANES - 1) // LANES
+    for job in range(groups * every * thread // threads, groups * every * (thread + 1) // threads):
+        g, v = job // every, job % every
+        block, within = v // VECTORS, v % VECTORS
+        y_k = min(VECTORS, every - block * VECTORS) * LANES * 4
+        y = load_i64(i + Y) + (g * every + block * VECTORS) * LANES * k * 4 + within * LANES * 4
+        x, channels = load_i64(i + X) + g * load_i64(i + X_G) + v * LANES * x_c, min(LANES, c - v * LANES)
+        if channels == LANES and x_c == 4:
+            copy_rows(x, x_k, k, y, y_k)
+        elif channels == LANES and x_k == 4:
+            turn_fours(x, x_c, k // 4, y, y_k)
+            pack_any(x, x_k, x_c, k // 4 * 4, k, channels, y, y_k)
+        else:
+            pack_any(x, x_k, x_c, 0, k, channels, y, y_k)

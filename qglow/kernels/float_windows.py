@@ -1,0 +1,138 @@
+"""Pools and linear resampling of channels-last floats: vectors of channels in registers, taps one after the other."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ..instructions.table import FLOAT_REDUCE
+from .chunks import store_first
+from .floats import larger
+from .memory import load_f32, load_i32, load_i64, words
+from .pool import clipped
+from .table import kernel
+from .target import ISA
+from .vector import F32, I64, add_to, const, load_at, splat, store_at, vec
+
+f32, i64 = types.float32, types.int64
+LANES = ISA.lanes
+MANY = 4  # vectors of channels at once, whose sums do not wait for each other
+MAX = FLOAT_REDUCE.index("Max")
+
+
+def _window(is_max, vectors):
+    @intrinsic
+    def step(context, x, y, rows, columns, row, tap, divisor, count):
+        """The largest, or the sum by a divisor, of each of some vectors of channels; the first `count` of a single one are stored."""
+
+        def generate(ctx, b, sig, args):
+            x, y, rows, columns, row, tap, divisor, count = args
+            t = vec(F32, LANES)
+            start = const(t, float("-inf") if is_max else 0.0)
+            acc = [cgutils.alloca_once_value(b, start) for _ in range(vectors)]
+            for a in acc:
+                b.store(start, a)
+            with cgutils.for_range(b, rows) as r, cgutils.for_range(b, columns) as c:
+                at = b.add(x, b.add(b.mul(r.index, row), b.mul(c.index, tap)))
+                for v, a in enumerate(acc):
+                    value = load_at(b, add_to(b, at, 4 * LANES * v), t)
+                    b.store(larger(b, b.load(a), value) if is_max else b.fadd(b.load(a), value), a)
+            for v, a in enumerate(acc):
+                value = b.load(a) if is_max else b.fdiv(b.load(a), splat(b, divisor, LANES))
+                if vectors == 1:
+                    store_first(b, y, value, b.shl(count, ir.Constant(I64, 2)))
+                else:
+                    store_at(b, add_to(b, y, 4 * LANES * v), value)
+            return ctx.get_dummy_value()
+
+        return types.void(*[i64] * 6, f32, i64), generate
+
+    return step
+
+
+max_many, max_one, sum_many, sum_one = _window(True, MANY), _window(True, 1), _window(False, MANY), _window(False, 1)
+(X, Y, N, H, W, C, XN, XH, XW, YN, YH, YW, KH, KW, SH, SW, DH, DW, OP, IH, IW, TOP, LEFT, INCLUDE) = words(
+    "float_pool2d", "x y N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW op IH IW top left include")  # fmt: skip
+
+
+@kernel("float_pool2d")
+@njit(nogil=True)
+def float_pool2d(i, arena, constants, thread, threads):
+    """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where they are few, by channels."""
+    n, h, w, c, kh, kw = load_i64(i + N), load_i64(i + H), load_i64(i + W), load_i64(i + C), load_i64(i + KH), load_i64(i + KW)
+    ih, iw, op, dh, dw = load_i64(i + IH), load_i64(i + IW), load_i64(i + OP), load_i64(i + DH), load_i64(i + DW)
+    row, tap = load_i64(i + XH) * dh, load_i64(i + XW) * dw
+    pixels, blocks = n * h * w, (c + LANES - 1) // LANES
+    by_pixels = pixels >= threads
+    first, last = (pixels * thread // threads, pixels * (thread + 1) // threads) if by_pixels else (0, pixels)
+    block0, block1 = (0, blocks) if by_pixels else (blocks * thread // threads, blocks * (thread + 1) // threads)
+    end = min(c, block1 * LANES)
+    for item in range(first, last):
+        image, rest = item // (h * w), item % (h * w)
+        oh, ow = rest // w, rest % w
+        top, left = oh * load_i64(i + SH) - load_i64(i + TOP), ow * load_i64(i + SW) - load_i64(i + LEFT)
+        r0, rows = clipped(top, kh, dh, ih)
+        c0, columns = clipped(left, kw, dw, iw)
+        x = load_i64(i + X) + image * load_i64(i + XN) + (top + r0 * dh) * load_i64(i + XH) + (left + c0 * dw) * load_i64(i + XW)
+        y = load_i64(i + Y) + image * load_i64(i + YN) + oh * load_i64(i + YH) + ow * load_i64(i + YW)
+        count = kh * kw if load_i64(i + INCLUDE) else rows * columns
+        divisor = f32(count) if op == 2 else f32(1.0)
+        k = block0 * LANES
+        while k < end:
+            if k + MANY * LANES <= end:
+                if op == MAX:
+                    max_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0)
+                else:
+                    sum_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0)
+                k += MANY * LANES
+            else:
+                if op == MAX:
+                    max_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k)
+                else:
+                    sum_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k)
+                k += LANES
+
+
+@intrinsic
+def mix(context, x00, x01, x10, x11, u, t, y, count):
+    """Four taps of LANES channels: x00 and x10 of one column, by u, and the columns by t."""
+
+    def generate(ctx, b, sig, args):
+        *taps, u, t, y, count = args
+        v = [load_at(b, a, vec(F32, LANES)) for a in taps]
+
+        def between(low, high, weight):
+            zero, one = ir.Constant(F32, 0.0), ir.Constant(F32, 1.0)
+            sum_ = b.fadd(b.fmul(low, splat(b, b.fsub(one, weight), LANES)), b.fmul(high, splat(b, weight, LANES)))
+            return b.select(b.fcmp_ordered("==", weight, zero), low, sum_)
+
+        mixed = between(between(v[0], v[2], u), between(v[1], v[3], u), t)
+        store_first(b, y, mixed, b.shl(count, ir.Constant(I64, 2)))
+        return ctx.get_dummy_value()
+
+    return types.void(*[i64] * 4, f32, f32, i64, i64), generate
+
+
+RX, RY, RN, RH, RW, RC, RXN, RXH, RXW, RYN, RYH, RYW, ROWS, COLUMNS = words(
+    "float_resize", "x y N H W C x_n x_h x_w y_n y_h y_w rows columns")  # fmt: skip
+
+
+@kernel("float_resize")
+@njit(nogil=True)
+def float_resize(i, arena, constants, thread, threads):
+    n, h, w, c = load_i64(i + RN), load_i64(i + RH), load_i64(i + RW), load_i64(i + RC)
+    rows, columns, x_h, x_w = load_i64(i + ROWS), load_i64(i + COLUMNS), load_i64(i + RXH), load_i64(i + RXW)
+    for item in range(n * h * thread // threads, n * h * (thread + 1) // threads):
+        image, oh = item // h, item % h
+        x, y = load_i64(i + RX) + image * load_i64(i + RXN), load_i64(i + RY) + image * load_i64(i + RYN) + oh * load_i64(i + RYH)
+        low, high = x + load_i32(rows + 4 * oh) * x_h, x + load_i32(rows + 4 * (h + oh)) * x_h
+        u = load_f32(rows + 4 * (2 * h + oh))
+        for ow in range(w):
+            left, right = load_i32(columns + 4 * ow) * x_w, load_i32(columns + 4 * (w + ow)) * x_w
+            t = load_f32(columns + 4 * (2 * w + ow))
+            for k in range(0, c, LANES):
+                at = 4 * k
+                mix(low + left + at, low + right + at, high + left + at, high + right + at, u, t, y + at, c - k)
+            y += load_i64(i + RYW)

@@ -1,0 +1,131 @@
+"""The law of float products: each output is one chain of fused multiply-adds that starts from the bias (docs/quantization.md, 28).
+
+a = bias, or 0; then a = fma(x, w, a) over kernel rows, columns of a row, channels of the group, in this order; what lies beyond the
+image is 0 and takes part. A transposed convolution is that of its phases. Kernels that stay in this order have these bits.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from ..graph import Array, Node
+from .float_conv import conv_transpose as fast_conv_transpose
+from .float_conv import given, optional, transposed_geometry
+from .float_table import exact_op
+from .fused import chain
+from .phases import phases
+from .windows import Window, pad_spatial, windows
+
+TOGETHER = 1 << 14  # sums that are computed at once, so that they stay near
+
+
+def chains(x: Array, w: Array, bias: Array) -> Array:
+    """x [K, P, G] taps of each output pixel, w [K, G, OC], bias [G, OC] -> [P, G, OC] float32."""
+    (terms, pixels, groups), oc = x.shape, w.shape[2]
+    y = np.empty((pixels, groups, oc), np.float32)
+    rows = max(1, TOGETHER // max(1, groups * oc))
+    wide = w.astype(np.float64)
+    for first in range(0, pixels, rows):
+        part = np.ascontiguousarray(x[:, first : first + rows, :, None], np.float64)
+        start = np.broadcast_to(bias, (part.shape[1], groups, oc))
+        y[first : first + rows] = chain(start, ((part[k], wide[k]) for k in range(terms)))
+    return y
+
+
+def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -> Array:
+    """x [N, C, spatial...], padded; w [OC, C/group, kernel...] -> [N, OC, out...]."""
+    (n, c), oc, out = x.shape[:2], w.shape[0], win.out(x.shape[2:])
+    per, rank = c // groups, len(out)
+    weights = w.reshape(groups, oc // groups, per, *win.kernel)
+    weights = weights.transpose(*range(3, 3 + rank), 2, 0, 1).reshape(-1, groups, oc // groups)
+    start = np.zeros((groups, oc // groups), np.float32) if bias is None else bias.reshape(groups, -1)
+    y = np.empty((n, oc, *out), np.float32)
+    if 0 in y.shape:
+        return y
+    rows = max(1, (1 << 22) // max(1, prod(out[1:]) * c * prod(win.kernel)))
+    for image, first in product(range(n), range(0, out[0], rows)):
+        taps = windows(x[image : image + 1], win, out)[0][:, first : first + rows]  # [C, rows, out..., kernel...]
+        sizes = taps.shape[1 : 1 + rank]
+        taps = taps.reshape(groups, per, *taps.shape[1:])
+        terms = taps.transpose(*range(2 + rank, 2 + 2 * rank), 1, *range(2, 2 + rank), 0).reshape(-1, prod(sizes), groups)
+        sums = chains(terms, weights, start).reshape(*sizes, oc)
+        y[image, :, first : first + rows] = np.moveaxis(sums, -1, 0)
+    return y
+
+
+@exact_op("Conv")
+def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, w = given(inputs, 0), given(inputs, 1)
+    win = Window.of(node, x.shape[2:], w.shape[2:])
+    none = (0,) * len(win.kernel)
+    inside = Window(win.kernel, win.strides, win.dilations, none, none)
+    return [convolve(pad_spatial(x, win.begin, win.end, 0), w, optional(inputs, 2), inside, int(node.attr("group", 1)))]
+
+
+@exact_op("ConvTranspose")
+def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The phases' convolutions (reference/phases.py)."""
+    x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
+    if any(d != 1 for d in node.attr("dilations") or ()):
+        return fast_conv_transpose(node, inputs)
+    groups, rank, per = int(node.attr("group", 1)), x.ndim - 2, w.shape[1]
+    strides = tuple(node.attr("strides") or (1,) * rank)
+    begin, out = transposed_geometry(node, x.shape[2:], w.shape[2:])
+    y = np.empty((x.shape[0], per * groups, *out), np.float32)
+    one = (1,) * rank
+    for axes in product(*(phases(*axis) for axis in zip(strides, w.shape[2:], begin, out, strict=True))):
+        taps = w
+        for k, a in enumerate(axes):
+            taps = taps.take(a.taps, 2 + k) if a.taps else np.zeros_like(taps.take([0], 2 + k))
+        kernel = taps.shape[2:]
+        borders = [a.border(d) for a, d in zip(axes, x.shape[2:], strict=True)]
+        padded = pad_spatial(x, [b for b, _ in borders], [e for _, e in borders], 0)
+        for k, (a, (before, _)) in enumerate(zip(axes, borders, strict=True)):
+            padded = padded.take(range(a.first + before, a.first + before + a.count + kernel[k] - 1), 2 + k)
+        swapped = taps.reshape(groups, -1, per, *kernel).swapaxes(1, 2).reshape(groups * per, -1, *kernel)
+        sums = convolve(padded, swapped, bias, Window(kernel, one, one, (0,) * rank, (0,) * rank), groups)
+        y[(slice(None), slice(None), *(slice(a.phase, None, s) for a, s in zip(axes, strides, strict=True)))] = sums
+    return [y]
+
+
+def product_of(a: Array, b: Array, bias: Array | None) -> Array:
+    """numpy's matmul of float32, plus a bias that broadcasts to the result."""
+    shape = np.matmul(np.broadcast_to(np.float32(0), a.shape), np.broadcast_to(np.float32(0), b.shape)).shape
+    left, right = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
+    batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    rows, columns = left.shape[-2], right.shape[-1]
+    left, right = np.broadcast_to(left, (*batch, *left.shape[-2:])), np.broadcast_to(right, (*batch, *right.shape[-2:]))
+    whole = np.zeros((), np.float32) if bias is None else bias
+    start = np.broadcast_to(whole, shape).reshape(*batch, rows, columns)
+    y = np.empty((*batch, rows, columns), np.float32)
+    together = max(1, TOGETHER // max(1, columns))
+    for index in np.ndindex(*batch):
+        terms = np.ascontiguousarray(left[index].T, np.float64)  # [K, rows]
+        weights = right[index].astype(np.float64)
+        for first in range(0, rows, together):
+            part = terms[:, first : first + together, None]
+            y[(*index, slice(first, first + together))] = chain(
+                start[(*index, slice(first, first + together))], ((part[k], weights[k]) for k in range(len(part)))
+            )
+    return y.reshape(shape)
+
+
+@exact_op("Gemm")
+def gemm(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """alpha and beta are multiplied into the second and the third operand first."""
+    a, b, c = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
+    a, b = a.T if node.attr("transA", 0) else a, b.T if node.attr("transB", 0) else b
+    return [product_of(a, scaled(b, node.attr("alpha", 1.0)), None if c is None else scaled(c, node.attr("beta", 1.0)))]
+
+
+def scaled(x: Array, factor: float) -> Array:
+    """x times a float32 factor; x itself where that is 1."""
+    return x if factor == 1 else np.asarray(x * np.float32(factor))
+
+
+@exact_op("MatMul")
+def matmul(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return [product_of(given(inputs, 0), given(inputs, 1), optional(inputs, 2))]
