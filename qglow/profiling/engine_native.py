@@ -59,7 +59,7 @@ class NativeEngine:
 
     def _made(self, shapes: Shapes) -> list[WatchedPlan]:
         """One plan; none where shapes or branches depend on data, or there are strings: the reference runs such a graph."""
-        if conditions(self.graph):
+        if conditions(self.graph) or os.environ.get("QGLOW_ENGINE") == "reference":
             return []
         try:
             static = retype(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)))

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph
-from ..profiling.dataset import Dataset, begun_within
+from ..profiling.dataset import Dataset, Feeds, begun_within
+from ..profiling.engine_native import NativeEngine
 from ..reference import evaluate
 from ..runtime.session import InferenceSession
 from .stored import as_real, float_name
+
+Run = Callable[[Feeds], Mapping[str, Array]]
 
 
 @dataclass(slots=True)
@@ -81,14 +84,27 @@ def measure(graph: Graph, quantized: Graph, data: Dataset, seconds: float = floa
     layers: value by value, on the reference; else the outputs alone, as sessions compute them.
     """
     result = Agreement()
-    real, int8 = (partial(evaluate_all, g) if layers else outputs_of(InferenceSession(g)) for g in (graph, quantized))
+    real: Run = partial(evaluate_all, graph) if layers else _float_outputs(graph)
+    int8: Run = partial(evaluate_all, quantized) if layers else _int8_outputs(quantized)
     for sample in begun_within(data, seconds):
         compare_values(result, real(sample.feeds), quantized, int8(sample.feeds))
     return result
 
 
-def outputs_of(session: InferenceSession) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    return lambda feeds: dict(zip(session.graph.outputs, session.run(None, feeds), strict=True))
+def _float_outputs(graph: Graph) -> Run:
+    engine = NativeEngine(graph, list(graph.outputs))
+
+    def run(feeds: Feeds) -> dict[str, Array]:
+        found: dict[str, Array] = {}
+        engine.run([(feeds, lambda name, array: found.update({name: np.array(array)}) if name in graph.outputs else None)])
+        return found
+
+    return run
+
+
+def _int8_outputs(graph: Graph) -> Run:
+    session = InferenceSession(graph)
+    return lambda feeds: dict(zip(graph.outputs, session.run(None, feeds), strict=True))
 
 
 def evaluate_all(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:

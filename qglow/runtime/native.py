@@ -62,7 +62,9 @@ class Segment:
 
 
 class NativePlan:
-    """A program with its arena, constants and native rows."""
+    """A program with its arena, constants and native rows. fast: host steps in whatever order is fast, not in the law's."""
+
+    fast = False
 
     def __init__(self, program: Program, library: Library, threads: int) -> None:
         self.program, self.library = program, library
@@ -115,7 +117,7 @@ class NativePlan:
     def _run_host(self, node: Node) -> None:
         graph: Graph = self.program.graph
         inputs = [None if not i else self._views[i] if i in self._views else graph.constants[i] for i in node.inputs]
-        for name, array in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):
+        for name, array in zip(node.outputs, evaluate_node(graph, node, inputs, self.fast), strict=False):
             if name:
                 self._views[name][...] = array
 

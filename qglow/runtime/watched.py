@@ -16,6 +16,8 @@ Keep = Callable[[str, Array], None]
 class WatchedPlan(NativePlan):
     """The plan of a static graph, on one thread. Memory is that of a run, however many values are watched."""
 
+    fast = True
+
     def __init__(self, graph: Graph, names: Iterable[str]) -> None:
         library = load()
         names = list(names)
