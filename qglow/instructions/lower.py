@@ -61,14 +61,14 @@ class Lowering:
                 self.constant_place(name, array)
         for node in self.graph.nodes:
             if node.name in self.fused:
+                self._note(node)
                 continue
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
             table = RULES if node.op in MOVES or is_quantized(self.graph, node) else FLOAT_RULES
             take = table.get(node.op)
             if take is None or self.is_empty(node) or not take(self, node):
                 self.host(node)
-            if self.watched:
-                self._note(node)
+            self._note(node)
         for name in (*self.lasting, *self.graph.inputs):
             if name in self.places:
                 self.use(self.places[name])
@@ -76,7 +76,7 @@ class Lowering:
 
     def _note(self, node: Node) -> None:
         """After how many steps the node's values are whole; they stay so until the next step."""
-        for name in node.outputs:
+        for name in node.outputs if self.watched else ():
             if name in self.places:
                 self.done[name] = self.now
                 self.use(self.places[name])

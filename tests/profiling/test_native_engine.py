@@ -137,3 +137,16 @@ def test_what_has_no_kernel_is_computed_as_fast_as_the_reference(engine: str, mo
     NativeEngine(graph, ["y"]).run([(feeds, lambda name, array: found.update({name: np.array(array)}))])
     assert np.array_equal(found["y"], evaluate(graph, feeds, fast=True)["y"])
     assert not np.array_equal(found["y"], evaluate(graph, feeds)["y"])
+
+
+def test_a_value_that_another_node_computes_is_seen() -> None:
+    """Nothing but the sum is watched: the convolution before it computes it in its registers."""
+    b, x, y = GraphBuilder(), np.float32(range(32)).reshape(1, 2, 4, 4), float_type(1, 2, 4, 4)
+    b.types["x"] = y
+    first = b.add("Relu", ["x"], y, "first")
+    conv = b.add("Conv", [first, b.add_constant("w", np.eye(2, dtype=np.float32)[:, :, None, None])], y, "conv", kernel_shape=(1, 1))
+    total = b.add("Add", [conv, first], y, "total")
+    graph, found = b.build("g", ("x",), (total,)), {}
+    for names in (["total"], ["conv", "total"]):
+        NativeEngine(graph, names).run([({"x": x}, lambda name, array: found.update({name: np.array(array)}))])
+        assert np.array_equal(found["total"], 2 * x) and list(found) == ["total", "conv"][: len(names)]
