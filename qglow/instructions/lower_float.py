@@ -100,6 +100,15 @@ SPECIAL: dict[str, Parameters] = {
 PLAIN = tuple(f for f in FLOAT_UNARY if f not in (*SPECIAL, "Square", "Power"))
 
 
+def times_itself(low: Lowering, node: Node) -> Node | None:
+    """The product of a sigmoid and its input, where nothing else reads the sigmoid: x s(x) is a Swish, with the same bits."""
+    x, s = node.inputs[0], node.outputs[0]
+    readers = low.consumers.get(s, [])
+    if len(readers) != 1 or readers[0].op != "Mul" or s in low.graph.outputs or sorted(readers[0].inputs) != sorted((x, s)):
+        return None
+    return readers[0] if low.type(readers[0].outputs[0]).kind is Kind.F32 else None
+
+
 @float_rule(*PLAIN, *SPECIAL)
 def unary(low: Lowering, node: Node) -> bool:
     out, x = node.outputs[0], operand(low, node.inputs[0])
@@ -109,6 +118,10 @@ def unary(low: Lowering, node: Node) -> bool:
     if found is None or not np.isfinite(np.array(found[1:], np.float32)).all():
         return False
     name, f_a, f_b = found
+    product = times_itself(low, node) if name == "Sigmoid" else None
+    if product is not None:
+        low.fused.add(product.name)
+        out, name, f_a = product.outputs[0], "Swish", 1.0
     y = low.place(out, like=x)
     loops = four(y, x)
     if loops is None:
@@ -116,6 +129,7 @@ def unary(low: Lowering, node: Node) -> bool:
         loops = four(y, x)
         if loops is None:
             low.forget(out)
+            low.fused -= {product.name} if product is not None else set()
             return False
     parameters = {"op": FLOAT_UNARY.index(name), "f_a": float(np.float32(f_a)), "f_b": float(np.float32(f_b))}
     low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), **parameters})

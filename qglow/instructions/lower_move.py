@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Kind, Node
 from ..reference.float_shape import pad_widths, slice_index
 from .lower import NO_HALO, Lowering, float_rule, rule
-from .program import Place
+from .program import Place, dense_strides
 
 
 def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:
@@ -122,12 +121,32 @@ def reshape(low: Lowering, node: Node) -> bool:
 
 
 def reshaped(place: Place, shape: tuple[int, ...]) -> Place | None:
-    fake = as_strided(np.empty(1, place.dtype), place.shape, place.strides)
-    try:
-        fake.shape = shape
-    except AttributeError:
-        return None
-    return replace(place, shape=fake.shape, strides=fake.strides, halo=NO_HALO)
+    """The place in another shape, of as many elements; None where no strides give that."""
+    strides = reshaped_strides(place.shape, place.strides, shape, place.itemsize)
+    return None if strides is None else replace(place, shape=shape, strides=strides, halo=NO_HALO)
+
+
+def reshaped_strides(shape: tuple[int, ...], strides: tuple[int, ...], target: tuple[int, ...], item: int) -> tuple[int, ...] | None:
+    """Strides by which the elements in order have the target's shape. NOTE: numpy would copy, that is read, what it cannot view."""
+    if 0 in shape:
+        return dense_strides(target, item)
+    old = [(d, s) for d, s in zip(shape, strides, strict=True) if d != 1]
+    made: list[int] = []
+    while old:
+        (size, step), first = old.pop(0), len(made)
+        count = 1
+        while count != size:
+            if count < size:
+                count *= target[len(made)]
+                made.append(0)
+            else:
+                (d, s) = old.pop(0)
+                if step != d * s:
+                    return None
+                size, step = size * d, s
+        for k in reversed(range(first, len(made))):
+            made[k], step = step, step * target[k]
+    return (*made, *[item] * (len(target) - len(made)))
 
 
 def settle(low: Lowering, node: Node, view: Place) -> bool:

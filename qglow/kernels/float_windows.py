@@ -69,13 +69,21 @@ def float_pool2d(i, arena, constants, thread, threads):
     first, last = (pixels * thread // threads, pixels * (thread + 1) // threads) if by_pixels else (0, pixels)
     block0, block1 = (0, blocks) if by_pixels else (blocks * thread // threads, blocks * (thread + 1) // threads)
     end = min(c, block1 * LANES)
+    sw, before, x_w = load_i64(i + SW), load_i64(i + LEFT), load_i64(i + XW)
+    ow = first % w - 1
+    image, oh, r0, rows, top = 0, 0, 0, 0, 0
     for item in range(first, last):
-        image, rest = item // (h * w), item % (h * w)
-        oh, ow = rest // w, rest % w
-        top, left = oh * load_i64(i + SH) - load_i64(i + TOP), ow * load_i64(i + SW) - load_i64(i + LEFT)
-        r0, rows = clipped(top, kh, dh, ih)
-        c0, columns = clipped(left, kw, dw, iw)
-        x = load_i64(i + X) + image * load_i64(i + XN) + (top + r0 * dh) * load_i64(i + XH) + (left + c0 * dw) * load_i64(i + XW)
+        ow += 1
+        if ow == w or item == first:
+            ow = item % w
+            image, oh = item // (h * w), item // w % h
+            top = oh * load_i64(i + SH) - load_i64(i + TOP)
+            r0, rows = clipped(top, kh, dh, ih)
+        left = ow * sw - before
+        c0, columns = 0, kw
+        if left < 0 or left + (kw - 1) * dw >= iw:
+            c0, columns = clipped(left, kw, dw, iw)
+        x = load_i64(i + X) + image * load_i64(i + XN) + (top + r0 * dh) * load_i64(i + XH) + (left + c0 * dw) * x_w
         y = load_i64(i + Y) + image * load_i64(i + YN) + oh * load_i64(i + YH) + ow * load_i64(i + YW)
         count = kh * kw if load_i64(i + INCLUDE) else rows * columns
         divisor = f32(count) if op == 2 else f32(1.0)

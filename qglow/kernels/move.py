@@ -13,6 +13,7 @@ from .vector import I8, I64, load_at, mask, store_at, vec
 i64 = types.int64
 XY = "x y N H W C x_n x_h x_w y_n y_h y_w"
 CX, CY, CN, CH, CW, CC, CXN, CXH, CXW, CYN, CYH, CYW = words("copy", XY)
+NEAR_ROWS = 64
 
 
 @kernel("copy")
@@ -67,11 +68,25 @@ def move_item(y, x, item):
 
 
 @njit(nogil=True)
+def move_fours(x, y, rows, columns, x_row, x_col, y_row, y_col):
+    """Elements of four bytes: columns one after the other, over as many rows as stay near."""
+    for first in range(0, rows, NEAR_ROWS):
+        last = min(rows, first + NEAR_ROWS)
+        for c in range(columns):
+            source, target = x + c * x_col, y + c * y_col
+            for r in range(first, last):
+                move_4(target + r * y_row, source + r * x_row)
+
+
+@njit(nogil=True)
 def move_plane(x, y, rows, columns, x_row, x_col, y_row, y_col, item):
     """The two innermost dimensions."""
     if x_col == item and y_col == item:
         for r in range(rows):
             copy_small(y + r * y_row, x + r * x_row, columns * item)
+        return
+    if item == 4:
+        move_fours(x, y, rows, columns, x_row, x_col, y_row, y_col)
         return
     r1 = c1 = 0
     if item == 1 and x_row == 1 and y_col == 1:

@@ -9,6 +9,8 @@ import pytest
 from test_engines import every_thread_works, isa
 
 from qglow.graph import GraphBuilder, Kind, TensorType
+from qglow.instructions.lower import lower
+from qglow.instructions.program import Native
 from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from qglow.reference import evaluate, float_math
 from qglow.runtime import InferenceSession
@@ -64,6 +66,16 @@ def test_softmax(isa: str, size: int) -> None:
     b = GraphBuilder()
     b.types["x"] = floats(2, 3, size)
     check(b, ["x"], [b.add("Softmax", ("x",), floats(2, 3, size), "y", axis=-1)])
+
+
+def test_a_sigmoid_times_its_input_is_one_step(isa: str) -> None:
+    b = GraphBuilder()
+    b.types["x"] = floats(3, 19)
+    s, alone = b.add("Sigmoid", ("x",), floats(3, 19), "s"), b.add("Sigmoid", ("x",), floats(3, 19), "t")
+    y, z = b.add("Mul", ("x", s), floats(3, 19), "y"), b.add("Mul", (alone, "x"), floats(3, 19), "z")
+    check(b, ["x"], [y, z, alone], special=True)
+    kinds = [step.kind for step in lower(b.build("swish", ["x"], [y, z, alone]), "avx2").steps if isinstance(step, Native)]
+    assert kinds == ["float_unary", "float_unary", "float_binary"]
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 40, 100])
