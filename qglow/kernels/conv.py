@@ -24,17 +24,18 @@ from .vector import I8, I32, I64, add_to, dot4, load_at, pixel, prefetch, splat,
 
 LANES, VECTORS, MOST = ISA.lanes, ISA.vectors, ISA.pixels
 BLOCK = LANES * VECTORS
-FIELDS = "x w KH runs steps row tap pix x_half bias scale zero low high y y_pix y_half mode i r r_pix r_half next".split()
+FIELDS = "x w KH runs steps row tap pix x_next bias scale zero low high y y_pix y_next mode i r r_pix r_next next".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
 CACHE = 393216  # bytes of weights that stay near while pixels go by
 BURST = 1536  # bytes of the next weights that are asked for at once; more are asked for between the steps of the sum
 CHAINS = 8  # sums in flight that hide the latency of a dot product
 
 
-def micro_kernel(pixels, vectors):
+def micro_kernel(pixels, vectors, paired=False):
     """P pixels x `vectors` vectors of output channels; operands as one tuple in the order of FIELDS.
 
-    The second half of an even P begins x_half, y_half and r_half bytes after the first: further along the row, or in the next row.
+    paired: the second half of the pixels is that of the next row, x_next, y_next and r_next bytes after the first. NOTE: where all pixels are
+    one row's their addresses need fewer registers, which is a quarter of the time of a product with few taps.
     """
     dot = vpdpbusd if HARDWARE_DOT else dot4
     ways = max(1, CHAINS // (pixels * vectors)) if HARDWARE_DOT else 1
@@ -54,13 +55,14 @@ def micro_kernel(pixels, vectors):
             w = cgutils.alloca_once_value(b, a["w"])
             ahead = cgutils.alloca_once_value(b, a["next"])
             asks = b.icmp_signed("!=", a["next"], ir.Constant(I64, 0))
-            ask_for_targets(b, a, pixels)
+            pixel_of = places(b, a, pixels, paired)
+            ask_for_targets(b, a, pixels, pixel_of)
 
             def step(at, way, unrolled):
                 wa = add_to(b, b.load(w), size * unrolled)
                 ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
                 for p in range(pixels):
-                    four = load_at(b, add_to(b, pixel(b, at, a["pix"], a["x_half"], p, pixels), 4 * unrolled), I32)
+                    four = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
                     u = b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES))
                     for v in range(vectors):
                         b.store(dot(b, b.load(acc[way][p][v]), u, ws[v]), acc[way][p][v])
@@ -99,7 +101,7 @@ def micro_kernel(pixels, vectors):
                     for k in range(1, ways):
                         total = b.add(total, b.load(acc[k][p][v]))
                     sums.append((p, v, total))
-            epilogue(b, a, sums, pixels, vectors)
+            epilogue(b, a, sums, pixels, vectors, pixel_of)
             return ctx.get_dummy_value()
 
         return types.void(SIGNATURE), generate
@@ -107,12 +109,24 @@ def micro_kernel(pixels, vectors):
     return run
 
 
-def _dispatcher(vectors, most):
+def places(b, a, pixels, paired):
+    """A function from an operand's name (x, y or r), a pixel and the operand's start to the pixel's address."""
+    steps = {"x": "pix", "y": "y_pix", "r": "r_pix"}
+
+    def of(name, p, at=None):
+        start = a[name] if at is None else at
+        second = (a[f"{name}_next"], pixels // 2) if paired else ()
+        return pixel(b, start, a[steps[name]], p, *second)
+
+    return of
+
+
+def _dispatcher(vectors, sizes, paired=False):
     """A function (P, operands) that runs the micro-kernel of P pixels: a chain of comparisons, made as text for numba."""
-    names = {f"k{p}": njit(nogil=True)(_wrap(micro_kernel(p, vectors))) for p in range(1, most + 1)}
-    lines = ["def dispatch(p, a):"] + [f"    {'if' if p == 1 else 'elif'} p == {p}: k{p}(a)" for p in range(1, most + 1)]
+    names = {f"k{p}": njit(nogil=True)(_wrap(micro_kernel(p, vectors, paired))) for p in sizes}
+    lines = ["def dispatch(p, a):"] + [f"    {'if' if k == 0 else 'elif'} p == {p}: k{p}(a)" for k, p in enumerate(sizes)]
     scope = dict(names)
-    exec("\n".join(lines), scope)  # NOTE: numba cannot index a list of intrinsics; this text is fixed by `most` alone
+    exec("\n".join(lines), scope)  # NOTE: numba cannot index a list of intrinsics; this text is fixed by `sizes` alone
     return njit(nogil=True)(scope["dispatch"])
 
 
@@ -124,7 +138,10 @@ def _wrap(run):
 
 
 NARROW_MOST = narrow_pixels(ISA)
-wide, narrow = _dispatcher(VECTORS, MOST), _dispatcher(1, NARROW_MOST)
+PAIRED = range(MOST // 4 + 1, MOST // 2 + 1)  # widths of rows that are taken two at a time
+wide, narrow = _dispatcher(VECTORS, range(1, MOST + 1)), _dispatcher(1, range(1, NARROW_MOST + 1))
+two_rows = _dispatcher(VECTORS, [2 * p for p in PAIRED], paired=True)
+FEWEST, WIDEST = PAIRED[0], PAIRED[-1]
 (X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH,
  R, R_N, R_H, R_W, R_G, Y_G, TILE, LIMIT, SPLIT) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW "
                            "runs run y_f32 zero low high r r_n r_h r_w r_g y_g tile limit split")  # fmt: skip
@@ -173,7 +190,7 @@ def conv2d(i, arena, constants, thread, threads):
             most = NARROW_MOST if is_narrow else MOST
             if limit > 0:
                 most = min(most, limit)
-            pairs = direct and 2 * wd <= most
+            pairs = direct and not is_narrow and FEWEST <= wd <= WIDEST and 2 * wd <= most
             calls = tile1 - tile0
             if pairs:
                 calls = (calls + 1) // 2
@@ -201,13 +218,10 @@ def conv2d(i, arena, constants, thread, threads):
                 for part in range(parts):
                     o0, o1 = begin + length * part // parts, begin + length * (part + 1) // parts
                     pixels, xx, yy, rs = (2 * wd if pair else o1 - o0), x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
-                    half = pixels // 2
-                    x_half, y_half, r_half = (x_h, y_h, r_h) if pair else (half * x_w, half * y_w, half * r_w)
                     mode = in_place
                     target, pitch = yy, y_w
                     if not direct:
                         mode, target, pitch = f32, scratch, width * size
-                        y_half = half * pitch
                     operands = (
                         xx,
                         w,
@@ -217,7 +231,7 @@ def conv2d(i, arena, constants, thread, threads):
                         row,
                         tap,
                         x_w,
-                        x_half,
+                        x_h,
                         bias,
                         scale,
                         zero,
@@ -225,18 +239,20 @@ def conv2d(i, arena, constants, thread, threads):
                         high,
                         target,
                         pitch,
-                        y_half,
+                        y_h,
                         mode,
                         i,
                         rs,
                         r_w,
-                        r_half,
+                        r_h,
                         ahead if paced else 0,
                     )
                     if not paced:
                         ask_for(ahead, share)
                     ahead += share
-                    if is_narrow:
+                    if pair:
+                        two_rows(pixels, operands)
+                    elif is_narrow:
                         narrow(pixels, operands)
                     else:
                         wide(pixels, operands)

@@ -10,7 +10,7 @@ from .bytewise import find, table_of
 from .finish import F_A, F_R, P_HIGH, P_LOW, P_ZERO, POST, R_ZERO, T_C, TABLE_AT
 from .memory import load_i64
 from .target import HARDWARE_TABLE, ISA
-from .vector import F32, I32, I64, add_to, clamp, load_at, part, pixel, prefetch, requantize, rint, splat, store_at, vec, widened
+from .vector import F32, I32, I64, add_to, clamp, load_at, part, prefetch, requantize, rint, splat, store_at, vec, widened
 
 LANES = ISA.lanes
 BYTES, FLOATS, RESIDUAL, LOOKUP = 0, 1, 2, 3
@@ -42,22 +42,19 @@ def number(b, a, offset):
     return splat(b, load_at(b, add_to(b, a["i"], offset), F32), LANES)
 
 
-def ask_for_targets(b, a, pixels):
+def ask_for_targets(b, a, pixels, pixel_of):
     """Lines that the epilogue will write, and those of the residual, on their way while the sums are made."""
     for p in range(pixels):
-        prefetch(b, pixel(b, a["y"], a["y_pix"], a["y_half"], p, pixels), 1, 3)
+        prefetch(b, pixel_of("y", p), 1, 3)
     with b.if_then(b.icmp_signed("==", a["mode"], ir.Constant(I64, RESIDUAL))):
         for p in range(pixels):
-            prefetch(b, pixel(b, a["r"], a["r_pix"], a["r_half"], p, pixels), 0, 3)
+            prefetch(b, pixel_of("r", p), 0, 3)
 
 
-def epilogue(b, a, sums, pixels, vectors):
-    """sums: (pixel, vector, int32 vector) in order. a: operands by name."""
+def epilogue(b, a, sums, pixels, vectors, pixel_of):
+    """sums: (pixel, vector, int32 vector) in order. a: operands by name. pixel_of: addresses of pixels of y and of r."""
     scales = [load_at(b, add_to(b, a["scale"], 4 * LANES * v), vec(F32, LANES)) for v in range(vectors)]
     width = LANES * vectors
-
-    def place(p):
-        return pixel(b, a["y"], a["y_pix"], a["y_half"], p, pixels)
 
     def real(v, acc):
         return b.fmul(b.sitofp(acc, vec(F32, LANES)), scales[v])
@@ -73,16 +70,16 @@ def epilogue(b, a, sums, pixels, vectors):
 
     def store(packed, whose):
         for n, p in enumerate(whose):
-            store_at(b, place(p), part(b, packed, n * width, width))
+            store_at(b, pixel_of("y", p), part(b, packed, n * width, width))
 
     with b.if_then(is_mode(FLOATS)):
         for p, v, acc in sums:
-            store_at(b, add_to(b, place(p), 4 * LANES * v), real(v, acc))
+            store_at(b, add_to(b, pixel_of("y", p), 4 * LANES * v), real(v, acc))
     with b.if_then(is_mode(BYTES)):
         for whose, four in fours():
             store(requantize(b, [real(v, acc) for _, v, acc in four], a["zero"], a["low"], a["high"]), whose)
     with b.if_then(is_mode(RESIDUAL)):
-        residual(b, a, fours, real, store, pixels)
+        residual(b, a, fours, real, store, pixel_of)
     if HARDWARE_TABLE:
         with b.if_then(is_mode(LOOKUP)):
             table = table_of(b, word(b, a, TABLE_AT))
@@ -90,7 +87,7 @@ def epilogue(b, a, sums, pixels, vectors):
                 store(find(b, table, requantize(b, [real(v, acc) for _, v, acc in four], a["zero"], a["low"], a["high"])), whose)
 
 
-def residual(b, a, fours, real, store, pixels):
+def residual(b, a, fours, real, store, pixel_of):
     """C(rint(f32(q - z) f_a + f32(r - z_r) f_r) + z_p), where q - z = C(rint(real)) between low - z and high - z: q itself is never made."""
     low, high = (floats_of(b, b.sub(a[n], a["zero"]), LANES) for n in ("low", "high"))
     r_zero, f_a, f_r = splat(b, b.trunc(word(b, a, R_ZERO), I32), LANES), number(b, a, F_A), number(b, a, F_R)
@@ -99,6 +96,6 @@ def residual(b, a, fours, real, store, pixels):
         reals = []
         for p, v, acc in four:
             q = clamp(b, rint(b, real(v, acc)), low, high)
-            r = b.sub(widened(b, add_to(b, pixel(b, a["r"], a["r_pix"], a["r_half"], p, pixels), v * LANES), LANES), r_zero)
+            r = b.sub(widened(b, add_to(b, pixel_of("r", p), v * LANES), LANES), r_zero)
             reals.append(b.fadd(b.fmul(q, f_a), b.fmul(b.sitofp(r, vec(F32, LANES)), f_r)))
         store(requantize(b, reals, *limits), whose)

@@ -116,11 +116,11 @@ def prefetch(b, address, write, locality):
     b.call(cgutils.get_or_insert_function(b.module, t, "llvm.prefetch.p0"), [pointer, *(ir.Constant(I32, k) for k in (write, locality, 1))])
 
 
-def pixel(b, at, step, half, p, pixels):
-    """The address of pixel p of a block."""
-    if pixels % 2 or p < pixels // 2:
+def pixel(b, at, step, p, second=None, count=0):
+    """The address of pixel p of a block; of one whose pixels from `count` on are those of a second row, that many bytes further."""
+    if second is None or p < count:
         return b.add(at, b.mul(step, ir.Constant(I64, p)))
-    return b.add(b.add(at, half), b.mul(step, ir.Constant(I64, p - pixels // 2)))
+    return b.add(b.add(at, second), b.mul(step, ir.Constant(I64, p - count)))
 
 
 def dot4(b, acc, u, s):
