@@ -15,16 +15,16 @@ from numba.extending import intrinsic
 from .epilogue import ask_for_targets, epilogue, mode_of
 from .finish import finish_pixels
 from .isa import narrow_pixels
-from .memory import ask_for, load_i64, words
+from .memory import load_i64, words
 from .sizes import SCRATCH_BYTES
 from .split import share_of
 from .table import kernel
 from .target import HARDWARE_DOT, ISA
-from .vector import I8, I32, I64, add_to, dot4, load_at, pixel, prefetch, splat, vec, vpdpbusd
+from .vector import I8, I32, I64, add_to, ask_for, dot4, load_at, pixel, prefetch, splat, vec, vpdpbusd
 
 LANES, VECTORS, MOST = ISA.lanes, ISA.vectors, ISA.pixels
 BLOCK = LANES * VECTORS
-FIELDS = "x w KH runs steps row tap pix x_next bias scale zero low high y y_pix y_next mode i r r_pix r_next next".split()
+FIELDS = "x w KH runs steps row tap pix x_next bias scale zero low high y y_pix y_next mode i r r_pix r_next next share paced count".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
 CACHE = 393216  # bytes of weights that stay near while pixels go by
 BURST = 1536  # bytes of the next weights that are asked for at once; more are asked for between the steps of the sum
@@ -32,7 +32,8 @@ CHAINS = 8  # sums in flight that hide the latency of a dot product
 
 
 def micro_kernel(pixels, vectors, paired=False):
-    """P pixels x `vectors` vectors of output channels; operands as one tuple in the order of FIELDS.
+    """P pixels x `vectors` vectors of output channels, and the `count` - 1 times P pixels that follow them in the row; operands as one
+    tuple in the order of FIELDS.
 
     paired: the second half of the pixels is that of the next row, x_next, y_next and r_next bytes after the first. NOTE: where all pixels are
     one row's their addresses need fewer registers, which is a quarter of the time of a product with few taps.
@@ -41,67 +42,77 @@ def micro_kernel(pixels, vectors, paired=False):
     ways = max(1, CHAINS // (pixels * vectors)) if HARDWARE_DOT else 1
     size = 4 * LANES * vectors  # bytes of weights that one step reads
 
+    def one_piece(b, a):
+        t = vec(I32, LANES)
+        start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]
+        zero = ir.Constant(t, [0] * LANES)
+        acc = [
+            [[cgutils.alloca_once_value(b, zero if k else start[v]) for v in range(vectors)] for _ in range(pixels)] for k in range(ways)
+        ]
+        w = cgutils.alloca_once_value(b, a["w"])
+        ahead = cgutils.alloca_once_value(b, a["next"])
+        paced = b.icmp_signed("!=", a["paced"], ir.Constant(I64, 0))
+        with b.if_then(b.not_(paced)):
+            ask_for(b, a["next"], a["share"])
+        pixel_of = places(b, a, pixels, paired)
+        ask_for_targets(b, a, pixels, pixel_of)
+
+        def step(at, way, unrolled):
+            wa = add_to(b, b.load(w), size * unrolled)
+            ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
+            for p in range(pixels):
+                four = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
+                u = b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES))
+                for v in range(vectors):
+                    b.store(dot(b, b.load(acc[way][p][v]), u, ws[v]), acc[way][p][v])
+
+        with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
+            base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
+            if ways > 1:
+                many = b.sdiv(a["steps"], ir.Constant(I64, ways))
+                with cgutils.for_range(b, many) as s:
+                    for k in range(ways):
+                        step(b.add(base, b.mul(s.index, ir.Constant(I64, 4 * ways))), k, k)
+                    b.store(add_to(b, b.load(w), size * ways), w)
+                done = b.mul(many, ir.Constant(I64, ways))
+                base = b.add(base, b.mul(done, ir.Constant(I64, 4)))
+                rest = b.sub(a["steps"], done)
+            else:
+                many = b.select(paced, b.lshr(a["steps"], ir.Constant(I64, 3)), ir.Constant(I64, 0))
+                with cgutils.for_range(b, many) as eight:
+                    for line in range(4):
+                        prefetch(b, add_to(b, b.load(ahead), 64 * line), 0, 2)
+                    b.store(add_to(b, b.load(ahead), 256), ahead)
+                    at = b.add(base, b.shl(eight.index, ir.Constant(I64, 5)))
+                    with cgutils.for_range(b, ir.Constant(I64, 8)) as s:
+                        step(b.add(at, b.shl(s.index, ir.Constant(I64, 2))), 0, 0)
+                        b.store(add_to(b, b.load(w), size), w)
+                done = b.shl(many, ir.Constant(I64, 3))
+                base = b.add(base, b.shl(done, ir.Constant(I64, 2)))
+                rest = b.sub(a["steps"], done)
+            with cgutils.for_range(b, rest) as s:
+                step(b.add(base, b.shl(s.index, ir.Constant(I64, 2))), 0, 0)
+                b.store(add_to(b, b.load(w), size), w)
+        sums = []
+        for p in range(pixels):
+            for v in range(vectors):
+                total = b.load(acc[0][p][v])
+                for k in range(1, ways):
+                    total = b.add(total, b.load(acc[k][p][v]))
+                sums.append((p, v, total))
+        epilogue(b, a, sums, pixels, vectors, pixel_of)
+
     @intrinsic
     def run(context, operands):
         def generate(ctx, b, sig, args):
-            a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
-            t = vec(I32, LANES)
-            start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]
-            zero = ir.Constant(t, [0] * LANES)
-            acc = [
-                [[cgutils.alloca_once_value(b, zero if k else start[v]) for v in range(vectors)] for _ in range(pixels)]
-                for k in range(ways)
-            ]
-            w = cgutils.alloca_once_value(b, a["w"])
-            ahead = cgutils.alloca_once_value(b, a["next"])
-            asks = b.icmp_signed("!=", a["next"], ir.Constant(I64, 0))
-            pixel_of = places(b, a, pixels, paired)
-            ask_for_targets(b, a, pixels, pixel_of)
-
-            def step(at, way, unrolled):
-                wa = add_to(b, b.load(w), size * unrolled)
-                ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
-                for p in range(pixels):
-                    four = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
-                    u = b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES))
-                    for v in range(vectors):
-                        b.store(dot(b, b.load(acc[way][p][v]), u, ws[v]), acc[way][p][v])
-
-            with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
-                base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
-                if ways > 1:
-                    many = b.sdiv(a["steps"], ir.Constant(I64, ways))
-                    with cgutils.for_range(b, many) as s:
-                        for k in range(ways):
-                            step(b.add(base, b.mul(s.index, ir.Constant(I64, 4 * ways))), k, k)
-                        b.store(add_to(b, b.load(w), size * ways), w)
-                    done = b.mul(many, ir.Constant(I64, ways))
-                    base = b.add(base, b.mul(done, ir.Constant(I64, 4)))
-                    rest = b.sub(a["steps"], done)
-                else:
-                    many = b.select(asks, b.lshr(a["steps"], ir.Constant(I64, 3)), ir.Constant(I64, 0))
-                    with cgutils.for_range(b, many) as eight:
-                        for line in range(4):
-                            prefetch(b, add_to(b, b.load(ahead), 64 * line), 0, 2)
-                        b.store(add_to(b, b.load(ahead), 256), ahead)
-                        at = b.add(base, b.shl(eight.index, ir.Constant(I64, 5)))
-                        with cgutils.for_range(b, ir.Constant(I64, 8)) as s:
-                            step(b.add(at, b.shl(s.index, ir.Constant(I64, 2))), 0, 0)
-                            b.store(add_to(b, b.load(w), size), w)
-                    done = b.shl(many, ir.Constant(I64, 3))
-                    base = b.add(base, b.shl(done, ir.Constant(I64, 2)))
-                    rest = b.sub(a["steps"], done)
-                with cgutils.for_range(b, rest) as s:
-                    step(b.add(base, b.shl(s.index, ir.Constant(I64, 2))), 0, 0)
-                    b.store(add_to(b, b.load(w), size), w)
-            sums = []
-            for p in range(pixels):
-                for v in range(vectors):
-                    total = b.load(acc[0][p][v])
-                    for k in range(1, ways):
-                        total = b.add(total, b.load(acc[k][p][v]))
-                    sums.append((p, v, total))
-            epilogue(b, a, sums, pixels, vectors, pixel_of)
+            given = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+            steps_on = {"x": "pix", "y": "y_pix", "r": "r_pix"}
+            on = {name: b.mul(given[step], ir.Constant(I64, pixels)) for name, step in steps_on.items()} | {"next": given["share"]}
+            moving = {name: cgutils.alloca_once_value(b, given[name]) for name in on}
+            with cgutils.for_range(b, given["count"]):
+                one_piece(b, given | {name: b.load(at) for name, at in moving.items()})
+                for name, at in moving.items():
+                    b.store(b.add(b.load(at), on[name]), at)
             return ctx.get_dummy_value()
 
         return types.void(SIGNATURE), generate
@@ -201,7 +212,7 @@ def conv2d(i, arena, constants, thread, threads):
             ahead = w + width * channel_bytes
             if job + 1 == job1 and tile1 < piece1:
                 ahead = load_i64(i + W) + (job0 // blocks * padded + job0 % blocks * BLOCK) * channel_bytes
-            paced = share > BURST
+            paced = 1 if share > BURST else 0
             piece = tile0
             while piece < tile1:
                 rr, cut0 = piece // cuts, piece % cuts
@@ -215,46 +226,25 @@ def conv2d(i, arena, constants, thread, threads):
                 piece += 1 if pair else 0
                 begin, length = wd * cut0 // cuts, wd * cut1 // cuts - wd * cut0 // cuts
                 parts = (length + most - 1) // most
-                for part in range(parts):
-                    o0, o1 = begin + length * part // parts, begin + length * (part + 1) // parts
-                    pixels, xx, yy, rs = (2 * wd if pair else o1 - o0), x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
-                    mode = in_place
-                    target, pitch = yy, y_w
-                    if not direct:
-                        mode, target, pitch = f32, scratch, width * size
-                    operands = (
-                        xx,
-                        w,
-                        kh,
-                        runs,
-                        steps,
-                        row,
-                        tap,
-                        x_w,
-                        x_h,
-                        bias,
-                        scale,
-                        zero,
-                        low,
-                        high,
-                        target,
-                        pitch,
-                        y_h,
-                        mode,
-                        i,
-                        rs,
-                        r_w,
-                        r_h,
-                        ahead if paced else 0,
-                    )
-                    if not paced:
-                        ask_for(ahead, share)
-                    ahead += share
-                    if pair:
-                        two_rows(pixels, operands)
-                    elif is_narrow:
-                        narrow(pixels, operands)
-                    else:
-                        wide(pixels, operands)
-                    if not direct:
-                        finish_pixels(i, scratch, pitch, rs, r_w, yy, y_w, pixels, valid * size, g * oc + blk * BLOCK)
+                longer, o0 = length % parts, begin
+                for k in range(2):  # the pieces that are one pixel longer, then the others
+                    pixels, left = length // parts + 1 - k, parts - longer if k else longer
+                    while left > 0:
+                        count = left if direct else 1
+                        xx, yy, rs = x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
+                        mode, target, pitch = (in_place, yy, y_w) if direct else (f32, scratch, width * size)
+                        operands = (
+                            xx, w, kh, runs, steps, row, tap, x_w, x_h, bias, scale, zero, low, high, target, pitch, y_h, mode, i, rs, r_w, r_h,
+                            ahead, share, paced, count,
+                        )  # fmt: skip
+                        if pair:
+                            two_rows(2 * pixels, operands)
+                        elif is_narrow:
+                            narrow(pixels, operands)
+                        else:
+                            wide(pixels, operands)
+                        if not direct:
+                            finish_pixels(i, scratch, pitch, rs, r_w, yy, y_w, pixels, valid * size, g * oc + blk * BLOCK)
+                        ahead += share * count
+                        o0 += pixels * count
+                        left -= count

@@ -129,21 +129,6 @@ def copy_small(target, source, count):
 
 
 @intrinsic
-def ask_for(context, address, count):
-    """Prefetch bytes into the second cache: a multiple of 64 of them."""
-
-    def generate(ctx, b, sig, args):
-        i8p = I8.as_pointer()
-        f = cgutils.get_or_insert_function(b.module, ir.FunctionType(ir.VoidType(), [i8p, I32, I32, I32]), "llvm.prefetch.p0")
-        with cgutils.for_range(b, b.lshr(args[1], ir.Constant(I64, 6))) as line:
-            at = b.inttoptr(b.add(args[0], b.shl(line.index, ir.Constant(I64, 6))), i8p)
-            b.call(f, [at, ir.Constant(I32, 0), ir.Constant(I32, 2), ir.Constant(I32, 1)])
-        return ctx.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
-
-
-@intrinsic
 def fill_bytes(context, target, value, count):
     """Set bytes."""
 

@@ -116,6 +116,12 @@ def prefetch(b, address, write, locality):
     b.call(cgutils.get_or_insert_function(b.module, t, "llvm.prefetch.p0"), [pointer, *(ir.Constant(I32, k) for k in (write, locality, 1))])
 
 
+def ask_for(b, address, size):
+    """Ask for bytes, a multiple of 64 of them, to come into the second cache."""
+    with cgutils.for_range(b, b.lshr(size, ir.Constant(I64, 6))) as line:
+        prefetch(b, b.add(address, b.shl(line.index, ir.Constant(I64, 6))), 0, 2)
+
+
 def pixel(b, at, step, p, second=None, count=0):
     """The address of pixel p of a block; of one whose pixels from `count` on are those of a second row, that many bytes further."""
     if second is None or p < count:
@@ -150,5 +156,5 @@ def vpdpbusd(b, acc, u, s):
     return call(b, "llvm.x86.avx512.vpdpbusd.512", acc.type, acc, u, s)
 
 
-__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "call", "centred", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
+__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "ask_for", "call", "centred", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
            "part", "pixel", "prefetch", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd", "widened", "within"]  # fmt: skip
