@@ -16,6 +16,7 @@ from .epilogue import ask_for_targets, epilogue, mode_of
 from .finish import finish_pixels
 from .isa import narrow_pixels
 from .memory import load_i64, words
+from .pieces import pieces
 from .sizes import SCRATCH_BYTES
 from .split import share_of
 from .table import kernel
@@ -106,13 +107,7 @@ def micro_kernel(pixels, vectors, paired=False):
     def run(context, operands):
         def generate(ctx, b, sig, args):
             given = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
-            steps_on = {"x": "pix", "y": "y_pix", "r": "r_pix"}
-            on = {name: b.mul(given[step], ir.Constant(I64, pixels)) for name, step in steps_on.items()} | {"next": given["share"]}
-            moving = {name: cgutils.alloca_once_value(b, given[name]) for name in on}
-            with cgutils.for_range(b, given["count"]):
-                one_piece(b, given | {name: b.load(at) for name, at in moving.items()})
-                for name, at in moving.items():
-                    b.store(b.add(b.load(at), on[name]), at)
+            pieces(b, given, pixels, lambda piece: one_piece(b, piece))
             return ctx.get_dummy_value()
 
         return types.void(SIGNATURE), generate

@@ -15,18 +15,19 @@ from numba.extending import intrinsic
 from ..instructions.table import BY_BLOCKS, BY_ROWS, POST_ADD
 from .finish import copy_pixels
 from .fused import HARDWARE_FMA, fma
-from .memory import ask_for, load_i64, words
+from .memory import load_i64, words
+from .pieces import pieces
 from .sizes import SCRATCH_BYTES
 from .split import share_of
 from .table import kernel
 from .target import ISA
-from .vector import F32, I64, add_to, load_at, pixel, prefetch, splat, store_at, vec
+from .vector import F32, I64, add_to, ask_for, load_at, pixel, prefetch, splat, store_at, vec
 
 LANES, VECTORS = ISA.lanes, 2
 BLOCK = LANES * VECTORS
 MOST = (14 if LANES == 16 else 6) if HARDWARE_FMA else 2
 NARROW_MOST = (24 if LANES == 16 else 10) if HARDWARE_FMA else 2
-FIELDS = "x w KH runs steps row tap pix x_half bias y y_pix y_half post i r r_pix r_half".split()
+FIELDS = "x w KH runs steps row tap pix bias y y_pix post i r r_pix next share count".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
 CACHE = 393216  # bytes of weights, or of pixels in and out, that are worth keeping near while all of the other go by
 BURST = 4096  # bytes of the next weights that are asked for at once
@@ -50,37 +51,40 @@ def limited(b, v, low, high):
 
 
 def micro_kernel(pixels, vectors):
-    """P pixels x `vectors` vectors of output channels; operands as one tuple in the order of FIELDS.
-
-    The second half of an even P begins x_half, y_half and r_half bytes after the first: further along the row, or in the next row.
+    """P pixels x `vectors` vectors of output channels, and the `count` - 1 times P pixels that follow them in the row; operands as one
+    tuple in the order of FIELDS.
     """
     size = 4 * LANES * vectors  # bytes of weights that one step reads
+
+    def one_piece(b, a):
+        t = vec(F32, LANES)
+        start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]
+        acc = [[cgutils.alloca_once_value(b, start[v]) for v in range(vectors)] for _ in range(pixels)]
+        for p in range(pixels):
+            for v in range(vectors):
+                b.store(start[v], acc[p][v])
+        w = cgutils.alloca_once_value(b, a["w"])
+        b.store(a["w"], w)
+        ask_for(b, a["next"], a["share"])
+        for p in range(pixels):
+            prefetch(b, pixel(b, a["y"], a["y_pix"], p), 1, 3)
+        with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
+            base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
+            with cgutils.for_range(b, a["steps"]) as s:
+                at = b.add(base, b.shl(s.index, ir.Constant(I64, 2)))
+                ws = [load_at(b, add_to(b, b.load(w), 4 * LANES * v), t) for v in range(vectors)]
+                for p in range(pixels):
+                    x = splat(b, load_at(b, pixel(b, at, a["pix"], p), F32), LANES)
+                    for v in range(vectors):
+                        b.store(fma(b, x, ws[v], b.load(acc[p][v])), acc[p][v])
+                b.store(add_to(b, b.load(w), size), w)
+        finish(b, a, acc, pixels, vectors)
 
     @intrinsic
     def run(context, operands):
         def generate(ctx, b, sig, args):
-            a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
-            t = vec(F32, LANES)
-            start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]
-            acc = [[cgutils.alloca_once_value(b, start[v]) for v in range(vectors)] for _ in range(pixels)]
-            for p in range(pixels):
-                for v in range(vectors):
-                    b.store(start[v], acc[p][v])
-            w = cgutils.alloca_once_value(b, a["w"])
-            b.store(a["w"], w)
-            for p in range(pixels):
-                prefetch(b, pixel(b, a["y"], a["y_pix"], a["y_half"], p, pixels), 1, 3)
-            with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
-                base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
-                with cgutils.for_range(b, a["steps"]) as s:
-                    at = b.add(base, b.shl(s.index, ir.Constant(I64, 2)))
-                    ws = [load_at(b, add_to(b, b.load(w), 4 * LANES * v), t) for v in range(vectors)]
-                    for p in range(pixels):
-                        x = splat(b, load_at(b, pixel(b, at, a["pix"], a["x_half"], p, pixels), F32), LANES)
-                        for v in range(vectors):
-                            b.store(fma(b, x, ws[v], b.load(acc[p][v])), acc[p][v])
-                    b.store(add_to(b, b.load(w), size), w)
-            finish(b, a, acc, pixels, vectors)
+            given = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+            pieces(b, given, pixels, lambda piece: one_piece(b, piece))
             return ctx.get_dummy_value()
 
         return types.void(SIGNATURE), generate
@@ -94,8 +98,8 @@ def finish(b, a, acc, pixels, vectors):
 
     def store(residual):
         for p in range(pixels):
-            y = pixel(b, a["y"], a["y_pix"], a["y_half"], p, pixels)
-            r = pixel(b, a["r"], a["r_pix"], a["r_half"], p, pixels) if residual else None
+            y = pixel(b, a["y"], a["y_pix"], p)
+            r = pixel(b, a["r"], a["r_pix"], p) if residual else None
             for v in range(vectors):
                 value = b.load(acc[p][v])
                 if residual:
@@ -153,9 +157,9 @@ def float_conv2d(i, arena, constants, thread, threads):
     jobs = groups * blocks
     usual = NARROW_MOST if oc <= LANES else MOST
     cuts = (wd + usual - 1) // usual
-    pieces = n * h * cuts
-    split = BY_ROWS if pieces >= 2 * threads else BY_BLOCKS
-    piece0, piece1, job0, job1 = share_of(pieces, jobs, thread, threads, split)
+    total = n * h * cuts
+    split = BY_ROWS if total >= 2 * threads else BY_BLOCKS
+    piece0, piece1, job0, job1 = share_of(total, jobs, thread, threads, split)
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
     x_h, y_h, r_h = load_i64(i + X_H) * load_i64(i + SH), load_i64(i + Y_H), load_i64(i + R_H)
@@ -172,7 +176,6 @@ def float_conv2d(i, arena, constants, thread, threads):
             width = LANES if is_narrow else BLOCK
             direct = valid == width
             most = NARROW_MOST if is_narrow else MOST
-            pairs = direct and 2 * wd <= most
             # NOTE: while a block's pixels go by, the next block's weights, or what follows in the constants, come nearer
             share = min(BURST, (width * channel_bytes // (tile1 - tile0) + 63) // 64 * 64) if tile0 == piece0 else 0
             ahead = w + width * channel_bytes
@@ -182,47 +185,26 @@ def float_conv2d(i, arena, constants, thread, threads):
                 cut1 = min(cuts, cut0 + tile1 - piece)
                 piece += cut1 - cut0
                 image, oh = rr // h, rr % h
-                pair = pairs and piece < tile1 and oh + 1 < h
                 x = load_i64(i + X) + image * load_i64(i + X_N) + oh * x_h + g * load_i64(i + X_C)
                 y = load_i64(i + Y) + image * load_i64(i + Y_N) + oh * y_h + g * load_i64(i + Y_G) + blk * BLOCK * 4
                 r = load_i64(i + R) + image * load_i64(i + R_N) + oh * r_h + g * load_i64(i + R_G) + blk * BLOCK * 4
-                piece += 1 if pair else 0
                 begin, length = wd * cut0 // cuts, wd * cut1 // cuts - wd * cut0 // cuts
                 parts = (length + most - 1) // most
-                for part in range(parts):
-                    o0, o1 = begin + length * part // parts, begin + length * (part + 1) // parts
-                    pixels = 2 * wd if pair else o1 - o0
-                    half = pixels // 2
-                    x_half, y_half, r_half = (x_h, y_h, r_h) if pair else (half * x_w, half * y_w, half * r_w)
-                    target, pitch, rs = y + o0 * y_w, y_w, r + o0 * r_w
-                    if not direct:
-                        target, pitch = scratch, width * 4
-                        y_half = half * pitch
-                    operands = (
-                        x + o0 * x_w,
-                        w,
-                        kh,
-                        runs,
-                        steps,
-                        row,
-                        tap,
-                        x_w,
-                        x_half,
-                        bias,
-                        target,
-                        pitch,
-                        y_half,
-                        post,
-                        i,
-                        rs,
-                        r_w,
-                        r_half,
-                    )
-                    ask_for(ahead, share)
-                    ahead += share
-                    if is_narrow:
-                        narrow(pixels, operands)
-                    else:
-                        wide(pixels, operands)
-                    if not direct:
-                        copy_pixels(y + o0 * y_w, y_w, scratch, pitch, pixels, valid * 4)
+                longer, o0 = length % parts, begin
+                for k in range(2):  # the pieces that are one pixel longer, then the others
+                    pixels, left = length // parts + 1 - k, parts - longer if k else longer
+                    while left > 0:
+                        count = left if direct else 1
+                        target, pitch, rs = (y + o0 * y_w, y_w, r + o0 * r_w) if direct else (scratch, width * 4, r + o0 * r_w)
+                        operands = (
+                            x + o0 * x_w, w, kh, runs, steps, row, tap, x_w, bias, target, pitch, post, i, rs, r_w, ahead, share, count,
+                        )  # fmt: skip
+                        if is_narrow:
+                            narrow(pixels, operands)
+                        else:
+                            wide(pixels, operands)
+                        if not direct:
+                            copy_pixels(y + o0 * y_w, y_w, scratch, pitch, pixels, valid * 4)
+                        ahead += share * count
+                        o0 += pixels * count
+                        left -= count
