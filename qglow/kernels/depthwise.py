@@ -19,7 +19,7 @@ from .target import HARDWARE_DOT, ISA
 from .vector import F32, I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, requantize, store_at, vec, vpdpbusd
 
 LANES = ISA.lanes
-FIELDS = "x w KH KW row tap pix bias scale zero low high y y_pix y_f32".split()
+FIELDS = "x w KH KW row tap pix bias scale zero low high y y_pix y_f32 count x_on w_on c_on y_on".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
 dot = vpdpbusd if HARDWARE_DOT else dot4
 i64 = types.int64
@@ -51,90 +51,117 @@ def _finish(b, a, sums):
                     store_at(b, at(k + n), part(b, packed, n * LANES, LANES))
 
 
-def fixed(pixels, kh, kw, stride):
-    """P pixels x LANES channels of a kernel of known size and stride, columns interleaved once."""
+def repeated(one_block):
+    """An intrinsic that runs one_block(b, operands) `count` times; x, w, bias and scale, and y move on by x_on, w_on, c_on, y_on bytes."""
 
     @intrinsic
     def run(context, operands):
         def generate(ctx, b, sig, args):
-            a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
-            sums = [load_at(b, a["bias"], vec(I32, LANES))] * pixels
-            rows = [b.add(a["x"], b.mul(a["row"], ir.Constant(I64, r))) for r in range(kh)]
-            groups = range(0, kh, 4)
-            weights = [
-                [load_at(b, add_to(b, a["w"], 4 * LANES * (g // 4 * kw + k)), vec(I8, 4 * LANES)) for k in range(kw)] for g in groups
-            ]
-            for column in range((pixels - 1) * stride + kw):
-                uses = [(p, column - p * stride) for p in range(pixels) if 0 <= column - p * stride < kw]
-                if not uses:
-                    continue
-                step = b.mul(a["tap"], ir.Constant(I64, column))
-                for g in groups:
-                    v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]])
-                    for p, k in uses:
-                        sums[p] = dot(b, sums[p], v, weights[g // 4][k])
-            _finish(b, a, sums)
+            given = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+            on = {"x": "x_on", "w": "w_on", "bias": "c_on", "scale": "c_on", "y": "y_on"}
+            moving = {name: cgutils.alloca_once_value(b, given[name]) for name in on}
+            with cgutils.for_range(b, given["count"]):
+                one_block(b, given | {name: b.load(at) for name, at in moving.items()})
+                for name, at in moving.items():
+                    b.store(b.add(b.load(at), given[on[name]]), at)
             return ctx.get_dummy_value()
 
         return types.void(SIGNATURE), generate
 
     return run
+
+
+def fixed(pixels, kh, kw, stride):
+    """P pixels x LANES channels of a kernel of known size and stride, columns interleaved once."""
+
+    def one_block(b, a):
+        sums = [load_at(b, a["bias"], vec(I32, LANES))] * pixels
+        rows = [b.add(a["x"], b.mul(a["row"], ir.Constant(I64, r))) for r in range(kh)]
+        groups = range(0, kh, 4)
+        weights = [[load_at(b, add_to(b, a["w"], 4 * LANES * (g // 4 * kw + k)), vec(I8, 4 * LANES)) for k in range(kw)] for g in groups]
+        for column in range((pixels - 1) * stride + kw):
+            uses = [(p, column - p * stride) for p in range(pixels) if 0 <= column - p * stride < kw]
+            if not uses:
+                continue
+            step = b.mul(a["tap"], ir.Constant(I64, column))
+            for g in groups:
+                v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]])
+                for p, k in uses:
+                    sums[p] = dot(b, sums[p], v, weights[g // 4][k])
+        _finish(b, a, sums)
+
+    return repeated(one_block)
 
 
 def any_size(pixels):
     """P pixels x LANES channels of a kernel of any size, stride and dilation."""
 
-    @intrinsic
-    def run(context, operands):
-        def generate(ctx, b, sig, args):
-            a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
-            start = load_at(b, a["bias"], vec(I32, LANES))
-            acc = [cgutils.alloca_once_value(b, start) for _ in range(pixels)]
-            for x in acc:
-                b.store(start, x)
-            w = cgutils.alloca_once_value(b, a["w"])
-            b.store(a["w"], w)
-            one, last = ir.Constant(I64, 1), b.sub(a["KH"], ir.Constant(I64, 1))
-            groups = b.lshr(b.add(a["KH"], ir.Constant(I64, 3)), ir.Constant(I64, 2))
-            with cgutils.for_range(b, groups) as g, cgutils.for_range(b, a["KW"]) as k:
-                first = b.shl(g.index, ir.Constant(I64, 2))
-                rows = []
-                for t in range(4):  # a row beyond the kernel's meets zero weights: the last is read again
-                    r = b.add(first, b.mul(one, ir.Constant(I64, t)))
-                    r = b.select(b.icmp_signed("<", r, last), r, last)
-                    rows.append(b.add(b.add(a["x"], b.mul(r, a["row"])), b.mul(k.index, a["tap"])))
-                ws = load_at(b, b.load(w), vec(I8, 4 * LANES))
-                for p in range(pixels):
-                    step = b.mul(a["pix"], ir.Constant(I64, p))
-                    v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows])
-                    b.store(dot(b, b.load(acc[p]), v, ws), acc[p])
-                b.store(add_to(b, b.load(w), 4 * LANES), w)
-            _finish(b, a, [b.load(x) for x in acc])
-            return ctx.get_dummy_value()
+    def one_block(b, a):
+        start = load_at(b, a["bias"], vec(I32, LANES))
+        acc = [cgutils.alloca_once_value(b, start) for _ in range(pixels)]
+        for x in acc:
+            b.store(start, x)
+        w = cgutils.alloca_once_value(b, a["w"])
+        b.store(a["w"], w)
+        one, last = ir.Constant(I64, 1), b.sub(a["KH"], ir.Constant(I64, 1))
+        groups = b.lshr(b.add(a["KH"], ir.Constant(I64, 3)), ir.Constant(I64, 2))
+        with cgutils.for_range(b, groups) as g, cgutils.for_range(b, a["KW"]) as k:
+            first = b.shl(g.index, ir.Constant(I64, 2))
+            rows = []
+            for t in range(4):  # a row beyond the kernel's meets zero weights: the last is read again
+                r = b.add(first, b.mul(one, ir.Constant(I64, t)))
+                r = b.select(b.icmp_signed("<", r, last), r, last)
+                rows.append(b.add(b.add(a["x"], b.mul(r, a["row"])), b.mul(k.index, a["tap"])))
+            ws = load_at(b, b.load(w), vec(I8, 4 * LANES))
+            for p in range(pixels):
+                step = b.mul(a["pix"], ir.Constant(I64, p))
+                v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows])
+                b.store(dot(b, b.load(acc[p]), v, ws), acc[p])
+            b.store(add_to(b, b.load(w), 4 * LANES), w)
+        _finish(b, a, [b.load(x) for x in acc])
 
-        return types.void(SIGNATURE), generate
-
-    return run
+    return repeated(one_block)
 
 
-PIXELS = 8 if LANES == 16 else 4
+PIXELS, FEWER = (8, 4) if LANES == 16 else (4, 2)
 f331, f332, f551, f552 = (fixed(PIXELS, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
+h331, h332, h551, h552 = (fixed(FEWER, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
 o331, o332, o551, o552 = (fixed(1, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
 many, one = any_size(4), any_size(1)
 
 
 @njit(nogil=True)
-def dispatch(form, whole, a):
-    """form: 1 to 4, a kernel of known size, or 0; whole: PIXELS pixels (4 where form is 0), else one."""
+def dispatch(form, pixels, a):
+    """form: 1 to 4, a kernel of known size, of PIXELS, FEWER or one pixel, or 0: any kernel, of 4 pixels or one."""
     if form == 1:
-        f331(a) if whole else o331(a)
+        if pixels == PIXELS:
+            f331(a)
+        elif pixels == FEWER:
+            h331(a)
+        else:
+            o331(a)
     elif form == 2:
-        f332(a) if whole else o332(a)
+        if pixels == PIXELS:
+            f332(a)
+        elif pixels == FEWER:
+            h332(a)
+        else:
+            o332(a)
     elif form == 3:
-        f551(a) if whole else o551(a)
+        if pixels == PIXELS:
+            f551(a)
+        elif pixels == FEWER:
+            h551(a)
+        else:
+            o551(a)
     elif form == 4:
-        f552(a) if whole else o552(a)
-    elif whole:
+        if pixels == PIXELS:
+            f552(a)
+        elif pixels == FEWER:
+            h552(a)
+        else:
+            o552(a)
+    elif pixels == 4:
         many(a)
     else:
         one(a)
@@ -159,35 +186,45 @@ def depthwise2d(i, arena, constants, thread, threads):
     scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
     form = 0
     flat = load_i64(i + FLAT)
-    if (flat or load_i64(i + WD) >= PIXELS) and dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):
+    if dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):
         form = (kh - 3) + sw
-    together = PIXELS if form else 4
     wd, channels = (1, load_i64(i + WD) * c) if flat else (load_i64(i + WD), c)
+    together = 1
+    if form and wd >= FEWER:
+        together = PIXELS if wd >= PIXELS else FEWER
+    elif wd >= 4:
+        together = 4
     steps = (channels + LANES - 1) // LANES
+    # NOTE: one call runs all blocks of whole vectors for a group of pixels, or all groups of pixels for a block, whichever are more
+    whole = channels // LANES if post == 0 and not flat and channels >= LANES else 0
+    groups = wd // together if post == 0 and channels >= LANES else 1
+    along = groups > whole
+    x_on, w_on, c_on, y_on = (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
     for rr in range(n * h * thread // threads, n * h * (thread + 1) // threads):
         x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H)
         y = load_i64(i + Y) + rr // h * load_i64(i + Y_N) + rr % h * load_i64(i + Y_H)
         r = load_i64(i + R) + rr // h * load_i64(i + R_N) + rr % h * load_i64(i + R_H)
-        block = 0
-        for s in range(steps):
-            k = s * LANES if flat or channels < LANES else min(s * LANES, channels - LANES)
-            valid = min(LANES, channels - k)
-            direct = valid == LANES and post == 0
-            at, cs = block * block_bytes, block * LANES * 4
-            block = block + 1 if block + 1 < blocks else 0
-            o = 0
-            while o < wd:
-                whole = wd >= together
-                if whole and o + together > wd:
-                    o = wd - together  # some pixels once more
-                count = together if whole else 1
+        o = 0
+        while o < wd:
+            o = min(o, wd - together)  # the last group: some pixels once more
+            many = max(1, (wd - o) // together) if along else 1
+            s, block = 0, 0
+            while s < steps:
+                blocks_at_once = 1 if along else max(1, whole - s)
+                k = s * LANES if flat or channels < LANES else min(s * LANES, channels - LANES)
+                valid = min(LANES, channels - k)
+                direct = valid == LANES and post == 0
+                count = many * blocks_at_once
+                at, cs = block * block_bytes, block * LANES * 4
                 yy = y + o * y_w + k * size
                 target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
-                dispatch(
-                    form,
-                    whole,
-                    (x + o * pix + k, w + at, kh, kw, row, tap, pix, bias + cs, scale + cs, zero, low, high, target, pitch, f32),
-                )
+                operands = (
+                    x + o * pix + k, w + at, kh, kw, row, tap, pix, bias + cs, scale + cs, zero, low, high, target, pitch, f32, count, x_on, w_on,
+                    c_on, y_on,
+                )  # fmt: skip
+                dispatch(form, together, operands)
                 if not direct:
-                    finish_pixels(i, scratch, pitch, r + o * r_w + k, r_w, yy, y_w, count, valid * size, k)
-                o += count
+                    finish_pixels(i, scratch, pitch, r + o * r_w + k, r_w, yy, y_w, together, valid * size, k)
+                s += blocks_at_once
+                block = block + blocks_at_once if block + blocks_at_once < blocks else 0
+            o += together * many
