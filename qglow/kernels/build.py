@@ -2,18 +2,24 @@
 
     python -m qglow.kernels.build ISA OUTPUT [--emulate]
 
-Prints `part DONE TOTAL` as it goes. Runs in a process of its own: numba reads what CPU it compiles for when it is imported. Nothing of
-the host goes into the object.
+Prints `part DONE TOTAL` as it goes. Runs in a process of its own: numba reads what CPU it compiles for when it is imported. Kernels are
+compiled by as many processes as there are CPUs. Nothing of the host goes into the object, nor which process compiled what: names that
+numba numbers as it goes are replaced.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from .objects import sealed
 
 ARGUMENTS = 5
+MOST_PROCESSES = 8  # each takes some 300 MB
+HEAVY = ("conv2d", "float_conv2d", "depthwise2d", "float_unary", "float_binary")  # compiled first, so that none is left alone at the end
 
 
 def main(name: str, output: str, emulate: bool) -> None:
@@ -63,10 +69,17 @@ def compile_all(cpu: str, features: str) -> bytes:
     whole = llvm.parse_assembly("")
     functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, "execute": (execute, 7), **observe.EXPORTED, **team.EXPORTED}
     print(f"part 0 {len(functions)}", flush=True)
-    for done, (name, (function, arguments)) in enumerate(functions.items(), 1):
-        signature = (types.int64,) * arguments
-        whole.link_in(_module(llvm, name, function, signature))
-        print(f"part {done} {len(functions)}", flush=True)
+    made: dict[str, bytes] = {}
+
+    def compiled(name):
+        function, arguments = functions[name]
+        return name, bytes(_module(llvm, name, function, (types.int64,) * arguments).as_bitcode())
+
+    for name, bitcode in _shared_out(compiled, sorted(functions, key=lambda n: n not in HEAVY)):
+        made[name] = bitcode
+        print(f"part {len(made)} {len(functions)}", flush=True)
+    for name in functions:
+        whole.link_in(llvm.parse_bitcode(made[name]))
     machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes = llvm.create_new_module_pass_manager()
@@ -74,6 +87,25 @@ def compile_all(cpu: str, features: str) -> bytes:
     passes.run(whole, builder)
     passes.run(whole, builder)
     return bytes(machine.emit_object(whole))
+
+
+_WORK: Any = None  # what a forked process runs: closures cannot be sent to it
+
+
+def _call(item: str) -> Any:
+    return _WORK(item)
+
+
+def _shared_out(work: Any, items: Iterable[str]) -> Iterator[Any]:
+    """work(item) of every item, as they are done."""
+    global _WORK
+    processes = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
+        yield from map(work, items)
+        return
+    _WORK = work
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        yield from pool.imap_unordered(_call, list(items))
 
 
 def _module(llvm, name, function, signature):
@@ -89,9 +121,10 @@ def _module(llvm, name, function, signature):
         f"define void @qglow_{name}({numbers}) {{\n  %r = alloca i64\n  %e = alloca ptr\n"
         f'  %s = call i32 @"{entry}"(ptr %r, ptr %e, {numbers})\n  ret void\n}}\n'
     ))  # fmt: skip
-    for f in module.functions:
-        if not f.is_declaration and not f.name.startswith("qglow_"):
-            f.linkage = "internal"
+    own = [f for f in (*module.functions, *module.global_variables) if not f.is_declaration and f.name != f"qglow_{name}"]
+    for k, f in enumerate(own):
+        f.linkage = "internal"
+        f.name = f"{name}.{k}"
     return module
 
 
