@@ -88,7 +88,8 @@ KINDS = {
               f"H C x_h y_h f_inverse {_RANGE}"),
         _kind("float_conv2d", "chains of fused multiply-adds from `bias` over kernel rows, columns and channels (28), words as in conv2d; "
               "run counts floats. post 1: plus r. act 1: what is below f_low becomes f_low; 2: and what is above f_high f_high. w may lie "
-              "in the arena", "x r", "y scratch", "w bias", f"{_FLOAT_PRODUCT} G x_c y_g runs run post r_n r_h r_w r_g"),
+              "in the arena", "x r", "y scratch", "w bias",
+              f"{_FLOAT_PRODUCT} G x_c y_g runs run post r_n r_h r_w r_g", "tile limit split"),
         _kind("float_depthwise2d", "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]", "x",
               "y", "w bias", _FLOAT_PRODUCT),
         _kind("float_pack", "float matrices [G, K, C] with any strides (bytes) as weights of a float_conv2d", "x", "y", "",

@@ -198,7 +198,7 @@ def depthwise2d(i, arena, constants, thread, threads):
     # NOTE: one call runs all blocks of whole vectors for a group of pixels, or all groups of pixels for a block, whichever are more
     whole = channels // LANES if post == 0 and not flat and channels >= LANES else 0
     groups = wd // together if post == 0 and channels >= LANES else 1
-    along = groups > whole
+    along = groups > max(1, whole)
     x_on, w_on, c_on, y_on = (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
     for rr in range(n * h * thread // threads, n * h * (thread + 1) // threads):
         x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H)

@@ -8,25 +8,33 @@ from numba import njit
 from ..instructions.table import POST_ADD, POST_NONE, POST_TABLE
 from .bytewise import find, table_of
 from .finish import F_A, F_R, P_HIGH, P_LOW, P_ZERO, POST, R_ZERO, T_C, TABLE_AT
-from .memory import load_i64
+from .memory import load_i64, words
 from .target import HARDWARE_TABLE, ISA
 from .vector import F32, I32, I64, add_to, clamp, load_at, part, prefetch, requantize, rint, splat, store_at, vec, widened
 
 LANES = ISA.lanes
+SCALE, ZERO, LOW, HIGH, Y_F32 = words("conv2d", "scale zero low high y_f32")
 BYTES, FLOATS, RESIDUAL, LOOKUP = 0, 1, 2, 3
 
 
 @njit(nogil=True)
-def mode_of(i, f32):
-    """What the epilogue does in registers for an instruction; -1: its `post` needs the bytes in memory."""
-    post = load_i64(i + POST)
+def size_of(i):
+    """Bytes of an element that an instruction writes."""
+    return 4 if load_i64(i + Y_F32) else 1
+
+
+@njit(nogil=True)
+def modes_of(i):
+    """What the epilogue does in registers for an instruction, -1 where its `post` needs the bytes in memory; and what it does there."""
+    post, f32 = load_i64(i + POST), load_i64(i + Y_F32)
+    mode = -1
     if post == POST_NONE:
-        return f32
-    if post == POST_ADD:
-        return RESIDUAL
-    if HARDWARE_TABLE and post == POST_TABLE and load_i64(i + T_C) == 0:
-        return LOOKUP
-    return -1
+        mode = f32
+    elif post == POST_ADD:
+        mode = RESIDUAL
+    elif HARDWARE_TABLE and post == POST_TABLE and load_i64(i + T_C) == 0:
+        mode = LOOKUP
+    return mode, f32
 
 
 def floats_of(b, value, n):
@@ -53,7 +61,9 @@ def ask_for_targets(b, a, pixels, pixel_of):
 
 def epilogue(b, a, sums, pixels, vectors, pixel_of):
     """sums: (pixel, vector, int32 vector) in order. a: operands by name. pixel_of: addresses of pixels of y and of r."""
-    scales = [load_at(b, add_to(b, a["scale"], 4 * LANES * v), vec(F32, LANES)) for v in range(vectors)]
+    scale = b.add(word(b, a, SCALE), b.shl(a["first"], ir.Constant(I64, 2)))
+    a = a | {"zero": word(b, a, ZERO), "low": word(b, a, LOW), "high": word(b, a, HIGH)}
+    scales = [load_at(b, add_to(b, scale, 4 * LANES * v), vec(F32, LANES)) for v in range(vectors)]
     width = LANES * vectors
 
     def real(v, acc):

@@ -47,6 +47,11 @@ def narrow_pixels(isa: InstructionSet) -> int:
     return isa.pixels * isa.vectors - isa.lanes // 4
 
 
+def float_pixels(isa: InstructionSet) -> tuple[int, int]:
+    """Most pixels of the float product's micro-kernels: of the usual one, and of that with one vector of output channels."""
+    return (14, 24) if isa.lanes == 16 else (6, 10)
+
+
 @lru_cache(maxsize=1)
 def _cpu_info() -> dict[str, str]:
     """What Linux says about the first CPU; nothing where it cannot be read."""

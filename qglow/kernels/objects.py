@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PACKAGED = Path(__file__).parent / "objects"
 HANDLING = ("elf.py", "library.py", "objects.py", "peak.py")  # nothing of these is in an object
-READ = ("instructions/table.py", "reference/float_math.py", "reference/recurrent.py")  # what kernels read from outside of their folder
+READ = ("instructions/table.py", "instructions/packing.py", "reference/float_math.py", "reference/recurrent.py")  # what kernels read from outside of their folder
 PARTS = "part "  # the builder prints `part 0 43`, and as each kernel is done `part 1 43`
 
 

@@ -17,6 +17,7 @@ from ..tuning.cost import CostModel, candidates, features
 from ..tuning.schedule import Hints, Work, products, rule, work_of
 from .native import NativePlan, Segment
 
+TUNED = ("conv2d",)  # float products go by the rule
 FIRST, SECOND = 6, 24  # passes for each way, among all and among the best
 FINALISTS, MARGIN = 3, 0.98
 Way = tuple[tuple[str, int], ...]
@@ -48,7 +49,7 @@ def try_products(plan: NativePlan) -> list[Trial]:
     isa, threads = plan.library.isa, plan.threads
     trials: dict[str, Trial] = {}
     places = []
-    for step in products(plan.program):
+    for step in products(plan.program, TUNED):
         work = work_of(step, isa)
         trial = trials.setdefault(work.key, Trial(work, threads, way_of(rule(work, threads))))
         trial.places += 1
@@ -61,7 +62,7 @@ def try_products(plan: NativePlan) -> list[Trial]:
     for key, t in trials.items():
         best = min(ways[key], key=t.seconds.__getitem__)
         t.chosen = best if t.seconds[best] < MARGIN * t.seconds[t.usual] else t.usual
-    for step, t in zip(products(plan.program), places, strict=True):
+    for step, t in zip(products(plan.program, TUNED), places, strict=True):
         step.hints.clear()
         step.hints.update(t.chosen)
     return list(trials.values())
@@ -72,7 +73,7 @@ def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Way]
     rows = [row for s in plan._steps if isinstance(s, Segment) for row in s.rows]
     natives = [s for s in plan.program.steps if isinstance(s, Native)]
     places_of = iter(places)
-    trial_of = [next(places_of) if s.kind == "conv2d" else None for s in natives]
+    trial_of = [next(places_of) if s.kind in TUNED else None for s in natives]
     rowwise = [Segment([row]) for row in rows]
     fastest: list[dict[Way, float]] = [defaultdict(lambda: float("inf")) for _ in rows]
     words = {name: KINDS["conv2d"].index(name) for name in KINDS["conv2d"].hints}

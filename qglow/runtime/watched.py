@@ -8,6 +8,7 @@ from copy import copy
 from ..graph import Array, Graph, Node
 from ..instructions.lower import lower_watched
 from ..kernels.library import load
+from ..tuning import schedule
 from .native import NativePlan, Segment, aligned
 
 Keep = Callable[[str, Array], None]
@@ -22,6 +23,7 @@ class WatchedPlan(NativePlan):
         library = load()
         names = list(names)
         program, self._moments = lower_watched(graph, library.isa, names)
+        schedule(program, 1)
         self._fed = [n for n in graph.inputs if n in names]
         self._folded = [(n, graph.constants[n]) for n in names if n in graph.constants]
         super().__init__(program, library, 1)

@@ -37,7 +37,7 @@ def chooser_of(tuning: Tuning, isa: str) -> Chooser:
         if measured is not None:
             return measured
         usual = rule(work, threads)
-        if threads not in models:
+        if threads not in models or work.floats == 2:
             return usual
         best, seconds = models[threads].best(work, threads, isa)
         return best if seconds < PROMISE * models[threads].seconds(work, usual, threads, isa) else usual

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
-from ..instructions.packing import PACKINGS, round_up
+from ..instructions.packing import FLOAT_VECTORS, PACKINGS, round_up
 from ..instructions.program import Native, Program
 from ..instructions.table import BY_BLOCKS
-from ..kernels.isa import SETS, narrow_pixels
+from ..kernels.isa import SETS, float_pixels, narrow_pixels
 
 CACHE = 393216  # bytes of weights, or of pixels in and out, that stay near while all of the other go by
 Hints = dict[str, int]
@@ -16,11 +16,12 @@ Hints = dict[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a conv2d instruction has to do, in the units that a kernel loops over.
+    """What a product has to do, in the units that a kernel loops over.
 
     rows: of pixels, of all images; width: pixels of a row; jobs: blocks of output channels, of all groups; block: channels of one;
     channels: of a group's output; steps: dot products of one output; weights: bytes of one block's; x, y: bytes of one pixel, in and out;
-    post, floats: the instruction's fields post and y_f32. A row is cut into `cuts` pieces, each of what a micro-kernel takes at once.
+    most: pixels that a micro-kernel takes at once, which is how a row is cut into `cuts` pieces; post: the instruction's field; floats: 0
+    where bytes become bytes, 1 where they become floats, 2 where floats do.
     """
 
     rows: int
@@ -50,23 +51,27 @@ Chooser = Callable[[Work, int], Hints]
 
 
 def work_of(step: Native, isa: str) -> Work:
-    """The work of a conv2d instruction."""
-    f, p = step.fields, PACKINGS[isa]
+    """The work of a product."""
+    f, p, s = step.fields, PACKINGS[isa], SETS[isa]
     channels, width = int(f["C"]), int(f["W"])
-    taps = int(f["KH"]) * int(f["runs"]) * round_up(int(f["run"]), p.step)
+    is_float = step.kind == "float_conv2d"
+    block = p.lanes * (FLOAT_VECTORS if is_float else p.vectors)
+    four = 1 if is_float else 4  # taps of one step
+    taps = int(f["KH"]) * int(f["runs"]) * round_up(int(f["run"]), 1 if is_float else p.step)
+    usual, narrow = float_pixels(s) if is_float else (s.pixels, narrow_pixels(s))
     return Work(
         rows=int(f["N"]) * int(f["H"]),
         width=width,
-        jobs=int(f["G"]) * -(-channels // p.block),
-        block=p.block,
+        jobs=int(f["G"]) * -(-channels // block),
+        block=block,
         channels=channels,
-        steps=taps // 4,
-        weights=p.block * taps,
+        steps=taps // four,
+        weights=4 * block * taps // four,
         x=int(f["x_w"]) * int(f["SW"]),
         y=int(f["y_w"]),
-        most=narrow_pixels(SETS[isa]) if channels <= p.lanes else SETS[isa].pixels,
+        most=narrow if channels <= p.lanes else usual,
         post=int(f["post"]),
-        floats=int(f["y_f32"]),
+        floats=2 if is_float else int(f["y_f32"]),
     )
 
 
@@ -92,9 +97,9 @@ def rule(work: Work, threads: int) -> Hints:
     return hints
 
 
-def products(program: Program) -> list[Native]:
+def products(program: Program, kinds: tuple[str, ...] = ("conv2d", "float_conv2d")) -> list[Native]:
     """The instructions that take hints, in order."""
-    return [s for s in program.steps if isinstance(s, Native) and s.kind == "conv2d"]
+    return [s for s in program.steps if isinstance(s, Native) and s.kind in kinds]
 
 
 def schedule(program: Program, threads: int, choose: Chooser = rule) -> None:
