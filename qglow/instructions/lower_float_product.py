@@ -10,7 +10,7 @@ from ..graph import Array, Kind, Node
 from ..reference.float_product import scaled
 from .lower import Lowering, conv_halo, conv_window, float_rule
 from .lower_float import operand
-from .lower_product import Fields, flattened, image_fields, matrices
+from .lower_product import Fields, flattened, image_fields, is_column, matrices, on_its_side
 from .nest import nest, padded
 from .packing import pack_floats, round_up
 from .phases import transposed_phases
@@ -114,6 +114,10 @@ def conv(low: Lowering, node: Node) -> bool:
     target = target_of(low, node, adds=not depthwise)
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
+    if is_column(target.y.as_image(), kw):
+        residual = None if target.residual is None else target.residual.as_image().on_its_side()
+        target = replace(target, y=target.y.as_image().on_its_side(), residual=residual)
+        x, w, shape, (kh, kw) = x.on_its_side(), w.swapaxes(2, 3), on_its_side(shape), (kw, kh)
     bias = bias_of(low, node, oc)
     if depthwise:
         emit_depthwise(low, x, target, w, bias, shape)

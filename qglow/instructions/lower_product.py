@@ -161,6 +161,10 @@ def conv(low: Lowering, node: Node) -> bool:
     target = target.as_image()
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
+    if is_column(target.y, kw):
+        residual = None if target.residual is None else target.residual.as_image().on_its_side()
+        target = Target(target.y.on_its_side(), target.post, residual, target.table).as_image()
+        x, w, shape, (kh, kw) = x.on_its_side(), w.swapaxes(2, 3), on_its_side(shape), (kw, kh)
     bias = np.broadcast_to(bias_of(low, node), (oc,)) - shift(low.zero(node.inputs[0]), w, 0)
     if groups == x.shape[1] == oc and icg == 1:
         depthwise(low, node, x, target, w, bias, shape)
@@ -168,6 +172,16 @@ def conv(low: Lowering, node: Node) -> bool:
     packed = w.reshape(groups, oc // groups, icg, kh, kw).transpose(0, 1, 3, 4, 2)
     product(low, node, x, target, packed, bias, shape)
     return True
+
+
+def is_column(y: Place, kernel_width: int) -> bool:
+    """Whether a convolution is of rows of one pixel: on its side it is of one long row, which kernels take many pixels at a time of."""
+    return kernel_width == 1 and y.shape[3] == 1 and y.shape[2] > 1
+
+
+def on_its_side(shape: Fields) -> Fields:
+    """A window's fields with rows for columns."""
+    return {name[0] + ("W" if name[1] == "H" else "H"): value for name, value in shape.items()}
 
 
 def operands(low: Lowering, x: Place, target: Target, constants: dict[str, int]) -> dict[str, Place | None]:

@@ -68,6 +68,11 @@ class Place:
         (n, c, _, w), (sn, sc, _, sw) = self.shape, self.strides
         return replace(self, shape=(n, c, w), strides=(sn, sc, sw))
 
+    def on_its_side(self) -> Place:
+        """An image with its rows as columns; the same bytes."""
+        (n, c, h, w), (sn, sc, sh, sw), (top, left, bottom, right) = self.shape, self.strides, self.halo
+        return replace(self, shape=(n, c, w, h), strides=(sn, sc, sw, sh), halo=(left, top, right, bottom))
+
     def part(self, axis: int, start: int, count: int, step: int = 1) -> Place:
         """Indices start, start + step, ... of one axis."""
         shape, strides = list(self.shape), list(self.strides)

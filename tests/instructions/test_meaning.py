@@ -75,6 +75,16 @@ def folded_tables(n: Net) -> tuple[str, ...]:
     return (n.table(n.conv(n.table(n.conv(x, 40, (1, 1))), 18, (1, 1), 2), 18),)
 
 
+@form("conv2d")
+def columns(n: Net) -> tuple[str, ...]:
+    """Images of one pixel a row: their convolutions lie on their side."""
+    x = n.input(2, 20, 17, 1)
+    y = n.op("Add", (n.conv(x, 20, (5, 1), pads=(2, 0, 2, 0)), x))
+    z = n.table(n.conv(y, 33, (3, 1), strides=(2, 1), dilations=(2, 1)), 33)
+    wide = n.input(1, 6, 11, 3)
+    return z, n.conv(y, 20, (3, 1), 20, pads=(1, 0, 1, 0)), n.conv(wide, 9, (2, 1), strides=(1, 3)), n.conv(x, 7, (4, 1), quant=None)
+
+
 @form("depthwise2d")
 def folded_depthwise(n: Net) -> tuple[str, ...]:
     x = n.input(1, 21, 8, 7)
