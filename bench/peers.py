@@ -3,6 +3,7 @@
     python -m bench.peers                                        ResNet-50 and MobileNetV2 on one thread
     python -m bench.peers --quick --models resnet50,bert128      a quick look: int8 peers only, and what qglow runs on the host
     python -m bench.peers --all --threads 1,2 --json all.json    every network, and every real model that is found
+    python -m bench.peers --quick --isa avx2                     qglow and OpenVINO held to one instruction set; onnxruntime cannot be
 
 A cell is qglow's time over the peer's, of the minima and (of the medians): below 1 qglow is faster. Every runtime gets the same
 model, input and number of threads. int8 peers run onnxruntime's QDQ model (u8 activations, s8 weights per channel), and OpenVINO
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -37,6 +39,7 @@ from .prepared import Prepared, names, prepare
 PEERS = ("ort fp32", "ort int8", "ov fp32", "ov int8", "ov nncf")
 QUICK = ("ort int8", "ov int8")
 ORIGIN = "qglow"
+ONEDNN = {"avx512_vnni": "AVX512_CORE_VNNI", "avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "generic": "SSE41"}  # what OpenVINO's kernels call them
 
 
 def peer(name: str, model: Prepared, threads: int) -> Callable[[], Any]:
@@ -136,6 +139,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=options.numbers, default="1", help="numbers of threads, by comma")
     parser.add_argument("--repeats", type=int, help="rounds over the runtimes, default 12, quick 5")
     parser.add_argument("--seconds", type=float, default=4.0, help="a model whose rounds take longer is cut at four times this")
+    parser.add_argument("--isa", choices=tuple(ONEDNN), help="hold qglow and OpenVINO to an instruction set; onnxruntime cannot be held")
     parser.add_argument("--quick", action="store_true", help="few rounds, int8 peers only, and qglow's host steps")
     parser.add_argument("--peers", type=known_peers, default=None, help="by comma, of " + ", ".join(PEERS))
     options.add_json(parser)
@@ -147,6 +151,8 @@ def main() -> int:
     logging.getLogger().setLevel(logging.ERROR)
     onnxruntime.set_default_logger_severity(3)
     peers = given.peers or (QUICK if given.quick else PEERS)
+    if given.isa:
+        os.environ |= {"QGLOW_ISA": given.isa, "ONEDNN_MAX_CPU_ISA": ONEDNN[given.isa]}
     turns = given.repeats or (5 if given.quick else 12)
     rows: list[dict[str, Any]] = []
     means: dict[str, dict[str, dict[str, float]]] = {}

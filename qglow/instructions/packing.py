@@ -42,6 +42,7 @@ PACKINGS: dict[str, Packing] = {
     "amx": Packing(64, 16, 2, narrow=False),
     "avx512_vbmi": Packing(4, 16, 2),
     "avx512_vnni": Packing(4, 16, 2),
+    "avx_vnni": Packing(4, 8, 2),
     "avx2": Packing(4, 8, 2),
     "generic": Packing(4, 8, 2),
 }

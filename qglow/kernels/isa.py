@@ -36,6 +36,7 @@ SETS = {
             "avx512_vbmi", "x86-64-v4", "+avx512vnni,+avx512vbmi,-prefer-256-bit", (*_AVX512, "avx512_vnni", "avx512vbmi"), 16, 2, 14
         ),
         InstructionSet("avx512_vnni", "x86-64-v4", "+avx512vnni,-prefer-256-bit", (*_AVX512, "avx512_vnni"), 16, 2, 14),
+        InstructionSet("avx_vnni", "x86-64-v3", "+avxvnni", ("avx2", "fma", "avx_vnni"), 8, 2, 6),
         InstructionSet("avx2", "x86-64-v3", "", ("avx2", "fma"), 8, 2, 4),
         InstructionSet("generic", "x86-64" if platform.machine() == "x86_64" else "generic", "", (), 8, 2, 2),
     )

@@ -37,6 +37,11 @@ _VNNI = Loop("<16 x i32>", "declare <16 x i32> @llvm.x86.avx512.vpdpbusd.512(<16
              "%N = call <16 x i32> @llvm.x86.avx512.vpdpbusd.512(<16 x i32> %A, <16 x i32> %u, <16 x i32> %u)", 128, 16)  # fmt: skip
 _VNNI_BYTES = Loop("<16 x i32>", "declare <16 x i32> @llvm.x86.avx512.vpdpbusd.512(<16 x i32>, <64 x i8>, <64 x i8>)",
                    "%N = call <16 x i32> @llvm.x86.avx512.vpdpbusd.512(<16 x i32> %A, <64 x i8> %b, <64 x i8> %b)", 128, 16)  # fmt: skip
+_AVX_VNNI = Loop("<8 x i32>", "declare <8 x i32> @llvm.x86.avx512.vpdpbusd.256(<8 x i32>, <8 x i32>, <8 x i32>)",
+                 "%N = call <8 x i32> @llvm.x86.avx512.vpdpbusd.256(<8 x i32> %A, <8 x i32> %u, <8 x i32> %u)", 64, 12)  # fmt: skip
+_AVX_VNNI_BYTES = Loop("<8 x i32>", "declare <8 x i32> @llvm.x86.avx512.vpdpbusd.256(<8 x i32>, <32 x i8>, <32 x i8>)",
+                       "%N.b = bitcast <8 x i32> %u to <32 x i8>\n"
+                       "  %N = call <8 x i32> @llvm.x86.avx512.vpdpbusd.256(<8 x i32> %A, <32 x i8> %N.b, <32 x i8> %N.b)", 64, 12)  # fmt: skip
 _AVX2 = Loop("<8 x i32>", "declare <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16>, <16 x i16>)",
              "%N.h = bitcast <8 x i32> %A to <16 x i16>\n  %N.p = call <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16> %N.h, <16 x i16> %b)\n"
              "  %N = add <8 x i32> %A, %N.p", 32, 12)  # fmt: skip
@@ -49,6 +54,7 @@ _AMX = Loop("i32", "declare void @llvm.x86.tdpbusd(i8, i8, i8)\ndeclare void @ll
 LOOPS = {
     "amx": (_AMX,),
     "avx512": (_VNNI, _VNNI_BYTES),
+    "avx": (_AVX_VNNI, _AVX_VNNI_BYTES),
     "avx2": (_AVX2,),
     "generic": (_SSE2 if platform.machine() == "x86_64" else _PLAIN,),
 }

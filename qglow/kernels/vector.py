@@ -153,7 +153,7 @@ def dot4(b, acc, u, s):
 
 def vpdpbusd(b, acc, u, s):
     """The hardware instruction; its meaning is `dot4`."""
-    return call(b, "llvm.x86.avx512.vpdpbusd.512", acc.type, acc, u, s)
+    return call(b, f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}", acc.type, acc, u, s)
 
 
 __all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "ask_for", "call", "centred", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",

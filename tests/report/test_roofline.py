@@ -50,7 +50,7 @@ def test_the_machine_is_measured() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="compiles with the LLVM of this machine")
-@pytest.mark.parametrize("isa", ["amx", "avx512_vnni", "avx2", "generic"])
+@pytest.mark.parametrize("isa", ["amx", "avx512_vnni", "avx_vnni", "avx2", "generic"])
 def test_a_loop_compiles_for_every_instruction_set(isa: str) -> None:
     texts = [product_text(loop) for loop in LOOPS[isa.split("_")[0]]]
     assert any(machine_code(text, isa) for text in texts)
