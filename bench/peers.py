@@ -39,7 +39,7 @@ from .prepared import Prepared, names, prepare
 PEERS = ("ort fp32", "ort int8", "ov fp32", "ov int8", "ov nncf")
 QUICK = ("ort int8", "ov int8")
 ORIGIN = "qglow"
-ONEDNN = {"avx512_vnni": "AVX512_CORE_VNNI", "avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "generic": "SSE41"}  # what OpenVINO's kernels call them
+ONEDNN = {"avx512_vnni": "AVX512_CORE_VNNI", "avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "generic": "SSE41"}  # in OpenVINO
 
 
 def peer(name: str, model: Prepared, threads: int) -> Callable[[], Any]:

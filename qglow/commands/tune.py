@@ -15,7 +15,7 @@ from ..progress import track
 from ..report.latency import interleaved
 from ..runtime import InferenceSession
 from ..runtime.native import NativePlan
-from ..runtime.plans import make_plan
+from ..runtime.plans import make_plan, taken
 from ..runtime.tune import Trial, learned, try_products
 from ..runtime.typical import typical_products
 from ..tuning import rule, store
@@ -88,7 +88,7 @@ def typical_plans(threads: int) -> list[NativePlan]:
 
 def plan_for(graph: Graph, feeds: dict[str, Array], threads: int) -> NativePlan | None:
     """A plan that ran once; None where the model runs on the reference."""
-    plan = make_plan(graph, {n: a.shape for n, a in feeds.items()}, threads)
+    plan = taken(make_plan(graph, {n: a.shape for n, a in feeds.items()}, threads), feeds)
     plan.run(feeds)
     return plan if isinstance(plan, NativePlan) else None
 

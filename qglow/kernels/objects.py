@@ -92,7 +92,7 @@ def ensure(isa: str, emulated: bool = False) -> Path:
         return found
     _say(
         f"qglow: compiling the {isa} kernels, once for this version of them: neither this package nor {cache_folder()} has them "
-        "(half a minute; `qglow kernels build` does it ahead)"
+        "(under a minute; `qglow kernels build` does it ahead)"
     )
     return build_into_cache(isa, emulated)
 

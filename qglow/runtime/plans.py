@@ -62,6 +62,13 @@ class ChoicePlan:
         return self.plans[value]
 
 
+def taken(plan: Plan, feeds: Mapping[str, Array]) -> Plan:
+    """The plan that runs these inputs, where conditions decide between several."""
+    while isinstance(plan, ChoicePlan):
+        plan = plan.chosen(feeds)
+    return plan
+
+
 def make_plan(
     graph: Graph,
     shapes: Mapping[str, tuple[int, ...]],

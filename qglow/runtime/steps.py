@@ -15,7 +15,7 @@ import numpy as np
 from ..graph import Array
 from ..instructions.program import Host, Native, Program
 from .native import NativePlan, Segment
-from .plans import ChoicePlan, Plan
+from .plans import Plan, taken
 from .session import InferenceSession
 
 BATCH_SECONDS = 0.002
@@ -41,9 +41,7 @@ def plan_of(session: InferenceSession, feeds: Mapping[str, Array]) -> Plan:
     """The plan that the session runs these inputs with, made where it is missing."""
     arrays = session._checked(feeds)
     plan = session._plan(arrays)
-    while isinstance(plan, ChoicePlan):
-        plan = plan.chosen(dict(zip(session.graph.inputs, arrays, strict=True)))
-    return plan
+    return taken(plan, dict(zip(session.graph.inputs, arrays, strict=True)))
 
 
 def host_steps(plan: Plan) -> Counter[str]:
