@@ -111,8 +111,9 @@ class NativePlan:
         self._execute(s.start, s.count, *self._memory, *self._alone)
 
     def _run_together(self, s: Segment) -> None:
-        if not team_of(self.library, self.threads).run(s.start, s.count, *self._memory, self._alone[2]):
-            self._run_alone(s)  # NOTE: another session has the threads; the bits are the same
+        team = team_of(self.library, self.threads)
+        if team is None or not team.run(s.start, s.count, *self._memory, self._alone[2]):
+            self._run_alone(s)  # NOTE: another session has the threads, or there are too few CPUs; the bits are the same
 
     def _run_host(self, node: Node) -> None:
         graph: Graph = self.program.graph

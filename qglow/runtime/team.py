@@ -74,11 +74,17 @@ _MAKING = threading.Lock()
 os.register_at_fork(after_in_child=_TEAMS.clear)
 
 
-def team_of(library: Library, threads: int) -> Team:
-    """The team of a number of threads, made once in a process."""
+def team_of(library: Library, threads: int) -> Team | None:
+    """The team of a number of threads, made once in a process; None while the caller is held to fewer CPUs than such a team needs.
+
+    NOTE: threads that share a CPU take ten times as long as one alone, for each waits at every barrier until the other's turn comes. Other
+    runtimes hold their callers to one CPU for a while, and a thread that is made then would be held there too.
+    """
     team = _TEAMS.get(threads)
     if team is not None:
         return team
+    if len(os.sched_getaffinity(0)) < min(threads, os.cpu_count() or 1):
+        return None
     with _MAKING:
         if threads not in _TEAMS:
             _TEAMS[threads] = Team(library, threads)

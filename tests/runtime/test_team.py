@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import qglow
-from qglow.runtime import native
+from qglow.kernels.library import load
+from qglow.runtime import native, team
 
 
 @pytest.fixture
@@ -73,3 +74,21 @@ def test_a_forked_process_makes_its_own_threads(bundle: qglow.Bundle) -> None:
         time.sleep(0.05)
     os.kill(child, 9)
     pytest.fail("the forked process hangs")
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two CPUs")
+def test_a_caller_that_is_held_to_one_cpu_works_alone() -> None:
+    """A team of threads on one CPU would be slow for good; it is made once the caller is free."""
+    library, cpus = load(), os.sched_getaffinity(0)
+    kept = dict(team._TEAMS)
+    team._TEAMS.clear()
+    try:
+        os.sched_setaffinity(0, {min(cpus)})
+        assert team.team_of(library, 2) is None and not team._TEAMS
+        os.sched_setaffinity(0, cpus)
+        made = team.team_of(library, 2)
+        assert made is not None and team.team_of(library, 2) is made
+    finally:
+        os.sched_setaffinity(0, cpus)
+        team._TEAMS.clear()
+        team._TEAMS.update(kept)
