@@ -9,14 +9,12 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from .memory import I64, load_i64, store_i64
+from .memory import I64, load_i64
 
 i64 = types.int64
 ON_LINUX_X86 = sys.platform == "linux" and platform.machine() == "x86_64"
 SCHED_YIELD = 24
 PATIENCE = 10_000
-GLANCE = 256  # looks between two at who else is on this CPU
-SEATS = 7  # threads whose CPU is known: the words of a cache line behind the barrier
 
 
 @intrinsic
@@ -72,41 +70,10 @@ def pause(context):
     return types.void(), generate
 
 
-@intrinsic
-def cpu_number(context):
-    """The CPU that this runs on, from 1, as Linux leaves it for RDTSCP; 0 elsewhere."""
-
-    def generate(ctx, b, sig, args):
-        if not ON_LINUX_X86:
-            return ir.Constant(I64, 0)
-        t = ir.FunctionType(ir.IntType(32), [])
-        number = b.call(ir.InlineAsm(t, "rdtscp", "={ecx},~{eax},~{edx}", side_effect=True), [])
-        return b.add(b.zext(b.and_(number, ir.Constant(ir.IntType(32), 4095)), I64), ir.Constant(I64, 1))
-
-    return i64(), generate
-
-
-@njit(nogil=True)
-def is_crowded(barrier, thread, threads):
-    """Whether another thread of the run was last seen on this CPU: then it cannot go on while this one waits. Also takes this one's seat."""
-    seats = min(threads, SEATS)
-    here = cpu_number()
-    if thread < seats:
-        store_i64(barrier + 8 + 8 * thread, here)
-    if here == 0:
-        return False
-    for other in range(seats):
-        if other != thread and load_i64(barrier + 8 + 8 * other) == here:
-            return True
-    return False
-
-
 @njit(nogil=True)
 def execute(rows, count, arena, constants, thread, threads, barrier):
-    """rows: int64 addresses of instructions. barrier: a cache line that all threads of a run share; its first int64 is 0 at the start."""
+    """rows: int64 addresses of instructions. barrier: one int64, 0 at the start, that all threads of a run share."""
     epoch = 0
-    if threads > 1:
-        is_crowded(barrier, thread, threads)
     for k in range(count):
         row = load_i64(rows + 8 * k)
         call_kernel(load_i64(row), row, arena, constants, thread, threads)
@@ -117,5 +84,5 @@ def execute(rows, count, arena, constants, thread, threads, barrier):
             while load_acquire(barrier) < epoch * threads:
                 pause()
                 spins += 1
-                if spins > PATIENCE or (spins % GLANCE == 0 and is_crowded(barrier, thread, threads)):
+                if spins > PATIENCE:
                     yield_cpu()

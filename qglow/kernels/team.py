@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from .execute import GLANCE, atomic_add, execute, is_crowded, load_acquire, pause, yield_cpu
+from .execute import atomic_add, execute, load_acquire, pause, yield_cpu
 from .memory import load_i64, store_i64
 
 NUMBER, ROWS, COUNT, ARENA, CONSTANTS, THREADS, BARRIER, DONE = 0, 64, 72, 80, 88, 96, 104, 128
@@ -66,7 +66,7 @@ def join(job):
     while load_acquire(job + DONE) < others:
         pause()
         looks += 1
-        if looks > EAGER or (looks % GLANCE == 0 and is_crowded(load_i64(job + BARRIER), 0, others + 1)):
+        if looks > EAGER:
             yield_cpu()
 
 
