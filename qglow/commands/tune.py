@@ -63,9 +63,10 @@ def run(options: argparse.Namespace) -> int:
         plans = [p for p in typical_plans(threads) if p.threads == threads]
         trials = [t for p in track(plans, f"{threads} threads", quiet=options.quiet) for t in try_products(p)]
         if trials:
-            tuning.prices[str(threads)] = learned(trials, isa).prices.tolist()
+            model = learned(trials, isa)
+            tuning.prices[str(threads)] = model.prices.tolist()
             keep(tuning, trials)
-            print(f"{_threads(threads)}: {said_of(trials)}; {quality(trials, learned(trials, isa), isa)}")
+            print(f"{_threads(threads)}: {said_of(trials)}; {quality(trials, model, isa)}")
         for name, (graph, feeds) in zip(options.bundles, models, strict=True):
             print(f"{name}, {_threads(threads)}: {tune_bundle(tuning, graph, feeds, threads)}")
     print(store.save(isa, tuning))
@@ -112,7 +113,8 @@ def tune_bundle(tuning: store.Tuning, graph: Graph, feeds: dict[str, Array], thr
         keep(tuning, trials)
         return f"{said_of(trials)}; {before:.3f} -> {after:.3f} ms"
     for t in trials:
-        tuning.choices.setdefault(str(threads), {})[t.work.key] = dict(t.usual)
+        t.chosen = t.usual
+    keep(tuning, trials)
     return f"{len(trials)} products measured, the rule's {before:.3f} ms stay the fastest"
 
 

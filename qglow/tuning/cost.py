@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..instructions.table import BY_BLOCKS, BY_ROWS, POST_ADD, POST_NONE, POST_TABLE
 from ..kernels.isa import SETS
 from .schedule import Hints, Work, share
 
@@ -23,12 +24,12 @@ def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
     """Ways to cut a product, each once; they differ in what the kernel does, the way without hints is among them."""
     most = SETS[isa].pixels
     found: dict[tuple[int, ...], Hints] = {}
-    for split in (1, 2) if threads > 1 else (1,):
+    for split in (BY_ROWS, BY_BLOCKS) if threads > 1 else (BY_ROWS,):
         for limit in (0, most - 2, most // 2):
-            pieces, _ = share(work, threads, split == 2, limit)
+            pieces, _ = share(work, threads, split == BY_BLOCKS, limit)
             for tile in (0, 1, 4, 16, 32, 64, 128):
                 if tile < pieces and 0 <= limit < work.width * (1 + (2 * work.width <= most)):
-                    wanted = {"tile": tile, "limit": limit, "split": 2 if split == 2 else 0}
+                    wanted = {"tile": tile, "limit": limit, "split": split if split == BY_BLOCKS else 0}
                     found[split, tile, limit] = {k: v for k, v in wanted.items() if v}
     return list(found.values())
 
@@ -36,7 +37,7 @@ def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
 def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
     """What the thread that has most to do does, in the order of NAMES, float64."""
     limit = hints.get("limit", 0)
-    pieces, jobs = share(work, threads, hints.get("split") == 2, limit)
+    pieces, jobs = share(work, threads, hints.get("split") == BY_BLOCKS, limit)
     s = SETS[isa]
     part = (work.channels % work.block or work.block) / work.block
     calls = -(-pieces // 2) if 2 * work.width <= min(work.most, limit or work.most) and part == 1 else pieces
@@ -53,9 +54,9 @@ def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
             out * work.steps,
             jobs * calls * work.steps,
             jobs * calls,
-            out * (work.post == 0),
-            out * (work.post == 1),
-            out * (work.post == 2),
+            out * (work.post == POST_NONE),
+            out * (work.post == POST_ADD),
+            out * (work.post == POST_TABLE),
             jobs * calls * work.weights * (work.weights > L1),
             tiles * all_weights * (all_weights > L2),
             jobs * pieces * piece * (near > L1),

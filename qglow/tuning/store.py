@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,7 @@ from ..kernels.isa import cpu_name
 from ..kernels.objects import cache_folder, source_hash
 from .schedule import Hints
 
-LOG = logging.getLogger("qglow")
 FORMAT = 1
-LARGEST = {"tile": 1 << 16, "limit": 1 << 16, "split": 2}
 
 
 @dataclass(slots=True)
@@ -44,7 +41,9 @@ def load(isa: str) -> Tuning | None:
     try:
         return _checked(json.loads(raw))
     except (ValueError, KeyError, TypeError, AttributeError):
-        LOG.warning("%s: what `qglow tune` measured is spoiled and not used; run it again", path)
+        import logging  # NOTE: a session whose file is sound, or that has none, need not wait for this import
+
+        logging.getLogger("qglow").warning("%s: what `qglow tune` measured is spoiled and not used; run it again", path)
         return None
 
 
@@ -56,8 +55,10 @@ def _checked(found: Any) -> Tuning:
 
 
 def _hints(found: Any) -> Hints:
+    from ..instructions.verify_fields import HINTS
+
     for name, value in found.items():
-        if not isinstance(value, int) or not 0 < value <= LARGEST[name]:
+        if not isinstance(value, int) or not 0 < value <= HINTS[name]:
             raise ValueError("no such hint")
     return dict(found)
 
