@@ -47,7 +47,7 @@ def convolve(x: Array, w: Array, node: Node, pad_value: float = 0) -> Array:
         taps = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
         columns = taps.reshape(n, icg * int(np.prod(win.kernel)), int(np.prod(out)))
         wg = w[g * (oc // groups) : (g + 1) * (oc // groups)]
-        y[:, g * (oc // groups) : (g + 1) * (oc // groups)] = np.matmul(wg.reshape(wg.shape[0], -1), columns).reshape(n, -1, *out)
+        y[:, g * (oc // groups) : (g + 1) * (oc // groups)] = np.matmul(wg.reshape(wg.shape[0], -1), columns).reshape(n, oc // groups, *out)
     return y
 
 
