@@ -12,6 +12,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,7 +87,10 @@ def find(isa: str, emulated: bool = False) -> Path | None:
 
 
 def ensure(isa: str, emulated: bool = False) -> Path:
-    """The object of an instruction set; where it is missing it is built into the cache, and that is said."""
+    """The object of an instruction set; where it is missing it is built into the cache, and that is said.
+
+    Of several processes that miss the same object one builds it, and the others wait for it.
+    """
     found = find(isa, emulated)
     if found is not None:
         return found
@@ -94,7 +98,27 @@ def ensure(isa: str, emulated: bool = False) -> Path:
         f"qglow: compiling the {isa} kernels, once for this version of them: neither this package nor {cache_folder()} has them "
         "(under a minute; `qglow kernels build` does it ahead)"
     )
-    return build_into_cache(isa, emulated)
+    with _alone(cache_folder() / f"{object_name(isa, emulated)}.lock"):
+        return find(isa, emulated) or build_into_cache(isa, emulated)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a lock among processes; without one where the folder cannot be written or the system has no such locks.
+
+    The file stays: a process may wait for it, and another that finds it gone would make a lock of its own.
+    """
+    try:
+        import fcntl
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a")
+    except (ImportError, OSError):
+        yield
+        return
+    with file:  # NOTE: the lock ends with the file, and with the process
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def build_into_cache(isa: str, emulated: bool = False, quiet: bool = False) -> Path:
@@ -154,7 +178,7 @@ def _say(line: str) -> None:
 
 def clear() -> tuple[int, int]:
     """Remove all cached objects, and what an interrupted build left; returns (files, bytes)."""
-    files = [*cache_folder().glob("kernels-*.o"), *cache_folder().glob("kernels-*.tmp")]
+    files = [f for kind in ("o", "tmp", "lock") for f in cache_folder().glob(f"kernels-*.{kind}")]
     size = sum(f.stat().st_size for f in files)
     for f in files:
         f.unlink(missing_ok=True)

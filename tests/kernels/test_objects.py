@@ -7,7 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -128,3 +130,19 @@ def test_a_spoiled_object_is_refused(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(KernelError, match="spoiled; remove them with `qglow kernels clear`"):
             Library(path, "generic")
+
+
+def test_an_object_that_several_miss_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QGLOW_CACHE_DIR", str(tmp_path))
+    built: list[Path] = []
+
+    def build(isa: str, path: Path, emulated: bool = False, quiet: bool = False) -> None:
+        time.sleep(0.2)
+        built.append(path)
+        path.write_bytes(objects.sealed(b"object"))
+
+    monkeypatch.setattr(objects, "build", build)
+    monkeypatch.setattr(objects, "PACKAGED", tmp_path / "none")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(objects.ensure, ["generic"] * 4))
+    assert len(built) == 1 and set(found) == set(built)
