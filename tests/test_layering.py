@@ -29,11 +29,12 @@ MAY_IMPORT = {
     "runtime": BASE | {"graph", "reference", "simplify", "instructions", "kernels", "tuning"},
     "report": BASE | {"graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "runtime"},
     "checking": BASE | {"graph", "reference"},
+    "onnx_backend": BASE | {"graph", "pipeline", "runtime"},
     "pipeline": BASE
     | {"checking", "graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "instructions", "runtime", "report"},
 }
 DOORS = {
-    "onnx": ("onnx_import/",),
+    "onnx": ("onnx_import/", "onnx_backend.py"),
     "onnxruntime": ("report/", "profiling/engine_onnxruntime.py", "commands/bench.py"),
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),

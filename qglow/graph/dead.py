@@ -1,4 +1,7 @@
-"""Nodes whose outputs nothing reads, and constants and types that nothing names, are removed."""
+"""Nodes whose outputs nothing reads are removed, and constants and types that nothing names.
+
+Of a node that stays, outputs that nothing reads lose their name, except for the first, which always has one.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ def remove_dead(graph: Graph) -> Graph:
     nodes: list[Node] = []
     for node in reversed(graph.nodes):
         if needed & set(node.outputs):
-            nodes.append(node)
+            nodes.append(node.with_(outputs=(node.outputs[0], *(o if o in needed else "" for o in node.outputs[1:]))))
             needed |= set(node.inputs) - {""}
-    used = needed | set(graph.inputs) | {o for n in nodes for o in n.outputs}
+    used = needed | set(graph.inputs) | {o for n in nodes for o in n.outputs if o}
     return graph.with_(
         nodes=tuple(reversed(nodes)),
         constants={k: v for k, v in graph.constants.items() if k in needed},

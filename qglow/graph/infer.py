@@ -52,7 +52,7 @@ def retype(
     used = {v for n in work.nodes for v in n.inputs} | set(graph.outputs)
     constants = {k: v for k, v in work.constants.items() if k in used}
     if has_branches(graph):
-        used |= {*graph.inputs, *(o for n in work.nodes for o in n.outputs)}
+        used |= {*graph.inputs, *(o for n in work.nodes for o in n.outputs if o)}
         work.types = {k: t for k, t in work.types.items() if k in used}
     return Graph(graph.name, graph.inputs, graph.outputs, tuple(work.nodes), work.types, constants)
 
@@ -112,7 +112,8 @@ class _Retyping:
         if node.op in ("Shape", "Size") or (known and small and not quantized and whole):
             results = self.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
             for o, a in zip(node.outputs, results, strict=False):
-                constants[o], types[o] = a, TensorType(Kind.of(a.dtype), tuple(a.shape))
+                if o:
+                    constants[o], types[o] = a, TensorType(Kind.of(a.dtype), tuple(a.shape))
             return
         for o, t in zip(node.outputs, _infer(node, types, constants, self.evaluate, self.rules), strict=False):
             if o:
@@ -183,4 +184,4 @@ def _infer(
     except Exception as error:
         given = [types[i].shape if i else None for i in node.inputs]
         raise ModelError(f"node {node.name!r} ({node.op}): shapes {given} do not fit: {error}") from error
-    return [TensorType(types[o].kind, s) for o, s in zip(node.outputs, shapes, strict=False)]
+    return [TensorType(types[o or node.outputs[0]].kind, s) for o, s in zip(node.outputs, shapes, strict=False)]

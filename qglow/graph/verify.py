@@ -7,7 +7,8 @@
    one entry for each of its indices.
 5. Every output of the graph exists.
 6. Attributes that count something are whole numbers, and those that divide are at least 1.
-7. Kinds and parameters of a node's values are what its op makes them (kinds.py).
+7. The first output of a node has a name; others that nothing reads may be the empty string.
+8. Kinds and parameters of a node's values are what its op makes them (kinds.py).
 """
 
 from __future__ import annotations
@@ -58,6 +59,8 @@ def _check_nodes(graph: Graph) -> list[str]:
         faults = [f"expected a name that no other node has, got {node.name!r} again"] if node.name in names else []
         names.add(node.name)
         faults += [f"expected inputs that are written before, got {i!r}" for i in node.inputs if i and i not in writers]
+        if not node.outputs or not node.outputs[0]:
+            faults.append("expected a name for its first output, got none")
         for o in filter(None, node.outputs):
             if o in writers:
                 faults.append(f"expected an output that nothing else writes, got {o!r}, which is {writers[o]}")

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Kind, Node
-from ..reference.float_shape import pad_widths, slice_index
+from ..reference.float_shape import pad_widths, slice_index, split_sizes
 from .lower import NO_HALO, Lowering, float_rule, rule
 from .program import Place, dense_strides
 
@@ -60,10 +60,10 @@ def split(low: Lowering, node: Node) -> bool:
         return False
     place = low.use(low.places[node.inputs[0]])
     axis, at = int(node.attr("axis", 0)) % len(place.shape), 0
-    for name in node.outputs:
-        shape = low.type(name).static_shape
-        low.places[name] = place.part(axis, at, shape[axis])
-        at += shape[axis]
+    for name, size in zip(node.outputs, split_sizes(node, place.shape[axis], low.graph.constants.get(node.input(1))), strict=True):
+        if name:
+            low.places[name] = place.part(axis, at, size)
+        at += size
     return True
 
 

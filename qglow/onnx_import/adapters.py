@@ -13,6 +13,7 @@ import onnx
 from ..errors import ModelError
 from ..graph import GraphBuilder, Kind, Node, TensorType
 from ..graph.registry import enters
+from .element_types import KINDS, name_of
 
 Adapter = Callable[[GraphBuilder, Node, int], None]
 ADAPTERS: dict[str, Adapter] = {}
@@ -40,7 +41,21 @@ def _attribute_to_input(b: GraphBuilder, node: Node, name: str, position: int, d
 
 @_adapter("Dropout")
 def _dropout(b: GraphBuilder, node: Node, opset: int) -> None:
+    """At inference: the input itself, and a mask that keeps all of it."""
+    training = node.input(2)
+    if training and (training not in b.constants or np.any(b.constants[training])) and not _drops_nothing(b, node):
+        raise ModelError(f"node {node.name!r} ({node.op}): training is not supported; its training_mode must be the constant False")
     b.append(Node("Identity", node.inputs[:1], node.outputs[:1], {}, node.name))
+    if len(node.outputs) > 1 and node.outputs[1]:
+        kind = Kind.BOOL if opset >= 10 else b.types[node.inputs[0]].kind
+        mask, shape = node.outputs[1], b.types[node.inputs[0]].shape
+        sizes = b.add("Shape", node.inputs[:1], TensorType(Kind.I64, None if shape is None else (len(shape),)), f"{mask}.shape")
+        b.append(Node("ConstantOfShape", (sizes,), (mask,), {"value": np.ones(1, kind.dtype)}, b.fresh(f"{node.name}.mask")))
+
+
+def _drops_nothing(b: GraphBuilder, node: Node) -> bool:
+    ratio = b.constants.get(node.input(1))
+    return ratio is not None and not np.any(ratio)
 
 
 @_adapter("Squeeze", "Unsqueeze", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd",
@@ -51,7 +66,7 @@ def _axes(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("Split")
 def _split(b: GraphBuilder, node: Node, opset: int) -> None:
-    b.append(_attribute_to_input(b, node, "split", 1))
+    b.append(_attribute_to_input(b, node, "split", 1).with_attributes(num_outputs=None))  # NOTE: it has so many
 
 
 @_adapter("Slice")
@@ -95,12 +110,12 @@ def _resize(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("BatchNormalization")
 def _batch_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
-    b.append(node.with_attributes(momentum=None, spatial=None, training_mode=None, consumed_inputs=None).with_(outputs=node.outputs[:1]))
+    b.append(node.with_attributes(momentum=None, spatial=None, training_mode=None).with_(outputs=node.outputs[:1]))
 
 
 @_adapter("Cast")
 def _cast(b: GraphBuilder, node: Node, opset: int) -> None:
-    b.append(node.with_attributes(to=_dtype_name(node.attr("to")), saturate=None))
+    b.append(node.with_attributes(to=_dtype_name(node.attr("to")), saturate=None, round_mode=None))
 
 
 @_adapter("TopK")
@@ -128,8 +143,9 @@ def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
 
 
 def _dtype_name(element: int) -> str:
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(element)
-    return "float32" if dtype.name == "bfloat16" else dtype.name
+    if element not in KINDS:
+        raise ModelError(f"dtype {name_of(element)} is not supported")
+    return str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element)).name)
 
 
 @_adapter("QLinearConv")

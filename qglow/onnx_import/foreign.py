@@ -11,24 +11,27 @@ from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelError
 from ..graph import Array, Node
-from ..reference import FLOAT, set_foreign
-from ..reference.recurrent import is_plain
+from ..reference import set_foreign
 from .adapters import ADAPTERS
+from .forms import has_meaning, unmet
 
 _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
 
 
 def is_foreign(proto: onnx.NodeProto) -> bool:
-    """Whether neither the reference nor an adapter knows the op, or it carries a subgraph."""
+    """Whether neither the reference nor an adapter knows the op, or this form of it, or it carries a subgraph.
+
+    Raises ModelError where an op of another domain has a form that its adapter does not know: nothing else knows the op at all.
+    """
     if proto.domain == "com.microsoft" and proto.op_type.startswith("Q") and proto.op_type in ADAPTERS:
+        if (reason := unmet(proto)) is not None:
+            raise ModelError(f"{proto.op_type} with {reason} is not supported")
         return False
     if proto.domain not in ("", "ai.onnx") or any(a.type == onnx.AttributeProto.GRAPH for a in proto.attribute):
         return True
-    if proto.op_type == "LSTM":
-        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
-        attributes["activations"] = tuple(a.decode() for a in attributes.get("activations", ()))
-        return not is_plain(tuple(proto.input), attributes) or not attributes.get("hidden_size")
-    return proto.op_type not in FLOAT and proto.op_type not in ADAPTERS and proto.op_type not in _LOWERED
+    if not has_meaning(proto.op_type) and proto.op_type not in ADAPTERS and proto.op_type not in _LOWERED:
+        return True
+    return unmet(proto) is not None
 
 
 def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], name: Callable[[str], str]) -> Node:

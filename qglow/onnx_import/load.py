@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+import onnx.version_converter
 
 from ..errors import ModelError
 from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
 from ..graph.infer import either
 from .adapters import adapt
 from .branches import Scope, inlined, without_claims
+from .element_types import KINDS, ValueTypes, array_of
 from .foreign import foreign_node, is_foreign
 
-OLDEST_OPSET = 7
+OLDEST_OPSET = 7  # that nodes are read in; models of older ones are converted to it by onnx
 
 Model = str | Path | onnx.ModelProto | Graph
 
@@ -25,12 +26,14 @@ Model = str | Path | onnx.ModelProto | Graph
 def load(model: Model) -> Graph:
     """The graph of a model: a path, a ModelProto, or a Graph (returned as it is).
 
-    Raises ModelError where the file is missing, truncated, not a model, fails the checker, or has an opset older than 7.
+    Raises ModelError where the file is missing, truncated, not a model, fails the checker, or has an unsupported opset or dtype.
     """
     if isinstance(model, Graph):
         return model
     proto, where = (model, "the given ModelProto") if isinstance(model, onnx.ModelProto) else (_read(Path(model)), str(model))
     opset = _check(proto, where)
+    if opset < OLDEST_OPSET:
+        proto, opset = _converted(proto, opset, where), OLDEST_OPSET
     inferred = _infer(proto)
     return Importer(inferred, opset, where).graph()
 
@@ -49,10 +52,10 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
     if not proto.graph.node and not proto.graph.output:
         raise ModelError(f"{where}: the file holds no ONNX graph; is it complete?")
     versions = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
-    opset = max(versions, default=1)
     newest = onnx.defs.onnx_opset_version()
-    if not OLDEST_OPSET <= opset <= newest:
-        raise ModelError(f"{where}: opset {opset} is not supported, {OLDEST_OPSET} to {newest} are; convert the model to one of these")
+    opset = max(versions, default=newest)  # NOTE: without one all nodes are of other domains, which the checker holds
+    if not 1 <= opset <= newest:
+        raise ModelError(f"{where}: opset {opset} is not supported, 1 to {newest} are; convert the model to one of these")
     if (strange := next((t for t in _names(proto.graph) if not isinstance(t, str)), None)) is not None:
         raise ModelError(f"{where}: the name {strange!r} is not valid UTF-8; is the file damaged?")
     try:
@@ -61,6 +64,14 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
     except Exception as error:
         raise ModelError(f"{where}: the ONNX checker refuses it: {_first_line(error)}") from error
     return opset
+
+
+def _converted(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
+    """The model in the oldest opset that nodes are read in."""
+    try:
+        return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
+    except Exception as error:
+        raise ModelError(f"{where}: it is of opset {opset}, and cannot be converted to {OLDEST_OPSET}: {_first_line(error)}") from error
 
 
 def _names(g: onnx.GraphProto) -> Iterator[object]:
@@ -85,14 +96,6 @@ def _first_line(error: Exception) -> str:
     return lines[0] if lines else type(error).__name__
 
 
-def array_of(tensor: onnx.TensorProto) -> Array:
-    """The tensor's data, bfloat16 and smaller floats widened to float32."""
-    array = numpy_helper.to_array(tensor)
-    if array.dtype.kind == "V" or array.dtype.name not in np.sctypeDict:
-        array = array.astype(np.float32)
-    return np.ascontiguousarray(array) if array.ndim else array
-
-
 def attribute_of(attribute: onnx.AttributeProto) -> Attribute:
     """An attribute as a Python value; element types (`to`, `dtype`) are turned into numpy dtype names by the adapters."""
     value: Any = onnx.helper.get_attribute_value(attribute)
@@ -113,9 +116,11 @@ class Importer:
         self.builder = GraphBuilder()
         self.domains = {o.domain: o.version for o in proto.opset_import}
         self.scope = Scope()
+        self.values = ValueTypes(proto.graph)
 
     def graph(self) -> Graph:
         g, b = self.proto.graph, self.builder
+        self.values.check_boundary(g, self.where)
         for info in (*g.input, *g.value_info, *g.output):
             b.types[info.name] = _type_of(info)
         self.initializers(g)
@@ -146,7 +151,8 @@ class Importer:
 
     def branch(self, g: onnx.GraphProto) -> list[str]:
         """Collect the nodes of an If's branch, under names that nothing else has; the names of what it gives."""
-        outer, b = self.scope, self.builder
+        outer, b, outer_values = self.scope, self.builder, self.values
+        self.values = ValueTypes(g).within(outer_values)
         values = [i.name for i in g.initializer] + [o for n in g.node for o in n.output if o]
         self.scope = outer.inner({v: b.fresh(v) for v in values})
         for info in (*g.value_info, *g.output):
@@ -154,20 +160,21 @@ class Importer:
         self.initializers(g)
         self.nodes(g)
         given = [self.scope.name(o.name) for o in g.output]
-        self.scope = outer
+        self.scope, self.values = outer, outer_values
         return given
 
     def node(self, proto: onnx.NodeProto, index: int) -> None:
         b, scope = self.builder, self.scope
         attributes = {a.name: attribute_of(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}
-        outputs = tuple(scope.name(o) for o in proto.output)
+        outputs = (scope.name(proto.output[0]) or b.fresh(f"{proto.op_type}_{index}.0"), *map(scope.name, proto.output[1:]))
+        self.values.check_node(proto, self.where)
         if proto.op_type == "Constant" and not proto.domain:
             name, value = next(iter(attributes.items()))
             self.constant(
                 outputs[0], value if name == "value" else np.array(value, {"f": np.float32, "i": np.int64}.get(name[6:7], object))
             )
             return
-        for output in outputs:
+        for output in filter(None, outputs):
             b.types.setdefault(output, TensorType(Kind.F32, None))
         name = b.fresh(proto.name or f"{proto.op_type}_{index}")
         node = Node(proto.op_type, tuple(scope.name(i) for i in proto.input), outputs, attributes, name)
@@ -196,11 +203,9 @@ class Importer:
 
 def _type_of(info: onnx.ValueInfoProto) -> TensorType:
     t = info.type.tensor_type
-    try:
-        kind = Kind.of(onnx.helper.tensor_dtype_to_np_dtype(t.elem_type))
-    except (KeyError, ValueError):
-        kind = Kind.F32
+    kind: Kind = KINDS.get(t.elem_type, Kind.F32)  # NOTE: UNDEFINED, where inference knows the shape alone
     if not t.HasField("shape"):
         return TensorType(kind, None)
-    dims = [d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in t.shape.dim]
+    # NOTE: some exporters write a negative size for one that is not known
+    dims = [d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else (d.dim_param or "?") for d in t.shape.dim]
     return TensorType(kind, tuple(dims))

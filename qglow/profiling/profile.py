@@ -27,7 +27,7 @@ def graph_hash(graph: Graph) -> str:
     number |= {name: digest(array) for name, array in graph.constants.items()}
     h = hashlib.sha256()
     for k, node in enumerate(graph.nodes):
-        number |= {o: f"v{k}.{j}" for j, o in enumerate(node.outputs)}
+        number |= {o: f"v{k}.{j}" for j, o in enumerate(node.outputs) if o}
         h.update(f"{node.op} {[number.get(i, '') for i in node.inputs]} {_attributes(node)};".encode())
     h.update(str([number.get(o) for o in graph.outputs]).encode())
     return h.hexdigest()[:32]

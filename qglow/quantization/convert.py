@@ -215,8 +215,7 @@ class Converter:
             self.real[node.outputs[0]] = node.outputs[0]
             return
         extra = self.limits(node.outputs[0])
-        held = {o for o in node.outputs if o in self.quants or o in self.needs.absorbed}
-        outputs = tuple(self.q_name(self.target(o)) if o in held else self.unused(o) for o in node.outputs)
+        outputs = self.outputs_of(node)
         t = self.b.types[outputs[0]]
         if node.op == "Concat":
             inputs = [self.rescaled(i, t) for i in inputs]
@@ -232,10 +231,16 @@ class Converter:
             inputs = [inputs[0], *self.norm_factors(node, t)]
         self.b.append(node.with_(inputs=tuple(inputs), outputs=outputs).with_attributes(**extra))
 
-    def unused(self, value: str) -> str:
-        """An output that nothing reads keeps the type of its siblings."""
-        self.b.types[value] = TensorType(Kind.U8, self.graph.types[value].shape, next(iter(self.quants.values()))[1])
-        return value
+    def outputs_of(self, node: Node) -> tuple[str, ...]:
+        """The quantized outputs of a node: those that nothing reads have no name, or, first ones, the parameters of their siblings."""
+        held = {o for o in node.outputs if o and (o in self.quants or o in self.needs.absorbed)}
+        outputs = [self.q_name(self.target(o)) if o in held else "" for o in node.outputs]
+        if not outputs[0]:
+            first = node.outputs[0]
+            sibling = self.b.types[next(o for o in outputs if o)]
+            outputs[0] = self.b.fresh(f"{first}.q")
+            self.b.types[outputs[0]] = TensorType(sibling.kind, self.graph.types[first].shape, sibling.quant)
+        return tuple(outputs)
 
     def rescaled(self, name: str, t: TensorType) -> str:
         """The value with the parameters of `t`, through a table where its own differ."""

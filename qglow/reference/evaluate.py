@@ -85,7 +85,7 @@ def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bo
     try:
         if is_quantized(graph, node):
             types = [graph.types[i] if i else None for i in node.inputs]
-            return INTEGER[node.op](node, inputs, types, [graph.types[o] for o in node.outputs])
+            return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
         if node.op in FLOAT:
             with np.errstate(all="ignore"):
                 return (FLOAT[node.op] if fast else law_of(node.op, inputs))(node, inputs)

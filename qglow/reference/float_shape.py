@@ -52,15 +52,22 @@ def concat(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.concatenate([given(inputs, k) for k in range(len(inputs))], int(node.attr("axis")))]
 
 
+def split_sizes(node: Node, size: int, sizes: Array | None) -> list[int]:
+    """Sizes along its axis of the outputs of a Split of so many elements; without sizes parts are equal, but for a smaller last one."""
+    if sizes is not None:
+        parts = ints(sizes)
+    else:
+        part = -(-size // len(node.outputs))
+        parts = [max(0, min(part, size - part * k)) for k in range(len(node.outputs))]
+    if len(parts) != len(node.outputs) or sum(parts) != size or min(parts) < 0:
+        raise ValueError(f"cannot split {size} elements into parts of {parts} for {len(node.outputs)} outputs")
+    return parts
+
+
 @float_op("Split")
 def split(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, sizes, axis = given(inputs, 0), optional(inputs, 1), int(node.attr("axis", 0))
-    if sizes is None:
-        part = -(-x.shape[axis] // len(node.outputs))
-        edges = [min(part * k, x.shape[axis]) for k in range(1, len(node.outputs))]
-    else:
-        edges = list(np.cumsum(ints(sizes))[:-1])
-    return list(np.split(x, edges, axis))
+    x, axis = given(inputs, 0), int(node.attr("axis", 0))
+    return list(np.split(x, np.cumsum(split_sizes(node, x.shape[axis], optional(inputs, 1)))[:-1], axis))
 
 
 def slice_index(rank: int, inputs: list[Array | None]) -> tuple[slice, ...]:

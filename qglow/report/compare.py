@@ -135,7 +135,7 @@ def _check_same(graph: Graph, quantized: Graph) -> None:
 def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]) -> list[dict[str, Any]]:
     rows = []
     for node in bundle.graph.nodes:
-        for o in node.outputs:
+        for o in filter(None, node.outputs):
             name = float_name(o)
             error = agreement.layers.get(name) or agreement.outputs.get(name)
             if error is None:

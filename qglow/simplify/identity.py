@@ -31,7 +31,7 @@ def remove_identities(graph: Graph) -> Graph:
 def _named(graph: Graph) -> Graph:
     """Without Identity nodes at the outputs whose value can have the output's name itself."""
     new: dict[str, str] = {}
-    made = {o for n in graph.nodes for o in n.outputs}
+    made = {o for n in graph.nodes for o in n.outputs if o}
     for node in graph.nodes:
         x = node.inputs[0] if node.op == "Identity" else ""
         if x in made and x not in new and x not in graph.outputs and node.outputs[0] in graph.outputs:

@@ -1,0 +1,93 @@
+"""Which ONNX types a value may have: tensors of the dtypes that `Kind` has.
+
+1. An input, an output, or what a node outside of a subgraph gives, is a tensor of such a dtype; any other is refused by name.
+2. A constant may have a narrower dtype (bfloat16, float8, int4 ...) where a node turns it into one of these at once, as weights are
+   kept: it is widened, which no value of the narrow dtype is changed by. Any other reader of it is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from ..errors import ModelError
+from ..graph import Array, Kind
+
+KINDS: dict[int, Kind] = {
+    TensorProto.FLOAT: Kind.F32, TensorProto.FLOAT16: Kind.F16, TensorProto.DOUBLE: Kind.F64, TensorProto.BOOL: Kind.BOOL,
+    TensorProto.INT8: Kind.I8, TensorProto.INT16: Kind.I16, TensorProto.INT32: Kind.I32, TensorProto.INT64: Kind.I64,
+    TensorProto.UINT8: Kind.U8, TensorProto.UINT16: Kind.U16, TensorProto.UINT32: Kind.U32, TensorProto.UINT64: Kind.U64,
+    TensorProto.STRING: Kind.STRING,
+}  # fmt: skip
+_FLOATS = {"BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT8E8M0", "FLOAT4E2M1"}
+_WIDENED = {**dict.fromkeys(_FLOATS, np.float32), "INT4": np.int8, "INT2": np.int8, "UINT4": np.uint8, "UINT2": np.uint8}
+_CONVERTERS = {"Cast": _FLOATS | set(_WIDENED), "CastLike": set(_WIDENED), "DequantizeLinear": set(_WIDENED) - _FLOATS}
+
+
+def name_of(element: int) -> str:
+    """The name of an element type, as error messages have it."""
+    return str(TensorProto.DataType.Name(element)).lower() if element in TensorProto.DataType.values() else f"number {element}"
+
+
+def array_of(tensor: TensorProto) -> Array:
+    """The tensor's data, dtypes narrower than those of `Kind` widened. Raises ModelError for a dtype that cannot be."""
+    wide = _WIDENED.get(TensorProto.DataType.Name(tensor.data_type))
+    if wide is None and tensor.data_type not in KINDS:
+        raise ModelError(f"the constant {tensor.name!r} is of dtype {name_of(tensor.data_type)}, which is not supported")
+    array = numpy_helper.to_array(tensor)
+    array = array.astype(wide) if wide is not None else array
+    return np.ascontiguousarray(array) if array.ndim else array
+
+
+def fault_of_type(t: onnx.TypeProto) -> str | None:
+    """What of a value's type is not supported, or None; a type that says nothing is no fault."""
+    what = t.WhichOneof("value")
+    if what is None:
+        return None
+    if what != "tensor_type":
+        return f"is a {what.removesuffix('_type').replace('_', ' ')}; only tensors are supported"
+    element = t.tensor_type.elem_type
+    return None if element in KINDS or element == TensorProto.UNDEFINED else f"is of dtype {name_of(element)}, which is not supported"
+
+
+class ValueTypes:
+    """What is known of the types of a graph's values that are not supported, and of its narrow constants."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        infos = (*graph.input, *graph.output, *graph.value_info)
+        self.faults = {i.name: fault for i in infos if (fault := fault_of_type(i.type)) is not None}
+        self.narrow = dict(_narrow(graph.initializer))
+
+    def within(self, outer: ValueTypes) -> ValueTypes:
+        """With what is known of the values of the graph around this one."""
+        self.faults, self.narrow = {**outer.faults, **self.faults}, {**outer.narrow, **self.narrow}
+        return self
+
+    def check_boundary(self, graph: onnx.GraphProto, where: str) -> None:
+        """Raise ModelError where an input or output of the graph is not supported."""
+        for what, infos in (("input", graph.input), ("output", graph.output)):
+            for i in infos:
+                if i.name in self.faults and i.name not in self.narrow:
+                    raise ModelError(f"{where}: {what} {i.name!r} {self.faults[i.name]}")
+
+    def check_node(self, node: onnx.NodeProto, where: str) -> None:
+        """Raise ModelError, naming the node, where it reads or gives what is not supported."""
+        label = f"{where}: node {node.name or node.output[0]!r} ({node.op_type})"
+        for a in node.attribute:
+            for _, kind in _narrow([a.t]) if node.op_type == "Constant" and a.type == onnx.AttributeProto.TENSOR else ():
+                self.narrow[node.output[0]] = kind
+        for i in node.input:
+            if i in self.narrow and self.narrow[i] not in _CONVERTERS.get(node.op_type, ()):
+                raise ModelError(f"{label}: {i!r} is of dtype {self.narrow[i].lower()}, which only a Cast may read")
+        for o in node.output:
+            if o in self.faults and o not in self.narrow:
+                raise ModelError(f"{label}: {o!r} {self.faults[o]}")
+
+
+def _narrow(tensors: Iterable[TensorProto]) -> Iterator[tuple[str, str]]:
+    for t in tensors:
+        if (kind := TensorProto.DataType.Name(t.data_type)) in _WIDENED:
+            yield t.name, kind

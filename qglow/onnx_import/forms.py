@@ -1,0 +1,103 @@
+"""What of each ONNX operator has a meaning here. What a node asks for beyond that is never dropped: the node has no meaning of ours.
+
+1. An attribute that no meaning reads must have the one value that changes nothing (NEUTRAL), or be one that changes no result at
+   inference, whatever its value (IGNORED).
+2. A node gives no more outputs than its meaning does, not counting those without a name.
+3. Operators with several variants have their own rule (VARIANTS).
+
+Attributes that adapters turn into inputs are read too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import onnx
+
+from ..reference import FLOAT
+from ..reference.recurrent import is_plain
+
+_WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
+_REDUCE = ("axes", "keepdims", "noop_with_empty_axes")
+_ARG = ("axis", "keepdims", "select_last_index")
+
+READ: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(
+        ("ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"),
+        _REDUCE,
+    ),
+    "ArgMax": _ARG, "ArgMin": _ARG,
+    "AveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "MaxPool": (*_WINDOW, "ceil_mode"),
+    "Conv": (*_WINDOW, "group"), "ConvTranspose": (*_WINDOW, "group", "output_padding", "output_shape"),
+    "BatchNormalization": ("epsilon",), "InstanceNormalization": ("epsilon",), "LayerNormalization": ("axis", "epsilon"),
+    "Cast": ("to",), "Celu": ("alpha",), "Clip": ("max", "min"), "Concat": ("axis",), "ConstantOfShape": ("value",),
+    "CumSum": ("exclusive", "reverse"), "DepthToSpace": ("blocksize", "mode"), "SpaceToDepth": ("blocksize",),
+    "DequantizeLinear": ("axis",), "QuantizeLinear": ("axis",), "Elu": ("alpha",), "Flatten": ("axis",), "Gather": ("axis",),
+    "GatherElements": ("axis",), "Gelu": ("approximate",), "Gemm": ("alpha", "beta", "transA", "transB"),
+    "HardSigmoid": ("alpha", "beta"), "LSTM": ("direction", "hidden_size"), "LeakyRelu": ("alpha",), "LogSoftmax": ("axis",),
+    "Softmax": ("axis",), "Mod": ("fmod",), "Pad": ("mode", "pads", "value"), "Reshape": ("allowzero",),
+    "Resize": ("axes", "coordinate_transformation_mode", "mode", "nearest_mode"), "Upsample": ("mode", "scales"),
+    "Selu": ("alpha", "gamma"), "Shape": ("start", "end"), "Slice": ("axes", "ends", "starts"), "Split": ("axis", "num_outputs", "split"),
+    "Squeeze": ("axes",), "Unsqueeze": ("axes",), "Swish": ("alpha",), "ThresholdedRelu": ("alpha",), "TopK": ("axis", "k", "largest"),
+    "Transpose": ("perm",), "Trilu": ("upper",), "QLinearConv": (*_WINDOW, "group"), "QGemm": ("alpha", "transA", "transB"),
+    "QLinearAveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "QLinearLeakyRelu": ("alpha",), "QLinearConcat": ("axis",),
+    "QLinearSoftmax": ("axis", "opset"),
+}  # fmt: skip
+NEUTRAL: dict[str, Mapping[str, Any]] = {
+    "BatchNormalization": {"training_mode": 0, "spatial": 1},
+    "LayerNormalization": {"stash_type": 1},
+    "DequantizeLinear": {"block_size": 0, "output_dtype": 0},
+    "QuantizeLinear": {"block_size": 0, "precision": 0, "output_dtype": 0},
+    "LSTM": {"clip": 0.0, "input_forget": 0, "layout": 0},
+    "SpaceToDepth": {"mode": b"DCR"},
+    "Resize": {"antialias": 0, "exclude_outside": 0, "keep_aspect_ratio_policy": b"stretch"},
+    **dict.fromkeys(
+        ("QLinearAveragePool", "QLinearGlobalAveragePool"), {"channels_last": 0}
+    ),
+}  # fmt: skip
+IGNORED: dict[str, tuple[str, ...]] = {
+    "BatchNormalization": ("momentum",),
+    "Cast": ("saturate", "round_mode"),  # NOTE: these are of float8 alone
+    "Dropout": ("ratio", "seed"),
+    "LSTM": ("activations", "activation_alpha", "activation_beta"),  # is_plain says which activations; these take no parameters
+    "MaxPool": ("storage_order",),  # of its indices alone
+    "QuantizeLinear": ("saturate",),
+    "Range": ("stash_type",),
+    "Resize": ("cubic_coeff_a", "extrapolation_value"),  # of modes that the reference refuses
+    "TopK": ("sorted",),
+}
+OUTPUTS = {"Dropout": 2, "LSTM": 3, "TopK": 2, "Split": None}
+
+
+def _lstm(proto: onnx.NodeProto, values: Mapping[str, Any]) -> str | None:
+    activations = tuple(a.decode() for a in values.get("activations", ()))
+    if not is_plain(tuple(proto.input), {**values, "activations": activations}) or not values.get("hidden_size"):
+        return "its variant of an LSTM"
+    return None
+
+
+VARIANTS: dict[str, Callable[[onnx.NodeProto, Mapping[str, Any]], str | None]] = {"LSTM": _lstm}
+
+
+def unmet(proto: onnx.NodeProto) -> str | None:
+    """What a node of an operator that has a meaning here asks for that this meaning does not have, or None."""
+    op = proto.op_type
+    values = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+    for name, value in values.items():
+        if name in READ.get(op, ()) or name in IGNORED.get(op, ()):
+            continue
+        neutral = NEUTRAL.get(op, {})
+        if name not in neutral:
+            return f"attribute {name!r}"
+        if value != neutral[name]:
+            return f"{name} = {value.decode() if isinstance(value, bytes) else value!r}"
+    most = OUTPUTS.get(op, 1)
+    if most is not None and (extra := [o for o in proto.output[most:] if o]):
+        return f"output {extra[0]!r}"
+    return VARIANTS[op](proto, values) if op in VARIANTS else None
+
+
+def has_meaning(op: str) -> bool:
+    """Whether the reference knows an operator."""
+    return op in FLOAT
