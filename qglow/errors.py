@@ -48,5 +48,9 @@ class AccuracyError(QGlowError):
     """Quantization ran, but its result misses what was asked; the command line exits with code 1."""
 
 
+class DisagreementError(QGlowError):
+    """qglow and an independent engine compute different values of a float model: a defect of qglow, found before it does harm."""
+
+
 class VerifyError(QGlowError):
     """A graph or an instruction program breaks an invariant; the message names every broken one."""

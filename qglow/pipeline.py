@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from .graph import Array, Graph
 from .graph.text import print_graph
 from .graph.verify import verify, verify_level
 from .onnx_import import load as import_onnx
+from .oracle import float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantResult, quantize_graph
@@ -65,10 +67,12 @@ def profile(
     """Record the ranges of every float tensor of a model on real inputs.
 
     model: path, onnx.ModelProto or Graph. data: path or iterable of {input name: array}. samples: at most so many, evenly spread.
-    progress: True shows a bar on a terminal. Raises ModelError, DataError, ConfigError.
+    progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's on the model itself (or to the
+    numpy reference's where onnxruntime does not take it). Raises ModelError, DataError, ConfigError, DisagreementError.
     """
     graph = float_graph(model)
-    return record(graph, open_dataset(data, graph).spread(samples), batch_size=batch_size, engine=engine, quiet=not progress)
+    opened, oracle = open_dataset(data, graph).spread(samples), float_oracle(model, graph)
+    return record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle)
 
 
 def quantize(
@@ -84,6 +88,7 @@ def quantize(
     config = config or QuantConfig()
     graph = float_graph(model, dump_dir)
     config.check_names(graph)
+    oracle = cache(lambda: float_oracle(model, graph))
     reached: Reached | None = None
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
     if recorded is None:
@@ -93,13 +98,13 @@ def quantize(
         observed, way = recorded.matched(graph), taken(graph, recorded.choices_of(graph))
         if config.has_target:
             judged = way.fitting(graph, _samples_to_check(check, recorded, graph, None))
-            reached = reach(way.graph, observed, config, judged, not progress)
+            reached = reach(way.graph, observed, config, judged, oracle(), not progress)
         result = reached.result if reached is not None else quantize_graph(way.graph, observed, config)
         result = completed(result, graph, way)
         source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     samples = _samples_to_check(check, recorded, graph)
-    agreement = measure(graph, quantized, samples, CHECK_SECONDS, layers=False) if samples is not None else None
+    agreement = measure(oracle(), quantized, samples, CHECK_SECONDS) if samples is not None else None
     bundle = Bundle(quantized, manifest_of(graph, result, source, agreement))
     if reached is not None:
         bundle.manifest["target"] = reached.account

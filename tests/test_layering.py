@@ -21,21 +21,23 @@ MAY_IMPORT = {
     "reference": BASE | {"graph"},
     "onnx_import": BASE | {"graph", "reference"},
     "simplify": BASE | {"graph", "reference"},
-    "profiling": BASE | {"graph", "reference", "onnx_import", "kernels", "runtime"},
+    "oracle": BASE | {"graph", "reference", "onnx_import"},
+    "profiling": BASE | {"graph", "reference", "onnx_import", "oracle", "kernels", "runtime"},
     "quantization": BASE | {"graph", "reference", "simplify", "profiling"},
     "instructions": BASE | {"graph", "reference"},
     "kernels": BASE | {"reference", "instructions"},
     "tuning": BASE | {"instructions", "kernels"},
     "runtime": BASE | {"graph", "reference", "simplify", "instructions", "kernels", "tuning"},
-    "report": BASE | {"graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "runtime"},
+    "report": BASE | {"graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "runtime"},
     "checking": BASE | {"graph", "reference"},
     "onnx_backend": BASE | {"graph", "pipeline", "runtime"},
     "pipeline": BASE
-    | {"checking", "graph", "reference", "onnx_import", "simplify", "profiling", "quantization", "instructions", "runtime", "report"},
+    | {"checking", "graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "instructions"}
+    | {"runtime", "report"},
 }
 DOORS = {
     "onnx": ("onnx_import/", "onnx_backend.py"),
-    "onnxruntime": ("report/", "profiling/engine_onnxruntime.py", "commands/bench.py"),
+    "onnxruntime": ("report/", "oracle/", "profiling/engine_onnxruntime.py", "commands/bench.py"),
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
 }

@@ -13,6 +13,7 @@ from ..errors import AccuracyError
 from ..files import check_writable
 from ..pipeline import quantize
 from ..quantization.config import QuantConfig
+from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
 from .options import finite
 
@@ -60,7 +61,8 @@ def run(options: argparse.Namespace) -> int:
         print("warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again", file=sys.stderr)
     if not options.quiet:
         _print_account(path, bundle.manifest)
-    worst = min((e["sqnr_db"] for e in (bundle.manifest["agreement"] or {"outputs": {}})["outputs"].values()), default=POOR_DB)
+    compared = (bundle.manifest["agreement"] or {"outputs": {}})["outputs"].values()
+    worst = min((ratio_db(e) for e in compared), default=POOR_DB)
     if worst < POOR_DB:
         advice = "`qglow report` says what that costs and which layers it comes from, --min-sqnr-db 20 keeps those float"
         print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
@@ -93,4 +95,16 @@ def _print_account(path: Path, manifest: dict[str, Any]) -> None:
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
     over = f"over {agreement['samples']} samples" if agreement["samples"] != 1 else "over 1 sample"
     for name, error in agreement["outputs"].items():
-        print(f"agreement of output {name!r} with float {over}: {error['sqnr_db']:.1f} dB, cosine {error['cosine']:.5f}")
+        print(f"agreement of output {name!r} with float {over}: {_agreement(error)}")
+
+
+def _agreement(error: dict[str, Any]) -> str:
+    if "sqnr_db" in error:
+        said = [f"{error['sqnr_db']:.1f} dB, cosine {error['cosine']:.5f}"]
+    else:
+        said = [f"{error['equal']:.1%} of the elements equal"]
+    if "not_finite" in error:
+        said.append(f"{error['not_finite']} elements NaN or infinite on one side alone")
+    if "other_shape" in error:
+        said.append(f"another shape than in float on {error['other_shape']} samples")
+    return "; ".join(said)

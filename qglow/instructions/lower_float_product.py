@@ -200,11 +200,12 @@ def matmul(low: Lowering, node: Node) -> bool:
     if x.strides[-1] != 4 and x.shape[-1] != 1:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, node, image=False)
-    images = matrices(target.y, x, target.residual)
-    if images is None:
-        images = matrices(target.y, low.dense_of(node.inputs[0]), target.residual)
-        assert images is not None, f"{node.name}: a product over more than three dimensions"
-    product(low, low.use(images[1]), FloatTarget(images[0], target.bounds, images[2]), w.T[None, :, None, None, :], bias, UNIT)
+    with low.in_rows(target.y) as y:
+        images = matrices(y, x, target.residual)
+        if images is None:
+            images = matrices(y, low.dense_of(node.inputs[0]), target.residual)
+            assert images is not None, f"{node.name}: a product over more than three dimensions"
+        product(low, low.use(images[1]), FloatTarget(images[0], target.bounds, images[2]), w.T[None, :, None, None, :], bias, UNIT)
     return True
 
 
@@ -219,15 +220,25 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     a, b = (operand(low, v) for v in node.inputs[:2])
     if a is None or b is None:
         return False
-    k, columns = tb.static_shape[-2:]
-    if a.strides[-1] != 4 and k != 1:
+    if a.strides[-1] != 4 and tb.static_shape[-2] != 1:
         a = low.dense_of(node.inputs[0])
-    y = low.place(node.outputs[0])
+    with low.in_rows(low.place(node.outputs[0])) as y:
+        emit_product_of_two(low, node, a, b, y)
+    return True
+
+
+def emit_product_of_two(low: Lowering, node: Node, a: Place, b: Place, y: Place) -> None:
+    """y: a place whose rows are contiguous."""
+    k, columns = low.type(node.inputs[1]).static_shape[-2:]
     batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
-    if batch is None or y.strides[-1] != 4:
+    if batch is None:
         a, b = low.dense_of(node.inputs[0]), low.dense_of(node.inputs[1])
         batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
-        assert batch is not None
+    if batch is None:  # a part of a concatenation: its batches do not follow each other
+        beside = low.dense(y.shape, y.dtype)
+        emit_product_of_two(low, node, a, b, beside)
+        low.move(beside, y)
+        return
     ((groups, (y_g, a_g, b_g)),) = batch
     channels = round_up(columns, low.packing.lanes)
     packed = Place(low.allocate(groups * channels * k * 4), 0, (groups * channels * k,), (4,), "<f4")
@@ -237,4 +248,3 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     sizes: Fields = {**UNIT, "N": 1, "H": 1, "runs": 1, "W": a.shape[-2], "C": columns, "G": groups, "run": k, **steps, **NO_BOUNDS}
     bias = low.constant(np.zeros(groups * channels, np.float32))
     emit_product(low, {"x": low.use(a), "y": y, "w": packed}, {"bias": bias}, sizes, None)
-    return True

@@ -53,6 +53,8 @@ def cache_folder() -> Path:
     given = os.environ.get("QGLOW_CACHE_DIR")
     if given:
         return Path(given)
+    if sys.platform == "linux":  # NOTE: as platformdirs has it; to import that, and tempfile with it, would cost each process time
+        return Path(os.environ.get("XDG_CACHE_HOME", "").strip() or os.path.expanduser("~/.cache")) / "qglow"
     from platformdirs import user_cache_dir
 
     return Path(user_cache_dir("qglow"))

@@ -11,24 +11,30 @@ import numpy as np
 from ..errors import ConfigError
 from ..graph import Array, Graph
 from ..graph.branches import conditions, truth
+from ..oracle import Oracle
 from ..progress import track
 from .checks import warnings_of
 from .dataset import Dataset, Sample
+from .engine_check import EngineCheck
 from .engine_native import Job, NativeEngine
 from .observers import Observer
 from .profile import Profile, graph_hash, profiled_values
 from .samples import COUNT, KeptSample, first_ones, pack
 
 
-def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "qglow", quiet: bool = True) -> Profile:
+def record(
+    graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "qglow", quiet: bool = True, oracle: Oracle | None = None
+) -> Profile:
     """The profile of a simplified float graph over the samples of `data`.
 
-    Samples of one shape are put together in batches where every input's first dimension is symbolic. Raises DataError for a
-    sample that does not fit or makes NaN, ConfigError for an unknown engine.
+    Samples of one shape are put together in batches where every input's first dimension is symbolic. oracle: what the engine is held
+    to on the first samples. Raises DataError for a sample that does not fit or makes NaN, ConfigError for an unknown engine,
+    DisagreementError where the engine computes other values than the oracle.
     """
     names = profiled_values(graph)
     run, lanes = _engine(engine, graph, names)
     seen = Seen(names, conditions(graph), lanes)
+    check = EngineCheck(graph, names, oracle) if oracle is not None else None
     digest = hashlib.sha256()
     kept: tuple[KeptSample, ...] = ()
     count = 0
@@ -41,6 +47,8 @@ def record(graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "q
             kept = first_ones((*kept, *(pack(s, graph.inputs) for s in batch[: COUNT - len(kept)] if count < 2 * COUNT)))
             feeds = {k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k] for k in batch[0].feeds}
             label = batch[0].name if len(batch) == 1 else f"{batch[0].name} to {batch[-1].name}"
+            if check is not None:
+                check.hold(run, feeds, label)
             jobs.append((feeds, partial(seen.keep, lane, label)))
             count += len(batch)
         seen.begin(_shapes(group[0]))

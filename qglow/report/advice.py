@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .comparison import ratio_db
 from .plots import FAIR_DB, POOR_DB
 
 CUT_OFF = 0.001  # share of a layer's values beyond its int8 range from which wider ranges are worth a try
@@ -20,9 +21,16 @@ def advice(report: dict[str, Any]) -> tuple[str, list[str]]:
     """What to do in a few words, and why and how in sentences; nothing where int8 agrees well and runs as it should."""
     steps: list[str] = []
     words = []
-    worst = min((e["sqnr_db"] for e in report["outputs"].values()), default=FAIR_DB)
+    for name, said in report.get("complaints", {}).items():
+        words.append("do not use this bundle")
+        steps.append(f"output {name!r} does not agree with float: {said}")
+    worst = min((ratio_db(e) for e in report["outputs"].values()), default=FAIR_DB)
     lost = max((e["top1_fp32"] - e["top1_int8"] for e in report["outputs"].values() if "top1_int8" in e), default=None)
-    if (worst < FAIR_DB if lost is None else lost > 0.01) and report["proposed_exclude"]:
+    weak = worst < FAIR_DB if lost is None else lost > 0.01
+    if weak and not report["proposed_exclude"]:
+        words.append("look at the outputs")
+        steps.append("no int8 layer explains the difference: look at the inputs, and at steps that amplify small differences")
+    if weak and report["proposed_exclude"]:
         words.append("keep layers float")
         options = " ".join(f"--exclude {n}" for n in report["proposed_exclude"])
         steps.append(f"qglow quantize {options}; or --min-sqnr-db 20, which chooses them")
@@ -38,4 +46,4 @@ def advice(report: dict[str, Any]) -> tuple[str, list[str]]:
         words.append("mind the host steps")
         kinds = sorted({s["kind"] for s in host}, key=lambda k: -sum(s["seconds"] for s in host if s["kind"] == k))
         steps.append(f"{spent / total:.0%} of the time is in steps without a kernel: {', '.join(kinds[:4])}")
-    return (", ".join(words).capitalize() or "Nothing"), steps
+    return (", ".join(dict.fromkeys(words)).capitalize() or "Nothing"), steps

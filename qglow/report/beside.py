@@ -8,18 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import in_one_line
 from ..graph import Array
 from ..profiling.dataset import Dataset, Feeds, open_dataset
 from ..runtime import InferenceSession
 from ..runtime.roof import Roof, machine_roof
 from ..runtime.steps import StepTime, time_steps
-from .agreement import Error
+from .comparison import Comparison, comparison_of
 from .latency import interleaved
 from .peer_int8 import quantize_static_int8
 from .peers import onnxruntime_session
+from .verdict import worst_db
 
 Run = Callable[[Feeds], list[Array]]
 OURS, FLOAT, PEER = "qglow int8", "onnxruntime fp32", "onnxruntime int8"
@@ -71,14 +70,12 @@ def _noise(runs: dict[str, Run], few: Dataset) -> dict[str, dict[str, float]]:
     if FLOAT not in runs:
         return {}
     rivals = {n: r for n, r in runs.items() if n != FLOAT}
-    errors: dict[str, dict[int, Error]] = {n: {} for n in rivals}
+    found: dict[str, dict[str, Comparison]] = {n: {} for n in rivals}
     count = 0
     for sample in few:
         count += 1
         real = runs[FLOAT](sample.feeds)
         for name, run in rivals.items():
             for k, (a, b) in enumerate(zip(real, run(sample.feeds), strict=True)):
-                if np.asarray(a).dtype.kind == "f":
-                    errors[name].setdefault(k, Error()).add(a, b)
-    worst = {n: min((e.sqnr_db for e in found.values()), default=200.0) for n, found in errors.items()}
-    return {n: {"sqnr_db": round(v, 3), "samples": count} for n, v in worst.items()}
+                found[name].setdefault(str(k), comparison_of(a)).add(a, b)
+    return {n: {"sqnr_db": round(worst_db(of), 3), "samples": count} for n, of in found.items()}

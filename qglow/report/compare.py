@@ -12,19 +12,23 @@ import numpy as np
 
 from ..errors import BundleError, DataError
 from ..files import write_atomically
-from ..graph import Array, Graph
+from ..graph import Graph
 from ..onnx_import import load as import_onnx
-from ..profiling.dataset import open_dataset, spread_indices
+from ..oracle import float_oracle
+from ..profiling.dataset import Sample, open_dataset, spread_indices
 from ..progress import track
-from ..reference import evaluate
+from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession, load
 from ..simplify import simplify
-from .agreement import Agreement, Error, compare_values, evaluate_all
+from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .beside import Beside
+from .comparison import Error
 from .distribution import Distribution, add_distributions
+from .float_values import float_values
 from .own_error import add_own_errors
 from .stored import float_name
-from .votes import Votes
+from .verdict import complaints
+from .votes import Votes, is_choice
 
 LAYER_SAMPLES = 16
 
@@ -49,6 +53,8 @@ class AccuracyReport:
         return {
             "name": self.manifest.get("name", ""),
             "samples": self.agreement.samples,
+            "float": self.agreement.oracle,
+            "complaints": complaints(self.agreement.outputs, QuantConfig().min_agreement_sqnr_db),
             "outputs": outputs,
             "layers": self.layers,
             "layer_samples": self.layer_samples,
@@ -92,15 +98,17 @@ def compare(
     """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
 
     labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
-    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. Outputs come from the
-    compiled session; layers from the reference, with the same bits but for float products. Raises DataError where labels and data
-    differ in number, BundleError where the bundle has other inputs or outputs than the model.
+    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. The int8 outputs come
+    from the compiled session, int8 layers from the reference, with the same bits but for float products; every float value from the
+    oracle, onnxruntime on the original model where it takes it (`to_dict()["float"]` says). Raises DataError where labels and data differ
+    in number, BundleError where the bundle has other inputs or outputs than the model.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
     graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
     _check_same(graph, bundle.graph)
     opened = open_dataset(data, graph)
     opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
+    oracle, names = float_oracle(model, graph), {float_name(v) for n in bundle.graph.nodes for v in (*n.inputs, *n.outputs) if v}
     agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Votes() for o in graph.outputs}
     total = opened.total
@@ -108,22 +116,29 @@ def compare(
     for index, sample in enumerate(track(opened, "comparing", total, quiet)):
         outputs = session.run(None, sample.feeds)
         made = dict(zip(session.graph.outputs, outputs, strict=True))
-        real: dict[str, Array] = {}
+        wanted = oracle.outputs(sample.feeds)
         if index in looked_at:
-            evaluate(graph, sample.feeds, keep=real.__setitem__, fast=True)
-            compare_values(inside, real, bundle.graph, {**evaluate_all(bundle.graph, sample.feeds), **made})
+            real = float_values(oracle, graph, sample.feeds, names)
+            compare_outputs(inside, wanted, bundle.graph, made)
+            compare_layers(inside, real, bundle.graph, {**evaluate_all(bundle.graph, sample.feeds), **made})
             add_own_errors(own, bundle.graph, real)
             add_distributions(spread, bundle.graph, real, sample.name)
-        else:
-            real = evaluate(graph, sample.feeds, fast=True)
-        compare_values(agreement, real, bundle.graph, made)
-        most = max((np.asarray(o).size for o in outputs), default=0)
-        if sample.label is not None and not 0 <= sample.label < most:
-            raise DataError(f"{sample.name}: label {sample.label}, but the outputs have at most {most} scores")
-        for name, array in zip(session.graph.outputs, outputs, strict=True):
-            votes[name].add(real[name], np.asarray(array), sample.label)
-    agreement.layers = inside.layers
+        compare_outputs(agreement, wanted, bundle.graph, made)
+        _check_label(sample, outputs)
+        for name, array in made.items():
+            if isinstance(array, np.ndarray) and isinstance(wanted[name], np.ndarray):
+                votes[name].add(wanted[name], array, sample.label)
+    agreement.layers, agreement.oracle = inside.layers, oracle.name
     return AccuracyReport(agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest, layer_samples=inside.samples)
+
+
+def _check_label(sample: Sample, outputs: Sequence[Any]) -> None:
+    """Raises DataError for a label that no output of scores has a place for. An integer output names classes, and how many is unknown."""
+    scores = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
+    named = any(is_choice(o) and o.dtype.kind != "f" for o in outputs)
+    most = max((o.size for o in scores), default=0)
+    if sample.label is not None and (sample.label < 0 or (sample.label >= most and not named)):
+        raise DataError(f"{sample.name}: label {sample.label}, but the outputs have at most {most} scores")
 
 
 def _check_same(graph: Graph, quantized: Graph) -> None:
@@ -138,7 +153,7 @@ def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread:
         for o in filter(None, node.outputs):
             name = float_name(o)
             error = agreement.layers.get(name) or agreement.outputs.get(name)
-            if error is None:
+            if not isinstance(error, Error):
                 continue
             t = bundle.graph.types[o]
             e = error.to_dict()

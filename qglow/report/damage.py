@@ -22,7 +22,10 @@ from ..quantization.weights import output_axis, quantize_weights
 from ..reference import evaluate
 from ..reference.arithmetic import dequantize
 from ..reference.evaluate import evaluate_node
+from .comparison import Error
 from .stored import as_real, as_stored, float_name
+
+MOST = 1e20  # noise over signal that stands for NaN and infinities
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,10 @@ def find_causes(
     for sample in begun_within(data, seconds):
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__, fast=True)
-        signal += [_power(real[o]) for o in graph.outputs]
+        signal += [_signal(real[o]) for o in graph.outputs]
         for k, rounding in enumerate(track(roundings, "finding what costs most", len(roundings), quiet)):
-            noise[k] += [_power(v - real[o]) for o, v in zip(graph.outputs, rounding.outputs(graph, quantized, real), strict=True)]
-    return [Cause(r.what, r.nodes, n / np.maximum(signal, 1e-300)) for r, n in zip(roundings, noise, strict=True)]
+            noise[k] += [_noise(real[o], v) for o, v in zip(graph.outputs, rounding.outputs(graph, quantized, real), strict=True)]
+    return [Cause(r.what, r.nodes, np.minimum(n / np.maximum(signal, 1e-300), MOST)) for r, n in zip(roundings, noise, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +102,20 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
             yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=rounded)
 
 
-def _power(a: Array) -> float:
-    d = np.asarray(a, np.float64).ravel()
-    return float(d @ d)
+def _signal(real: Array) -> float:
+    """Power of the finite elements of a float value; of any other value the number of its elements."""
+    if real.dtype.kind != "f":
+        return float(real.size)
+    finite = real[np.isfinite(real)].astype(np.float64).ravel()
+    return float(finite @ finite)
+
+
+def _noise(real: Array, changed: Array) -> float:
+    """Power of the difference, of any other value the number of elements that differ; MOST where NaN, infinities or shapes differ."""
+    if real.shape != changed.shape:
+        return MOST
+    if real.dtype.kind != "f":
+        return float(np.count_nonzero(real != changed))
+    found = Error()
+    found.add(real, changed)
+    return MOST if found.not_finite else min(found.noise, MOST)

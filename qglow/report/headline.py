@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .advice import advice, blame
+from .comparison import ratio_db
 from .plots import grade
 
 
@@ -40,7 +41,8 @@ def float_groups(report: dict[str, Any]) -> list[tuple[tuple[str, str], list[str
 
 def is_shown(output: dict[str, Any], key: str) -> bool:
     """Whether an output's figure says something: top-1 does so for scores of classes only."""
-    return key in output and (key != "top1_agreement" or output["is_choice"] or "top1_int8" in output)
+    return key in output and (key != "top1_agreement" or output.get("is_choice", False) or "top1_int8" in output)
+
 
 
 def share(part: float) -> str:
@@ -51,13 +53,20 @@ def share(part: float) -> str:
 def _accuracy(outputs: dict[str, dict[str, float]], beside: dict[str, dict[str, float]]) -> list[Fact]:
     if not outputs:
         return []
-    name, worst = min(outputs.items(), key=lambda item: item[1]["sqnr_db"])
+    name, worst = min(outputs.items(), key=lambda item: ratio_db(item[1]))
     of = f" at {name}" if len(outputs) > 1 else ""
-    details = [f"cosine {worst['cosine']:.5f}{of}"]
+    details = [f"cosine {worst['cosine']:.5f}{of}" if "cosine" in worst else f"output {name}"]
+    if "not_finite" in worst:
+        details.append(f"{worst['not_finite']} elements are NaN or infinite in float or in int8 alone")
+    if "other_shape" in worst:
+        details.append(f"{worst['other_shape']} samples gave another shape than float")
     if len(beside) > 1:
         first = next(iter(beside.values()))
         details.append(f"on {first['samples']:.0f} samples: " + ", ".join(f"{n} {e['sqnr_db']:.1f}" for n, e in beside.items()))
-    found = [Fact("Signal to noise", f"{worst['sqnr_db']:.1f} dB", tuple(details), grade(worst["sqnr_db"]))]
+    if "equal" in worst:
+        found = [Fact("Equal elements", f"{worst['equal']:.1%}", tuple(details), grade(ratio_db(worst)))]
+    else:
+        found = [Fact("Signal to noise", f"{worst['sqnr_db']:.1f} dB", tuple(details), grade(worst["sqnr_db"]))]
     for name, e in outputs.items():
         if "top1_int8" in e:
             change = (e["top1_int8"] - e["top1_fp32"]) * 100

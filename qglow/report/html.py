@@ -36,7 +36,8 @@ return (up=="1"?1:-1)*(isNaN(x-y)?x.localeCompare(y):x-y)}).forEach(function(r){
 
 
 _OUTPUT_COLUMNS = (
-    ("SQNR dB", "sqnr_db", ".1f"), ("cosine", "cosine", ".5f"), ("largest error", "max_abs_error", ".4g"),
+    ("SQNR dB", "sqnr_db", ".1f"), ("cosine", "cosine", ".5f"), ("largest error", "max_abs_error", ".4g"), ("equal", "equal", ".2%"),
+    ("NaN or infinite", "not_finite", "d"), ("other shape", "other_shape", "d"),
     ("same top-1", "top1_agreement", ".1%"), ("top-1 float", "top1_fp32", ".1%"), ("top-1 int8", "top1_int8", ".1%"),
 )  # fmt: skip
 

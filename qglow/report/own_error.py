@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from ..graph import Array, Graph, Node
 from ..profiling.dataset import Dataset, begun_within
 from ..reference.evaluate import evaluate_node
-from .agreement import Error, evaluate_all
+from .agreement import evaluate_all
+from .comparison import Error
 from .stored import as_real, as_stored, float_name
 
 

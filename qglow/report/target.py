@@ -16,12 +16,15 @@ import numpy as np
 
 from ..errors import AccuracyError, ConfigError
 from ..graph import Array, Graph
+from ..oracle import Oracle
 from ..profiling.dataset import Dataset, Sample
 from ..profiling.observers import Observer
 from ..quantization import QuantConfig, QuantResult, quantize_graph
 from ..runtime import Bundle, InferenceSession
-from .agreement import Error
+from .agreement import Agreement, compare_outputs
+from .comparison import MOST_DB, Comparison
 from .damage import Cause, find_causes
+from .verdict import complaints, worst_db
 from .votes import Votes, is_choice
 
 SECONDS, SAMPLES = 30.0, 16
@@ -29,20 +32,28 @@ SECONDS, SAMPLES = 30.0, 16
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """noise: over signal, of every output. drop: of top-1 accuracy below float, in points, where labels are known; ms: of one sample."""
+    """outputs: compared with float, by name. drop: of top-1 accuracy below float, in points, where labels are known; ms: of one sample."""
 
-    noise: Array
+    outputs: Mapping[str, Comparison]
     drop: float | None
     ms: float
 
     @property
+    def noise(self) -> Array:
+        """Over signal, of every output."""
+        return np.array([o.noise_share for o in self.outputs.values()])
+
+    @property
     def sqnr_db(self) -> float:
         """Of the worst output."""
-        return float(-10 * np.log10(max(1e-20, float(self.noise.max(initial=0.0)))))
+        return worst_db(self.outputs)
 
     def meets(self, config: QuantConfig) -> bool:
-        enough = config.min_sqnr_db is None or self.sqnr_db >= config.min_sqnr_db
-        return enough and (config.max_accuracy_drop is None or self.drop is None or self.drop <= config.max_accuracy_drop)
+        """By the verdict that `quantize` and reports share (verdict.py); an accuracy target alone allows any noise but NaN."""
+        floor = config.min_sqnr_db if config.min_sqnr_db is not None else -MOST_DB
+        if complaints(self.outputs, floor):
+            return False
+        return config.max_accuracy_drop is None or self.drop is None or self.drop <= config.max_accuracy_drop
 
     def to_dict(self) -> dict[str, float | None]:
         return {
@@ -61,11 +72,16 @@ class Reached:
     account: dict[str, Any]
 
 
-def reach(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, data: Dataset | None, quiet: bool = True) -> Reached:
-    """Quantize so that the target of `config` is met on `data`. Raises ConfigError where there are no samples, or no labels needed."""
+def reach(
+    graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, data: Dataset | None, oracle: Oracle, quiet: bool = True
+) -> Reached:
+    """Quantize so that the target of `config` is met on `data`, against the float outputs of `oracle`.
+
+    Raises ConfigError where there are no samples, or no labels needed.
+    """
     if data is None:
         raise ConfigError("an accuracy target needs samples, and the profile keeps none that fit: give --data, or profile again")
-    judge = _Judge(graph, data, config)
+    judge = _Judge(oracle, data, config)
     result = quantize_graph(graph, observed, config)
     first = score = judge.score(result.graph)
     taken: list[Cause] = []
@@ -134,18 +150,17 @@ def _next(causes: list[Cause], score: Score, config: QuantConfig) -> list[Cause]
 class _Judge:
     """Scores quantized graphs against the float one on the same samples; keeps the float outputs alone in memory."""
 
-    def __init__(self, graph: Graph, data: Dataset, config: QuantConfig) -> None:
+    def __init__(self, oracle: Oracle, data: Dataset, config: QuantConfig) -> None:
         by_label = config.max_accuracy_drop is not None
         self.data: Iterable[Sample] = data if by_label else tuple(data.spread(SAMPLES))  # NOTE: a stream may be read only once
-        session = InferenceSession(Bundle(graph))
-        self.real: list[list[Array]] = []
+        self.real: list[dict[str, Any]] = []
         self.labels: list[int | None] = []
         for sample in self.data:
-            self.real.append(session.run(None, sample.feeds))
+            self.real.append(oracle.outputs(sample.feeds))
             self.labels.append(sample.label)
         if by_label and not any(label is not None for label in self.labels):
             raise ConfigError("max_accuracy_drop needs samples with labels: give --data, a folder with labels.csv")
-        self.voter = next((k for k, a in enumerate(self.real[0]) if is_choice(a)), None)
+        self.voter = next((n for n, a in self.real[0].items() if is_choice(a)), None)
         if by_label and self.voter is None:
             raise ConfigError("max_accuracy_drop needs an output of one score a class; use min_sqnr_db for this model")
 
@@ -154,15 +169,13 @@ class _Judge:
 
     def score(self, quantized: Graph) -> Score:
         session = InferenceSession(Bundle(quantized))
-        errors = [Error() for _ in quantized.outputs]
-        votes, times = Votes(), []
+        found, votes, times = Agreement(), Votes(), []
         for sample, real, label in zip(self.data, self.real, self.labels, strict=True):
             start = time.perf_counter()
             outputs = session.run(None, sample.feeds)
             times.append(time.perf_counter() - start)
-            for error, a, b in zip(errors, real, outputs, strict=True):
-                error.add(a, b)
+            made = dict(zip(quantized.outputs, outputs, strict=True))
+            compare_outputs(found, real, quantized, made)
             if self.voter is not None:
-                votes.add(real[self.voter], outputs[self.voter], label)
-        noise = np.array([e.noise / e.signal if e.signal > 0 else float(e.noise > 0) for e in errors])
-        return Score(noise, votes.drop, 1e3 * statistics.median(times[1:] or times))
+                votes.add(real[self.voter], made[self.voter], label)
+        return Score(found.outputs, votes.drop, 1e3 * statistics.median(times[1:] or times))

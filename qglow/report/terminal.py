@@ -10,6 +10,10 @@ from .headline import facts, float_groups, is_shown, share
 
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _SPARK = 16
+_COLUMNS = (
+    ("SQNR dB", "sqnr_db", ".1f"), ("cosine", "cosine", ".5f"), ("max error", "max_abs_error", ".4g"), ("equal", "equal", ".2%"),
+    ("NaN or infinite", "not_finite", "d"), ("other shape", "other_shape", "d"),
+)  # fmt: skip
 
 
 def tables(report: dict[str, Any], worst: int = 10) -> str:
@@ -24,11 +28,12 @@ def tables(report: dict[str, Any], worst: int = 10) -> str:
     outputs = Table(title=f"outputs over {report['samples']} samples")
     kinds = (("top-1 agreement", "top1_agreement"), ("top-1 fp32", "top1_fp32"), ("top-1 int8", "top1_int8"))
     scores = [(title, key) for title, key in kinds if any(is_shown(e, key) for e in report["outputs"].values())]
-    for column in ("output", "SQNR dB", "cosine", "max error", *(title for title, _ in scores)):
+    columns = [c for c in _COLUMNS if any(c[1] in e for e in report["outputs"].values())]
+    for column in ("output", *(title for title, *_ in columns), *(title for title, _ in scores)):
         outputs.add_column(column)
     for name, e in report["outputs"].items():
         score = [f"{e[key]:.4f}" if is_shown(e, key) else "-" for _, key in scores]
-        outputs.add_row(name, f"{e['sqnr_db']:.1f}", f"{e['cosine']:.5f}", f"{e['max_abs_error']:.4g}", *score)
+        outputs.add_row(name, *(format(e[key], form) if key in e else "-" for _, key, form in columns), *score)
     console.print(outputs)
     shown, over = f"the {min(worst, len(report['layers']))} layers", f"of {len(report['layers'])}, over {report['layer_samples']} samples"
     layers = Table(title=f"{shown} that add most noise by themselves, {over}")

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ..graph import Array
 
 
-def is_choice(scores: Array) -> bool:
-    """Whether an output has one score a class, in one row: else the place of the largest value says little."""
-    return 1 <= scores.ndim <= 2 and scores.size == scores.shape[-1] > 1
+def is_choice(scores: Any) -> bool:
+    """Whether an output chooses a class: one score a class in one row, or one integer, the class itself."""
+    if not isinstance(scores, np.ndarray):
+        return False
+    if scores.dtype.kind in "iu":
+        return 1 <= scores.ndim <= 2 and scores.size == 1
+    return scores.dtype.kind == "f" and 1 <= scores.ndim <= 2 and scores.size == scores.shape[-1] > 1
+
+
+def choice(scores: Array) -> int:
+    """The class that an output chooses."""
+    if scores.size == 1 and scores.dtype.kind in "iu":
+        return int(scores.reshape(-1)[0])
+    return int(np.argmax(scores))
 
 
 @dataclass(slots=True)
@@ -26,9 +38,9 @@ class Votes:
     is_choice: bool = True
 
     def add(self, real: Array, int8: Array, label: int | None) -> None:
-        if not int8.size:
+        if not int8.size or not real.size or int8.dtype.kind not in "fiub":
             return
-        a, b = int(np.argmax(real)), int(np.argmax(int8))
+        a, b = choice(real), choice(int8)
         self.samples += 1
         self.is_choice &= is_choice(int8)
         self.same += a == b

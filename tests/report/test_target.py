@@ -12,6 +12,7 @@ from qglow.commands.main import main
 from qglow.errors import AccuracyError, ConfigError
 from qglow.graph import Graph, GraphBuilder, float_type
 from qglow.graph.text import print_graph
+from qglow.oracle import float_oracle
 from qglow.pipeline import float_graph
 from qglow.profiling import Profile, open_dataset
 from qglow.quantization import QuantConfig, quantize_graph
@@ -54,7 +55,7 @@ def test_damage_is_of_each_rounding_by_itself() -> None:
     worst = sorted(causes, key=lambda c: -float(c.noise[0]))[:2]
     assert {c.what for c in worst} == {"rounding of 'cubed'", "rounding of 'sum'"}
     total = sum(float(c.noise[0]) for c in causes)
-    measured = measure(graph, quantized, open_dataset(data, graph)).outputs["last"]
+    measured = measure(float_oracle(graph, graph), quantized, open_dataset(data, graph)).outputs["last"]
     assert measured.noise / measured.signal == pytest.approx(total, rel=0.7)
 
 

@@ -1,0 +1,122 @@
+"""The engine that profiles a model is held to the oracle on the first samples: ranges of wrong values would be wrong in silence.
+
+1. Every float value that the profile records and the oracle knows is compared, in parts of at most LIMIT bytes: memory stays bounded.
+2. A value agrees where the ratio is at least FLOOR_DB, or all differences are below what rounding makes of the node's inputs.
+3. A value that disagrees is ill-conditioned, and left alone, where the oracle itself moves as far when its inputs move by PERTURBATION.
+4. The first other value in the order of the graph is an error, which names the node that computes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from ..errors import DisagreementError
+from ..graph import Array, Graph
+from ..oracle import Oracle
+from .dataset import Feeds
+
+Keep = Callable[[str, Array], None]
+Run = Callable[[Sequence[tuple[Feeds, Keep]]], None]
+SAMPLES = 2
+LIMIT = 32 << 20
+FLOOR_DB, HALF_FLOOR_DB = 40.0, 20.0  # of float32 and float64; of float16
+ROUNDING = 1e-6  # of the largest input of a node: what a few roundings come to
+PERTURBATION = 1e-6
+RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+
+
+class EngineCheck:
+    """Holds an engine's values of a graph to an oracle's, on the first SAMPLES calls of `hold`."""
+
+    def __init__(self, graph: Graph, names: Sequence[str], oracle: Oracle) -> None:
+        random = _behind_random(graph)
+        self.graph, self.oracle = graph, oracle
+        self.names = [n for n in names if n not in random and n not in graph.inputs]
+        self.left = SAMPLES
+
+    def hold(self, run: Run, feeds: Feeds, sample: str) -> None:
+        """Raises DisagreementError, naming the node, where the engine computes another value than the oracle."""
+        if not self.left:
+            return
+        self.left -= 1
+        pending = self.names
+        while pending:
+            got = _collected(run, feeds, pending)
+            seen = set(got)
+            self._compare(feeds, got, sample)
+            pending = [n for n in pending if n not in seen] if seen else []
+
+    def _compare(self, feeds: Feeds, got: Mapping[str, Array], sample: str) -> None:
+        real = self.oracle.values(feeds, list(got))
+        producers = self.graph.producers()
+        sizes = {n: _largest(a) for n, a in {**feeds, **real}.items()}
+        for name in self.names:
+            if name not in got or name not in real or name not in producers:
+                continue
+            node = producers[name]
+            slack = ROUNDING * max((sizes.get(i, 0.0) for i in node.inputs), default=0.0)
+            ratio = _ratio_db(real[name], got[name], slack)
+            floor = HALF_FLOOR_DB if real[name].dtype.itemsize == 2 else FLOOR_DB
+            if ratio >= floor or ratio >= self._own_ratio(feeds, name, real[name]) - 10:
+                continue
+            raise DisagreementError(
+                f"sample {sample}: node {node.name!r} ({node.op}): value {name!r} differs from {self.oracle.name}: {ratio:.1f} dB; "
+                "this is a defect of qglow, please report it with the model; no profile is made of wrong values"
+            )
+
+    def _own_ratio(self, feeds: Feeds, name: str, real: Array) -> float:
+        """How far the oracle's own value moves when its float inputs do, by about a rounding or two: in dB."""
+        rng = np.random.default_rng(0)
+        moved = {
+            k: (a * (1 + PERTURBATION * rng.choice((-1.0, 1.0), a.shape))).astype(a.dtype) if a.dtype.kind == "f" else a
+            for k, a in feeds.items()
+        }
+        again = self.oracle.values(moved, [name]).get(name)
+        return 200.0 if again is None else _ratio_db(real, again, 0.0)
+
+
+def _collected(run: Run, feeds: Feeds, names: Sequence[str]) -> dict[str, Array]:
+    """Copies of the named values, as many as LIMIT holds and at least one."""
+    wanted, got, size = set(names), dict[str, Array](), 0
+
+    def keep(name: str, array: Array) -> None:
+        nonlocal size
+        if name in wanted and name not in got and (not got or size + array.nbytes <= LIMIT):
+            got[name] = np.array(array)
+            size += array.nbytes
+
+    run([(feeds, keep)])
+    return got
+
+
+def _ratio_db(real: Array, got: Array, slack: float) -> float:
+    """Signal to noise in dB; -200 where shapes, NaN or infinities differ, 200 where no difference is above the slack."""
+    if real.shape != got.shape:
+        return -200.0
+    a, b = real.astype(np.float64).ravel(), got.astype(np.float64).ravel()
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return -200.0
+    d = (a - b)[finite]
+    noise, signal = float(d @ d), float(a[finite] @ a[finite])
+    if noise == 0 or float(np.abs(d).max(initial=0.0)) <= slack:
+        return 200.0
+    return float(10 * np.log10(max(signal, 1e-300) / noise))
+
+
+def _largest(a: Array) -> float:
+    if a.dtype.kind != "f" or not a.size:
+        return 0.0
+    largest = float(np.abs(a).max())
+    return largest if np.isfinite(largest) else 0.0
+
+
+def _behind_random(graph: Graph) -> set[str]:
+    """Values that a generator of random numbers has a part in: no two engines agree on these."""
+    behind: set[str] = set()
+    for node in graph.nodes:
+        if node.attr("op_type", node.op) in RANDOM or behind & set(node.inputs):
+            behind |= {o for o in node.outputs if o}
+    return behind

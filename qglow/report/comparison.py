@@ -1,0 +1,221 @@
+"""How far one output or value is from the same one in float, streamed over samples: floats by noise, everything else by equality.
+
+Both kinds give a `noise_share`, so that one floor in decibels serves both: the noise over the signal of a float value, and the share of
+elements that differ of an integer or boolean one. Where half of the integers differ that is 3 dB, at one in a hundred 20 dB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+MOST_DB = 200.0  # equal; and less than its negative is no worse
+
+
+class Comparison(Protocol):
+    """What `verdict` asks of a compared output."""
+
+    other_shape: int
+    samples: int
+
+    def add(self, real: Any, got: Any) -> None:
+        """Add one sample: the float model's value and the quantized one's."""
+        ...
+
+    @property
+    def noise_share(self) -> float:
+        """Noise over signal, at most 1e20; of integers the share of elements that differ."""
+        ...
+
+    @property
+    def fault(self) -> str | None:
+        """What is wrong whatever floor is asked for, in words; None where nothing is."""
+        ...
+
+    def to_dict(self) -> dict[str, float]: ...
+
+
+def decibels(noise_share: float) -> float:
+    """-10 log10, within +-200."""
+    return float(min(MOST_DB, max(-MOST_DB, -10 * np.log10(max(noise_share, 1e-30)))))
+
+
+def ratio_db(entry: Mapping[str, Any]) -> float:
+    """The ratio of an output's `to_dict()`: for integers that of the elements that differ."""
+    return float(entry["sqnr_db"]) if "sqnr_db" in entry else decibels(1.0 - entry["equal"])
+
+
+@dataclass(slots=True)
+class Error:
+    """Of a float value: sums over all samples of signal, noise, products for the cosine; the largest difference.
+
+    not_finite counts elements where one side is NaN or infinite and the other is not the same: any of these makes the ratio -200 dB.
+    Elements that are NaN, or the same infinity, on both sides are equal. other_shape counts samples whose shapes differ; their elements
+    are in no sum.
+    """
+
+    signal: float = 0.0
+    noise: float = 0.0
+    dot: float = 0.0
+    other: float = 0.0
+    largest: float = 0.0
+    not_finite: int = 0
+    other_shape: int = 0
+    samples: int = 0
+
+    def add(self, real: Any, got: Any) -> None:
+        self.samples += 1
+        x, y = np.asarray(real), np.asarray(got)
+        if x.shape != y.shape:
+            self.other_shape += 1
+            return
+        a, b = x.ravel().astype(np.float64), y.ravel().astype(np.float64)
+        finite = np.isfinite(a) & np.isfinite(b)
+        if not finite.all():
+            same = (a == b) | (np.isnan(a) & np.isnan(b))
+            self.not_finite += int(np.count_nonzero(~finite & ~same))
+            a, b = a[finite], b[finite]
+        with np.errstate(over="ignore"):
+            d = a - b
+            self.signal += float(a @ a)
+            self.noise += float(d @ d)
+            self.dot += float(a @ b)
+            self.other += float(b @ b)
+            self.largest = max(self.largest, float(np.abs(d).max(initial=0.0)))
+
+    @property
+    def noise_share(self) -> float:
+        if self.not_finite or (self.samples and self.other_shape == self.samples):
+            return 1e20
+        if self.noise == 0:
+            return 0.0
+        share = self.noise / max(self.signal, 1e-300)
+        return min(1e20, share) if np.isfinite(share) else 1e20
+
+    @property
+    def sqnr_db(self) -> float:
+        """10 log10(signal / noise): at most 200 (equal), -200 where NaN or infinities differ."""
+        return decibels(self.noise_share)
+
+    @property
+    def cosine(self) -> float:
+        """Of the finite elements; 0 where NaN or infinities differ."""
+        norm = np.sqrt(self.signal) * np.sqrt(self.other)
+        if self.not_finite or not np.isfinite(norm):
+            return 0.0
+        return float(self.dot / norm) if norm > 0 else float(self.signal == self.other)
+
+    @property
+    def fault(self) -> str | None:
+        if self.not_finite:
+            return f"{_counted(self.not_finite, 'element')} NaN or infinite in one of both alone"
+        return _shape_fault(self.other_shape, self.samples)
+
+    def to_dict(self) -> dict[str, float]:
+        found: dict[str, float] = {
+            "sqnr_db": round(self.sqnr_db, 3),
+            "cosine": round(self.cosine, 6),
+            "max_abs_error": self.largest if np.isfinite(self.largest) else float(np.finfo(np.float64).max),
+        }
+        if self.not_finite:
+            found["not_finite"] = self.not_finite
+        return found | _shape_entry(self.other_shape)
+
+
+@dataclass(slots=True)
+class Equality:
+    """Of an integer, boolean or string value: how many elements are equal. A sample of another shape counts as wholly different."""
+
+    elements: int = 0
+    equal: int = 0
+    other_shape: int = 0
+    samples: int = 0
+
+    def add(self, real: Any, got: Any) -> None:
+        self.samples += 1
+        a, b = np.asarray(real), np.asarray(got)
+        self.elements += max(a.size, b.size)
+        if a.shape == b.shape:
+            self.equal += int(np.count_nonzero(a == b))
+        else:
+            self.other_shape += 1
+
+    @property
+    def share(self) -> float:
+        """Of equal elements; 1 where there are none."""
+        return self.equal / self.elements if self.elements else 1.0
+
+    @property
+    def noise_share(self) -> float:
+        return 1.0 - self.share
+
+    @property
+    def fault(self) -> str | None:
+        return _shape_fault(self.other_shape, self.samples)
+
+    def to_dict(self) -> dict[str, float]:
+        return {"equal": self.share, "elements": self.elements, **_shape_entry(self.other_shape)}
+
+
+class Items:
+    """Of a sequence or an optional value: its items, compared one by one; another number of items counts as another shape."""
+
+    def __init__(self) -> None:
+        self.other_shape = self.samples = 0
+        self.items: list[Comparison] = []
+
+    def add(self, real: Any, got: Any) -> None:
+        self.samples += 1
+        a, b = _items(real), _items(got)
+        if len(a) != len(b):
+            self.other_shape += 1
+            return
+        for k, (x, y) in enumerate(zip(a, b, strict=True)):
+            if k == len(self.items):
+                self.items.append(comparison_of(x))
+            self.items[k].add(x, y)
+
+    @property
+    def noise_share(self) -> float:
+        if self.samples and self.other_shape == self.samples:
+            return 1e20
+        return max((i.noise_share for i in self.items), default=0.0)
+
+    @property
+    def fault(self) -> str | None:
+        return next((i.fault for i in self.items if i.fault), None) or _shape_fault(self.other_shape, self.samples)
+
+    def to_dict(self) -> dict[str, float]:
+        worst = max(self.items, key=lambda i: i.noise_share, default=None)
+        return {**(worst.to_dict() if worst is not None else {"equal": 1.0, "elements": 0}), **_shape_entry(self.other_shape)}
+
+
+def comparison_of(real: Any) -> Comparison:
+    """An empty comparison for values of the kind that `real` is of."""
+    if real is None or isinstance(real, list | dict):
+        return Items()
+    return Error() if np.asarray(real).dtype.kind == "f" else Equality()
+
+
+def _items(value: Any) -> Sequence[Any]:
+    if value is None:
+        return []
+    if isinstance(value, dict):
+        return [*value.keys(), *value.values()]
+    return value if isinstance(value, list) else [value]
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun} is" if count == 1 else f"{count} {noun}s are"
+
+
+def _shape_fault(other: int, samples: int) -> str | None:
+    """NOTE: a detector's last step may keep one box more or less in int8; where most samples differ so, nothing was compared."""
+    return f"another shape than in float on {other} of {samples} samples" if 2 * other > samples else None
+
+
+def _shape_entry(other: int) -> dict[str, float]:
+    return {"other_shape": other} if other else {}
