@@ -81,7 +81,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
         image_y = Place(y.buffer, y.start, (shape[0], shape[1], 1, 1), (kept[0], item, 0, 0), y.dtype)
         mean(low, node, x, image_y, Window(shape[2:], (1, 1), (1, 1), (0, 0), (0, 0)))
         return True
-    if axes != list(range(axes[0], axes[-1] + 1)) or not y.is_dense:
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)) or not y.is_dense:
         return False
     x = low.dense_of(node.inputs[0])
     before, middle, after = (int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]))

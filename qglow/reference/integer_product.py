@@ -26,11 +26,10 @@ def _typed(types: Types, index: int) -> TensorType:
 def requantize(acc: Array, channel_axis: int, node: Node, x: TensorType, w: TensorType, y: TensorType) -> Array:
     """(6) C(rint(f32(acc) * m) + z_y), or (7) f32(acc) * f32(s_x * s_w) where the output is float. acc: int32 values."""
     m = product_scale(x, w) if y.quant is None else multiplier(x, w, y)
+    shape = [1] * acc.ndim
     if m.size > 1:
-        shape = [1] * acc.ndim
         shape[channel_axis] = -1
-        m = m.reshape(shape)
-    real = acc.astype(np.int32).astype(F32) * m
+    real = acc.astype(np.int32).astype(F32) * m.reshape(shape)
     return np.asarray(real.astype(F32)) if y.quant is None else finish(real, node, y)
 
 

@@ -32,6 +32,9 @@ def functions() -> Iterator[Case]:
         newest = versions(op)[-1]
         for shape in ((), (1,), (3,), (2, 0, 3), (1, 2, 3, 4, 5), (1, 2, 1, 3, 1, 4)):
             yield case(op, np.abs(normal(*shape)), opset=newest)
+    yield case("Celu", LINE.reshape(2, 25), opset=20, alpha=0.7)
+    yield case("Exp", normal(3, 4), opset=13)
+    yield case("Reciprocal", POSITIVE.reshape(5, 10), opset=13)
     yield from at_versions("Swish", [LINE], 24)
     yield from at_versions("Swish", [LINE], 24, alpha=0.5)
     yield from other_types()
