@@ -17,9 +17,7 @@ EXPECTED: list[tuple[str, str, str]] = [
     ("MaxPool.12", " 2", "no Indices yet"),
     ("AveragePool.", "count_include_pad=1,ceil_mode=1,pads=[2,2,2,2]", "the counts have another shape than the sums"),
     ("Resize.", "mode=cubic", "read as linear"),
-    ("Resize.", "antialias=1", "dropped"),
     ("Resize.", "tf_crop_and_resize", "not implemented"),
-    ("Resize.", "keep_aspect_ratio_policy=not_", "dropped"),
     ("Resize.", "nearest_mode=", "positions in float64"),
     ("LSTM.14", "i4[3]", "sequence_lens ignored"),
     ("LSTM.14", "clip=", "ignored"),
@@ -38,8 +36,6 @@ EXPECTED_INT8: list[tuple[str, str, str]] = [
     EXPECTED[0],
     ("AveragePool.", "count_include_pad=1,ceil_mode=1,pads=[2,2,2,2]", "the counts have another shape than the sums"),
     ("Resize.", "mode=cubic", "read as linear"),
-    ("Resize.", "antialias=1", "dropped"),
-    ("Resize.", "keep_aspect_ratio_policy=not_", "dropped"),
     ("Resize.", "nearest_mode=", "positions in float64"),
 ]
 

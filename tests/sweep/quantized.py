@@ -1,4 +1,4 @@
-"""The float cases of ops with an int8 variant in models that come quantized: Quantize and Dequantize around each value."""
+"""The float cases of ops with an int8 variant in models that come quantized: QDQ nodes around each value."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from .case import Array, Case, Fixed
 from .judge import model_of, models_of, oracle
 
 MOVES = (
-    "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "Expand", "Tile", "Pad",
+    "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Concat", "Split", "Slice", "Gather", "Expand",
+    "Tile", "Pad",
     "DepthToSpace", "SpaceToDepth", "MaxPool", "GlobalMaxPool", "Identity",
 )  # fmt: skip
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -46,7 +47,7 @@ class Parameters:
 
 
 def fits(c: Case, results: Sequence[Array]) -> bool:
-    """Whether a case can be had quantized: floats of moderate size in and out, and no parameters beside weights and bias."""
+    """Whether a case can be had quantized: floats of moderate size go in and come out."""
     arrays = [i for i in c.inputs if isinstance(i, np.ndarray)]
     floats = [a for a in (*arrays, *results) if a.dtype.kind == "f"]
     sound = all(a.dtype == np.float32 and a.size and np.isfinite(a).all() for a in floats)
@@ -109,7 +110,7 @@ class Model:
         return name
 
     def product(self, name: str, shape: tuple[int, ...], p: Parameters, before: bool) -> str:
-        """A value with a product before it that changes nothing, or one that reads it: a node without any stays float."""
+        """The value after a product that changes nothing, or, beside one that reads it, the value itself."""
         if len(shape) < (2 if before else 1):
             return name
         image = before and len(shape) == 4
@@ -195,7 +196,7 @@ def build(cases: Sequence[Case], results: Results, before: bool) -> tuple[Model,
 def verdicts(cases: Sequence[Case], results: Results, before: bool, counts: dict[str, int]) -> dict[str, str]:
     """What is wrong, by the case's name: more than a step beside onnxruntime, or other bits than the reference.
 
-    before: a product makes what each op reads; else one reads it too. counts: nodes that compute in integers, by op, are added.
+    before: a product makes what each op reads; else one reads it too. counts: nodes in integers, by op, are added.
     """
     try:
         model, steps = build(cases, results, before)

@@ -1,4 +1,4 @@
-"""Every op with an int8 variant, in models that come quantized: a step beside onnxruntime at most, and the reference's bits."""
+"""Every op with an int8 variant, in models that come quantized: a step beside onnxruntime, and the reference's bits."""
 
 from __future__ import annotations
 
