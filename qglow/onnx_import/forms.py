@@ -28,7 +28,7 @@ READ: dict[str, tuple[str, ...]] = {
         _REDUCE,
     ),
     "ArgMax": _ARG, "ArgMin": _ARG,
-    "AveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "MaxPool": (*_WINDOW, "ceil_mode"),
+    "AveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "MaxPool": (*_WINDOW, "ceil_mode", "storage_order"),
     "Conv": (*_WINDOW, "group"), "ConvTranspose": (*_WINDOW, "group", "output_padding", "output_shape"),
     "BatchNormalization": ("epsilon",), "InstanceNormalization": ("epsilon",), "LayerNormalization": ("axis", "epsilon"),
     "Cast": ("to",), "Celu": ("alpha",), "Clip": ("max", "min"), "Concat": ("axis",), "ConstantOfShape": ("value",),
@@ -61,13 +61,12 @@ IGNORED: dict[str, tuple[str, ...]] = {
     "Cast": ("saturate", "round_mode"),  # NOTE: these are of float8 alone
     "Dropout": ("ratio", "seed"),
     "LSTM": ("activations", "activation_alpha", "activation_beta"),  # is_plain says which activations; these take no parameters
-    "MaxPool": ("storage_order",),  # of its indices alone
     "QuantizeLinear": ("saturate",),
     "Range": ("stash_type",),
     "Resize": ("cubic_coeff_a", "extrapolation_value"),  # of modes that the reference refuses
     "TopK": ("sorted",),
 }
-OUTPUTS = {"Dropout": 2, "LSTM": 3, "TopK": 2, "Split": None}
+OUTPUTS = {"Dropout": 2, "LSTM": 3, "MaxPool": 2, "TopK": 2, "Split": None}
 
 
 def _lstm(proto: onnx.NodeProto, values: Mapping[str, Any]) -> str | None:

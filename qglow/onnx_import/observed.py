@@ -11,9 +11,13 @@ import onnx
 from ..graph import Graph
 from .export_float import export_float
 
+VARIADIC = ("Split", "If", "Loop", "Scan")  # operators with any number of outputs
 
-def model_bytes(model: Any) -> bytes:
-    """A ModelProto, or the export of a Graph, as bytes."""
+
+def runnable(model: Any) -> str | bytes:
+    """What an engine may load: a path as it is, a ModelProto or the export of a Graph as bytes."""
+    if isinstance(model, (str, Path)) and not any(map(_unnamed, onnx.load(str(model), load_external_data=False).graph.node)):
+        return str(model)
     return _proto(model).SerializeToString()  # type: ignore[no-any-return]
 
 
@@ -33,5 +37,26 @@ def with_outputs(model: Any, names: Iterable[str]) -> bytes:
 
 def _proto(model: Any) -> onnx.ModelProto:
     if isinstance(model, Graph):
-        return export_float(model)
-    return model if isinstance(model, onnx.ModelProto) else onnx.load(str(Path(model)))
+        return _named(export_float(model))
+    return _named(model if isinstance(model, onnx.ModelProto) else onnx.load(str(Path(model))))
+
+
+def _unnamed(node: onnx.NodeProto) -> bool:
+    return node.op_type in VARIADIC and not all(node.output)
+
+
+def _named(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A model whose Splits leave no output without a name: onnxruntime computes them all, and ends the process at one that has none."""
+    if not any(map(_unnamed, proto.graph.node)):
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    taken = {o for n in copy.graph.node for o in n.output} | {v.name for v in (*copy.graph.input, *copy.graph.initializer)}
+    for number, node in enumerate(copy.graph.node):
+        for k, o in enumerate(node.output if _unnamed(node) else ()):
+            if not o:
+                name = f"{node.op_type}.{number}.{k}"
+                while name in taken:
+                    name += "_"
+                node.output[k] = name
+    return copy

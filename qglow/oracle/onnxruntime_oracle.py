@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import onnxruntime as ort
 
 from ..errors import in_one_line
 from ..graph import Array, Graph
-from ..onnx_import.observed import model_bytes, named_values, with_outputs
+from ..onnx_import.observed import named_values, runnable, with_outputs
 from .oracle import ReferenceOracle
 
 
@@ -25,7 +24,7 @@ class OnnxruntimeOracle:
     def __init__(self, model: Any, graph: Graph) -> None:
         self.graph, self.name = graph, f"onnxruntime {ort.__version__}"
         self._model = graph if isinstance(model, Graph) else model
-        self._session = _session(str(model) if isinstance(model, str | Path) else model_bytes(model))
+        self._session = _session(runnable(model))
         self._given = [o.name for o in self._session.get_outputs()]
         if len(self._given) != len(graph.outputs):
             raise ValueError(f"{len(self._given)} outputs for {len(graph.outputs)} of the graph")

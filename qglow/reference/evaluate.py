@@ -81,15 +81,9 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
 
 
 def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False) -> list[Array]:
-    """The outputs of one node. fast: see `evaluate`."""
+    """The outputs of one node. fast: see `evaluate`. Raises ModelError, naming the node, where it cannot be evaluated."""
     try:
-        if is_quantized(graph, node):
-            types = [graph.types[i] if i else None for i in node.inputs]
-            return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
-        if node.op in FLOAT:
-            with np.errstate(all="ignore"):
-                return (FLOAT[node.op] if fast else law_of(node.op, inputs))(node, inputs)
-        return _evaluate_foreign(node, inputs)
+        results = _evaluated(graph, node, inputs, fast)
     except QGlowError:
         raise
     except KeyError as error:
@@ -97,6 +91,19 @@ def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bo
     except Exception as error:
         shapes = [None if a is None else tuple(a.shape) for a in inputs]
         raise ModelError(f"node {node.name!r} ({node.op}) cannot be evaluated on inputs of shapes {shapes}: {error}") from error
+    if any(node.outputs[len(results) :]):
+        raise ModelError(f"node {node.name!r} ({node.op}): output {node.outputs[len(results)]!r} is not supported")
+    return results
+
+
+def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> list[Array]:
+    if is_quantized(graph, node):
+        types = [graph.types[i] if i else None for i in node.inputs]
+        return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
+    if node.op not in FLOAT:
+        return _evaluate_foreign(node, inputs)
+    with np.errstate(all="ignore"):
+        return (FLOAT[node.op] if fast else law_of(node.op, inputs))(node, inputs)
 
 
 def is_quantized(graph: Graph, node: Node) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Array, Node
 from . import float_math
 from .float_conv import given, optional
-from .float_pool import linear_taps, nearest_indices, pool_counts, resize_geometry
+from .float_pool import linear_taps, max_indices, nearest_indices, pool_counts, resize_geometry
 from .float_reduce import reduction_axes
 from .float_table import FLOAT, exact_op
 from .windows import Window, patches
@@ -88,7 +88,7 @@ def pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     win, name = Window.of(node, x.shape[2:], node.attr("kernel_shape")), node.op.removesuffix("Pool").removesuffix("erage")
     view, _ = patches(x, win, -np.inf if name == "Max" else 0, bool(node.attr("ceil_mode", 0)))
     if name == "Max":
-        return [in_order("Max", _taps(view, win.kernel), 1)]
+        return [in_order("Max", _taps(view, win.kernel), 1), *max_indices(node, x, win, view)]
     return [in_order("Mean", _taps(view, win.kernel), pool_counts(node, x, win).astype(F32))]
 
 

@@ -19,7 +19,26 @@ def max_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
     view, out = patches(x, win, lowest, bool(node.attr("ceil_mode", 0)))
-    return [view.max(tuple(range(-len(out), 0)))]
+    return [view.max(tuple(range(-len(out), 0))), *max_indices(node, x, win, view)]
+
+
+def max_indices(node: Node, x: Array, win: Window, view: Array) -> list[Array]:
+    """The second output of a MaxPool, int64 like the first: where in x, flattened, each maximum lies; empty where it is not wanted.
+
+    view: the windows of x. The first of equal elements counts, the taps in row-major order. storage_order 1: within an image, positions
+    count along columns.
+    """
+    if not any(node.outputs[1:]):
+        return []
+    rank, out = len(win.kernel), view.shape[2 : 2 + len(win.kernel)]
+    taps = np.unravel_index(view.reshape(*view.shape[:-rank], -1).argmax(-1), win.kernel)
+    where = np.zeros(view.shape[:-rank], np.int64)
+    axes = range(rank) if not node.attr("storage_order", 0) else reversed(range(rank))
+    for k in axes:
+        start = (np.arange(out[k]) * win.strides[k] - win.begin[k]).reshape(-1, *(1,) * (rank - 1 - k))
+        where = where * x.shape[2 + k] + start + taps[k] * win.dilations[k]
+    images = np.arange(x.shape[0] * x.shape[1], dtype=np.int64).reshape(*x.shape[:2], *(1,) * rank)
+    return [where + images * int(np.prod(x.shape[2:]))]
 
 
 def pool_counts(node: Node, x: Array, win: Window) -> Array:

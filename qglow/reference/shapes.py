@@ -65,7 +65,7 @@ def _conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -
 
 def _pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x = cast(tuple[int, ...], shapes[0])
-    return [(*x[:2], *Window.of(node, x[2:], node.attr("kernel_shape")).out(x[2:], bool(node.attr("ceil_mode", 0))))]
+    return [(*x[:2], *Window.of(node, x[2:], node.attr("kernel_shape")).out(x[2:], bool(node.attr("ceil_mode", 0))))] * len(node.outputs)
 
 
 def _global_pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:

@@ -105,7 +105,7 @@ class NativePlan:
             else:
                 self._run_host(step)
         constants = self.program.graph.constants
-        return {n: constants[n] if view is None else np.array(view) for n, view in self._outputs}
+        return {n: np.array(constants[n] if view is None else view) for n, view in self._outputs}
 
     def _run_alone(self, s: Segment) -> None:
         self._execute(s.start, s.count, *self._memory, *self._alone)

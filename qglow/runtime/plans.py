@@ -10,6 +10,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 from ..errors import ModelError
 from ..graph import Array, Graph, Kind
 from ..graph.branches import truth
@@ -30,7 +32,7 @@ _NOTHING: Mapping[str, bool] = {}
 
 class Plan(Protocol):
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name."""
+        """Outputs by name; the arrays are the caller's."""
         ...
 
 
@@ -41,7 +43,7 @@ class ReferencePlan:
         self.graph = graph
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return evaluate(self.graph, feeds)
+        return {name: np.array(value) for name, value in evaluate(self.graph, feeds).items()}  # NOTE: views of inputs, and constants
 
 
 class ChoicePlan:
