@@ -72,7 +72,7 @@ class _Retyping:
                 self.select(node)
             else:
                 self.other(node)
-        except Exception:
+        except ModelError:
             if not self.lenient:
                 raise
             self.nodes.append(node)  # NOTE: of a side that is never taken, or behind it: the type it has says what is known

@@ -7,6 +7,8 @@ from enum import Enum
 
 import numpy as np
 
+from ..errors import ModelError
+
 Dim = int | str
 Shape = tuple[Dim, ...]
 
@@ -109,10 +111,10 @@ class TensorType:
 
     @property
     def static_shape(self) -> tuple[int, ...]:
-        """The shape where every dimension is known; asserts that it is."""
-        assert self.shape is not None
-        dims = tuple(d for d in self.shape if isinstance(d, int))
-        assert len(dims) == len(self.shape), f"shape {self.shape} is not static"
+        """The shape where every dimension is known. Raises ModelError where it is not."""
+        dims = tuple(d for d in self.shape or () if isinstance(d, int))
+        if self.shape is None or len(dims) != len(self.shape):
+            raise ModelError(f"expected a shape that is known, got {'one of unknown rank' if self.shape is None else list(self.shape)}")
         return dims
 
     @property

@@ -10,8 +10,7 @@ from ..graph import Array, Kind, Node
 from ..reference.float_product import scaled
 from .lower import Lowering, conv_halo, conv_window, float_rule
 from .lower_float import operand
-from .lower_product import Fields, flattened, image_fields, is_column, matrices, on_its_side
-from .nest import nest, padded
+from .lower_product import Fields, flattened, image_fields, is_column, matrices, on_its_side, operands_of_two, shifted
 from .packing import pack_floats, round_up
 from .phases import transposed_phases
 from .program import Place
@@ -210,41 +209,28 @@ def matmul(low: Lowering, node: Node) -> bool:
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:
-    """Batches of matrices: the second is packed as weights in each run."""
-    ta, tb, ty = (low.type(v) for v in (*node.inputs[:2], node.outputs[0]))
-    rank = len(ta.static_shape)
-    if any(t.kind is not Kind.F32 for t in (ta, tb, ty)) or node.input(2) or rank < 2 or 0 in ty.static_shape:
+    """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run."""
+    types = [low.type(v) for v in (*node.inputs[:2], node.outputs[0])]
+    if any(t.kind is not Kind.F32 for t in types) or node.input(2) or any(0 in t.static_shape for t in types):
         return False
-    if len(tb.static_shape) != rank or ta.static_shape[:-2] != tb.static_shape[:-2] or 0 in ta.static_shape:
+    if any(operand(low, v) is None for v in node.inputs[:2]):
         return False
-    a, b = (operand(low, v) for v in node.inputs[:2])
-    if a is None or b is None:
+    made = operands_of_two(low, node)
+    if made is None:
         return False
-    if a.strides[-1] != 4 and tb.static_shape[-2] != 1:
-        a = low.dense_of(node.inputs[0])
-    with low.in_rows(low.place(node.outputs[0])) as y:
-        emit_product_of_two(low, node, a, b, y)
+    (y, a, b), groups, after = made
+    k, columns = b.shape[-2:]
+    channels, count = round_up(columns, low.packing.lanes), groups[0].count
+    size = round_up(count * channels * k * 4, 64)
+    packed = low.allocate(len(groups) * size)
+    weights = [Place(packed, j * size, (size // 4,), (4,), "<f4") for j in range(len(groups))]
+    for group, w in zip(groups, weights, strict=True):
+        low.emit("float_pack", {"x": low.use(shifted(b, group.b)), "y": w}, {}, {
+            "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1]})  # fmt: skip
+    bias = low.constant(np.zeros(count * channels, np.float32))
+    for group, w in zip(groups, weights, strict=True):
+        for rows in group.rows:
+            sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k, **NO_BOUNDS}
+            emit_product(low, {"x": low.use(shifted(a, rows.a)), "y": shifted(y, rows.y), "w": w}, {"bias": bias}, sizes, None)
+    after()
     return True
-
-
-def emit_product_of_two(low: Lowering, node: Node, a: Place, b: Place, y: Place) -> None:
-    """y: a place whose rows are contiguous."""
-    k, columns = low.type(node.inputs[1]).static_shape[-2:]
-    batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
-    if batch is None:
-        a, b = low.dense_of(node.inputs[0]), low.dense_of(node.inputs[1])
-        batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
-    if batch is None:  # a part of a concatenation: its batches do not follow each other
-        beside = low.dense(y.shape, y.dtype)
-        emit_product_of_two(low, node, a, b, beside)
-        low.move(beside, y)
-        return
-    ((groups, (y_g, a_g, b_g)),) = batch
-    channels = round_up(columns, low.packing.lanes)
-    packed = Place(low.allocate(groups * channels * k * 4), 0, (groups * channels * k,), (4,), "<f4")
-    low.emit("float_pack", {"x": low.use(b), "y": packed}, {}, {
-        "G": groups, "K": k, "C": columns, "x_g": b_g, "x_k": b.strides[-2], "x_c": b.strides[-1]})  # fmt: skip
-    steps: Fields = {"x_n": 0, "x_h": 0, "x_w": a.strides[-2], "y_n": 0, "y_h": 0, "y_w": y.strides[-2], "x_c": a_g, "y_g": y_g}
-    sizes: Fields = {**UNIT, "N": 1, "H": 1, "runs": 1, "W": a.shape[-2], "C": columns, "G": groups, "run": k, **steps, **NO_BOUNDS}
-    bias = low.constant(np.zeros(groups * channels, np.float32))
-    emit_product(low, {"x": low.use(a), "y": y, "w": packed}, {"bias": bias}, sizes, None)

@@ -17,6 +17,10 @@ def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:
 
 
 def is_movable(low: Lowering, *names: str) -> bool:
+    """Whether all values have places; constants that something moves are given theirs here."""
+    for n in names:
+        if n in low.graph.constants and n not in low.places and low.type(n).kind is not Kind.STRING:
+            low.constant_place(n, low.graph.constants[n])
     return all(n in low.places and low.type(n).kind is not Kind.STRING for n in names)
 
 

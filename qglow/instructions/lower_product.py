@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,8 +11,9 @@ from ..graph import Array, Kind, Node
 from ..reference.arithmetic import bounds, multiplier, product_scale
 from ..reference.integer_elementwise import addends
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
+from .matrix_batches import Group, as_matrices, grouped
 from .nest import nest, padded
-from .packing import PACKINGS, round_up
+from .packing import round_up
 from .phases import transposed_phases
 from .program import Buffer, Place, dense_strides
 from .table import POST_ADD, POST_NONE, POST_TABLE
@@ -330,7 +332,7 @@ def turned(low: Lowering, name: str) -> Place | None:
         return None
     perm = readers[0].attr("perm") or tuple(reversed(range(low.type(name).rank or 0)))
     shape = low.type(name).static_shape
-    if perm[-1] != len(shape) - 1:
+    if not perm or perm[-1] != len(shape) - 1:
         return None
     strides = dense_strides(tuple(shape[p] for p in perm), 1)
     return Place(Buffer(0, 0, 0), 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
@@ -351,39 +353,65 @@ def matrices(y: Place, *others: Place | None) -> list[Place] | None:
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:
-    """Batches of matrices: the second is packed as weights in each run. Its zero point must be 128."""
+    """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run. Its zero point must be 128."""
     ta, tb, ty = (low.type(v) for v in (*node.inputs[:2], node.outputs[0]))
-    if any(t.kind is not Kind.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (Kind.U8, Kind.F32) or node.input(2):
+    if node.op != "MatMul" or node.input(2) or any(v not in low.places for v in node.inputs[:2]) or 0 in ty.static_shape:
         return False
-    rank = len(ta.static_shape)
-    if low.zero(node.inputs[1]) != 128 or rank < 2 or len(tb.static_shape) != rank or ta.static_shape[:-2] != tb.static_shape[:-2]:
+    if any(t.kind is not Kind.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (Kind.U8, Kind.F32):
         return False
-    assert ta.quant is not None and tb.quant is not None
-    k, columns = tb.static_shape[-2:]
-    if k * 255 * 128 * float(scales(low, node).max()) >= MAX_SUM:
+    k = ta.static_shape[-1]
+    if low.zero(node.inputs[1]) != 128 or k * 255 * 128 * float(scales(low, node).max()) >= MAX_SUM:
         return False
-    a, b = low.places[node.inputs[0]], low.use(low.places[node.inputs[1]])
-    if a.strides[-1] != 1 and k != 1:
-        a = low.dense_of(node.inputs[0])
-    y = low.place(node.outputs[0], channels_last=False, like=turned(low, node.outputs[0]))
-    batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
-    if batch is None or y.strides[-1] != y.itemsize:
-        a, b = low.dense_of(node.inputs[0]), low.dense_of(node.inputs[1])
-        batch = padded(nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2])), 1, 3)
-        assert batch is not None
-    ((groups, (y_g, a_g, b_g)),) = batch
-    p = PACKINGS[low.isa]
+    made = operands_of_two(low, node, turned(low, node.outputs[0]))
+    if made is None:
+        return False
+    (y, a, b), groups, after = made
+    columns, p, zero = b.shape[-1], low.packing, low.zero(node.inputs[0])
     channels, steps = round_up(columns, p.multiple), round_up(k, p.step)
-    packed = Place(low.allocate(groups * channels * steps), 0, (groups * channels * steps,), (1,), "|u1")
-    bias = Place(low.allocate(groups * channels * 4), 0, (groups * channels * 4,), (1,), "|u1")
-    low.emit("pack", {"x": b, "y": packed, "bias": bias}, {}, {
-        "G": groups, "K": k, "C": columns, "x_g": b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps,
-        "x_zero": low.zero(node.inputs[0])})  # fmt: skip
-    scale = low.constant(np.full(groups * channels, scales(low, node)[0], np.float32))
-    rows = a.shape[-2]
-    steps_of = {"x_n": 0, "x_h": 0, "x_w": a.strides[-2], "y_n": 0, "y_h": 0, "y_w": y.strides[-2], "x_c": a_g, "y_g": y_g}
-    unit: Fields = dict.fromkeys(("N", "H", "KH", "KW", "SH", "SW", "DH", "DW", "runs"), 1)
-    sizes: Fields = {**unit, "W": rows, "C": columns, "G": groups, **steps_of, "run": k}
-    low.emit("conv2d", {"x": low.use(a), "y": y, "scratch": None, "w": packed, "bias": bias}, {"scale": scale},
-             {**sizes, **limits(low, node), **NO_POST})  # fmt: skip
+    count = groups[0].count
+    size, bias_size = (round_up(count * channels * n, 64) for n in (steps, 4))
+    packed, bias = low.allocate(len(groups) * size), low.allocate(len(groups) * bias_size)
+    parts = range(len(groups))
+    weights = [Place(packed, j * size, (size,), (1,), "|u1") for j in parts]
+    sums = [Place(bias, j * bias_size, (bias_size,), (1,), "|u1") for j in parts]
+    for group, w, s in zip(groups, weights, sums, strict=True):
+        low.emit("pack", {"x": low.use(shifted(b, group.b)), "y": w, "bias": s}, {}, {
+            "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps,
+            "x_zero": zero})  # fmt: skip
+    scale = low.constant(np.full(count * channels, scales(low, node)[0], np.float32))
+    unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW", "runs"), 1)
+    for group, w, s in zip(groups, weights, sums, strict=True):
+        for rows in group.rows:
+            x = low.use(shifted(a, rows.a))
+            places: dict[str, Place | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
+            low.emit("conv2d", places, {"scale": scale}, {**unit, **rows.fields, "C": columns, "run": k, **limits(low, node), **NO_POST})
+    after()
     return True
+
+
+def operands_of_two(
+    low: Lowering, node: Node, like: Place | None = None
+) -> tuple[tuple[Place, Place, Place], list[Group], Callable[[], None]] | None:
+    """(y, a, b) as matrices and the groups of their products, through dense copies where their strides need that; then what is to be done
+    behind. None where no copies help: operands that are broadcast in many dimensions.
+    """
+    names = node.inputs[:2]
+    a, b = (low.places[v] for v in names)
+    if a.strides[-1] != a.itemsize and a.shape[-1] != 1:
+        a = low.dense_of(names[0])
+    y = low.place(node.outputs[0], channels_last=False, like=like)
+    beside = y if y.strides[-1:] in ((), (y.itemsize,)) or y.shape[-1] == 1 or len(b.shape) == 1 else low.dense(y.shape, y.dtype)
+    groups = grouped(*as_matrices(beside, a, b))
+    if groups is None:
+        a, b = (low.dense_of(v) for v in names)
+        groups = grouped(*as_matrices(beside, a, b))
+    if groups is None and not beside.is_dense:
+        beside = low.dense(y.shape, y.dtype)
+        groups = grouped(*as_matrices(beside, a, b))
+    if groups is None:
+        return None
+    return as_matrices(beside, a, b), groups, lambda: None if beside is y else low.move(low.use(beside), y)
+
+
+def shifted(place: Place, offset: int) -> Place:
+    return replace(place, start=place.start + offset)

@@ -8,9 +8,10 @@ from functools import partial
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import ConfigError, DataError
 from ..graph import Array, Graph
 from ..graph.branches import conditions, truth
+from ..graph.masks import endless
 from ..oracle import Oracle
 from ..progress import track
 from .checks import warnings_of
@@ -33,7 +34,7 @@ def record(
     """
     names = profiled_values(graph)
     run, lanes = _engine(engine, graph, names)
-    seen = Seen(names, conditions(graph), lanes)
+    seen = Seen(graph, names, lanes)
     check = EngineCheck(graph, names, oracle) if oracle is not None else None
     digest = hashlib.sha256()
     kept: tuple[KeptSample, ...] = ()
@@ -60,23 +61,39 @@ def record(
 class Seen:
     """What samples that run side by side, a lane each, have shown. Lane 0 holds the whole; the others are merged into it, exactly."""
 
-    def __init__(self, names: list[str], conditions: list[str], lanes: int) -> None:
+    def __init__(self, graph: Graph, names: list[str], lanes: int) -> None:
         self._lanes: list[dict[str, Observer]] = [{n: Observer() for n in names} for _ in range(lanes)]
-        self._choices = {name: [0, 0] for name in conditions}
+        self._choices = {name: [0, 0] for name in conditions(graph)}
+        self._ends, self._endless = {*graph.inputs, *graph.outputs}, endless(graph)
+        self._first: dict[str, str] = {}  # the tensor of a sample that was not finite before all others, while it runs
         self._last: object = None
 
     def keep(self, lane: int, label: str, name: str, array: Array) -> None:
         observers = self._lanes[lane]
         if name in observers and array.dtype.kind == "f":
-            observers[name].observe(array, name, label)
+            o = observers[name]
+            infinite, nans = o.lowest + o.highest, o.nans
+            o.observe(array)
+            if o.lowest + o.highest > infinite or o.nans > nans:
+                self._check(label, name, o.nans > nans)
         if name in self._choices and array.size == 1:
             self._choices[name][int(truth(array))] += 1
+
+    def _check(self, label: str, name: str, is_nan: bool) -> None:
+        """A tensor of a sample holds infinity or NaN. Raises DataError where that is an input, or reaches an output, and the model has no
+        infinity of its own there.
+        """
+        first = self._first.setdefault(label, name)
+        if name in self._ends and (is_nan or name not in self._endless):
+            made = "" if first == name else f", which begins in tensor {first!r}"
+            raise DataError(f"sample {label}: tensor {name!r} holds NaN or infinity{made}; remove the sample or mend the model")
 
     def begin(self, shapes: object) -> None:
         """Before samples of these shapes: of channels the first shape counts, so other shapes must not begin in a lane of their own."""
         if self._last is not None and shapes != self._last:
             self._merge()
         self._last = shapes
+        self._first.clear()
 
     def all(self) -> tuple[dict[str, Observer], dict[str, tuple[int, int]]]:
         self._merge()
@@ -86,7 +103,7 @@ class Seen:
         whole = self._lanes[0]
         for lane in self._lanes[1:]:
             for name, o in lane.items():
-                if o.count:
+                if not o.is_empty:
                     whole[name], lane[name] = whole[name].merge(o), Observer()
 
 

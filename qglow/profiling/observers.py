@@ -1,5 +1,7 @@
 """What is recorded of one tensor, in constant memory: count, range, a histogram that grows without losing counts, channel ranges.
 
+Infinities and NaN are counted apart: a mask that holds minus infinity says nothing about the range of what it masks.
+
 The histogram has BINS bins over [-reach, reach), reach a power of two. A value beyond it doubles the reach and merges bins two by
 two, so counts are exact integers whatever the order of the samples, and 0 always lies on a bin's edge. A channel's sum is an exact
 integer too, in units of UNIT: each sample's sum is rounded to it once, so neither order nor batches nor merging change a bit.
@@ -9,7 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import DataError
 from ..graph import Array
 from ..kernels import sizes
 from .passes import arranged, count_bins, ranges
@@ -23,7 +24,8 @@ class Observer:
     """Statistics of one float tensor over all samples."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = 0  # of finite elements
+        self.lowest = self.highest = self.nans = 0  # how many were -infinity, infinity and NaN
         self.min, self.max = np.inf, -np.inf
         self.reach = 0.0
         self.histogram = np.zeros(BINS, np.int64)
@@ -42,15 +44,26 @@ class Observer:
         """float64 [BINS]: the middles of the bins."""
         return self.edges[:-1] + self.reach / BINS
 
-    def observe(self, x: Array, tensor: str, sample: str) -> None:
-        """Add a float array. Raises DataError, naming tensor and sample, where it holds NaN or infinity."""
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was seen yet."""
+        return not self.count and self.is_finite
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether no element was NaN or infinite."""
+        return not (self.lowest or self.highest or self.nans)
+
+    def observe(self, x: Array) -> None:
+        """Add a float array."""
         if x.size == 0:
             return
         x = arranged(x)
         channels = x.shape[:2] if x.ndim >= 2 else (1, 1)
         low, high, total = ranges(x if x.ndim >= 2 else x.reshape(1, 1, -1))
         if not np.isfinite(total).all():
-            raise DataError(f"sample {sample}: tensor {tensor!r} holds NaN or infinity; remove the sample or mend the model")
+            self._observe_finite(x)
+            return
         self.count += x.size
         least, largest = float(low.min()), float(high.max())
         self.min, self.max = min(self.min, least), max(self.max, largest)
@@ -58,6 +71,19 @@ class Observer:
         count_bins(x, BINS / 2 / self.reach, self.histogram)
         if x.ndim >= 2:
             self._channels(low.min(0), high.max(0), exact_sums(total), x.size // channels[1])
+
+    def _observe_finite(self, x: Array) -> None:
+        """Add what is finite of an array, and count the rest. Channels have no sums then, as their elements were not all seen."""
+        self.nans += int(np.isnan(x).sum())
+        self.lowest += int(np.isneginf(x).sum())
+        self.highest += int(np.isposinf(x).sum())
+        finite = np.isfinite(x)
+        if finite.any():
+            self.observe(x[finite])
+        if x.ndim >= 2:
+            axes = (0, *range(2, x.ndim))
+            low, high = (np.where(finite, x, 0).min(axes), np.where(finite, x, 0).max(axes))
+            self._channels(low, high, None, 0)
 
     def _grow(self, magnitude: float) -> None:
         want = max(UNIT, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0)
@@ -70,10 +96,10 @@ class Observer:
     def _channels(self, low: Array, high: Array, total: tuple[Array, Array] | None, count: int) -> None:
         """Add ranges and sums of channels; those of another number of channels than the first are left out."""
         if self.channel_min is None or self.channel_max is None:
-            self.channel_min, self.channel_max, self._sums, self.channel_count = low, high, total, count
+            self.channel_min, self.channel_max, self._sums, self.channel_count = low, high, total, count if total is not None else 0
         elif self.channel_min.shape == low.shape:
             self.channel_min, self.channel_max = np.minimum(self.channel_min, low), np.maximum(self.channel_max, high)
-            if self._sums is None or total is None:  # NOTE: of an older profile
+            if self._sums is None or total is None:  # NOTE: of an older profile, or not finite
                 self._sums, self.channel_count = None, 0
             else:
                 self._sums, self.channel_count = (self._sums[0] + total[0], self._sums[1] + total[1]), self.channel_count + count
@@ -101,10 +127,12 @@ class Observer:
 
     def merge(self, other: Observer) -> Observer:
         """The statistics of both, as if one observer had seen all."""
-        if not self.count or not other.count:
-            return self if self.count else other
+        if self.is_empty or other.is_empty:
+            return other if self.is_empty else self
         result = Observer()
         result.count = self.count + other.count
+        result.lowest, result.highest = self.lowest + other.lowest, self.highest + other.highest
+        result.nans = self.nans + other.nans
         result.min, result.max = min(self.min, other.min), max(self.max, other.max)
         result.reach = max(self.reach, other.reach)
         for part in (self, other):

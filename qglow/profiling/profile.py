@@ -141,6 +141,7 @@ def _record(o: Observer) -> dict[str, Any]:
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
     record: dict[str, Any] = {"count": o.count, "min": o.min if o.count else 0.0, "max": o.max if o.count else 0.0, "reach": o.reach,
                               "first_bin": first, "histogram": o.histogram[first:last].tolist()}  # fmt: skip
+    record |= {name: count for name, count in (("lowest", o.lowest), ("highest", o.highest), ("nans", o.nans)) if count}
     if o.channel_min is not None and o.channel_max is not None:
         record["channel_min"] = [float(v) for v in o.channel_min]
         record["channel_max"] = [float(v) for v in o.channel_max]
@@ -152,6 +153,9 @@ def _record(o: Observer) -> dict[str, Any]:
 def _observer(record: dict[str, Any]) -> Observer:
     o = Observer()
     o.count, o.reach = int(record["count"]), float(record["reach"])
+    o.lowest, o.highest, o.nans = (int(record.get(k, 0)) for k in ("lowest", "highest", "nans"))
+    if min(o.lowest, o.highest, o.nans) < 0:
+        raise ValueError("infinities or NaN that were seen less than never")
     if o.count:
         o.min, o.max = float(record["min"]), float(record["max"])
     counts = np.array(record["histogram"], np.int64)

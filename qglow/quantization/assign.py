@@ -6,8 +6,8 @@
 3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
 4. The range of a value that only a table reads, of a function that is flat at an end, is chosen for the least error after it: SiLU
    does not mind what lies far below zero.
-5. Where only a Softmax reads the sum of scores and a mask, whose large negative values would leave no step for the scores, the range is
-   that of the scores: what is masked is cut to its lower end.
+5. Where only a Softmax reads scores with a mask on them, whose large negative values would leave no step for the scores, the range is
+   that of the scores: what is masked is cut to its lower end (masks.py).
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+import numpy as np
+
 from ..graph import Graph, Kind, Quant
 from ..graph.branches import SELECT
 from ..graph.classes import Classes
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
+from .masks import masked_ranges
 from .needs import ALWAYS_DIRECT, Needs
 from .plan import SUMS, Plan
 from .pointwise import Function
 from .ranges import Range, Through, activation_quant, select
-
-MASKED = 16.0  # exp(-16) of a row's largest is nothing in 8 bits
 
 
 def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], config: QuantConfig) -> dict[str, tuple[Kind, Quant]]:
@@ -36,10 +37,11 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
     for v in _values(graph, plan, needs):
         ranges[v] = select(observed[v], config, through.get(v))
     for v in _quantized_constants(graph, plan):
-        ranges[v] = min(0.0, float(graph.constants[v].min())), max(0.0, float(graph.constants[v].max()))
+        finite = graph.constants[v][np.isfinite(graph.constants[v])]
+        ranges[v] = float(finite.min(initial=0)), float(finite.max(initial=0))
     classes, consumers = Classes[str](), graph.consumers()
-    for v, masked in _masked(graph, plan, ranges).items():
-        ranges[v] = masked
+    masked = masked_ranges(graph, observed, lambda v: ranges[v] if v in ranges else select(observed[v], config))
+    ranges |= {v: r for v, r in (masked.scores | masked.masks).items() if v in ranges}
     for node in graph.nodes:
         if node.name in plan.int8 and _moves(node.op, node.attr("mode", "nearest")) and node.outputs[0] not in plan.functions:
             if node.op == "Concat":
@@ -66,26 +68,6 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
     symmetric = {classes.find(v) for v in _stand_for_weights(graph, plan) if v in ranges}
     quants = {c: activation_quant(*extent, config, c in symmetric) for c, extent in extents.items()}
     return {v: quants[classes.find(v)] for v in ranges}
-
-
-def _masked(graph: Graph, plan: Plan, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Rule 5: sums of scores and a mask, with the range of the scores and MASKED below it, and masks that nothing else reads, cut to
-    what takes the largest score to there.
-    """
-    consumers, found, masks = graph.consumers(), dict[str, Range](), dict[str, list[float]]()
-    for node in graph.nodes:
-        v, readers = node.outputs[0] if node.outputs else "", consumers.get(node.outputs[0], []) if node.outputs else []
-        if node.op != "Add" or v not in ranges or v in graph.outputs or not readers or any(r.op != "Softmax" for r in readers):
-            continue
-        for scores, mask in (node.inputs, node.inputs[::-1]):
-            if scores not in ranges or mask not in ranges:
-                continue
-            low, high = ranges[scores]
-            if ranges[mask][0] < -16 * (high - low) and ranges[mask][1] <= high - low:
-                found[v] = (low - MASKED, high + ranges[mask][1])
-                masks.setdefault(mask, []).append(low - MASKED - high)
-    cut = {m: (min(lows), ranges[m][1]) for m, lows in masks.items() if len(lows) == len(consumers[m]) and m not in graph.outputs}
-    return found | cut
 
 
 def _only_through(graph: Graph, plan: Plan, needs: Needs) -> dict[str, Through]:

@@ -60,7 +60,7 @@ def _uneven(graph: Graph, plan: Plan, observed: Mapping[str, Observer], quants: 
         o = observed.get(v)
         if node.name in plan.int8 or v not in quants or o is None or o.channel_min is None or o.channel_max is None:
             continue
-        reach = np.maximum(o.channel_max, -o.channel_min)
+        reach = np.maximum(o.channel_max, -o.channel_min).astype(np.float64)
         if graph.types[v].rank in (3, 4) and np.median(reach) < UNEVEN * reach.max():
             found[v] = len(reach)
     return found

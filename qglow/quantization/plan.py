@@ -13,6 +13,7 @@ from ..graph.classes import Classes
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
+from .finite import asked_if_finite, endless_values
 from .pointwise import Function, find_functions
 
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -42,7 +43,12 @@ def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfi
     excluded = {n.name: f"excluded by {p!r}" for n in graph.nodes if (p := config.excluded(n)) is not None}
     functions = find_functions(graph, excluded, roots)
     reasons = dict(excluded)
+    endless = endless_values(graph, observed, functions)
+    for name in asked_if_finite(graph):
+        reasons.setdefault(name, "whether its result is NaN or infinite is asked")
     for node in graph.nodes:
+        if node.name not in reasons and not endless.isdisjoint((*node.inputs, *node.outputs)):
+            reasons[node.name] = "a tensor of it held NaN or infinity in calibration"
         if node.name not in reasons and (reason := _obstacle(graph, observed, functions, node)) is not None:
             reasons[node.name] = reason
     int8 = {n.name for n in graph.nodes if n.name not in reasons}
@@ -80,7 +86,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
     if node.op in PRODUCTS:
         return _product_obstacle(graph, node)
     if node.op in SUMS:
-        if any(i in c and not _is_quantizable(c[i]) for i in node.inputs):
+        if any(i in c and not _is_quantizable(c[i], node.op == "Add") for i in node.inputs):
             return "its constant is not a finite float32 tensor"
         return None if all(graph.types[i].rank is not None for i in node.inputs) else "the rank of an input is not known"
     if node.op in MOVING:
@@ -162,8 +168,9 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
     return None
 
 
-def _is_quantizable(constant: Array) -> bool:
-    return constant.dtype == np.float32 and bool(np.isfinite(constant).all())
+def _is_quantizable(constant: Array, mask: bool = False) -> bool:
+    """Whether a constant is float32 and finite; a mask may hold minus infinity, and then its sums do (finite.py)."""
+    return constant.dtype == np.float32 and bool((np.isfinite(constant) | (mask & (constant == -np.inf))).all())
 
 
 def _lonely(graph: Graph, int8: set[str]) -> list[str]:

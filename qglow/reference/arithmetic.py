@@ -27,7 +27,8 @@ def quantize(x: Array, t: TensorType) -> Array:
     assert t.quant is not None
     s, z = _along(t.quant.scale, t, x.ndim, np.float32), _along(t.quant.zero_point, t, x.ndim, np.float32)
     low, high = t.limits()
-    return np.asarray(np.clip(np.rint(x.astype(F32) / s) + z, low, high).astype(t.kind.dtype))
+    with np.errstate(over="ignore"):  # NOTE: what a mask holds lies far beyond the range of its scores
+        return np.asarray(np.clip(np.rint(x.astype(F32) / s) + z, low, high).astype(t.kind.dtype))
 
 
 def dequantize(q: Array, t: TensorType) -> Array:

@@ -37,7 +37,7 @@ class Distribution:
     def add(self, real: Array, name: str, sample: str) -> None:
         """Add one sample's float values. Beyond the range by less than half a step still rounds into it."""
         half = (self.high - self.low) / 510
-        self.observer.observe(real, name, sample)
+        self.observer.observe(real)
         stored = real if self.factors is None else real / self.factors
         self.clipped += int(np.count_nonzero((stored < self.low - half) | (stored > self.high + half)))
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from ..errors import ModelError
 from ..graph import Graph
 from ..graph.dead import remove_dead
 from ..reference import retype
+from ..reference.symbolic import refine
 from .affine import fold_affine
 from .batch_norm import split_batch_norm
 from .branches import decide_branches
@@ -23,6 +25,7 @@ from .square import square_powers
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     decide_branches,
     fold_constants,
+    refine,
     remove_identities,
     square_powers,
     fold_pads,
@@ -42,7 +45,7 @@ def simplify(graph: Graph, watch: Callable[[Graph, Graph, str], None] | None = N
     watch: called after each pass with the graph before, the graph after, and the pass's name.
     """
     if all(graph.types[i].is_static for i in graph.inputs):
-        with suppress(Exception):  # NOTE: a shape that depends on data; such a graph keeps its symbolic types and runs all the same
+        with suppress(ModelError):  # NOTE: a shape that depends on data; such a graph keeps its symbolic types and runs all the same
             graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs})
     for simplification in PASSES:
         before, graph = graph, simplification(graph)

@@ -52,7 +52,7 @@ def quantize(graph: Graph, ranges: list[str]) -> Graph:
     observed = {}
     for name in profiled_values(graph):
         observed[name] = Observer()
-        observed[name].observe(np.array(given.get(name, (-1, 1)), np.float32), name, "case")
+        observed[name].observe(np.array(given.get(name, (-1, 1)), np.float32))
     return quantize_graph(graph, observed, QuantConfig(calibration="minmax")).graph
 
 

@@ -113,8 +113,8 @@ def test_pixel_by_pixel_is_as_channel_by_channel(shape: tuple[int, int, int, int
     image[...] = rng.normal(0, 10.0 ** int(rng.integers(-4, 5)), shape)
     for x in (image, image[:, :, 0]):
         one, other = Observer(), Observer()
-        one.observe(x, "t", "s")
-        other.observe(np.ascontiguousarray(x), "t", "s")
+        one.observe(x)
+        other.observe(np.ascontiguousarray(x))
         assert is_by_pixel(arranged(x)) == is_by_pixel(x) and np.array_equal(arranged(x), x)
         a, b = _record(one), _record(other)
         sums = a.pop("channel_sum", None), b.pop("channel_sum", None)

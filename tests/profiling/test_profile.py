@@ -24,9 +24,9 @@ def test_counts_do_not_depend_on_order(batches: list[list[float]], random: objec
     arrays = [np.array(b, np.float32) for b in batches]
     one, other = Observer(), Observer()
     for a in arrays:
-        one.observe(a, "t", "s")
+        one.observe(a)
     for a in reversed(arrays):
-        other.observe(a, "t", "s")
+        other.observe(a)
     assert np.array_equal(one.histogram, other.histogram) and one.count == int(one.histogram.sum()) == sum(a.size for a in arrays)
     assert (one.min, one.max) == (min(a.min() for a in arrays), max(a.max() for a in arrays))
 
@@ -62,9 +62,9 @@ def test_channel_sums_are_exact(rows: list[list[float]], cut: int) -> None:
     arrays = [np.array(r, np.float32).reshape(1, 2, 3) for r in rows]
     one, left, right, batch = Observer(), Observer(), Observer(), Observer()
     for k, a in enumerate(arrays):
-        one.observe(a, "t", "s")
-        (left if k < cut else right).observe(a, "t", "s")
-    batch.observe(np.concatenate(arrays), "t", "s")
+        one.observe(a)
+        (left if k < cut else right).observe(a)
+    batch.observe(np.concatenate(arrays))
     for other in (right.merge(left), batch):
         assert one.channel_sum is not None and other.channel_sum is not None
         assert one.channel_sum.tolist() == other.channel_sum.tolist() and one.channel_count == other.channel_count
@@ -158,5 +158,5 @@ def test_of_channels_the_first_shape_counts_in_a_merge_too() -> None:
     for first, second in ((two, three), (three, two), (two[0, 0], three), (two, two[0, 0])):
         one, left, right = Observer(), Observer(), Observer()
         for o, x in ((one, first), (one, second), (left, first), (right, second)):
-            o.observe(x, "t", "s")
+            o.observe(x)
         assert _record(left.merge(right)) == _record(one)

@@ -68,7 +68,7 @@ def test_quantize_checks_on_them_by_default(graph: Graph, profile: Profile) -> N
 def test_quantize_refuses_what_is_broken_and_names_the_layer(graph: Graph, profile: Profile) -> None:
     """The profile says that one layer stays near 0, so int8 cuts it off there."""
     cut = Observer()
-    cut.observe(np.array([-0.01, 0.01], np.float32), "relu_b", "none")
+    cut.observe(np.array([-0.01, 0.01], np.float32))
     wrong = Profile(profile.graph, {**profile.tensors, "conv_b": cut, "relu_b": cut}, 1, profile.data, (), profile.kept)
     with pytest.raises(AccuracyError, match=r"'scores' has .* on 4 samples .*add .*relu_b,") as caught:
         qglow.quantize(graph, wrong)

@@ -1,0 +1,87 @@
+"""Products of two tensors [..., M, K] x [..., K, N] as grouped products of rows, with numpy's broadcasting.
+
+1. A vector is a matrix of one row (first operand) or of one column (second operand).
+2. A batch dimension in which the second operand does not vary only adds rows: one packed matrix serves all of them.
+3. Of the others the longest becomes the groups of an instruction; what is left is an instruction for each index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from .nest import Loop, nest, padded
+from .program import Place
+
+MOST_PARTS = 64  # instructions for one product; beyond it operands are copied, so that dimensions can be merged
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """One instruction's rows: bytes to the first of y and a, and the fields N, H, W with their steps."""
+
+    y: int
+    a: int
+    fields: dict[str, int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Matrices of b that are packed together, b_g bytes from one to the next, the first at b; and the rows that read them."""
+
+    b: int
+    count: int
+    b_g: int
+    rows: tuple[Rows, ...]
+
+
+def as_matrices(y: Place, a: Place, b: Place) -> tuple[Place, Place, Place]:
+    """The operands of numpy's matmul, each [..., rows, columns] with as many dimensions; repeated ones have a stride of 0."""
+    if len(a.shape) == 1:
+        a = replace(a, shape=(1, *a.shape), strides=(0, *a.strides))
+        at = len(y.shape) - (len(b.shape) > 1)
+        y = replace(y, shape=(*y.shape[:at], 1, *y.shape[at:]), strides=(*y.strides[:at], 0, *y.strides[at:]))
+    if len(b.shape) == 1:
+        b = replace(b, shape=(*b.shape, 1), strides=(*b.strides, 0))
+        y = replace(y, shape=(*y.shape, 1), strides=(*y.strides, y.itemsize))
+    outer = y.shape[:-2]
+    return y, _repeated(a, outer), _repeated(b, outer)
+
+
+def _repeated(p: Place, outer: tuple[int, ...]) -> Place:
+    missing = len(outer) + 2 - len(p.shape)
+    own = zip(p.shape[:-2], p.strides[:-2], strict=True)
+    strides = (*(0,) * missing, *(0 if d == 1 else s for d, s in own), *p.strides[-2:])
+    return replace(p, shape=(*outer, *p.shape[-2:]), strides=strides)
+
+
+def grouped(y: Place, a: Place, b: Place) -> list[Group] | None:
+    """The instructions of a product, from `as_matrices`; None where they would be more than MOST_PARTS."""
+    loops = nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2]))
+    varying = sorted((loop for loop in loops if loop[1][2]), key=lambda loop: loop[0])
+    same = [loop for loop in loops if not loop[1][2]]
+    rows = nest(
+        (*(d for d, _ in same), y.shape[-2]),
+        ((*(s[0] for _, s in same), y.strides[-2]), (*(s[1] for _, s in same), a.strides[-2])),
+    )
+    apart, image = rows[: max(0, len(rows) - 3)], padded(rows[max(0, len(rows) - 3) :], 3, 2)
+    count, (y_g, a_g, b_g) = varying.pop() if varying else (1, (0, 0, 0))
+    parts = 1
+    for d, _ in (*varying, *apart):
+        parts *= d
+    if parts > MOST_PARTS or image is None:
+        return None
+    (n, (y_n, a_n)), (h, (y_h, a_h)), (w, (y_w, a_w)) = image
+    fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "G": count, "x_n": a_n, "x_h": a_h, "x_w": a_w, "x_c": a_g,
+                                      "y_n": y_n, "y_h": y_h, "y_w": y_w, "y_g": y_g}  # fmt: skip
+    return [
+        Group(at_b, count, b_g, tuple(Rows(at_y + more_y, at_a + more_a, fields) for more_y, more_a in _offsets(apart, 2)))
+        for at_y, at_a, at_b in _offsets(varying, 3)
+    ]
+
+
+def _offsets(loops: Sequence[Loop], operands: int) -> list[tuple[int, ...]]:
+    """Bytes into each operand for each index of the loops."""
+    indices = product(*(range(d) for d, _ in loops))
+    return [tuple(sum(i * s[k] for i, (_, s) in zip(index, loops, strict=True)) for k in range(operands)) for index in indices]
