@@ -99,7 +99,7 @@ def _ratio_db(real: Array, got: Array, slack: float) -> float:
     finite = np.isfinite(a) & np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
         return -200.0
-    d = (a - b)[finite]
+    d = a[finite] - b[finite]
     noise, signal = float(d @ d), float(a[finite] @ a[finite])
     if noise == 0 or float(np.abs(d).max(initial=0.0)) <= slack:
         return 200.0
