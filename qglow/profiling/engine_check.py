@@ -1,7 +1,8 @@
 """The engine that profiles a model is held to the oracle on the first samples: ranges of wrong values would be wrong in silence.
 
 1. Every float value that the profile records and the oracle knows is compared, in parts of at most LIMIT bytes: memory stays bounded.
-2. A value agrees where the ratio is at least FLOOR_DB, or all differences are below what rounding makes of the node's inputs.
+2. A value agrees where signal to noise, and the largest value to the largest difference, are at least FLOOR_DB, or all differences are
+   below what rounding makes of the node's inputs. Behind ops that step, where a rounding may move an element, noise alone counts.
 3. A value that disagrees is ill-conditioned, and left alone, where the oracle itself moves as far when its inputs move by PERTURBATION.
 4. The first other value in the order of the graph is an error, which names the node that computes it.
 """
@@ -22,8 +23,15 @@ Run = Callable[[Sequence[tuple[Feeds, Keep]]], None]
 SAMPLES = 2
 LIMIT = 32 << 20
 FLOOR_DB, HALF_FLOOR_DB = 40.0, 20.0  # of float32 and float64; of float16
+MOST_DB = 200.0
 ROUNDING = 1e-6  # of the largest input of a node: what a few roundings come to
 PERTURBATION = 1e-6
+MARGIN_DB = 10.0
+NORMAL = 1e-20  # sums of squares in float32 above this have lost nothing to underflow that matters
+STEPS = (
+    "Floor", "Ceil", "Round", "Sign", "Mod", "Cast", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "ArgMax", "ArgMin",
+    "TopK", "NonZero", "NonMaxSuppression", "Where", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Hardmax",
+)  # fmt: skip
 RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
 
 
@@ -31,7 +39,8 @@ class EngineCheck:
     """Holds an engine's values of a graph to an oracle's, on the first SAMPLES calls of `hold`."""
 
     def __init__(self, graph: Graph, names: Sequence[str], oracle: Oracle) -> None:
-        random = _behind_random(graph)
+        random = _behind(graph, RANDOM)
+        self.stepped = _behind(graph, STEPS)
         self.graph, self.oracle = graph, oracle
         self.names = [n for n in names if n not in random and n not in graph.inputs]
         self.left = SAMPLES
@@ -57,9 +66,9 @@ class EngineCheck:
                 continue
             node = producers[name]
             slack = ROUNDING * max((sizes.get(i, 0.0) for i in node.inputs), default=0.0)
-            ratio = _ratio_db(real[name], got[name], slack)
+            ratio = _ratio_db(real[name], got[name], slack, peak=name not in self.stepped)
             floor = HALF_FLOOR_DB if real[name].dtype.itemsize == 2 else FLOOR_DB
-            if ratio >= floor or ratio >= self._own_ratio(feeds, name, real[name]) - 10:
+            if ratio >= floor or ratio >= self._own_ratio(feeds, name, real[name]) - MARGIN_DB:
                 continue
             raise DisagreementError(
                 f"sample {sample}: node {node.name!r} ({node.op}): value {name!r} differs from {self.oracle.name}: {ratio:.1f} dB; "
@@ -74,7 +83,7 @@ class EngineCheck:
             for k, a in feeds.items()
         }
         again = self.oracle.values(moved, [name]).get(name)
-        return 200.0 if again is None else _ratio_db(real, again, 0.0)
+        return MOST_DB if again is None else _ratio_db(real, again, 0.0, peak=name not in self.stepped)
 
 
 def _collected(run: Run, feeds: Feeds, names: Sequence[str]) -> dict[str, Array]:
@@ -91,32 +100,50 @@ def _collected(run: Run, feeds: Feeds, names: Sequence[str]) -> dict[str, Array]
     return got
 
 
-def _ratio_db(real: Array, got: Array, slack: float) -> float:
-    """Signal to noise in dB; -200 where shapes, NaN or infinities differ, 200 where no difference is above the slack."""
+def _ratio_db(real: Array, got: Array, slack: float, *, peak: bool) -> float:
+    """Signal to noise in dB; -200 where shapes, NaN or infinities differ, 200 where they are near or no difference is above the slack.
+
+    peak: the largest difference beside the largest value counts too, where that ratio is the lower one.
+    """
     if real.shape != got.shape:
-        return -200.0
+        return -MOST_DB
+    if _is_near(real.ravel(), got.ravel()):
+        return MOST_DB
     a, b = real.astype(np.float64).ravel(), got.astype(np.float64).ravel()
     finite = np.isfinite(a) & np.isfinite(b)
     if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return -200.0
-    d = a[finite] - b[finite]
-    noise, signal = float(d @ d), float(a[finite] @ a[finite])
-    if noise == 0 or float(np.abs(d).max(initial=0.0)) <= slack:
-        return 200.0
-    return float(10 * np.log10(max(signal, 1e-300) / noise))
+        return -MOST_DB
+    a, d = a[finite], a[finite] - b[finite]
+    noise, largest = float(d @ d), _largest(d)
+    if largest <= slack:
+        return MOST_DB
+    ratios = [float(a @ a) / noise, *([(_largest(a) / largest) ** 2] if peak else [])]
+    return float(10 * np.log10(max(min(ratios), 1e-20)))
+
+
+def _is_near(a: Array, b: Array) -> bool:
+    """Whether both ratios are surely above FLOOR_DB, in float32 as the values are: all that most values need, and fast."""
+    if a.dtype != np.float32 or b.dtype != np.float32 or not a.size:
+        return False
+    with np.errstate(all="ignore"):
+        d = a - b
+        noise, signal, largest = float(d @ d), float(a @ a), _largest(a)
+    if not (NORMAL < signal < np.inf and largest > NORMAL):  # NOTE: squares that overflow or vanish say nothing
+        return False
+    return noise <= 10 ** (-FLOOR_DB / 10 - 1) * min(signal, largest * largest)
 
 
 def _largest(a: Array) -> float:
     if a.dtype.kind != "f" or not a.size:
         return 0.0
-    largest = float(np.abs(a).max())
+    largest = max(float(a.max()), -float(a.min()))
     return largest if np.isfinite(largest) else 0.0
 
 
-def _behind_random(graph: Graph) -> set[str]:
-    """Values that a generator of random numbers has a part in: no two engines agree on these."""
+def _behind(graph: Graph, ops: Sequence[str]) -> set[str]:
+    """Values that a node of one of these ops has a part in."""
     behind: set[str] = set()
     for node in graph.nodes:
-        if node.attr("op_type", node.op) in RANDOM or behind & set(node.inputs):
+        if node.attr("op_type", node.op) in ops or behind & set(node.inputs):
             behind |= {o for o in node.outputs if o}
     return behind

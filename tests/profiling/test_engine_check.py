@@ -95,3 +95,20 @@ def test_random_numbers_are_not_compared() -> None:
     m = model([("MatMul", ["x", "w"], "a"), ("RandomNormalLike", ["a"], "noise"), ("Add", ["a", "noise"], "b"), ("Tanh", ["a"], "y")])
     m.graph.output.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [4, 6]))
     assert qglow.profile(m, samples()).samples == 4
+
+
+@pytest.mark.parametrize("spoil", [np.nan, np.inf, 1e30, 3.0, 0.0])
+def test_one_element_that_is_wrong_among_many_is_seen(spoil: float) -> None:
+    real = RNG.normal(0, 1, 1_000_000).astype(np.float32)
+    real[77] = 1.5
+    got = real.copy()
+    got[77] = spoil
+    assert engine_check._ratio_db(real, got, 0.0, peak=True) < engine_check.FLOOR_DB
+    assert (engine_check._ratio_db(real, got, 0.0, peak=False) < engine_check.FLOOR_DB) == (not np.isfinite(spoil) or spoil > 1e6)
+
+
+@pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-10, 1.0, 1e10, 1e30])
+def test_ratios_do_not_depend_on_the_scale(scale: float) -> None:
+    real = (RNG.normal(0, 1, 1000) * scale).astype(np.float32)
+    ratios = [engine_check._ratio_db(real, (real * np.float32(f)).astype(np.float32), 0.0, peak=True) for f in (1, 1.1, 1.001, -1)]
+    assert ratios == pytest.approx([200, 20, 60 if ratios[2] < 200 else 200, -6.02], abs=0.1)
