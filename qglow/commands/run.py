@@ -12,7 +12,7 @@ from ..errors import DataError
 from ..files import check_writable, write_atomically
 from ..graph import Array
 from ..kernels import library
-from ..profiling.dataset import Dataset, Sample, checked, open_dataset, read_npy
+from ..profiling.dataset import Dataset, InputTypes, Sample, checked, open_dataset, read_npy
 from ..progress import track
 from ..runtime import InferenceSession
 from .options import whole_number
@@ -71,7 +71,7 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
         if name in feeds:
             raise DataError(f"--input {text!r}: input {name!r} is given twice")
         feeds[name] = read_npy(Path(file))
-    types = {i: session.graph.types[i] for i in session.graph.inputs}
+    types = InputTypes(session.graph)
     return Dataset((("the given inputs", lambda: checked(feeds, types, "the given inputs"), None),), types)
 
 

@@ -3,7 +3,7 @@
 1. A value is *for Softmax* where Softmax alone reads it, or what moves it, bounds it from below, or masks it further, for Softmax again.
 2. A node that makes such a value by Add, Sub or Where has scores and a mask: which operand is which is for its constants and ranges to say.
 3. An operand is a mask *by its making* where nothing but masks' arithmetic on constants, integers, booleans and inputs of the graph makes
-   it, with a constant of FAR or more in it: then it masks, whether calibration saw anything masked or not.
+   it, with a constant of FAR or more or a logarithm in it: then it masks, whether calibration saw anything masked or not.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from .graph import Graph, Node
 
 FAR = 1000.0
 _SOFTMAX = ("Softmax", "LogSoftmax")
-_MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Slice")
-_ARITHMETIC = (*_MOVES, "Add", "Sub", "Mul", "Neg", "Where", "Cast", "Trilu", "Min", "Max", "Concat", "Gather", "Tile", "ConstantOfShape")
+_MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Slice", "Quantize", "Dequantize")
+_ARITHMETIC = (*_MOVES, "Add", "Sub", "Mul", "Neg", "Log", "Where", "Cast", "Trilu", "Min", "Max", "Concat", "Gather", "Tile",
+               "ConstantOfShape")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def maskings(graph: Graph) -> list[Masking]:
     values, found = for_softmax(graph), []
     for node in graph.nodes:
         v = node.outputs[0] if node.outputs else ""
-        if v not in values or not graph.types[v].kind.is_float:
+        if v not in values or not (graph.types[v].kind.is_float or graph.types[v].is_quantized):
             continue
         if node.op == "Add":
             a, b = node.inputs
@@ -91,6 +92,7 @@ def is_mask(graph: Graph, value: str, producers: Mapping[str, Node]) -> bool:
             node = producers.get(v)
             if node is None or node.op not in _ARITHMETIC:
                 return False
+            far |= node.op == "Log"
             far |= node.op == "ConstantOfShape" and _is_far(np.asarray(node.attr("value", 0.0)))
             pending += node.inputs
     return far

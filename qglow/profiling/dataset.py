@@ -15,9 +15,18 @@ import numpy as np
 
 from ..errors import DataError
 from ..graph import Array, Graph, TensorType
+from ..graph.masks import masked_inputs
 from .images import IMAGE_SUFFIXES, image_reader
 
 Feeds = dict[str, Array]
+
+
+class InputTypes(dict[str, TensorType]):
+    """Types of a graph's inputs by name. masks: those that may hold infinities, as they are only added to the scores of a softmax."""
+
+    def __init__(self, graph: Graph) -> None:
+        super().__init__({i: graph.types[i] for i in graph.inputs})
+        self.masks = masked_inputs(graph)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +127,7 @@ def _check_count(count: int | None) -> None:
 
 def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, graph: Graph) -> Dataset:
     """The samples of DATA for a graph's inputs. Raises DataError where there are none or the folder cannot be understood."""
-    types = {i: graph.types[i] for i in graph.inputs}
+    types = InputTypes(graph)
     if isinstance(data, Dataset):
         return data
     if not isinstance(data, (str, Path)):
@@ -158,7 +167,8 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
             raise DataError(f"{sample}: input {name!r}: expected shape {list(t.shape or ())}, got {list(array.shape)}{hint}")
         if not array.size:
             raise DataError(f"{sample}: input {name!r} is empty: its shape is {list(array.shape)}")
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        infinities = isinstance(types, InputTypes) and name in types.masks
+        if array.dtype.kind == "f" and not (np.isfinite(array) | (infinities & np.isinf(array))).all():
             raise DataError(f"{sample}: input {name!r} holds NaN or infinity")
         result[name] = array
     return result

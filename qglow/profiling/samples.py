@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..graph import Array, Graph, Kind
-from .dataset import Dataset, Feeds, Sample, checked
+from .dataset import Dataset, Feeds, InputTypes, Sample, checked
 
 COUNT = 4
 LIMIT = 4 << 20
@@ -79,7 +79,7 @@ def first_ones(samples: Iterable[KeptSample | None]) -> tuple[KeptSample, ...]:
 
 def kept_dataset(samples: Iterable[KeptSample], graph: Graph) -> Dataset | None:
     """The kept samples as data of `graph`, inputs matched by place; None where none of them fits."""
-    types = {i: graph.types[i] for i in graph.inputs}
+    types = InputTypes(graph)
     fitting = []
     for sample in samples:
         arrays = sample.arrays()

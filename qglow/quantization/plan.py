@@ -83,6 +83,8 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return "not reached in calibration: a tensor of it was never seen"
     if node.outputs[0] in functions:
         return None
+    if node.inputs[0] in c and node.op not in (*SUMS, "Concat"):
+        return "it works on a constant: nothing to quantize"
     if node.op in PRODUCTS:
         return _product_obstacle(graph, node)
     if node.op in SUMS:
@@ -150,8 +152,6 @@ def _product_obstacle(graph: Graph, node: Node) -> str | None:
 
 def _moving_obstacle(graph: Graph, node: Node) -> str | None:
     c = graph.constants
-    if node.op == "Gather" and node.inputs[0] in c:
-        return "a table of constants is looked up: nothing to quantize"
     if node.op == "Concat":
         return (
             "a constant that is not finite float32 is concatenated"
