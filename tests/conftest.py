@@ -6,6 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("fixed", derandomize=True)  # the same examples in each run; tools/explore.py takes fresh ones
+settings.load_profile("fixed")
 
 sys.path.insert(0, str(Path(__file__).parent))
 

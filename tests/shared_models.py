@@ -1,7 +1,11 @@
-"""Real models and inputs that lie beside the repository, for whoever has them; tests skip, with the reason, where they are absent."""
+"""Models and inputs for tests: trained ones that the tests make themselves (`MADE`), and real ones that lie beside the repository.
+
+Tests of real models skip, with the reason, where they are absent; what they hold is held of the made ones everywhere.
+"""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from pathlib import Path
@@ -17,11 +21,25 @@ CONV_MODELS = [
     "pfld_landmark", "ppocr_v3_det_ch", "lprnet", "sinet_portrait", "superres_modelzoo", "oww_embedding", "dnsmos_p835_sig_bak_ovr",
 ]  # fmt: skip
 OTHERS = ["vittrack_opencv", "stories260K_llama", "magika_v3_3", "silero_vad_16k_op15", "dtln_1", "tract_byte_sb_bidi_lstm"]
+MADE = ["residual", "depthwise", "shuffle", "transformer", "transformer_of_two", "lstm", "detector"]
+MADE_QUANTIZED = "qdq"  # the residual one, as onnxruntime quantizes it
 ALL = [*CONV_MODELS, *OTHERS]
+
+
+def with_made(names: list[str], made: list[str] = MADE) -> list[Any]:
+    """Parameters of a test: models that are made, and real ones, which are marked as such."""
+    return [*made, *(pytest.param(n, marks=pytest.mark.models) for n in names)]
+
+
+def made(name: str) -> ModuleType | None:
+    """The module that makes a model; None of one that lies beside the repository."""
+    return importlib.import_module("tests.models.families") if name in (*MADE, MADE_QUANTIZED) else None
 
 
 def path(name: str) -> Path:
     """The model's file; skips the test where it is absent."""
+    if (maker := made(name)) is not None:
+        return Path(maker.path(name))
     file = FOLDER / "models" / f"{name}.onnx"
     if not file.is_file():
         pytest.skip(f"no {file}: set QGLOW_SHARED_MODELS to the folder that holds models/ and recipes.py")
@@ -37,10 +55,14 @@ def _recipes() -> ModuleType:
 
 
 def feeds(name: str, count: int) -> list[dict[str, Any]]:
+    if (maker := made(name)) is not None:
+        return list(maker.feeds(name, count))
     path(name)
     return list(_recipes().feeds(name, count))
 
 
 def metric(name: str) -> Any:
+    if made(name) is not None:
+        return None
     path(name)
     return _recipes().metric(name)

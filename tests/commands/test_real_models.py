@@ -41,8 +41,8 @@ def test_pictures_with_labels(name: str, tmp_path: Path) -> None:
     assert scores["top1_fp32"] >= 0.5 and scores["top1_fp32"] - scores["top1_int8"] <= 0.04
 
 
-@pytest.mark.models
-@pytest.mark.parametrize("name", ["mnist_cntk_8", "pfld_landmark", "ppocr_v3_det_ch", "silero_vad_16k_op15"])
+@pytest.mark.parametrize("name", shared_models.with_made(
+    ["mnist_cntk_8", "pfld_landmark", "ppocr_v3_det_ch", "silero_vad_16k_op15"], ["detector"]))  # fmt: skip
 def test_every_command_ends_well(name: str, tmp_path: Path) -> None:
     """Among them a size for each picture, several inputs, a scalar one, branches and states."""
     found = walk(name, 2, tmp_path)

@@ -345,8 +345,8 @@ def test_fields_alone(program: Program) -> None:
     assert field_faults(Native("nothing", {}, {}, {})) == ["expected a kind of the instruction table, got 'nothing'"]
 
 
-@pytest.mark.models
-@pytest.mark.parametrize("name", ["cifar10_resnet20", "mlperftiny_vww_mobilenet025", "lprnet", "yunet_n_320", "mobilefacenet"])
+@pytest.mark.parametrize("name", shared_models.with_made(
+    ["cifar10_resnet20", "mlperftiny_vww_mobilenet025", "lprnet", "yunet_n_320", "mobilefacenet"]))  # fmt: skip
 def test_real_models_are_proven(name: str) -> None:
     data = shared_models.feeds(name, 1)
     graph = quantized(shared_models.path(name), data)

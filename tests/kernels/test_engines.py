@@ -155,8 +155,7 @@ def test_float_borders(isa: str, digits: Any) -> None:
     check_session(bundle.graph, data[0], evaluate(bundle.graph, data[0]), 2, None)
 
 
-@pytest.mark.models
-@pytest.mark.parametrize("name", shared_models.CONV_MODELS)
+@pytest.mark.parametrize("name", shared_models.with_made(shared_models.CONV_MODELS))
 def test_real_models(name: str) -> None:
     graph = float_graph(shared_models.path(name))
     data = shared_models.feeds(name, 2)
@@ -166,8 +165,8 @@ def test_real_models(name: str) -> None:
         check_session(bundle.graph, data[1], expected, threads, None)
 
 
-@pytest.mark.models
-@pytest.mark.parametrize("name", ["cifar10_resnet20", "mlperftiny_vww_mobilenet025", "mobilefacenet", "lprnet"])
+@pytest.mark.parametrize("name", shared_models.with_made(
+    ["cifar10_resnet20", "mlperftiny_vww_mobilenet025", "mobilefacenet", "lprnet"]))  # fmt: skip
 def test_real_models_on_every_instruction_set(isa: str, name: str) -> None:
     graph = float_graph(shared_models.path(name))
     data = shared_models.feeds(name, 2)

@@ -87,8 +87,7 @@ def steps_apart(bundle: qglow.Bundle, feeds: dict[str, np.ndarray]) -> dict[str,
 MODELS = ["cifar10_resnet20", "squeezenet1.1_imagenet", "mlperftiny_vww_mobilenet025", "mobilefacenet", "nanodet_m_320"]
 
 
-@pytest.mark.models
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", shared_models.with_made(MODELS, ["residual", "depthwise", "shuffle", "detector"]))
 def test_real_models_export(name: str) -> None:
     graph = float_graph(shared_models.path(name))
     data = shared_models.feeds(name, 2)

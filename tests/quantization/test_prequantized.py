@@ -214,10 +214,10 @@ def test_an_exported_bundle_comes_back(digits: Path, pictures: list[dict[str, np
         assert np.array_equal(got, expected)
 
 
-def test_shufflenet_gives_the_bits_of_onnxruntime() -> None:
+@pytest.mark.parametrize("name", shared_models.with_made(["shufflenet-v2-12-int8"], [shared_models.MADE_QUANTIZED]))
+def test_a_quantized_model_gives_the_bits_of_onnxruntime(name: str) -> None:
     import onnxruntime as ort
 
-    name = "shufflenet-v2-12-int8"
     path = shared_models.path(name)
     bundle = qglow.quantize(path)
     assert "float" not in {d["precision"] for d in bundle.manifest["decisions"]}

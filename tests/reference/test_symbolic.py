@@ -38,9 +38,9 @@ def test_the_demo_is_known_as_a_whole(digits: Path) -> None:
     assert agreed(float_graph(digits / "model.onnx"), {"image": np.load(digits / "005.npy")}) == 1
 
 
-@pytest.mark.models
-@pytest.mark.parametrize("name", ["dtln_1", "vittrack_opencv", "yunet_n_320", "ppocr_v3_det_ch", "stories260K_llama", "lprnet",
-                                  "tract_byte_sb_bidi_lstm"])  # fmt: skip
+@pytest.mark.parametrize("name", shared_models.with_made([
+    "dtln_1", "vittrack_opencv", "yunet_n_320", "ppocr_v3_det_ch", "stories260K_llama", "lprnet", "tract_byte_sb_bidi_lstm",
+]))  # fmt: skip
 def test_real_models_are_known_as_a_whole(name: str) -> None:
     assert agreed(float_graph(shared_models.path(name)), shared_models.feeds(name, 1)[0]) == 1
 

@@ -1,0 +1,227 @@
+"""Mutation testing: change one expression of qglow at a time, and see whether the tests notice.
+
+    python tools/mutate.py --area reference lowering import --count 300 --seed 0
+    python tools/mutate.py --file qglow/reference/windows.py --all
+
+First the tests of tests/ that TESTS names run once, traced: which of them execute which lines. Then each mutant is run, in a process of
+its own, against the tests that execute its line, the quickest first, until one fails. The models that lie beside the repository are not
+used. Survivors are printed as diffs; the exit code is 0 where the share of mutants that are caught is at least --goal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import io
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from itertools import accumulate
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import IO, Any
+
+from mutations import Mutant, mutants_of, sample
+
+ROOT = Path(__file__).resolve().parent.parent
+AREAS = {
+    "reference": ["qglow/reference/*.py"],
+    "lowering": ["qglow/instructions/lower*.py", "qglow/instructions/layout.py", "qglow/instructions/packing.py", "qglow/instructions/nest.py"],
+    "import": ["qglow/onnx_import/*.py"],
+    "quantization": ["qglow/quantization/*.py"],
+}
+TESTS = [
+    "tests/sweep", "tests/reference", "tests/simplify", "tests/graph", "tests/onnx_import", "tests/quantization", "tests/models",
+    "tests/instructions", "tests/test_smoke.py", "tests/kernels/test_rows.py", "tests/kernels/test_float_products.py",
+    "tests/kernels/test_floats.py", "tests/profiling/test_native_engine.py",
+]  # fmt: skip
+LONGEST = 15.0  # seconds: a slower test is not run on mutants
+LIMIT = 120.0  # seconds a mutant, beyond which it counts as caught: it hangs
+TOGETHER = 60.0  # seconds of tests a mutant
+Tests = dict[str, dict[str, Any]]  # by the test's name: `seconds`, and `lines`, each (path, line), that it executes
+CAUGHT, HANGS, SURVIVES, NOT_RUN = "caught", "hangs", "survives", "no test runs it"
+
+
+class Seen:
+    """A pytest plugin: how long each test takes, and which lines of the files it executes."""
+
+    def __init__(self, files: set[str]) -> None:
+        self.files, self.lines, self.bad = files, set[tuple[str, int]](), set[str]()
+        self.tests = Tests()
+
+    def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
+        return self._line if frame.f_code.co_filename in self.files else None
+
+    def _line(self, frame: FrameType, event: str, argument: object) -> Any:
+        self.lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return self._line
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        self.lines, self.start = set(), time.perf_counter()
+        threading.settrace(self._trace)
+        sys.settrace(self._trace)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        sys.settrace(None)
+        threading.settrace(None)  # type: ignore[arg-type]
+        seconds = time.perf_counter() - self.start
+        lines = sorted((str(Path(f).relative_to(ROOT)), n) for f, n in self.lines)
+        self.tests[nodeid] = {"seconds": seconds, "lines": lines}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if not report.passed:
+            self.bad.add(report.nodeid)
+
+
+class Changed(MetaPathFinder, SourceFileLoader):
+    """Imports one module from another source text."""
+
+    def __init__(self, path: str, source: str) -> None:
+        self.module = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        SourceFileLoader.__init__(self, self.module, str(ROOT / path))
+        self.source = source
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        return spec_from_file_location(name, self.path, loader=self) if name == self.module else None
+
+    def get_code(self, fullname: str) -> CodeType:
+        return compile(self.source, self.path, "exec", dont_inherit=True)
+
+
+def run_tests(tests: Sequence[str], plugins: Sequence[object] = ()) -> int:
+    import pytest
+
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests] if not plugins else ["-q", *tests], plugins=list(plugins)))
+
+
+def recorded(paths: set[str], file: Path | None, jobs: int) -> Tests:
+    """What each test executes, from the file that keeps it or by running them all, so many files or folders of them at once."""
+    if file is not None and file.is_file():
+        return dict(json.loads(file.read_text()))
+    waiting, running, found = [t for t in TESTS if (ROOT / t).exists()], dict[int, IO[str]](), Tests()
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            kept = tempfile.TemporaryFile("w+")
+            if not (process := os.fork()):
+                _record(waiting[0], paths, kept)
+            print(f"running {waiting.pop(0)}", file=sys.stderr)
+            running[process] = kept
+        process, _ = os.wait()
+        kept = running.pop(process)
+        kept.seek(0)
+        found |= json.load(kept)
+    if file is not None:
+        file.write_text(json.dumps(found))
+    return found
+
+
+def _record(test: str, paths: set[str], file: IO[str]) -> None:
+    """Write what the tests of a file or folder that pass execute, and end the process."""
+    seen = Seen({str(ROOT / p) for p in paths})
+    run_tests([test], [seen])
+    json.dump({name: t for name, t in seen.tests.items() if name not in seen.bad}, file)
+    file.flush()
+    os._exit(0)
+
+
+def tests_of(m: Mutant, tests: Tests) -> list[str]:
+    """The tests that execute a line of the mutant, the quickest first; of what runs on import, those that execute the file."""
+    wanted = {(m.path, n) for n in range(m.start[0], m.end[0] + 1)}
+    quick = {name: t for name, t in tests.items() if t["seconds"] < LONGEST}
+    running = [name for name, t in quick.items() if any(tuple(line) in wanted for line in t["lines"])]
+    running = running or [name for name, t in quick.items() if any(line[0] == m.path for line in t["lines"])]
+    running.sort(key=lambda name: quick[name]["seconds"])
+    total = accumulate(quick[name]["seconds"] for name in running)
+    return [name for name, seconds in zip(running, total, strict=True) if seconds < TOGETHER]
+
+
+def start(m: Mutant, tests: Sequence[str]) -> int:
+    """Run tests on a mutant in a new process; its id. It exits with 1 where a test failed, and 0 where none did."""
+    if process := os.fork():
+        return process
+    source = m.applied((ROOT / m.path).read_text())
+    sys.meta_path.insert(0, Changed(m.path, source))
+    code = 1
+    try:
+        compile(source, m.path, "exec")
+        code = min(1, run_tests(tests))
+    finally:
+        os._exit(code)
+
+
+def outcomes(mutants: Sequence[Mutant], tests: Tests, jobs: int) -> list[str]:
+    """What became of each mutant, so many at once."""
+    found, running = [NOT_RUN] * len(mutants), dict[int, tuple[int, float]]()
+    waiting = [(k, tests_of(m, tests)) for k, m in enumerate(mutants)]
+    waiting = [(k, names) for k, names in waiting if names]
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            k, names = waiting.pop(0)
+            running[start(mutants[k], names)] = (k, time.monotonic())
+        process, status = os.waitpid(-1, os.WNOHANG)
+        if process:
+            k, _ = running.pop(process)
+            found[k] = CAUGHT if status else SURVIVES
+            print(f"{k + 1}/{len(mutants)} {mutants[k].path}:{mutants[k].start[0]} {mutants[k].kind}: {found[k]}", file=sys.stderr)
+            continue
+        for process, (k, since) in list(running.items()):
+            if time.monotonic() - since > LIMIT:
+                os.kill(process, 9)
+                os.waitpid(process, 0)
+                running.pop(process)
+                found[k] = HANGS
+        time.sleep(0.05)
+    return found
+
+
+def diff(m: Mutant) -> str:
+    old = (ROOT / m.path).read_text()
+    lines = difflib.unified_diff(old.splitlines(), m.applied(old).splitlines(), m.path, m.path, "", "", 1, "")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--area", nargs="+", choices=AREAS, default=["reference", "lowering", "import"])
+    parser.add_argument("--file", nargs="+", default=[], help="these files instead of an area")
+    parser.add_argument("--count", type=int, default=300, help="mutants, at random (default 300)")
+    parser.add_argument("--all", action="store_true", help="every mutant")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser.add_argument("--goal", type=float, default=95.0, help="per cent that must be caught (default 95)")
+    parser.add_argument("--map", type=Path, help="a file that keeps which test executes what; made where it is absent")
+    options = parser.parse_args()
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    os.environ |= {"QGLOW_SHARED_MODELS": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
+    import hypothesis  # noqa: F401  (each mutant's process then has them)
+    import onnx.reference  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import pytest  # noqa: F401
+
+    every = sorted(str(p.relative_to(ROOT)) for patterns in AREAS.values() for g in patterns for p in ROOT.glob(g))
+    chosen = options.file or sorted(str(p.relative_to(ROOT)) for a in options.area for g in AREAS[a] for p in ROOT.glob(g))
+    mutants = [m for p in chosen for m in mutants_of(p, (ROOT / p).read_text())]
+    picked = mutants if options.all else sample(mutants, options.count, options.seed)
+    tests = recorded(set(every) | set(chosen), options.map, options.jobs)
+    found = outcomes(picked, tests, options.jobs)
+    for m, outcome in zip(picked, found, strict=True):
+        if outcome in (SURVIVES, NOT_RUN):
+            print(f"{outcome}:\n{diff(m)}\n")
+    caught = sum(o in (CAUGHT, HANGS) for o in found)
+    share = 100 * caught / max(1, len(found))
+    print(f"{caught} of {len(found)} mutants are caught ({share:.1f} %), of {len(mutants)} in {len(chosen)} files; seed {options.seed}")
+    return 0 if share >= options.goal else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
