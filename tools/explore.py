@@ -2,9 +2,9 @@
 
     python tools/explore.py --minutes 10 [--seed N]
 
-The suite takes fixed seeds; this takes one after the other from --seed (default: the clock) until the time is over. A grown graph on
-which the engines differ is kept, shrunk, in tests/instructions/failures, where the suite runs it from then on; of any other failure the
-example is printed. Exit code 1 where something failed; the same seed finds it again.
+The suite takes fixed seeds; this takes one after the other from --seed (default: the clock) until the time is over. A
+grown graph on which the engines differ is kept, shrunk, in tests/instructions/failures, where the suite runs it from
+then on; of any other failure the example is printed. Exit code 1 where something failed; the same seed finds it again.
 """
 
 from __future__ import annotations

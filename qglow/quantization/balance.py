@@ -124,8 +124,8 @@ def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:
     a, b = (one if d is None else d.ravel() for d in (d_in, d_out))
     if all(n.op in KEPT_SHAPE for n in f.nodes):
         return f
-    size = max(a.size, b.size)
-    return replace(f, axis=1, size=size, d_in=a, d_out=b)
+    size = max(f.size, a.size, b.size)
+    return replace(f, axis=1 if size > 1 else None, size=size, d_in=a, d_out=b)
 
 
 def _scaled_weights(graph: Graph, plan: Plan, needs: Needs, factors: Mapping[str, Array]) -> Graph:

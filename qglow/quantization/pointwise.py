@@ -45,12 +45,16 @@ class Function:
     def table(self, graph: Graph, reals: Array) -> Array:
         """The function of float64 reals [n]: float64 [n], or [size, n] where constants vary along the axis."""
         x = reals if self.axis is None else np.broadcast_to(reals, (self.size, reals.size))
-        values: dict[str, Array] = {self.root: x if self.d_in is None else x * self.d_in[:, None]}
+        values: dict[str, Array] = {self.root: x if self.d_in is None else x * self._by_row(self.d_in)}
         for node in self.nodes:
             inputs = [None if not i else values[i] if i in values else self._constant(graph, i) for i in node.inputs]
             with np.errstate(all="ignore"):
                 values[node.outputs[0]] = np.asarray(FLOAT[node.op](node, inputs)[0], np.float64)
-        return values[self.output] if self.d_out is None else values[self.output] / self.d_out[:, None]
+        return values[self.output] if self.d_out is None else values[self.output] / self._by_row(self.d_out)
+
+    def _by_row(self, factors: Array) -> Array:
+        """Factors as they multiply reals, or rows of them where the table has a row a channel."""
+        return factors.reshape(()) if self.axis is None else factors.reshape(-1, 1)
 
     def _constant(self, graph: Graph, name: str) -> Array:
         c = graph.constants[name].astype(np.float64)
