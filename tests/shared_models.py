@@ -33,7 +33,7 @@ def with_made(names: list[str], made: list[str] = MADE) -> list[Any]:
 
 def made(name: str) -> ModuleType | None:
     """The module that makes a model; None of one that lies beside the repository."""
-    return importlib.import_module("tests.models.families") if name in (*MADE, MADE_QUANTIZED) else None
+    return importlib.import_module("tests.trained.families") if name in (*MADE, MADE_QUANTIZED) else None
 
 
 def path(name: str) -> Path:

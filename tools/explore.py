@@ -63,8 +63,10 @@ def of_the_suite() -> list[Callable[[], None]]:
     import importlib
 
     found: list[Any] = []
-    for folder, name in (("instructions", "test_program_verify"), ("instructions", "test_reshape"), ("reference", "test_fused"),
-                         ("graph", "test_classes"), ("profiling", "test_profile"), ("profiling", "test_native_engine")):  # fmt: skip
+    for folder, name in (("instructions", "test_program_verify"), ("instructions", "test_reshape"), ("reference",
+    "test_fused"),
+                         ("graph", "test_classes"), ("profiling", "test_profile"), ("profiling",
+                         "test_native_engine")):  # fmt: skip
         sys.path.insert(0, str(ROOT / "tests" / folder))
         module = importlib.import_module(name)
         tests = [f for f in vars(module).values() if getattr(f, "is_hypothesis_test", False)]

@@ -34,12 +34,18 @@ from mutations import Mutant, mutants_of, sample
 ROOT = Path(__file__).resolve().parent.parent
 AREAS = {
     "reference": ["qglow/reference/*.py"],
-    "lowering": ["qglow/instructions/lower*.py", "qglow/instructions/layout.py", "qglow/instructions/packing.py", "qglow/instructions/nest.py"],
+    "lowering": [
+        "qglow/instructions/lower*.py",
+        "qglow/instructions/layout.py",
+        "qglow/instructions/packing.py",
+        "qglow/instructions/nest.py",
+    ],
     "import": ["qglow/onnx_import/*.py"],
     "quantization": ["qglow/quantization/*.py"],
 }
 TESTS = [
-    "tests/sweep", "tests/reference", "tests/simplify", "tests/onnx_import", "tests/quantization", "tests/instructions/test_program_cases.py",
+    "tests/sweep", "tests/reference", "tests/simplify", "tests/onnx_import", "tests/quantization",
+    "tests/instructions/test_program_cases.py",
     "tests/instructions/test_meaning.py", "tests/instructions/test_packing.py", "tests/instructions/test_reshape.py",
     "tests/instructions/test_reshaped.py", "tests/kernels/test_rows.py", "tests/kernels/test_float_products.py",
     "tests/kernels/test_floats.py",
@@ -101,17 +107,21 @@ def run_tests(tests: Sequence[str], plugins: Sequence[object] = ()) -> int:
     import pytest
 
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests] if not plugins else ["-q", *tests], plugins=list(plugins)))
+        return int(
+            pytest.main(
+                ["-x", "-q", "-p", "no:cacheprovider", *tests] if not plugins else ["-q", *tests], plugins=list(plugins)
+            )
+        )
 
 
 def recorded(paths: set[str], given: Sequence[str], file: Path | None, jobs: int) -> Tests:
-    """What each test executes, from the file that keeps it or by running them all, so many files or folders of them at once."""
+    """What each test executes, from the file that keeps it or by running them, so many files or folders at once."""
     if file is not None and file.is_file():
         return dict(json.loads(file.read_text()))
     waiting, running, found = list(given), dict[int, IO[str]](), Tests()
     while waiting or running:
         while waiting and len(running) < jobs:
-            kept = tempfile.TemporaryFile("w+")
+            kept = tempfile.TemporaryFile("w+")  # noqa: SIM115  (it is read once its process has ended)
             if not (process := os.fork()):
                 _record(waiting[0], paths, kept)
             print(f"running {waiting.pop(0)}", file=sys.stderr)
@@ -135,7 +145,7 @@ def _record(test: str, paths: set[str], file: IO[str]) -> None:
 
 
 def tests_of(m: Mutant, tests: Tests) -> list[str]:
-    """The tests that execute a line of the mutant, the quickest first; of what runs on import, those that execute the file."""
+    """The tests that execute a line of the mutant, the quickest first; for what runs on import, those of the file."""
     wanted = {(m.path, n) for n in range(m.start[0], m.end[0] + 1)}
     quick = {name: t for name, t in tests.items() if t["seconds"] < LONGEST}
     running = [name for name, t in quick.items() if any(tuple(line) in wanted for line in t["lines"])]
@@ -172,7 +182,10 @@ def outcomes(mutants: Sequence[Mutant], tests: Tests, jobs: int) -> list[str]:
         if process:
             k, _ = running.pop(process)
             found[k] = CAUGHT if status else SURVIVES
-            print(f"{k + 1}/{len(mutants)} {mutants[k].path}:{mutants[k].start[0]} {mutants[k].kind}: {found[k]}", file=sys.stderr)
+            print(
+                f"{k + 1}/{len(mutants)} {mutants[k].path}:{mutants[k].start[0]} {mutants[k].kind}: {found[k]}",
+                file=sys.stderr,
+            )
             continue
         for process, (k, since) in list(running.items()):
             if time.monotonic() - since > LIMIT:
@@ -198,7 +211,9 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every mutant")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
-    parser.add_argument("--tests", nargs="+", default=TESTS, help="the tests that may catch a mutant (default: the quick ones)")
+    parser.add_argument(
+        "--tests", nargs="+", default=TESTS, help="the tests that may catch a mutant (default: the quick ones)"
+    )
     parser.add_argument("--goal", type=float, default=95.0, help="per cent that must be caught (default 95)")
     parser.add_argument("--map", type=Path, help="a file that keeps which test executes what; made where it is absent")
     options = parser.parse_args()
@@ -211,7 +226,9 @@ def main() -> int:
     import pytest  # noqa: F401
 
     every = sorted(str(p.relative_to(ROOT)) for patterns in AREAS.values() for g in patterns for p in ROOT.glob(g))
-    chosen = options.file or sorted(str(p.relative_to(ROOT)) for a in options.area for g in AREAS[a] for p in ROOT.glob(g))
+    chosen = options.file or sorted(
+        str(p.relative_to(ROOT)) for a in options.area for g in AREAS[a] for p in ROOT.glob(g)
+    )
     mutants = [m for p in chosen for m in mutants_of(p, (ROOT / p).read_text())]
     picked = mutants if options.all else sample(mutants, options.count, options.seed)
     tests = recorded(set(every) | set(chosen), options.tests, options.map, options.jobs)
@@ -221,7 +238,8 @@ def main() -> int:
             print(f"{outcome}:\n{diff(m)}\n")
     caught = sum(o in (CAUGHT, HANGS) for o in found)
     share = 100 * caught / max(1, len(found))
-    print(f"{caught} of {len(found)} mutants are caught ({share:.1f} %), of {len(mutants)} in {len(chosen)} files; seed {options.seed}")
+    where = f"of {len(mutants)} in {len(chosen)} files; seed {options.seed}"
+    print(f"{caught} of {len(found)} mutants are caught ({share:.1f} %), {where}")
     return 0 if share >= options.goal else 1
 
 

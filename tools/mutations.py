@@ -12,18 +12,24 @@ COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
 }  # fmt: skip
 OPERATORS: dict[type[ast.operator], type[ast.operator]] = {
-    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult, ast.Mod: ast.FloorDiv,
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.FloorDiv,
     ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd, ast.LShift: ast.RShift, ast.RShift: ast.LShift,
 }  # fmt: skip
 NAMES = (
-    ("min", "max"), ("minimum", "maximum"), ("floor", "ceil"), ("zeros", "ones"), ("begin", "end"), ("strides", "dilations"),
-    ("argmax", "argmin"), ("triu", "tril"), ("any", "all"), ("float32", "float64"), ("less", "less_equal"), ("low", "high"),
+    ("min", "max"), ("minimum", "maximum"), ("floor", "ceil"), ("zeros", "ones"), ("begin", "end"), ("strides",
+    "dilations"),
+    ("argmax", "argmin"), ("triu", "tril"), ("any", "all"), ("float32", "float64"), ("less", "less_equal"), ("low",
+    "high"),
 )  # fmt: skip
 WORDS = (
     ("SAME_UPPER", "SAME_LOWER"), ("floor", "ceil"), ("round_prefer_floor", "round_prefer_ceil"), ("nearest", "linear"),
-    ("half_pixel", "asymmetric"), ("align_corners", "pytorch_half_pixel"), ("DCR", "CRD"), ("constant", "edge"), ("reflect", "wrap"),
-    ("none", "tanh"), ("strides", "dilations"), ("pads", "output_padding"), ("forward", "reverse"), ("alpha", "beta"), ("transA", "transB"),
-    ("starts", "ends"), ("min", "max"), ("Min", "Max"), ("Sum", "Mean"), ("ArgMax", "ArgMin"), ("Add", "Sub"), ("axis", "axes"),
+    ("half_pixel", "asymmetric"), ("align_corners", "pytorch_half_pixel"), ("DCR", "CRD"), ("constant", "edge"),
+    ("reflect", "wrap"),
+    ("none", "tanh"), ("strides", "dilations"), ("pads", "output_padding"), ("forward", "reverse"), ("alpha",
+    "beta"), ("transA", "transB"),
+    ("starts", "ends"), ("min", "max"), ("Min", "Max"), ("Sum", "Mean"), ("ArgMax", "ArgMin"), ("Add", "Sub"),
+    ("axis", "axes"),
 )  # fmt: skip
 OTHER_NAME = {a: b for pair in NAMES for a, b in (pair, pair[::-1])}
 OTHER_WORD = {a: b for pair in WORDS for a, b in (pair, pair[::-1])}
@@ -31,7 +37,7 @@ OTHER_WORD = {a: b for pair in WORDS for a, b in (pair, pair[::-1])}
 
 @dataclass(frozen=True)
 class Mutant:
-    """One change: the text between two (line, column) places of a file is another. Lines count from 1, columns in UTF-8 bytes."""
+    """The text between two (line, column) places of a file is another. Lines count from 1, columns in UTF-8 bytes."""
 
     path: str
     kind: str
@@ -47,7 +53,7 @@ class Mutant:
 
 
 def mutants_of(path: str, source: str) -> list[Mutant]:
-    """Every change of a file, in the order of its text; what has no meaning at run time (types, docstrings, messages) is left."""
+    """Every change of a file, in the order of its text. Types, docstrings and messages of errors are left alone."""
     found = []
     for node in _meaningful(ast.parse(source)):
         for kind, other in _changes(node):
@@ -55,7 +61,9 @@ def mutants_of(path: str, source: str) -> list[Mutant]:
             if isinstance(node, ast.BinOp | ast.BoolOp | ast.Compare | ast.UnaryOp | ast.IfExp) or kind == "negation":
                 new = f"({new})"
             assert node.end_lineno is not None and node.end_col_offset is not None
-            found.append(Mutant(path, kind, (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset), new))
+            found.append(
+                Mutant(path, kind, (node.lineno, node.col_offset), (node.end_lineno, node.end_col_offset), new)
+            )
     return found
 
 
@@ -67,7 +75,9 @@ def sample(mutants: list[Mutant], count: int, seed: int) -> list[Mutant]:
 def _meaningful(node: ast.AST) -> Iterator[ast.expr]:
     """The expressions that decide what a program computes."""
     for name, child in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "type_params") or isinstance(node, ast.Raise | ast.ImportFrom):
+        if name in ("annotation", "returns", "decorator_list", "type_params") or isinstance(
+            node, ast.Raise | ast.ImportFrom
+        ):
             continue
         if isinstance(node, ast.Assert) and name == "msg" or isinstance(node, ast.JoinedStr):
             continue
@@ -86,7 +96,11 @@ def _meaningful(node: ast.AST) -> Iterator[ast.expr]:
 
 def _is_type_alias(node: ast.Assign) -> bool:
     value = node.value
-    return isinstance(value, ast.Subscript) and isinstance(value.value, ast.Name) and value.value.id in ("Callable", "dict", "list", "tuple")
+    return (
+        isinstance(value, ast.Subscript)
+        and isinstance(value.value, ast.Name)
+        and value.value.id in ("Callable", "dict", "list", "tuple")
+    )
 
 
 def _changes(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
@@ -111,7 +125,9 @@ def _changes(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
             yield "constant", ast.Constant(value * 1.5 + 0.25)
         case ast.Constant(value=str(value)) if value in OTHER_WORD:
             yield "word", ast.Constant(OTHER_WORD[value])
-        case ast.Call(func=function, args=[first, second, *rest], keywords=keywords) if not isinstance(second, ast.Starred):
+        case ast.Call(func=function, args=[first, second, *rest], keywords=keywords) if not isinstance(
+            second, ast.Starred
+        ):
             yield "arguments", ast.Call(function, [second, first, *rest], keywords)
         case ast.Attribute(value=value, attr=name) if name in OTHER_NAME and isinstance(node.ctx, ast.Load):
             yield "name", ast.Attribute(value, OTHER_NAME[name], ast.Load())

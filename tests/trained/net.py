@@ -1,4 +1,4 @@
-"""Grow an ONNX model and train it on the way: filters from the principal components of what they read, a classifier by least squares."""
+"""Grow an ONNX model and train it: filters from the principal components of what they read, scores by least squares."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ class Net:
     def filters(self, rows: Array, count: int) -> Array:
         """Random mixtures of the principal components of rows [n, d], the large ones damped: float32 [count, d]."""
         rows = rows[self.rng.permutation(len(rows))[:4000]].astype(np.float64)
-        power, basis = np.linalg.eigh(np.cov(rows.T).reshape(rows.shape[1], rows.shape[1]) + 1e-3 * np.eye(rows.shape[1]))
+        power, basis = np.linalg.eigh(
+            np.cov(rows.T).reshape(rows.shape[1], rows.shape[1]) + 1e-3 * np.eye(rows.shape[1])
+        )
         kept = min(rows.shape[1], max(4, count))
         damped = basis[:, -kept:] / np.maximum(power[-kept:], power[-1] / 30) ** 0.35
         mixed = self.rng.normal(0, 1, (count, kept)) @ damped.T
@@ -75,13 +77,16 @@ class Net:
         return mixed.astype(F32)
 
     def conv(self, x: str, out: int, k: int = 3, stride: int = 1, group: int = 1, norm: bool = True) -> str:
-        """Conv and BatchNormalization, or Conv with a bias, of learned filters; depthwise where group is the number of channels."""
+        """Conv and BatchNormalization, or Conv with a bias, of learned filters; depthwise where group is all channels."""
         acts = self.values(x)
         pad = k // 2
         padded = np.pad(acts, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
         view = np.lib.stride_tricks.sliding_window_view(padded, (k, k), (2, 3))[:, :, ::stride, ::stride]
         per, width = out // group, acts.shape[1] // group
-        rows = [view[:, g * width : (g + 1) * width].transpose(0, 2, 3, 1, 4, 5).reshape(-1, width * k * k) for g in range(group)]
+        rows = [
+            view[:, g * width : (g + 1) * width].transpose(0, 2, 3, 1, 4, 5).reshape(-1, width * k * k)
+            for g in range(group)
+        ]
         w = np.concatenate([self.filters(r, per) for r in rows]).reshape(out, width, k, k)
         made = np.concatenate([r @ w[g * per : (g + 1) * per].reshape(per, -1).T for g, r in enumerate(rows)], 1)
         attributes = {"kernel_shape": [k, k], "pads": [pad] * 4, "strides": [stride, stride], "group": group}
@@ -90,7 +95,11 @@ class Net:
         if norm:
             y = self.op("Conv", x, self.constant(w, "w"), **attributes)
             gain = self.rng.uniform(0.6, 1.4, out).astype(F32)
-            return str(self.op("BatchNormalization", y, *(self.constant(a, "bn") for a in (gain, shift, mean, var)), epsilon=1e-5))
+            return str(
+                self.op(
+                    "BatchNormalization", y, *(self.constant(a, "bn") for a in (gain, shift, mean, var)), epsilon=1e-5
+                )
+            )
         scale = 1 / np.sqrt(var + F32(1e-5))
         w = w * scale.reshape(-1, 1, 1, 1)
         return str(self.op("Conv", x, self.constant(w, "w"), self.constant(shift - mean * scale, "b"), **attributes))
@@ -111,5 +120,7 @@ class Net:
         found = np.linalg.solve(rows.T @ rows + 0.3 * np.eye(rows.shape[1]), rows.T @ wanted).astype(F32)
         w, b = found[:-1], found[-1]
         if gemm:
-            return str(self.op("Gemm", x, self.constant(np.ascontiguousarray(w.T), "w"), self.constant(b, "b"), transB=1))
+            return str(
+                self.op("Gemm", x, self.constant(np.ascontiguousarray(w.T), "w"), self.constant(b, "b"), transB=1)
+            )
         return str(self.op("Add", self.op("MatMul", x, self.constant(w, "w")), self.constant(b, "b")))

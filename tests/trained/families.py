@@ -1,4 +1,4 @@
-"""Small trained models of each family, in the forms that exporters write: classifiers of handwritten digits, and a detector."""
+"""Small trained models of each family, as exporters write them: classifiers of handwritten digits, and a detector."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scores(net: Net, name: str, batch: Any = "N") -> onnx.ModelProto:
 
 
 def residual(norm: bool = True) -> onnx.ModelProto:
-    """Two residual blocks, the second with a projection; opset 13. norm: with BatchNormalization, else folded into the weights."""
+    """Two residual blocks, the second with a projection; opset 13. norm: BatchNormalization, else folded into weights."""
     net, labels = start(13, 1)
     conv = partial(net.conv, norm=norm)
     x = net.op("Relu", conv("image", 16))
@@ -57,7 +57,7 @@ def hard_swish(net: Net, x: str) -> str:
 
 
 def depthwise() -> onnx.ModelProto:
-    """Inverted residuals with clamps, squeeze and excitation, hard swish; opset 17, mean over axes that are an attribute."""
+    """Inverted residuals with clamps, squeeze and excitation, hard swish; opset 17, where axes are an attribute."""
     net, labels = start(17, 2)
     x = hard_swish(net, net.conv("image", 16, stride=2))
     for out, stride in ((16, 1), (24, 2), (24, 1)):
@@ -77,7 +77,9 @@ def depthwise() -> onnx.ModelProto:
 def shuffled(net: Net, x: str, channels: int) -> str:
     """Channels of two groups interleaved; the shape is computed, as a tracing exporter does."""
     sizes = net.op("Shape", x)
-    parts = [net.op("Unsqueeze", net.op("Gather", sizes, net.constant(np.array(k)), axis=0), net.ints(0)) for k in (0, 2, 3)]
+    parts = [
+        net.op("Unsqueeze", net.op("Gather", sizes, net.constant(np.array(k)), axis=0), net.ints(0)) for k in (0, 2, 3)
+    ]
     shape = net.op("Concat", parts[0], net.ints(2), net.ints(channels // 2), *parts[1:], axis=0)
     turned = net.op("Transpose", net.op("Reshape", x, shape), perm=[0, 2, 1, 3, 4])
     back = net.op("Concat", parts[0], net.ints(-1), *parts[1:], axis=0)
@@ -102,7 +104,10 @@ def shuffle() -> onnx.ModelProto:
 
 
 def normalized(net: Net, x: str, width: int) -> str:
-    gain, shift = net.constant(net.rng.uniform(0.7, 1.3, width).astype(F32)), net.constant(net.rng.normal(0, 0.1, width).astype(F32))
+    gain, shift = (
+        net.constant(net.rng.uniform(0.7, 1.3, width).astype(F32)),
+        net.constant(net.rng.normal(0, 0.1, width).astype(F32)),
+    )
     if net.opset >= 17:
         return str(net.op("LayerNormalization", x, gain, shift, axis=-1, epsilon=1e-5))
     centred = net.op("Sub", x, net.op("ReduceMean", x, axes=[-1]))
@@ -116,8 +121,14 @@ def attention(net: Net, x: str, tokens: int, width: int, heads: int) -> str:
         shape = net.ints(-1, tokens, heads, width // heads)
         return str(net.op("Transpose", net.op("Reshape", y, shape), perm=perm))
 
-    q, k, v = split(net.linear(x, width), [0, 2, 1, 3]), split(net.linear(x, width), [0, 2, 3, 1]), split(net.linear(x, width), [0, 2, 1, 3])
-    weights = net.op("Softmax", net.op("Div", net.op("MatMul", q, k), net.floats(float(np.sqrt(width // heads)))), axis=-1)
+    q, k, v = (
+        split(net.linear(x, width), [0, 2, 1, 3]),
+        split(net.linear(x, width), [0, 2, 3, 1]),
+        split(net.linear(x, width), [0, 2, 1, 3]),
+    )
+    weights = net.op(
+        "Softmax", net.op("Div", net.op("MatMul", q, k), net.floats(float(np.sqrt(width // heads)))), axis=-1
+    )
     mixed = net.op("Transpose", net.op("MatMul", weights, v), perm=[0, 2, 1, 3])
     return net.linear(net.op("Reshape", mixed, net.ints(-1, tokens, width)), width)
 
@@ -176,7 +187,9 @@ def detector() -> onnx.ModelProto:
     found = [decoded(net, net.conv(v, 15, k=1, norm=False), side, 32 // side) for v, side in ((joined, 8), (coarse, 4))]
     boxes = net.op("Concat", *(f[0] for f in found), axis=1)
     kinds = net.op("Concat", *(f[1] for f in found), axis=1)
-    return net.proto(boxes, kinds, kinds={boxes: (TensorProto.FLOAT, [1, 80, 4]), kinds: (TensorProto.FLOAT, [1, 80, 10])})
+    return net.proto(
+        boxes, kinds, kinds={boxes: (TensorProto.FLOAT, [1, 80, 4]), kinds: (TensorProto.FLOAT, [1, 80, 10])}
+    )
 
 
 def decoded(net: Net, head: str, side: int, stride: int) -> tuple[str, str]:
@@ -215,7 +228,8 @@ def quantized(folder: Path) -> onnx.ModelProto:
 
 
 FAMILIES: dict[str, Callable[[], onnx.ModelProto]] = {
-    "residual": residual, "depthwise": depthwise, "shuffle": shuffle, "transformer": transformer, "transformer_of_two": transformer_of_two,
+    "residual": residual, "depthwise": depthwise, "shuffle": shuffle, "transformer": transformer,
+    "transformer_of_two": transformer_of_two,
     "lstm": lstm, "detector": detector,
 }  # fmt: skip
 HELD_OUT = 1000  # the first picture that no model is trained on
