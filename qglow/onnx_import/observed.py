@@ -6,9 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
-from ..graph import Graph
+from ..graph import Array, Graph
 from .export_float import export_float
 
 VARIADIC = ("Split", "If", "Loop", "Scan")  # operators with any number of outputs
@@ -19,6 +21,27 @@ def runnable(model: Any) -> str | bytes:
     if isinstance(model, (str, Path)) and not any(map(_unnamed, onnx.load(str(model), load_external_data=False).graph.node)):
         return str(model)
     return _proto(model).SerializeToString()  # type: ignore[no-any-return]
+
+
+def without_denormals(model: Any) -> onnx.ModelProto:
+    """The model with float32 weights below the normal range, which slow every product a hundredfold, replaced by zeros.
+
+    No product of such a weight, less than 2^-126, with an activation below 2^63 reaches the last bit of a result above 2^-39.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(_proto(model))
+    for i, tensor in enumerate(copy.graph.initializer):
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and has_denormals(array):
+            flushed = np.where(np.abs(array) < np.finfo(np.float32).tiny, np.float32(0), array)
+            copy.graph.initializer[i].CopyFrom(numpy_helper.from_array(flushed, tensor.name))
+    return copy
+
+
+def has_denormals(array: Array) -> bool:
+    """Whether an element of a float32 array is not 0 and below the normal range."""
+    size = np.abs(array)
+    return bool(((size > 0) & (size < np.finfo(np.float32).tiny)).any())
 
 
 def named_values(model: Any) -> list[str]:

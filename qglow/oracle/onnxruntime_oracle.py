@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from ..errors import in_one_line
 from ..graph import Array, Graph
-from ..onnx_import.observed import named_values, runnable, with_outputs
+from ..onnx_import.observed import has_denormals, named_values, runnable, with_outputs, without_denormals
 from .oracle import ReferenceOracle
 
 
@@ -23,8 +23,9 @@ class OnnxruntimeOracle:
 
     def __init__(self, model: Any, graph: Graph) -> None:
         self.graph, self.name = graph, f"onnxruntime {ort.__version__}"
-        self._model = graph if isinstance(model, Graph) else model
-        self._session = _session(runnable(model))
+        slow = any(a.dtype == np.float32 and has_denormals(a) for a in graph.constants.values())
+        self._model = without_denormals(model) if slow else model
+        self._session = _session(runnable(self._model))
         self._given = [o.name for o in self._session.get_outputs()]
         if len(self._given) != len(graph.outputs):
             raise ValueError(f"{len(self._given)} outputs for {len(graph.outputs)} of the graph")

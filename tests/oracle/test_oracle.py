@@ -12,6 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qglow
 from qglow.kernels import library
+from qglow.onnx_import.observed import has_denormals, without_denormals
 from qglow.oracle import float_oracle
 from qglow.oracle.oracle import ReferenceOracle
 from qglow.pipeline import float_graph
@@ -93,3 +94,13 @@ def test_no_kernel_takes_part(monkeypatch: pytest.MonkeyPatch) -> None:
         assert set(oracle.outputs({"x": X})) == {"y"} and set(oracle.values({"x": X}, ["n"])) == {"n"}
     with pytest.raises(qglow.QGlowError, match="a kernel was asked for"):
         qglow.InferenceSession(graph).run(None, {"x": X})
+
+
+def test_weights_below_the_normal_range_are_taken_as_zero() -> None:
+    model = convolution()
+    w = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    w[:, 1] = 1e-40
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(w, "w"))
+    want = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": X})[0]
+    assert has_denormals(w) and not has_denormals(numpy_helper.to_array(without_denormals(model).graph.initializer[0]))
+    np.testing.assert_allclose(float_oracle(model, float_graph(model)).outputs({"x": X})["y"], want, rtol=1e-5, atol=1e-6)
