@@ -1,6 +1,6 @@
 """The bundle: a quantized model as plain data in one safetensors file. Constants are tensors; graph text and manifest are metadata.
 
-A file is verified whole before anything in it runs: format, graph text, hashes of constants, and the graph's invariants.
+A file is verified whole before anything in it runs: format, a hash of all its bytes (seal.py), and the graph's invariants.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from ..graph import Graph
 from ..graph.digest import digests
 from ..graph.text import parse_graph, print_graph
 from ..graph.verify import verify
-from .tensors import read, to_bytes
+from .seal import BLANK, seal_of, sealed
+from .tensors import read_all, to_bytes
 
-FORMAT = "qglow-bundle-1"
+FORMAT = "qglow-bundle-2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +38,7 @@ class Bundle:
         if strings:
             raise BundleError(f"constants of strings cannot be kept in a bundle: {strings[:3]}")
         metadata = {"format": FORMAT, "graph": print_graph(self.graph), "manifest": json.dumps(self.manifest, sort_keys=True)}
-        return to_bytes(self.graph.constants, metadata)
+        return sealed(to_bytes(self.graph.constants, metadata | {"seal": BLANK}), self.graph.constants)
 
 
 def load(path: str | Path) -> Bundle:
@@ -46,11 +47,16 @@ def load(path: str | Path) -> Bundle:
     if not path.is_file():
         raise BundleError(f"{path}: no such bundle; make one with `qglow quantize`")
     try:
-        metadata, constants = read(path)
+        metadata, constants, header = read_all(path)
         if metadata.get("format") != FORMAT:
             raise BundleError(f"{path}: expected a bundle of format {FORMAT}, got {metadata.get('format')!r}; quantize the model again")
-        graph = verify(parse_graph(metadata["graph"], constants, digests(constants)))
+        hashes = digests(constants)
+        if seal_of(header, hashes) != metadata.get("seal"):
+            raise BundleError(f"{path}: not what was saved: its bytes do not match the hash that they were saved with; get the file again")
+        graph = verify(parse_graph(metadata["graph"], constants, hashes))
         manifest = json.loads(metadata["manifest"])
+        if not isinstance(manifest, dict):
+            raise BundleError(f"{path}: expected a manifest of names and values, got {type(manifest).__name__}; quantize the model again")
     except BundleError:
         raise
     except Exception as error:  # NOTE: a file of any bytes may fail anywhere, and says nothing of qglow

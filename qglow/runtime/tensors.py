@@ -42,17 +42,32 @@ def to_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
     return b"".join((len(text).to_bytes(8, "little"), text, *parts))
 
 
+def header_of(data: bytes | mmap.mmap) -> bytes:
+    """The header's bytes. Raises ValueError where the file is too short for it."""
+    size = len(data)
+    if size < 8:
+        raise ValueError(f"expected a header, got {size} bytes")
+    start = 8 + int.from_bytes(data[:8], "little")
+    if start > min(size, LONGEST_HEADER):
+        raise ValueError(f"expected a header within the file's {size} bytes, got one of {start - 8}")
+    return data[8:start]
+
+
 def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     """(metadata, read-only tensors by name). Raises OSError, and ValueError where the file is not of this format."""
+    metadata, arrays, _ = read_all(path)
+    return metadata, arrays
+
+
+def read_all(path: Path) -> tuple[dict[str, str], dict[str, Array], bytes]:
+    """As `read`, and the header's bytes."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
         if size < 8:
             raise ValueError(f"expected a header, got {size} bytes")
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    start = 8 + int.from_bytes(data[:8], "little")
-    if start > min(size, LONGEST_HEADER):
-        raise ValueError(f"expected a header within the file's {size} bytes, got one of {start - 8}")
-    header = json.loads(data[8:start])
+    text = header_of(data)
+    start, header = 8 + len(text), json.loads(text)
     if not isinstance(header, dict):
         raise ValueError("expected a header that names tensors")
     metadata = header.pop("__metadata__", {})
@@ -63,7 +78,7 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
         arrays[name], end = _tensor(data, start, name, info, end)
     if start + end != size:
         raise ValueError(f"expected {end} bytes of tensors, got {size - start}")
-    return metadata, arrays
+    return metadata, arrays, text
 
 
 def _first(item: tuple[str, Any]) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from qglow.graph import Array, Graph, Kind
 from qglow.graph.digest import digest
 from qglow.reference import evaluate
 from qglow.runtime import native
+from qglow.runtime.seal import sealed
 
 Spoil = Callable[[Any, dict[str, Array], dict[str, str]], None]
 NUMBER = re.compile(r"(?<![\w.%@\"-])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.\"])")
@@ -106,7 +107,7 @@ def spoiled(draw: Any, whole: bytes, arrays: dict[str, Array], metadata: dict[st
     parts, words = dict(arrays), dict(metadata)
     for _ in range(draw(st.integers(1, 2))):
         draw(st.sampled_from(SPOILS))(draw, parts, words)
-    return save(parts, words)
+    return sealed(save(parts, words), parts)
 
 
 def feeds_of(graph: Graph) -> dict[str, Array]:
