@@ -99,7 +99,7 @@ def float_pool2d(v: Views, s: Site) -> None:
             count += inside
         if s["include"]:
             count[...] = s["KH"] * s["KW"]
-        v["y"][...] = total / count if name == "Mean" else total
+        v["y"][...] = total / np.maximum(count, 1) if name == "Mean" else total
 
 
 @meaning("float_reduce", lambda s: {"x": _rows(s)["x"], "y": Region((s["H"],), (s["y_h"],), "<f4")})

@@ -49,6 +49,5 @@ def avg_pool2d(v: Views, s: Site) -> None:
         count += inside
     if s["include"]:
         count[...] = s["KH"] * s["KW"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        real = total.astype(np.float32) * (s.f32("f_ratio") / count.astype(np.float32))
+    real = total.astype(np.float32) * (s.f32("f_ratio") / np.maximum(count, 1).astype(np.float32))
     v["y"][...] = real if s["y_f32"] else requantized(real, s)

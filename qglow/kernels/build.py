@@ -4,7 +4,7 @@
 
 Prints `part DONE TOTAL` as it goes. Runs in a process of its own: numba reads what CPU it compiles for when it is imported. Kernels are
 compiled by as many processes as there are CPUs. Nothing of the host goes into the object, nor which process compiled what: names that
-numba numbers as it goes are replaced.
+numba numbers as it goes are replaced. A kernel has no status to look at: one that could fail is not built.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from .objects import sealed
 
 ARGUMENTS = 5
 MOST_PROCESSES = 8  # each takes some 300 MB
+EXCEPTION = ".const.picklebuf."  # how numba names an exception that compiled code can raise
 HEAVY = ("conv2d", "float_conv2d", "depthwise2d", "float_unary", "float_binary")  # compiled first, so that none is left alone at the end
 
 
@@ -112,8 +113,10 @@ def _module(llvm, name, function, signature):
     """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments."""
     function.compile(signature)
     compiled = function.overloads[signature]
-    entry = compiled.fndesc.llvm_func_name
-    module = llvm.parse_assembly(compiled.library.get_llvm_str())
+    entry, text = compiled.fndesc.llvm_func_name, compiled.library.get_llvm_str()
+    if EXCEPTION in text:
+        raise RuntimeError(f"kernel {name} can raise an exception, which would end it early without a word; see jit.py")
+    module = llvm.parse_assembly(text)
     numbers = ", ".join(f"i64 %{k}" for k in range(len(signature)))
     kinds = ", ".join(["ptr", "ptr", *["i64"] * len(signature)])
     module.link_in(llvm.parse_assembly(

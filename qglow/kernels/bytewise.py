@@ -7,11 +7,12 @@ allowed everywhere (the arena and the constants end in slack).
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .chunks import store_first, store_some
+from .jit import njit
 from .memory import load_u8, store_u8
 from .target import HARDWARE_TABLE, ISA
 from .vector import F32, I8, I32, I64, add_to, call, centred, const, load_at, part, requantize, splat, store_at, vec, widened, within

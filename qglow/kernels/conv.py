@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils
 
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
 from .finish import finish_pixels
 from .isa import narrow_pixels
+from .jit import njit
 from .product import Kernels, product
 from .table import kernel
 from .target import HARDWARE_DOT, ISA

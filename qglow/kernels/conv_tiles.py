@@ -7,11 +7,12 @@ computes some pixels twice. Two tiles of pixels meet two tiles of 16 output chan
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from . import tiles
 from .finish import finish_pixels
+from .jit import njit
 from .memory import load_i64, store_i64, store_u8, words
 from .sizes import SCRATCH_BYTES
 from .split import share_of

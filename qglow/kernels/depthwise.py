@@ -7,11 +7,12 @@ beyond the kernel's are zero. Where channels are fewer than a vector's lanes, a 
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .finish import finish_pixels
+from .jit import njit
 from .memory import load_i64, words
 from .sizes import SCRATCH_BYTES
 from .table import kernel

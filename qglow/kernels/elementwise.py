@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from .bytewise import LANES, add_repeated, add_run, dequantize_run, lookup_run, mul_repeated, mul_run, quantize_run
 from .channel_tables import CHANNELS, look_up_channels
+from .jit import njit
 from .memory import load_f32, load_i64, load_u8, rint_f32, store_f32, store_u8, words
 from .sizes import SCRATCH_BYTES
 from .table import kernel
@@ -112,7 +113,9 @@ def quantize_pixels(context, x0, x1, x2, x3, y, y_w, scale, zero, low, high):
 
 @njit(nogil=True)
 def quantize_one(x, y, s, z, lo, hi):
-    store_u8(y, min(max(i64(min(max(rint_f32(load_f32(x) / s), f32(-1e6)), f32(1e6))) + z, lo), hi))
+    real = rint_f32(load_f32(x) / s)
+    real = real if real > f32(-1e6) else f32(-1e6)  # NOTE: so is NaN, as in `vector.clamp`
+    store_u8(y, min(max(i64(min(real, f32(1e6))) + z, lo), hi))
 
 
 QX, QY, QN, QH, QW, QC, QXN, QXH, QXW, QYN, QYH, QYW = words("quantize", XY)

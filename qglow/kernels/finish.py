@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from ..instructions.table import POST_ADD, POST_TABLE
 from .bytewise import add_run, lookup_run
+from .jit import njit
 from .memory import copy_small, load_f32, load_i64, move_1, move_4, move_8, move_16, words
 
 POST, TABLE_AT, T_C, A_ZERO, R_ZERO, F_A, F_R, P_ZERO, P_LOW, P_HIGH = words(

@@ -6,7 +6,6 @@ Their way is that of product.py. The chains of a block are independent of each o
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit
 from numba.core import cgutils
 
 from ..instructions.packing import FLOAT_VECTORS
@@ -14,6 +13,7 @@ from ..instructions.table import POST_ADD
 from .finish import copy_pixels
 from .fused import HARDWARE_FMA, fma
 from .isa import float_pixels
+from .jit import njit
 from .memory import load_i64, words
 from .product import Kernels, product
 from .table import kernel

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .chunks import store_some
 from .float_conv import limited, limits_of
 from .fused import HARDWARE_FMA, fma
+from .jit import njit
 from .memory import load_i64, words
 from .table import kernel
 from .target import ISA

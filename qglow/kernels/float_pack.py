@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .float_conv import LANES, VECTORS
+from .jit import njit
 from .memory import load_f32, load_i64, store_f32, words
 from .table import kernel
 from .vector import F32, I64, joined, load_at, mask, store_at, vec

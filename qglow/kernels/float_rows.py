@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_REDUCE
 from .chunks import SUMS, floats, halves, store_chunk
 from .floats import larger
+from .jit import njit
 from .memory import load_f32, load_i64, store_f32, words
 from .table import kernel
 from .vector import F32, I64, call, const, load_at, splat, vec

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_REDUCE
 from .chunks import store_first
 from .floats import larger
+from .jit import njit
 from .memory import load_f32, load_i32, load_i64, words
 from .pool import clipped
 from .table import kernel
@@ -85,7 +86,7 @@ def float_pool2d(i, arena, constants, thread, threads):
             c0, columns = clipped(left, kw, dw, iw)
         x = load_i64(i + X) + image * load_i64(i + XN) + (top + r0 * dh) * load_i64(i + XH) + (left + c0 * dw) * x_w
         y = load_i64(i + Y) + image * load_i64(i + YN) + oh * load_i64(i + YH) + ow * load_i64(i + YW)
-        count = kh * kw if load_i64(i + INCLUDE) else rows * columns
+        count = kh * kw if load_i64(i + INCLUDE) else max(1, rows * columns)
         divisor = f32(count) if op == 2 else f32(1.0)
         k = block0 * LANES
         while k < end:

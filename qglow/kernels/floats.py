@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
@@ -11,6 +11,7 @@ from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from .bytewise import LANES, run_of
 from .chunks import SUMS, floats, halves, masked, store_chunk
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
+from .jit import njit
 from .memory import load_f32, load_i64, words
 from .table import kernel
 from .vector import F32, I64, call, const, load_at, splat, vec

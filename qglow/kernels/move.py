@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from .jit import njit
 from .memory import copy_bytes, copy_small, fill, fill_bytes, load_i32, load_i64, move_1, move_2, move_4, move_8, words
 from .table import kernel
 from .vector import I8, I64, load_at, mask, store_at, vec

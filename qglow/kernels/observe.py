@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .chunks import SUMS, floats, halves, masked
+from .jit import njit
 from .memory import load_i32, load_i64, store_i32, store_i64
 from .sizes import BINS, BLOCK, TABLES
 from .vector import F32, I32, call, const, load_at, splat, store_at, vec

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .chunks import accumulator
+from .jit import njit
 from .memory import load_i64, load_u8, store_i32, store_u8, words
 from .table import kernel
 from .target import HARDWARE_VNNI, ISA

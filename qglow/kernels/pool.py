@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .chunks import store_first
+from .jit import njit
 from .memory import load_f32, load_i64, words
 from .table import kernel
 from .target import ISA
@@ -133,7 +134,7 @@ def avg_pool2d(i, arena, constants, thread, threads):
         c0, columns = clipped(left, kw, dw, iw)
         x = load_i64(i + AX) + image * load_i64(i + AXN) + (top + r0 * dh) * load_i64(i + AXH) + (left + c0 * dw) * load_i64(i + AXW)
         y = load_i64(i + AY) + image * load_i64(i + AYN) + oh * load_i64(i + AYH) + ow * load_i64(i + AYW)
-        count = kh * kw if load_i64(i + INCLUDE) else rows * columns
+        count = kh * kw if load_i64(i + INCLUDE) else max(1, rows * columns)
         m = ratio / f32(count)
         for block in range(block0, block1):
             k = block * LANES

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .jit import njit
 from .memory import load_i64, words
 from .sizes import SCRATCH_BYTES
 from .split import share_of

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from .bytewise import LANES
 from .chunks import store_first
 from .float_math import sigmoid, tanh
+from .jit import njit
 from .memory import load_i64, words
 from .table import kernel
 from .vector import F32, I64, const, load_at, part, requantize, vec

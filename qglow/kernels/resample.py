@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
 from .chunks import store_first
+from .jit import njit
 from .memory import load_f32, load_i32, load_i64, words
 from .table import kernel
 from .target import ISA

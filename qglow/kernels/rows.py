@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .bytewise import find, run_of, table_of
 from .chunks import accumulator, chunks, masked, store_chunk
+from .jit import njit
 from .memory import load_f32, load_i32, load_i64, load_u8, store_u8, words
 from .sizes import SCRATCH_BYTES
 from .table import kernel

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from numba import njit
-
 from ..instructions.table import BY_BLOCKS
+from .jit import njit
 
 
 @njit(nogil=True)

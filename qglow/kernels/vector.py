@@ -36,7 +36,7 @@ def rint(b, x):
 
 
 def clamp(b, x, low, high):
-    """Between two vectors; no NaN comes here."""
+    """Between two vectors; NaN becomes the lower one."""
     x = b.select(b.fcmp_ordered(">", x, low), x, low)
     return b.select(b.fcmp_ordered("<", x, high), x, high)
 

@@ -15,20 +15,23 @@ def bounds(node: Node, t: TensorType) -> tuple[int, int]:
     return int(node.attr("qmin", low)), int(node.attr("qmax", high))
 
 
+def clamped(rounded: Array, low: int, high: int) -> Array:
+    """Between two integers, infinities too; NaN, which no integer stands for, becomes the lower one, as in onnxruntime."""
+    return np.asarray(np.fmin(np.fmax(rounded, F32(low)), F32(high)))
+
+
 def finish(real: Array, node: Node, t: TensorType) -> Array:
     """(1) C(rint(y) + z): float32 in units of the output's scale to stored integers."""
     assert t.quant is not None
-    low, high = bounds(node, t)
-    return np.clip(np.rint(real) + F32(t.quant.z), low, high).astype(t.kind.dtype)
+    return clamped(np.rint(real) + F32(t.quant.z), *bounds(node, t)).astype(t.kind.dtype)
 
 
 def quantize(x: Array, t: TensorType) -> Array:
     """(2) C(rint(x / s) + z), per tensor or per axis."""
     assert t.quant is not None
     s, z = _along(t.quant.scale, t, x.ndim, np.float32), _along(t.quant.zero_point, t, x.ndim, np.float32)
-    low, high = t.limits()
-    with np.errstate(over="ignore"):  # NOTE: what a mask holds lies far beyond the range of its scores
-        return np.asarray(np.clip(np.rint(x.astype(F32) / s) + z, low, high).astype(t.kind.dtype))
+    with np.errstate(all="ignore"):  # NOTE: what a mask holds lies far beyond the range of its scores
+        return np.asarray(clamped(np.rint(x.astype(F32) / s) + z, *t.limits()).astype(t.kind.dtype))
 
 
 def dequantize(q: Array, t: TensorType) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, TensorType
-from .arithmetic import F32, centred, product_scale
+from .arithmetic import F32, centred, clamped, product_scale
 from .float_conv import given, optional
 from .float_math import sigmoid, tanh
 from .float_table import float_op
@@ -57,7 +57,7 @@ def lstm(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 def state_bytes(h: Array) -> Array:
     """(19) C(rint(h / s_h) + 128), s_h = f32(1 / 127): the state that a step multiplies."""
-    return np.clip(np.rint(h / STATE_SCALE) + STATE_ZERO, 0, 255).astype(np.int32)
+    return clamped(np.rint(h / STATE_SCALE) + F32(STATE_ZERO), 0, 255).astype(np.int32)
 
 
 @integer_op("LSTM")
