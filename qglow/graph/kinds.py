@@ -111,7 +111,13 @@ def _quant(t: TensorType) -> str:
     )
 
 
+def _lstm(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+    for t in ins[1:3] if ins[0].quant is not None else ():
+        if t.quant is None or any(t.quant.zero_point):
+            yield f"expected weights that are quantized with zero points of 0, got {_quant(t)}"
+
+
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVES, _moves), **dict.fromkeys(PRODUCTS, _product), **dict.fromkeys(ARITHMETIC, _arithmetic),
-    **dict.fromkeys(MEANS, _mean), "Quantize": _quantize, "Dequantize": _dequantize, "Lookup": _lookup, "Select": _select,
+    **dict.fromkeys(MEANS, _mean), "Quantize": _quantize, "Dequantize": _dequantize, "Lookup": _lookup, "Select": _select, "LSTM": _lstm,
 }  # fmt: skip

@@ -52,6 +52,7 @@ class Lowering:
         self.images = channels_last_values(graph)
         self.float_images = channels_last_floats(graph)
         self.homes = self._homes()
+        self.refusal = ""
 
     def lower(self) -> Program:
         for name in self.graph.inputs:
@@ -67,8 +68,9 @@ class Lowering:
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
             table = RULES if node.op in MOVES or is_quantized(self.graph, node) else FLOAT_RULES
             take = table.get(node.op)
+            self.refusal = ""
             if take is None or self.is_empty(node) or not take(self, node):
-                self.host(node)
+                self.host(node, self.refusal)
             self._note(node)
         for name in (*self.lasting, *self.graph.inputs):
             if name in self.places:
@@ -313,7 +315,12 @@ class Lowering:
         strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
         self.emit(kind, {"x": x, "y": y}, constants or {}, {"N": n, "H": h, "W": w, "C": c, **strides, **fields})
 
-    def host(self, node: Node) -> None:
+    def refuse(self, reason: str) -> bool:
+        """False, and why: what a rule returns for a form that it does not take."""
+        self.refusal = reason
+        return False
+
+    def host(self, node: Node, reason: str = "") -> None:
         for name in node.outputs:
             if name:
                 self.place(name)
@@ -323,7 +330,7 @@ class Lowering:
         for name in node.outputs:
             if name:
                 self.use(self.places[name])
-        self.program.steps.append(Host(node))
+        self.program.steps.append(Host(node, reason))
 
     def type(self, name: str) -> TensorType:
         return self.graph.types[name]

@@ -10,6 +10,7 @@ from .nest import Loop, nest, padded, shared
 from .program import Place
 
 Fields = dict[str, int | float]
+MAX_ROUNDED = 2**30  # what is rounded to int32 must stay below it
 ROW = 4096  # bytes of a row that is worth handing to a thread
 
 
@@ -152,6 +153,9 @@ def binary(low: Lowering, node: Node) -> bool:
         a, b, m_a, m_b = b, a, m_b, m_a
     if low.type(a).static_shape != shape:
         return False
+    most = 255 * 255 * float(m_a) if node.op == "Mul" else 255 * (abs(float(m_a)) + abs(float(m_b)))
+    if most >= MAX_ROUNDED:
+        return low.refuse("its scales are so far apart that int32 does not hold its sums")
     pa, pb = low.use(low.places[a]), low.use(low.places[b])
     y = low.place(node.outputs[0], like=pa)
     loops = four(y, pa, broadcast(pb, shape), repeat=True)

@@ -11,6 +11,7 @@ from ..graph import Array, Kind, Node
 from ..reference.arithmetic import bounds, multiplier, product_scale
 from ..reference.integer_elementwise import addends
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
+from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
 from .matrix_batches import Group, as_matrices, grouped
 from .nest import nest, padded
 from .packing import round_up
@@ -22,7 +23,8 @@ Fields = dict[str, int | float]
 NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
 WIDE_TABLES = ("amx", "avx512_vbmi")  # sets that look up a channel's table 64 pixels at a time
-MAX_SUM = 2**30  # a product's float value must stay convertible to int32
+MAX_SUM = 2**30  # what is rounded to int32 must stay below it, and a rounding error more
+MAX_ACCUMULATOR = 2**31 - 1
 
 
 @dataclass(slots=True)
@@ -41,11 +43,6 @@ class Target:
         return Target(self.y.as_image(), self.post | strides, r, self.table)
 
 
-def is_native(low: Lowering, node: Node) -> bool:
-    x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
-    return x.kind is Kind.U8 and w.kind is Kind.I8 and y.kind in (Kind.U8, Kind.F32) and node.inputs[1] in low.graph.constants
-
-
 def limits(low: Lowering, node: Node) -> Fields:
     """Fields of the requantization of a product's output."""
     y = low.type(node.outputs[0])
@@ -62,24 +59,25 @@ def scales(low: Lowering, node: Node) -> Array:
 
 
 def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
-    """Whether no sum, scaled, can leave the range in which rounding to int32 is defined."""
-    if low.type(node.outputs[0]).quant is None:
+    """Whether no sum can leave int32, nor, where it is rounded, the range in which that is defined once it is scaled."""
+    bias = np.abs(bias_of(low, node))
+    scale = scales(low, node).astype(np.float64) if low.type(node.outputs[0]).quant is not None else np.zeros(1)
+    most = w.size // w.shape[channel_axis] * 255 * (128 if w.dtype == np.int8 else 255)
+    if most + int(bias.max()) < MAX_ACCUMULATOR and most * scale.max() + (bias * scale).max() < MAX_SUM:  # the usual case
         return True
-    if w.size // w.shape[channel_axis] * 255 * 127 * float(np.abs(scales(low, node)).max()) + 2.0**29 < MAX_SUM:  # the usual case
-        bias = bias_of(low, node)
-        if float((np.abs(bias) * np.abs(scales(low, node))).max()) < 2.0**29:
-            return True
     others = tuple(k for k in range(w.ndim) if k != channel_axis)
     groups = int(node.attr("group", 1)) if node.op == "ConvTranspose" else 1
-    worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups) * 255 + np.abs(bias_of(low, node))
-    return bool((worst * np.abs(scales(low, node))).max() < MAX_SUM)
+    worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups) * 255 + bias
+    if int(worst.max()) < MAX_ACCUMULATOR and float((worst * scale).max()) < MAX_SUM:
+        return True
+    return low.refuse("a sum of its products could leave int32")
 
 
 def shift(zero: int, w: Array, channel_axis: int) -> Array:
     """What an input of its zero point everywhere adds to each channel's sum, int64."""
     if zero == 0:
         return np.zeros(w.shape[channel_axis], np.int64)
-    return zero * w.sum(tuple(k for k in range(w.ndim) if k != channel_axis), dtype=np.int32).astype(np.int64)
+    return zero * w.sum(tuple(k for k in range(w.ndim) if k != channel_axis), dtype=np.int64)
 
 
 def bias_of(low: Lowering, node: Node) -> Array:
@@ -138,6 +136,8 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
     if not residual.is_channels_last if product in ("Conv", "ConvTranspose") else residual.strides[-1] != 1:
         return None
     m_a, m_b = addends(reader, *types)
+    if 255 * (abs(float(m_a)) + abs(float(m_b))) >= MAX_SUM:
+        return None
     if other == a:
         m_a, m_b = m_b, m_a
     qmin, qmax = bounds(reader, types[2])
@@ -150,15 +150,17 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
 
 @rule("Conv")
 def conv(low: Lowering, node: Node) -> bool:
-    if not is_native(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
+    if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
         return False
-    w = low.graph.constants[node.inputs[1]]
+    w = weights_of(low, node)
     if not fits(low, node, w, 0):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, (oc, icg, kh, kw) = int(node.attr("group", 1)), w.shape
+    groups, halo = int(node.attr("group", 1)), conv_halo(low.graph, node)
     _, win = conv_window(low.graph, node)
-    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
+    parts = parts_of(w)
+    x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 1)
+    oc, icg, kh, kw = w.shape
     target = target_of(low, node)
     target = target.as_image()
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
@@ -269,15 +271,17 @@ def flattened(x: Place, y: Place, residual: Place | None) -> tuple[Place, Place,
 @rule("ConvTranspose")
 def conv_transpose(low: Lowering, node: Node) -> bool:
     dilations = node.attr("dilations") or (1,)
-    if not is_native(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4) or any(d != 1 for d in dilations):
+    if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4) or any(d != 1 for d in dilations):
         return False
-    w = low.graph.constants[node.inputs[1]]
+    w = weights_of(low, node)
     if not fits(low, node, w, 1):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, (ic, per, _, _) = int(node.attr("group", 1)), w.shape
+    groups, halo = int(node.attr("group", 1)), conv_halo(low.graph, node)
     (sh, sw), axes = transposed_phases(low.graph, node)
-    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
+    parts = parts_of(w)
+    x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 0, groups)
+    ic, per = w.shape[:2]
     y = low.place(node.outputs[0], channels_last=True).as_image()
     for a in axes[0]:
         for b in axes[1]:
@@ -299,13 +303,14 @@ def matmul(low: Lowering, node: Node) -> bool:
     x_type, w_type, y_type = (low.type(v) for v in (node.inputs[0], node.inputs[1], node.outputs[0]))
     if node.inputs[1] not in low.graph.constants:
         return product_of_two(low, node)
-    w = low.graph.constants[node.inputs[1]]
-    if not is_native(low, node) or w.ndim != 2 or x_type.rank in (None, 0, 1) or w_type.quant is None or not y_type.is_static:
+    if low.graph.constants[node.inputs[1]].ndim != 2 or x_type.rank in (None, 0, 1) or w_type.quant is None or not y_type.is_static:
         return False
+    w = weights_of(low, node)
     w = w.T if node.op == "Gemm" and node.attr("transB", 0) else w
-    if not fits(low, node, w, 1):
+    if not are_u8_by_i8(low, node) or not fits(low, node, w, 1):
         return False
-    x = low.places[node.inputs[0]]
+    parts = parts_of(w)
+    x, w = repeated_rows(low, node.inputs[0], parts), in_parts(w, parts, 0)
     if x.strides[-1] != x.itemsize and x.shape[-1] != 1:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, node, None)
@@ -315,7 +320,7 @@ def matmul(low: Lowering, node: Node) -> bool:
         return False
     images = matrices(y, x, target.residual)
     if images is None:
-        images = matrices(y, low.dense_of(node.inputs[0]), target.residual)
+        images = matrices(y, x if parts > 1 else low.dense_of(node.inputs[0]), target.residual)
         assert images is not None
     target.y, image_x = images[0], images[1]
     target = replace_target(target, images[0], images[2]).as_image()
@@ -360,8 +365,11 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     if any(t.kind is not Kind.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (Kind.U8, Kind.F32):
         return False
     k = ta.static_shape[-1]
-    if low.zero(node.inputs[1]) != 128 or k * 255 * 128 * float(scales(low, node).max()) >= MAX_SUM:
-        return False
+    if low.zero(node.inputs[1]) != 128:
+        return low.refuse("its second operand has a zero point other than 128")
+    scale = float(scales(low, node).max()) if ty.quant is not None else 0.0
+    if k * 255 * 128 >= MAX_ACCUMULATOR or k * 255 * 128 * scale >= MAX_SUM:
+        return low.refuse("a sum of its products could leave int32")
     made = operands_of_two(low, node, turned(low, node.outputs[0]))
     if made is None:
         return False
@@ -378,13 +386,13 @@ def product_of_two(low: Lowering, node: Node) -> bool:
         low.emit("pack", {"x": low.use(shifted(b, group.b)), "y": w, "bias": s}, {}, {
             "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps,
             "x_zero": zero})  # fmt: skip
-    scale = low.constant(np.full(count * channels, scales(low, node)[0], np.float32))
+    factor = low.constant(np.full(count * channels, scales(low, node)[0], np.float32))
     unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW", "runs"), 1)
     for group, w, s in zip(groups, weights, sums, strict=True):
         for rows in group.rows:
             x = low.use(shifted(a, rows.a))
             places: dict[str, Place | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
-            low.emit("conv2d", places, {"scale": scale}, {**unit, **rows.fields, "C": columns, "run": k, **limits(low, node), **NO_POST})
+            low.emit("conv2d", places, {"scale": factor}, {**unit, **rows.fields, "C": columns, "run": k, **limits(low, node), **NO_POST})
     after()
     return True
 

@@ -10,7 +10,7 @@ from ..reference.float_reduce import reduction_axes
 from ..reference.integer_mean import RESIZE_BITS, ratio
 from ..reference.windows import Window
 from .lower import Lowering, conv_window, rule
-from .lower_pointwise import Fields, limits
+from .lower_pointwise import MAX_ROUNDED, Fields, limits
 from .program import Place
 
 
@@ -43,11 +43,25 @@ def average_pool(low: Lowering, node: Node) -> bool:
         _, win = conv_window(low.graph, node)
         if node.attr("count_include_pad", 0) and any((*win.begin, *win.end)):
             return False
-        x = low.image_of(node.inputs[0])
+        kernel = win.kernel
     else:
-        x = low.image_of(node.inputs[0])
+        kernel = t.static_shape[2:]
+    if not mean_fits(low, node, int(np.prod(kernel))):
+        return False
+    x = low.image_of(node.inputs[0])
+    if node.op == "GlobalAveragePool":
         win = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
     mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win)
+    return True
+
+
+def mean_fits(low: Lowering, node: Node, count: int) -> bool:
+    """Whether int32 holds the sum of so many elements, and the mean in units of the output's scale."""
+    x, y = low.type(node.inputs[0]), low.type(node.outputs[0])
+    if count * 255 >= 2**31:
+        return low.refuse(f"int32 does not hold a sum of {count} elements")
+    if y.quant is not None and 255 * float(ratio(x, y)) >= MAX_ROUNDED:
+        return low.refuse("its scales are so far apart that int32 does not hold the mean")
     return True
 
 
@@ -71,6 +85,11 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
     inputs = [np.broadcast_to(np.zeros(()), t.static_shape), *(low.graph.constants[i] for i in node.inputs[1:] if i)]
     axes = sorted(reduction_axes(node, inputs, len(t.static_shape)))  # type: ignore[arg-type]
     shape = t.static_shape
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
+        return False
+    before, middle, after = (int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]))
+    if not mean_fits(low, node, middle):
+        return False
     y = low.place(node.outputs[0], channels_last=None)
     item = y.itemsize
     if len(shape) == 4 and axes == [2, 3] and low.places[node.inputs[0]].is_channels_last:
@@ -81,10 +100,9 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
         image_y = Place(y.buffer, y.start, (shape[0], shape[1], 1, 1), (kept[0], item, 0, 0), y.dtype)
         mean(low, node, x, image_y, Window(shape[2:], (1, 1), (1, 1), (0, 0), (0, 0)))
         return True
-    if not axes or axes != list(range(axes[0], axes[-1] + 1)) or not y.is_dense:
+    if not y.is_dense:
         return False
     x = low.dense_of(node.inputs[0])
-    before, middle, after = (int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]))
     image_x = Place(x.buffer, x.start, (before, after, 1, middle), (middle * after, 1, middle * after, after), x.dtype)
     image_y = Place(y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype)
     mean(low, node, image_x, image_y, Window((1, middle), (1, 1), (1, 1), (0, 0), (0, 0)))
@@ -100,6 +118,8 @@ def resize(low: Lowering, node: Node) -> bool:
     geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), t.static_shape), *constants])
     if any(size != out or scale != 1.0 for size, out, scale in geometry[:2]):
         return False
+    if mode == "linear" and 255 * float(ratio(t, low.type(node.outputs[0]))) >= MAX_ROUNDED:
+        return low.refuse("its scales are so far apart that int32 does not hold its sums")
     x = low.image_of(node.inputs[0])
     y = low.place(node.outputs[0])
     if mode == "nearest":

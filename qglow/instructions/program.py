@@ -108,9 +108,10 @@ class Native:
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """A node that has no kernel: evaluated by the reference on views of the arena."""
+    """A node that has no kernel: evaluated by the reference on views of the arena. reason: why, where it says so: of an op that has one."""
 
     node: Node
+    reason: str = ""
 
 
 Step = Native | Host

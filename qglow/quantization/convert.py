@@ -10,7 +10,7 @@ import numpy as np
 
 from ..graph import Array, Graph, GraphBuilder, Kind, Node, Quant, TensorType
 from ..profiling.observers import Observer
-from ..reference.arithmetic import quantize
+from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
 from .assign import assign
 from .balance import balance, with_factors
@@ -21,6 +21,8 @@ from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, after_float, make_plan
 from .pointwise import Function
 from .qdq import Stored
+from .reach import beyond_int32
+from .stored import kept_integers
 from .views import float_views
 from .weights import output_axis, quantize_weights
 
@@ -54,13 +56,10 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
     if config.float_outputs:
         tail = classifier_tail(graph, plan.int8)
         plan = plan.without(dict.fromkeys(tail, "scores of a classifier stay float, so that their order is kept"))
-    needs = find_needs(graph, plan, config.float_outputs)
-    quants = assign(graph, plan, needs, observed, config)
+    plan, needs, quants = _within_int32(graph, plan, observed, config)
     too_fine = magnifying(graph, plan, needs, observed, quants)
     if too_fine := {n: r for n, r in too_fine.items() if not config.included(nodes[n])}:
-        plan = after_float(graph, plan.without(too_fine), config)
-        needs = find_needs(graph, plan, config.float_outputs)
-        quants = assign(graph, plan, needs, observed, config)
+        plan, needs, quants = _within_int32(graph, after_float(graph, plan.without(too_fine), config), observed, config)
     factors: Mapping[str, Array] = {}
     if config.balance_channels and config.weights == "per_channel":
         balanced = balance(graph, plan, needs, observed, quants)
@@ -68,6 +67,19 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
     means = channel_means(observed, factors) if config.correct_bias else {}
     converter = Converter(graph, plan, needs, quants, config, means, factors)
     return QuantResult(converter.run(), tuple(converter.decisions))
+
+
+def _within_int32(
+    graph: Graph, plan: Plan, observed: Mapping[str, Observer], config: QuantConfig
+) -> tuple[Plan, Needs, dict[str, tuple[Kind, Quant]]]:
+    """Parameters of all values; nodes become float until none is left whose sums could leave int32."""
+    while True:
+        needs = find_needs(graph, plan, config.float_outputs)
+        quants = assign(graph, plan, needs, observed, config)
+        beyond = beyond_int32(graph, plan, needs, quants)
+        if not beyond:
+            return plan, needs, quants
+        plan = after_float(graph, plan.without(beyond), config)
 
 
 class Converter:
@@ -252,7 +264,7 @@ class Converter:
         m = np.float32(own.quant.s / t.quant.s)
         real = (np.arange(low, high + 1, dtype=np.int32) - own.quant.z).astype(np.float32) * m
         limits = t.limits()
-        table = np.clip(np.rint(real) + np.float32(t.quant.z), *limits).astype(t.kind.dtype)
+        table = clamped(np.rint(real) + np.float32(t.quant.z), *limits).astype(t.kind.dtype)
         hint = f"{name}.rescaled"
         data = self.b.add_constant(f"{hint}.table", table)
         return self.b.add("Lookup", (name, data), TensorType(t.kind, own.shape, t.quant), hint, function="Rescale")
@@ -333,21 +345,14 @@ class Converter:
         return names
 
     def stored_weights(self, node: Node, axis: int | None, x: Quant) -> list[str] | None:
-        """Weights and bias with the integers that the model gives them; None where it gives none that fit."""
-        w = self.stored.get(node.inputs[1])
-        if w is None or w.axis not in (None, axis) or w.q.min(initial=0) < -128 or w.q.max(initial=0) > 127:
+        """Weights and bias with the integers that the model gives them; None where it gives none."""
+        kept = kept_integers(self.graph, self.stored, node, x)
+        if kept is None:
             return None
-        quant = Quant.per_tensor(float(w.scale[0]), 0) if w.axis is None else Quant.per_axis(w.scale, w.axis)
-        names = [self.b.add_constant(f"{node.outputs[0]}.w", w.q.astype(np.int8), TensorType(Kind.I8, tuple(w.q.shape), quant))]
-        if not node.input(2):
+        assert not isinstance(kept, str), f"{node.name}: {kept}"
+        q, quant, bias = kept
+        names = [self.b.add_constant(f"{node.outputs[0]}.w", q, TensorType(Kind.I8, tuple(q.shape), quant))]
+        if bias is None:
             return names
-        unit = (x.s * w.scale).astype(np.float32)
-        bias = self.stored.get(node.inputs[2])
-        if bias is not None and np.allclose(bias.scale, unit, rtol=1e-5, atol=0):
-            q = bias.q.ravel()
-        else:
-            q = np.rint(self.graph.constants[node.inputs[2]].ravel() / unit.astype(np.float64)).astype(np.int64)
-        if np.abs(q).max(initial=0) >= 2**30:
-            return None
-        q = np.broadcast_to(q, (w.q.shape[axis],)) if axis is not None else q
-        return [*names, self.b.add_constant(f"{node.outputs[0]}.bias.i32", np.ascontiguousarray(q, np.int32))]
+        bias = np.broadcast_to(bias, (q.shape[axis],)) if axis is not None else bias
+        return [*names, self.b.add_constant(f"{node.outputs[0]}.bias.i32", np.ascontiguousarray(bias, np.int32))]

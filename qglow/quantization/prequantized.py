@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ..errors import ConfigError
@@ -16,8 +17,10 @@ from ..reference import retype
 from .config import QuantConfig
 from .convert import Converter, QuantResult
 from .needs import DIRECT, Needs, data_inputs, find_needs
-from .plan import Plan, make_plan
-from .qdq import Stripped, moves, stored_constants, strip
+from .plan import PRODUCTS, Plan, make_plan
+from .qdq import Stored, Stripped, moves, stored_constants, strip
+from .reach import beyond_int32
+from .stored import kept_integers
 
 _NONE = "the model gives a value that it reads or writes no int8 parameters"
 
@@ -28,7 +31,7 @@ def recover(graph: Graph, imported: Graph) -> QuantResult:
         raise ConfigError("the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)")
     config, stored = QuantConfig(), stored_constants(imported, graph)
     found = strip(_with_ranks(graph))
-    plan, needs = _plan(found, config)
+    plan, needs = _plan(found, config, stored)
     converter = Converter(found.graph, plan, needs, found.quants, config, stored=stored, rounded=found.rounded)
     return QuantResult(converter.run(), tuple(converter.decisions))
 
@@ -52,8 +55,8 @@ def _with_ranks(graph: Graph) -> Graph:
     return graph.with_(types=types)
 
 
-def _plan(found: Stripped, config: QuantConfig) -> tuple[Plan, Needs]:
-    """Rule 2: nodes become float until none is left that lacks parameters."""
+def _plan(found: Stripped, config: QuantConfig, stored: Mapping[str, Stored]) -> tuple[Plan, Needs]:
+    """Rule 2: nodes become float until none is left that lacks parameters, or whose integers cannot be kept or summed up."""
     graph, seen = found.graph, Observer()
     seen.count = 1
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
@@ -64,10 +67,22 @@ def _plan(found: Stripped, config: QuantConfig) -> tuple[Plan, Needs]:
             del needs.absorbed[root]
             needs.quantized.add(root)
         needs.quantized |= found.rounded
-        lacking = {n.name for n in graph.nodes if n.name in plan.int8 and _lacks(found, plan, needs, n.name)}
+        lacking = {n.name: _NONE for n in graph.nodes if n.name in plan.int8 and _lacks(found, plan, needs, n.name)}
+        lacking = lacking or _not_kept(found, plan, stored) or beyond_int32(graph, plan, needs, found.quants)
         if not lacking:
             return plan, needs
-        plan = plan.without(dict.fromkeys(lacking, _NONE))
+        plan = plan.without(lacking)
+
+
+def _not_kept(found: Stripped, plan: Plan, stored: Mapping[str, Stored]) -> dict[str, str]:
+    """Products whose weights the model stores as integers that int8 products cannot have, and why."""
+    reasons = {}
+    for node in found.graph.nodes:
+        if node.name in plan.int8 and node.op in PRODUCTS and node.inputs[1] in stored:
+            kept = kept_integers(found.graph, stored, node, found.quants[node.inputs[0]][1])
+            if isinstance(kept, str):
+                reasons[node.name] = kept
+    return reasons
 
 
 def _lacks(found: Stripped, plan: Plan, needs: Needs, name: str) -> bool:

@@ -24,11 +24,26 @@ Parameters = tuple[Kind, Quant]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A constant as the model stores it: real = scale q. q: integers less their zero point; scale: [1] or one an index of `axis`."""
+    """A constant as the model stores it: real = scale (raw - zero). scale, zero: [1], or one an index of `axis`."""
 
-    q: Array
+    raw: Array
     scale: Array
+    zero: Array
     axis: int | None
+
+    @property
+    def q(self) -> Array:
+        """Integers less their zero point, int64."""
+        return self.raw - self.zero.reshape([-1 if k == self.axis else 1 for k in range(self.raw.ndim)])
+
+    def in_8_bits(self) -> tuple[Array, Array] | None:
+        """int8 integers and their zero points that stand for the same: all 0 where that can be; None where they are of more bits."""
+        q, (low, high) = self.q, (self.raw.min(initial=0), self.raw.max(initial=0))
+        if q.min(initial=0) >= -128 and q.max(initial=0) <= 127:
+            return q.astype(np.int8), np.zeros_like(self.zero)
+        shift = 0 if low < 0 else 128  # NOTE: uint8 as int8, its zero point with it
+        fits = low - shift >= -128 and high - shift <= 127 and np.all(np.abs(2 * (self.zero - shift) + 1) <= 255)
+        return ((self.raw - shift).astype(np.int8), self.zero - shift) if fits else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +65,12 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
             continue
         q, scale = c[node.inputs[0]].astype(np.int64), np.atleast_1d(c[node.inputs[1]].astype(np.float32))
         axis = int(node.attr("axis", 1)) % max(1, q.ndim) if scale.size > 1 else None
+        zero = np.zeros(1, np.int64) if not node.input(2) else c[node.inputs[2]].astype(np.int64).reshape(-1)
+        stored = Stored(q, scale, np.broadcast_to(zero, scale.shape), axis)
         along = [-1 if k == axis else 1 for k in range(q.ndim)]
-        if node.input(2):
-            zero = c[node.inputs[2]].astype(np.int64)
-            q = q - (zero.reshape(along) if zero.size > 1 else zero.reshape(()))
-        real = q.astype(np.float32) * (scale.reshape(along) if axis is not None else scale[0])
+        real = stored.q.astype(np.float32) * (scale.reshape(along) if axis is not None else scale[0])
         if np.array_equal(real, graph.constants[y]):  # NOTE: else simplification changed the weights
-            found[y] = Stored(q, scale, axis)
+            found[y] = stored
     return found
 
 

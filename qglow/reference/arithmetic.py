@@ -51,6 +51,18 @@ def _along(values: tuple[float, ...] | tuple[int, ...], t: TensorType, rank: int
     return array.reshape(shape)
 
 
+def zeros_of(t: TensorType, rank: int, dtype: type) -> Array | None:
+    """Zero points as they broadcast over a tensor, None where all are 0."""
+    assert t.quant is not None
+    return _along(t.quant.zero_point, t, rank, dtype) if any(t.quant.zero_point) else None
+
+
+def less_zeros(q: Array, t: TensorType, dtype: type) -> Array:
+    """q - z in a wider type, with a zero point of the tensor or of each index of an axis."""
+    zeros = zeros_of(t, q.ndim, dtype)
+    return q.astype(dtype) if zeros is None else np.asarray(q.astype(dtype) - zeros)
+
+
 def centred(q: Array, t: TensorType, dtype: type = np.int32) -> Array:
     """q - z in a wider type."""
     assert t.quant is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, TensorType
-from .arithmetic import F32, centred, finish, multiplier, product_scale
+from .arithmetic import F32, centred, finish, less_zeros, multiplier, product_scale
 from .float_conv import convolve, convolve_transposed, given, optional
 from .integer_table import integer_op
 
@@ -13,8 +13,8 @@ Types = list[TensorType | None]
 
 
 def exact_dtype(terms: int) -> type:
-    """A float type in which a sum of `terms` products of magnitudes up to 255 * 128 is exact: BLAS then computes integers."""
-    return np.float32 if terms * 255 * 128 < 2**24 else np.float64
+    """A float type in which a sum of `terms` products of magnitudes up to 255 * 255 is exact: BLAS then computes integers."""
+    return np.float32 if terms * 255 * 255 < 2**24 else np.float64
 
 
 def _typed(types: Types, index: int) -> TensorType:
@@ -24,12 +24,12 @@ def _typed(types: Types, index: int) -> TensorType:
 
 
 def requantize(acc: Array, channel_axis: int, node: Node, x: TensorType, w: TensorType, y: TensorType) -> Array:
-    """(6) C(rint(f32(acc) * m) + z_y), or (7) f32(acc) * f32(s_x * s_w) where the output is float. acc: int32 values."""
+    """(6) C(rint(f32(acc) * m) + z_y), or (7) f32(acc) * f32(s_x * s_w) where the output is float. acc: int64, exact."""
     m = product_scale(x, w) if y.quant is None else multiplier(x, w, y)
     shape = [1] * acc.ndim
     if m.size > 1:
         shape[channel_axis] = -1
-    real = acc.astype(np.int32).astype(F32) * m.reshape(shape)
+    real = acc.astype(F32) * m.reshape(shape)
     return np.asarray(real.astype(F32)) if y.quant is None else finish(real, node, y)
 
 
@@ -40,7 +40,7 @@ def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
     terms = w[0].size if node.op == "Conv" else w.shape[0] * int(np.prod(w.shape[2:]))
     dtype = exact_dtype(terms)
     product = convolve if node.op == "Conv" else convolve_transposed
-    acc = product(centred(x, tx, dtype), w.astype(dtype), node).astype(np.int64)
+    acc = product(centred(x, tx, dtype), less_zeros(w, tw, dtype), node).astype(np.int64)
     if bias is not None:
         acc = acc + bias.astype(np.int64).reshape(1, -1, *(1,) * (acc.ndim - 2))
     return [requantize(acc, 1, node, tx, tw, outputs[0])]
@@ -49,9 +49,9 @@ def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
 @integer_op("Gemm")
 def gemm(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
-    w = w.T if node.attr("transB", 0) else w
-    dtype = exact_dtype(w.shape[0])
-    acc = np.matmul(centred(x, _typed(types, 0), dtype), w.astype(dtype)).astype(np.int64)
+    dtype = exact_dtype(x.shape[-1])
+    w = less_zeros(w, _typed(types, 1), dtype)
+    acc = np.matmul(centred(x, _typed(types, 0), dtype), w.T if node.attr("transB", 0) else w).astype(np.int64)
     acc = acc if bias is None else acc + bias
     return [requantize(acc, 1, node, _typed(types, 0), _typed(types, 1), outputs[0])]
 
@@ -60,8 +60,7 @@ def gemm(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
 def matmul(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     a, b, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     ta, tb = _typed(types, 0), _typed(types, 1)
-    dtype = exact_dtype(2 * a.shape[-1])
-    zero = tb.quant.z if tb.quant is not None and tb.quant.axis is None else 0
-    acc = np.asarray(np.matmul(centred(a, ta, dtype), b.astype(dtype) - dtype(zero))).astype(np.int64)
+    dtype = exact_dtype(a.shape[-1])
+    acc = np.asarray(np.matmul(centred(a, ta, dtype), less_zeros(b, tb, dtype))).astype(np.int64)
     acc = acc if bias is None else acc + bias
     return [requantize(acc, acc.ndim - 1, node, ta, tb, outputs[0])]

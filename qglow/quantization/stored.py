@@ -1,0 +1,40 @@
+"""The weights of a model that came quantized: its own integers, or the reason why int8 products cannot have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ..graph import Array, Graph, Node, Quant
+from .qdq import Stored
+from .weights import output_axis
+
+Kept = tuple[Array, Quant, Array | None]  # int8 weights, their parameters, bias as int64 [channels] or [1]
+
+
+def kept_integers(graph: Graph, stored: Mapping[str, Stored], node: Node, x: Quant) -> Kept | str | None:
+    """Weights and bias of a product as the model stores them; why they cannot be kept; or None where its weights are floats."""
+    w, axis = stored.get(node.inputs[1]), output_axis(node)
+    if w is None:
+        return None
+    if w.axis not in (None, axis):
+        return f"its weights have a scale for each index of axis {w.axis}, not for each output channel"
+    eight = w.in_8_bits()
+    if eight is None:
+        return "its weights have more than 8 bits"
+    q, zero = eight
+    quant = Quant(tuple(float(s) for s in w.scale), tuple(int(z) for z in zero), w.axis)
+    if not node.input(2):
+        return q, quant, None
+    bias = _bias(graph, stored, node.inputs[2], (x.s * w.scale).astype(np.float32))
+    return (q, quant, bias) if np.abs(bias).max(initial=0) < 2**30 else "its bias, in units of its accumulator, has more than 30 bits"
+
+
+def _bias(graph: Graph, stored: Mapping[str, Stored], name: str, unit: Array) -> Array:
+    """The model's integers where they count in units of the accumulator, else its real bias in these, rounded."""
+    bias = stored.get(name)
+    if bias is not None and np.allclose(bias.scale, unit, rtol=1e-5, atol=0):
+        return bias.q.ravel()
+    real = graph.constants[name].ravel() / unit.astype(np.float64)
+    return np.clip(np.rint(real), -(2.0**40), 2.0**40).astype(np.int64)
