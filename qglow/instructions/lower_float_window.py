@@ -6,8 +6,9 @@ import numpy as np
 
 from ..graph import Kind, Node
 from ..reference.float_ordered import is_by_rows
-from ..reference.float_pool import linear_taps, nearest_indices, resize_geometry
+from ..reference.float_pool import tap_counts
 from ..reference.float_reduce import reduction_axes
+from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
 from ..reference.windows import Window
 from .lower import Lowering, conv_window, float_rule
 from .lower_float import operand
@@ -38,8 +39,10 @@ def pool(low: Lowering, node: Node) -> bool:
     include = bool(node.attr("count_include_pad", 0)) and node.op == "AveragePool"
     if not is_image(low, node) or (include and node.attr("ceil_mode", 0)):
         return False
-    _, win = conv_window(low.graph, node)
+    size, win = conv_window(low.graph, node)
     y = low.place(node.outputs[0]).as_image()
+    if node.op == "MaxPool" and not tap_counts(win, size, y.shape[2:]).all():
+        return low.refuse("a window of it lies in the padding alone")
     window(low, "Max" if node.op == "MaxPool" else "Mean", low.image_of(node.inputs[0]), y, win, include)
     return True
 
@@ -88,16 +91,16 @@ def resize(low: Lowering, node: Node) -> bool:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
     geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), low.type(node.inputs[0]).static_shape), *constants])
-    if any(size != out or scale != 1.0 for size, out, scale in geometry[:2]):
+    if not all(axis.same for axis in geometry[:2]):
         return False
     x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0])
     tables = {}
-    for name, (size, out, scale) in zip(("rows", "columns"), geometry[2:], strict=True):
+    for name, axis in zip(("rows", "columns"), geometry[2:], strict=True):
         if mode == "nearest":
-            tables[name] = low.constant(nearest_indices(node, size, out, scale).astype(np.int32))
+            tables[name] = low.constant(nearest_indices(node, axis).astype(np.int32))
             continue
-        same = size == out and scale == 1.0
-        before, after, weight = (np.arange(out), np.arange(out), np.zeros(out)) if same else linear_taps(node, size, out, scale)
+        index = np.arange(axis.out)
+        before, after, weight = (index, index, np.zeros(axis.out)) if axis.same else linear_taps(node, axis)
         tables[name] = low.constant(np.stack([before.astype(np.int32), after.astype(np.int32), weight.astype(np.float32).view(np.int32)]))
     if mode == "linear":
         low.emit_image("float_resize", x, y, tables)

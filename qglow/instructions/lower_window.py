@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Kind, Node
-from ..reference.float_pool import linear_taps, nearest_indices, resize_geometry
 from ..reference.float_reduce import reduction_axes
+from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
 from ..reference.integer_mean import RESIZE_BITS, ratio
 from ..reference.windows import Window
 from .lower import Lowering, conv_window, rule
@@ -116,23 +116,23 @@ def resize(low: Lowering, node: Node) -> bool:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
     geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), t.static_shape), *constants])
-    if any(size != out or scale != 1.0 for size, out, scale in geometry[:2]):
+    if not all(axis.same for axis in geometry[:2]):
         return False
     if mode == "linear" and 255 * float(ratio(t, low.type(node.outputs[0]))) >= MAX_ROUNDED:
         return low.refuse("its scales are so far apart that int32 does not hold its sums")
     x = low.image_of(node.inputs[0])
     y = low.place(node.outputs[0])
     if mode == "nearest":
-        rows, columns = (nearest_indices(node, *geometry[k]).astype(np.int32) for k in (2, 3))
+        rows, columns = (nearest_indices(node, geometry[k]).astype(np.int32) for k in (2, 3))
         low.emit_image("resize_nearest", x, y, {"rows": low.constant(rows), "columns": low.constant(columns)})
         return True
     tables, ones, bits = {}, {}, 0
-    for name, one, (size, out, scale) in zip(("rows", "columns"), ("one_h", "one_w"), geometry[2:], strict=True):
-        if size == out and scale == 1.0:
-            index = np.arange(out)
+    for name, one, axis in zip(("rows", "columns"), ("one_h", "one_w"), geometry[2:], strict=True):
+        if axis.same:
+            index = np.arange(axis.out)
             tables[name], ones[one] = low.constant(np.stack([index, index, 0 * index]).astype(np.int32)), 1
             continue
-        before, after, weight = linear_taps(node, size, out, scale)
+        before, after, weight = linear_taps(node, axis)
         tables[name] = low.constant(np.stack([before, after, np.rint(weight * 2**RESIZE_BITS)]).astype(np.int32))
         ones[one] = 2**RESIZE_BITS
         bits += RESIZE_BITS

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..graph import Array
 from ..reference import float_math, recurrent
-from ..reference.float_ordered import layer_norm, mixed, of_rows
+from ..reference.float_ordered import layer_norm, of_rows
+from ..reference.float_resize import mixed
 from .meaning import Regions, Views, image, meaning
 from .meaning_move import tables
 from .meaning_window import taps

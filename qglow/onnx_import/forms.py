@@ -37,7 +37,8 @@ READ: dict[str, tuple[str, ...]] = {
     "GatherElements": ("axis",), "Gelu": ("approximate",), "Gemm": ("alpha", "beta", "transA", "transB"),
     "HardSigmoid": ("alpha", "beta"), "LSTM": ("direction", "hidden_size"), "LeakyRelu": ("alpha",), "LogSoftmax": ("axis",),
     "Softmax": ("axis",), "Mod": ("fmod",), "Pad": ("mode", "pads", "value"), "Reshape": ("allowzero",),
-    "Resize": ("axes", "coordinate_transformation_mode", "mode", "nearest_mode"), "Upsample": ("mode", "scales"),
+    "Resize": ("antialias", "axes", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value",
+               "keep_aspect_ratio_policy", "mode", "nearest_mode"), "Upsample": ("mode", "scales"),
     "Selu": ("alpha", "gamma"), "Shape": ("start", "end"), "Slice": ("axes", "ends", "starts"), "Split": ("axis", "num_outputs", "split"),
     "Squeeze": ("axes",), "Unsqueeze": ("axes",), "Swish": ("alpha",), "ThresholdedRelu": ("alpha",), "TopK": ("axis", "k", "largest"),
     "Transpose": ("perm",), "Trilu": ("upper",), "QLinearConv": (*_WINDOW, "group"), "QGemm": ("alpha", "transA", "transB"),
@@ -51,7 +52,6 @@ NEUTRAL: dict[str, Mapping[str, Any]] = {
     "QuantizeLinear": {"block_size": 0, "precision": 0, "output_dtype": 0},
     "LSTM": {"clip": 0.0, "input_forget": 0, "layout": 0},
     "SpaceToDepth": {"mode": b"DCR"},
-    "Resize": {"antialias": 0, "exclude_outside": 0, "keep_aspect_ratio_policy": b"stretch"},
     **dict.fromkeys(
         ("QLinearAveragePool", "QLinearGlobalAveragePool"), {"channels_last": 0}
     ),
@@ -63,7 +63,6 @@ IGNORED: dict[str, tuple[str, ...]] = {
     "LSTM": ("activations", "activation_alpha", "activation_beta"),  # is_plain says which activations; these take no parameters
     "QuantizeLinear": ("saturate",),
     "Range": ("stash_type",),
-    "Resize": ("cubic_coeff_a", "extrapolation_value"),  # of modes that the reference refuses
     "TopK": ("sorted",),
 }
 OUTPUTS = {"Dropout": 2, "LSTM": 3, "MaxPool": 2, "TopK": 2, "Split": None}

@@ -7,6 +7,7 @@ from . import (  # noqa: F401  (fill the tables)  # noqa: F401
     float_pool,
     float_product,
     float_reduce,
+    float_resize,
     float_shape,
     integer_elementwise,
     integer_mean,

@@ -11,7 +11,7 @@ import numpy as np
 from ..graph import Array, Node
 from . import float_math
 from .float_conv import given, optional
-from .float_pool import linear_taps, max_indices, nearest_indices, pool_counts, resize_geometry
+from .float_pool import max_indices, of_nothing, pool_counts
 from .float_reduce import reduction_axes
 from .float_table import FLOAT, exact_op
 from .windows import Window, patches
@@ -86,29 +86,17 @@ def pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Zeros around an average's image change no sum, for one that starts from 0 is never -0."""
     x = given(inputs, 0)
     win, name = Window.of(node, x.shape[2:], node.attr("kernel_shape")), node.op.removesuffix("Pool").removesuffix("erage")
-    view, _ = patches(x, win, -np.inf if name == "Max" else 0, bool(node.attr("ceil_mode", 0)))
+    view, out = patches(x, win, -np.inf if name == "Max" else 0, bool(node.attr("ceil_mode", 0)))
     if name == "Max":
-        return [in_order("Max", _taps(view, win.kernel), 1), *max_indices(node, x, win, view)]
+        best = of_nothing(in_order("Max", _taps(view, win.kernel), 1), x, win, out)
+        return [best, *max_indices(node, x, win, view)]
     return [in_order("Mean", _taps(view, win.kernel), pool_counts(node, x, win).astype(F32))]
-
-
-def mixed(x: Array, low: Array, high: Array, weight: Array, axis: int) -> Array:
-    """x[low] (1 - w) + x[high] w along an axis; x[low] where w is 0."""
-    w = weight.astype(F32).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-    first = x.take(low, axis)
-    return np.where(w == 0, first, first * (F32(1) - w) + x.take(high, axis) * w)
 
 
 @exact_op("Resize")
 def resize(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, mode = given(inputs, 0), node.attr("mode", "nearest")
-    for axis, (size, out, scale) in enumerate(resize_geometry(node, inputs)):
-        if size == out and scale == 1.0:
-            continue
-        nearest = mode == "nearest"
-        geometry = node, size, out, scale
-        x = x.take(nearest_indices(*geometry), axis) if nearest else mixed(x, *linear_taps(*geometry), axis)
-    return [x]
+    """Its float meaning has one order of operations."""
+    return FLOAT["Resize"](node, inputs)
 
 
 def layer_norm(x: Array, gain: Array, shift: Array, epsilon: np.float32) -> Array:

@@ -7,8 +7,9 @@ import numpy as np
 from ..graph import Array, Node, TensorType
 from .arithmetic import F32, centred, finish
 from .float_conv import given
-from .float_pool import linear_taps, nearest_indices, pool_counts, resize_geometry
+from .float_pool import pool_counts
 from .float_reduce import reduction_axes
+from .float_resize import linear_taps, nearest_indices, resize_geometry
 from .integer_product import Types, _typed
 from .integer_table import integer_op
 from .windows import Window, patches
@@ -52,17 +53,16 @@ def resize(node: Node, inputs: list[Array | None], types: Types, outputs: list[T
     """Nearest moves integers. Linear: (15) weights w = rint(2^11 t), exact sums, m = f32(s_x / s_y) * 2^(-11 axes)."""
     x, tx, ty = given(inputs, 0), _typed(types, 0), outputs[0]
     if node.attr("mode", "nearest") == "nearest":
-        for axis, (size, out, scale) in enumerate(resize_geometry(node, inputs)):
-            if size != out or scale != 1.0:
-                x = x.take(nearest_indices(node, size, out, scale), axis)
+        for k, axis in enumerate(resize_geometry(node, inputs)):
+            x = x if axis.same else x.take(nearest_indices(node, axis), k)
         return [x]
     acc, bits = centred(x, tx, np.int64), 0
-    for axis, (size, out, scale) in enumerate(resize_geometry(node, inputs)):
-        if size == out and scale == 1.0:
+    for k, axis in enumerate(resize_geometry(node, inputs)):
+        if axis.same:
             continue
-        low, high, weight = linear_taps(node, size, out, scale)
-        w = np.rint(weight * 2**RESIZE_BITS).astype(np.int64).reshape(-1, *(1,) * (x.ndim - 1 - axis))
-        acc = acc.take(low, axis) * (2**RESIZE_BITS - w) + acc.take(high, axis) * w
+        low, high, weight = linear_taps(node, axis)
+        w = np.rint(weight * 2**RESIZE_BITS).astype(np.int64).reshape(-1, *(1,) * (x.ndim - 1 - k))
+        acc = acc.take(low, k) * (2**RESIZE_BITS - w) + acc.take(high, k) * w
         bits += RESIZE_BITS
     return [finish(acc.astype(F32) * (ratio(tx, ty) * F32(2.0**-bits)), node, ty)]
 

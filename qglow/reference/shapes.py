@@ -13,8 +13,8 @@ from ..graph.infer import retype as _retype
 from .evaluate import evaluate_node
 from .float_conv import transposed_geometry
 from .float_elementwise import BINARY, UNARY
-from .float_pool import resize_geometry
 from .float_reduce import _REDUCE, reduction_axes
+from .float_resize import resize_geometry
 from .recurrent import directions
 from .windows import Window
 
@@ -100,7 +100,7 @@ def _reduce(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[t
 
 def _resize(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x = np.broadcast_to(np.zeros(()), cast(tuple[int, ...], shapes[0]))
-    return [tuple(out for _, out, _ in resize_geometry(node, [x, *constants[1:]]))]
+    return [tuple(axis.out for axis in resize_geometry(node, [x, *constants[1:]]))]
 
 
 def _lstm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
