@@ -10,7 +10,7 @@ from ..errors import VerifyError
 from ..graph import Array
 from ..reference import evaluate_node
 from .meaning import Regions, Views, load_families
-from .program import Host, Native, Program, Step, bytes_of
+from .program import Host, Native, Program, Step, bytes_of, put
 from .region import Site
 from .table import KINDS
 
@@ -120,4 +120,4 @@ class Interpreter:
         inputs = [None if not i else self.values[i] if i in self.values else graph.constants[i] for i in node.inputs]
         for name, array in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):
             if name:
-                self.values[name][...] = array
+                put(self.values[name], np.asarray(array), node, name)

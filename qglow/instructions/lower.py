@@ -17,6 +17,7 @@ from ..graph import Array, Graph, Kind, Node, TensorType
 from ..graph.dead import remove_dead
 from ..graph.registry import enters
 from ..reference import is_quantized
+from ..reference.forms import FLOAT_KERNELS, INT8_KERNELS, refusal
 from ..reference.windows import Window
 from .layout import channels_last_floats, channels_last_values
 from .nest import nest, padded
@@ -66,10 +67,12 @@ class Lowering:
                 self._note(node)
                 continue
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
-            table = RULES if node.op in MOVES or is_quantized(self.graph, node) else FLOAT_RULES
-            take = table.get(node.op)
-            self.refusal = ""
-            if take is None or self.is_empty(node) or not take(self, node):
+            table, forms = (
+                (RULES, INT8_KERNELS) if node.op in MOVES or is_quantized(self.graph, node) else (FLOAT_RULES, FLOAT_KERNELS)
+            )
+            take, refused = table.get(node.op), refusal(forms, node)
+            self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
+            if take is None or refused is not None or self.is_empty(node) or not take(self, node):
                 self.host(node, self.refusal)
             self._note(node)
         for name in (*self.lasting, *self.graph.inputs):

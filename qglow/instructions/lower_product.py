@@ -270,8 +270,7 @@ def flattened(x: Place, y: Place, residual: Place | None) -> tuple[Place, Place,
 
 @rule("ConvTranspose")
 def conv_transpose(low: Lowering, node: Node) -> bool:
-    dilations = node.attr("dilations") or (1,)
-    if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4) or any(d != 1 for d in dilations):
+    if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
         return False
     w = weights_of(low, node)
     if not fits(low, node, w, 1):

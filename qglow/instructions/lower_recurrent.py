@@ -21,6 +21,8 @@ def lstm(low: Lowering, node: Node) -> bool:
     if w is None or r is None or bias is None or t.kind is not Kind.U8 or not t.is_quantized or t.static_shape[0] > MOST_STEPS:
         return False
     steps, batch, width = t.static_shape
+    if max(w.shape[1], r.shape[1]) * 255 * 128 >= 2**31:
+        return low.refuse("a sum of its products could leave int32")
     hidden, sides = r.shape[1], directions(node)
     x = low.dense_of(node.inputs[0])
     rows = Place(x.buffer, x.start, (1, width, 1, steps * batch), (steps * batch * width, 1, steps * batch * width, width), x.dtype)

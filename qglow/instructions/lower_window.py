@@ -22,7 +22,7 @@ def window_fields(win: Window) -> Fields:
 @rule("MaxPool", "GlobalMaxPool")
 def max_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
-    if t.kind is not Kind.U8 or t.rank not in (3, 4) or (len(node.outputs) > 1 and node.outputs[1]):
+    if t.kind is not Kind.U8 or t.rank not in (3, 4):
         return False
     x = low.image_of(node.inputs[0])
     if node.op == "MaxPool":
@@ -37,7 +37,7 @@ def max_pool(low: Lowering, node: Node) -> bool:
 @rule("AveragePool", "GlobalAveragePool")
 def average_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
-    if t.kind is not Kind.U8 or t.rank not in (3, 4) or node.attr("ceil_mode", 0):
+    if t.kind is not Kind.U8 or t.rank not in (3, 4):
         return False
     if node.op == "AveragePool":
         _, win = conv_window(low.graph, node)
@@ -112,7 +112,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
 @rule("Resize")
 def resize(low: Lowering, node: Node) -> bool:
     t, mode = low.type(node.inputs[0]), node.attr("mode", "nearest")
-    if t.kind is not Kind.U8 or t.rank != 4 or mode not in ("nearest", "linear"):
+    if t.kind is not Kind.U8 or t.rank != 4:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
     geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), t.static_shape), *constants])

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ..errors import ModelError
 from ..graph import Array, Graph, Node
 from .packing import Packed
 
@@ -92,6 +93,14 @@ def dense_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
         strides.append(step)
         step *= max(1, d)
     return tuple(reversed(strides))
+
+
+def put(view: Array, result: Array, node: Node, name: str) -> None:
+    """Write what a host step made of a value to its place. Raises ModelError where it does not fit: numpy would repeat or cut it."""
+    if result.shape != view.shape or (result.dtype.kind != view.dtype.kind and view.dtype.kind in "iufb"):
+        got, wanted = f"{result.dtype}{list(result.shape)}", f"{view.dtype}{list(view.shape)}"
+        raise ModelError(f"node {node.name!r} ({node.op}): expected {name!r} as {wanted}, got {got}")
+    view[...] = result
 
 
 @dataclass(frozen=True, slots=True)

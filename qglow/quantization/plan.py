@@ -11,6 +11,7 @@ from ..graph import Array, Graph, Kind, Node
 from ..graph.branches import SELECT
 from ..graph.classes import Classes
 from ..profiling.observers import Observer
+from ..reference.forms import INT8, refusal
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
 from .finite import asked_if_finite, endless_values
@@ -85,6 +86,8 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return None
     if node.inputs[0] in c and node.op not in (*SUMS, "Concat"):
         return "it works on a constant: nothing to quantize"
+    if (refused := refusal(INT8, node)) is not None and (node.op in INT8 or node.op in MOVING):
+        return f"{node.op} has no int8 variant with {refused}"
     if node.op in PRODUCTS:
         return _product_obstacle(graph, node)
     if node.op in SUMS:
@@ -96,8 +99,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
     if node.op in AVERAGES:
         return None if all(i in c for i in node.inputs[1:] if i) else "its axes are not constant"
     if node.op == "Resize":
-        linear = node.attr("mode", "nearest") == "linear"
-        return None if linear or node.attr("mode", "nearest") == "nearest" else f"Resize mode {node.attr('mode')} has no int8 variant"
+        return None
     if node.op == "Softmax":
         rank = graph.types[node.inputs[0]].rank
         return None if rank is not None and int(node.attr("axis", -1)) % rank == rank - 1 else "its axis is not the last"
@@ -111,6 +113,8 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         h0 = observed.get(node.input(5))
         if h0 is not None and h0.count and max(-h0.min, h0.max) > 1.01:
             return "its initial state was seen outside of [-1, 1]"
+        if constant and max(c[i].shape[-1] for i in node.inputs[1:3]) * 255 * 128 >= 2**31:
+            return "a sum of its products could overflow int32"
         return None if constant else "its weights are not float32 constants"
     return None if node.op == "ArgMax" else f"op {node.attr('op_type', node.op)} has no int8 variant"
 
@@ -140,8 +144,6 @@ def _product_obstacle(graph: Graph, node: Node) -> str | None:
         return f"its weights are {w.dtype}"
     if node.op in ("Conv", "ConvTranspose") and w.ndim not in (3, 4):
         return f"a {w.ndim - 2}-D convolution has no int8 variant"
-    if node.op == "Gemm" and (node.attr("transA", 0) or node.attr("alpha", 1.0) != 1.0 or node.attr("beta", 1.0) != 1.0):
-        return "a Gemm with transA, alpha or beta"
     if node.op == "MatMul" and w.ndim != 2:
         return "its weights are not a matrix"
     if node.op == "Gemm" and node.input(2) and c[node.inputs[2]].size not in (1, w.shape[0 if node.attr("transB", 0) else 1]):
@@ -163,8 +165,6 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
             return None
         value = c.get(node.input(2))
         return None if not node.input(2) or (value is not None and np.all(value == 0)) else "its padding value is not zero"
-    if node.op == "MaxPool" and len(node.outputs) > 1 and node.outputs[1]:
-        return "its indices are used"
     return None
 
 

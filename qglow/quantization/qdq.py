@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from ..reference.forms import INT8, refusal
 from ..reference.integer_elementwise import MOVING
 
 Parameters = tuple[Kind, Quant]
@@ -124,7 +125,8 @@ def strip(graph: Graph) -> Stripped:
 
 def moves(node: Node) -> bool:
     """Whether the op moves data without a look at it."""
-    return (node.op in MOVING and node.op != "Pad") or (node.op == "Resize" and node.attr("mode", "nearest") == "nearest")
+    nearest = node.op == "Resize" and node.attr("mode", "nearest") == "nearest"
+    return (nearest or (node.op in MOVING and node.op != "Pad")) and refusal(INT8, node) is None
 
 
 def _pass_on(node: Node, quants: dict[str, Parameters], constants: Mapping[str, Array]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from ..graph import Array, Graph, Node
 from ..instructions.barriers import barriers
 from ..instructions.packing import Packed
-from ..instructions.program import Native, Program
+from ..instructions.program import Native, Program, put
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
@@ -120,7 +120,7 @@ class NativePlan:
         inputs = [None if not i else self._views[i] if i in self._views else graph.constants[i] for i in node.inputs]
         for name, array in zip(node.outputs, evaluate_node(graph, node, inputs, self.fast), strict=False):
             if name:
-                self._views[name][...] = array
+                put(self._views[name], np.asarray(array), node, name)
 
     def _segments(self, stops: Collection[int] = ()) -> list[Segment | Node]:
         """Host steps, and between them segments; stops: numbers of steps before which a segment ends."""
