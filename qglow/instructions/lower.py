@@ -273,7 +273,11 @@ class Lowering:
         inner = loops.pop()
         loops.sort(key=lambda loop: loop[1][1] == item)
         six = padded([*loops, inner], 6, 2)
-        assert six is not None, f"a copy over more than six dimensions: {y.shape}"
+        if six is None:
+            axis = min((k for k, d in enumerate(y.shape) if d > 1), key=lambda k: y.shape[k])
+            for k in range(y.shape[axis]):
+                self.move(x.part(axis, k, 1), y.part(axis, k, 1))
+            return
         fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
         fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
         self.emit("transpose", {"x": x, "y": y}, {}, {**fields, "item": item})

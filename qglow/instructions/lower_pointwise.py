@@ -99,10 +99,13 @@ def dequantize(low: Lowering, node: Node) -> bool:
     elif len(x.shape) in (3, 4) and x.is_channels_last:
         image_x, image_y = x.as_image(), y.as_image()
         low.emit_image("dequantize", image_x, image_y, y_c=image_y.strides[1], **scale)
+    elif len(y.shape) in (3, 4) and y.is_channels_last:
+        low.emit_image("dequantize", low.image_of(name), y.as_image(), y_c=4, **scale)
     else:
         x = low.dense_of(name)
         loops = four(y, x)
-        assert loops is not None
+        if loops is None:
+            return low.refuse("its result lies in no order that it could be written in")
         low.emit("dequantize", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "y_c": 4, **scale})
     return True
 

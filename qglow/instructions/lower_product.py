@@ -230,7 +230,8 @@ def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias:
     """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, the node's own by default."""
     groups, oc, _, kw, ic = w.shape
     gap = x.strides[3] - ic
-    if groups == 1 and 0 < gap < 4 and kw > 1:  # pixels that are padded to four channels: their weights are zero
+    padded_pixels = groups == 1 and 0 < gap < 4 and kw > 1
+    if padded_pixels and last_read(x, target.y, shape, ic + gap) <= x.buffer.size:  # what is beside the channels has weights of zero
         w = np.pad(w, [(0, 0)] * 4 + [(0, gap)])
         ic += gap
     fused = kw == 1 or (x.strides[3] == ic and shape["DW"] == 1)
@@ -247,6 +248,14 @@ def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias:
     sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": ic, "y_g": oc * y.itemsize, **shape, "runs": runs, "run": run}
     fields = {**sizes, **limits(low, node), **target.post, "r_g": oc}
     low.emit("conv2d", operands(low, x, replace_target(target, y, residual), constants), constants, fields)
+
+
+def last_read(x: Place, y: Place, shape: Fields, run: int) -> int:
+    """Where in its buffer the last byte lies that a product reads of x, and one more."""
+    n, _, h, w = y.shape
+    row = (h - 1) * int(shape["SH"]) + (int(shape["KH"]) - 1) * int(shape["DH"])
+    column = (w - 1) * int(shape["SW"]) + (int(shape["KW"]) - 1) * int(shape["DW"])
+    return x.start + (n - 1) * x.strides[0] + row * x.strides[2] + column * x.strides[3] + run
 
 
 def replace_target(target: Target, y: Place, residual: Place | None) -> Target:
@@ -320,7 +329,9 @@ def matmul(low: Lowering, node: Node) -> bool:
     images = matrices(y, x, target.residual)
     if images is None:
         images = matrices(y, x if parts > 1 else low.dense_of(node.inputs[0]), target.residual)
-        assert images is not None
+    if images is None:
+        low.fused -= {reader.name for reader in low.consumers.get(node.outputs[0], [])}
+        return low.refuse("its operands have no common order of rows")
     target.y, image_x = images[0], images[1]
     target = replace_target(target, images[0], images[2]).as_image()
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)

@@ -99,7 +99,8 @@ def _values(program: Program, names: dict[int, str]) -> list[str]:
 
 def _step(number: int, step: Native | Host, program: Program, names: dict[int, str]) -> str:
     if isinstance(step, Host):
-        return f"{number}: host {json.dumps(step.node.name)} ; {step.node.op}"
+        reason = f" {json.dumps(step.reason)}" if step.reason else ""
+        return f"{number}: host {json.dumps(step.node.name)}{reason} ; {step.node.op}"
     kind = KINDS.get(step.kind)
     order = kind.words if kind is not None else ()
     words = {}
@@ -203,10 +204,13 @@ class _Parser:
             self.result.steps.append(self.native(kind, rest.partition(" ; ")[0]))
 
     def host(self, rest: str) -> Host:
-        name, end = json.JSONDecoder().raw_decode(rest)
+        read, reason = json.JSONDecoder().raw_decode, ""
+        name, end = read(rest)
+        if rest[end:].startswith(' "'):
+            reason, end = read(rest, end + 1)
         if name not in self.nodes or (rest[end:] and not rest[end:].startswith(" ; ")):
             raise ValueError(f"expected the name of one of the graph's nodes, got {rest[:60]}")
-        return Host(self.nodes[name])
+        return Host(self.nodes[name], reason)
 
     def native(self, kind: str, rest: str) -> Native:
         step, at = Native(kind, {}, {}, {}), 0
