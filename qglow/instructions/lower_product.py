@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..graph import Array, Kind, Node
-from ..reference.arithmetic import bounds, multiplier, product_scale
+from ..reference.arithmetic import bounds, multiplier, product_scale, within_int32
 from ..reference.integer_elementwise import addends
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
 from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
@@ -68,7 +68,7 @@ def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
     others = tuple(k for k in range(w.ndim) if k != channel_axis)
     groups = int(node.attr("group", 1)) if node.op == "ConvTranspose" else 1
     worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups) * 255 + bias
-    if int(worst.max()) < MAX_ACCUMULATOR and float((worst * scale).max()) < MAX_SUM:
+    if float((worst * scale).max()) < MAX_SUM and within_int32(worst, scale if low.type(node.outputs[0]).quant is not None else None):
         return True
     return low.refuse("a sum of its products could leave int32")
 

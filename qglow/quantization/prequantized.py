@@ -20,7 +20,7 @@ from .needs import DIRECT, Needs, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, make_plan
 from .qdq import Stored, Stripped, moves, stored_constants, strip
 from .reach import beyond_int32
-from .stored import kept_integers
+from .stored import kept_integers, overflow
 
 _NONE = "the model gives a value that it reads or writes no int8 parameters"
 
@@ -68,20 +68,23 @@ def _plan(found: Stripped, config: QuantConfig, stored: Mapping[str, Stored]) ->
             needs.quantized.add(root)
         needs.quantized |= found.rounded
         lacking = {n.name: _NONE for n in graph.nodes if n.name in plan.int8 and _lacks(found, plan, needs, n.name)}
-        lacking = lacking or _not_kept(found, plan, stored) or beyond_int32(graph, plan, needs, found.quants)
+        lacking = lacking or _not_kept(found, plan, needs, stored) or beyond_int32(graph, plan, needs, found.quants)
         if not lacking:
             return plan, needs
         plan = plan.without(lacking)
 
 
-def _not_kept(found: Stripped, plan: Plan, stored: Mapping[str, Stored]) -> dict[str, str]:
+def _not_kept(found: Stripped, plan: Plan, needs: Needs, stored: Mapping[str, Stored]) -> dict[str, str]:
     """Products whose weights the model stores as integers that int8 products cannot have, and why."""
     reasons = {}
     for node in found.graph.nodes:
         if node.name in plan.int8 and node.op in PRODUCTS and node.inputs[1] in stored:
-            kept = kept_integers(found.graph, stored, node, found.quants[node.inputs[0]][1])
-            if isinstance(kept, str):
-                reasons[node.name] = kept
+            x, y = found.quants[node.inputs[0]][1], needs.absorbed.get(node.outputs[0], node.outputs[0])
+            kept = kept_integers(found.graph, stored, node, x)
+            rounded = y in needs.quantized or y in needs.absorbed.values()
+            reason = overflow(node, kept, x, found.quants[y][1] if rounded else None) if isinstance(kept, tuple) else kept
+            if reason is not None:
+                reasons[node.name] = reason
     return reasons
 
 

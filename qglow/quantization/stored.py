@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..graph import Array, Graph, Node, Quant
+from ..reference.arithmetic import within_int32
 from .qdq import Stored
 from .weights import output_axis
 
@@ -28,7 +29,18 @@ def kept_integers(graph: Graph, stored: Mapping[str, Stored], node: Node, x: Qua
     if not node.input(2):
         return q, quant, None
     bias = _bias(graph, stored, node.inputs[2], (x.s * w.scale).astype(np.float32))
-    return (q, quant, bias) if np.abs(bias).max(initial=0) < 2**30 else "its bias, in units of its accumulator, has more than 30 bits"
+    return (q, quant, bias) if np.abs(bias).max(initial=0) <= 2**31 else "its bias, in units of its accumulator, has more than 32 bits"
+
+
+def overflow(node: Node, kept: Kept, x: Quant, y: Quant | None) -> str | None:
+    """Why int32 does not hold the sums of a product whose result has parameters y (None: it is float), or None."""
+    (q, w, bias), axis = kept, output_axis(node)
+    along = [-1 if k == w.axis else 1 for k in range(q.ndim)]
+    others = tuple(k for k in range(q.ndim) if k != axis)
+    size = np.abs(q.astype(np.int64) - np.array(w.zero_point).reshape(along)).sum(others)
+    worst = 255 * size + (0 if bias is None else np.abs(bias))
+    scale = None if y is None else float(x.s) * np.array(w.scale) / float(y.s)
+    return None if within_int32(worst, scale) else "a sum of its products and its bias could leave int32"
 
 
 def _bias(graph: Graph, stored: Mapping[str, Stored], name: str, unit: Array) -> Array:

@@ -79,3 +79,13 @@ def multiplier(x: TensorType, w: TensorType, y: TensorType) -> Array:
     """(5) m = f32(f32(s_x * s_w) / s_y)."""
     assert y.quant is not None
     return np.asarray(product_scale(x, w) / F32(y.quant.scale[0]))
+
+
+def within_int32(worst: Array, scale: Array | None) -> bool:
+    """Whether int32 holds sums of these magnitudes, or whether it does not matter: where 2^31 of them are less than half a step.
+
+    scale: from a sum to steps of the output; None where that is float.
+    """
+    beyond = worst >= 2**31 - 1
+    nothing = False if scale is None else np.maximum(worst, 2.0**31) * scale < 0.49
+    return not bool((beyond & ~np.asarray(nothing)).any())

@@ -20,7 +20,8 @@ def by_onnxruntime(x: np.ndarray, scale: float, zero: int) -> np.ndarray:
     node = helper.make_node("QuantizeLinear", ["x", "s", "z"], ["y"])
     constants = [numpy_helper.from_array(np.float32(scale), "s"), numpy_helper.from_array(np.uint8(zero), "z")]
     inputs, outputs = helper.make_tensor_value_info("x", 1, x.shape), helper.make_tensor_value_info("y", 2, x.shape)
-    model = helper.make_model(helper.make_graph([node], "q", [inputs], [outputs], constants), opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    graph = helper.make_graph([node], "q", [inputs], [outputs], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     return ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
 
 
