@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -41,6 +42,7 @@ def compile_all(cpu: str, features: str) -> bytes:
     from . import (  # noqa: F401  (fill the table)
         depthwise,
         elementwise,
+        execute,
         float_conv,
         float_depthwise,
         float_pack,
@@ -56,7 +58,6 @@ def compile_all(cpu: str, features: str) -> bytes:
         rows,
         team,
     )
-    from .execute import execute
     from .target import ISA
 
     if ISA.name == "amx":
@@ -68,13 +69,13 @@ def compile_all(cpu: str, features: str) -> bytes:
     llvm.initialize_native_target()
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     whole = llvm.parse_assembly("")
-    functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, "execute": (execute, 7), **observe.EXPORTED, **team.EXPORTED}
+    functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, **execute.EXPORTED, **observe.EXPORTED, **team.EXPORTED}
     print(f"part 0 {len(functions)}", flush=True)
     made: dict[str, bytes] = {}
 
     def compiled(name):
         function, arguments = functions[name]
-        return name, bytes(_module(llvm, name, function, (types.int64,) * arguments).as_bitcode())
+        return name, bytes(_module(llvm, name, function, (types.int64,) * arguments, name not in KERNELS).as_bitcode())
 
     for name, bitcode in _shared_out(compiled, sorted(functions, key=lambda n: n not in HEAVY)):
         made[name] = bitcode
@@ -109,8 +110,26 @@ def _shared_out(work: Any, items: Iterable[str]) -> Iterator[Any]:
         yield from pool.imap_unordered(_call, list(items))
 
 
-def _module(llvm, name, function, signature):
-    """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments."""
+# What a function that Python enters does around its work: the caller's floating point mode (flush to zero, rounding) is put by, and
+# put back. The usual mode of x86 is 0x1F80, that of Arm 0. Kernels run within such a function.
+_MODES = {
+    "x86_64": (
+        "declare void @llvm.x86.sse.stmxcsr(ptr)\ndeclare void @llvm.x86.sse.ldmxcsr(ptr)\n",
+        "  %m = alloca i32\n  %u = alloca i32\n  store i32 8064, ptr %u\n"
+        "  call void @llvm.x86.sse.stmxcsr(ptr %m)\n  call void @llvm.x86.sse.ldmxcsr(ptr %u)\n",
+        "  call void @llvm.x86.sse.ldmxcsr(ptr %m)\n",
+    ),
+    "aarch64": (
+        "declare i64 @llvm.aarch64.get.fpcr()\ndeclare void @llvm.aarch64.set.fpcr(i64)\n",
+        "  %m = call i64 @llvm.aarch64.get.fpcr()\n  call void @llvm.aarch64.set.fpcr(i64 0)\n",
+        "  call void @llvm.aarch64.set.fpcr(i64 %m)\n",
+    ),
+}
+_MODES |= {"AMD64": _MODES["x86_64"], "arm64": _MODES["aarch64"]}
+
+
+def _module(llvm, name, function, signature, entered):
+    """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments. entered: by Python, see _MODES."""
     function.compile(signature)
     compiled = function.overloads[signature]
     entry, text = compiled.fndesc.llvm_func_name, compiled.library.get_llvm_str()
@@ -119,10 +138,11 @@ def _module(llvm, name, function, signature):
     module = llvm.parse_assembly(text)
     numbers = ", ".join(f"i64 %{k}" for k in range(len(signature)))
     kinds = ", ".join(["ptr", "ptr", *["i64"] * len(signature)])
+    declared, before, after = _MODES.get(platform.machine(), ("", "", "")) if entered else ("", "", "")
     module.link_in(llvm.parse_assembly(
-        f'declare i32 @"{entry}"({kinds})\n'
-        f"define void @qglow_{name}({numbers}) {{\n  %r = alloca i64\n  %e = alloca ptr\n"
-        f'  %s = call i32 @"{entry}"(ptr %r, ptr %e, {numbers})\n  ret void\n}}\n'
+        f'declare i32 @"{entry}"({kinds})\n{declared}'
+        f"define void @qglow_{name}({numbers}) {{\n  %r = alloca i64\n  %e = alloca ptr\n{before}"
+        f'  %s = call i32 @"{entry}"(ptr %r, ptr %e, {numbers})\n{after}  ret void\n}}\n'
     ))  # fmt: skip
     own = [f for f in (*module.functions, *module.global_variables) if not f.is_declaration and f.name != f"qglow_{name}"]
     for k, f in enumerate(own):

@@ -112,7 +112,7 @@ def store_pixels(i, scratch, sums, y, y_w, r, rows, bias, scale, valid, f32_out,
 
 @kernel("conv2d")
 @njit(nogil=True)
-def conv2d(i, arena, constants, thread, threads):
+def conv2d(i, worker, constants, thread, threads):
     n, h, wd, groups, oc = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + G), load_i64(i + C)
     steps = (load_i64(i + RUN) + 63) // 64
     kh, runs, f32_out = load_i64(i + KH), load_i64(i + RUNS), load_i64(i + Y_F32)
@@ -123,7 +123,7 @@ def conv2d(i, arena, constants, thread, threads):
     last, cuts = wd - rows, (wd + 31) // 32
     jobs = groups * blocks
     piece0, piece1, job0, job1 = share_of(n * h * cuts, jobs, thread, threads, load_i64(i + SPLIT))
-    scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
+    scratch = load_i64(i + SCRATCH) + worker * SCRATCH_BYTES
     write_configuration(scratch + CONFIGURATION, rows)
     configure(scratch + CONFIGURATION)
     x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)

@@ -175,7 +175,7 @@ def dispatch(form, pixels, a):
 
 @kernel("depthwise2d")
 @njit(nogil=True)
-def depthwise2d(i, arena, constants, thread, threads):
+def depthwise2d(i, worker, constants, thread, threads):
     n, h, c, f32 = load_i64(i + N), load_i64(i + H), load_i64(i + C), load_i64(i + Y_F32)
     kh, kw, sw, dw = load_i64(i + KH), load_i64(i + KW), load_i64(i + SW), load_i64(i + DW)
     size = 4 if f32 else 1
@@ -184,7 +184,7 @@ def depthwise2d(i, arena, constants, thread, threads):
     zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
     w, bias, scale, blocks = load_i64(i + W), load_i64(i + BIAS), load_i64(i + SCALE), load_i64(i + BLOCKS)
     block_bytes = (kh + 3) // 4 * kw * LANES * 4
-    scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
+    scratch = load_i64(i + SCRATCH) + worker * SCRATCH_BYTES
     form = 0
     flat = load_i64(i + FLAT)
     if dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):

@@ -69,11 +69,11 @@ LT, LTC, LS = words("lookup", "table t_c scratch")
 
 @kernel("lookup")
 @njit(nogil=True)
-def lookup(i, arena, constants, thread, threads):
+def lookup(i, worker, constants, thread, threads):
     n, h, w, c = load_i64(i + LN), load_i64(i + LH), load_i64(i + LW), load_i64(i + LC)
     table, tc = load_i64(i + LT), load_i64(i + LTC)
     if HARDWARE_TABLE and tc == 256 and c >= CHANNELS:
-        scratch, pixels = load_i64(i + LS) + thread * SCRATCH_BYTES, n * h * w
+        scratch, pixels = load_i64(i + LS) + worker * SCRATCH_BYTES, n * h * w
         strides = load_i64(i + LXN), load_i64(i + LXH), load_i64(i + LXW), load_i64(i + LYN), load_i64(i + LYH), load_i64(i + LYW)
         first, last = pixels * thread // threads, pixels * (thread + 1) // threads
         look_up_channels(load_i64(i + LX), load_i64(i + LY), n, h, w, c, *strides, table, tc, scratch, first, last)

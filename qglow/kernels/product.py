@@ -112,7 +112,7 @@ def product(kind, k):
     two_rows = _dispatcher(k.micro, k.vectors, [2 * p for p in range(fewest, widest + 1)], paired=True) if k.paired else wide
 
     @njit(nogil=True)
-    def run(i, arena, constants, thread, threads):
+    def run(i, worker, constants, thread, threads):
         """A block of output channels meets `tile` pieces of rows before the next block does, each of `limit` pixels at most."""
         n, h, wd, groups, oc = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + G), load_i64(i + C)
         steps = (load_i64(i + RUN) + taps - 1) // taps
@@ -131,7 +131,7 @@ def product(kind, k):
         if tile == 0:
             tile = max(1, piece1 - piece0)
         streams = (job1 - job0) * block * channel_bytes > CACHE
-        scratch = load_i64(i + SCRATCH) + thread * SCRATCH_BYTES
+        scratch = load_i64(i + SCRATCH) + worker * SCRATCH_BYTES
         x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
         x_h, y_h, r_h = load_i64(i + X_H) * load_i64(i + SH), load_i64(i + Y_H), load_i64(i + R_H)
         row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)

@@ -124,9 +124,9 @@ def softmax_row(i, x, y, c, scaled):
 
 @kernel("softmax")
 @njit(nogil=True)
-def softmax(i, arena, constants, thread, threads):
+def softmax(i, worker, constants, thread, threads):
     h, c = load_i64(i + SH), load_i64(i + SC)
-    scaled = load_i64(i + SS) + thread * SCRATCH_BYTES
+    scaled = load_i64(i + SS) + worker * SCRATCH_BYTES
     for r in range(h * thread // threads, h * (thread + 1) // threads):
         softmax_row(i, load_i64(i + SX) + r * load_i64(i + SXH), load_i64(i + SY) + r * load_i64(i + SYH), c, scaled)
 

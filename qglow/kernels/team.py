@@ -1,73 +1,224 @@
-"""Threads that work together on one program after the other: a job is posted in memory, and found by threads that wait without the GIL.
+"""Threads that work together on a list of instructions, none of which has to come.
 
-A job is a block of int64: its number, what `execute` wants, and how many of the team are done. Every thread of a team takes part in every
-job, and the next is posted only when all are done.
+The work is cut into pieces, which are the same however many threads come (`runtime/schedule.py`). Every piece has an owner, so that a
+thread meets the data of its own last piece again; but whoever finds no piece of its own takes another's. Instructions between two
+barriers are a phase: who completes the last piece of a phase opens the next. The caller is one of the workers, and returns when all
+pieces are done: it waits for pieces that another thread has begun, never for a thread.
+
+One word of each owner holds all that is asked before a piece is taken: the number of the run, how many pieces are taken, and how many
+are open. To take one is to exchange this word, which fails if the run is another one by then. So a thread that comes late
+touches nothing of a run that is over, whose memory may be gone: only the team's own, which is never freed.
 """
 
 from __future__ import annotations
 
 from numba import njit
 
-from .execute import atomic_add, execute, load_acquire, pause, yield_cpu
+from .atomics import atomic_add, atomic_load, atomic_store, compare_exchange, pause, ticks
+from .execute import call_kernel, execute
+from .futex import futex_wait, futex_wake
 from .memory import load_i64, store_i64
+from .sizes import SLEEPS, TEAM_BYTES, WORKER_BYTES
 
-NUMBER, ROWS, COUNT, ARENA, CONSTANTS, THREADS, BARRIER, DONE = 0, 64, 72, 80, 88, 96, 104, 128
-EAGER = 10_000  # looks at the others' work before the caller begins to let other threads run
+# The team's memory, in bytes. The words of an owner stand a cache line apart from all else.
+BUSY, GENERATION, SCHEDULE, OWNERS, MILLISECOND, UNTIL, BACKOFF, CREDIT = range(0, 64, 8)
+DONE, EVENTS, SLEEPERS = 64, 128, 192
+CLAIMS, SPENT, OWNER = TEAM_BYTES, TEAM_BYTES + 64, WORKER_BYTES
+# A schedule, in words: pieces in all, ticks that one thread needs, the first phase, then each owner's list of pieces.
+TOTAL, ALONE, FIRST, LISTS = range(0, 32, 8)
+# A piece, in words: instruction, number, how many pieces are done when its phase is, the phase after it.
+PIECE = 32
+# A phase, in words: its pieces, how many owners have any, then the number of each owner's.
+PIECES, SOME, EACH = range(0, 24, 8)
+
+HESITATION = 24  # looks at its own word before a thread takes another's piece: its owner may be just a moment late
+CALLER_LOOKS = 2500  # looks for a piece before the caller sleeps, about 50 microseconds
+SHORTEST, LONGEST, LONGEST_RUNS, GOOD = 4, 2000, 300, 300  # see `judge`; in milliseconds, and runs
 
 
 @njit(nogil=True)
-def share(job, thread):
-    threads = load_i64(job + THREADS)
-    execute(
-        load_i64(job + ROWS),
-        load_i64(job + COUNT),
-        load_i64(job + ARENA),
-        load_i64(job + CONSTANTS),
-        thread,
-        threads,
-        load_i64(job + BARRIER),
-    )
+def claim(team, owner):
+    """Take a piece of an owner: its place in the owner's list, or -1 where none is open."""
+    at = team + CLAIMS + OWNER * owner
+    word = atomic_load(at)
+    while (word >> 16) & 0xFFFF < word & 0xFFFF:
+        if compare_exchange(at, word, word + 0x10000):
+            return (word >> 16) & 0xFFFF
+        word = atomic_load(at)
+    return -1
 
 
 @njit(nogil=True)
-def serve(job, thread, slot, patience):
-    """Take part in jobs until none came for `patience` looks. slot: address of the number of the last job that this thread took part in."""
-    seen, idle = load_i64(slot), 0
-    while idle < patience:
-        number = load_acquire(job + NUMBER)
-        if number != seen:
-            share(job, thread)
-            seen, idle = number, 0
-            store_i64(slot, seen)
-            atomic_add(job + DONE, 1)
+def is_open(team):
+    """Whether any owner has a piece to take."""
+    for owner in range(load_i64(team + OWNERS)):
+        word = atomic_load(team + CLAIMS + OWNER * owner)
+        if (word >> 16) & 0xFFFF < word & 0xFFFF:
+            return True
+    return False
+
+
+@njit(nogil=True)
+def wake(team):
+    """Wake those that sleep."""
+    if atomic_load(team + SLEEPERS) > 0:
+        atomic_add(team + EVENTS, 1)
+        futex_wake(team + EVENTS, 0x7FFFFFFF)
+
+
+@njit(nogil=True)
+def begin(team, phase):
+    """Open the pieces of a phase. NOTE: once the last is open the run may end at any moment, so nothing of it is read after that."""
+    left, several = load_i64(phase + SOME), load_i64(phase + PIECES) > 1
+    owner = 0
+    while left > 0:
+        pieces = load_i64(phase + EACH + 8 * owner)
+        if pieces > 0:
+            left -= 1
+            atomic_add(team + CLAIMS + OWNER * owner, pieces)
+        owner += 1
+    if several:  # else the thread that is here takes it
+        wake(team)
+
+
+@njit(nogil=True)
+def perform(team, worker, owner, k):
+    """Compute a piece that was taken, and open the next phase if it was the last of its own."""
+    piece = load_i64(load_i64(team + SCHEDULE) + LISTS + 8 * owner) + PIECE * k
+    row, number, end, following = load_i64(piece), load_i64(piece + 8), load_i64(piece + 16), load_i64(piece + 24)
+    start = ticks()
+    call_kernel(load_i64(row), row, worker, 0, number, load_i64(row + 8) >> 8)
+    spent = team + SPENT + OWNER * worker
+    store_i64(spent, load_i64(spent) + ticks() - start)
+    if atomic_add(team + DONE, 1) + 1 < end:
+        return
+    if following == 0:
+        wake(team)
+    else:
+        begin(team, following)
+
+
+@njit(nogil=True)
+def take(team, worker, reach):
+    """Take a piece and compute it: one of the worker's own, else of the next owners, `reach` in all. False where none is open."""
+    owners = load_i64(team + OWNERS)
+    for j in range(reach):
+        owner = worker + j
+        if owner >= owners:
+            owner -= owners
+        k = claim(team, owner)
+        if k >= 0:
+            perform(team, worker, owner, k)
+            return True
+    return False
+
+
+@njit(nogil=True)
+def sleep(team, total):
+    """Sleep until something happens, unless a piece is open, or (total > 0) all are done."""
+    atomic_add(team + SLEEPERS, 1)
+    event = atomic_load(team + EVENTS)
+    if not is_open(team) and (total == 0 or atomic_load(team + DONE) < total):
+        futex_wait(team + EVENTS, event)
+    atomic_add(team + SLEEPERS, -1)
+
+
+@njit(nogil=True)
+def serve(team, worker, patience):
+    """A helper's life: take pieces, and sleep when there was none for `patience` looks. It returns there only where it cannot sleep."""
+    owners, looks = load_i64(team + OWNERS), 0
+    while True:
+        if take(team, worker, owners if looks > HESITATION else 1):
+            looks = 0
             continue
-        pause()  # NOTE: never a yield: what then runs in its place keeps the CPU for a whole time slice, and a sleeper is woken at once
-        idle += 1
-
-
-@njit(nogil=True)
-def post(job, rows, count, arena, constants, threads, barrier):
-    store_i64(job + ROWS, rows)
-    store_i64(job + COUNT, count)
-    store_i64(job + ARENA, arena)
-    store_i64(job + CONSTANTS, constants)
-    store_i64(job + THREADS, threads)
-    store_i64(job + BARRIER, barrier)
-    store_i64(job + DONE, 0)
-    store_i64(barrier, 0)
-    atomic_add(job + NUMBER, 1)
-
-
-@njit(nogil=True)
-def join(job):
-    """The first thread's share, and the wait for the others."""
-    share(job, 0)
-    others, looks = load_i64(job + THREADS) - 1, 0
-    while load_acquire(job + DONE) < others:
         pause()
         looks += 1
-        if looks > EAGER:
-            yield_cpu()
+        if looks > patience:
+            if not SLEEPS:
+                return
+            sleep(team, 0)
+            looks = 0
 
 
-EXPORTED = {"serve": (serve, 4), "post": (post, 7), "join": (join, 1)}
+@njit(nogil=True)
+def post(team, schedule):
+    """Begin a run."""
+    owners, generation = load_i64(team + OWNERS), (load_i64(team + GENERATION) + 1) & 0x7FFFFFFF
+    store_i64(team + GENERATION, generation)
+    store_i64(team + SCHEDULE, schedule)
+    atomic_store(team + DONE, 0)
+    for owner in range(owners):
+        store_i64(team + SPENT + OWNER * owner, 0)
+        atomic_store(team + CLAIMS + OWNER * owner, generation << 32)
+    begin(team, load_i64(schedule + FIRST))
+
+
+@njit(nogil=True)
+def lead(team, total):
+    """The caller's part of a run: take pieces until all are done."""
+    owners, looks = load_i64(team + OWNERS), 0
+    while atomic_load(team + DONE) < total:
+        if take(team, 0, owners if looks > HESITATION else 1):
+            looks = 0
+            continue
+        pause()
+        looks += 1
+        if looks > CALLER_LOOKS:
+            sleep(team, total)
+            looks = 0
+
+
+@njit(nogil=True)
+def expect(schedule, spent):
+    """Note what a run cost one thread, or all together: the least is what it costs where nothing disturbs it, unless that was long ago."""
+    known = load_i64(schedule + ALONE)
+    store_i64(schedule + ALONE, spent if known == 0 else min(known + (known >> 6), spent))
+
+
+@njit(nogil=True)
+def judge(team, schedule, now, took):
+    """Leave the helpers alone for a while after a run that the caller would have ended sooner without them.
+
+    Where other processes want the CPUs, a helper loses its own in the middle of a piece, and the caller waits for that. A while is
+    short at first and twice as long each time, until it is so rare that runs of this kind do not count, and short again after
+    runs of GOOD milliseconds went well.
+    """
+    spent, unit = 0, load_i64(team + MILLISECOND)
+    for worker in range(load_i64(team + OWNERS)):
+        spent += load_i64(team + SPENT + OWNER * worker)
+    expect(schedule, spent)
+    alone = load_i64(schedule + ALONE)
+    if took > alone + (alone >> 4) + (unit >> 7):
+        backoff = min(max(2 * load_i64(team + BACKOFF), SHORTEST * unit), max(LONGEST * unit, LONGEST_RUNS * alone))
+        store_i64(team + BACKOFF, backoff)
+        store_i64(team + UNTIL, now + backoff)
+        store_i64(team + CREDIT, 0)
+        return
+    store_i64(team + CREDIT, load_i64(team + CREDIT) + took)
+    if load_i64(team + CREDIT) > GOOD * unit:
+        store_i64(team + BACKOFF, 0)
+
+
+@njit(nogil=True)
+def run_together(team, schedule, rows, count):
+    """Run a list of instructions: with the team, or alone where another caller has it, or where helpers were of no use lately."""
+    start = ticks()
+    wait = load_i64(team + UNTIL) - start
+    if 0 < wait <= load_i64(team + BACKOFF) or atomic_load(team + BUSY) != 0 or not compare_exchange(team + BUSY, 0, 1):
+        execute(rows, count)
+        expect(schedule, ticks() - start)
+        return
+    post(team, schedule)
+    lead(team, load_i64(schedule + TOTAL))
+    now = ticks()
+    judge(team, schedule, now, now - start)
+    atomic_store(team + BUSY, 0)
+
+
+@njit(nogil=True)
+def clock(to):
+    """Store what the clock says."""
+    store_i64(to, ticks())
+
+
+EXPORTED = {"serve": (serve, 3), "run_together": (run_together, 4), "clock": (clock, 1)}

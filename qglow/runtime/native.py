@@ -17,27 +17,23 @@ from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..reference import evaluate_node
+from .pieces import Schedule, pieces, products
 from .team import team_of
 
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
+SMALL_PART = 1_600  # an instruction of so small a part of that is one piece: a thread computes it before another is told of it
 _FLOAT, _FLOAT_BITS = struct.Struct("<f").pack, struct.Struct("<I").unpack
-_EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
+_EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)
 
 
 def multiplications(program: Program) -> int:
     """Products that a program's convolutions and matrix products compute; one of floats takes the time of four of bytes."""
-    steps = (s for s in program.steps if isinstance(s, Native) and s.kind.endswith(("conv2d", "depthwise2d")))
-    return sum(int(np.prod([s.fields[k] for k in ("N", "H", "W", "C", "KH")])) * int(s.fields.get("G", 1)) * _run(s) for s in steps)
+    return sum(products(s) for s in program.steps if isinstance(s, Native))
 
 
 def team_size(program: Program, threads: int) -> int:
     """Of so many threads, those that a program is worth: all or one."""
     return threads if multiplications(program) >= SMALL_WORK else 1
-
-
-def _run(step: Native) -> int:
-    one = int(step.fields["KW"] if step.kind.endswith("depthwise2d") else step.fields["runs"] * step.fields["run"])
-    return one * (4 if step.kind.startswith("float") else 1)
 
 
 def aligned(size: int) -> Array:
@@ -53,12 +49,17 @@ def _word(array: Array) -> ctypes.c_int64:
 
 
 class Segment:
-    """Native instructions that follow each other. start, count: what the executor takes, made once."""
+    """Native instructions that follow each other. start, count, schedule: what the executor and a team take, made once.
 
-    def __init__(self, rows: list[Array]) -> None:
+    schedule: None on one thread, and where there are more pieces than a team can count.
+    """
+
+    def __init__(self, rows: list[Array], threads: int = 1) -> None:
         self.rows = rows
         self.starts = np.array([r.ctypes.data for r in rows], np.int64)
         self.start, self.count = _word(self.starts), ctypes.c_int64(len(rows))
+        self._tables = Schedule(rows, threads) if threads > 1 else None
+        self.schedule = ctypes.c_int64(self._tables.address) if self._tables is not None and self._tables.fits else None
 
 
 class NativePlan:
@@ -81,7 +82,6 @@ class NativePlan:
             program.blob[k] = here.data  # NOTE: so the same bytes are not kept twice
             at += len(data)
         self.scratch = aligned(SCRATCH_BYTES * self.threads)
-        self.barrier = aligned(64)
         self._execute = _EXECUTE(library.address("execute"))
         self._run_segment = self._run_alone if self.threads == 1 else self._run_together
         self._bind()
@@ -91,8 +91,6 @@ class NativePlan:
         graph, places = self.program.graph, self.program.places
         self._views = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in places.items()}
         self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
-        self._memory = _word(self.arena), _word(self.constants)
-        self._alone = ctypes.c_int64(0), ctypes.c_int64(1), _word(self.barrier)
         self._steps = self._segments()
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -108,12 +106,14 @@ class NativePlan:
         return {n: np.array(constants[n] if view is None else view) for n, view in self._outputs}
 
     def _run_alone(self, s: Segment) -> None:
-        self._execute(s.start, s.count, *self._memory, *self._alone)
+        self._execute(s.start, s.count)
 
     def _run_together(self, s: Segment) -> None:
         team = team_of(self.library, self.threads)
-        if team is None or not team.run(s.start, s.count, *self._memory, self._alone[2]):
-            self._run_alone(s)  # NOTE: another session has the threads, or there are too few CPUs; the bits are the same
+        if team is None or s.schedule is None:
+            self._run_alone(s)
+        else:
+            team.run(s.schedule, s.start, s.count)
 
     def _run_host(self, node: Node) -> None:
         graph: Graph = self.program.graph
@@ -129,7 +129,7 @@ class NativePlan:
 
         def close() -> None:
             if natives:
-                steps.append(Segment([self._row(s, flag) for s, flag in zip(natives, barriers(natives), strict=True)]))
+                steps.append(Segment([self._row(s, flag) for s, flag in zip(natives, barriers(natives), strict=True)], self.threads))
                 natives.clear()
 
         for k, step in enumerate(self.program.steps):
@@ -146,9 +146,10 @@ class NativePlan:
     def _row(self, step: Native, barrier: bool) -> Array:
         """The instruction's words: offsets become addresses here."""
         index = _indices(step.kind)
-        arena, constants, scratch = (w.value for w in (*self._memory, _word(self.scratch)))
+        arena, constants, scratch = (a.ctypes.data for a in (self.arena, self.constants, self.scratch))
         row = [0] * (HEADER + len(index))
-        row[0], row[1] = self.library.address(step.kind), int(barrier)
+        row[0] = self.library.address(step.kind)
+        row[1] = int(barrier) | pieces(step, self.threads, SMALL_WORK // SMALL_PART) << 8
         for name, (buffer, at) in step.operands.items():
             row[index[name]] = scratch if buffer is None else arena + buffer.offset + at
         for name, at in step.constants.items():

@@ -82,9 +82,9 @@ def _timed(call: Any) -> float:
 
 
 def _native(plan: NativePlan, row: Array, repeats: int) -> float:
-    once = _timed(lambda: plan._run_segment(Segment([row])))
+    once = _timed(lambda: plan._run_segment(Segment([row], plan.threads)))
     count = max(1, min(2000, int(BATCH_SECONDS / max(once, 1e-6))))
-    many = Segment([row] * count)
+    many = Segment([row] * count, plan.threads)
     return min(_timed(lambda: plan._run_segment(many)) for _ in range(repeats)) / count
 
 

@@ -1,10 +1,11 @@
-"""Threads that outlive sessions: while jobs follow each other they wait in native code, a microsecond away; then they sleep."""
+"""Threads that outlive sessions, and wait without the GIL: a microsecond away while runs follow each other, then asleep."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -12,10 +13,11 @@ import numpy as np
 
 from ..graph import Array
 from ..kernels.library import Library
+from ..kernels.sizes import SLEEPS, TEAM_BYTES, WORKER_BYTES
 
 Word = ctypes.c_int64
-JOB_BYTES = 256
-PATIENCE = 5_000  # looks for a next job, about a tenth of a millisecond, before a thread sleeps
+PATIENCE = 5_000  # looks for a piece, about a tenth of a millisecond, before a thread sleeps
+OWNERS, MILLISECOND = 3, 4  # words of a team, see kernels/team.py
 
 
 def _native(library: Library, name: str, arguments: int) -> Callable[..., None]:
@@ -23,62 +25,73 @@ def _native(library: Library, name: str, arguments: int) -> Callable[..., None]:
     return made  # type: ignore[no-any-return]
 
 
+def _ticks_of_a_millisecond(library: Library) -> int:
+    """What the kernels' clock counts in a millisecond; 0 where they have none."""
+    clock, word = _native(library, "clock", 1), np.zeros(1, np.int64)
+
+    def now() -> tuple[int, int]:
+        clock(word.ctypes.data)
+        return int(word[0]), time.perf_counter_ns()
+
+    first, start = now()
+    last, end = now()
+    while end - start < 1_000_000:
+        last, end = now()
+    return (last - first) * 1_000_000 // (end - start)
+
+
 class Team:
-    """`threads` threads, the caller's among them. One program at a time."""
+    """`threads` threads, the caller's among them. One program at a time; another caller's runs on its own thread meanwhile.
+
+    The helpers never leave native code where the system lets them sleep there; elsewhere they come out and sleep here.
+    """
 
     def __init__(self, library: Library, threads: int) -> None:
         self.threads = threads
-        self._serve, self._post, self._join = (_native(library, n, k) for n, k in (("serve", 4), ("post", 7), ("join", 1)))
-        raw = np.zeros(JOB_BYTES + 64, np.uint8)
+        self._serve, self._run = _native(library, "serve", 3), _native(library, "run_together", 4)
+        raw = np.zeros(TEAM_BYTES + WORKER_BYTES * threads + 64, np.uint8)
         at = -raw.ctypes.data % 64
-        self._job: Array = raw[at : at + JOB_BYTES].view(np.int64)
-        self._address, self._count = ctypes.c_int64(self._job.ctypes.data), ctypes.c_int64(threads)
-        self._seen = np.zeros((threads, 8), np.int64)  # a cache line each
-        self._asleep = [False] * threads
-        self._alarms = [threading.Semaphore(0) for _ in range(threads)]
-        self._busy = threading.Lock()
+        self._words: Array = raw[at : at + TEAM_BYTES + WORKER_BYTES * threads].view(np.int64)
+        self._words[OWNERS], self._words[MILLISECOND] = threads, _ticks_of_a_millisecond(library)
+        self._address = ctypes.c_int64(self._words.ctypes.data)
+        self._bells = [] if SLEEPS else [threading.Event() for _ in range(1, threads)]
         for k in range(1, threads):
             threading.Thread(target=self._work, args=(k,), name=f"qglow_{k}", daemon=True).start()
 
-    def run(self, rows: Word, count: Word, arena: Word, constants: Word, barrier: Word) -> bool:
-        """Run a list of instructions on all threads; False, with nothing done, where another caller's program runs."""
-        if not self._busy.acquire(blocking=False):
-            return False
-        try:
-            job = self._address
-            self._post(job, rows, count, arena, constants, self._count, barrier)
-            for k in range(1, self.threads):
-                if self._asleep[k]:
-                    self._asleep[k] = False
-                    self._alarms[k].release()
-            self._join(job)
-        finally:
-            self._busy.release()
-        return True
+    def run(self, schedule: Word, rows: Word, count: Word) -> None:
+        """Run a list of instructions, with whoever comes. One native call, so that nothing is left half done by an interrupt."""
+        for bell in self._bells:
+            bell.set()
+        self._run(self._address, schedule, rows, count)
 
     def _work(self, k: int) -> None:
-        slot = self._seen[k]
-        arguments = [ctypes.c_int64(a) for a in (self._job.ctypes.data, k, slot.ctypes.data, PATIENCE)]
+        arguments = self._address, ctypes.c_int64(k), ctypes.c_int64(PATIENCE)
         while True:
             self._serve(*arguments)
-            self._asleep[k] = True
-            # NOTE: a job that is posted from here on finds this thread asleep; one posted before shows in its number. The first look at
-            # the alarm takes a lock, so that no CPU reads the number before it has written that this thread sleeps.
-            if not self._alarms[k].acquire(blocking=False) and int(self._job[0]) == int(slot[0]):
-                self._alarms[k].acquire()
-            self._asleep[k] = False
+            bell = self._bells[k - 1]
+            bell.wait()  # NOTE: a run that begins just before may miss this thread, and needs it not
+            bell.clear()
 
 
 _TEAMS: dict[int, Team] = {}
 _MAKING = threading.Lock()
-os.register_at_fork(after_in_child=_TEAMS.clear)
+
+
+def _forget() -> None:
+    """In a forked process there is none of the threads."""
+    global _MAKING
+    _TEAMS.clear()
+    _MAKING = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
 
 
 def team_of(library: Library, threads: int) -> Team | None:
     """The team of a number of threads, made once in a process; None while the caller is held to fewer CPUs than such a team needs.
 
-    NOTE: threads that share a CPU take ten times as long as one alone, for each waits at every barrier until the other's turn comes. Other
-    runtimes hold their callers to one CPU for a while, and a thread that is made then would be held there too.
+    NOTE: other runtimes hold their callers to one CPU for a while, and a thread that is made then would be held there too.
     """
     team = _TEAMS.get(threads)
     if team is not None:

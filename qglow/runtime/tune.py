@@ -74,7 +74,7 @@ def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Way]
     natives = [s for s in plan.program.steps if isinstance(s, Native)]
     places_of = iter(places)
     trial_of = [next(places_of) if s.kind in TUNED else None for s in natives]
-    rowwise = [Segment([row]) for row in rows]
+    rowwise = [Segment([row], plan.threads) for row in rows]
     fastest: list[dict[Way, float]] = [defaultdict(lambda: float("inf")) for _ in rows]
     words = {name: KINDS["conv2d"].index(name) for name in KINDS["conv2d"].hints}
     most = max((len(w) for w in ways.values()), default=0)

@@ -48,7 +48,7 @@ class WatchedPlan(NativePlan):
     def twin(self) -> WatchedPlan:
         """The same program over an arena of its own, to be run at the same time; constants are shared."""
         other = copy(self)
-        other.arena, other.scratch, other.barrier = (aligned(a.size) for a in (self.arena, self.scratch, self.barrier))
+        other.arena, other.scratch = (aligned(a.size) for a in (self.arena, self.scratch))
         other._run_segment = other._run_alone
         other._bind()
         other._parts = other._in_parts()

@@ -19,8 +19,8 @@ def test_kernels_have_addresses_that_can_be_called() -> None:
     image = Image(objects.unsealed(ensure(choose()[0].name)))
     assert image.address("qglow_conv2d") and image.address("qglow_execute") and not image.address("qglow_nothing")
     arena = (ctypes.c_int64 * 8)()
-    execute = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(image.address("qglow_execute"))
-    execute(ctypes.addressof(arena), 0, 0, 0, 0, 1, ctypes.addressof(arena))  # no instructions
+    execute = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)(image.address("qglow_execute"))
+    execute(ctypes.addressof(arena), 0)  # no instructions
 
 
 def test_spoiled_or_foreign_objects_are_left_to_the_other_loader() -> None:

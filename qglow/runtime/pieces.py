@@ -1,0 +1,70 @@
+"""How instructions are cut into pieces for several threads, and the tables of a segment from which a team takes them.
+
+What a piece is follows from the program and the number of threads asked for alone, never from who comes to compute it.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from ..graph import Array
+from ..instructions.program import Native
+
+MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/team.py
+HEADER, PIECE = 3, 4  # words of a schedule before the lists, and of a piece
+FLOAT_COST, BYTE_COST, FUNCTION_COST = 4, 20, 150  # int8 products in the time of a float one, and of an element that is moved, or computed
+_FUNCTIONS = ("float_unary", "float_binary", "float_softmax", "float_layer_norm", "softmax", "layer_norm", "lstm_cell")
+_EXTENTS = ("N", "H", "W", "C", "K", "G", *(f"D{k}" for k in range(6)))
+
+
+def products(step: Native) -> int:
+    """Multiplications of a convolution or matrix product, in int8 ones; 0 of any other instruction."""
+    f = step.fields
+    if not step.kind.endswith(("conv2d", "depthwise2d")):
+        return 0
+    taps = f["KW"] if step.kind.endswith("depthwise2d") else f["runs"] * f["run"]
+    elements = prod(int(f[k]) for k in ("N", "H", "W", "C", "KH")) * int(f.get("G", 1))
+    return elements * int(taps) * (FLOAT_COST if step.kind.startswith("float") else 1)
+
+
+def work(step: Native) -> int:
+    """About how many int8 products take the time of an instruction."""
+    found = products(step)
+    if found:
+        return found
+    elements = prod(int(step.fields[k]) for k in _EXTENTS if k in step.fields) * int(step.fields.get("KH", 1) * step.fields.get("KW", 1))
+    return elements * (FUNCTION_COST if step.kind in _FUNCTIONS else BYTE_COST)
+
+
+def pieces(step: Native, threads: int, small: int) -> int:
+    """Pieces of an instruction: one where its work is below `small`."""
+    return 1 if threads == 1 or work(step) < small else threads
+
+
+class Schedule:
+    """The pieces of instructions that run one after the other, as kernels/team.py reads them. address: of the first word."""
+
+    def __init__(self, rows: list[Array], threads: int) -> None:
+        lists: list[list[int]] = [[] for _ in range(threads)]
+        phases = [[0] * threads]
+        places = []  # of each piece: its owner, its place in the list, its phase
+        for row in rows:
+            count = int(row[1]) >> 8
+            for k in range(count):
+                owner = k * threads // count
+                places.append((owner, len(lists[owner]), len(phases) - 1))
+                lists[owner] += [row.ctypes.data, k, 0, 0]
+                phases[-1][owner] += 1
+            if row[1] & 1 and row is not rows[-1]:
+                phases.append([0] * threads)
+        self.fits = max(map(len, lists)) <= PIECE * MOST_PIECES
+        table = np.array([[sum(p), np.count_nonzero(p), *p] for p in phases], np.int64)
+        self._phases, ends = table, np.cumsum(table[:, 0])
+        for owner, at, phase in places:
+            last = phase == len(phases) - 1
+            lists[owner][at + 2 : at + 4] = [int(ends[phase]), 0 if last else int(table[phase + 1].ctypes.data)]
+        self._lists = [np.array(one, np.int64) for one in lists]
+        self._words = np.array([ends[-1], 0, table.ctypes.data, *(one.ctypes.data for one in self._lists)], np.int64)
+        self.address: int = self._words.ctypes.data
