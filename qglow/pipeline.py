@@ -17,6 +17,7 @@ import numpy as np
 from .checking import check_meaning, check_text, check_types
 from .errors import AccuracyError
 from .files import make_folder, write_atomically
+from .float_mode import in_usual_mode
 from .graph import Array, Graph
 from .graph.text import print_graph
 from .graph.verify import verify, verify_level
@@ -54,6 +55,7 @@ def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = No
     return graph
 
 
+@in_usual_mode
 def float_graph(model: Any, dump_dir: str | Path | None = None) -> Graph:
     """The simplified float graph of a model: a path, a ModelProto or a Graph."""
     imported = stage("import", lambda: import_onnx(model), dump_dir, 0)
@@ -61,6 +63,7 @@ def float_graph(model: Any, dump_dir: str | Path | None = None) -> Graph:
     return stage("simplify", lambda: simplify(imported, watch), dump_dir, 1)
 
 
+@in_usual_mode
 def profile(
     model: Any, data: Data, samples: int | None = None, progress: bool | None = None, *, batch_size: int = 1, engine: str = "qglow"
 ) -> Profile:
@@ -75,6 +78,7 @@ def profile(
     return record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle)
 
 
+@in_usual_mode
 def quantize(
     model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *, check: Data | bool | None = True,
     dump_dir: str | Path | None = None, progress: bool | None = None,

@@ -1,8 +1,9 @@
 """The instruction table: each kind once, with its operands and fields in the order of the native words.
 
 A row of int64 words: word 0 the kernel's address, word 1 flags (bit 0: a barrier follows; from bit 8 on: the number of pieces for a
-team of threads), then operands (absolute addresses at run time) and fields. A field whose name starts with `f_` is a float32 in the low half of its word. Strides are in bytes; x, y and
-residual have channels one element apart. Unless said otherwise N, H, W, C are those of the output.
+team of threads), then operands (absolute addresses at run time) and fields. A field whose name starts with `f_` is a float32 in the
+low half of its word. Strides are in bytes; x, y and residual have channels one element apart. Unless said otherwise N, H, W, C are
+those of the output.
 """
 
 from __future__ import annotations

@@ -67,16 +67,17 @@ def wake(team):
 
 
 @njit(nogil=True)
-def begin(team, phase):
-    """Open the pieces of a phase. NOTE: once the last is open the run may end at any moment, so nothing of it is read after that."""
-    left, several = load_i64(phase + SOME), load_i64(phase + PIECES) > 1
-    owner = 0
+def begin(team, phase, worker):
+    """Open the pieces of a phase, the worker's own last. NOTE: once all are open the run may end at any moment, so nothing of it is
+    read after that."""
+    left, several, owners = load_i64(phase + SOME), load_i64(phase + PIECES) > 1, load_i64(team + OWNERS)
+    owner = worker
     while left > 0:
+        owner = owner + 1 if owner + 1 < owners else 0
         pieces = load_i64(phase + EACH + 8 * owner)
         if pieces > 0:
             left -= 1
             atomic_add(team + CLAIMS + OWNER * owner, pieces)
-        owner += 1
     if several:  # else the thread that is here takes it
         wake(team)
 
@@ -95,7 +96,7 @@ def perform(team, worker, owner, k):
     if following == 0:
         wake(team)
     else:
-        begin(team, following)
+        begin(team, following, worker)
 
 
 @njit(nogil=True)
@@ -150,7 +151,7 @@ def post(team, schedule):
     for owner in range(owners):
         store_i64(team + SPENT + OWNER * owner, 0)
         atomic_store(team + CLAIMS + OWNER * owner, generation << 32)
-    begin(team, load_i64(schedule + FIRST))
+    begin(team, load_i64(schedule + FIRST), 0)
 
 
 @njit(nogil=True)
@@ -179,16 +180,17 @@ def expect(schedule, spent):
 def judge(team, schedule, now, took):
     """Leave the helpers alone for a while after a run that the caller would have ended sooner without them.
 
-    Where other processes want the CPUs, a helper loses its own in the middle of a piece, and the caller waits for that. A while is
-    short at first and twice as long each time, until it is so rare that runs of this kind do not count, and short again after
-    runs of GOOD milliseconds went well.
+    Where other processes want the CPUs, a helper loses its own in the middle of a piece, and the caller waits for that; or it has no
+    other CPU than the caller's. A run that is slow because its data is in no cache is neither. A while is short at first and twice as
+    long each time, until it is so rare that runs of this kind do not count, and short again after runs of GOOD milliseconds went well.
     """
     spent, unit = 0, load_i64(team + MILLISECOND)
     for worker in range(load_i64(team + OWNERS)):
         spent += load_i64(team + SPENT + OWNER * worker)
     expect(schedule, spent)
     alone = load_i64(schedule + ALONE)
-    if took > alone + (alone >> 4) + (unit >> 7):
+    waited = took - load_i64(team + SPENT)
+    if took > alone + (alone >> 4) + (unit >> 7) and (4 * waited > took or took > 2 * alone):
         backoff = min(max(2 * load_i64(team + BACKOFF), SHORTEST * unit), max(LONGEST * unit, LONGEST_RUNS * alone))
         store_i64(team + BACKOFF, backoff)
         store_i64(team + UNTIL, now + backoff)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import ProfileError
 from ..files import write_atomically
+from ..float_mode import in_usual_mode
 from ..graph import Graph, Node
 from ..graph.branches import conditions
 from ..graph.digest import digest
@@ -56,6 +57,7 @@ class Profile:
         """Write the JSON file; the same statistics give the same bytes."""
         write_atomically(path, self.to_json().encode())
 
+    @in_usual_mode
     def to_json(self) -> str:
         head = {"tool": "qglow", "format": FORMAT, "graph": self.graph, "data": self.data, "samples": self.samples}
         lines = [f'  "{k}": {json.dumps(v)}' for k, v in head.items()]
@@ -68,6 +70,7 @@ class Profile:
         return "{\n" + ",\n".join(lines) + ',\n  "tensors": {\n' + ",\n".join(rows) + "\n  }" + tail + "\n}\n"
 
     @staticmethod
+    @in_usual_mode
     def load(path: str | Path) -> Profile:
         """Read a file. Raises ProfileError where it is missing, truncated, or of another format."""
         path = Path(path)
@@ -85,6 +88,7 @@ class Profile:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise ProfileError(f"{path}: not a readable profile ({type(error).__name__}: {str(error)[:80]}); profile again") from error
 
+    @in_usual_mode
     def merge(self, other: Profile) -> Profile:
         """The profile of both sample sets; raises ProfileError where they were recorded on different graphs."""
         if self.graph != other.graph or len(self.tensors) != len(other.tensors):

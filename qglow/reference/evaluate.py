@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ..errors import ModelError, QGlowError
+from ..float_mode import in_usual_mode
 from ..graph import Array, Graph, Node
 from ..graph.branches import Uses, has_branches, side, truth, walk
 from .float_table import FLOAT, law_of
@@ -23,6 +24,7 @@ def set_foreign(evaluator: Foreign) -> None:
     _foreign[:] = [evaluator]
 
 
+@in_usual_mode
 def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None, fast: bool = False) -> dict[str, Array]:
     """Outputs of the graph by name. `keep` is called with every input and every value as it is produced.
 
@@ -80,6 +82,7 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
     return {name: values[name] for name in graph.outputs}
 
 
+@in_usual_mode
 def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False) -> list[Array]:
     """The outputs of one node. fast: see `evaluate`. Raises ModelError, naming the node, where it cannot be evaluated."""
     try:

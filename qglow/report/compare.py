@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import BundleError, DataError
 from ..files import write_atomically
+from ..float_mode import in_usual_mode
 from ..graph import Graph
 from ..onnx_import import load as import_onnx
 from ..oracle import float_oracle
@@ -47,6 +48,7 @@ class AccuracyReport:
     beside: Beside = field(default_factory=Beside)
     layer_samples: int = 0
 
+    @in_usual_mode
     def to_dict(self) -> dict[str, Any]:
         outputs = {n: {**e.to_dict(), **self.votes[n].to_dict()} for n, e in self.agreement.outputs.items()}
         decisions = self.manifest.get("decisions", [])
@@ -69,11 +71,13 @@ class AccuracyReport:
             "notes": self.beside.notes,
         }
 
+    @in_usual_mode
     def to_blame(self, count: int = 3) -> list[str]:
         """The layers that add most noise by themselves: the ones to keep float first."""
         rows = [r for r in self.layers if r["own_sqnr_db"] is not None and r["op"] != "Quantize"]
         return [r["name"] for r in sorted(rows, key=lambda r: r["own_sqnr_db"])[:count]]
 
+    @in_usual_mode
     def save(self, path: str | Path) -> None:
         """Write the report: .json as to_dict(), anything else as one self-contained HTML page."""
         from .html import page
@@ -84,6 +88,7 @@ class AccuracyReport:
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1)
 
+    @in_usual_mode
     def summary(self) -> str:
         """Tables for a terminal."""
         from .terminal import tables
@@ -91,6 +96,7 @@ class AccuracyReport:
         return tables(self.to_dict())
 
 
+@in_usual_mode
 def compare(
     model: Any, bundle: Bundle | str | Path, data: Any, labels: Sequence[int] | None = None, *, samples: int | None = None,
     layer_samples: int = LAYER_SAMPLES, quiet: bool = True,

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import BundleError
 from ..files import write_atomically
+from ..float_mode import in_usual_mode
 from ..graph import Graph
 from ..graph.digest import digests
 from ..graph.text import parse_graph, print_graph
@@ -33,6 +34,7 @@ class Bundle:
         """Write the file, whole or not at all. The same bundle gives the same bytes."""
         write_atomically(path, self.to_bytes())
 
+    @in_usual_mode
     def to_bytes(self) -> bytes:
         strings = [n for n, a in self.graph.constants.items() if a.dtype.kind == "O"]
         if strings:
@@ -41,6 +43,7 @@ class Bundle:
         return sealed(to_bytes(self.graph.constants, metadata | {"seal": BLANK}), self.graph.constants)
 
 
+@in_usual_mode
 def load(path: str | Path) -> Bundle:
     """Read and verify a bundle. Raises BundleError where the file is missing, truncated, not a bundle, or not sound."""
     path = Path(path)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ..errors import ModelError
+from ..float_mode import in_usual_mode
 from ..graph import Array, Graph, Kind
 from ..graph.branches import truth
 from ..graph.dead import remove_dead
@@ -71,6 +72,7 @@ def taken(plan: Plan, feeds: Mapping[str, Array]) -> Plan:
     return plan
 
 
+@in_usual_mode
 def make_plan(
     graph: Graph,
     shapes: Mapping[str, tuple[int, ...]],
