@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Kind, Node
-from ..reference.recurrent import STATE_SCALE, STATE_ZERO, directions
+from ..reference.recurrent import STATE_SCALE, STATE_ZERO
+from ..reference.recurrent_float import directions
 from .lower import Lowering, rule
 from .lower_product import Target, product
 from .program import Place

@@ -59,7 +59,7 @@ def _drops_nothing(b: GraphBuilder, node: Node) -> bool:
 
 
 @_adapter("Squeeze", "Unsqueeze", "ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceProd",
-          "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp")  # fmt: skip
+          "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")  # fmt: skip
 def _axes(b: GraphBuilder, node: Node, opset: int) -> None:
     b.append(_attribute_to_input(b, node, "axes", 1))
 
@@ -140,6 +140,33 @@ def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
     done = b.add(node.op, (flat,), TensorType(kind, None), f"{y}.rows", axis=-1)
     sizes = b.add("Shape", (x,), TensorType(Kind.I64, (len(shape),) if shape else None), f"{y}.shape")
     b.append(Node("Reshape", (done, sizes), (y,), {}, node.name))
+
+
+@_adapter("LSTM", "GRU", "RNN")
+def _recurrent(b: GraphBuilder, node: Node, opset: int) -> None:
+    """hidden_size from the weights where it is not given; batch-first data (layout 1) are turned before and after."""
+    r = b.types[node.inputs[2]].shape
+    if not node.attr("hidden_size") and r is not None and isinstance(r[-1], int):
+        node = node.with_attributes(hidden_size=r[-1])
+    if not node.attr("hidden_size"):
+        raise ModelError(f"node {node.name!r}: {node.op} has neither hidden_size nor weights of a known shape")
+    if not node.attr("layout", 0):
+        b.append(node.with_attributes(layout=None))
+        return
+    inputs, outputs, turned = list(node.inputs), list(node.outputs), []
+    for k in (0, 5, 6):
+        if node.input(k):
+            inputs[k] = b.add("Transpose", (inputs[k],), TensorType(b.types[inputs[k]].kind, None), f"{inputs[k]}.steps", perm=(1, 0, 2))
+    for k, name in enumerate(outputs):
+        if name:
+            outputs[k] = b.fresh(f"{name}.steps")
+            b.types[outputs[k]] = TensorType(b.types[name].kind, None)
+            turned.append(
+                Node("Transpose", (outputs[k],), (name,), {"perm": (2, 0, 1, 3) if k == 0 else (1, 0, 2)}, b.fresh(f"{name}.turn"))
+            )
+    b.append(node.with_attributes(layout=None).with_(inputs=tuple(inputs), outputs=tuple(outputs)))
+    for each in turned:
+        b.append(each)
 
 
 def _dtype_name(element: int) -> str:

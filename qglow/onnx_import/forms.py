@@ -16,15 +16,17 @@ from typing import Any
 import onnx
 
 from ..reference import FLOAT
-from ..reference.recurrent import is_plain
+from ..reference.recurrent_float import is_known
 
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 _REDUCE = ("axes", "keepdims", "noop_with_empty_axes")
+_RECURRENT = ("activation_alpha", "activation_beta", "activations", "clip", "direction", "hidden_size", "layout")
 _ARG = ("axis", "keepdims", "select_last_index")
 
 READ: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(
-        ("ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare"),
+        ("ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare",
+         "ReduceLogSum"),
         _REDUCE,
     ),
     "ArgMax": _ARG, "ArgMin": _ARG,
@@ -35,7 +37,9 @@ READ: dict[str, tuple[str, ...]] = {
     "CumSum": ("exclusive", "reverse"), "DepthToSpace": ("blocksize", "mode"), "SpaceToDepth": ("blocksize",),
     "DequantizeLinear": ("axis",), "QuantizeLinear": ("axis",), "Elu": ("alpha",), "Flatten": ("axis",), "Gather": ("axis",),
     "GatherElements": ("axis",), "Gelu": ("approximate",), "Gemm": ("alpha", "beta", "transA", "transB"),
-    "HardSigmoid": ("alpha", "beta"), "LSTM": ("direction", "hidden_size"), "LeakyRelu": ("alpha",), "LogSoftmax": ("axis",),
+    "HardSigmoid": ("alpha", "beta"),
+    "LSTM": (*_RECURRENT, "input_forget"), "GRU": (*_RECURRENT, "linear_before_reset"), "RNN": _RECURRENT, "Shrink": ("bias", "lambd"),
+    "LeakyRelu": ("alpha",), "LogSoftmax": ("axis",),
     "Softmax": ("axis",), "Mod": ("fmod",), "Pad": ("mode", "pads", "value"), "Reshape": ("allowzero",),
     "Resize": ("antialias", "axes", "coordinate_transformation_mode", "cubic_coeff_a", "exclude_outside", "extrapolation_value",
                "keep_aspect_ratio_policy", "mode", "nearest_mode"), "Upsample": ("mode", "scales"),
@@ -50,7 +54,6 @@ NEUTRAL: dict[str, Mapping[str, Any]] = {
     "LayerNormalization": {"stash_type": 1},
     "DequantizeLinear": {"block_size": 0, "output_dtype": 0},
     "QuantizeLinear": {"block_size": 0, "precision": 0, "output_dtype": 0},
-    "LSTM": {"clip": 0.0, "input_forget": 0, "layout": 0},
     "SpaceToDepth": {"mode": b"DCR"},
     **dict.fromkeys(
         ("QLinearAveragePool", "QLinearGlobalAveragePool"), {"channels_last": 0}
@@ -60,22 +63,19 @@ IGNORED: dict[str, tuple[str, ...]] = {
     "BatchNormalization": ("momentum",),
     "Cast": ("saturate", "round_mode"),  # NOTE: these are of float8 alone
     "Dropout": ("ratio", "seed"),
-    "LSTM": ("activations", "activation_alpha", "activation_beta"),  # is_plain says which activations; these take no parameters
     "QuantizeLinear": ("saturate",),
     "Range": ("stash_type",),
     "TopK": ("sorted",),
 }
-OUTPUTS = {"Dropout": 2, "LSTM": 3, "MaxPool": 2, "TopK": 2, "Split": None}
+OUTPUTS = {"Dropout": 2, "LSTM": 3, "GRU": 2, "RNN": 2, "MaxPool": 2, "TopK": 2, "Split": None}
 
 
-def _lstm(proto: onnx.NodeProto, values: Mapping[str, Any]) -> str | None:
-    activations = tuple(a.decode() for a in values.get("activations", ()))
-    if not is_plain(tuple(proto.input), {**values, "activations": activations}) or not values.get("hidden_size"):
-        return "its variant of an LSTM"
-    return None
+def _recurrent(proto: onnx.NodeProto, values: Mapping[str, Any]) -> str | None:
+    unknown = [a.decode() for a in values.get("activations", ()) if not is_known(a.decode())]
+    return f"activation {unknown[0]!r}" if unknown else None
 
 
-VARIANTS: dict[str, Callable[[onnx.NodeProto, Mapping[str, Any]], str | None]] = {"LSTM": _lstm}
+VARIANTS: dict[str, Callable[[onnx.NodeProto, Mapping[str, Any]], str | None]] = dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent)
 
 
 def unmet(proto: onnx.NodeProto) -> str | None:

@@ -13,6 +13,7 @@ from ..graph.classes import Classes
 from ..profiling.observers import Observer
 from ..reference.forms import INT8, refusal
 from ..reference.integer_elementwise import MOVING
+from ..reference.recurrent import form_obstacle
 from .config import QuantConfig
 from .finite import asked_if_finite, endless_values
 from .pointwise import Function, find_functions
@@ -109,6 +110,9 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         fits = last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1
         return None if fits else "only the last axis with constant factors"
     if node.op == "LSTM":
+        form = form_obstacle(node)
+        if form is not None:
+            return f"an int8 LSTM is of the plain form, but {form}"
         constant = all(i in c and c[i].dtype == np.float32 for i in node.inputs[1:4] if i) and node.inputs[2] in c
         h0 = observed.get(node.input(5))
         if h0 is not None and h0.count and max(-h0.min, h0.max) > 1.01:

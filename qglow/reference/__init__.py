@@ -13,6 +13,7 @@ from . import (  # noqa: F401  (fill the tables)  # noqa: F401
     integer_mean,
     integer_product,
     recurrent,
+    recurrent_float,
 )
 from .evaluate import evaluate, evaluate_node, is_quantized, set_foreign
 from .float_table import FLOAT

@@ -1,14 +1,20 @@
 """exp, log, powers, sigmoid, tanh and erf of float32 from additions, multiplications and divisions alone: the same bits everywhere.
 
 The C library's and numpy's differ from one CPU and version to the next. These are within 3 units in the last place of the exact value
-where that is a normal number (docs/quantization.md); the coefficients are those of Cephes (Moshier, 1992). float64 goes to numpy.
+where that is a normal number (docs/quantization.md); the coefficients are those of Cephes (Moshier, 1992). float64 goes to
+double_math.py; float16 is computed as float32 and rounded.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 import numpy as np
 
 from ..graph import Array
+from . import double_math
 
 F32 = np.float32
 LOG2E, LN2_HIGH, LN2_LOW = 1.44269504088896341, 0.693359375, -2.12194440e-4
@@ -26,23 +32,40 @@ ATANH = tuple(2.0 / k for k in range(17, 0, -2))  # log((1 + s) / (1 - s)) / s i
 TAYLOR = (1 / 39916800, 1 / 3628800, 1 / 362880, 1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)
 LN2, POWER_LIMIT = 0.6931471805599453, 200.0
 LANES = 16
+GELU_TANH = 0.7978845608028654  # sqrt(2 / pi)
 
 
+Unary = Callable[[Array], Array]
+
+
+def beside(double: Unary) -> Callable[[Unary], Unary]:
+    """Extend a function of float32 to float64, which `double` computes, and to float16, which is computed as float32 and rounded."""
+
+    def extend(single: Unary) -> Unary:
+        @wraps(single)
+        def function(x: Array) -> Array:
+            with np.errstate(all="ignore"):
+                if x.dtype == F32:
+                    return single(x)
+                return np.asarray(double(x) if x.dtype == np.float64 else single(x.astype(F32)).astype(x.dtype))
+
+        return function
+
+    return extend
+
+
+@beside(double_math.exp)
 def exp(x: Array) -> Array:
     """e^x = 2^n e^r with n = rint(x log2 e), |r| <= ln(2) / 2, and a polynomial for e^r."""
-    if x.dtype != F32:
-        return np.asarray(np.exp(x))
-    with np.errstate(all="ignore"):
-        clipped = np.minimum(np.maximum(x, F32(EXP_LOW)), F32(EXP_HIGH))
-        clipped = np.where(np.isnan(x), F32(0), clipped)
-        n = np.rint(clipped * F32(LOG2E))
-        r = (clipped - n * F32(LN2_HIGH)) - n * F32(LN2_LOW)
-        p = polynomial(r, EXP)
-        y = (p * (r * r) + r) + F32(1)
-        half = (n.astype(np.int32)) >> 1
-        rest = n.astype(np.int32) - half
-        y = (y * _power_of_two(half)) * _power_of_two(rest)  # NOTE: in two steps, for results below the least normal number
-        return np.asarray(np.where(np.isnan(x), x, y), F32)
+    clipped = limited(np.where(np.isnan(x), F32(0), x), F32(EXP_LOW), F32(EXP_HIGH))
+    n = np.rint(clipped * F32(LOG2E))
+    r = (clipped - n * F32(LN2_HIGH)) - n * F32(LN2_LOW)
+    p = polynomial(r, EXP)
+    y = (p * (r * r) + r) + F32(1)
+    half = (n.astype(np.int32)) >> 1
+    rest = n.astype(np.int32) - half
+    y = (y * _power_of_two(half)) * _power_of_two(rest)  # NOTE: in two steps, for results below the least normal number
+    return np.asarray(np.where(np.isnan(x), x, y), F32)
 
 
 def polynomial(r: Array, coefficients: tuple[float, ...]) -> Array:
@@ -58,6 +81,7 @@ def _power_of_two(n: Array) -> Array:
     return np.asarray((n + 127).astype(np.int32) << 23, np.int32).view(F32)
 
 
+@beside(double_math.sigmoid)
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e^-x), without overflow."""
     e = exp(-np.abs(x))
@@ -65,35 +89,33 @@ def sigmoid(x: Array) -> Array:
     return np.asarray(np.where(x >= 0, one, e) / (one + e), x.dtype)
 
 
+@beside(double_math.tanh)
 def tanh(x: Array) -> Array:
     """A polynomial below 0.625; beyond, 1 - 2 / (e^2|x| + 1)."""
-    if x.dtype != F32:
-        return np.asarray(np.tanh(x))
     a = np.abs(x)
     square = x * x
     small = (polynomial(square, TANH) * square) * x + x
-    large = F32(1) - F32(2) / (exp(np.minimum(a, F32(20)) * F32(2)) + F32(1))
+    large = F32(1) - F32(2) / (exp(np.where(a > F32(20), F32(20), a) * F32(2)) + F32(1))
     return np.asarray(np.where(a < F32(TANH_SMALL), small, np.where(x < 0, -large, large)), F32)
 
 
+@beside(double_math.log)
 def log(x: Array) -> Array:
     """log x = e log 2 + log(1 + m), -0.3 < m < 0.42, with a polynomial for the latter."""
-    if x.dtype != F32:
-        return np.asarray(np.log(x))
-    with np.errstate(all="ignore"):
-        small = x < F32(LEAST)
-        bits = np.where(small, x * F32(2.0**25), x).view(np.int32)
-        e = (bits >> 23) - np.where(small, 151, 126)
-        m = ((bits & 0x7FFFFF) | 0x3F000000).astype(np.int32).view(F32)
-        low = m < F32(SQRT_HALF)
-        m, n = np.where(low, (m + m) - F32(1), m - F32(1)), (e - low).astype(F32)
-        square = m * m
-        y = (polynomial(m, LOG) * m) * square + n * F32(LN2_LOW)
-        y = (m + (y - F32(0.5) * square)) + n * F32(LN2_HIGH)
-        y = np.where(x == np.inf, x, np.where(x == 0, F32(-np.inf), y))
-        return np.asarray(np.where(x >= 0, y, F32(np.nan)), F32)
+    small = x < F32(LEAST)
+    bits = np.where(small, x * F32(2.0**25), x).view(np.int32)
+    e = (bits >> 23) - np.where(small, 151, 126)
+    m = ((bits & 0x7FFFFF) | 0x3F000000).astype(np.int32).view(F32)
+    low = m < F32(SQRT_HALF)
+    m, n = np.where(low, (m + m) - F32(1), m - F32(1)), (e - low).astype(F32)
+    square = m * m
+    y = (polynomial(m, LOG) * m) * square + n * F32(LN2_LOW)
+    y = (m + (y - F32(0.5) * square)) + n * F32(LN2_HIGH)
+    y = np.where(x == np.inf, x, np.where(x == 0, F32(-np.inf), y))
+    return np.asarray(np.where(x >= 0, y, F32(np.nan)), F32)
 
 
+@beside(double_math.erf)
 def erf(x: Array) -> Array:
     """x times a polynomial of x x up to 1; beyond, 1 - e^(-x x) times one of 1 / (1 + 0.33 |x|). Within 4 units in the last place."""
     a, square = np.abs(x), x * x
@@ -102,15 +124,22 @@ def erf(x: Array) -> Array:
     return np.asarray(np.where(a <= F32(1), x * polynomial(square, ERF), np.where(x < 0, -large, large)), F32)
 
 
+@beside(double_math.gelu)
 def gelu(x: Array) -> Array:
     return np.asarray((F32(0.5) * x) * (F32(1) + erf(x * F32(SQRT_HALF))))
 
 
+@beside(double_math.gelu_tanh)
+def gelu_tanh(x: Array) -> Array:
+    third = F32(0.044715) * x * x * x
+    return np.asarray((F32(0.5) * x) * (F32(1) + tanh(F32(GELU_TANH) * (x + third))))
+
+
 def relu(x: Array) -> Array:
-    return np.where(x < 0, F32(0), x)
+    return np.where(x < 0, x.dtype.type(0), x)
 
 
-def limited(x: Array, low: np.float32, high: np.float32) -> Array:
+def limited(x: Array, low: float | np.floating[Any], high: float | np.floating[Any]) -> Array:
     """Within bounds; what is not a number stays so."""
     x = np.where(x < low, low, x)
     return np.where(x > high, high, x)
@@ -143,7 +172,12 @@ def power(x: Array, exponent: np.float32) -> Array:
 
 def larger(x: Array, y: Array) -> Array:
     """The larger, y of equal ones; not a number where either is."""
-    return np.where(np.isnan(x), x, np.where((y >= x) | np.isnan(y), y, x))
+    return np.where(x != x, x, np.where((y >= x) | (y != y), y, x))
+
+
+def smaller(x: Array, y: Array) -> Array:
+    """The smaller, y of equal ones; not a number where either is."""
+    return np.where(x != x, x, np.where((y <= x) | (y != y), y, x))
 
 
 def ordered_max(x: Array) -> Array:
@@ -177,6 +211,12 @@ def ordered_sum(x: Array) -> Array:
 def softmax(x: Array, axis: int) -> Array:
     """e^(x - max) / sum, the sum in the order of `ordered_sum`."""
     moved = np.moveaxis(x, axis, -1)
-    e = exp(moved - moved.max(-1, keepdims=True))
-    total = ordered_sum(e) if x.dtype == F32 else e.sum(-1)
-    return np.asarray(np.moveaxis(e / total[..., None], -1, axis))
+    e = exp(moved - ordered_max(moved)[..., None])
+    return np.asarray(np.moveaxis(e / ordered_sum(e)[..., None], -1, axis))
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """(x - max) - log(sum of e^(x - max)), the sum in the order of `ordered_sum`."""
+    moved = np.moveaxis(x, axis, -1)
+    less = moved - ordered_max(moved)[..., None]
+    return np.asarray(np.moveaxis(less - log(ordered_sum(exp(less)))[..., None], -1, axis))

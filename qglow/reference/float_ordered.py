@@ -24,7 +24,7 @@ def of_rows(name: str, x: Array) -> Array:
     if name == "Max":
         return float_math.ordered_max(x)
     total = float_math.ordered_sum(x)
-    return total if name == "Sum" else np.asarray(total / F32(x.shape[-1]))
+    return total if name == "Sum" else np.asarray(total / x.dtype.type(x.shape[-1]))
 
 
 def in_order(name: str, terms: Iterable[Array], count: Array | int) -> Array:
@@ -32,10 +32,10 @@ def in_order(name: str, terms: Iterable[Array], count: Array | int) -> Array:
     total: Array | None = None
     for x in terms:
         if total is None:
-            total = np.full(x.shape, -np.inf if name == "Max" else 0, F32)
+            total = np.full(x.shape, -np.inf if name == "Max" else 0, x.dtype)
         total = float_math.larger(total, x) if name == "Max" else total + x
     assert total is not None, "a window without taps"
-    return np.asarray(total / np.asarray(count, F32), F32) if name == "Mean" else np.asarray(total)
+    return np.asarray(total / np.asarray(count, total.dtype)) if name == "Mean" else np.asarray(total)
 
 
 def is_by_rows(rank: int, axes: tuple[int, ...]) -> bool:
@@ -55,15 +55,51 @@ def reduced(name: str, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
 
 
 _NAMES = {"ReduceMax": "Max", "ReduceSum": "Sum", "ReduceMean": "Mean", "GlobalAveragePool": "Mean", "GlobalMaxPool": "Max"}
+_OF_SUMS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "ReduceL1": (np.abs, lambda t: t),
+    "ReduceL2": (lambda x: x * x, np.sqrt),
+    "ReduceSumSquare": (lambda x: x * x, lambda t: t),
+    "ReduceLogSum": (lambda x: x, float_math.log),
+}
 
 
-@exact_op("ReduceMax", "ReduceSum", "ReduceMean")
+@exact_op("ReduceMax", "ReduceSum", "ReduceMean", "ReduceMin", "ReduceLogSumExp", *_OF_SUMS)
 def reduce(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The sums of (29), of what stands in the sum, and a function of the sum."""
+    x = given(inputs, 0)
+    axes, keep = reduction_axes(node, inputs, x.ndim), bool(node.attr("keepdims", 1))
+    if x.size == 0 or (not axes and node.op in _NAMES):
+        return FLOAT[node.op](node, inputs)
+    if node.op == "ReduceMin":
+        return [-reduced("Max", -x, axes, keep)]
+    if node.op == "ReduceLogSumExp":
+        return [log_sum_exp(x, axes, keep)]
+    before, after = _OF_SUMS.get(node.op, (lambda v: v, lambda v: v))
+    return [np.asarray(after(reduced(_NAMES.get(node.op, "Sum"), before(x), axes, keep) if axes else before(x)))]
+
+
+def log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """max + log(sum of e^(x - max)), with 0 for a maximum that is not finite."""
+    if not axes:
+        return x
+    best = reduced("Max", x, axes, True)
+    best = np.where(np.abs(best) < np.inf, best, x.dtype.type(0))
+    y = float_math.log(reduced("Sum", float_math.exp(x - best), axes, True)) + best
+    return y if keep else y.reshape(tuple(d for k, d in enumerate(x.shape) if k not in axes))
+
+
+@exact_op("ReduceProd")
+def reduce_prod(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """One factor after the other, beginning with 1."""
     x = given(inputs, 0)
     axes = reduction_axes(node, inputs, x.ndim)
     if not axes or x.size == 0:
         return FLOAT[node.op](node, inputs)
-    return [reduced(_NAMES[node.op], x, axes, bool(node.attr("keepdims", 1)))]
+    front = np.moveaxis(x, axes, range(len(axes)))
+    y = np.ones(front.shape[len(axes) :], x.dtype)
+    for part in front.reshape(-1, *front.shape[len(axes) :]):
+        y = y * part
+    return [np.asarray(np.expand_dims(y, axes) if node.attr("keepdims", 1) else y)]
 
 
 @exact_op("GlobalAveragePool", "GlobalMaxPool")
@@ -90,7 +126,7 @@ def pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     if name == "Max":
         best = of_nothing(in_order("Max", _taps(view, win.kernel), 1), x, win, out)
         return [best, *max_indices(node, x, win, view)]
-    return [in_order("Mean", _taps(view, win.kernel), pool_counts(node, x, win).astype(F32))]
+    return [in_order("Mean", _taps(view, win.kernel), pool_counts(node, x, win).astype(x.dtype))]
 
 
 @exact_op("Resize")
@@ -99,20 +135,42 @@ def resize(node: Node, inputs: list[Array | None]) -> list[Array]:
     return FLOAT["Resize"](node, inputs)
 
 
-def layer_norm(x: Array, gain: Array, shift: Array, epsilon: np.float32) -> Array:
+def normalized(x: Array, epsilon: float | np.floating[Any]) -> tuple[Array, Array, Array]:
+    """(x - mean) / sqrt(variance + epsilon), the means [...], and the inverse roots [...] of rows of the last axis."""
+    mean = of_rows("Mean", x)
+    centred = x - mean[..., None]
+    inverse = x.dtype.type(1) / np.sqrt(of_rows("Mean", centred * centred) + x.dtype.type(epsilon))
+    return centred * inverse[..., None], mean, inverse
+
+
+def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float | np.floating[Any]) -> Array:
     """Rows of the last axis."""
-    centred = x - of_rows("Mean", x)[..., None]
-    inverse = F32(1) / np.sqrt(of_rows("Mean", centred * centred) + epsilon)
-    return np.asarray((centred * inverse[..., None]) * gain + shift)
+    return np.asarray(normalized(x, epsilon)[0] * gain + shift)
 
 
 @exact_op("LayerNormalization")
 def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, axis = given(inputs, 0), int(node.attr("axis", -1))
-    if axis % x.ndim != x.ndim - 1 or any(node.outputs[1:]) or x.size == 0:
+    """Rows of all axes from `axis` on; Mean and InvStdDev too."""
+    x = given(inputs, 0)
+    axis = int(node.attr("axis", -1)) % x.ndim
+    if x.size == 0:
         return FLOAT[node.op](node, inputs)
-    bias = optional(inputs, 2)
-    return [layer_norm(x, given(inputs, 1), np.zeros(1, F32) if bias is None else bias, F32(node.attr("epsilon", 1e-5)))]
+    y, mean, inverse = normalized(x.reshape(*x.shape[:axis], -1), node.attr("epsilon", 1e-5))
+    y = y.reshape(x.shape) * given(inputs, 1)
+    bias, kept = optional(inputs, 2), (*x.shape[:axis], *(1,) * (x.ndim - axis))
+    shift = np.zeros(1, x.dtype) if bias is None else bias
+    return [np.asarray(y + shift), mean.reshape(kept), inverse.reshape(kept)][: len(node.outputs)]
+
+
+@exact_op("InstanceNormalization")
+def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """Each channel of an image is a row of (29); then scale and shift."""
+    x, scale, shift = (given(inputs, k) for k in range(3))
+    if x.size == 0:
+        return [x]
+    y = normalized(x.reshape(*x.shape[:2], -1), node.attr("epsilon", 1e-5))[0].reshape(x.shape)
+    along = (-1, *(1,) * (x.ndim - 2))
+    return [y * scale.reshape(along) + shift.reshape(along)]
 
 
 def power(x: Array, y: np.float32) -> Array:
@@ -123,32 +181,7 @@ def power(x: Array, y: np.float32) -> Array:
 
 @exact_op("Pow")
 def pow_(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """Of float32 by one exponent, as kernels have it; the rest in float64, rounded once."""
     x, y = given(inputs, 0), given(inputs, 1)
     one = y.size == 1 and y.ndim <= x.ndim and np.isfinite(y).all() and y.reshape(-1)[0] != 0
     return [power(x, F32(y.reshape(-1)[0]))] if one and x.dtype == F32 else FLOAT[node.op](node, inputs)
-
-
-def _gelu(x: Array, node: Node) -> Array:
-    if node.attr("approximate", "none") == "none":
-        return float_math.gelu(x)
-    third = F32(0.044715) * x * x * x
-    return np.asarray((F32(0.5) * x) * (F32(1) + float_math.tanh(F32(np.sqrt(2 / np.pi)) * (x + third))))
-
-
-_FUNCTIONS: dict[str, Callable[[Array, Node], Array]] = {
-    "Relu": lambda x, n: float_math.relu(x),
-    "Log": lambda x, n: float_math.log(x),
-    "Erf": lambda x, n: float_math.erf(x),
-    "Gelu": _gelu,
-    "HardSigmoid": lambda x, n: float_math.hard_sigmoid(x, F32(n.attr("alpha", 0.2)), F32(n.attr("beta", 0.5))),
-    "HardSwish": lambda x, n: x * float_math.hard_sigmoid(x, F32(1 / 6), F32(0.5)),
-}
-for _name, _function in _FUNCTIONS.items():
-    exact_op(_name)(lambda node, inputs, f=_function: [f(given(inputs, 0), node)])  # type: ignore[misc]
-
-
-@exact_op("Clip")
-def clip(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, low, high = given(inputs, 0), optional(inputs, 1), optional(inputs, 2)
-    x = x if low is None else np.where(x < low, low, x)
-    return [x if high is None else np.where(x > high, high, x)]

@@ -1,7 +1,8 @@
 """The law of float products: each output is one chain of fused multiply-adds that starts from the bias (docs/quantization.md, 28).
 
 a = bias, or 0; then a = fma(x, w, a) over kernel rows, columns of a row, channels of the group, in this order; what lies beyond the
-image is 0 and takes part. A transposed convolution is that of its phases. Kernels that stay in this order have these bits.
+image is 0 and takes part. A transposed convolution is that of its phases. Kernels that stay in this order have these bits. Of float64 each
+product and each sum is rounded.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from math import prod
 import numpy as np
 
 from ..graph import Array, Node
-from .float_conv import conv_transpose as fast_conv_transpose
 from .float_conv import given, optional, transposed_geometry
 from .float_table import exact_op
 from .fused import chain
@@ -23,9 +23,9 @@ TOGETHER = 1 << 14  # sums that are computed at once, so that they stay near
 
 
 def chains(x: Array, w: Array, bias: Array) -> Array:
-    """x [K, P, G] taps of each output pixel, w [K, G, OC], bias [G, OC] -> [P, G, OC] float32."""
+    """x [K, P, G] taps of each output pixel, w [K, G, OC], bias [G, OC] -> [P, G, OC], all of one dtype."""
     (terms, pixels, groups), oc = x.shape, w.shape[2]
-    y = np.empty((pixels, groups, oc), np.float32)
+    y = np.empty((pixels, groups, oc), x.dtype)
     rows = max(1, TOGETHER // max(1, groups * oc))
     wide = w.astype(np.float64)
     for first in range(0, pixels, rows):
@@ -41,8 +41,8 @@ def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -
     per, rank = c // groups, len(out)
     weights = w.reshape(groups, oc // groups, per, *win.kernel)
     weights = weights.transpose(*range(3, 3 + rank), 2, 0, 1).reshape(-1, groups, oc // groups)
-    start = np.zeros((groups, oc // groups), np.float32) if bias is None else bias.reshape(groups, -1)
-    y = np.empty((n, oc, *out), np.float32)
+    start = np.zeros((groups, oc // groups), x.dtype) if bias is None else bias.reshape(groups, -1)
+    y = np.empty((n, oc, *out), x.dtype)
     if 0 in y.shape:
         return y
     rows = max(1, (1 << 22) // max(1, prod(out[1:]) * c * prod(win.kernel)))
@@ -69,14 +69,13 @@ def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
 def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The phases' convolutions (reference/phases.py)."""
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
-    if any(d != 1 for d in node.attr("dilations") or ()):
-        return fast_conv_transpose(node, inputs)
     groups, rank, per = int(node.attr("group", 1)), x.ndim - 2, w.shape[1]
     strides = tuple(node.attr("strides") or (1,) * rank)
     begin, out = transposed_geometry(node, x.shape[2:], w.shape[2:])
-    y = np.empty((x.shape[0], per * groups, *out), np.float32)
+    dilations = tuple(node.attr("dilations") or (1,) * rank)
+    y = np.empty((x.shape[0], per * groups, *out), x.dtype)
     one = (1,) * rank
-    for axes in product(*(phases(*axis) for axis in zip(strides, w.shape[2:], begin, out, strict=True))):
+    for axes in product(*(phases(*axis) for axis in zip(strides, w.shape[2:], begin, out, dilations, strict=True))):
         taps = w
         for k, a in enumerate(axes):
             taps = taps.take(a.taps, 2 + k) if a.taps else np.zeros_like(taps.take([0], 2 + k))
@@ -84,23 +83,23 @@ def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
         borders = [a.border(d) for a, d in zip(axes, x.shape[2:], strict=True)]
         padded = pad_spatial(x, [b for b, _ in borders], [e for _, e in borders], 0)
         for k, (a, (before, _)) in enumerate(zip(axes, borders, strict=True)):
-            padded = padded.take(range(a.first + before, a.first + before + a.count + kernel[k] - 1), 2 + k)
+            padded = padded.take(range(a.first + before, a.first + before + a.count + a.reach - 1), 2 + k)
         swapped = taps.reshape(groups, -1, per, *kernel).swapaxes(1, 2).reshape(groups * per, -1, *kernel)
-        sums = convolve(padded, swapped, bias, Window(kernel, one, one, (0,) * rank, (0,) * rank), groups)
+        sums = convolve(padded, swapped, bias, Window(kernel, one, tuple(a.step for a in axes), (0,) * rank, (0,) * rank), groups)
         y[(slice(None), slice(None), *(slice(a.phase, None, s) for a, s in zip(axes, strides, strict=True)))] = sums
     return [y]
 
 
 def product_of(a: Array, b: Array, bias: Array | None) -> Array:
-    """numpy's matmul of float32, plus a bias that broadcasts to the result."""
+    """numpy's matmul of floats of one dtype, plus a bias that broadcasts to the result."""
     shape = np.matmul(np.broadcast_to(np.float32(0), a.shape), np.broadcast_to(np.float32(0), b.shape)).shape
     left, right = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     rows, columns = left.shape[-2], right.shape[-1]
     left, right = np.broadcast_to(left, (*batch, *left.shape[-2:])), np.broadcast_to(right, (*batch, *right.shape[-2:]))
-    whole = np.zeros((), np.float32) if bias is None else bias
+    whole = np.zeros((), a.dtype) if bias is None else bias
     start = np.broadcast_to(whole, shape).reshape(*batch, rows, columns)
-    y = np.empty((*batch, rows, columns), np.float32)
+    y = np.empty((*batch, rows, columns), a.dtype)
     together = max(1, TOGETHER // max(1, columns))
     for index in np.ndindex(*batch):
         terms = np.ascontiguousarray(left[index].T, np.float64)  # [K, rows]
@@ -122,8 +121,8 @@ def gemm(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def scaled(x: Array, factor: float) -> Array:
-    """x times a float32 factor; x itself where that is 1."""
-    return x if factor == 1 else np.asarray(x * np.float32(factor))
+    """x times a factor of its dtype; x itself where that is 1."""
+    return x if factor == 1 else np.asarray(x * x.dtype.type(factor))
 
 
 @exact_op("MatMul")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph import Array, Node
+from . import float_math
 from .float_conv import given, optional
 from .float_table import float_op
 
@@ -20,7 +21,7 @@ def reduction_axes(node: Node, inputs: list[Array | None], rank: int) -> tuple[i
 
 
 _REDUCE: dict[str, Callable[[Array, tuple[int, ...], bool], Array]] = {
-    "ReduceMean": lambda x, a, k: x.mean(a, keepdims=k).astype(x.dtype),  # type: ignore[call-overload]
+    "ReduceMean": lambda x, a, k: _mean(x, a, k),
     "ReduceSum": lambda x, a, k: x.sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
     "ReduceMax": lambda x, a, k: x.max(a, keepdims=k),  # type: ignore[call-overload]
     "ReduceMin": lambda x, a, k: x.min(a, keepdims=k),  # type: ignore[call-overload]
@@ -28,8 +29,23 @@ _REDUCE: dict[str, Callable[[Array, tuple[int, ...], bool], Array]] = {
     "ReduceL1": lambda x, a, k: np.abs(x).sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
     "ReduceL2": lambda x, a, k: np.sqrt((x * x).sum(a, keepdims=k)).astype(x.dtype),  # type: ignore[call-overload]
     "ReduceSumSquare": lambda x, a, k: (x * x).sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
-    "ReduceLogSumExp": lambda x, a, k: np.asarray(np.logaddexp.reduce(x, a, keepdims=k)),  # type: ignore[call-overload]
+    "ReduceLogSum": lambda x, a, k: float_math.log(np.asarray(x.sum(a, keepdims=k, dtype=x.dtype))),  # type: ignore[call-overload]
+    "ReduceLogSumExp": lambda x, a, k: _log_sum_exp(x, a, k),
 }
+
+
+def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """Of integers the exact sum's quotient, rounded towards zero."""
+    if x.dtype.kind == "f":
+        return np.asarray(x.mean(axes, keepdims=keep))
+    total, count = x.sum(axes, keepdims=keep), int(np.prod([x.shape[a] for a in axes]))
+    return np.asarray(np.sign(total) * (np.abs(total) // max(1, count)), x.dtype)
+
+
+def _log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    best = np.where(np.isfinite(best := x.max(axes, keepdims=True, initial=-np.inf)), best, x.dtype.type(0))
+    y = float_math.log(np.asarray(float_math.exp(x - best).sum(axes, keepdims=True))) + best
+    return np.asarray(y if keep else y.squeeze(axes))
 
 
 def _reduce(node: Node, inputs: list[Array | None]) -> list[Array]:
@@ -54,16 +70,23 @@ def arg_extreme(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 @float_op("TopK")
 def top_k(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The first of equal ones comes first; what is not a number is the largest."""
     x, k, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0]), int(node.attr("axis", -1))
-    key = -x if node.attr("largest", 1) else x
-    order = np.argsort(key, axis, kind="stable").take(range(k), axis)
+    if node.attr("largest", 1):  # NOTE: -x is no order of unsigned integers, nor of the least signed one
+        order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
+    else:
+        order = np.argsort(x, axis, kind="stable")
+    order = order.take(range(k), axis)
     return [np.take_along_axis(x, order, axis), order.astype(np.int64)]
 
 
 @float_op("CumSum")
 def cumulative_sum(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """One after the other from the first; exclusive: each sum without its own element."""
     x, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0])
     x = np.flip(x, axis) if node.attr("reverse", 0) else x
+    if node.attr("exclusive", 0) and x.shape[axis]:
+        first = np.zeros_like(x.take([0], axis))
+        x = np.concatenate([first, x.take(range(x.shape[axis] - 1), axis)], axis)
     y = np.cumsum(x, axis, dtype=x.dtype)
-    y = y - x if node.attr("exclusive", 0) else y
     return [np.flip(y, axis) if node.attr("reverse", 0) else y]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 import numpy as np
 
 from ..graph import Array, Node
+from .casts import cast
 from .float_conv import given, optional
 from .float_table import float_op
 
@@ -145,8 +147,14 @@ def size(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 @float_op("Range")
 def range_(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """start + k step, each a product and a sum."""
     start, stop, step = (given(inputs, k).ravel()[0] for k in range(3))
-    return [np.arange(start, stop, step, dtype=start.dtype)]
+    count = (
+        max(0, ceil((float(stop) - float(start)) / float(step)))
+        if start.dtype.kind == "f"
+        else len(range(int(start), int(stop), int(step)))
+    )
+    return [np.arange(count).astype(start.dtype) * step + start]
 
 
 @float_op("ConstantOfShape")
@@ -158,7 +166,7 @@ def constant_of_shape(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 @float_op("Cast")
 def cast_(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [given(inputs, 0).astype(np.dtype(node.attr("to")))]
+    return [cast(given(inputs, 0), np.dtype(node.attr("to")))]
 
 
 @float_op("NonZero")

@@ -1,7 +1,8 @@
 """The tables of float meanings: FLOAT[op](node, inputs) -> outputs. Each family is a file; importing it fills the table.
 
-FLOAT is what an op means, computed in whatever order is fast: the last bits of a product are those of the machine's BLAS. EXACT has, for
-ops whose bits would depend on that, the law: float32 operations in a fixed order, which compiled kernels follow (docs/quantization.md).
+FLOAT is what an op means. Products, sums and pools there are in whatever order is fast: their last bits are those of the machine's BLAS
+and of numpy. EXACT has, for those ops, the law: IEEE operations in a fixed order, which compiled kernels follow (docs/quantization.md).
+Every other op of FLOAT is its own law (docs/determinism.md).
 """
 
 from __future__ import annotations
@@ -17,10 +18,26 @@ FloatOp = Callable[[Node, list[Array | None]], list[Array]]
 FLOAT: dict[str, FloatOp] = {}
 EXACT: dict[str, FloatOp] = {}
 float_op = enters(FLOAT)  # the float meaning of ops: newest-opset ONNX semantics
-exact_op = enters(EXACT)  # the law of ops on float32
+exact_op = enters(EXACT)  # the law of ops on floats
+
+HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
 
 def law_of(op: str, inputs: list[Array | None]) -> FloatOp:
-    """The meaning of an op that has one law for its bits: that of EXACT where there is one and floats are float32."""
-    floats = [a.dtype for a in inputs if a is not None and a.dtype.kind == "f"]
-    return EXACT[op] if op in EXACT and floats and all(d == np.float32 for d in floats) else FLOAT[op]
+    """The meaning of an op that has one law for its bits: that of EXACT where there is one and an input is a float.
+
+    float16 is computed as float32, and what comes of it rounded once.
+    """
+    floats = {a.dtype for a in inputs if a is not None and a.dtype.kind == "f"}
+    if op not in EXACT or not floats:
+        return FLOAT[op]
+    return _in_single(EXACT[op]) if HALF in floats and floats <= {HALF, SINGLE} else EXACT[op]
+
+
+def _in_single(law: FloatOp) -> FloatOp:
+    def run(node: Node, inputs: list[Array | None]) -> list[Array]:
+        first = next(a.dtype for a in inputs if a is not None and a.dtype.kind == "f")
+        wide = [a.astype(SINGLE) if a is not None and a.dtype == HALF else a for a in inputs]
+        return [y.astype(first) if y.dtype == SINGLE else y for y in law(node, wide)]
+
+    return run

@@ -24,8 +24,15 @@ def fma(x: Array, y: Array, z: Array) -> Array:
 
 
 def chain(start: Array, pairs: Iterable[tuple[Array, Array]]) -> Array:
-    """a = start, then a = fma(x, w, a) for each pair in order; float32 of start's shape. x, w: float32 or the same as float64."""
+    """a = start, then a = fma(x, w, a) for each pair in order; float32 of start's shape. x, w: float32 or the same as float64.
+
+    start of float64: a = x w + a, in two operations.
+    """
     with np.errstate(all="ignore"):
+        if start.dtype == np.float64:
+            for x, w in pairs:
+                start = x * w + start
+            return start
         a = np.array(start, np.float64)
         p, s, t = np.empty_like(a), np.empty_like(a), np.empty_like(a)
         bits, near = np.empty(a.shape, np.int64), np.empty(a.shape, np.bool_)

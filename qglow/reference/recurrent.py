@@ -1,4 +1,4 @@
-"""LSTM, float and with int8 weights (ONNX LSTM-14 in its plain form: gates i, o, f, c; sigmoid and tanh; no peepholes, no lengths)."""
+"""LSTM with int8 weights, in its plain form: gates i, o, f, c; sigmoid and tanh; no peepholes, lengths or bounds."""
 
 from __future__ import annotations
 
@@ -8,25 +8,23 @@ from ..graph import Array, Node, TensorType
 from .arithmetic import F32, centred, clamped, product_scale
 from .float_conv import given, optional
 from .float_math import sigmoid, tanh
-from .float_table import float_op
 from .integer_product import Types, _typed
 from .integer_table import integer_op
+from .recurrent_float import DEFAULTS, activations, directions
 
 STATE_SCALE, STATE_ZERO = F32(1) / F32(127), 128
 
 
-def directions(node: Node) -> tuple[bool, ...]:
-    """For each direction, whether it goes backwards."""
-    return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[str(node.attr("direction", "forward"))]
-
-
-def is_plain(inputs: tuple[str, ...], attributes: dict[str, object]) -> bool:
-    """Whether an LSTM has the form that has a meaning here. inputs: names, empty where omitted."""
-    given_too = [n for k, n in enumerate(inputs) if n and k in (4, 7)]
-    usual = ("Sigmoid", "Tanh", "Tanh")
-    activations = attributes.get("activations") or usual
-    fits = isinstance(activations, tuple) and all(a == usual[k % 3] for k, a in enumerate(activations))
-    return not given_too and fits and not any(attributes.get(n) for n in ("clip", "input_forget", "layout"))
+def form_obstacle(node: Node) -> str | None:
+    """Why a float LSTM, by its attributes and optional inputs, has no int8 form; None where it has one."""
+    if node.input(4):
+        return "it has sequence lengths"
+    if node.input(7):
+        return "it has peepholes"
+    if node.attr("clip") or node.attr("input_forget", 0):
+        return f"it has the attribute {'clip' if node.attr('clip') else 'input_forget'}"
+    usual = all(tuple(a.name for a in side) == DEFAULTS["LSTM"] for side in activations(node))
+    return None if usual else "its activations are not Sigmoid, Tanh, Tanh"
 
 
 def cell(gates: Array, c: Array) -> tuple[Array, Array]:
@@ -34,25 +32,6 @@ def cell(gates: Array, c: Array) -> tuple[Array, Array]:
     i, o, f, g = np.split(gates, 4, -1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
     return sigmoid(o) * tanh(c), c
-
-
-@float_op("LSTM")
-def lstm(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, w, r = given(inputs, 0), given(inputs, 1), given(inputs, 2)
-    steps, batch, hidden = x.shape[0], x.shape[1], r.shape[-1]
-    sides = directions(node)
-    b, h0, c0 = optional(inputs, 3), optional(inputs, 5), optional(inputs, 6)
-    y = np.zeros((steps, len(sides), batch, hidden), x.dtype)
-    last_h, last_c = [], []
-    for d, backwards in enumerate(sides):
-        bias = 0 if b is None else b[d, : 4 * hidden] + b[d, 4 * hidden :]
-        h, c = (np.zeros((batch, hidden), x.dtype) if s is None else s[d] for s in (h0, c0))
-        for t in reversed(range(steps)) if backwards else range(steps):
-            h, c = cell(np.asarray(x[t] @ w[d].T + h @ r[d].T + bias, x.dtype), c)
-            y[t, d] = h
-        last_h.append(h)
-        last_c.append(c)
-    return [y, np.stack(last_h), np.stack(last_c)]
 
 
 def state_bytes(h: Array) -> Array:

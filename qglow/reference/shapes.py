@@ -15,7 +15,7 @@ from .float_conv import transposed_geometry
 from .float_elementwise import BINARY, UNARY
 from .float_reduce import _REDUCE, reduction_axes
 from .float_resize import resize_geometry
-from .recurrent import directions
+from .recurrent_float import directions
 from .windows import Window
 
 Shapes = list[tuple[int, ...] | None]
@@ -103,14 +103,14 @@ def _resize(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[t
     return [tuple(axis.out for axis in resize_geometry(node, [x, *constants[1:]]))]
 
 
-def _lstm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def _recurrent(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, hidden, sides = cast(tuple[int, ...], shapes[0]), int(node.attr("hidden_size")), len(directions(node))
     state = (sides, x[1], hidden)
     return [(x[0], *state), state, state][: len(node.outputs)]
 
 
 RULES: dict[str, ShapeRule] = {
-    "LSTM": _lstm,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     **dict.fromkeys(UNARY, _same),
     **dict.fromkeys(("Softmax", "LogSoftmax", "BatchNormalization", "InstanceNormalization", "Clip", "Quantize", "Dequantize",
                      "Rescale", "Lookup", "QuantizeLinear", "DequantizeLinear"), _same),

@@ -11,7 +11,7 @@ from ..graph import Array, Dim, Graph, Node, Shape, TensorType
 from ..graph.infer import either
 from .float_elementwise import BINARY, UNARY
 from .float_reduce import _REDUCE
-from .recurrent import directions
+from .recurrent_float import directions
 
 Known = Callable[[str], Array | None]
 Rule = Callable[[Node, list[Shape], Known], list[Shape | None]]
@@ -190,9 +190,10 @@ def _reduce(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [tuple(d for k, d in enumerate(s[0]) if k not in axes)]
 
 
-def _lstm(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def _recurrent(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     state = (len(directions(node)), s[0][1], int(node.attr("hidden_size")))
-    return [(s[0][0], *state[:1], *state[1:]), state, state]
+    shapes: list[Shape | None] = [(s[0][0], *state), state, state]
+    return shapes[: len(node.outputs)]
 
 
 _MANY = (*BINARY, "Min", "Max", "Sum", "Mean", "Pow", "Mod", "Where", "PRelu", "Concat")
@@ -205,5 +206,6 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("Pad", "Resize", "Tile", "DepthToSpace", "SpaceToDepth"), _padded),
     "Concat": _concat, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Transpose": _transpose, "Gather": _gather, "Slice": _cut,
     "GatherElements": lambda node, s, known: [s[1]], "Split": _split, "Expand": _expand, "Reshape": _reshape, "Flatten": _flatten,
-    "Shape": _shape, "Size": _scalar, "Range": _range, "ConstantOfShape": _filled, "Gemm": _gemm, "MatMul": _matmul, "LSTM": _lstm,
+    "Shape": _shape, "Size": _scalar, "Range": _range, "ConstantOfShape": _filled, "Gemm": _gemm, "MatMul": _matmul,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
 }  # fmt: skip

@@ -26,7 +26,8 @@ from ..reference import evaluate, retype
 if TYPE_CHECKING:
     from ..tuning import Chooser
 
-HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "Onnx")  # what a condition is better not computed from on the reference
+# what a condition is better not computed from on the reference
+HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "Onnx")
 MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
 _NOTHING: Mapping[str, bool] = {}
 

@@ -14,16 +14,6 @@ EXPECTED: list[tuple[str, str, str]] = [
     ("LRN.", "", "onnx.reference's own shortcut"),
     ("GroupNormalization.", "", "no meaning yet"),
     ("OneHot.", "", "depth of one element is refused"),
-    ("LSTM.14", "i4[3]", "sequence_lens ignored"),
-    ("LSTM.14", "clip=", "ignored"),
-    ("LSTM.14", "input_forget=", "ignored"),
-    ("LSTM.14", "activations=", "ignored"),
-    ("GRU.14", "i4[3]", "sequence_lens ignored"),
-    ("GRU.14", "clip=", "ignored"),
-    ("GRU.14", "activations=", "ignored"),
-    ("RNN.14", "i4[3]", "sequence_lens ignored"),
-    ("RNN.14", "clip=", "ignored"),
-    ("RNN.14", "activations=", "refused"),
 ]
 
 

@@ -19,6 +19,8 @@ FUNCTIONS: dict[str, list[dict[str, float | str]]] = {
     "ThresholdedRelu": [{}, {"alpha": 0.25},
     {"alpha": -1.0}], "Exp": [{}], "Reciprocal": [{}], "Abs": [{}], "Neg": [{}],
     "Floor": [{}], "Ceil": [{}], "Round": [{}], "Sign": [{}], "Sin": [{}], "Cos": [{}], "Identity": [{}],
+    "Tan": [{}], "Sinh": [{}], "Cosh": [{}], "Atan": [{}], "Asinh": [{}],
+    "Shrink": [{}, {"lambd": 1.5}, {"bias": 0.3}, {"lambd": 1.0, "bias": 1.0}],
 }  # fmt: skip
 
 
@@ -28,6 +30,8 @@ def functions() -> Iterator[Case]:
             yield from at_versions(op, [LINE.reshape(2, 5, 5)], **attributes)
     for op in ("Log", "Sqrt"):
         yield from at_versions(op, [POSITIVE.reshape(5, 10)])
+    for op, x in (("Asin", LINE / 100), ("Acos", LINE / 100), ("Atanh", LINE / 101), ("Acosh", 1 + np.abs(LINE))):
+        yield from at_versions(op, [x])
     for op in ("Relu", "Sigmoid", "HardSwish", "Gelu", "Abs", "Sqrt", "Sign", "Mish"):
         newest = versions(op)[-1]
         for shape in ((), (1,), (3,), (2, 0, 3), (1, 2, 3, 4, 5), (1, 2, 1, 3, 1, 4)):

@@ -1,0 +1,215 @@
+"""LSTM, GRU and RNN of floats with all attributes and inputs of ONNX 22, but `layout`, which the importer turns into Transposes.
+
+One order of operations (docs/quantization.md, 36 to 38): the products of the inputs and of the state are chains of fused multiply-adds that
+begin with 0 (28), then come the sums, one by one. `fast`: numpy's product.
+
+A batch entry is computed for its first `sequence_lens` steps, backwards from the last of these in a reverse direction; Y is 0 beyond
+them, and everything of an entry of length 0, as in onnxruntime.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..graph import Array, Node
+from . import float_functions as functions
+from .float_conv import given, optional
+from .float_math import limited, tanh
+from .float_product import product_of
+from .float_table import FloatOp, exact_op, float_op
+
+Product = Callable[[Array, Array], Array]
+Function = Callable[[Array], Array]
+DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+PARAMETERS: dict[str, tuple[float | None, float | None]] = {
+    "Affine": (1.0, 0.0), "LeakyRelu": (0.01, None), "ThresholdedRelu": (1.0, None), "ScaledTanh": (1.0, 1.0), "HardSigmoid": (0.2, 0.5),
+    "Elu": (1.0, None), "Relu": (None, None), "Tanh": (None, None), "Sigmoid": (None, None), "Softsign": (None, None),
+    "Softplus": (None, None),
+}  # fmt: skip
+_NAMES = {name.lower(): name for name in PARAMETERS}
+
+
+def is_known(activation: str) -> bool:
+    """Whether a name, in whatever case, is that of a function that a layer may use."""
+    return activation.lower() in _NAMES
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """A function of one number. alpha, beta: as float32 has them."""
+
+    name: str
+    alpha: float
+    beta: float
+
+    def __call__(self, x: Array) -> Array:
+        a, b = x.dtype.type(self.alpha), x.dtype.type(self.beta)
+        if self.name == "Affine":
+            return x * a + b
+        if self.name == "ScaledTanh":
+            return tanh(x * b) * a
+        return functions.BY_NAME[self.name](x, a, b)
+
+
+def directions(node: Node) -> tuple[bool, ...]:
+    """For each direction, whether it goes backwards."""
+    return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[str(node.attr("direction", "forward"))]
+
+
+def activations(node: Node) -> list[tuple[Activation, ...]]:
+    """The functions of each direction. Values of activation_alpha and activation_beta go to those functions in order that take one."""
+    sides, usual = len(directions(node)), DEFAULTS[node.op]
+    names = tuple(node.attr("activations") or usual * sides)
+    assert len(names) == len(usual) * sides, f"{len(names)} activations for {sides} directions of {len(usual)}"
+    alphas, betas = (list(node.attr(f"activation_{k}") or ()) for k in ("alpha", "beta"))
+    found = []
+    for given_name in names:
+        assert is_known(given_name), f"activation {given_name} is not known"
+        name = _NAMES[given_name.lower()]
+        alpha, beta = PARAMETERS[name]
+        alpha = 0.0 if alpha is None else alphas.pop(0) if alphas else alpha
+        beta = 0.0 if beta is None else betas.pop(0) if betas else beta
+        found.append(Activation(name, float(np.float32(alpha)), float(np.float32(beta))))
+    return [tuple(found[k * len(usual) : (k + 1) * len(usual)]) for k in range(sides)]
+
+
+def clipped(x: Array, bound: float | None) -> Array:
+    """The input of an activation, within +-bound."""
+    if not bound:
+        return x
+    limit = x.dtype.type(bound)
+    return limited(x, -limit, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one direction of a layer computes with. Arrays are as ONNX has them, without the axis of directions.
+
+    r [gates H, H]; wb, rb [gates H]; p: peepholes [3 H] of i, o, f, or None.
+    """
+
+    r: Array
+    wb: Array
+    rb: Array
+    p: Array | None
+    f: tuple[Activation, ...]
+    clip: float | None
+    product: Product
+
+    @property
+    def hidden(self) -> int:
+        return self.r.shape[-1]
+
+
+Step = Callable[[Side, Node, Array, tuple[Array, ...]], tuple[Array, ...]]
+
+
+def rnn_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    """h' = f(x W + h R + b)."""
+    return (s.f[0](clipped((gx + s.product(state[0], s.r.T)) + (s.wb + s.rb), s.clip)),)
+
+
+def gru_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    """h' = (1 - z) n + z h, n = g(x W + (r h) R + b), or with linear_before_reset g(x W + r (h R + Rb) + Wb)."""
+    (h,), k, (f, g) = state, s.hidden, s.f
+    wb, rb = s.wb, s.rb
+    if node.attr("linear_before_reset", 0):
+        gh = s.product(h, s.r.T)
+        z, r = np.split(f(clipped((gx[:, : 2 * k] + gh[:, : 2 * k]) + (wb + rb)[: 2 * k], s.clip)), 2, -1)
+        inner = gx[:, 2 * k :] + r * (gh[:, 2 * k :] + rb[2 * k :]) + wb[2 * k :]
+    else:
+        gh = s.product(h, s.r[: 2 * k].T)
+        z, r = np.split(f(clipped((gx[:, : 2 * k] + gh) + (wb + rb)[: 2 * k], s.clip)), 2, -1)
+        inner = (gx[:, 2 * k :] + s.product(r * h, s.r[2 * k :].T)) + (wb + rb)[2 * k :]
+    n = g(clipped(inner, s.clip))
+    return ((h.dtype.type(1) - z) * n + z * h,)
+
+
+def lstm_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
+    """c' = f c + i g, h' = o h(c'); peepholes add p_i c, p_f c and p_o c' to the gates; input_forget: f = 1 - i.
+
+    clip bounds what the gates' functions take, not c', as in onnxruntime.
+    """
+    (h, c), (f, g, of_cell) = state, s.f
+    gates = (gx + s.product(h, s.r.T)) + (s.wb + s.rb)
+    i, o, forget, new = np.split(gates, 4, -1)
+    p_i, p_o, p_f = (None,) * 3 if s.p is None else np.split(s.p, 3)
+    i = f(clipped(i if p_i is None else i + p_i * c, s.clip))
+    if node.attr("input_forget", 0):
+        forget = i.dtype.type(1) - i
+    else:
+        forget = f(clipped(forget if p_f is None else forget + p_f * c, s.clip))
+    c = forget * c + i * g(clipped(new, s.clip))
+    o = f(clipped(o if p_o is None else o + p_o * c, s.clip))
+    return o * of_cell(c), c
+
+
+STEPS: dict[str, Step] = {"RNN": rnn_step, "GRU": gru_step, "LSTM": lstm_step}
+
+
+def lengths_of(inputs: list[Array | None], steps: int, batch: int) -> Array:
+    """sequence_lens [batch], or all steps."""
+    lens = optional(inputs, 4)
+    if lens is None:
+        return np.full(batch, steps)
+    assert lens.shape == (batch,) and np.all((lens >= 0) & (lens <= steps)), f"sequence_lens {lens.tolist()} of {batch} x {steps} steps"
+    return lens
+
+
+def run_side(
+    step: Step, s: Side, node: Node, gx: Array, state: tuple[Array, ...], lens: Array, backwards: bool
+) -> tuple[Array, list[Array]]:
+    """(y [steps, batch, hidden], last states) of one direction. gx [steps, batch, gates hidden]."""
+    steps = gx.shape[0]
+    y = np.zeros((*gx.shape[:2], s.hidden), gx.dtype)
+    final = [np.array(v) for v in state]
+    for t in reversed(range(steps)) if backwards else range(steps):
+        live = lens > t
+        if not live.any():
+            continue
+        result = step(s, node, gx[t], tuple(final))
+        for k, v in enumerate(result):
+            final[k] = np.where(live[:, None], v, final[k])
+        y[t] = np.where(live[:, None], result[0], y.dtype.type(0))
+    return y, [np.where(lens[:, None] > 0, v, v.dtype.type(0)) for v in final]
+
+
+def layer(node: Node, inputs: list[Array | None], product: Product) -> list[Array]:
+    """[Y, Y_h] or, of an LSTM, [Y, Y_h, Y_c]."""
+    x, w, r = given(inputs, 0), given(inputs, 1), given(inputs, 2)
+    (steps, batch), hidden, gates, sides = x.shape[:2], r.shape[-1], GATES[node.op], directions(node)
+    b, p, lens = optional(inputs, 3), optional(inputs, 7), lengths_of(inputs, steps, batch)
+    starts = [optional(inputs, k) for k in ((5, 6) if node.op == "LSTM" else (5,))]
+    bias = np.zeros((len(sides), 2 * gates * hidden), x.dtype) if b is None else b
+    functions_of, clip = activations(node), node.attr("clip")
+    ys, finals = [], []
+    for d, backwards in enumerate(sides):
+        wb, rb = np.split(bias[d], 2)
+        side = Side(r[d], wb, rb, None if p is None else p[d], functions_of[d], clip, product)
+        state = tuple(np.zeros((batch, hidden), x.dtype) if v is None else v[d] for v in starts)
+        gx = product(x.reshape(steps * batch, -1), w[d].T).reshape(steps, batch, -1)
+        y, final = run_side(STEPS[node.op], side, node, gx, state, lens, backwards)
+        ys.append(y)
+        finals.append(final)
+    return [np.stack(ys, 1), *(np.stack(states) for states in zip(*finals, strict=True))][: max(1, len(node.outputs))]
+
+
+def in_order(x: Array, w: Array) -> Array:
+    """The chain of fused multiply-adds, beginning with 0."""
+    return product_of(x, w, None)
+
+
+def _with(product: Product) -> FloatOp:
+    def run(node: Node, inputs: list[Array | None]) -> list[Array]:
+        return layer(node, inputs, product)
+
+    return run
+
+
+RECURRENT: Sequence[str] = tuple(GATES)
+float_op(*RECURRENT)(_with(np.matmul))
+exact_op(*RECURRENT)(_with(in_order))
