@@ -92,9 +92,10 @@ def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 def product_of(a: Array, b: Array, bias: Array | None) -> Array:
     """numpy's matmul of floats of one dtype, plus a bias that broadcasts to the result."""
-    shape = np.matmul(np.broadcast_to(np.float32(0), a.shape), np.broadcast_to(np.float32(0), b.shape)).shape
     left, right = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
+    assert left.shape[-1] == right.shape[-2], f"inner sizes {left.shape[-1]} and {right.shape[-2]} differ"
     batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+    shape = (*batch, *(left.shape[-2:-1] if a.ndim > 1 else ()), *(right.shape[-1:] if b.ndim > 1 else ()))
     rows, columns = left.shape[-2], right.shape[-1]
     left, right = np.broadcast_to(left, (*batch, *left.shape[-2:])), np.broadcast_to(right, (*batch, *right.shape[-2:]))
     whole = np.zeros((), a.dtype) if bias is None else bias
