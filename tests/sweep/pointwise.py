@@ -30,6 +30,8 @@ def functions() -> Iterator[Case]:
             yield from at_versions(op, [LINE.reshape(2, 5, 5)], **attributes)
     for op in ("Log", "Sqrt"):
         yield from at_versions(op, [POSITIVE.reshape(5, 10)])
+    for op in ("Sinh", "Cosh", "Shrink"):
+        yield case(op, normal(3, 4, 5, scale=2), opset=13)
     for op, x in (("Asin", LINE / 100), ("Acos", LINE / 100), ("Atanh", LINE / 101), ("Acosh", 1 + np.abs(LINE))):
         yield from at_versions(op, [x])
     for op in ("Relu", "Sigmoid", "HardSwish", "Gelu", "Abs", "Sqrt", "Sign", "Mish"):
