@@ -135,7 +135,7 @@ def weighted_taps(node: Node, axis: Axis) -> Taps:
     if outside:
         weight = np.where((index >= 0) & (index < axis.size), weight, 0.0)
     if outside or narrow < 1:
-        weight = weight / weight.sum(0)
+        weight = weight / sum(weight)  # NOTE: one row after the other; numpy's sum has an order of its own
     return np.clip(index, 0, axis.size - 1), weight.astype(F32)
 
 
