@@ -87,12 +87,12 @@ INT8: dict[str, Form] = {
                   clip=only(0.0), input_forget=only(0), layout=only(0)),
 }  # fmt: skip
 INT8_KERNELS: dict[str, Form] = {
-    **INT8,
+    **{op: form for op, form in INT8.items() if op not in ("ArgMax", "Shape")},
     "ConvTranspose": _but(_TRANSPOSED, dilations=all_ones),
     "AveragePool": _but(_AVERAGE, ceil_mode=only(0)),
 }
 FLOAT_KERNELS: dict[str, Form] = {
-    **_MOVES,
+    "Pad": _MOVES["Pad"],
     "Conv": _CONV, "ConvTranspose": _but(_TRANSPOSED, dilations=all_ones),
     "Gemm": _form("transB", "alpha", "beta", transA=only(0)),
     "MaxPool": _MAX, "AveragePool": _AVERAGE, "Resize": _RESIZE,

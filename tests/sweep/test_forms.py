@@ -1,0 +1,88 @@
+"""What integer meanings and kernels declare, over the ONNX schemas: every attribute is swept beside onnxruntime, or refused."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import onnx
+import pytest
+from sweep import pointwise, products, recurrent, reductions, shaping, windowing
+from sweep.case import Case
+
+from qglow.graph import Node
+from qglow.instructions import lower
+from qglow.reference import INTEGER
+from qglow.reference.forms import FLOAT_KERNELS, INT8, INT8_KERNELS, Form, refusal
+
+FAMILIES = [f for m in (pointwise, reductions, products, windowing, shaping, recurrent) for f in m.FAMILIES]
+INTERNAL = {"qmin", "qmax", "function"}  # of quantized graphs alone
+NO_NODES = {"Quantize", "Dequantize", "Lookup", "Select"}  # ops of the graph that ONNX has not
+UNTESTED = {  # declared because they change nothing in the forms that are taken
+    ("Resize", "cubic_coeff_a"), ("Resize", "extrapolation_value"), ("LayerNormalization", "stash_type"),
+    ("LSTM", "activations"), ("LSTM", "activation_alpha"), ("LSTM", "activation_beta"), ("LSTM", "clip"),
+    ("LSTM", "input_forget"), ("LSTM", "layout"),
+}  # fmt: skip
+
+
+def schemas() -> dict[str, dict[str, onnx.defs.OpSchema.Attribute]]:
+    """Every attribute that an op has or had, by the op; but for those that became inputs, which adapters turn into these."""
+    found: dict[str, dict[str, onnx.defs.OpSchema.Attribute]] = defaultdict(dict)
+    for schema in sorted(onnx.defs.get_all_schemas_with_history(), key=lambda s: s.since_version):
+        if schema.domain == "":
+            found[schema.name] |= schema.attributes
+    return found
+
+
+@pytest.fixture(scope="module")
+def swept() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = defaultdict(set)
+    for case in (c for family in FAMILIES for c in family() if isinstance(c, Case)):
+        found[case.op] |= set(case.attributes)
+    return found
+
+
+def _tables() -> list[tuple[str, dict[str, Form], set[str]]]:
+    lower._fill_rules()
+    return [
+        ("int8", INT8, set(INTEGER)),
+        ("int8 kernels", INT8_KERNELS, set(lower.RULES)),
+        ("float kernels", FLOAT_KERNELS, set(lower.FLOAT_RULES)),
+    ]
+
+
+@pytest.mark.parametrize(("forms", "ops"), [t[1:] for t in _tables()], ids=[t[0] for t in _tables()])
+def test_every_attribute_is_swept_or_refused(forms: dict[str, Form], ops: set[str], swept: dict[str, set[str]]) -> None:
+    wrong = []
+    known = schemas()
+    assert set(forms) <= ops, f"declared, but neither meant nor lowered: {set(forms) - ops}"
+    for op in sorted(ops - NO_NODES):
+        for name in known[op]:
+            declared = name in forms.get(op, Form()).attributes
+            if declared and name not in swept[op] and (op, name) not in UNTESTED:
+                wrong.append(f"{op}: {name} is declared, and no case of the sweep has it")
+            if not declared and refusal(forms, Node(op, ("x",), ("y",), {name: 1})) is None:
+                wrong.append(f"{op}: {name} is neither declared nor refused")
+    assert not wrong, "\n".join(wrong)
+    foreign = {(op, a) for op, f in forms.items() if op not in NO_NODES for a in f.attributes if a not in known[op]}
+    assert {a for _, a in foreign} <= INTERNAL, foreign
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "said"),
+    [
+        ("Resize", {"mode": "cubic"}, "mode 'cubic'"),
+        ("Resize", {"mode": "linear", "antialias": 1}, "antialias 1"),
+        ("Resize", {"coordinate_transformation_mode": "tf_crop_and_resize"}, "coordinate_transformation_mode 'tf_crop_and_resize'"),
+        ("LayerNormalization", {"epsilon": 0.0}, "epsilon 0.0"),
+        ("Gemm", {"alpha": 0.5}, "alpha 0.5"),
+        ("Relu", {"alpha": 0.5}, "its attribute alpha"),
+    ],
+)
+def test_what_is_not_implemented_is_refused_by_name(op: str, attributes: dict[str, object], said: str) -> None:
+    assert refusal(INT8, Node(op, ("x",), ("y",), attributes)) == said
+
+
+def test_an_output_that_is_not_implemented_is_refused() -> None:
+    for forms in (INT8, INT8_KERNELS, FLOAT_KERNELS):
+        assert refusal(forms, Node("MaxPool", ("x",), ("y", "indices"))) == "its output 'indices'"
+        assert refusal(forms, Node("MaxPool", ("x",), ("y", ""))) is None
