@@ -81,6 +81,28 @@ def other_types() -> Iterator[Case]:
         yield case(op, strange, opset=18)
 
 
+EXTREME = np.array(
+    [np.nan, np.inf, -np.inf, 0, -0.0, 1e-42, -1e-42, 3e38, -3e38, 1e4, -1e4, 88.5, -88.5, 105, -105], np.float32
+)
+
+
+def extremes() -> Iterator[Case]:
+    """Infinities, values that are no number, denormals, and the ends of the range."""
+    for op in (*FUNCTIONS, "Log", "Sqrt"):
+        if op not in ("Sin", "Cos"):  # NOTE: of 3e38 they are noise
+            yield case(op, EXTREME.reshape(3, 5), opset=versions(op)[-1] if versions(op)[-1] < 24 else 20)
+    for op in ("Add", "Sub", "Mul", "Div", "Min", "Max"):
+        yield case(op, EXTREME[:, None], EXTREME, opset=14)
+    for exponent in (0.5, 2.0, -1.0, 3.0, -2.5):
+        yield case("Pow", EXTREME, scalar(exponent), opset=15)
+        yield case("Pow", np.array([-2, -0.5, 0, 3], np.float32), scalar(exponent), opset=15)
+    for op in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceMean", "ReduceLogSumExp"):
+        rows = [[1, 2, np.inf], [-np.inf, 0, 1], [-np.inf] * 3, [900, 901, 899], [-900, -901, -899]]
+        yield case(op, np.array(rows, np.float32), Fixed(np.array([1])), opset=18)
+    for op in ("Softmax", "LogSoftmax"):
+        yield case(op, np.array([[-np.inf, 0, 1], [3e38, 0, -3e38], [-np.inf, -np.inf, 5]], np.float32), opset=13)
+
+
 SHAPES = [
     ((2, 3, 4), (2, 3, 4)), ((2, 3, 4), (4,)), ((2, 3, 4), (3, 1)), ((), (2, 3)), ((2, 3), ()), ((1, 3), (2, 1, 1)),
     ((5,), (5,)),
@@ -213,4 +235,4 @@ def softmax() -> Iterator[Case]:
         yield case(op, masked, opset=13)
 
 
-FAMILIES = (functions, binary, variadic, softmax)
+FAMILIES = (functions, extremes, binary, variadic, softmax)

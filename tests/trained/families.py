@@ -37,7 +37,7 @@ def scores(net: Net, name: str, batch: Any = "N") -> onnx.ModelProto:
 
 
 def residual(norm: bool = True) -> onnx.ModelProto:
-    """Two residual blocks, the second with a projection; opset 13. norm: BatchNormalization, else folded into weights."""
+    """Two residual blocks, the second with a projection; opset 13. norm: BatchNormalization, else folded."""
     net, labels = start(13, 1)
     conv = partial(net.conv, norm=norm)
     x = net.op("Relu", conv("image", 16))

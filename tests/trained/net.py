@@ -77,7 +77,7 @@ class Net:
         return mixed.astype(F32)
 
     def conv(self, x: str, out: int, k: int = 3, stride: int = 1, group: int = 1, norm: bool = True) -> str:
-        """Conv and BatchNormalization, or Conv with a bias, of learned filters; depthwise where group is all channels."""
+        """Conv and BatchNormalization, or Conv with a bias, depthwise where group is all channels."""
         acts = self.values(x)
         pad = k // 2
         padded = np.pad(acts, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
