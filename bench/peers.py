@@ -5,9 +5,10 @@
     python -m bench.peers --all --threads 1,2 --json all.json    every network, and every real model that is found
     python -m bench.peers --quick --isa avx2                     qglow and OpenVINO held to one instruction set; onnxruntime cannot be
 
-A cell is qglow's time over the peer's, of the minima and (of the medians): below 1 qglow is faster. Every runtime gets the same
-model, input and number of threads. int8 peers run onnxruntime's QDQ model (u8 activations, s8 weights per channel), and OpenVINO
-also NNCF's where nncf is installed. Models in their int8 forms are kept in the cache folder, so that a second run starts at once.
+A cell is qglow's time over the peer's, of the minima and (of the medians, of the 99th percentiles): below 1 qglow is faster. Every
+runtime gets the same model, input and number of threads. int8 peers run onnxruntime's QDQ model (u8 activations, s8 weights per
+channel), and OpenVINO also NNCF's where nncf is installed. Models in their int8 forms are kept in the cache folder, so that a second
+run starts at once.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from .isolated import Crash, Say, isolated
 from .models import CONVOLUTIONAL
 from .prepared import Prepared, names, prepare
 
+KEYS = ("min", "median", "p99")
 PEERS = ("ort fp32", "ort int8", "ov fp32", "ov int8", "ov nncf")
 QUICK = ("ort int8", "ov int8")
 ORIGIN = "qglow"
@@ -102,18 +104,20 @@ def geomeans(rows: list[dict[str, Any]], peers: tuple[str, ...], key: str) -> di
 
 
 def line(first: str, time: str, cells: list[str]) -> str:
-    return f"{first:26s} {time:>18s}  " + "  ".join(f"{c:>13s}" for c in cells)
+    return f"{first:26s} {time:>23s}  " + "  ".join(f"{c:>17s}" for c in cells)
 
 
-def cells_of(low: dict[str, float | None], middle: dict[str, float | None], peers: tuple[str, ...]) -> list[str]:
-    return ["-" if low.get(p) is None else f"{low[p]:.2f} ({middle[p]:.2f})" for p in peers]
+def cells_of(ratios: list[dict[str, float | None]], peers: tuple[str, ...]) -> list[str]:
+    """Of each peer the ratios of KEYS."""
+    low, middle, high = ratios
+    return ["-" if low.get(p) is None else f"{low[p]:.2f} ({middle[p]:.2f}, {high[p]:.2f})" for p in peers]
 
 
 def show(row: dict[str, Any], peers: tuple[str, ...], quick: bool) -> None:
     own = row["times"].get(ORIGIN)
-    spent = f"{own['min']:.3f} ({own['median']:.3f})" if own else "failed"
-    ratios = [{p: ratio(row, p, key) for p in peers} for key in ("min", "median")]
-    print(line(row["model"], spent, cells_of(*ratios, peers)), flush=True)
+    spent = f"{own['min']:.3f} ({own['median']:.3f}, {own['p99']:.3f})" if own else "failed"
+    ratios = [{p: ratio(row, p, key) for p in peers} for key in KEYS]
+    print(line(row["model"], spent, cells_of(ratios, peers)), flush=True)
     if quick and own:
         host = row["host"]
         listed = ", ".join(f"{n} {op}" for op, n in host.items()) or "none"
@@ -165,9 +169,9 @@ def main() -> int:
         groups = {"all": block, "convolutional": [r for r in block if r["model"] in CONVOLUTIONAL]}
         groups["other"] = [r for r in block if r not in groups["convolutional"]]
         for group, part in groups.items():
-            mean = means[f"{threads} {group}"] = {key: geomeans(part, peers, key) for key in ("min", "median")}
+            mean = means[f"{threads} {group}"] = {key: geomeans(part, peers, key) for key in KEYS}
             if len(part) > 1 and (group == "all" or len(part) < len(block)):
-                print(line(f"geometric mean, {group}", "", cells_of(mean["min"], mean["median"], peers)))
+                print(line(f"geometric mean, {group}", "", cells_of([dict(mean[key]) for key in KEYS], peers)))
         rows += block
         if given.json:
             given.json.write_text(json.dumps({"results": rows, "geomeans": means}, indent=1))

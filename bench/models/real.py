@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -40,3 +41,18 @@ def load(name: str, count: int) -> tuple[onnx.ModelProto, list[dict[str, Any]]]:
             for d in feeds[0][value.name].shape:
                 shape.dim.add().dim_value = d
     return model, feeds
+
+
+LITERT = {
+    "mobilenetv2": "mbv2_ptq",
+    "mlperftiny_cifar10_resnet8": "pretrainedResnet_quant",
+    "mlperftiny_vww_mobilenet025": "vww_96_int8",
+}
+
+
+def litert_file(name: str) -> Path:
+    """The .tflite file of the same network, with its own int8 weights. Raises LookupError where there is none."""
+    found = shared_models.FOLDER / "models" / "litert" / f"{LITERT.get(name)}.tflite"
+    if not found.is_file():
+        raise LookupError(f"no .tflite file of {name}")
+    return found

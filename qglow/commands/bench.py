@@ -16,7 +16,7 @@ from ..errors import ConfigError, QGlowError, in_one_line
 from ..files import check_writable, write_atomically
 from ..graph import Array, Kind
 from ..profiling.dataset import Dataset, open_dataset
-from ..report.latency import interleaved
+from ..report.latency import Times, interleaved
 from ..report.peer_int8 import quantize_static_int8
 from ..report.peers import PEERS, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
@@ -64,9 +64,7 @@ def run(options: argparse.Namespace) -> int:
         if options.model:
             _add_peers(runs, failed, options, feeds, data, Path(folder) / "peer.onnx")
         times = interleaved(runs, options.seconds)
-    base = times["qglow int8"]["min"]
-    for name, t in times.items():
-        print(f"{name:20s} min {t['min']:9.3f} ms  median {t['median']:9.3f} ms  qglow takes {base / t['min']:.2f} of it")
+    print_times(times)
     for name, why in failed.items():
         print(f"{name:20s} failed: {why}")
     result: dict[str, Any] = {"latency_ms": times, "failed": failed}
@@ -103,6 +101,14 @@ def _add_peers(runs: Calls, failed: dict[str, str], options: argparse.Namespace,
             runs[f"{peer} int8"] = call
         except Exception as error:
             failed[f"{peer} int8"] = in_one_line(error)
+
+
+def print_times(times: Times) -> None:
+    """A row for each runtime: its latencies, and the part of its median that qglow takes."""
+    base = times["qglow int8"]["median"]
+    for name, t in times.items():
+        print(f"{name:20s} min {t['min']:9.3f}  median {t['median']:9.3f}  p99 {t['p99']:9.3f} ms  qglow's median is "
+              f"{base / t['median']:.2f} of it")  # fmt: skip
 
 
 def print_steps(steps: list[StepTime], roof: Roof) -> None:

@@ -1,4 +1,4 @@
-"""Latency of several runtimes on the same inputs, interleaved: minimum and median of many."""
+"""Latency of several runtimes on the same inputs, interleaved: minimum, median and 99th percentile of many."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ Times = dict[str, dict[str, float]]
 
 
 def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, most: int = 200, turns: int | None = None) -> Times:
-    """Call each in turn until the time is spent, or for a number of turns: {name: {"min": ms, "median": ms, "runs": n}}.
+    """Call each in turn until the time is spent, or for a number of turns: {name: {"min": ms, "median": ms,
+    "p99": ms, "runs": n}}.
 
     A call that is shorter than a block is repeated within its turn, after one that is not timed and warms the caches that the
     others filled. most: timed calls of each. turns: rounds; the time then only ends a measurement that is four times slower.
@@ -31,7 +32,12 @@ def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, mos
                 run()
                 times[name].append((time.perf_counter() - start) * 1e3)
         done += 1
-    return {n: {"min": min(t), "median": float(np.median(t)), "runs": float(len(t))} for n, t in times.items()}
+    return {name: summary(t) for name, t in times.items()}
+
+
+def summary(times: list[float]) -> dict[str, float]:
+    """Of milliseconds of many calls."""
+    return {"min": min(times), "median": float(np.median(times)), "p99": float(np.percentile(times, 99)), "runs": float(len(times))}
 
 
 def _block(run: Callable[[], Any]) -> int:

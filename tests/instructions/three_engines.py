@@ -29,12 +29,12 @@ class Guarded(NativePlan):
         kept, native.SMALL_WORK = native.SMALL_WORK, 0
         try:
             super().__init__(program, library.load(program.isa), threads)
+            whole = native.aligned(program.arena_size + 2 * GUARD)
+            whole[:] = CANARY
+            self.whole, self.arena = whole, whole[GUARD : GUARD + program.arena_size]
+            self._bind()
         finally:
             native.SMALL_WORK = kept
-        whole = native.aligned(program.arena_size + 2 * GUARD)
-        whole[:] = CANARY
-        self.whole, self.arena = whole, whole[GUARD : GUARD + program.arena_size]
-        self._bind()
 
     def check_guards(self, where: str) -> None:
         for side, guard in (("before", self.whole[:GUARD]), ("after", self.whole[GUARD + self.program.arena_size :])):
@@ -44,7 +44,12 @@ class Guarded(NativePlan):
         if isinstance(step, Host):
             self._run_host(step.node)
         else:
-            self._run_segment(Segment([self._row(step, False)]))
+            kept, native.SMALL_WORK = native.SMALL_WORK, 0
+            try:
+                segment = Segment([self._row(step, False)], self.threads)
+            finally:
+                native.SMALL_WORK = kept
+            self._run_segment(segment)
 
 
 def static(graph: Graph, feeds: Mapping[str, Array]) -> Graph:
