@@ -78,7 +78,7 @@ def measure(say: Say, model: Prepared, threads: int, peers: tuple[str, ...], tur
             if name == ORIGIN:
                 session = qglow.InferenceSession(model.bundle(), threads)
                 plan = plan_of(session, model.samples[0])
-                host = dict(host_steps(plan).most_common())
+                host = dict(host_steps(session, model.samples[0]).most_common())
                 steps = len(plan.program.steps) if hasattr(plan, "program") else 0
                 run: Callable[[], Any] = partial(session.run, None, model.samples[0])
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from .arguments import path_of
 from .errors import OutputError
 
 
@@ -48,7 +49,7 @@ def _write_through(path: Path, data: bytes) -> None:
 
 def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
     """The path, or OutputError where a file cannot be made there, or is one of the inputs: asked before long work, so that none is lost."""
-    path = Path(path)
+    path = path_of(path, "the file to write", OutputError)
     if any(i is not None and path.is_file() and Path(i).is_file() and path.samefile(i) for i in inputs):
         raise OutputError(f"{path}: is also what is read; give another name to write")
     if path.is_dir():
@@ -64,7 +65,7 @@ def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
 
 def make_folder(path: str | Path) -> Path:
     """The folder, made where it is missing. Raises OutputError where that cannot be."""
-    path = Path(path)
+    path = path_of(path, "the folder to write to", OutputError)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -74,7 +75,7 @@ def make_folder(path: str | Path) -> Path:
 
 def check_folder(path: str | Path) -> Path:
     """The path, or OutputError where something else than a folder is in its way: asked before long work."""
-    path = Path(path)
+    path = path_of(path, "the folder to write to", OutputError)
     there = next((p for p in (path, *path.parents) if p.exists()), Path())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: cannot be made a folder: {there} {'cannot be written to' if there.is_dir() else 'is a file'}")

@@ -9,13 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from .arguments import count_of, shown
 from .checking import check_meaning, check_text, check_types
-from .errors import AccuracyError
+from .errors import AccuracyError, ConfigError, DataError
 from .files import make_folder, write_atomically
 from .float_mode import in_usual_mode
 from .graph import Array, Graph
@@ -73,6 +75,7 @@ def profile(
     progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's on the model itself (or to the
     numpy reference's where onnxruntime does not take it). Raises ModelError, DataError, ConfigError, DisagreementError.
     """
+    batch_size = count_of(batch_size, "batch_size", ConfigError)
     graph = float_graph(model)
     opened, oracle = open_dataset(data, graph).spread(samples), float_oracle(model, graph)
     return record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle)
@@ -89,12 +92,16 @@ def quantize(
     False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its `bundle`, where
     int8 is plainly broken, or a target is missed.
     """
-    config = config or QuantConfig()
+    config = QuantConfig() if config is None else config
+    if not isinstance(config, QuantConfig):
+        raise ConfigError(f"config must be a QuantConfig, got {shown(config)}; QuantConfig.load reads a file")
     graph = float_graph(model, dump_dir)
     config.check_names(graph)
     oracle = cache(lambda: float_oracle(model, graph))
     reached: Reached | None = None
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
+    if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
+        raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
     if recorded is None:
         result = recover(graph, import_onnx(model))
         source: dict[str, Any] = {"source": "quantized model"}

@@ -12,10 +12,11 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "qglow"
 FILES = sorted(PACKAGE.rglob("*.py"))
-BASE = {"errors", "files", "float_mode", "progress"}
+BASE = {"arguments", "errors", "files", "float_mode", "progress"}
 MAY_IMPORT = {
     "errors": set(),
-    "files": {"errors"},
+    "arguments": {"errors"},
+    "files": {"arguments", "errors"},
     "float_mode": set(),
     "progress": {"errors"},
     "graph": BASE,

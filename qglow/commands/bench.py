@@ -21,7 +21,7 @@ from ..report.peer_int8 import quantize_static_int8
 from ..report.peers import PEERS, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
 from ..runtime.roof import Roof, machine_roof
-from ..runtime.steps import StepTime, time_steps
+from ..runtime.steps import StepTime, host_cost, time_steps
 from .options import above_zero, whole_number
 
 EXAMPLES = """examples:
@@ -68,10 +68,14 @@ def run(options: argparse.Namespace) -> int:
     for name, why in failed.items():
         print(f"{name:20s} failed: {why}")
     result: dict[str, Any] = {"latency_ms": times, "failed": failed}
+    steps = time_steps(session, feeds, native=options.per_layer)
     if options.per_layer:
-        roof, steps = machine_roof(session.threads), time_steps(session, feeds)
+        roof = machine_roof(session.threads)
         print_steps(steps, roof)
         result |= {"machine": asdict(roof), "steps": [asdict(s) for s in steps]}
+    if line := host_cost(steps):
+        print(f"of qglow's time {line}")
+    result["host_steps"] = [asdict(s) for s in steps if s.host]
     if options.json:
         write_atomically(options.json, json.dumps(result, indent=1).encode())
     return 0
@@ -114,7 +118,7 @@ def print_times(times: Times) -> None:
 def print_steps(steps: list[StepTime], roof: Roof) -> None:
     """A row for each instruction, then the sum by kind."""
     if not steps:
-        print("no steps: this model runs on the reference as a whole")
+        print("no steps: there is nothing to compute")
         return
     total = sum(s.seconds for s in steps)
     print(f"machine: {roof.peak / 1e9:.0f} GOP/s, reads {roof.memory / 1e9:.0f} GB/s from memory and {roof.cache / 1e9:.0f} from a cache, "

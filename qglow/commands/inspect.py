@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..errors import ConfigError, DataError, in_one_line
 from ..graph import Graph
+from ..graph.stages import cut
 from ..graph.text import print_graph
 
 EXAMPLES = """examples:
@@ -58,17 +59,20 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     from ..instructions.lower import lower
     from ..instructions.text import print_plan, print_program
     from ..kernels.isa import choose
-    from ..reference import retype
+    from ..reference import retype_known
 
     shapes = _shapes(graph, given)
     try:
-        static = retype(graph, shapes, {})
+        part = cut(retype_known(graph, shapes, {}))
     except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
         said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
         why = in_one_line(error)
         raise ConfigError(f"no program for inputs of {said} ({why}); give --shape NAME=DIMENSIONS") from error
-    program = lower(static, choose()[0].name)
-    return print_program(program) if stage == "instructions" else print_plan(program)
+    program = lower(part.first, choose()[0].name)
+    text = print_program(program) if stage == "instructions" else print_plan(program)
+    for node in part.host:
+        text += f"; then on the host, for its shape depends on data: {node.op} {node.name}\n"
+    return text + (f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else "")
 
 
 def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:

@@ -15,6 +15,7 @@ from ..pipeline import quantize
 from ..quantization.config import QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
+from ..runtime.steps import host_nodes
 from .options import finite
 
 EXAMPLES = """examples:
@@ -60,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     if bundle.manifest["agreement"] is None and check and options.profile:
         print("warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again", file=sys.stderr)
     if not options.quiet:
-        _print_account(path, bundle.manifest)
+        _print_account(path, bundle.manifest, host_nodes(bundle.graph))
     compared = (bundle.manifest["agreement"] or {"outputs": {}})["outputs"].values()
     worst = min((ratio_db(e) for e in compared), default=POOR_DB)
     if worst < POOR_DB:
@@ -83,7 +84,7 @@ def _print_target(target: dict[str, Any] | None) -> None:
         print(f"    and {len(kept) - 12} more")
 
 
-def _print_account(path: Path, manifest: dict[str, Any]) -> None:
+def _print_account(path: Path, manifest: dict[str, Any], host: Counter[str]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
     smaller = manifest["float_bytes"] / max(1, manifest["int8_bytes"])
     size = f"weights {smaller:.1f} times smaller" if smaller >= 1 else f"constants {1 / smaller:.1f} times larger (tables of functions)"
@@ -91,6 +92,9 @@ def _print_account(path: Path, manifest: dict[str, Any]) -> None:
     print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")
+    if host:
+        names = ", ".join(f"{n} {op}" for op, n in host.most_common(8))
+        print(f"on the host, without a kernel: {names}; `qglow bench` says what that costs")
     _print_target(manifest.get("target"))
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
     over = f"over {agreement['samples']} samples" if agreement["samples"] != 1 else "over 1 sample"

@@ -15,7 +15,7 @@ from ..progress import track
 from ..report.latency import interleaved
 from ..runtime import InferenceSession
 from ..runtime.native import NativePlan
-from ..runtime.plans import make_plan, taken
+from ..runtime.plans import StagedPlan, make_plan, taken
 from ..runtime.tune import Trial, learned, try_products
 from ..runtime.typical import typical_products
 from ..tuning import rule, store
@@ -88,9 +88,10 @@ def typical_plans(threads: int) -> list[NativePlan]:
 
 
 def plan_for(graph: Graph, feeds: dict[str, Array], threads: int) -> NativePlan | None:
-    """A plan that ran once; None where the model runs on the reference."""
+    """A plan that ran once; of a model whose shapes depend on data its first program. None where there is none."""
     plan = taken(make_plan(graph, {n: a.shape for n, a in feeds.items()}, threads), feeds)
     plan.run(feeds)
+    plan = plan.first if isinstance(plan, StagedPlan) and plan.first is not None else plan
     return plan if isinstance(plan, NativePlan) else None
 
 

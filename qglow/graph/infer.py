@@ -7,16 +7,26 @@ tensor costs nothing to stand in for); products, pools and element-wise ops have
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import InputError, ModelError
 from .branches import SELECT, has_branches, side, truth, walk
 from .graph import Array, Graph, Node
+from .shaping import shaping
 from .types import Kind, TensorType
 
 Evaluate = Callable[[Node, list[Array | None]], list[Array]]
+Types = Mapping[str, TensorType]
+Shapes = Mapping[str, tuple[int, ...] | None]
+ShapeRule = Callable[[Node, list[tuple[int, ...] | None], list[Array | None]], list[tuple[int, ...]]]
+ForeignTypes = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType | None]]
 _FOLD_LIMIT = 4096
+
+
+class DataDependent(ModelError):
+    """The shape of a node's output follows from the data of its inputs, or nothing says from what it follows."""
 
 
 class Undecided(Exception):
@@ -27,55 +37,98 @@ class Undecided(Exception):
         self.condition = condition
 
 
-def retype(
-    graph: Graph,
-    input_shapes: Mapping[str, tuple[int, ...]],
-    evaluate: Evaluate,
-    shape_rules: Mapping[str, ShapeRule],
-    decided: Mapping[str, bool] | None = None,
-) -> Graph:
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What typing asks of the ops. evaluate: the float meaning of a node, called on zeros. rules: output shapes of ops that would cost
+    time to evaluate. foreign: the types of an `Onnx` node's outputs, None for one that is not known."""
+
+    evaluate: Evaluate
+    rules: Mapping[str, ShapeRule]
+    foreign: ForeignTypes
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A graph for concrete input shapes. known: the values whose type is static. Nodes with another output are left as they are, but
+    that a Select which was decided is an Identity."""
+
+    graph: Graph
+    known: frozenset[str]
+
+    @property
+    def waiting(self) -> tuple[Node, ...]:
+        """The nodes, in order, with an output whose shape is not known."""
+        return tuple(n for n in self.graph.nodes if any(o and o not in self.known for o in n.outputs))
+
+
+def retype(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, bool] | None = None, *, partly: bool = False) -> Graph:
     """The graph for concrete input shapes: every type static, integer shape computations turned into constants.
 
-    `evaluate` is the float meaning of a node; it is called on zeros. Of a graph with branches only what the outputs need is left, and a
-    Select is the side that it takes: by a constant, or by `decided`, a condition's name -> its value. Where neither says, Undecided is
-    raised; without `decided` both sides stay then, and what has no static type keeps its own. Raises ModelError where a shape depends
-    on data.
+    Of a graph with branches only what the outputs need is left, and a Select is the side that it takes: by a constant, or by `decided`, a
+    condition's name -> its value. Where neither says, Undecided is raised; without `decided` both sides stay then, and what has no static
+    type keeps its own. Raises DataDependent where a shape depends on data; partly: such a value keeps its own type as well.
     """
-    work = _Retyping(graph, evaluate, shape_rules, decided)
+    work = _work(graph, shapes, meaning, decided)
+    lenient = decided is None and has_branches(graph)
+    if work.faults and not lenient and not partly:
+        raise work.faults[0]
+    return work.result().graph
+
+
+def retype_known(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, bool]) -> Typed:
+    """`retype`, as far as it goes: what depends on data is left for when the data is there. A shape of None: an input that is no tensor of
+    a fixed shape. Raises Undecided for a condition that neither shapes nor `decided` decide."""
+    return _work(graph, shapes, meaning, decided).result()
+
+
+def _work(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, bool] | None) -> _Retyping:
+    work = _Retyping(graph, meaning, decided)
     for name in graph.inputs:
-        work.types[name] = _with_shape(name, graph.types[name], input_shapes[name])
+        shape = shapes[name]
+        if shape is not None and graph.types[name].kind is not Kind.STRING:
+            work.types[name] = _with_shape(name, graph.types[name], shape)
+            work.known.add(name)
     if has_branches(graph):
         walk(graph.outputs, graph.producers(), work.node, work.sides)
     else:
         for node in graph.nodes:
             work.node(node)
-    used = {v for n in work.nodes for v in n.inputs} | set(graph.outputs)
-    constants = {k: v for k, v in work.constants.items() if k in used}
-    if has_branches(graph):
-        used |= {*graph.inputs, *(o for n in work.nodes for o in n.outputs if o)}
-        work.types = {k: t for k, t in work.types.items() if k in used}
-    return Graph(graph.name, graph.inputs, graph.outputs, tuple(work.nodes), work.types, constants)
+    return work
 
 
 class _Retyping:
-    """The types and constants that are known so far, and the nodes that are left."""
+    """The types and constants that are known so far, the nodes that are left, and why some have no static type."""
 
-    def __init__(self, graph: Graph, evaluate: Evaluate, rules: Mapping[str, ShapeRule], decided: Mapping[str, bool] | None) -> None:
-        self.graph, self.evaluate, self.rules, self.decided = graph, evaluate, rules, decided
+    def __init__(self, graph: Graph, meaning: Meaning, decided: Mapping[str, bool] | None) -> None:
+        self.graph, self.meaning, self.decided = graph, meaning, decided
         self.types, self.constants = dict(graph.types), dict(graph.constants)
+        self.known = {c for c, a in graph.constants.items() if a.dtype.kind != "O"}
         self.nodes: list[Node] = []
-        self.lenient = decided is None and has_branches(graph)
+        self.faults: list[ModelError] = []
+
+    def result(self) -> Typed:
+        graph, branched = self.graph, has_branches(self.graph)
+        used = {v for n in self.nodes for v in n.inputs} | set(graph.outputs)
+        constants = {k: v for k, v in self.constants.items() if k in used}
+        types: Types = self.types
+        if branched:
+            used |= {*graph.inputs, *(o for n in self.nodes for o in n.outputs if o)}
+            types = {k: t for k, t in types.items() if k in used}
+        typed = Graph(graph.name, graph.inputs, graph.outputs, tuple(self.nodes), types, constants)
+        return Typed(typed, frozenset(self.known))
 
     def node(self, node: Node) -> None:
+        if node.op == SELECT:
+            self.select(node)
+            return
+        unknown = next((i for i in node.inputs if i and i not in self.known), None)
         try:
-            if node.op == SELECT:
-                self.select(node)
-            else:
-                self.other(node)
-        except ModelError:
-            if not self.lenient:
-                raise
-            self.nodes.append(node)  # NOTE: of a side that is never taken, or behind it: the type it has says what is known
+            if unknown is not None:
+                raise DataDependent(f"node {node.name!r} ({node.op}): the shape of its input {unknown!r} depends on data")
+            self.other(node)
+        except ModelError as fault:  # NOTE: also of shapes that do not fit, on a side that is never taken or not: the host will tell
+            self.faults.append(fault)
+            self.nodes.append(node)
 
     def sides(self, node: Node) -> tuple[str, ...]:
         """The values of a Select that may be taken."""
@@ -95,9 +148,13 @@ class _Retyping:
         values, out = self.sides(node), node.outputs[0]
         if len(values) > 1:
             self.types[out] = either([self.types[v] for v in values])
+            if self.types[out].is_static and self.known.issuperset(values):
+                self.known.add(out)
             self.nodes.append(node)
             return
         self.types[out] = self.types[values[0]]
+        if values[0] in self.known:
+            self.known.add(out)
         if values[0] in self.constants:
             self.constants[out] = self.constants[values[0]]
         else:
@@ -110,15 +167,21 @@ class _Retyping:
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
         whole = all(self.graph.types[o].kind is not Kind.F32 for o in node.outputs if o)
         if node.op in ("Shape", "Size") or (known and small and not quantized and whole):
-            results = self.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
-            for o, a in zip(node.outputs, results, strict=False):
-                if o:
-                    constants[o], types[o] = a, TensorType(Kind.of(a.dtype), tuple(a.shape))
+            results = self.meaning.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
+            found = [(o, a, TensorType(_kind(node, a), tuple(a.shape))) for o, a in zip(node.outputs, results, strict=False) if o]
+            for o, a, type_ in found:
+                constants[o], types[o] = a, type_
+                self.known.add(o)
             return
-        for o, t in zip(node.outputs, _infer(node, types, constants, self.evaluate, self.rules), strict=False):
-            if o:
+        inferred = _infer(node, types, constants, self.meaning)
+        missing = [o for o, t in zip(node.outputs, inferred, strict=False) if o and t is None]
+        if missing:  # NOTE: then none of its outputs is: a node is computed as a whole
+            raise DataDependent(f"node {node.name!r} ({node.op}): the shape of its output {missing[0]!r} depends on data")
+        for o, t in zip(node.outputs, inferred, strict=False):
+            if o and t is not None:
                 old = self.graph.types[o]
-                types[o] = TensorType(old.kind if old.is_quantized or t.kind is Kind.STRING else t.kind, t.shape, old.quant)
+                types[o] = TensorType(old.kind if old.is_quantized else t.kind, t.shape, old.quant)
+                self.known.add(o)
         self.nodes.append(node)
 
 
@@ -129,9 +192,6 @@ def either(types: list[TensorType]) -> TensorType:
         return TensorType(first.kind, None, first.quant)
     shape = tuple(a if a == b else "?" for a, b in zip(first.shape, second.shape, strict=True))
     return TensorType(first.kind, shape, first.quant)
-
-
-ShapeRule = Callable[[Node, list[tuple[int, ...] | None], list[Array | None]], list[tuple[int, ...]]]
 
 
 def _with_shape(name: str, t: TensorType, shape: tuple[int, ...]) -> TensorType:
@@ -152,29 +212,36 @@ def _stand_in(name: str, types: Mapping[str, TensorType], constants: Mapping[str
     return np.broadcast_to(np.zeros((), dtype), t.static_shape)
 
 
-# Inputs whose elements, not only their shape, decide the shape of the output. NOTE: on zeros such an op would have some other shape.
-_SHAPING = {
-    **dict.fromkeys(("NonZero", "Unique", "ConstantOfShape"), (0,)), "Range": (0, 1, 2), "NonMaxSuppression": (0, 1, 2, 3, 4),
-    **dict.fromkeys(("Reshape", "Expand", "Tile", "Pad", "Squeeze", "Unsqueeze", "Split", "TopK", "OneHot", "Compress"), (1,)),
-    "Slice": (1, 2, 3, 4), "Resize": (2, 3),
-}  # fmt: skip
+def _kind(node: Node, array: Array) -> Kind:
+    if not isinstance(array, np.ndarray):
+        raise DataDependent(f"node {node.name!r} ({node.op}): a sequence has no fixed shape")
+    try:
+        kind = Kind.of(array.dtype)
+    except KeyError as error:
+        raise ModelError(f"node {node.name!r} ({node.op}): values of {array.dtype} are not supported") from error
+    if kind is Kind.STRING:
+        raise DataDependent(f"node {node.name!r} ({node.op}): strings have no fixed shape")
+    return kind
 
 
-def _shaping(node: Node) -> list[str]:
-    places = _SHAPING.get(node.op) or ((1,) if node.op.startswith("Reduce") else ())
-    return [name for k in places if (name := node.input(k))]
-
-
-def _infer(
-    node: Node, types: Mapping[str, TensorType], constants: Mapping[str, Array], evaluate: Evaluate, rules: Mapping[str, ShapeRule]
-) -> list[TensorType]:
-    unknown = [i for i in _shaping(node) if i not in constants]
+def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
+    """Types of the outputs, None where they depend on data. NOTE: only ops of which it is declared what their shapes follow from are
+    evaluated on zeros: any other would have the shape that zeros happen to give."""
+    if node.op == "Onnx":
+        return meaning.foreign(node, [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs])
+    deciding = shaping(node)
+    if deciding is None:
+        if node.op in meaning.rules:
+            deciding = ()
+        else:
+            raise DataDependent(f"node {node.name!r} ({node.op}): its output's shape depends on the data of {node.inputs[0]!r}")
+    unknown = [name for k in deciding if (name := node.input(k)) and name not in constants]
     if unknown:
-        raise ModelError(f"node {node.name!r} ({node.op}): its output's shape depends on the data of {unknown[0]!r}")
-    rule = rules.get(node.op)
+        raise DataDependent(f"node {node.name!r} ({node.op}): its output's shape depends on the data of {unknown[0]!r}")
+    rule = meaning.rules.get(node.op)
     if rule is None:
-        arrays = evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
-        return [TensorType(Kind.of(a.dtype), tuple(a.shape)) for a in arrays]
+        arrays = meaning.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
+        return [TensorType(_kind(node, a), tuple(a.shape)) for a in arrays]
     try:
         shapes = rule(
             node,
@@ -184,4 +251,19 @@ def _infer(
     except Exception as error:
         given = [types[i].shape if i else None for i in node.inputs]
         raise ModelError(f"node {node.name!r} ({node.op}): shapes {given} do not fit: {error}") from error
-    return [TensorType(types[o or node.outputs[0]].kind, s) for o, s in zip(node.outputs, shapes, strict=False)]
+    return [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]
+
+
+_BOOLEAN = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"})
+
+
+def _kind_of(node: Node, output: str, types: Types) -> Kind:
+    """The kind of an output whose shape a rule gives. NOTE: of a value whose shape was not known at import, the kind is a guess as well."""
+    declared, inputs = types[output], [types[i] if i else None for i in node.inputs]
+    if declared.shape is not None or any(t is not None and t.is_quantized for t in (declared, *inputs)):
+        return declared.kind
+    if node.op in _BOOLEAN:
+        return Kind.BOOL
+    decides = {"Where": 1, "DequantizeLinear": 1, "QuantizeLinear": 2}.get(node.op, 0)
+    found = inputs[decides] if decides < len(inputs) else None
+    return found.kind if found is not None else Kind.U8 if node.op == "QuantizeLinear" else declared.kind

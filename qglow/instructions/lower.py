@@ -21,7 +21,8 @@ from ..reference.forms import FLOAT_KERNELS, INT8_KERNELS, refusal
 from ..reference.windows import Window
 from .layout import channels_last_floats, channels_last_values
 from .nest import nest, padded
-from .packing import PACKINGS, Packed, pack
+from .packed import PackedFloats
+from .packing import PACKINGS, Packed, pack, pack_floats
 from .plan import plan
 from .program import Buffer, Halo, Host, Native, Piece, Place, Program, dense_strides
 from .unsigned import unsigned
@@ -297,6 +298,11 @@ class Lowering:
         """Bytes into the blob of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
         packed = Packed(self.isa, w, fused)
         return self._append(packed) if len(packed) > SEARCHED else self.constant(pack(self.isa, w, fused))
+
+    def float_weights(self, w: Array) -> int:
+        """Bytes into the blob of float weights [G, OC, ...], packed."""
+        packed = PackedFloats(self.isa, w)
+        return self._append(packed) if len(packed) > SEARCHED else self.constant(pack_floats(self.isa, w.reshape(*w.shape[:2], -1)))
 
     def _append(self, data: Piece) -> int:
         at, rest = self.program.blob_size, bytes(-len(data) % 64 + 64)

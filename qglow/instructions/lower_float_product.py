@@ -11,7 +11,7 @@ from ..reference.float_product import scaled
 from .lower import Lowering, conv_halo, conv_window, float_rule
 from .lower_float import operand
 from .lower_product import Fields, flattened, image_fields, is_column, matrices, on_its_side, operands_of_two, shifted
-from .packing import pack_floats, round_up
+from .packing import round_up
 from .phases import transposed_phases
 from .program import Place
 from .table import POST_ADD, POST_NONE
@@ -146,7 +146,7 @@ def product(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array,
         x, y, residual = flattened(x, y, residual)
     whole = np.zeros((groups, round_up(oc, low.packing.lanes)), np.float32)
     whole[:, :oc] = bias.reshape(groups, oc)
-    constants = {"w": low.constant(pack_floats(low.isa, w.reshape(groups, oc, -1))), "bias": low.constant(whole)}
+    constants = {"w": low.float_weights(w), "bias": low.constant(whole)}
     runs: Fields = {"runs": 1, "run": kw * ic} if fused else {"runs": kw, "run": ic}
     sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": 4 * ic, "y_g": 4 * oc, **shape, **runs}
     emit_product(low, {"x": x, "y": y}, constants, {**sizes, **target.bounds}, residual)

@@ -10,6 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..errors import ModelError
 from ..graph import Array, Graph, Node
+from .packed import PackedFloats
 from .packing import Packed
 
 Halo = tuple[int, int, int, int]  # top, left, bottom, right
@@ -124,7 +125,7 @@ class Host:
 
 
 Step = Native | Host
-Piece = bytes | memoryview | Packed  # of the constants: bytes, or weights that become bytes where they are bound
+Piece = bytes | memoryview | Packed | PackedFloats  # of the constants: bytes, or weights that become bytes where they are bound
 
 
 @dataclass(slots=True)
@@ -147,7 +148,7 @@ class Program:
 def bytes_of(blob: Iterable[Piece]) -> Iterator[bytes | memoryview]:
     """The pieces of the constants as bytes."""
     for piece in blob:
-        if isinstance(piece, Packed):
+        if isinstance(piece, Packed | PackedFloats):
             out = np.empty(len(piece), np.uint8)
             piece.write(out)
             yield out.data

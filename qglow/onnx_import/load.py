@@ -10,9 +10,11 @@ import numpy as np
 import onnx
 import onnx.version_converter
 
+from ..arguments import path_of
 from ..errors import ModelError
 from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
 from ..graph.infer import either
+from ..graph.verify import verify
 from .adapters import adapt
 from .branches import Scope, inlined, without_claims
 from .element_types import KINDS, ValueTypes, array_of
@@ -24,13 +26,17 @@ Model = str | Path | onnx.ModelProto | Graph
 
 
 def load(model: Model) -> Graph:
-    """The graph of a model: a path, a ModelProto, or a Graph (returned as it is).
+    """The graph of a model: a path, a ModelProto, or a Graph (verified, and returned as it is).
 
     Raises ModelError where the file is missing, truncated, not a model, fails the checker, or has an unsupported opset or dtype.
     """
     if isinstance(model, Graph):
-        return model
-    proto, where = (model, "the given ModelProto") if isinstance(model, onnx.ModelProto) else (_read(Path(model)), str(model))
+        return verify(model)
+    if isinstance(model, onnx.ModelProto):
+        proto, where = model, "the given ModelProto"
+    else:
+        path = path_of(model, "the model", ModelError, "a path, an onnx.ModelProto or a Graph")
+        proto, where = _read(path), str(path)
     opset = _check(proto, where)
     if opset < OLDEST_OPSET:
         proto, opset = _converted(proto, opset, where), OLDEST_OPSET

@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..arguments import LARGEST, count_of, path_of, shown
+from ..errors import DataError, in_one_line
 from ..graph import Array, Graph, TensorType
 from ..graph.masks import masked_inputs
 from .images import IMAGE_SUFFIXES, image_reader
@@ -59,6 +61,7 @@ class Dataset:
 
     def labelled(self, labels: Sequence[int]) -> Dataset:
         """With a class for each sample, in order. Raises DataError where there are more or fewer labels than samples."""
+        labels = labels_of(labels)
         if len(labels) != len(self.sources):
             raise DataError(f"{len(labels)} labels for {len(self.sources)} samples")
         pairs = zip(self.sources, labels, strict=True)
@@ -99,7 +102,7 @@ class Stream(Dataset):
 
     def labelled(self, labels: Sequence[int]) -> Dataset:
         """Checked against the samples as they come."""
-        return replace(self, labels=labels)
+        return replace(self, labels=labels_of(labels))
 
     def spread(self, count: int | None) -> Dataset:
         _check_count(count)
@@ -121,8 +124,15 @@ def spread_indices(total: int, count: int) -> list[int]:
 
 
 def _check_count(count: int | None) -> None:
-    if count is not None and count < 1:
-        raise DataError(f"samples must be at least 1, got {count}")
+    if count is not None:
+        count_of(count, "samples", DataError)
+
+
+def labels_of(labels: Any) -> list[int]:
+    """The class of each sample, in order. Raises DataError for what is no list of whole numbers."""
+    if isinstance(labels, (str, bytes, Mapping)) or not isinstance(labels, (Iterable, np.ndarray)) or getattr(labels, "ndim", 1) != 1:
+        raise DataError(f"labels must be a list of whole numbers, one a sample; got {shown(labels)}")
+    return [count_of(label, "a label", DataError, -LARGEST) for label in labels]
 
 
 def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, graph: Graph) -> Dataset:
@@ -130,13 +140,17 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
     types = InputTypes(graph)
     if isinstance(data, Dataset):
         return data
+    if isinstance(data, Mapping):
+        raise DataError("the data is one sample, {name: array}; give a list of samples")
     if not isinstance(data, (str, Path)):
+        if isinstance(data, (bytes, np.ndarray, Graph)) or not isinstance(data, Iterable):
+            raise DataError(f"expected a path, or samples that are each {{name: array}}; got {shown(data)}")
         if not isinstance(data, Sequence):
             return Stream((), types, data)
         if not data:
             raise DataError("the data holds no sample")
         return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(data)), types)
-    path = Path(data)
+    path = path_of(data, "the data", DataError)
     if path.is_file() and path.suffix == ".npz":
         return Dataset(((path.name, partial(read_npz, path), None),), types)
     if not path.is_dir():
@@ -151,11 +165,16 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
 
 def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:
     """The arrays that a model's inputs want; raises DataError where one is missing, or has another kind or shape, or NaN."""
+    if not isinstance(feeds, Mapping):
+        raise DataError(f"{sample}: expected {{name: array}} for the inputs {sorted(types)}, got {shown(feeds)}")
     result: Feeds = {}
     for name, t in types.items():
         if name not in feeds:
-            raise DataError(f"{sample}: input {name!r} is missing; it has {sorted(feeds)}")
-        array = np.asarray(feeds[name])
+            raise DataError(f"{sample}: input {name!r} is missing; it has {sorted(map(str, feeds))}")
+        try:
+            array = np.asarray(feeds[name])
+        except Exception as error:  # NOTE: ragged lists, and arrays of other libraries, which fail in their own ways
+            raise DataError(f"{sample}: input {name!r} is no array: {in_one_line(error)}") from error
         if array.dtype != t.kind.dtype:
             if not np.can_cast(array.dtype, t.kind.dtype, "same_kind"):
                 raise DataError(f"{sample}: input {name!r}: expected {t.kind.dtype}, got {array.dtype}; convert the data")

@@ -6,16 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
-from ..errors import ModelError
-from ..graph import Array, Graph, Kind
+from ..graph import Array, Graph
 from ..graph.branches import conditions
-from ..reference import evaluate, retype
+from ..reference import evaluate
 from ..runtime.watched import WatchedPlan
+from ..runtime.watched_stages import WatchedStages, watched
 from .dataset import Feeds
 
 Keep = Callable[[str, Array], None]
 Job = tuple[Feeds, Keep]
 Shapes = tuple[tuple[int, ...], ...]
+Watched = WatchedPlan | WatchedStages
 MOST_LANES = 4
 
 
@@ -26,7 +27,7 @@ class NativeEngine:
         self.graph, self.names = graph, names
         self.lanes = 1 if conditions(graph) else min(MOST_LANES, len(os.sched_getaffinity(0)))
         self._shapes: Shapes | None = None
-        self._plans: list[WatchedPlan] = []
+        self._plans: list[Watched] = []
 
     def run(self, jobs: Sequence[Job]) -> None:
         """At most `lanes` jobs, all of the same shapes. Raises the error of the first that has one."""
@@ -57,14 +58,8 @@ class NativeEngine:
         if errors:
             raise errors[min(errors)]
 
-    def _made(self, shapes: Shapes) -> list[WatchedPlan]:
-        """One plan; none where shapes or branches depend on data, or there are strings: the reference runs such a graph."""
+    def _made(self, shapes: Shapes) -> list[Watched]:
+        """One plan; none where branches depend on data: the reference runs such a graph."""
         if conditions(self.graph) or os.environ.get("QGLOW_ENGINE") == "reference":
             return []
-        try:
-            static = retype(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)))
-        except ModelError:
-            return []
-        if any(t.kind is Kind.STRING or not t.is_static for t in static.types.values()):
-            return []
-        return [WatchedPlan(static, self.names)]
+        return [watched(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)), self.names)]

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from ..arguments import shown
 from ..errors import ConfigError, DataError
 from ..graph import Array, Graph
 from ..graph.branches import conditions, truth
@@ -109,15 +110,15 @@ class Seen:
 
 def _engine(engine: str, graph: Graph, names: list[str]) -> tuple[Callable[[Sequence[Job]], None], int]:
     """What runs jobs of the same shapes, and how many at once."""
+    if not isinstance(engine, str) or engine not in ("qglow", "onnxruntime"):
+        raise ConfigError(f"engine must be qglow or onnxruntime, got {shown(engine)}")
     if engine == "qglow":
         native = NativeEngine(graph, names)
         return native.run, native.lanes
-    if engine == "onnxruntime":
-        from .engine_onnxruntime import runner
+    from .engine_onnxruntime import runner
 
-        one = runner(graph, names)
-        return lambda jobs: one(*jobs[0]), 1
-    raise ConfigError(f"engine must be qglow or onnxruntime, got {engine!r}")
+    one = runner(graph, names)
+    return lambda jobs: one(*jobs[0]), 1
 
 
 def _alike(batches: Iterator[list[Sample]], lanes: int) -> Iterator[list[list[Sample]]]:

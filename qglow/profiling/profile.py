@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arguments import path_of, shown
 from ..errors import ProfileError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
@@ -73,7 +74,7 @@ class Profile:
     @in_usual_mode
     def load(path: str | Path) -> Profile:
         """Read a file. Raises ProfileError where it is missing, truncated, or of another format."""
-        path = Path(path)
+        path = path_of(path, "the profile", ProfileError, "the path of a .profile.json file")
         if not path.is_file():
             raise ProfileError(f"{path}: no such profile; make one with `qglow profile MODEL.onnx --data DATA`")
         try:
@@ -91,6 +92,8 @@ class Profile:
     @in_usual_mode
     def merge(self, other: Profile) -> Profile:
         """The profile of both sample sets; raises ProfileError where they were recorded on different graphs."""
+        if not isinstance(other, Profile):
+            raise ProfileError(f"expected another Profile to merge with, got {shown(other)}")
         if self.graph != other.graph or len(self.tensors) != len(other.tensors):
             raise ProfileError("the two profiles were recorded on different models and cannot be merged")
         merged = {n: a.merge(b) for (n, a), b in zip(self.tensors.items(), other.tensors.values(), strict=True)}

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ..arguments import number_of, path_of, shown
 from ..errors import ConfigError
 from ..graph import Graph, Node
 
@@ -43,6 +44,17 @@ class QuantConfig:
     max_accuracy_drop: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("exclude", "include"):
+            patterns = getattr(self, name)
+            if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) for p in patterns):
+                raise ConfigError(f"{name} must be a tuple of names, `op:TYPE` or `re:PATTERN`; got {shown(patterns)}")
+            object.__setattr__(self, name, tuple(patterns))
+        for f in fields(QuantConfig):
+            value = getattr(self, f.name)
+            if isinstance(f.default, bool) and not isinstance(value, bool):
+                raise ConfigError(f"{f.name} must be true or false, got {shown(value)}")
+            if isinstance(f.default, float) or (f.default is None and value is not None):
+                number_of(value, f.name)
         _one_of("activations", self.activations, ("uint8", "int8"))
         _one_of("weights", self.weights, ("per_channel", "per_tensor"))
         _one_of("calibration", self.calibration, CALIBRATIONS)
@@ -62,7 +74,7 @@ class QuantConfig:
     @staticmethod
     def load(path: str | Path) -> QuantConfig:
         """Read a TOML file: the fields at top level or in a table [quantize]."""
-        path = Path(path)
+        path = path_of(path, "the configuration", ConfigError, "the path of a .toml file")
         if not path.is_file():
             raise ConfigError(f"{path}: no such configuration file")
         try:
@@ -121,6 +133,6 @@ def _matches(pattern: str, node: Node) -> bool:
     return any(re.search(pattern[3:], n) for n in names) if pattern.startswith("re:") else pattern in names
 
 
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ConfigError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in known:
+        raise ConfigError(f"{name} must be one of {', '.join(known)}; got {shown(value)}")

@@ -42,13 +42,11 @@ def _with_ranks(graph: Graph) -> Graph:
     one_batch = all(s and isinstance(s[0], str) and all(isinstance(d, int) for d in s[1:]) for s in shapes.values())
     if all(t.shape is not None for t in graph.types.values()) or not one_batch:
         return graph
-    try:
-        probes = [retype(graph, {i: (n, *(d for d in s[1:] if isinstance(d, int))) for i, s in shapes.items() if s}) for n in (2, 3)]
-    except Exception:  # NOTE: a shape that depends on data: those nodes stay float
-        return graph
+    sizes = [{i: (n, *(d for d in s[1:] if isinstance(d, int))) for i, s in shapes.items() if s} for n in (2, 3)]
+    probes = [retype(graph, of_inputs, partly=True) for of_inputs in sizes]
     types = {}
     for name, t in graph.types.items():
-        a, b = (p.types[name].shape for p in probes)
+        a, b = (p.types.get(name, t).shape for p in probes)
         known = t.shape is None and a is not None and b is not None and len(a) == len(b)
         dims = tuple(x if x == y else f"{name}.{k}" for k, (x, y) in enumerate(zip(a or (), b or (), strict=False)))
         types[name] = replace(t, shape=dims) if known else t

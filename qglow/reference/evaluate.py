@@ -26,7 +26,7 @@ def set_foreign(evaluator: Foreign) -> None:
 
 @in_usual_mode
 def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None, fast: bool = False) -> dict[str, Array]:
-    """Outputs of the graph by name. `keep` is called with every input and every value as it is produced.
+    """Outputs of the graph by name. `keep` is called with every input and every value as it is produced, sequences left out.
 
     fast: float products in the order of BLAS instead of the law's, several times as quick: for calibration and signal-to-noise ratios,
     which do not hang on last bits. Values are freed after their last use, so that memory is bounded by the widest cut of the graph. Of a
@@ -46,7 +46,7 @@ def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = No
         for name, array in zip(node.outputs, results, strict=False):
             if name:
                 values[name] = array
-                if keep is not None:
+                if keep is not None and isinstance(array, np.ndarray):
                     keep(name, array)
         for name in last.get(index, ()):
             values.pop(name, None)
@@ -62,7 +62,7 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
         for name, array in zip(node.outputs, evaluate_node(graph, node, [values.get(i) for i in node.inputs], fast), strict=False):
             if name:
                 values[name] = array
-                if keep is not None:
+                if keep is not None and isinstance(array, np.ndarray):
                     keep(name, array)
         for name in uses.after(node):
             if name not in graph.constants:
@@ -92,7 +92,7 @@ def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bo
     except KeyError as error:
         raise ModelError(f"node {node.name!r}: op {node.op} has no meaning here (missing {error})") from error
     except Exception as error:
-        shapes = [None if a is None else tuple(a.shape) for a in inputs]
+        shapes = [tuple(a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
         raise ModelError(f"node {node.name!r} ({node.op}) cannot be evaluated on inputs of shapes {shapes}: {error}") from error
     if any(node.outputs[len(results) :]):
         raise ModelError(f"node {node.name!r} ({node.op}): output {node.outputs[len(results)]!r} is not supported")

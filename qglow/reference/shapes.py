@@ -7,9 +7,11 @@ from typing import cast
 
 import numpy as np
 
-from ..graph import Array, Graph, Node
-from ..graph.infer import ShapeRule
+from ..graph import Array, Graph, Node, TensorType
+from ..graph.infer import ForeignTypes, Meaning, ShapeRule, Typed
+from ..graph.infer import Shapes as InputShapes
 from ..graph.infer import retype as _retype
+from ..graph.infer import retype_known as _retype_known
 from .evaluate import evaluate_node
 from .float_conv import transposed_geometry
 from .float_elementwise import BINARY, UNARY
@@ -21,14 +23,34 @@ from .windows import Window
 Shapes = list[tuple[int, ...] | None]
 
 
-def retype(graph: Graph, input_shapes: Mapping[str, tuple[int, ...]], decided: Mapping[str, bool] | None = None) -> Graph:
+def retype(graph: Graph, shapes: InputShapes, decided: Mapping[str, bool] | None = None, *, partly: bool = False) -> Graph:
     """The graph with every type static for these input shapes (see graph.infer.retype)."""
-    empty = Graph("", (), (), (), {}, {})
+    return _retype(graph, shapes, MEANING, decided, partly=partly)
 
-    def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
-        return evaluate_node(empty.with_(types=_Floats()), node, inputs, fast=True)
 
-    return _retype(graph, input_shapes, evaluate, RULES, decided)
+def retype_known(graph: Graph, shapes: InputShapes, decided: Mapping[str, bool]) -> Typed:
+    """The graph with static types for what does not depend on data (see graph.infer.retype_known)."""
+    return _retype_known(graph, shapes, MEANING, decided)
+
+
+_foreign_types: list[ForeignTypes] = []
+
+
+def set_foreign_types(infer: ForeignTypes) -> None:
+    """Register what infers the types of `Onnx` nodes."""
+    _foreign_types[:] = [infer]
+
+
+def _types_of_foreign(node: Node, types: list[TensorType | None], constants: list[Array | None]) -> list[TensorType | None]:
+    if not _foreign_types:
+        from importlib import import_module
+
+        import_module("qglow.onnx_import.foreign_types")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
+    return _foreign_types[0](node, types, constants)
+
+
+def _evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return evaluate_node(Graph("", (), (), (), _Floats(), {}), node, inputs, fast=True)
 
 
 class _Floats(dict):  # type: ignore[type-arg]
@@ -119,3 +141,5 @@ RULES: dict[str, ShapeRule] = {
     "Conv": _conv, "ConvTranspose": _conv_transpose, "MaxPool": _pool, "AveragePool": _pool,
     "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool, "Gemm": _gemm, "MatMul": _matmul, "Resize": _resize,
 }  # fmt: skip
+
+MEANING = Meaning(_evaluate, RULES, _types_of_foreign)

@@ -45,5 +45,5 @@ def advice(report: dict[str, Any]) -> tuple[str, list[str]]:
     if total and spent > HOST_SHARE * total:
         words.append("mind the host steps")
         kinds = sorted({s["kind"] for s in host}, key=lambda k: -sum(s["seconds"] for s in host if s["kind"] == k))
-        steps.append(f"{spent / total:.0%} of the time is in steps without a kernel: {', '.join(kinds[:4])}")
+        steps.append(f"{spent / total:.0%} of the time, {1e3 * spent:.3g} ms, is in steps without a kernel: {', '.join(kinds[:4])}")
     return (", ".join(dict.fromkeys(words)).capitalize() or "Nothing"), steps

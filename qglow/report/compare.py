@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BundleError, DataError
+from ..arguments import count_of, path_of
+from ..errors import BundleError, ConfigError, DataError, OutputError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph
@@ -82,6 +83,7 @@ class AccuracyReport:
         """Write the report: .json as to_dict(), anything else as one self-contained HTML page."""
         from .html import page
 
+        path = path_of(path, "the file to write", OutputError)
         text = self.to_json() if str(path).endswith(".json") else page(self.to_dict())
         write_atomically(path, text.encode())
 
@@ -110,6 +112,7 @@ def compare(
     in number, BundleError where the bundle has other inputs or outputs than the model.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
+    layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
     graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
     _check_same(graph, bundle.graph)
     opened = open_dataset(data, graph)

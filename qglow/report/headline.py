@@ -25,6 +25,7 @@ def facts(report: dict[str, Any]) -> list[Fact]:
     return [
         *_accuracy(report["outputs"], report["noise_beside"]),
         *_speed(report["latency_ms"]),
+        *_host(report["steps"]),
         *_size(report["size"]),
         *_coverage(report["nodes"]),
         *_blame(report),
@@ -82,6 +83,19 @@ def _speed(latency: dict[str, dict[str, float]]) -> list[Fact]:
     mine = latency["qglow int8"]["min"]
     ratios = tuple(f"{t['min'] / mine:.2f} x the speed of {name}" for name, t in latency.items() if name != "qglow int8")
     return [Fact("Latency", f"{mine:.3f} ms" if mine < 10 else f"{mine:.1f} ms", ratios)]
+
+
+def _host(steps: list[dict[str, Any]]) -> list[Fact]:
+    """What runs without a kernel, and how long it takes."""
+    spent: dict[str, float] = {}
+    for s in steps:
+        if s["host"]:
+            spent[s["kind"]] = spent.get(s["kind"], 0.0) + 1e3 * s["seconds"]
+    if not spent:
+        return []
+    kinds = sorted(spent, key=lambda k: -spent[k])
+    details = tuple(f"{k} {spent[k]:.3g} ms" for k in kinds[:4])
+    return [Fact("On the host", f"{sum(spent.values()):.3g} ms", details)]
 
 
 def _size(size: dict[str, Any]) -> list[Fact]:

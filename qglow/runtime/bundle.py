@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..arguments import path_of, shown
 from ..errors import BundleError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
@@ -30,6 +31,11 @@ class Bundle:
     graph: Graph
     manifest: dict[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.graph, Graph) or not isinstance(self.manifest, dict):
+            wrong = self.manifest if isinstance(self.graph, Graph) else self.graph
+            raise BundleError(f"a bundle is of a quantized graph and a manifest; got {shown(wrong)}: make one with qglow.quantize")
+
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all. The same bundle gives the same bytes."""
         write_atomically(path, self.to_bytes())
@@ -46,7 +52,7 @@ class Bundle:
 @in_usual_mode
 def load(path: str | Path) -> Bundle:
     """Read and verify a bundle. Raises BundleError where the file is missing, truncated, not a bundle, or not sound."""
-    path = Path(path)
+    path = path_of(path, "the bundle", BundleError, "the path of a .qglow file")
     if not path.is_file():
         raise BundleError(f"{path}: no such bundle; make one with `qglow quantize`")
     try:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from ..graph import Array, Graph, Node
 from ..instructions.barriers import barriers
-from ..instructions.packing import Packed
 from ..instructions.program import Native, Program, put
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..reference import evaluate_node
+from .constants import ConstantPool, aligned
 from .pieces import Schedule, pieces, products
 from .team import team_of
 
@@ -34,13 +35,6 @@ def multiplications(program: Program) -> int:
 def team_size(program: Program, threads: int) -> int:
     """Of so many threads, those that a program is worth: all or one."""
     return threads if multiplications(program) >= SMALL_WORK else 1
-
-
-def aligned(size: int) -> Array:
-    """Zeroed bytes at a 64-byte boundary."""
-    raw = np.zeros(size + 64, np.uint8)
-    at = -raw.ctypes.data % 64
-    return raw[at : at + size]
 
 
 def _word(array: Array) -> ctypes.c_int64:
@@ -67,29 +61,20 @@ class NativePlan:
 
     fast = False
 
-    def __init__(self, program: Program, library: Library, threads: int) -> None:
-        self.program, self.library = program, library
-        self.threads = team_size(program, threads)
+    def __init__(self, program: Program, library: Library, threads: int, pool: ConstantPool | None = None) -> None:
+        """pool: where equal constants of other plans are; without one the plan has its own."""
+        self.library, self.threads = library, team_size(program, threads)
         self.arena = aligned(program.arena_size)
-        self.constants = aligned(program.blob_size + 256)
-        at = 0
-        for k, data in enumerate(program.blob):
-            here = self.constants[at : at + len(data)]
-            if isinstance(data, Packed):
-                data.write(here)
-            else:
-                here[:] = np.frombuffer(data, np.uint8)
-            program.blob[k] = here.data  # NOTE: so the same bytes are not kept twice
-            at += len(data)
+        self.constants = (pool or ConstantPool()).bind(program.blob)
+        self.program = replace(program, blob=[b.data.data for b in self.constants.blocks])  # NOTE: so the same bytes are not kept twice
         self.scratch = aligned(SCRATCH_BYTES * self.threads)
         self._execute = _EXECUTE(library.address("execute"))
-        self._run_segment = self._run_alone if self.threads == 1 else self._run_together
         self._bind()
 
     def _bind(self) -> None:
         """Addresses and views of this arena: all that a run would otherwise look up each time."""
         graph, places = self.program.graph, self.program.places
-        self._views = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in places.items()}
+        self._views = {n: self.constants.view(p) if p.buffer.constant else p.view(self.arena) for n, p in places.items()}
         self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
         self._steps = self._segments()
 
@@ -104,6 +89,17 @@ class NativePlan:
                 self._run_host(step)
         constants = self.program.graph.constants
         return {n: np.array(constants[n] if view is None else view) for n, view in self._outputs}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are this plan's alone."""
+        return int(self.arena.nbytes + self.scratch.nbytes)
+
+    def _run_segment(self, s: Segment) -> None:  # NOTE: a bound method kept in `self` would be a cycle, and keep the arena for long
+        if self.threads == 1:
+            self._run_alone(s)
+        else:
+            self._run_together(s)
 
     def _run_alone(self, s: Segment) -> None:
         self._execute(s.start, s.count)
@@ -146,14 +142,14 @@ class NativePlan:
     def _row(self, step: Native, barrier: bool) -> Array:
         """The instruction's words: offsets become addresses here."""
         index = _indices(step.kind)
-        arena, constants, scratch = (a.ctypes.data for a in (self.arena, self.constants, self.scratch))
+        arena, scratch = (a.ctypes.data for a in (self.arena, self.scratch))
         row = [0] * (HEADER + len(index))
         row[0] = self.library.address(step.kind)
         row[1] = int(barrier) | pieces(step, self.threads, SMALL_WORK // SMALL_PART) << 8
         for name, (buffer, at) in step.operands.items():
             row[index[name]] = scratch if buffer is None else arena + buffer.offset + at
         for name, at in step.constants.items():
-            row[index[name]] = constants + at
+            row[index[name]] = self.constants.address(at)
         for name, value in step.fields.items():
             row[index[name]] = _FLOAT_BITS(_FLOAT(value))[0] if name.startswith("f_") else int(value)
         return np.array(row, np.int64)

@@ -1,34 +1,40 @@
-"""How a graph runs for one set of input shapes: compiled, or on the reference where its shapes depend on data.
+"""How a graph runs for one set of input shapes: compiled, as far as shapes go.
 
 Of branches only those that are taken are compiled: a condition that shapes do not decide is computed first, and each of its values has
-a plan of its own.
+a plan of its own. Where a shape depends on data the graph is cut (graph/stages.py): what comes before runs as one program, the node itself
+on the host, and what follows has a plan for each set of shapes that come out.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ..errors import ModelError
 from ..float_mode import in_usual_mode
-from ..graph import Array, Graph, Kind
+from ..graph import Array, Graph, Kind, Node
 from ..graph.branches import truth
 from ..graph.dead import remove_dead
-from ..graph.infer import Undecided
+from ..graph.infer import Shapes, Undecided
+from ..graph.stages import Stage, cut
 from ..graph.verify import verify_level
 from ..instructions.lower import lower
 from ..instructions.program import Program
-from ..reference import evaluate, retype
+from ..reference import evaluate, evaluate_node, retype_known
+from .constants import ConstantPool
+from .plan_cache import PlanCache
 
 if TYPE_CHECKING:
     from ..tuning import Chooser
 
-# what a condition is better not computed from on the reference
-HEAVY = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "Onnx")
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
+HEAVY = (*PRODUCTS, "Onnx")  # what a condition is better not computed from on the reference
 MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
+FEW = 1 << 16  # elements that a part without products may write and still be left to the reference
 _NOTHING: Mapping[str, bool] = {}
 
 
@@ -37,33 +43,190 @@ class Plan(Protocol):
         """Outputs by name; the arrays are the caller's."""
         ...
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are this plan's alone."""
+        ...
+
+
+@dataclass(frozen=True)
+class Planner:
+    """What all plans of a session have in common. choose: how products get their hints, by default as `qglow tune` found out, or by the
+    rule where it never ran."""
+
+    threads: int
+    choose: Chooser | None = None
+    cache: PlanCache = field(default_factory=PlanCache)
+    pool: ConstantPool = field(default_factory=ConstantPool)
+
+    @in_usual_mode
+    def plan(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool] = _NOTHING, key: Hashable = ()) -> Plan:
+        """The plan for concrete input shapes. QGLOW_ENGINE=reference runs everything on the reference.
+
+        Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are. key: what the
+        plans that are made later, for conditions and for shapes that depend on data, are kept by.
+        """
+        if os.environ.get("QGLOW_ENGINE") == "reference":
+            return ReferencePlan(graph)
+        try:
+            stage = cut(retype_known(graph, shapes, decided))
+        except Undecided as undecided:
+            return self._choice(graph, shapes, decided, undecided.condition, key)
+        return self.native(stage.first) if stage.is_static else StagedPlan(self, stage, decided, key)
+
+    def native(self, static: Graph) -> Plan:
+        from ..kernels.library import load
+        from ..tuning import chooser, schedule
+        from .native import NativePlan, team_size
+
+        library = load()
+        program = lower(static, library.isa)
+        team = team_size(program, self.threads)
+        schedule(program, team, self.choose or chooser(library.isa))
+        return NativePlan(checked(program), library, team, self.pool)
+
+    def _choice(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable) -> Plan:
+        """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
+        if len(decided) >= MOST_CHOICES:
+            return ReferencePlan(graph)
+        asked = remove_dead(graph.with_(outputs=(condition,)))
+        heavy = any(n.op in HEAVY for n in asked.nodes)
+        first = self.plan(asked, shapes, decided, (key, condition)) if heavy else ReferencePlan(asked)
+
+        make = partial(self._side, graph, shapes, decided, condition, key)
+        return ChoicePlan(condition, first, make, lambda: {v: p for v in (False, True) if (p := self.cache.peek((key, condition, v)))})
+
+    def _side(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable, value: bool) -> Plan:
+        side = (key, condition, value)
+        return self.cache.get(side) or self.cache.put(side, self.plan(graph, shapes, {**decided, condition: value}, side))
+
+
+def make_plan(graph: Graph, shapes: Shapes, threads: int, choose: Chooser | None = None) -> Plan:
+    """A plan by itself (see Planner.plan)."""
+    return Planner(threads, choose).plan(graph, shapes)
+
 
 class ReferencePlan:
     """The law itself: slow, exact."""
 
+    nbytes = 0
+
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.runs, self.written = 0, 0
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return {name: np.array(value) for name, value in evaluate(self.graph, feeds).items()}  # NOTE: views of inputs, and constants
+        self.runs += 1
+        self.written = 0
+        return own(evaluate(self.graph, feeds, keep=self._count), feeds, self.graph)
+
+    def _count(self, name: str, array: Array) -> None:
+        if name not in self.graph.inputs and isinstance(array, np.ndarray):
+            self.written += array.size
 
 
 class ChoicePlan:
-    """Computes a condition, then runs the plan of what it decides: each made when it is first needed."""
+    """Computes a condition, then runs the plan of what it decides."""
 
-    def __init__(self, condition: str, first: Plan, make: Callable[[bool], Plan]) -> None:
-        self.condition, self.first, self.make = condition, first, make
-        self.plans: dict[bool, Plan] = {}
+    def __init__(self, condition: str, first: Plan, plan_of: Callable[[bool], Plan], made: Callable[[], dict[bool, Plan]]) -> None:
+        self.condition, self.first, self.plan_of, self._made = condition, first, plan_of, made
+
+    @property
+    def plans(self) -> dict[bool, Plan]:
+        """Those that are there, by the condition's value."""
+        return self._made()
+
+    @property
+    def nbytes(self) -> int:
+        return self.first.nbytes
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return self.chosen(feeds).run(feeds)
 
     def chosen(self, feeds: Mapping[str, Array]) -> Plan:
-        """The plan that runs these inputs, made where it is missing."""
-        value = truth(self.first.run(feeds)[self.condition])
-        if value not in self.plans:
-            self.plans[value] = self.make(value)
-        return self.plans[value]
+        """The plan that runs these inputs."""
+        return self.plan_of(truth(self.first.run(feeds)[self.condition]))
+
+
+class StagedPlan:
+    """One program, then nodes on the host, then the plan for the shapes that came out."""
+
+    def __init__(self, planner: Planner, stage: Stage, decided: Mapping[str, bool], key: Hashable) -> None:
+        self.stage, self._planner, self._decided, self._key = stage, planner, decided, key
+        self.first = planner.native(stage.first) if stage.first.nodes else None
+        self._light = stage.rest is not None and not any(n.op in PRODUCTS for n in stage.rest.nodes)
+
+    @property
+    def nbytes(self) -> int:
+        return self.first.nbytes if self.first is not None else 0
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        whole, values = self.stage.whole, self.known(feeds)
+        for _ in self.hosted(values):
+            pass
+        if self.stage.rest is not None:
+            values.update(self.following(values).run(self.inputs_of_rest(values)))
+        return own({o: values[o] for o in whole.outputs}, feeds, whole)
+
+    def known(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Constants, inputs, and what the program makes."""
+        values = {**self.stage.whole.constants, **feeds}
+        if self.first is not None:
+            values.update(self.first.run({i: feeds[i] for i in self.stage.first.inputs}))
+        return values
+
+    def hosted(self, values: dict[str, Array]) -> Iterator[Node]:
+        """Compute the nodes on the host, one at a time, and add what they make to the values."""
+        for node in self.stage.host:
+            results = evaluate_node(self.stage.whole, node, [values[i] if i else None for i in node.inputs])
+            values.update((o, a) for o, a in zip(node.outputs, results, strict=False) if o)
+            yield node
+
+    def inputs_of_rest(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        assert self.stage.rest is not None
+        return {i: values[i] for i in self.stage.rest.inputs}
+
+    def following(self, values: Mapping[str, Array]) -> Plan:
+        """The plan of what follows. Without products it is the reference for shapes that are new: many come but once, and to compile would
+        take longer. It stays so where little is written."""
+        feeds = self.inputs_of_rest(values)
+        key = (self._key, "rest", tuple(described(a) for a in feeds.values()))
+        plan = self._planner.cache.get(key)
+        if plan is None:
+            rest = as_given(self.stage.rest, feeds)  # type: ignore[arg-type]
+            return self._planner.cache.put(key, ReferencePlan(rest) if self._light else self._plan(rest, feeds, key))
+        if isinstance(plan, ReferencePlan) and plan.runs == 1 and plan.written > FEW:
+            return self._planner.cache.put(key, self._plan(plan.graph, feeds, key))
+        return plan
+
+    def _plan(self, rest: Graph, feeds: Mapping[str, Array], key: Hashable) -> Plan:
+        shapes = {n: a.shape if described(a) is not None else None for n, a in feeds.items()}
+        return self._planner.plan(rest, shapes, self._decided, key)
+
+
+def described(value: Array) -> tuple[tuple[int, ...], str] | None:
+    """Shape and dtype; None for a sequence, for strings and what else has no place in an arena."""
+    return (value.shape, value.dtype.str) if isinstance(value, np.ndarray) and value.dtype.kind in "fiub" else None
+
+
+def as_given(graph: Graph, feeds: Mapping[str, Array]) -> Graph:
+    """The graph with its inputs of the kinds that are given: what the host makes may be of another than was guessed at import."""
+    types = dict(graph.types)
+    for name, value in feeds.items():
+        if described(value) is not None and not types[name].is_quantized:
+            types[name] = replace(types[name], kind=Kind.of(value.dtype))
+    return graph.with_(types=types)
+
+
+def own(results: dict[str, Array], feeds: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
+    """The results with copies in place of what a caller must not have: parts of its own inputs, of constants, or of each other."""
+    given = {id(a) for a in (*feeds.values(), *graph.constants.values())}
+    whole: dict[str, Array] = {}
+    for name, a in results.items():
+        shared = isinstance(a, np.ndarray) and (a.base is not None or id(a) in given)
+        whole[name] = np.array(a) if shared else a
+        given.add(id(whole[name]))
+    return whole
 
 
 def taken(plan: Plan, feeds: Mapping[str, Array]) -> Plan:
@@ -71,56 +234,6 @@ def taken(plan: Plan, feeds: Mapping[str, Array]) -> Plan:
     while isinstance(plan, ChoicePlan):
         plan = plan.chosen(feeds)
     return plan
-
-
-@in_usual_mode
-def make_plan(
-    graph: Graph,
-    shapes: Mapping[str, tuple[int, ...]],
-    threads: int,
-    decided: Mapping[str, bool] = _NOTHING,
-    choose: Chooser | None = None,
-) -> Plan:
-    """The plan for concrete input shapes. QGLOW_ENGINE=reference runs everything on the reference.
-
-    Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are. choose: how products
-    get their hints, by default as `qglow tune` found out, or by the rule where it never ran.
-    """
-    if os.environ.get("QGLOW_ENGINE") == "reference":
-        return ReferencePlan(graph)
-    try:
-        static = retype(graph, shapes, decided)
-    except ModelError:  # NOTE: a shape that depends on data has no plan; such a model still runs
-        return ReferencePlan(graph)
-    except Undecided as undecided:
-        return _choice(graph, shapes, threads, decided, undecided.condition, choose)
-    if any(t.kind is Kind.STRING or not t.is_static for t in static.types.values()):
-        return ReferencePlan(graph)
-    from ..kernels.library import load
-    from ..tuning import chooser, schedule
-    from .native import NativePlan, team_size
-
-    library = load()
-    program = lower(static, library.isa)
-    team = team_size(program, threads)
-    schedule(program, team, choose or chooser(library.isa))
-    return NativePlan(checked(program), library, team)
-
-
-def _choice(
-    graph: Graph,
-    shapes: Mapping[str, tuple[int, ...]],
-    threads: int,
-    decided: Mapping[str, bool],
-    condition: str,
-    choose: Chooser | None,
-) -> Plan:
-    """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
-    if len(decided) >= MOST_CHOICES:
-        return ReferencePlan(graph)
-    asked = remove_dead(graph.with_(outputs=(condition,)))
-    first = make_plan(asked, shapes, threads, decided, choose) if any(n.op in HEAVY for n in asked.nodes) else ReferencePlan(asked)
-    return ChoicePlan(condition, first, lambda value: make_plan(graph, shapes, threads, {**decided, condition: value}, choose))
 
 
 def checked(program: Program) -> Program:

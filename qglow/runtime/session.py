@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, InputError, ModelError, QGlowError, in_one_line
+from ..arguments import count_of, path_of, shown
+from ..errors import BundleError, ConfigError, InputError, ModelError, QGlowError, in_one_line
 from ..graph import Array, Dim, Graph, Shape, TensorType
 from .bundle import Bundle, load
-from .plans import Plan, make_plan
+from .constants import ConstantPool
+from .plans import Plan, Planner
 
+MOST_THREADS = 1024
 _ONNX_NAMES = {"f32": "float", "f64": "double", "f16": "float16", "bool": "bool", "str": "string"}
 
 
@@ -34,19 +38,20 @@ class ValueInfo:
 
 
 class InferenceSession:
-    """Runs a bundle, a path of one, or a graph. A plan is made for each set of input shapes on first use, and kept.
+    """Runs a bundle, a path of one, or a graph. A plan is made for each set of input shapes on first use; the last
+    64 of at most 512 MiB are kept, and share the weights.
 
     threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns.
     """
 
     def __init__(self, model: Bundle | Graph | str | Path, threads: int | None = None) -> None:
-        bundle = Bundle(model) if isinstance(model, Graph) else model if isinstance(model, Bundle) else load(model)
-        if threads is not None and threads < 1:
-            raise ConfigError(f"threads must be at least 1, got {threads}")
+        bundle = _bundle_of(model)
+        threads = None if threads is None else count_of(threads, "threads", ConfigError, 1, MOST_THREADS)
         self.graph = bundle.graph
         self._inputs, self._outputs = self.graph.inputs, self.graph.outputs
         self.threads = threads or len(os.sched_getaffinity(0))
-        self._plans: dict[tuple[tuple[int, ...], ...], Plan] = {}
+        self._planner = Planner(self.threads, pool=ConstantPool(self.graph.constants.values()))
+        self._cache = self._planner.cache
         self._lock = threading.Lock()
         self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].kind.dtype) for n in self.graph.inputs]
 
@@ -57,12 +62,8 @@ class InferenceSession:
         return [ValueInfo.of(n, self.graph.types[n]) for n in self.graph.outputs]
 
     def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
-        """The named outputs (None: all, in order). Raises InputError for a wrong name, dtype or shape."""
-        names = self._outputs if output_names is None else tuple(output_names)
-        if names is not self._outputs:
-            for n in names:
-                if n not in self._outputs:
-                    raise InputError(f"no output {n!r}; the outputs are {list(self._outputs)}")
+        """The named outputs (None or none: all, in order). Raises InputError for a wrong name, dtype or shape."""
+        names = self._outputs if output_names is None else self._named(output_names)
         arrays = self._checked(feeds)
         try:
             with self._lock:
@@ -70,8 +71,7 @@ class InferenceSession:
         except QGlowError:
             raise
         except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
-            shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in zip(self.graph.inputs, arrays, strict=True))
-            raise ModelError(f"the model cannot run on {shapes} ({type(error).__name__}: {in_one_line(error)})") from error
+            raise self._cannot_run(arrays, error) from error
         return [results[n] for n in names]
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
@@ -79,32 +79,79 @@ class InferenceSession:
         from ..reference import evaluate
 
         values: dict[str, Array] = {}
-        evaluate(self.graph, dict(zip(self.graph.inputs, self._checked(feeds), strict=True)), keep=values.__setitem__)
+        arrays = self._checked(feeds)
+        try:
+            evaluate(self.graph, dict(zip(self.graph.inputs, arrays, strict=True)), keep=values.__setitem__)
+        except QGlowError:
+            raise
+        except Exception as error:
+            raise self._cannot_run(arrays, error) from error
         return values
+
+    def _cannot_run(self, arrays: list[Array], error: Exception) -> ModelError:
+        shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in zip(self.graph.inputs, arrays, strict=True))
+        return ModelError(f"the model cannot run on {shapes} ({type(error).__name__}: {in_one_line(error)})")
+
+    def _named(self, output_names: Sequence[str]) -> tuple[str, ...]:
+        """The names of outputs, checked."""
+        if isinstance(output_names, (str, bytes)) or not isinstance(output_names, Iterable):
+            raise InputError(f"output_names must be a list of names or None, got {shown(output_names)}")
+        names = tuple(output_names)
+        for n in names:
+            if not isinstance(n, str) or n not in self._outputs:
+                raise InputError(f"no output {repr(n) if isinstance(n, str) else shown(n)}; the outputs are {list(self._outputs)}")
+        return names or self._outputs
 
     def _plan(self, arrays: list[Array]) -> Plan:
         key = tuple([a.shape for a in arrays])
-        plan = self._plans.get(key)
+        plan = self._cache.get(key)
         if plan is None:
-            plan = self._plans[key] = make_plan(self.graph, dict(zip(self.graph.inputs, key, strict=True)), self.threads)
+            plan = self._cache.put(key, self._planner.plan(self.graph, dict(zip(self.graph.inputs, key, strict=True)), key=key))
         return plan
 
     def _checked(self, feeds: Mapping[str, Array]) -> list[Array]:
+        if not isinstance(feeds, Mapping):
+            raise InputError(f"the inputs must be given as {{name: array}}, got {shown(feeds)}; the inputs are {list(self.graph.inputs)}")
         if len(feeds) != len(self._expected):
-            unknown = sorted(set(feeds) - set(self.graph.inputs))
+            unknown = sorted(map(str, set(feeds) - set(self.graph.inputs)))
             if unknown:
                 raise InputError(f"no input {unknown[0]!r}; the inputs are {list(self.graph.inputs)}")
         arrays = []
         for name, shape, dtype in self._expected:
             if name not in feeds:
-                raise InputError(f"input {name!r} is missing; given are {sorted(feeds)}")
-            array = np.asarray(feeds[name])
-            if array.dtype != dtype:
-                raise InputError(f"input {name!r}: expected {dtype}, got {array.dtype}")
+                raise InputError(f"input {name!r} is missing; given are {sorted(map(str, feeds))}")
+            array = feeds[name]
+            if type(array) is not np.ndarray or array.dtype != dtype:
+                array = _as_array(array, name, dtype)
             if shape != array.shape and not _fits(shape, array.shape):
                 raise InputError(f"input {name!r}: expected shape {list(shape or ())}, got {list(array.shape)}")
             arrays.append(array)
         return arrays
+
+
+def _bundle_of(model: object) -> Bundle:
+    if isinstance(model, Bundle):
+        return model
+    if isinstance(model, Graph):
+        return Bundle(model)
+    expected = "a Bundle, a Graph, or the path of a .qglow file (quantize a model with qglow.quantize)"
+    return load(path_of(model, "the model of a session", BundleError, expected))
+
+
+def _as_array(value: object, name: str, dtype: np.dtype[Any]) -> Array:
+    """What was given for an input, as an array of the input's dtype: in this machine's byte order, strings as objects.
+
+    Raises InputError where it is none.
+    """
+    try:
+        array = np.asarray(value)
+    except Exception as error:  # NOTE: ragged lists, and arrays of other libraries, which fail in their own ways
+        raise InputError(f"input {name!r}: {shown(value)} is no array ({in_one_line(error)})") from error
+    if array.dtype.newbyteorder("=") == dtype or (dtype.kind == "O" and array.dtype.kind == "U"):
+        array = array.astype(dtype)
+    if array.dtype != dtype or (dtype.kind == "O" and not all(isinstance(s, (str, bytes)) for s in array.flat)):
+        raise InputError(f"input {name!r}: expected {'strings' if dtype.kind == 'O' else dtype}, got {array.dtype}")
+    return array
 
 
 def _fits(shape: Shape | None, given: tuple[int, ...]) -> bool:

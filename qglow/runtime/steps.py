@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
 from typing import Any
 
 import numpy as np
 
-from ..graph import Array
+from ..errors import QGlowError
+from ..graph import Array, Graph, Node
+from ..graph.branches import conditions
+from ..graph.stages import cut
+from ..instructions.lower import lower
 from ..instructions.program import Host, Native, Program
+from ..kernels.library import load
+from ..reference import evaluate, evaluate_node, retype_known
 from .native import NativePlan, Segment
-from .plans import Plan, taken
+from .plans import ChoicePlan, Plan, ReferencePlan, StagedPlan, taken
 from .session import InferenceSession
 
 BATCH_SECONDS = 0.002
@@ -44,35 +50,113 @@ def plan_of(session: InferenceSession, feeds: Mapping[str, Array]) -> Plan:
     return taken(plan, dict(zip(session.graph.inputs, arrays, strict=True)))
 
 
-def host_steps(plan: Plan) -> Counter[str]:
-    """Operators that run on the host, and how many of each; of a plan without a native program all are."""
-    if isinstance(plan, NativePlan):
-        return Counter(s.node.op for s in plan.program.steps if isinstance(s, Host))
-    graph = getattr(plan, "graph", None)
-    return Counter(n.op for n in graph.nodes) if graph is not None else Counter()
+def host_steps(session: InferenceSession, feeds: Mapping[str, Array]) -> Counter[str]:
+    """Operators that run on the host for these inputs, and how many of each."""
+    return Counter(s.kind for s in time_steps(session, feeds, 1, native=False))
 
 
-def time_steps(session: InferenceSession, feeds: Mapping[str, Array], repeats: int = 5) -> list[StepTime]:
-    """Time every step of the program by itself, in order; an empty list where the model runs on the reference as a whole.
+def time_steps(session: InferenceSession, feeds: Mapping[str, Array], repeats: int = 5, *, native: bool = True) -> list[StepTime]:
+    """Time every step by itself, in order: of each program that these inputs need, and the nodes on the host between them.
 
-    Each native instruction is repeated within one call of the executor, so that the cost of a call is not in its time.
+    Each native instruction is repeated within one call of the executor, so that the cost of a call is not in its time. native: False
+    leaves these out.
     """
-    plan = plan_of(session, feeds)
-    if not isinstance(plan, NativePlan):
-        return []
     session.run(None, feeds)
+    arrays = session._checked(feeds)
+    found = _times(session._plan(arrays), dict(zip(session.graph.inputs, arrays, strict=True)), repeats, native)
+    return [replace(s, index=k) for k, s in enumerate(found)]
+
+
+def host_nodes(graph: Graph) -> Counter[str]:
+    """Operators that will run on the host, as far as shapes say, 1 for symbolic dimensions; empty where the model does not take these."""
+    shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
+    library = load()
+    try:
+        part = cut(retype_known(graph, shapes, dict.fromkeys(conditions(graph), True)))
+        steps = lower(part.first, library.isa).steps
+    except QGlowError:
+        return Counter()
+    return Counter(kind_of(n) for n in (*(s.node for s in steps if isinstance(s, Host)), *part.host))
+
+
+def kind_of(node: Node) -> str:
+    """The operator, also of a node that onnx's reference evaluates."""
+    return str(node.attr("op_type")) if node.op == "Onnx" else node.op
+
+
+def host_cost(steps: Iterable[StepTime], most: int = 4) -> str:
+    """One line on what runs on the host: milliseconds, and the operators that take most; empty where nothing does."""
+    spent: Counter[str] = Counter()
+    for s in steps:
+        if s.host:
+            spent[s.kind] += s.seconds  # type: ignore[assignment]
+    if not spent:
+        return ""
+    names = [f"{kind} {1e3 * seconds:.3g}" for kind, seconds in spent.most_common(most)]
+    others = f" and {len(spent) - most} others" if len(spent) > most else ""
+    return f"{1e3 * sum(spent.values()):.3g} ms on the host: {', '.join(names)}{others}"
+
+
+def _times(plan: Plan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
+    if isinstance(plan, NativePlan):
+        yield from _times_of_program(plan, feeds, repeats, native)
+    elif isinstance(plan, ChoicePlan):
+        yield from _times(plan.first, feeds, repeats, native)
+        yield from _times(plan.chosen(feeds), feeds, repeats, native)
+    elif isinstance(plan, StagedPlan):
+        values = plan.known(feeds)
+        if plan.first is not None:
+            yield from _times(plan.first, {i: feeds[i] for i in plan.stage.first.inputs}, repeats, native)
+        yield from _times_on_host(plan.stage.whole, plan.stage.host, values, repeats)
+        if plan.stage.rest is not None:
+            yield from _times(plan.following(values), plan.inputs_of_rest(values), repeats, native)
+    elif isinstance(plan, ReferencePlan):
+        yield from _times_of_graph(plan.graph, feeds, repeats)
+
+
+def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
+    plan.run(feeds)
     names, sizes = _value_names(plan.program), _constant_sizes(plan.program)
     rows = iter([row for s in plan._steps if isinstance(s, Segment) for row in s.rows])
-    found = []
     for k, step in enumerate(plan.program.steps):
         if isinstance(step, Host):
-            seconds = min(_timed(lambda: plan._run_host(step.node)) for _ in range(repeats))
-            found.append(StepTime(k, step.node.op, step.node.name or step.node.outputs[0], True, seconds, 0, 0, ""))
+            yield _host_time(k, step.node, min(_timed(lambda: plan._run_host(step.node)) for _ in range(repeats)))
             continue
-        out = next((id(b) for n, (b, _) in step.operands.items() if n == "y"), 0)
-        seconds = _native(plan, next(rows), repeats)
-        found.append(StepTime(k, step.kind, names.get(out, ""), False, seconds, _ops(step), _moved(step, sizes), _shape(step)))
-    return found
+        row = next(rows)
+        if native:
+            out = next((id(b) for n, (b, _) in step.operands.items() if n == "y"), 0)
+            seconds = _native(plan, row, repeats)
+            yield StepTime(k, step.kind, names.get(out, ""), False, seconds, _ops(step), _moved(step, sizes), _shape(step))
+
+
+def _times_on_host(graph: Graph, nodes: Iterable[Node], values: dict[str, Array], repeats: int) -> Iterator[StepTime]:
+    """Of nodes that are computed one by one; what they make is added to the values."""
+    for node in nodes:
+        inputs = [values[i] if i else None for i in node.inputs]
+        yield _host_time(0, node, min(_timed(lambda: evaluate_node(graph, node, inputs)) for _ in range(repeats)))
+        values.update((o, a) for o, a in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False) if o)
+
+
+def _times_of_graph(graph: Graph, feeds: Mapping[str, Array], repeats: int) -> Iterator[StepTime]:
+    """Of a graph on the reference: a node takes the time until its first value is there."""
+    producers, fastest, last = graph.producers(), dict[str, float](), 0.0
+
+    def keep(name: str, array: Array) -> None:
+        nonlocal last
+        node = producers.get(name)
+        if node is not None and name == next(filter(None, node.outputs)):
+            fastest[name] = min(fastest.get(name, float("inf")), time.perf_counter() - last)
+        last = time.perf_counter()
+
+    for _ in range(repeats):
+        last = time.perf_counter()
+        evaluate(graph, feeds, keep=keep)
+    for name, seconds in fastest.items():
+        yield _host_time(0, producers[name], seconds)
+
+
+def _host_time(index: int, node: Node, seconds: float) -> StepTime:
+    return StepTime(index, kind_of(node), node.name or node.outputs[0], True, seconds, 0, 0, "")
 
 
 def _timed(call: Any) -> float:

@@ -9,7 +9,8 @@ from ..graph import Array, Graph, Node
 from ..instructions.lower import lower_watched
 from ..kernels.library import load
 from ..tuning import schedule
-from .native import NativePlan, Segment, aligned
+from .constants import aligned
+from .native import NativePlan, Segment
 
 Keep = Callable[[str, Array], None]
 
@@ -49,7 +50,6 @@ class WatchedPlan(NativePlan):
         """The same program over an arena of its own, to be run at the same time; constants are shared."""
         other = copy(self)
         other.arena, other.scratch = (aligned(a.size) for a in (self.arena, self.scratch))
-        other._run_segment = other._run_alone
         other._bind()
         other._parts = other._in_parts()
         return other

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
-from ..errors import ModelError
 from ..graph import Graph
 from ..graph.dead import remove_dead
 from ..reference import retype
@@ -45,8 +43,7 @@ def simplify(graph: Graph, watch: Callable[[Graph, Graph, str], None] | None = N
     watch: called after each pass with the graph before, the graph after, and the pass's name.
     """
     if all(graph.types[i].is_static for i in graph.inputs):
-        with suppress(ModelError):  # NOTE: a shape that depends on data; such a graph keeps its symbolic types and runs all the same
-            graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs})
+        graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs}, partly=True)
     for simplification in PASSES:
         before, graph = graph, simplification(graph)
         if watch is not None:

@@ -15,7 +15,7 @@ from bench.models.mlp import mlp
 from bench.peers import geomeans, measure
 from bench.prepared import prepare
 from qglow.report.latency import interleaved
-from qglow.runtime.steps import host_steps, plan_of, time_steps
+from qglow.runtime.steps import host_steps, time_steps
 
 
 def _row(own: float, **peers: float) -> dict[str, object]:
@@ -67,5 +67,5 @@ def test_the_steps_of_a_program_are_timed_one_by_one(tmp_path: Path) -> None:
     products = [s for s in steps if s.kind == "conv2d"]
     assert [s.ops for s in products] == [2 * 784 * 1024, 2 * 1024 * 1024, 2 * 1024 * 512, 2 * 512 * 10]
     assert all(s.moved >= s.ops // 2 for s in products)  # every weight is read
-    assert sum(host_steps(plan_of(session, x)).values()) == sum(s.host for s in steps)
+    assert sum(host_steps(session, x).values()) == sum(s.host for s in steps)
     assert np.array_equal(before[0], session.run(None, x)[0])

@@ -1,0 +1,134 @@
+"""The bytes of constants as kernels read them, shared by all plans of a session, and freed with the last plan that reads them.
+
+Equal pieces of programs are one block: bytes are equal by their content; weights to be packed by the array that they are made of, which
+the block keeps alive, and the way they are packed. An array that is no part of the graph's constants is made anew for each plan, so there
+the packed bytes decide.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from weakref import WeakValueDictionary
+
+import numpy as np
+
+from ..graph import Array
+from ..instructions.packed import PackedFloats, way_of
+from ..instructions.packing import Packed
+from ..instructions.program import Piece, Place
+
+SLACK = 256  # bytes behind a block that kernels may read
+SMALL = 65536  # bytes of a piece up to which it lies beside others
+
+
+def aligned(size: int) -> Array:
+    """Zeroed bytes at a 64-byte boundary."""
+    raw = np.zeros(size + 64, np.uint8)
+    at = -raw.ctypes.data % 64
+    return raw[at : at + size]
+
+
+class Block:
+    """One piece of constants at an address. source: the array that its key speaks of, kept so that no other can take its place."""
+
+    __slots__ = ("__weakref__", "address", "data", "source")
+
+    def __init__(self, data: Array, source: object) -> None:
+        self.data, self.address, self.source = data, data.ctypes.data, source
+
+
+class Constants:
+    """The blocks of one program, by bytes into its blob."""
+
+    def __init__(self, blocks: list[Block]) -> None:
+        self.blocks = blocks
+        self._starts = [0, *accumulate(len(b.data) for b in blocks)]
+
+    def _find(self, at: int) -> tuple[Block, int]:
+        """The block that holds a byte of the blob, and the block's first byte there."""
+        k = min(bisect_right(self._starts, at), len(self.blocks)) - 1
+        return self.blocks[k], self._starts[k]
+
+    def address(self, at: int) -> int:
+        block, start = self._find(at)
+        return block.address + at - start
+
+    def view(self, place: Place) -> Array:
+        """A constant as an array over its block."""
+        block, start = self._find(place.buffer.offset)
+        return replace(place, buffer=replace(place.buffer, offset=place.buffer.offset - start)).view(block.data)
+
+
+class ConstantPool:
+    """The blocks of a session's plans. stable: arrays that outlast every plan, as a graph's constants do."""
+
+    def __init__(self, stable: Iterable[Array] = ()) -> None:
+        self._blocks: WeakValueDictionary[Hashable, Block] = WeakValueDictionary()
+        self._roots = {id(root): root for root in map(_root, stable)}
+
+    def bind(self, blob: Sequence[Piece]) -> Constants:
+        """The blocks of a program's constants, new ones made where there are no equal ones."""
+        keys = [self._key(piece) for piece in blob]
+        found = [self._found(key, piece) for key, piece in zip(keys, blob, strict=True)]
+        new = [len(p) for b, p in zip(found, blob, strict=True) if b is None and len(p) <= SMALL]
+        room = _Room(sum(_with_slack(n) for n in new))
+        made = zip(found, keys, blob, strict=True)
+        return Constants([self._found(k, p) or self._made(k, p, room) if b is None else b for b, k, p in made])
+
+    @property
+    def nbytes(self) -> int:
+        return sum(len(b.data) for b in self._blocks.values())
+
+    def _key(self, piece: Piece) -> Hashable | None:
+        if not isinstance(piece, Packed | PackedFloats):
+            return len(piece), hash(bytes(piece))
+        w = piece.weights
+        if id(_root(w)) not in self._roots:
+            return None
+        return (*way_of(piece), w.ctypes.data, w.shape, w.strides, w.dtype.str)
+
+    def _found(self, key: Hashable, piece: Piece) -> Block | None:
+        block = self._blocks.get(key) if key is not None else None
+        if block is None or isinstance(piece, Packed | PackedFloats):
+            return block
+        return block if block.data.tobytes() == piece else None
+
+    def _made(self, key: Hashable | None, piece: Piece, room: _Room) -> Block:
+        data = room.take(len(piece))
+        if not isinstance(piece, Packed | PackedFloats):
+            data[:] = np.frombuffer(piece, np.uint8)
+            return self._blocks.setdefault(key, Block(data, None))
+        piece.write(data)
+        if key is not None:
+            return self._blocks.setdefault(key, Block(data, piece.weights))
+        import hashlib  # NOTE: few sessions need it
+
+        return self._blocks.setdefault((len(piece), hashlib.blake2b(data.tobytes()).digest()), Block(data, None))
+
+
+class _Room:
+    """Bytes for small pieces beside each other; a large one has its own."""
+
+    def __init__(self, size: int) -> None:
+        self.left = aligned(size)
+
+    def take(self, size: int) -> Array:
+        whole = _with_slack(size)
+        if size > SMALL or whole > len(self.left):
+            return aligned(whole)[:size]
+        data, self.left = self.left[:size], self.left[whole:]
+        return data
+
+
+def _with_slack(size: int) -> int:
+    return -(-size // 64) * 64 + SLACK
+
+
+def _root(array: Array) -> Array:
+    """The array that holds the memory of a view."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array

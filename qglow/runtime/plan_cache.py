@@ -1,0 +1,51 @@
+"""The plans of a session by the shapes that they are for: so many, and so many bytes, the least recently used let go first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .plans import Plan
+
+MOST_PLANS = 64
+MOST_BYTES = 512 << 20  # of arenas; the newest plan is kept whatever its size
+
+
+class PlanCache:
+    """Not for several threads at once: a session has a lock."""
+
+    def __init__(self, most_plans: int = MOST_PLANS, most_bytes: int = MOST_BYTES) -> None:
+        self.most_plans, self.most_bytes = most_plans, most_bytes
+        self._plans: OrderedDict[Hashable, Plan] = OrderedDict()
+        self._newest: Plan | None = None
+
+    def get(self, key: Hashable) -> Plan | None:
+        plan = self._plans.get(key)
+        if plan is not None and plan is not self._newest:
+            self._plans.move_to_end(key)
+            self._newest = plan
+        return plan
+
+    def peek(self, key: Hashable) -> Plan | None:
+        """As `get`, and not counted as a use."""
+        return self._plans.get(key)
+
+    def put(self, key: Hashable, plan: Plan) -> Plan:
+        """Keep a plan, and let go of others until the bounds hold; the plan."""
+        self._plans.pop(key, None)
+        self._plans[key] = self._newest = plan
+        size = self.nbytes
+        while len(self._plans) > 1 and (len(self._plans) > self.most_plans or size > self.most_bytes):
+            _, gone = self._plans.popitem(last=False)
+            size -= gone.nbytes
+        return plan
+
+    def __len__(self) -> int:
+        return len(self._plans)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the plans have for themselves; constants are shared (constants.py)."""
+        return sum(p.nbytes for p in self._plans.values())
