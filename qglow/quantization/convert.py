@@ -282,8 +282,9 @@ class Converter:
         assert t_in.quant is not None and t_out.quant is not None
         low, high = t_in.limits()
         reals = (np.arange(low, high + 1) - t_in.quant.z) * np.float64(t_in.quant.scale[0])
-        y = np.nan_to_num(function.table(self.graph, reals), nan=0.0, posinf=1e30, neginf=-1e30)
-        table = np.clip(np.rint(y / t_out.quant.scale[0]) + t_out.quant.z, *t_out.limits()).astype(t_out.kind.dtype)
+        with np.errstate(all="ignore"):
+            steps = np.rint(function.table(self.graph, reals) / t_out.quant.scale[0]) + t_out.quant.z
+        table = clamped(steps, *t_out.limits()).astype(t_out.kind.dtype)
         attributes: dict[str, object] = {"function": function.describe()}
         if function.axis is not None:
             attributes["axis"] = function.axis

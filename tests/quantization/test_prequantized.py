@@ -224,3 +224,28 @@ def test_a_quantized_model_gives_the_bits_of_onnxruntime(name: str) -> None:
     ours, theirs = qglow.InferenceSession(bundle), ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     for feeds in shared_models.feeds(name, 8):
         assert np.array_equal(ours.run(None, feeds)[0], theirs.run(None, feeds)[0])
+
+
+@pytest.mark.parametrize("op", ["Sqrt", "Log"])
+def test_a_function_that_has_no_value_gives_what_onnxruntime_rounds_it_to(op: str) -> None:
+    """The root of a negative number is NaN, which is stored as the lowest integer."""
+    import onnxruntime as ort
+    from onnx import TensorProto, helper, numpy_helper
+
+    constants = {"w": np.eye(4, dtype=np.float32).reshape(4, 4, 1, 1), "s": np.float32(0.05), "z": np.uint8(100)}
+    nodes, value = [], "x"
+    for number, step in enumerate(("", "Conv", op)):
+        if step:
+            nodes.append(helper.make_node(step, [value, "w"] if step == "Conv" else [value], [f"v{number}"]))
+        value = f"v{number}" if step else value
+        nodes.append(helper.make_node("QuantizeLinear", [value, "s", "z"], [f"q{number}"]))
+        nodes.append(helper.make_node("DequantizeLinear", [f"q{number}", "s", "z"], [f"d{number}"]))
+        value = f"d{number}"
+    inputs, outputs = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4, 8, 8]) for n in ("x", value))
+    graph = helper.make_graph(nodes, "g", [inputs], [outputs], [numpy_helper.from_array(a, n) for n, a in constants.items()])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    bundle = qglow.quantize(model, check=False)
+    assert "Lookup" in ops(bundle.graph)
+    x = np.random.default_rng(0).normal(0, 2, (1, 4, 8, 8)).astype(np.float32)
+    theirs = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    assert np.array_equal(qglow.InferenceSession(bundle).run(None, {"x": x})[0], theirs)
