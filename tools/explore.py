@@ -24,7 +24,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "instructio
 FAILURES = ROOT / "tests" / "instructions" / "failures"
 
 import numpy as np  # noqa: E402
+from chains.chains import drawn, float_faults, int8_faults  # noqa: E402
 from hypothesis import HealthCheck, given, seed, settings  # noqa: E402
+from hypothesis.strategies import integers  # noqa: E402
 from program_graphs import feeds_of, nets, text_of  # noqa: E402
 from three_engines import all_agree, meaning_agrees, with_all_values  # noqa: E402
 
@@ -33,6 +35,11 @@ from qglow.instructions.packing import PACKINGS  # noqa: E402
 from qglow.kernels.isa import choose  # noqa: E402
 
 Made = tuple[Graph, int]
+OF_THE_SUITE = (
+    ("instructions", "test_program_verify"), ("instructions", "test_reshape"), ("reference", "test_fused"), ("graph", "test_classes"),
+    ("profiling", "test_profile"), ("profiling", "test_native_engine"),
+)  # fmt: skip
+AT_LENGTH_ONCE = settings(max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 AT_LENGTH = settings(max_examples=100, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
@@ -63,15 +70,25 @@ def of_the_suite() -> list[Callable[[], None]]:
     import importlib
 
     found: list[Any] = []
-    for folder, name in (("instructions", "test_program_verify"), ("instructions", "test_reshape"), ("reference",
-    "test_fused"),
-                         ("graph", "test_classes"), ("profiling", "test_profile"), ("profiling",
-                         "test_native_engine")):  # fmt: skip
+    for folder, name in OF_THE_SUITE:
         sys.path.insert(0, str(ROOT / "tests" / folder))
         module = importlib.import_module(name)
         tests = [f for f in vars(module).values() if getattr(f, "is_hypothesis_test", False)]
         found += [f for f in tests if not any(p.default is p.empty for p in signature(f).parameters.values())]
     return found
+
+
+def chains() -> Callable[[], None]:
+    """Chains of blocks, in float beside onnxruntime and in int8 beside the reference."""
+
+    @AT_LENGTH_ONCE
+    @given(integers(0, 2**31))
+    def chains_agree(number: int) -> None:
+        part = drawn(60, 2 + number % 7, number)
+        faults = [*float_faults(part, number % 1000), *int8_faults(part, number % 1000, threads=1 + number % 2)]
+        assert not faults, f"seed {number} of tests/chains: {faults}"
+
+    return chains_agree
 
 
 def keep(graph: Graph, number: int, why: str) -> Path:
@@ -83,7 +100,7 @@ def keep(graph: Graph, number: int, why: str) -> Path:
 
 def explore(minutes: float, first: int) -> int:
     grown, failed = Grown(), 0
-    tests = [grown.engines(), grown.packings(), *of_the_suite()]
+    tests = [grown.engines(), grown.packings(), chains(), *of_the_suite()]
     end, number = time.monotonic() + 60 * minutes, first
     while time.monotonic() < end:
         test = tests[(number - first) % len(tests)]
