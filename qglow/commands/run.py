@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import io
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import DataError
-from ..files import check_writable, write_atomically
+from ..files import check_writable
 from ..graph import Array
 from ..kernels import library
 from ..profiling.dataset import Dataset, InputTypes, Sample, checked, open_dataset, read_npy
 from ..progress import track
 from ..runtime import InferenceSession
+from .npz import npz_writer
 from .options import whole_number
 
 EXAMPLES = """examples:
@@ -38,19 +39,16 @@ def run(options: argparse.Namespace) -> int:
     session = InferenceSession(options.bundle, options.threads)
     data = _data(options, session)
     library.ensure()  # NOTE: before the progress bar, for it may show one of its own
-    results: dict[str, Array] = {}
-    for sample in track(data, "running", len(data), options.quiet):
-        outputs = session.run(None, sample.feeds)
-        for name, array in zip(session.graph.outputs, outputs, strict=True):
-            results[name if len(data) == 1 else f"{sample.name}/{name}"] = array
-        if not options.output and not options.quiet:
-            _describe(sample, dict(zip(session.graph.outputs, outputs, strict=True)))
-    if options.output:
-        buffer = io.BytesIO()
-        np.savez(buffer, **results)  # type: ignore[arg-type]
-        write_atomically(options.output, buffer.getvalue())
-        if not options.quiet:
-            print(f"{options.output}: {len(data)} samples")
+    with npz_writer(options.output) if options.output else nullcontext() as file:
+        for sample in track(data, "running", len(data), options.quiet):
+            outputs = dict(zip(session.graph.outputs, session.run(None, sample.feeds), strict=True))
+            if file is not None:
+                for name, array in outputs.items():
+                    file.add(name if len(data) == 1 else f"{sample.name}/{name}", array)
+            elif not options.quiet:
+                _describe(sample, outputs)
+    if options.output and not options.quiet:
+        print(f"{options.output}: {len(data)} samples")
     return 0
 
 
