@@ -12,6 +12,7 @@ from .affine import fold_affine
 from .batch_norm import split_batch_norm
 from .branches import decide_branches
 from .constants import fold_constants
+from .denormals import flush_denormal_weights
 from .identity import remove_identities
 from .layer_norm import fuse_layer_norm
 from .leaky_relu import fuse_leaky_relu
@@ -33,6 +34,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fuse_leaky_relu,
     fuse_layer_norm,
     sink_scales,
+    flush_denormal_weights,
     remove_dead,
 )
 
