@@ -79,15 +79,19 @@ class Quant:
 
     @property
     def s(self) -> np.float32:
-        """The one scale of a per-tensor parameter."""
-        assert self.axis is None
+        """The one scale of a per-tensor parameter. Raises ModelError for one that varies along an axis."""
+        self._check_per_tensor()
         return np.float32(self.scale[0])
 
     @property
     def z(self) -> int:
-        """The one zero point of a per-tensor parameter."""
-        assert self.axis is None
+        """The one zero point of a per-tensor parameter. Raises ModelError for one that varies along an axis."""
+        self._check_per_tensor()
         return self.zero_point[0]
+
+    def _check_per_tensor(self) -> None:
+        if self.axis is not None:
+            raise ModelError(f"expected one scale for the whole tensor, got {len(self.scale)} along axis {self.axis}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from ..reference import is_quantized
 from ..reference.forms import FLOAT_KERNELS, INT8_KERNELS, refusal
 from ..reference.windows import Window
 from .layout import channels_last_floats, channels_last_values
-from .nest import nest, padded
+from .nest import nest, offsets, padded
 from .packed import PackedFloats
 from .packing import PACKINGS, Packed, pack, pack_floats
 from .plan import plan
@@ -273,15 +273,19 @@ class Lowering:
         # the innermost loop is y's; beside it the one along which x is dense, so that blocks can be turned in registers
         inner = loops.pop()
         loops.sort(key=lambda loop: loop[1][1] == item)
-        six = padded([*loops, inner], 6, 2)
-        if six is None:
-            axis = min((k for k, d in enumerate(y.shape) if d > 1), key=lambda k: y.shape[k])
-            for k in range(y.shape[axis]):
-                self.move(x.part(axis, k, 1), y.part(axis, k, 1))
-            return
+        apart = sorted(loops, key=lambda loop: loop[0])[: max(0, len(loops) - 5)]  # more than six: the shortest, an instruction an index
+        six = [(1, (0, 0))] * (5 - len(loops)) + [loop for loop in loops if loop not in apart] + [inner]
         fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
         fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
-        self.emit("transpose", {"x": x, "y": y}, {}, {**fields, "item": item})
+        for at_y, at_x in offsets(apart, 2):
+            parts: dict[str, Place | None] = {"x": replace(x, start=x.start + at_x), "y": replace(y, start=y.start + at_y)}
+            self.emit("transpose", parts, {}, {**fields, "item": item})
+
+    def copied(self, place: Place) -> Place:
+        """A dense copy of what lies in a place."""
+        copy = self.dense(place.shape, place.dtype)
+        self.move(place, copy)
+        return copy
 
     # Constants
 

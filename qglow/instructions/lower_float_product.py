@@ -10,7 +10,7 @@ from ..graph import Array, Kind, Node
 from ..reference.float_product import scaled
 from .lower import Lowering, conv_halo, conv_window, float_rule
 from .lower_float import operand
-from .lower_product import Fields, flattened, image_fields, is_column, matrices, on_its_side, operands_of_two, shifted
+from .lower_product import Fields, flattened, image_fields, is_column, on_its_side, operands_of_two, row_images, shifted
 from .packing import round_up
 from .phases import transposed_phases
 from .program import Place
@@ -199,12 +199,8 @@ def matmul(low: Lowering, node: Node) -> bool:
     if x.strides[-1] != 4 and x.shape[-1] != 1:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, node, image=False)
-    with low.in_rows(target.y) as y:
-        images = matrices(y, x, target.residual)
-        if images is None:
-            images = matrices(y, low.dense_of(node.inputs[0]), target.residual)
-            assert images is not None, f"{node.name}: a product over more than three dimensions"
-        product(low, low.use(images[1]), FloatTarget(images[0], target.bounds, images[2]), w.T[None, :, None, None, :], bias, UNIT)
+    with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
+        product(low, low.use(image_x), FloatTarget(y, target.bounds, residual), w.T[None, :, None, None, :], bias, UNIT)
     return True
 
 

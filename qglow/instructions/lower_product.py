@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -322,22 +323,26 @@ def matmul(low: Lowering, node: Node) -> bool:
     if x.strides[-1] != x.itemsize and x.shape[-1] != 1:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, node, None)
-    y = target.y
-    if y.strides[-1] != y.itemsize and y.shape[-1] != 1:
-        low.fused -= {reader.name for reader in low.consumers.get(node.outputs[0], [])}
-        return False
-    images = matrices(y, x, target.residual)
-    if images is None:
-        images = matrices(y, x if parts > 1 else low.dense_of(node.inputs[0]), target.residual)
-    if images is None:
-        low.fused -= {reader.name for reader in low.consumers.get(node.outputs[0], [])}
-        return low.refuse("its operands have no common order of rows")
-    target.y, image_x = images[0], images[1]
-    target = replace_target(target, images[0], images[2]).as_image()
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)
     unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
-    product(low, node, low.use(image_x), target, w.T[None, :, None, None, :], bias, unit)
+    with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
+        rows = replace_target(target, y, residual).as_image()
+        product(low, node, low.use(image_x), rows, w.T[None, :, None, None, :], bias, unit)
     return True
+
+
+@contextmanager
+def row_images(low: Lowering, y: Place, x: Place, residual: Place | None) -> Iterator[tuple[Place, Place, Place | None]]:
+    """The output, input and residual of a product of rows as images: where they are, or dense copies where strides need more loops."""
+    beside = y if y.strides[-1] == y.itemsize or y.shape[-1] == 1 else low.dense(y.shape, y.dtype)
+    images = matrices(beside, x, residual) or matrices(beside, low.copied(x), residual)
+    if images is None:  # views and parts of concatenations, several times over
+        beside = low.dense(y.shape, y.dtype)
+        images = matrices(beside, low.copied(x), None if residual is None else low.copied(residual))
+    assert images is not None, "dense operands have rows that follow each other"
+    yield images
+    if beside is not y:
+        low.move(low.use(beside), y)
 
 
 def turned(low: Lowering, name: str) -> Place | None:
@@ -353,7 +358,7 @@ def turned(low: Lowering, name: str) -> Place | None:
     return Place(Buffer(0, 0, 0), 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
 
 
-def matrices(y: Place, *others: Place | None) -> list[Place] | None:
+def matrices(y: Place, *others: Place | None) -> tuple[Place, Place, Place | None] | None:
     """Operands [..., C] of equal leading dimensions as images [N, C, H, W]; None where their strides need more loops."""
     operands = [p for p in (y, *others) if p is not None]
     rows = padded(nest(y.shape[:-1], [p.strides[:-1] for p in operands]), 3, len(operands))
@@ -364,7 +369,7 @@ def matrices(y: Place, *others: Place | None) -> list[Place] | None:
     for k, p in enumerate(operands):
         sn, sh, sw = (s[k] for _, s in rows)
         made.append(replace(p, shape=(n, p.shape[-1], h, w), strides=(sn, p.itemsize, sh, sw), halo=NO_HALO))
-    return made if len(made) == 3 else [*made, None]  # type: ignore[list-item]
+    return made[0], made[1], made[2] if len(made) == 3 else None
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:

@@ -7,11 +7,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
 
-from .nest import Loop, nest, padded
+from .nest import nest, offsets, padded
 from .program import Place
 
 MOST_PARTS = 64  # instructions for one product; beyond it operands are copied, so that dimensions can be merged
@@ -76,12 +74,6 @@ def grouped(y: Place, a: Place, b: Place) -> list[Group] | None:
     fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "G": count, "x_n": a_n, "x_h": a_h, "x_w": a_w, "x_c": a_g,
                                       "y_n": y_n, "y_h": y_h, "y_w": y_w, "y_g": y_g}  # fmt: skip
     return [
-        Group(at_b, count, b_g, tuple(Rows(at_y + more_y, at_a + more_a, fields) for more_y, more_a in _offsets(apart, 2)))
-        for at_y, at_a, at_b in _offsets(varying, 3)
+        Group(at_b, count, b_g, tuple(Rows(at_y + more_y, at_a + more_a, fields) for more_y, more_a in offsets(apart, 2)))
+        for at_y, at_a, at_b in offsets(varying, 3)
     ]
-
-
-def _offsets(loops: Sequence[Loop], operands: int) -> list[tuple[int, ...]]:
-    """Bytes into each operand for each index of the loops."""
-    indices = product(*(range(d) for d, _ in loops))
-    return [tuple(sum(i * s[k] for i, (_, s) in zip(index, loops, strict=True)) for k in range(operands)) for index in indices]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 Strides = tuple[int, ...]
 Loop = tuple[int, Strides]  # iterations, and the step of each operand in bytes
@@ -32,6 +33,12 @@ def padded(loops: list[Loop], count: int, operands: int) -> list[Loop] | None:
     if len(loops) > count:
         return None
     return [(1, (0,) * operands)] * (count - len(loops)) + loops
+
+
+def offsets(loops: Sequence[Loop], operands: int) -> list[tuple[int, ...]]:
+    """Bytes into each operand for each index of the loops."""
+    indices = product(*(range(d) for d, _ in loops))
+    return [tuple(sum(i * s[k] for i, (_, s) in zip(index, loops, strict=True)) for k in range(operands)) for index in indices]
 
 
 def shared(loops: list[Loop], least: int) -> list[Loop]:

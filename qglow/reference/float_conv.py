@@ -20,7 +20,8 @@ LARGE = 1 << 24  # bytes of all taps side by side from which a product for each 
 def given(inputs: list[Array | None], index: int) -> Array:
     """The input at an index, which must be there."""
     array = inputs[index] if index < len(inputs) else None
-    assert array is not None, f"input {index} is missing"
+    if array is None:
+        raise ValueError(f"input {index} is missing")
     return array
 
 

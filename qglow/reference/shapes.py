@@ -72,16 +72,20 @@ def _broadcast(node: Node, shapes: Shapes, constants: list[Array | None]) -> lis
 
 def _conv(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, w = shapes[0], shapes[1]
-    assert x is not None and w is not None
+    if x is None or w is None:
+        raise ValueError("an input is missing")
     groups = int(node.attr("group", 1))
-    assert x[1] == w[1] * groups and w[0] % groups == 0, f"{x[1]} channels, weights for {w[1] * groups}"
+    if x[1] != w[1] * groups or w[0] % groups:
+        raise ValueError(f"{x[1]} channels, weights for {w[1] * groups}")
     return [(x[0], w[0], *Window.of(node, x[2:], w[2:]).out(x[2:]))]
 
 
 def _conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, w = shapes[0], shapes[1]
-    assert x is not None and w is not None
-    assert x[1] == w[0], f"{x[1]} channels, weights for {w[0]}"
+    if x is None or w is None:
+        raise ValueError("an input is missing")
+    if x[1] != w[0]:
+        raise ValueError(f"{x[1]} channels, weights for {w[0]}")
     return [(x[0], w[1] * int(node.attr("group", 1)), *transposed_geometry(node, x[2:], w[2:])[1])]
 
 
@@ -99,14 +103,16 @@ def _gemm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tup
     a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
     m, k = reversed(a) if node.attr("transA", 0) else a
     k2, n = reversed(b) if node.attr("transB", 0) else b
-    assert k == k2, f"inner sizes {k} and {k2} differ"
+    if k != k2:
+        raise ValueError(f"inner sizes {k} and {k2} differ")
     return [(m, n)]
 
 
 def _matmul(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
     left, right = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
-    assert left[-1] == right[-2], f"inner sizes {left[-1]} and {right[-2]} differ"
+    if left[-1] != right[-2]:
+        raise ValueError(f"inner sizes {left[-1]} and {right[-2]} differ")
     rows = () if len(a) == 1 else (left[-2],)
     columns = () if len(b) == 1 else (right[-1],)
     return [(*np.broadcast_shapes(left[:-2], right[:-2]), *rows, *columns)]

@@ -96,7 +96,8 @@ def _constant(graph: Graph, node: Node, dims: dict[str, tuple[int | str, ...]]) 
             picked = whole[slice_index(1, rest)[0]]
         else:
             index = rest[1]
-            assert index is not None
+            if index is None:
+                return None
             flat = [int(k) for k in index.reshape(-1)]
             if any(not -len(whole) <= k < len(whole) for k in flat):
                 return None

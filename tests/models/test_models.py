@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from . import convnets, decoders, dense, encoders, masks, sequences, vision_transformers
+from . import convnets, decoders, dense, encoders, layouts, masks, sequences, vision_transformers
 from .judging import judge
 
-FAMILIES = (convnets, decoders, dense, encoders, masks, sequences, vision_transformers)
+FAMILIES = (convnets, decoders, dense, encoders, layouts, masks, sequences, vision_transformers)
 CASES = {name: make for family in FAMILIES for name, make in family.CASES.items()}
 
 
