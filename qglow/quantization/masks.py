@@ -41,8 +41,9 @@ def masked_ranges(graph: Graph, observed: Mapping[str, Observer], range_of: Call
                     continue
                 low = low if scores in found.scores else low - MASKED
                 found.scores[v] = low, high + top
-                lows.setdefault(mask, []).append(low - high)
-                found.masks[mask] = _cut(min(lows[mask]), top, sign)
+                if sign:  # NOTE: a Where is computed in float
+                    lows.setdefault(mask, []).append(low - high)
+                    found.masks[mask] = _cut(min(lows[mask]), top, sign)
                 break
         elif v in values and node.inputs and node.inputs[0] in found.scores:
             found.scores[v] = found.scores[node.inputs[0]]
