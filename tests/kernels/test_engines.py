@@ -16,6 +16,7 @@ from qglow.pipeline import float_graph
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession, native
 from qglow.runtime.native import NativePlan
+from qglow.runtime.steps import plan_of
 
 RNG = np.random.default_rng(0)
 
@@ -70,7 +71,7 @@ def check_session(graph: Graph, feeds: dict[str, Any], expected: dict[str, Any],
     for _ in range(2):  # a second run finds the arena as the first one left it
         for name, array in zip(graph.outputs, session.run(None, feeds), strict=True):
             assert array.dtype == expected[name].dtype and np.array_equal(array, expected[name]), f"{name} differs on {threads} threads"
-    plan = next(iter(session._plans.values()))
+    plan = plan_of(session, feeds)
     assert isinstance(plan, NativePlan)
     if host is not None:
         assert sum(isinstance(s, Node) for s in plan._steps) == host
@@ -209,8 +210,8 @@ def test_small_work_uses_one_thread(digits: Any, monkeypatch: pytest.MonkeyPatch
     graph = qglow.quantize(digits / "model.onnx", qglow.profile(digits / "model.onnx", data)).graph
     for batch, threads in ((1, 1), (64, 2)):
         session = InferenceSession(graph, 2)
-        session.run(None, {"image": np.repeat(data[0]["image"], batch, 0)})
-        assert next(iter(session._plans.values())).threads == threads
+        plan = plan_of(session, {"image": np.repeat(data[0]["image"], batch, 0)})
+        assert isinstance(plan, NativePlan) and plan.threads == threads
 
 
 def test_plain_integers_are_moved_and_not_computed() -> None:

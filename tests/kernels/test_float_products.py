@@ -13,6 +13,7 @@ from qglow.instructions.program import Native
 from qglow.reference import FLOAT, evaluate
 from qglow.runtime import InferenceSession
 from qglow.runtime.native import NativePlan, Segment
+from qglow.runtime.steps import plan_of
 
 __all__ = ["every_thread_works", "isa"]
 RNG = np.random.default_rng(0)
@@ -50,7 +51,7 @@ class Floats:
             for _ in range(2):
                 for name, y in zip(outputs, session.run(None, feeds), strict=True):
                     assert np.array_equal(y, expected[name]), f"{name} differs on {threads} threads"
-            plan = next(iter(session._plans.values()))
+            plan = plan_of(session, feeds)
             assert isinstance(plan, NativePlan) and all(isinstance(s, Segment) for s in plan._steps)
         steps = [s.kind for s in plan.program.steps if isinstance(s, Native)]
         for kind, count in (kinds or {}).items():

@@ -15,6 +15,7 @@ from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from qglow.reference import evaluate, float_math
 from qglow.runtime import InferenceSession
 from qglow.runtime.native import NativePlan, Segment
+from qglow.runtime.steps import plan_of
 
 __all__ = ["every_thread_works", "isa"]
 RNG = np.random.default_rng(0)
@@ -36,7 +37,7 @@ def check(b: GraphBuilder, inputs: list[str], outputs: list[str], special: bool 
         session = InferenceSession(graph, threads)
         for name, y in zip(outputs, session.run(None, feeds), strict=True):
             assert np.array_equal(y, expected[name], equal_nan=True), f"{name} differs on {threads} threads"
-        plan = next(iter(session._plans.values()))
+        plan = plan_of(session, feeds)
         assert isinstance(plan, NativePlan) and all(isinstance(s, Segment) for s in plan._steps)
 
 
