@@ -9,7 +9,10 @@ KERNELS: dict[str, Callable[..., Any]] = {}
 
 
 def kernel(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register a numba function (instruction, arena, constants, thread, threads), five int64, as the kernel of an instruction."""
+    """Register a numba function (instruction, worker, constants, thread, threads), five int64, as the kernel of an instruction.
+
+    It computes piece `thread` of `threads`; worker: the number of the thread that does, by which it finds its own part of the scratch.
+    """
 
     def register(function: Callable[..., Any]) -> Callable[..., Any]:
         KERNELS[name] = function

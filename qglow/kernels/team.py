@@ -12,11 +12,10 @@ touches nothing of a run that is over, whose memory may be gone: only the team's
 
 from __future__ import annotations
 
-from numba import njit
-
 from .atomics import atomic_add, atomic_load, atomic_store, compare_exchange, pause, ticks
 from .execute import call_kernel, execute
 from .futex import futex_wait, futex_wake
+from .jit import njit
 from .memory import load_i64, store_i64
 from .sizes import SLEEPS, TEAM_BYTES, WORKER_BYTES
 
@@ -33,7 +32,7 @@ PIECES, SOME, EACH = range(0, 24, 8)
 
 HESITATION = 24  # looks at its own word before a thread takes another's piece: its owner may be just a moment late
 CALLER_LOOKS = 2500  # looks for a piece before the caller sleeps, about 50 microseconds
-SHORTEST, LONGEST, LONGEST_RUNS, GOOD = 4, 2000, 300, 300  # see `judge`; in milliseconds, and runs
+SHORTEST, LONGEST, LONGEST_RUNS, GOOD = 4, 2000, 300, 24  # see `judge`; two in milliseconds, two in runs of one thread
 
 
 @njit(nogil=True)
@@ -182,7 +181,8 @@ def judge(team, schedule, now, took):
 
     Where other processes want the CPUs, a helper loses its own in the middle of a piece, and the caller waits for that; or it has no
     other CPU than the caller's. A run that is slow because its data is in no cache is neither. A while is short at first and twice as
-    long each time, until it is so rare that runs of this kind do not count, and short again after runs of GOOD milliseconds went well.
+    long each time, until runs of this kind are so rare that they do not count; and half as long each time that the team spent the time
+    of GOOD runs of one thread without any.
     """
     spent, unit = 0, load_i64(team + MILLISECOND)
     for worker in range(load_i64(team + OWNERS)):
@@ -197,8 +197,9 @@ def judge(team, schedule, now, took):
         store_i64(team + CREDIT, 0)
         return
     store_i64(team + CREDIT, load_i64(team + CREDIT) + took)
-    if load_i64(team + CREDIT) > GOOD * unit:
-        store_i64(team + BACKOFF, 0)
+    if load_i64(team + CREDIT) > GOOD * alone:
+        store_i64(team + BACKOFF, load_i64(team + BACKOFF) >> 1)
+        store_i64(team + CREDIT, 0)
 
 
 @njit(nogil=True)
