@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 from typing import Any, cast
 
 import numpy as np
@@ -126,7 +127,7 @@ def convolve_transposed(x: Array, w: Array, node: Node) -> Array:
     icg, ocg = x.shape[1] // groups, w.shape[1]
     y = np.zeros((x.shape[0], ocg * groups, *size), x.dtype)
     for g in range(groups):
-        xs = x[:, g * icg : (g + 1) * icg].reshape(x.shape[0], icg, -1)
+        xs = x[:, g * icg : (g + 1) * icg].reshape(x.shape[0], icg, prod(x.shape[2:]))
         for tap in product(*map(range, kernel)):
             of: tuple[Any, ...] = (slice(g * icg, (g + 1) * icg), slice(None), *tap)
             part = np.matmul(w[of].T, xs).reshape(x.shape[0], ocg, *x.shape[2:])

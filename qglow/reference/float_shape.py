@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, prod
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ def reshape(node: Node, inputs: list[Array | None]) -> list[Array]:
 def flatten(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, axis = given(inputs, 0), int(node.attr("axis", 1))
     axis = axis + x.ndim if axis < 0 else axis
-    return [x.reshape(int(np.prod(x.shape[:axis])), -1)]
+    return [x.reshape(prod(x.shape[:axis]), prod(x.shape[axis:]))]
 
 
 @float_op("Transpose")

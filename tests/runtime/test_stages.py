@@ -267,3 +267,25 @@ def test_an_op_that_is_not_declared_has_no_shape() -> None:
         retype(g, {"x": (4,)})
     (got,) = qglow.InferenceSession(g).run(None, {"x": np.float32([0, 1, 0, 2])})
     assert got.tolist() == [[1, 3]]
+
+
+EMPTY = {
+    "flatten": [CONV, op("Flatten", "h", "y")],
+    "transposed": [op("ConvTranspose", "x t", "y", strides=[2, 2])],
+    "pool and softmax": [CONV, op("MaxPool", "h", "p", kernel_shape=[2, 2]), op("Softmax", "p", "y", axis=1)],
+    "rows": [CONV, op("Resize", "h - twice", "r", mode="linear"), op("ReduceMean", "r axes", "y")],
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_a_batch_of_none_has_the_shapes_of_onnxruntime(name: str) -> None:
+    constants = {**W, "t": noise(3, 2, 2, 2), "twice": np.float32([1, 1, 2, 2]), "axes": [2, 3]}
+    used = {i for n in EMPTY[name] for i in n.input}
+    m = model(EMPTY[name], {k: v for k, v in constants.items() if k in used}, ["y/2" if name == "flatten" else "y/4"])
+    m.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    none = {"x": np.zeros((0, 3, 16, 16), np.float32)}
+    (want,) = theirs(m, none)
+    profile = qglow.profile(m, FEEDS[:2])
+    for config in (FLOATS, qglow.QuantConfig(min_agreement_sqnr_db=-300.0)):
+        (got,) = qglow.InferenceSession(qglow.quantize(m, profile, config, check=False), 1).run(None, none)
+        assert (got.shape, got.dtype) == (want.shape, want.dtype)
