@@ -407,6 +407,7 @@ def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> tuple[Program
 def _fill_rules() -> None:
     from . import (  # noqa: F401
         lower_float,
+        lower_float_composed,
         lower_float_product,
         lower_float_window,
         lower_move,

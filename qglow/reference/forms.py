@@ -97,7 +97,8 @@ FLOAT_KERNELS: dict[str, Form] = {
     "Gemm": _form("transB", "alpha", "beta", transA=only(0)),
     "MaxPool": _MAX, "AveragePool": _AVERAGE, "Resize": _RESIZE,
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax"), _form("keepdims", "noop_with_empty_axes")),
-    "Softmax": _form("axis"), "LayerNormalization": _form("axis", "epsilon", stash_type=only(1)),
+    "Softmax": _form("axis"), "LogSoftmax": _form("axis"), "LayerNormalization": _form("axis", "epsilon", stash_type=only(1)),
+    "InstanceNormalization": _form("epsilon"),
     "HardSigmoid": _form("alpha", "beta"), "LeakyRelu": _form("alpha"), "Swish": _form("alpha"),
     "Gelu": _form(approximate=only("none")),
 }  # fmt: skip

@@ -69,6 +69,18 @@ def test_softmax(isa: str, size: int) -> None:
     check(b, ["x"], [b.add("Softmax", ("x",), floats(2, 3, size), "y", axis=-1)])
 
 
+@pytest.mark.parametrize("size", [1, 16, 35])
+def test_what_is_several_instructions(isa: str, size: int) -> None:
+    b = GraphBuilder()
+    b.types |= {"x": floats(3, size), "z": floats(2, 5, size, 1), "image": floats(2, 6, 5, size)}
+    factors = [b.add_constant(n, RNG.normal(0, 1, 6).astype(np.float32)) for n in ("scale", "shift")]
+    outputs = [b.add("LogSoftmax", ("x",), floats(3, size), "y"), b.add("LogSoftmax", ("z",), floats(2, 5, size, 1), "y", axis=2)]
+    outputs.append(b.add("InstanceNormalization", ("image", *factors), floats(2, 6, 5, size), "n", epsilon=1e-3))
+    joined = (b.add("InstanceNormalization", ("image", *factors), floats(2, 6, 5, size), "n"), "image")
+    outputs.append(b.add("Concat", joined, floats(2, 12, 5, size), "c", axis=1))
+    check(b, ["x", "z", "image"], outputs)
+
+
 def test_a_sigmoid_times_its_input_is_one_step(isa: str) -> None:
     b = GraphBuilder()
     b.types["x"] = floats(3, 19)
