@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph import Kind, Node
+from ..reference.float_ordered import is_single_power
 from .lower import Lowering, float_rule
 from .lower_pointwise import broadcast, fields_of, four, in_form_of
 from .lower_rows import rows
@@ -85,7 +86,7 @@ def power(low: Lowering, node: Node) -> tuple[str, float, float] | None:
     known = {2.0: "Square", 0.5: "Sqrt", -1.0: "Reciprocal"}
     if y in known:
         return known[y], 0.0, 0.0
-    return None if y in (0.0, 1.0) or not np.isfinite(y) else ("Power", y, float(0 if y != round(y) else 1 if y % 2 else 2))
+    return None if y == 1.0 or not is_single_power(y) else ("Power", y, float(0 if y != round(y) else 1 if y % 2 else 2))
 
 
 FINITE = (np.finfo(np.float32).min, np.finfo(np.float32).max)

@@ -239,7 +239,7 @@ def mish(x: Array) -> Array:
     """x tanh(softplus(x)) = x n / (n + 2) with n = e^x (e^x + 2)."""
     e = exp(np.where(x > 20.0, 20.0, x))
     n = e * (e + 2.0)
-    return np.where(x > 20.0, x, np.where(x == -np.inf, 0.0, x) * (n / (n + 2.0)))
+    return np.where(x > 20.0, x, x * (n / (n + 2.0)))
 
 
 def _atan_table() -> tuple[Array, Array]:

@@ -179,9 +179,14 @@ def power(x: Array, y: np.float32) -> Array:
     return np.asarray(known[float(y)]() if float(y) in known else float_math.power(x, y))
 
 
+def is_single_power(y: float) -> bool:
+    """Whether `power` has the exponent: finite, not 0; of odd negative ones -1 alone, for of the others -0 has another infinity."""
+    return bool(np.isfinite(y)) and y != 0 and (y == -1 or y > 0 or y % 2 != 1)
+
+
 @exact_op("Pow")
 def pow_(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Of float32 by one exponent, as kernels have it; the rest in float64, rounded once."""
     x, y = given(inputs, 0), given(inputs, 1)
-    one = y.size == 1 and y.ndim <= x.ndim and np.isfinite(y).all() and y.reshape(-1)[0] != 0
+    one = y.size == 1 and y.ndim <= x.ndim and is_single_power(float(y.reshape(-1)[0]))
     return [power(x, F32(y.reshape(-1)[0]))] if one and x.dtype == F32 else FLOAT[node.op](node, inputs)

@@ -138,6 +138,8 @@ def powers() -> Iterator[Case]:
         for opset in versions("Pow"):
             yield case("Pow", x, scalar(exponent), opset=opset)
     yield case("Pow", normal(2, 3), scalar(2.0), opset=15)
+    yield case("Pow", np.array([-0.0, 0.0, -2.0, np.inf, -np.inf], np.float32), scalar(-3.0), opset=15)
+    yield case("Mish", np.array([-np.inf, np.inf, np.nan, 0], np.float32), opset=18)
     yield case("Pow", normal(2, 3), scalar(3.0), opset=15)
     yield case("Pow", x, normal(4, seed=3), opset=15)
     yield case("Pow", x, Fixed(normal(3, 1, seed=3)), opset=15)
