@@ -182,9 +182,10 @@ def _reduce(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     given = known(node.input(1))
     if node.input(1) and given is None:
         return [None]
-    axes = {a % len(s[0]) for a in _ints(given)} if given is not None and given.size else set(range(len(s[0])))
-    if not axes or (given is not None and not given.size and node.attr("noop_with_empty_axes", 0)):
-        return [s[0]]
+    if given is not None and given.size:
+        axes = {a % len(s[0]) for a in _ints(given)}
+    else:
+        axes = set() if node.attr("noop_with_empty_axes", 0) else set(range(len(s[0])))
     if node.attr("keepdims", 1):
         return [tuple(1 if k in axes else d for k, d in enumerate(s[0]))]
     return [tuple(d for k, d in enumerate(s[0]) if k not in axes)]

@@ -249,4 +249,23 @@ def casts() -> Iterator[Case]:
     assert TensorProto.FLOAT == 1
 
 
-FAMILIES = (shapes, parts, pads, casts)
+def steps() -> Iterator[Case]:
+    """Rounding to steps and back: per tensor and per channel, on the axis that is the default and on others."""
+    x = normal(2, 3, 4, scale=3)
+    for kind, zero in ((np.uint8, 117), (np.int8, -9)):
+        for opset in versions("QuantizeLinear", 13, 23):
+            yield case("QuantizeLinear", x, scalar(0.05), scalar(zero, kind), opset=opset)
+            stored = whole(2, 3, 4, low=0, dtype=kind)
+            yield case("DequantizeLinear", stored, scalar(0.05), scalar(zero, kind), opset=opset)
+            for axis, size in ((None, 3), (1, 3), (0, 2), (2, 4), (-1, 4)):
+                given = {} if axis is None else {"axis": axis}
+                scales = Fixed(np.abs(normal(size)) / 9 + np.float32(0.02))
+                zeros = Fixed(whole(size, low=0, dtype=kind))
+                yield case("QuantizeLinear", x, scales, zeros, opset=opset, **given)
+                yield case("DequantizeLinear", stored, scales, zeros, opset=opset, **given)
+    yield case("QuantizeLinear", x, scalar(0.05), opset=13)
+    yield case("DequantizeLinear", whole(2, 3, 4, low=0, dtype=np.uint8), scalar(0.05), opset=13)
+    yield case("DequantizeLinear", whole(2, 3, dtype=np.int32, low=-999, high=999), scalar(0.05), opset=13)
+
+
+FAMILIES = (shapes, parts, pads, casts, steps)
