@@ -9,14 +9,16 @@ from __future__ import annotations
 from .graph import Node
 
 FROM_SHAPES = frozenset({
-    "ArgMax", "ArgMin", "Cast", "Concat", "CumSum", "DepthToSpace", "Flatten", "Gather", "GatherElements", "IsNaN",
+    "ArgMax", "ArgMin", "GlobalLpPool", "GridSample", "Hardmax", "LRN", "LpNormalization", "LpPool", "MaxRoiPool", "RoiAlign",
+    "ScatterElements", "Cast", "Concat", "CumSum", "DepthToSpace", "Flatten", "Gather", "GatherElements", "IsNaN",
     "LayerNormalization", "Mod", "Not", "Shape", "Size", "SpaceToDepth", "Transpose", "Trilu",
 })  # fmt: skip
 FROM_ELEMENTS: dict[str, tuple[int, ...]] = {
+    "OneHot": (1,), "MaxUnpool": (2,),
     "ConstantOfShape": (0,), "Range": (0, 1, 2), "Slice": (1, 2, 3, 4), "Pad": (1, 3), "Resize": (2, 3),
     **dict.fromkeys(("Reshape", "Expand", "Tile", "Squeeze", "Unsqueeze", "Split", "TopK"), (1,)),
 }  # fmt: skip
-FROM_DATA = frozenset({"NonZero"})  # from all elements of an input
+FROM_DATA = frozenset({"Compress", "NonMaxSuppression", "NonZero", "Unique"})  # from all elements of an input
 
 
 def shaping(node: Node) -> tuple[int, ...] | None:

@@ -100,6 +100,12 @@ def _upsample(b: GraphBuilder, node: Node, opset: int) -> None:
     b.append(Node("Resize", (node.inputs[0], "", node.inputs[1]), node.outputs, attributes, node.name))
 
 
+@_adapter("RoiAlign")
+def _roi_align(b: GraphBuilder, node: Node, opset: int) -> None:
+    """Before opset 16 coordinates are not moved by half a pixel."""
+    b.append(node.with_attributes(coordinate_transformation_mode="output_half_pixel") if opset < 16 else node)
+
+
 @_adapter("Resize")
 def _resize(b: GraphBuilder, node: Node, opset: int) -> None:
     if opset == 10:
@@ -123,7 +129,68 @@ def _top_k(b: GraphBuilder, node: Node, opset: int) -> None:
     b.append(_attribute_to_input(b, node, "k", 1))
 
 
-@_adapter("Softmax", "LogSoftmax")
+@_adapter("OptionalHasElement")
+def _optional_has_element(b: GraphBuilder, node: Node, opset: int) -> None:
+    """Of a tensor: whether it is given at all."""
+    there = b.add_constant(f"{node.outputs[0]}.there", np.array(bool(node.input(0))))
+    b.append(Node("Identity", (there,), node.outputs, {}, node.name))
+
+
+@_adapter("OptionalGetElement")
+def _optional_get_element(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(node.with_(op="Identity"))
+
+
+@_adapter("Scatter")
+def _scatter(b: GraphBuilder, node: Node, opset: int) -> None:
+    b.append(node.with_(op="ScatterElements"))
+
+
+@_adapter("GridSample")
+def _grid_sample(b: GraphBuilder, node: Node, opset: int) -> None:
+    mode = node.attr("mode", "linear")
+    b.append(node.with_attributes(mode={"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)))
+
+
+@_adapter("GroupNormalization")
+def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
+    """The InstanceNormalization of each group as one channel, then scale and bias: of channels, before opset 21 of groups."""
+    (x, scale, bias), y, groups = node.inputs, node.outputs[0], int(node.attr("num_groups"))
+    shape, kind = b.types[x].shape, b.types[x].kind
+    if shape is None or (opset < 21 and not isinstance(shape[1], int)):
+        raise ModelError(f"node {node.name!r} ({node.op}): the {'rank' if shape is None else 'number of channels'} of {x!r} must be known")
+    each, rank = shape[1] // groups if isinstance(shape[1], int) else 1, len(shape)
+    known = [d for d in shape[1:] if isinstance(d, int)]
+    size = int(np.prod(known)) // groups if len(known) == rank - 1 else -1
+    unknown, stash = TensorType(Kind.F32, None), x
+    if kind is not Kind.F32:
+        stash = b.add("Cast", (x,), TensorType(Kind.F32, shape), f"{y}.f32", to="float32")
+    grouped = b.add_constant(f"{y}.grouped", np.array([0, groups, size], np.int64))
+    flat = b.add("Reshape", (stash, grouped), unknown, f"{y}.groups")
+    one, zero = (b.add_constant(f"{y}.{v}", np.full(groups, v, np.float32)) for v in (1, 0))
+    normal = b.add("InstanceNormalization", (flat, one, zero), unknown, f"{y}.normal", epsilon=float(node.attr("epsilon", 1e-5)))
+    sizes = b.add("Shape", (x,), TensorType(Kind.I64, (rank,)), f"{y}.shape")
+    real = b.add("Reshape", (normal, sizes), TensorType(Kind.F32, shape), f"{y}.unscaled")
+    if kind is not Kind.F32:
+        real = b.add("Cast", (real,), TensorType(kind, shape), f"{y}.cast", to=kind.dtype.name)
+    factor, offset = (_by_channel(b, v, each if opset < 21 else 1, rank, f"{y}.{hint}") for v, hint in ((scale, "s"), (bias, "b")))
+    scaled = b.add("Mul", (real, factor), TensorType(kind, shape), f"{y}.scaled")
+    b.append(Node("Add", (scaled, offset), (y,), {}, node.name))
+
+
+def _by_channel(b: GraphBuilder, vector: str, repeat: int, rank: int, hint: str) -> str:
+    """A vector [C / repeat] as [C, 1, ...] that broadcasts along the channels of a value of a rank."""
+    if vector in b.constants:
+        return b.add_constant(hint, np.repeat(b.constants[vector], repeat).reshape(-1, *(1,) * (rank - 2)))
+    kind, column = b.types[vector].kind, b.add_constant(f"{hint}.column", np.array([-1, 1], np.int64))
+    wide = b.add("Reshape", (vector, column), TensorType(kind, None), f"{hint}.wide")
+    times = b.add_constant(f"{hint}.repeat", np.array([1, repeat], np.int64))
+    tiled = b.add("Tile", (wide, times), TensorType(kind, None), f"{hint}.tiled")
+    shape = b.add_constant(f"{hint}.shape", np.array([-1, *(1,) * (rank - 2)], np.int64))
+    return b.add("Reshape", (tiled, shape), TensorType(kind, None), hint)
+
+
+@_adapter("Softmax", "LogSoftmax", "Hardmax")
 def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
     """Before opset 13 the input is taken as a matrix split at `axis`; with the last axis the two agree."""
     if opset >= 13:

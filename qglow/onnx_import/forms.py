@@ -34,7 +34,7 @@ READ: dict[str, tuple[str, ...]] = {
     "Conv": (*_WINDOW, "group"), "ConvTranspose": (*_WINDOW, "group", "output_padding", "output_shape"),
     "BatchNormalization": ("epsilon",), "InstanceNormalization": ("epsilon",), "LayerNormalization": ("axis", "epsilon"),
     "Cast": ("to",), "Celu": ("alpha",), "Clip": ("max", "min"), "Concat": ("axis",), "ConstantOfShape": ("value",),
-    "CumSum": ("exclusive", "reverse"), "DepthToSpace": ("blocksize", "mode"), "SpaceToDepth": ("blocksize",),
+    "CumSum": ("exclusive", "reverse"), "DepthToSpace": ("blocksize", "mode"), "SpaceToDepth": ("blocksize", "mode"),
     "DequantizeLinear": ("axis",), "QuantizeLinear": ("axis",), "Elu": ("alpha",), "Flatten": ("axis",), "Gather": ("axis",),
     "GatherElements": ("axis",), "Gelu": ("approximate",), "Gemm": ("alpha", "beta", "transA", "transB"),
     "HardSigmoid": ("alpha", "beta"),
@@ -48,16 +48,19 @@ READ: dict[str, tuple[str, ...]] = {
     "Transpose": ("perm",), "Trilu": ("upper",), "QLinearConv": (*_WINDOW, "group"), "QGemm": ("alpha", "transA", "transB"),
     "QLinearAveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "QLinearLeakyRelu": ("alpha",), "QLinearConcat": ("axis",),
     "QLinearSoftmax": ("axis", "opset"),
+    "LRN": ("alpha", "beta", "bias", "size"), "LpPool": (*_WINDOW, "ceil_mode", "p"), "GlobalLpPool": ("p",),
+    "LpNormalization": ("axis", "p"), "MaxUnpool": ("kernel_shape", "pads", "strides"), "MaxRoiPool": ("pooled_shape", "spatial_scale"),
+    "RoiAlign": ("coordinate_transformation_mode", "mode", "output_height", "output_width", "sampling_ratio", "spatial_scale"),
+    "OneHot": ("axis",), "Hardmax": ("axis",), "Compress": ("axis",), "Unique": ("axis", "sorted"),
+    "NonMaxSuppression": ("center_point_box",), "ScatterElements": ("axis", "reduction"), "Scatter": ("axis",),
+    "GridSample": ("align_corners", "mode", "padding_mode"), "GroupNormalization": ("epsilon", "num_groups"),
 }  # fmt: skip
 NEUTRAL: dict[str, Mapping[str, Any]] = {
     "BatchNormalization": {"training_mode": 0, "spatial": 1},
-    "LayerNormalization": {"stash_type": 1},
+    "LayerNormalization": {"stash_type": 1}, "GroupNormalization": {"stash_type": 1},
     "DequantizeLinear": {"block_size": 0, "output_dtype": 0},
     "QuantizeLinear": {"block_size": 0, "precision": 0, "output_dtype": 0},
-    "SpaceToDepth": {"mode": b"DCR"},
-    **dict.fromkeys(
-        ("QLinearAveragePool", "QLinearGlobalAveragePool"), {"channels_last": 0}
-    ),
+    **dict.fromkeys(("QLinearAveragePool", "QLinearGlobalAveragePool"), {"channels_last": 0}),
 }  # fmt: skip
 IGNORED: dict[str, tuple[str, ...]] = {
     "BatchNormalization": ("momentum",),
@@ -67,7 +70,7 @@ IGNORED: dict[str, tuple[str, ...]] = {
     "Range": ("stash_type",),
     "TopK": ("sorted",),
 }
-OUTPUTS = {"Dropout": 2, "LSTM": 3, "GRU": 2, "RNN": 2, "MaxPool": 2, "TopK": 2, "Split": None}
+OUTPUTS = {"Dropout": 2, "LSTM": 3, "GRU": 2, "RNN": 2, "MaxPool": 2, "TopK": 2, "Unique": 4, "Split": None}
 
 
 def _recurrent(proto: onnx.NodeProto, values: Mapping[str, Any]) -> str | None:

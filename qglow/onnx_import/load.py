@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.inliner
 import onnx.version_converter
 
 from ..arguments import path_of
@@ -39,9 +40,16 @@ def load(model: Model) -> Graph:
         proto, where = _read(path), str(path)
     opset = _check(proto, where)
     if opset < OLDEST_OPSET:
-        proto, opset = _converted(proto, opset, where), OLDEST_OPSET
-    inferred = _infer(proto)
-    return Importer(inferred, opset, where).graph()
+        proto = _converted(proto, opset, where)
+    if proto.functions:
+        proto = onnx.inliner.inline_local_functions(proto)
+    return imported(proto, where)
+
+
+def imported(proto: onnx.ModelProto, where: str) -> Graph:
+    """The graph of a valid model."""
+    versions = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
+    return Importer(_infer(proto), max(versions, default=onnx.defs.onnx_opset_version()), where).graph()
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -75,9 +83,29 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
 def _converted(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
     """The model in the oldest opset that nodes are read in."""
     try:
-        return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
+        converted = onnx.version_converter.convert_version(proto, OLDEST_OPSET)
+        _stand_up_slopes(converted)
     except Exception as error:
         raise ModelError(f"{where}: it is of opset {opset}, and cannot be converted to {OLDEST_OPSET}: {_first_line(error)}") from error
+    return converted
+
+
+def _stand_up_slopes(proto: onnx.ModelProto) -> None:
+    """Before opset 7 the slopes of a PRelu are those of the channels; since then they broadcast from the last axis. Raises ValueError."""
+    inferred = _infer(proto).graph
+    ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*inferred.input, *inferred.value_info)}
+    initializers = {t.name: t for t in proto.graph.initializer}
+    for n in proto.graph.node:
+        if n.op_type != "PRelu":
+            continue
+        slope = initializers.get(n.input[1])
+        if slope is None or n.input[0] not in ranks:
+            raise ValueError(f"PRelu {n.name or n.output[0]!r}: expected constant slopes and a known rank")
+        if len(slope.dims) == 1 and slope.dims[0] > 1 and ranks[n.input[0]] > 2:
+            slope.dims.extend([1] * (ranks[n.input[0]] - 2))
+            for i in proto.graph.input:
+                if i.name == slope.name:
+                    i.CopyFrom(onnx.helper.make_tensor_value_info(slope.name, slope.data_type, slope.dims))
 
 
 def _names(g: onnx.GraphProto) -> Iterator[object]:

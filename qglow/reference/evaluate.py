@@ -16,6 +16,14 @@ from .integer_table import INTEGER
 Keep = Callable[[str, Array], None]
 Foreign = Callable[[Node, list[Array | None]], list[Array]]
 
+# Ops with several roundings to an element: on float16 they are computed in float32 and rounded once, as in onnxruntime.
+SUMMING = frozenset({
+    "Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd",
+    "ReduceSum", "ReduceSumSquare", "Softmax", "LogSoftmax", "BatchNormalization", "InstanceNormalization", "LayerNormalization",
+    "AveragePool", "GlobalAveragePool", "LpPool", "GlobalLpPool", "LpNormalization", "LRN", "RoiAlign", "GridSample", "Resize",
+    "LSTM", "GRU", "RNN", "CumSum", "Elu", "Selu", "Celu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Softplus", "Softsign",
+    "Swish", "Tanh", "Erf", "Mean", "Sum",
+})  # fmt: skip
 _foreign: list[Foreign] = []
 
 
@@ -105,8 +113,11 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
         return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
     if node.op not in FLOAT:
         return _evaluate_foreign(node, inputs)
+    halves = node.op in SUMMING and any(a is not None and a.dtype == np.float16 for a in inputs)
     with np.errstate(all="ignore"):
-        return (FLOAT[node.op] if fast else law_of(node.op, inputs))(node, inputs)
+        given = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs] if halves else inputs
+        results = (FLOAT[node.op] if fast else law_of(node.op, given))(node, given)
+        return [a.astype(np.float16) if a.dtype == np.float32 else a for a in results] if halves else results
 
 
 def is_quantized(graph: Graph, node: Node) -> bool:

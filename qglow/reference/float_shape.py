@@ -189,7 +189,8 @@ def depth_to_space(node: Node, inputs: list[Array | None]) -> list[Array]:
 def space_to_depth(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, b = given(inputs, 0), int(node.attr("blocksize"))
     n, c, h, w = x.shape
-    return [x.reshape(n, c, h // b, b, w // b, b).transpose(0, 3, 5, 1, 2, 4).reshape(n, c * b * b, h // b, w // b)]
+    order = (0, 3, 5, 1, 2, 4) if node.attr("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    return [x.reshape(n, c, h // b, b, w // b, b).transpose(order).reshape(n, c * b * b, h // b, w // b)]
 
 
 @float_op("Trilu")

@@ -1,0 +1,108 @@
+"""The meaning of Loop and Scan: their bodies are graphs like any other, imported and evaluated as such.
+
+1. A Loop runs its body while its trip count and its condition last; a condition that is not given is true at first, and what the
+   body makes of it counts all the same, as in onnxruntime.
+2. A Scan runs its body once for each index of its scanned inputs.
+3. What the body gives behind the carried values is collected, one slice an iteration, along a new axis. Without an iteration it has the
+   body's declared shape, where a size that is not known counts as 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import count
+
+import numpy as np
+import onnx
+
+from ..errors import ModelError
+from ..graph import Array, Graph
+from ..reference import evaluate
+
+Arrays = Sequence[Array]
+Given = Sequence[Array | None]
+
+
+def evaluate_loop(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
+    """Outputs of a Loop. inputs: trip count, condition, carried values; outer: the values that the body captures."""
+    body = Body(_graph_of(proto, "body"), outer, opsets, proto.name)
+    carried = [a for a in inputs[2:] if a is not None]
+    trips = count() if inputs[0] is None else range(int(inputs[0].ravel()[0]))
+    lasts = inputs[1] is None or bool(inputs[1].ravel()[0])
+    slices: list[list[Array]] = [[] for _ in body.graph.outputs[1 + len(carried) :]]
+    for trip in trips:
+        if not lasts:
+            break
+        condition, *made = body([np.array(trip, np.int64), np.array(lasts), *carried])
+        lasts = bool(condition.ravel()[0])
+        carried, rest = made[: len(carried)], made[len(carried) :]
+        for collected, value in zip(slices, rest, strict=True):
+            collected.append(value)
+    names = body.graph.outputs[1 + len(carried) :]
+    return [*carried, *(body.stacked(name, collected, 0) for name, collected in zip(names, slices, strict=True))]
+
+
+def evaluate_scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
+    """Outputs of a Scan, in its form since opset 9. inputs: carried values, scanned inputs; outer: the values that the body captures."""
+    body = Body(_graph_of(proto, "body"), outer, opsets, proto.name)
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}
+    scanned = int(attributes["num_scan_inputs"])
+    given = [a for a in inputs if a is not None]
+    carried, sequences = given[: len(given) - scanned], given[len(given) - scanned :]
+    names = body.graph.outputs[len(carried) :]
+    sides, axes = (attributes.get(f"scan_input_{k}") or [0] * scanned for k in ("directions", "axes"))
+    out_sides, out_axes = (attributes.get(f"scan_output_{k}") or [0] * len(names) for k in ("directions", "axes"))
+    moved = [np.moveaxis(s, axis, 0)[:: -1 if side else 1] for s, axis, side in zip(sequences, axes, sides, strict=True)]
+    if len({len(m) for m in moved}) != 1:
+        raise ValueError(f"expected scanned inputs of one length, got {[len(m) for m in moved]}")
+    slices: list[list[Array]] = [[] for _ in names]
+    for k in range(len(moved[0])):
+        made = body([*carried, *(m[k] for m in moved)])
+        carried = made[: len(carried)]
+        for collected, value in zip(slices, made[len(carried) :], strict=True):
+            collected.append(value)
+    ordered = [c[::-1] if side else c for c, side in zip(slices, out_sides, strict=True)]
+    return [*carried, *(body.stacked(n, c, axis) for n, c, axis in zip(names, ordered, out_axes, strict=True))]
+
+
+class Body:
+    """A subgraph that is evaluated again and again, with the values that it captures."""
+
+    def __init__(self, proto: onnx.GraphProto, outer: Mapping[str, Array], opsets: tuple[str, ...], where: str) -> None:
+        kinds = tuple((n, int(onnx.helper.np_dtype_to_tensor_dtype(a.dtype))) for n, a in outer.items())
+        self.graph, self.outer = _imported(proto.SerializeToString(deterministic=True), kinds, opsets, where), outer
+
+    def __call__(self, values: Arrays) -> list[Array]:
+        own = self.graph.inputs[: len(values)]
+        feeds = {**dict(zip(own, values, strict=True)), **{n: a for n, a in self.outer.items() if n in self.graph.inputs}}
+        results = evaluate(self.graph, feeds)
+        return [np.asarray(results[o]) for o in self.graph.outputs]
+
+    def stacked(self, name: str, slices: Arrays, axis: int) -> Array:
+        """Slices along a new axis."""
+        if slices:
+            return np.stack(slices, axis)
+        t = self.graph.types[name]
+        sizes = [d if isinstance(d, int) else 0 for d in t.shape or ()]
+        sizes.insert(axis if axis >= 0 else len(sizes) + 1 + axis, 0)
+        return np.empty(sizes, t.kind.dtype)
+
+
+def _graph_of(proto: onnx.NodeProto, name: str) -> onnx.GraphProto:
+    return next(a.g for a in proto.attribute if a.name == name)
+
+
+@lru_cache(maxsize=64)
+def _imported(data: bytes, outer: tuple[tuple[str, int], ...], opsets: tuple[str, ...], where: str) -> Graph:
+    """The graph of a subgraph, whose captured values are inputs after its own."""
+    from .foreign import domain_of
+    from .load import imported
+
+    graph = onnx.GraphProto.FromString(data)
+    graph.input.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n, kind in outer)
+    imports = [onnx.helper.make_opsetid(*domain_of(o)) for o in opsets]
+    try:
+        return imported(onnx.helper.make_model(graph, opset_imports=imports), f"the body of node {where!r}")
+    except ModelError as error:
+        raise ModelError(f"node {where!r}: {error}") from error

@@ -1,0 +1,135 @@
+"""Float meaning of ops that choose elements: OneHot, Hardmax, Compress, Unique, NonMaxSuppression, ScatterElements."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import ModelError
+from ..graph import Array, Node
+from .float_conv import given, optional
+from .float_table import float_op
+
+
+@float_op("OneHot")
+def one_hot(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """Indices in [-depth, depth) turn `on` at a new axis; others leave it `off` throughout. values: [off, on]."""
+    indices, depth, values = given(inputs, 0), int(given(inputs, 1).ravel()[0]), given(inputs, 2)
+    if depth <= 0:
+        raise ValueError(f"expected a depth of at least 1, got {depth}")
+    axis = int(node.attr("axis", -1))
+    axis = axis + indices.ndim + 1 if axis < 0 else axis
+    whole = np.trunc(indices).astype(np.int64)
+    places = np.where((whole >= -depth) & (whole < depth), whole % depth, -1)
+    shape = [1] * (indices.ndim + 1)
+    shape[axis] = depth
+    return [np.where(np.expand_dims(places, axis) == np.arange(depth).reshape(shape), values[1], values[0])]
+
+
+@float_op("Hardmax")
+def hardmax(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """1 at the first maximum along an axis, 0 elsewhere."""
+    x, axis = given(inputs, 0), int(node.attr("axis", -1))
+    y = np.zeros_like(x)
+    if x.size:
+        np.put_along_axis(y, np.expand_dims(x.argmax(axis), axis), 1, axis)
+    return [y]
+
+
+@float_op("Compress")
+def compress(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The slices along an axis, or of all elements in a row, at which a condition holds; the condition may be shorter than the axis."""
+    x, condition, axis = given(inputs, 0), given(inputs, 1), node.attr("axis")
+    if axis is None:
+        x, axis = x.ravel(), 0
+    return [np.take(x, np.flatnonzero(condition), int(axis))]
+
+
+@float_op("Unique")
+def unique(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """Unique slices along an axis (elements without one), sorted or in order of appearance; first places, inverse, counts."""
+    x, axis = given(inputs, 0), node.attr("axis")
+    x, axis = (x.ravel(), 0) if axis is None else (x, int(axis))
+    _, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis)
+    inverse = inverse.ravel()
+    if not node.attr("sorted", 1):
+        order = np.argsort(first, kind="stable")
+        place = np.empty_like(order)
+        place[order] = np.arange(len(order))
+        first, counts, inverse = first[order], counts[order], place[inverse]
+    return [np.take(x, first, axis), *(np.asarray(a, np.int64) for a in (first, inverse, counts))]
+
+
+@float_op("NonMaxSuppression")
+def non_max_suppression(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """[batch, class, box] of the boxes that are kept, int64 [kept, 3]; boxes [B, N, 4], scores [B, C, N].
+
+    Of each batch and class: in order of falling scores above the threshold, boxes that overlap none that is kept by more than the
+    threshold of intersection over union, at most so many.
+    """
+    boxes, scores = given(inputs, 0), given(inputs, 1)
+    most, overlap, least = (_scalar(inputs, k) for k in (2, 3, 4))
+    corners = _corners(boxes, bool(node.attr("center_point_box", 0)))
+    kept: list[tuple[int, int, int]] = []
+    limit = 0 if most is None else int(most)
+    for b in range(scores.shape[0]):
+        for c in range(scores.shape[1]):
+            s = scores[b, c]
+            candidates = np.flatnonzero(s > least) if least is not None else np.arange(len(s))
+            order = candidates[np.argsort(-s[candidates], kind="stable")]
+            kept += [(b, c, k) for k in _kept(corners[b], order, limit, np.float32(overlap or 0))]
+    return [np.array(kept, np.int64).reshape(-1, 3)]
+
+
+def _scalar(inputs: list[Array | None], k: int) -> np.generic | None:
+    array = optional(inputs, k)
+    return None if array is None or not array.size else array.ravel()[0]
+
+
+def _corners(boxes: Array, centers: bool) -> Array:
+    """[..., (low y, low x, high y, high x)] of boxes given by two opposite corners, or by centre and size."""
+    if centers:
+        x, y, w, h = (boxes[..., k] for k in range(4))
+        half = boxes.dtype.type(2)
+        return np.stack([y - h / half, x - w / half, y + h / half, x + w / half], -1)
+    low, high = np.minimum(boxes[..., :2], boxes[..., 2:]), np.maximum(boxes[..., :2], boxes[..., 2:])
+    return np.concatenate([low, high], -1)
+
+
+def _kept(boxes: Array, order: Array, limit: int, threshold: np.float32) -> list[int]:
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    kept: list[int] = []
+    for k in order:
+        if len(kept) >= limit:
+            break
+        if not any(_overlap(boxes, areas, int(k), j) > threshold for j in kept):
+            kept.append(int(k))
+    return kept
+
+
+def _overlap(boxes: Array, areas: Array, a: int, b: int) -> np.float32:
+    """Intersection over union; 0 of boxes without an area."""
+    low, high = np.maximum(boxes[a, :2], boxes[b, :2]), np.minimum(boxes[a, 2:], boxes[b, 2:])
+    if (high <= low).any() or areas[a] <= 0 or areas[b] <= 0:
+        return np.float32(0)
+    both = (high - low).prod(dtype=boxes.dtype)
+    return np.float32(both / (areas[a] + areas[b] - both))
+
+
+_REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+@float_op("ScatterElements")
+def scatter_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """x with updates written, or reduced, at the places that indices say along an axis; of several at one place the last is written."""
+    x, indices, updates = (given(inputs, k) for k in range(3))
+    axis, reduction = int(node.attr("axis", 0)) % max(1, x.ndim), node.attr("reduction", "none")
+    y = x.copy()
+    at: list[Array] = list(np.indices(indices.shape, sparse=True))
+    at[axis] = np.where(indices < 0, indices + x.shape[axis], indices)
+    if reduction == "none":
+        y[tuple(at)] = updates
+    elif reduction in _REDUCTIONS:
+        _REDUCTIONS[reduction].at(y, tuple(at), updates)
+    else:
+        raise ModelError(f"node {node.name!r} ({node.op}): reduction {reduction!r} is not supported")
+    return [y]
