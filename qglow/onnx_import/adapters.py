@@ -267,7 +267,7 @@ def _qlinear_matmul(b: GraphBuilder, node: Node, opset: int) -> None:
     b.append(Node("QuantizeLinear", (yf, sy, zy), (y,), {}, node.name))
 
 
-@_adapter("QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax")
+@_adapter("QLinearGlobalAveragePool", "QLinearAveragePool", "QLinearSigmoid", "QLinearLeakyRelu")
 def _qlinear_unary(b: GraphBuilder, node: Node, opset: int) -> None:
     """onnxruntime's int8 functions of one tensor (domain com.microsoft) as Quantize(op(Dequantize))."""
     x, sx, zx, sy, zy = (*node.inputs, "")[:5]
@@ -275,8 +275,20 @@ def _qlinear_unary(b: GraphBuilder, node: Node, opset: int) -> None:
         raise ModelError(f"node {node.name!r}: {node.op} with channels last is not supported; export the model with channels first")
     y, f32 = node.outputs[0], b.types[sx].kind
     xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
-    plain = node.with_attributes(channels_last=None, opset=None)
+    plain = node.with_attributes(channels_last=None)
     yf = b.add(node.op.removeprefix("QLinear"), (xf,), TensorType(f32, b.types[y].shape), f"{y}.real", **plain.attributes)
+    b.append(Node("QuantizeLinear", (yf, sy, *([zy] if zy else [])), (y,), {}, node.name))
+
+
+@_adapter("QLinearSoftmax")
+def _qlinear_softmax(b: GraphBuilder, node: Node, opset: int) -> None:
+    """onnxruntime's QLinearSoftmax as Quantize(Softmax(Dequantize)), the Softmax of the opset that an attribute names, on the last axis."""
+    x, sx, zx, sy, zy = (*node.inputs, "")[:5]
+    y, f32 = node.outputs[0], b.types[sx].kind
+    xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
+    yf = b.fresh(f"{y}.real")
+    b.types[yf] = TensorType(f32, b.types[y].shape)
+    _softmax(b, Node("Softmax", (xf,), (yf,), {"axis": node.attr("axis", -1)}, f"{node.name}.real"), int(node.attr("opset", 13)))
     b.append(Node("QuantizeLinear", (yf, sy, *([zy] if zy else [])), (y,), {}, node.name))
 
 
@@ -292,14 +304,14 @@ def _qlinear_concat(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("QGemm")
 def _qgemm(b: GraphBuilder, node: Node, opset: int) -> None:
-    """onnxruntime's QGemm: the bias is int32 in units of a's scale times b's; without an output scale the result is float."""
+    """onnxruntime's QGemm: the bias is int32 in units of alpha times a's scale times b's; without an output scale the result is float."""
     a, sa, za, w, sw, zw, bias, sy, zy = (*node.inputs, "", "", "")[:9]
     y, f32 = node.outputs[0], b.types[sa].kind
     axis = 0 if node.attr("transB", 0) else 1
     inputs = [b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a"),
               b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b", axis=axis)]  # fmt: skip
     if bias:
-        unit = b.add_constant(f"{y}.bias.scale", np.asarray(b.constants[sa] * b.constants[sw], np.float32))
+        unit = b.add_constant(f"{y}.bias.scale", np.asarray(node.attr("alpha", 1.0) * b.constants[sa] * b.constants[sw], np.float32))
         inputs.append(b.add("DequantizeLinear", (bias, unit), TensorType(f32, b.types[bias].shape), f"{y}.bias", axis=0))
     yf = b.add("Gemm", inputs, TensorType(f32, b.types[y].shape), f"{y}.real" if sy else y, **node.attributes)
     last = ("QuantizeLinear", (yf, sy, *([zy] if zy else []))) if sy else ("Identity", (yf,))

@@ -100,7 +100,7 @@ def test_spread_takes_samples_evenly(tmp_path: Path) -> None:
         np.save(tmp_path / f"{k}.npy", np.full((1, 2), k, np.float32))
     data = open_dataset(tmp_path, graph_of(x=(1, 2)))
     assert [s.name for s in data.spread(4)] == ["0.npy", "3.npy", "6.npy", "9.npy"] and len(data.spread(99)) == 10
-    with pytest.raises(DataError, match="at least 1, got 0"):
+    with pytest.raises(DataError, match="at least 1; got int 0"):
         data.spread(0)
 
 
