@@ -135,7 +135,7 @@ class Observer:
         result.nans = self.nans + other.nans
         result.min, result.max = min(self.min, other.min), max(self.max, other.max)
         result.reach = max(self.reach, other.reach)
-        for part in (self, other):
+        for part in (o for o in (self, other) if o.count):  # NOTE: what saw infinities alone has no reach that could be doubled
             counts, reach = part.histogram, part.reach
             while reach < result.reach:
                 counts, reach = widen(counts), reach * 2
