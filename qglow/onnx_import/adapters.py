@@ -126,7 +126,8 @@ def _cast(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("TopK")
 def _top_k(b: GraphBuilder, node: Node, opset: int) -> None:
-    b.append(_attribute_to_input(b, node, "k", 1))
+    k = node.attr("k", None)
+    b.append(_attribute_to_input(b, node if k is None else node.with_attributes(k=(k,)), "k", 1))  # NOTE: the input has one element
 
 
 @_adapter("OptionalHasElement")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ..errors import ModelError
 from ..graph import Array, Graph, Kind, Node, TensorType
 from .export_branches import nested
 from .foreign import domain_of, renamed
@@ -29,13 +30,64 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
     """The ONNX nodes of one float node, under the given value names."""
     names, results = list(inputs), list(outputs)
     if node.op == "Onnx":
-        return [renamed(onnx.NodeProto.FromString(node.attributes["proto"]), names, results)]
+        return [_foreign(node, names, results)]
+    if node.op == "Swish":
+        return _swish(node, names[0], results[0])
     if node.op == "MatMul" and len(names) == 3:
         product = f"{results[0]}.product"
         first = helper.make_node("MatMul", names[:2], [product], name=f"{node.name}.product")
         return [first, helper.make_node("Add", [product, names[2]], results, name=node.name)]
     attributes = {k: _attribute(node, k, v) for k, v in node.attributes.items() if k not in ("qmin", "qmax")}
+    if node.op == "Split" and not node.input(1):
+        attributes["num_outputs"] = len(results)
     return [helper.make_node(node.op, names, results, name=node.name, **attributes)]
+
+
+def _foreign(node: Node, names: list[str], results: list[str]) -> onnx.NodeProto:
+    """The kept node. Raises ModelError where the opset of exported models has another operator of this name, in its subgraphs too."""
+    proto, domains = onnx.NodeProto.FromString(node.attributes["proto"]), dict(map(domain_of, node.attributes["opset"]))
+    opset = domains.get("", OPSET)
+    for each in _with_bodies(proto):
+        if each.domain in ("", "ai.onnx") and not _is_same(each.op_type, opset):
+            raise ModelError(
+                f"node {node.name!r}: {each.op_type} of opset {opset} cannot be exported: models are exported in opset {OPSET}, where it "
+                "is another operator"
+            )
+    return renamed(proto, names, results)
+
+
+def _with_bodies(proto: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    yield proto
+    for a in proto.attribute:
+        for graph in (a.g, *a.graphs):
+            for inner in graph.node:
+                yield from _with_bodies(inner)
+
+
+def _is_same(op: str, opset: int) -> bool:
+    """Whether what an operator was in an opset it is in that of exported models too: what it reads, gives and assumes."""
+    try:
+        old, new = onnx.defs.get_schema(op, opset), onnx.defs.get_schema(op, OPSET)
+    except onnx.defs.SchemaError:
+        return False
+    if (old.min_input, old.max_input, old.min_output, old.max_output) != (new.min_input, new.max_input, new.min_output, new.max_output):
+        return False
+    was, now = ({name: (a.required, a.default_value.SerializeToString()) for name, a in s.attributes.items()} for s in (old, new))
+    return all(now.get(name) == a for name, a in was.items()) and not any(a[0] for name, a in now.items() if name not in was)
+
+
+def _swish(node: Node, x: str, y: str) -> list[onnx.NodeProto]:
+    """x sigmoid(alpha x): an operator of its own since opset 24 alone."""
+    alpha, nodes, scaled = float(node.attr("alpha", 1.0)), [], x
+    if alpha != 1:
+        nodes = [
+            helper.make_node("Constant", [], [f"{y}.alpha"], value_float=alpha),
+            helper.make_node("CastLike", [f"{y}.alpha", x], [f"{y}.alpha.like"]),
+            helper.make_node("Mul", [x, f"{y}.alpha.like"], [f"{y}.scaled"]),
+        ]
+        scaled = f"{y}.scaled"
+    sigmoid = helper.make_node("Sigmoid", [scaled], [f"{y}.sigmoid"], name=f"{node.name}.sigmoid")
+    return [*nodes, sigmoid, helper.make_node("Mul", [x, f"{y}.sigmoid"], [y], name=node.name)]
 
 
 def _attribute(node: Node, name: str, value: Any) -> Any:
