@@ -53,6 +53,11 @@ def _dropout(b: GraphBuilder, node: Node, opset: int) -> None:
         b.append(Node("ConstantOfShape", (sizes,), (mask,), {"value": np.ones(1, kind.dtype)}, b.fresh(f"{node.name}.mask")))
 
 
+def trains_by_input(b: GraphBuilder, node: Node) -> bool:
+    """Whether a node is a Dropout that drops something or nothing, which is known when it runs."""
+    return node.op == "Dropout" and bool(node.input(2)) and node.input(2) not in b.constants and not _drops_nothing(b, node)
+
+
 def _drops_nothing(b: GraphBuilder, node: Node) -> bool:
     ratio = b.constants.get(node.input(1))
     return ratio is not None and not np.any(ratio)

@@ -3,6 +3,8 @@
 1. An input, an output, or what a node outside of a subgraph gives, is a tensor of such a dtype; any other is refused by name.
 2. A constant may have a narrower dtype (bfloat16, float8, int4 ...) where a node turns it into one of these at once, as weights are
    kept: it is widened, which no value of the narrow dtype is changed by. Any other reader of it is refused.
+3. A sequence is what an operator of sequences makes, whatever its declared type. Only operators of sequences read it, and no graph has one
+   as input or output.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from onnx import TensorProto, numpy_helper
 
 from ..errors import ModelError
 from ..graph import Array, Kind
+from .lists import MAKERS, fault_of_reads
 
 KINDS: dict[int, Kind] = {
     TensorProto.FLOAT: Kind.F32, TensorProto.FLOAT16: Kind.F16, TensorProto.DOUBLE: Kind.F64, TensorProto.BOOL: Kind.BOOL,
@@ -60,10 +63,12 @@ class ValueTypes:
         infos = (*graph.input, *graph.output, *graph.value_info)
         self.faults = {i.name: fault for i in infos if (fault := fault_of_type(i.type)) is not None}
         self.narrow = dict(_narrow(graph.initializer))
+        self.sequences: set[str] = set()
 
     def within(self, outer: ValueTypes) -> ValueTypes:
         """With what is known of the values of the graph around this one."""
         self.faults, self.narrow = {**outer.faults, **self.faults}, {**outer.narrow, **self.narrow}
+        self.sequences = set(outer.sequences)
         return self
 
     def check_boundary(self, graph: onnx.GraphProto, where: str) -> None:
@@ -73,8 +78,14 @@ class ValueTypes:
                 if i.name in self.faults and i.name not in self.narrow:
                     raise ModelError(f"{where}: {what} {i.name!r} {self.faults[i.name]}")
 
-    def check_node(self, node: onnx.NodeProto, where: str) -> None:
-        """Raise ModelError, naming the node, where it reads or gives what is not supported."""
+    def check_outputs(self, graph: onnx.GraphProto, where: str) -> None:
+        """Raise ModelError where the graph, of which all nodes were seen, or a branch, gives a sequence."""
+        for o in graph.output:
+            if o.name in self.sequences:
+                raise ModelError(f"{where}: output {o.name!r} is a sequence; only tensors are supported")
+
+    def check_node(self, node: onnx.NodeProto, captured: Iterable[str], where: str) -> None:
+        """Raise ModelError, naming the node, where it reads or gives what is not supported. captured: what its subgraphs read."""
         label = f"{where}: node {node.name or node.output[0]!r} ({node.op_type})"
         for a in node.attribute:
             for _, kind in _narrow([a.t]) if node.op_type == "Constant" and a.type == onnx.AttributeProto.TENSOR else ():
@@ -82,6 +93,11 @@ class ValueTypes:
         for i in node.input:
             if i in self.narrow and self.narrow[i] not in _CONVERTERS.get(node.op_type, ()):
                 raise ModelError(f"{label}: {i!r} is of dtype {self.narrow[i].lower()}, which only a Cast may read")
+        if (fault := fault_of_reads(node.op_type, node.domain, node.input, captured, self.sequences)) is not None:
+            raise ModelError(f"{label}: {fault}")
+        if node.op_type in MAKERS and node.domain in ("", "ai.onnx"):
+            self.sequences.update(filter(None, node.output))
+            return
         for o in node.output:
             if o in self.faults and o not in self.narrow:
                 raise ModelError(f"{label}: {o!r} {self.faults[o]}")

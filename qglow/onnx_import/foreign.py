@@ -1,7 +1,7 @@
 """Ops that have no meaning of their own here: kept as data and evaluated by onnx's own reference implementation.
 
 Only operators that it was seen to compute as onnxruntime does (HELD), or as onnx's own tests say (HELD_BY_SUITE): in others it is wrong,
-or nothing says that it is right. The bodies of Loop and Scan are graphs of ours (loops.py).
+or nothing says that it is right. The bodies of Loop and Scan are graphs of ours (loops.py), and some have meanings here (own_meanings.py).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from ..reference import set_foreign
 from .adapters import ADAPTERS
 from .forms import has_meaning, unmet
 from .loops import evaluate_loop, evaluate_scan
+from .own_meanings import evaluate_own, own_meaning
 
 _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
 _HELD_ELSEWHERE = {
@@ -28,7 +29,7 @@ _HELD_ELSEWHERE = {
 _LOOPS = {"Loop": evaluate_loop, "Scan": evaluate_scan}
 HELD = frozenset({  # beside onnxruntime, by tests/sweep
     "AffineGrid", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike", "CenterCropPad",
-    "Col2Im", "ConvInteger", "DFT", "DeformConv", "Det", "DynamicQuantizeLinear", "Einsum", "EyeLike", "GatherND", "HammingWindow",
+    "Col2Im", "ConvInteger", "DFT", "DeformConv", "Det", "Einsum", "EyeLike", "GatherND", "HammingWindow",
     "HannWindow", "IsInf", "LayerNormalization", "MatMulInteger", "MeanVarianceNormalization", "MelWeightMatrix",
     "NegativeLogLikelihoodLoss", "RMSNormalization", "ReverseSequence", "RotaryEmbedding", "STFT", "ScatterND",
     "SoftmaxCrossEntropyLoss", "TfIdfVectorizer",
@@ -77,10 +78,10 @@ def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], nam
 
 
 def _is_held(proto: onnx.NodeProto, domains: Mapping[str, int]) -> bool:
+    if own_meaning(proto, domains) is not None:
+        return True
     if proto.domain not in ("", "ai.onnx"):
         return proto.op_type in _HELD_ELSEWHERE.get(proto.domain, ())
-    if proto.op_type == "Scan":
-        return domains.get("", 9) >= 9  # NOTE: in opset 8 it goes over a batch
     return proto.op_type in HELD | HELD_BY_SUITE or proto.op_type in _LOOPS
 
 
@@ -162,6 +163,10 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
         outer = {n: a for n, a in zip(_reads(proto)[own:], inputs[own:], strict=True) if a is not None}
         outer |= {n: a for n, a in zip(proto.input, inputs, strict=False) if n in captures(proto) and a is not None}
         return _LOOPS[proto.op_type](proto, inputs[:own], outer, tuple(node.attributes["opset"]))
+    domains = dict(map(domain_of, node.attributes["opset"]))
+    if own_meaning(proto, domains) is not None:
+        with np.errstate(all="ignore"):
+            return evaluate_own(proto, domains, inputs)
     feeds = {n: a for n, a in zip(_reads(proto), inputs, strict=False) if n and a is not None}
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
     if evaluator is None:

@@ -16,10 +16,10 @@ from ..errors import ModelError
 from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
 from ..graph.infer import either
 from ..graph.verify import verify
-from .adapters import adapt
+from .adapters import adapt, trains_by_input
 from .branches import Scope, inlined, without_claims
 from .element_types import KINDS, ValueTypes, array_of
-from .foreign import foreign_node, is_foreign
+from .foreign import captures, foreign_node, is_foreign
 
 OLDEST_OPSET = 7  # that nodes are read in; models of older ones are converted to it by onnx
 
@@ -162,6 +162,7 @@ class Importer:
         for n in g.node:
             b.reserve(n.output)
         self.nodes(g)
+        self.values.check_outputs(g, self.where)
         initializers = {i.name for i in g.initializer}
         inputs = [i.name for i in g.input if i.name not in initializers]
         return b.build(g.name or "model", inputs, [o.name for o in g.output])
@@ -193,6 +194,7 @@ class Importer:
             b.types[self.scope.name(info.name)] = _type_of(info)
         self.initializers(g)
         self.nodes(g)
+        self.values.check_outputs(g, self.where)
         given = [self.scope.name(o.name) for o in g.output]
         self.scope, self.values = outer, outer_values
         return given
@@ -201,7 +203,7 @@ class Importer:
         b, scope = self.builder, self.scope
         attributes = {a.name: attribute_of(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}
         outputs = (scope.name(proto.output[0]) or b.fresh(f"{proto.op_type}_{index}.0"), *map(scope.name, proto.output[1:]))
-        self.values.check_node(proto, self.where)
+        self.values.check_node(proto, captures(proto), self.where)
         if proto.op_type == "Constant" and not proto.domain:
             name, value = next(iter(attributes.items()))
             self.constant(
@@ -214,7 +216,7 @@ class Importer:
         node = Node(proto.op_type, tuple(scope.name(i) for i in proto.input), outputs, attributes, name)
         if inlined(proto):
             self.select(proto, node)
-        elif is_foreign(proto):
+        elif is_foreign(proto) or trains_by_input(b, node):
             b.append(foreign_node(proto, node, self.domains, scope.name))
         else:
             adapt(b, node, self.opset)

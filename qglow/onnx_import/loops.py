@@ -2,7 +2,8 @@
 
 1. A Loop runs its body while its trip count and its condition last; a condition that is not given is true at first, and what the
    body makes of it counts all the same, as in onnxruntime.
-2. A Scan runs its body once for each index of its scanned inputs.
+2. A Scan runs its body once for each index of its scanned inputs. In opset 8 it does so for each entry of a batch, which is the first
+   axis of everything, along the second axis, for as many steps as the entry has; what is given of steps beyond is 0.
 3. What the body gives behind the carried values is collected, one slice an iteration, along a new axis. Without an iteration it has the
    body's declared shape, where a size that is not known counts as 0.
 """
@@ -44,7 +45,36 @@ def evaluate_loop(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Arra
 
 
 def evaluate_scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
-    """Outputs of a Scan, in its form since opset 9. inputs: carried values, scanned inputs; outer: the values that the body captures."""
+    """Outputs of a Scan. inputs: carried values, scanned inputs, in opset 8 after lengths; outer: the values that the body captures."""
+    from .foreign import domain_of
+
+    if dict(map(domain_of, opsets)).get("", 9) == 8:
+        return _scan_batch(proto, inputs, outer, opsets)
+    return _scan(proto, inputs, outer, opsets)
+
+
+def _scan_batch(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
+    lengths, given = inputs[0], [a for a in inputs[1:] if a is not None]
+    single = onnx.NodeProto()
+    single.CopyFrom(proto)
+    for a in single.attribute:
+        a.name = "scan_input_directions" if a.name == "directions" else a.name
+    scanned = next(a.i for a in proto.attribute if a.name == "num_scan_inputs")
+    states, steps = len(given) - scanned, given[-1].shape[1]
+    if any(a.name == "directions" and any(a.ints) for a in proto.attribute) and lengths is not None:
+        raise ValueError("lengths of sequences that are read backwards are not supported")
+    entries = []
+    for k in range(len(given[0])):
+        length = steps if lengths is None else int(lengths[k])
+        if not 1 <= length <= steps:
+            raise ValueError(f"expected lengths of 1 to {steps}, got {length}")
+        made = _scan(single, [*(a[k] for a in given[:states]), *(a[k][:length] for a in given[states:])], outer, opsets)
+        rest = [np.concatenate([a, np.zeros((steps - length, *a.shape[1:]), a.dtype)]) for a in made[states:]]
+        entries.append([*made[:states], *rest])
+    return [np.stack(values) for values in zip(*entries, strict=True)]
+
+
+def _scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
     body = Body(_graph_of(proto, "body"), outer, opsets, proto.name)
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}
     scanned = int(attributes["num_scan_inputs"])

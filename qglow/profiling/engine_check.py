@@ -32,7 +32,7 @@ STEPS = (
     "Floor", "Ceil", "Round", "Sign", "Mod", "Cast", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "ArgMax", "ArgMin",
     "TopK", "NonZero", "NonMaxSuppression", "Where", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Hardmax",
 )  # fmt: skip
-RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli")
+RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout")
 
 
 class EngineCheck:

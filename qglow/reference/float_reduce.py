@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,8 @@ def reduction_axes(node: Node, inputs: list[Array | None], rank: int) -> tuple[i
 _REDUCE: dict[str, Callable[[Array, tuple[int, ...], bool], Array]] = {
     "ReduceMean": lambda x, a, k: _mean(x, a, k),
     "ReduceSum": lambda x, a, k: x.sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
-    "ReduceMax": lambda x, a, k: x.max(a, keepdims=k),  # type: ignore[call-overload]
-    "ReduceMin": lambda x, a, k: x.min(a, keepdims=k),  # type: ignore[call-overload]
+    "ReduceMax": lambda x, a, k: x.max(a, keepdims=k, **_of_nothing(x, a, 0)),  # type: ignore[call-overload]
+    "ReduceMin": lambda x, a, k: x.min(a, keepdims=k, **_of_nothing(x, a, 1)),  # type: ignore[call-overload]
     "ReduceProd": lambda x, a, k: x.prod(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
     "ReduceL1": lambda x, a, k: np.abs(x).sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
     "ReduceL2": lambda x, a, k: np.sqrt((x * x).sum(a, keepdims=k)).astype(x.dtype),  # type: ignore[call-overload]
@@ -32,6 +33,16 @@ _REDUCE: dict[str, Callable[[Array, tuple[int, ...], bool], Array]] = {
     "ReduceLogSum": lambda x, a, k: float_math.log(np.asarray(x.sum(a, keepdims=k, dtype=x.dtype))),  # type: ignore[call-overload]
     "ReduceLogSumExp": lambda x, a, k: _log_sum_exp(x, a, k),
 }
+
+
+def _of_nothing(x: Array, axes: tuple[int, ...], end: int) -> dict[str, Any]:
+    """The extreme of no elements, where there are none: the least (end 0) or the largest (1) value that the dtype has, or an infinity."""
+    if all(x.shape[a] for a in axes):
+        return {}
+    if x.dtype.kind == "f":
+        return {"initial": (-np.inf, np.inf)[end]}
+    limits = np.iinfo(x.dtype) if x.dtype.kind in "iu" else None
+    return {"initial": (limits.min, limits.max)[end] if limits else bool(end)}
 
 
 def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
