@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from qglow.graph import Node
-from qglow.reference import float_conv
+from qglow.reference import float_conv, float_ordered, float_product
 from qglow.reference.windows import Window, pad_spatial, windows
 
 RNG = np.random.default_rng(0)
@@ -24,12 +26,19 @@ def plain(x: np.ndarray, w: np.ndarray, node: Node) -> np.ndarray:
 
 
 @pytest.mark.parametrize("large", [0, 1 << 40])
-@pytest.mark.parametrize("near", [64, 1 << 17])
+@pytest.mark.parametrize("near", [64, 350, 1 << 17])  # bytes: of the ways by rows, one row at a time, some, and all
 @pytest.mark.parametrize(("channels", "outputs", "groups"), [(8, 6, 1), (8, 6, 2), (8, 8, 8), (8, 16, 8)])
-@pytest.mark.parametrize("dilation", [1, 3])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("dilations", [(1, 1), (3, 2)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 3)])
 def test_every_way(
-    large: int, near: int, channels: int, outputs: int, groups: int, dilation: int, stride: int, monkeypatch: pytest.MonkeyPatch
+    large: int,
+    near: int,
+    channels: int,
+    outputs: int,
+    groups: int,
+    dilations: tuple[int, int],
+    strides: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(float_conv, "LARGE", large)
     monkeypatch.setattr(float_conv, "NEAR", near)
@@ -37,10 +46,26 @@ def test_every_way(
     w = RNG.integers(-9, 9, (outputs, channels // groups, 3, 2)).astype(np.float64)
     attributes = {
         "pads": (1, 2, 1, 0),
-        "strides": (stride, stride),
-        "dilations": (dilation, dilation),
+        "strides": strides,
+        "dilations": dilations,
         "group": groups,
         "kernel_shape": (3, 2),
     }
     node = Node("Conv", ("x", "w"), ("y",), attributes, "n")
     assert np.array_equal(float_conv.convolve(x, w, node), plain(x, w, node))
+
+
+def test_large_images_in_the_order_of_the_law_are_computed_in_parts() -> None:
+    x, w = RNG.normal(size=(2, 128, 300, 3)).astype(np.float32), RNG.normal(size=(3, 128, 1, 2)).astype(np.float32)
+    bias, win = RNG.normal(size=3).astype(np.float32), Window((1, 2), (1, 1), (1, 1), (0, 0), (0, 0))
+    whole = float_product.convolve(np.tile(x, (1, 1, 30, 1)), w, bias, win, 1)
+    part = float_product.convolve(x, w, bias, win, 1)
+    assert whole.shape == (2, 3, 9000, 2) and np.array_equal(whole, np.tile(part, (1, 1, 30, 1)))
+    plain_sum = np.einsum("nchwk,ock->nohw", np.stack([x[..., :2], x[..., 1:]], -1), w[:, :, 0], dtype=np.float64)
+    assert np.allclose(part, plain_sum + bias[:, None, None], atol=1e-4)
+
+
+@pytest.mark.parametrize(("exponent", "exact"), [(1.0, lambda x: x), (2.0, np.square), (0.5, np.sqrt), (-1.0, np.reciprocal)])
+def test_powers_that_are_one_operation_are_rounded_once(exponent: float, exact: Callable[[np.ndarray], np.ndarray]) -> None:
+    x = np.exp(RNG.normal(size=1000) * 9).astype(np.float32)
+    assert np.array_equal(float_ordered.power(x, np.float32(exponent)), exact(x))

@@ -39,6 +39,9 @@ def convolutions() -> Iterator[Case]:
     yield case("Conv", normal(1, 3, 6, 6), normal(4, 3, 3, 3, seed=2), normal(4), opset=18)
     yield case("Conv", normal(1, 3, 6, 6), Fixed(normal(4, 3, 3, 3, seed=2)), None, opset=18)
     yield conv((0, 3, 6, 6), (4, 3, 3, 3))
+    for kernel in ((3, 1), (1, 1), (4, 1)):
+        yield conv((2, 4, 9, 1), (6, 4, *kernel))
+        yield conv((2, 4, 9, 1), (4, 1, *kernel), group=4, strides=[2, 1], pads=[1, 0, 0, 0])
     yield conv((3, 40, 5, 5), (33, 40, 1, 1))
     yield conv((1, 64, 14, 14), (70, 64, 3, 3), pads=[1] * 4)
 
@@ -163,6 +166,7 @@ def normalizations() -> Iterator[Case]:
             yield case("LayerNormalization", x, *inputs, opset=17, axis=axis, outputs=3)
         if axis == -1:
             yield case("LayerNormalization", x, gain, opset=17)
+    yield case("LayerNormalization", normal(0, 5), Fixed(normal(5)), Fixed(normal(5, seed=1)), opset=17)
     for size in (1, 3, 5):
         yield case("LRN", normal(2, 6, 4, 4), opset=13, size=size)
     yield case("LRN", normal(2, 6, 4, 4), opset=13, size=3, alpha=0.5, beta=0.6, bias=2.0)

@@ -117,6 +117,7 @@ def parts() -> Iterator[Case]:
     yield case("Split", normal(7, 3), opset=18, outputs=3, num_outputs=3)
     yield case("Split", normal(10, 3), opset=18, outputs=4, num_outputs=4)
     yield case("Split", normal(6, 3), opset=13, outputs=3)
+    yield case("Split", normal(3, 6), ints(1, 2), opset=13, outputs=2)
     yield from slices()
     yield from gathers()
 

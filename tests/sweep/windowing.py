@@ -121,6 +121,8 @@ def resizes() -> Iterator[Case]:
                     yield kind(given, opset, mode="cubic", coordinate_transformation_mode=mode)
     yield from newer_resizes()
     yield from crops()
+    for factors in ((1, 2, 1, 1), (2, 1, 1, 2)):
+        yield by_scales(factors, 18)
     for shape, factors in (((2, 3, 8), (1, 1, 2)), ((4, 6), (2, 1.5)), ((1, 2, 3, 4, 5), (1, 1, 2, 2, 2))):
         yield by_scales(factors, 13, normal(*shape))
         if len(shape) != 3:

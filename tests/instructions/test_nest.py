@@ -1,0 +1,43 @@
+"""Loop nests: they visit each element of strided operands once, in the order of the first operand's bytes."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from qglow.instructions.nest import nest, offsets, padded
+
+OPERANDS = {
+    "dense": ((2, 3, 4), [(12, 4, 1), (12, 4, 1)], 1),
+    "a row repeated": ((2, 3, 4), [(12, 4, 1), (0, 4, 1)], 2),
+    "turned": ((2, 3, 4), [(12, 4, 1), (1, 2, 6)], 3),
+    "an outer pair merges": ((2, 3, 4), [(12, 4, 1), (15, 5, 1)], 2),
+    "single elements are left out": ((1, 5, 1), [(99, 2, 77), (3, 4, 5)], 1),
+    "one element": ((1, 1), [(7, 7), (7, 7)], 0),
+    "nothing": ((2, 0, 4), [(16, 16, 4), (8, 8, 2)], 1),
+}
+
+
+@pytest.mark.parametrize("name", OPERANDS)
+def test_each_element_is_visited_once(name: str) -> None:
+    shape, strides, count = OPERANDS[name]
+    loops = nest(shape, strides)
+    places = [
+        tuple(sum(k * s for k, s in zip(index, each, strict=True)) for each in strides) for index in itertools.product(*map(range, shape))
+    ]
+    assert offsets(loops, len(strides)) == sorted(places) and len(loops) == count
+    assert all(d >= 0 for d, _ in loops)
+
+
+def test_the_innermost_may_be_kept() -> None:
+    assert nest((3, 4), [(4, 1)], keep_last=True) == [(3, (4,)), (4, (1,))] and nest((3, 4), [(4, 1)]) == [(12, (1,))]
+
+
+def test_loops_of_nothing_have_no_iterations() -> None:
+    assert nest((3, 0), [(8, 4), (2, 1)]) == [(0, (4, 1))]
+
+
+def test_single_loops_are_added_outside() -> None:
+    loops = [(3, (8,)), (2, (1,))]
+    assert padded(loops, 4, 1) == [(1, (0,)), (1, (0,)), *loops] and padded(loops, 2, 1) == loops and padded(loops, 1, 1) is None
