@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from qglow.instructions.nest import nest, offsets, padded
+from qglow.instructions.nest import nest, offsets, padded, shared
 
 OPERANDS = {
     "dense": ((2, 3, 4), [(12, 4, 1), (12, 4, 1)], 1),
@@ -41,3 +41,11 @@ def test_loops_of_nothing_have_no_iterations() -> None:
 def test_single_loops_are_added_outside() -> None:
     loops = [(3, (8,)), (2, (1,))]
     assert padded(loops, 4, 1) == [(1, (0,)), (1, (0,)), *loops] and padded(loops, 2, 1) == loops and padded(loops, 1, 1) is None
+
+
+def test_a_long_run_is_cut_in_rows() -> None:
+    whole = [(1, (0, 0)), (1, (0, 0)), (1, (0, 0)), (24, (4, 1))]
+    cut = shared(whole, 5)
+    assert [d for d, _ in cut] == [1, 4, 1, 6] and offsets(cut, 2) == offsets(whole, 2)
+    assert shared(whole, 13) == whole and shared([(2, (96, 24)), *whole[1:]], 5) == [(2, (96, 24)), *whole[1:]]
+    assert [d for d, _ in shared([*whole[:3], (23, (4, 1))], 5)] == [1, 1, 1, 23]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 
 from qglow.graph import Node
-from qglow.reference import float_conv, float_ordered, float_product
+from qglow.reference import float_conv, float_product
 from qglow.reference.windows import Window, pad_spatial, windows
 
 RNG = np.random.default_rng(0)
@@ -63,9 +61,3 @@ def test_large_images_in_the_order_of_the_law_are_computed_in_parts() -> None:
     assert whole.shape == (2, 3, 9000, 2) and np.array_equal(whole, np.tile(part, (1, 1, 30, 1)))
     plain_sum = np.einsum("nchwk,ock->nohw", np.stack([x[..., :2], x[..., 1:]], -1), w[:, :, 0], dtype=np.float64)
     assert np.allclose(part, plain_sum + bias[:, None, None], atol=1e-4)
-
-
-@pytest.mark.parametrize(("exponent", "exact"), [(1.0, lambda x: x), (2.0, np.square), (0.5, np.sqrt), (-1.0, np.reciprocal)])
-def test_powers_that_are_one_operation_are_rounded_once(exponent: float, exact: Callable[[np.ndarray], np.ndarray]) -> None:
-    x = np.exp(RNG.normal(size=1000) * 9).astype(np.float32)
-    assert np.array_equal(float_ordered.power(x, np.float32(exponent)), exact(x))
