@@ -16,6 +16,7 @@ from ..errors import ModelError
 from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
 from ..graph.infer import either
 from ..graph.verify import verify
+from ..reference import retype
 from .adapters import adapt, trains_by_input
 from .branches import Scope, inlined, without_claims
 from .element_types import KINDS, ValueTypes, array_of
@@ -49,7 +50,17 @@ def load(model: Model) -> Graph:
 def imported(proto: onnx.ModelProto, where: str) -> Graph:
     """The graph of a valid model."""
     versions = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
-    return Importer(_infer(proto), max(versions, default=onnx.defs.onnx_opset_version()), where).graph()
+    return _with_own_sizes(Importer(_infer(proto), max(versions, default=onnx.defs.onnx_opset_version()), where).graph())
+
+
+def _with_own_sizes(graph: Graph) -> Graph:
+    """Shapes behind pools with ceil_mode: ONNX's inference counts windows that begin in the end padding, which no runtime makes."""
+    static = all(graph.types[i].is_static for i in graph.inputs)
+    if not static or not any(n.attr("ceil_mode", 0) for n in graph.nodes):
+        return graph
+    made = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs}, partly=True).types
+    computed = {o for n in graph.nodes for o in n.outputs if o and o in made and made[o].shape is not None}
+    return graph.with_(types={**graph.types, **{o: TensorType(graph.types[o].kind, made[o].shape) for o in computed}})
 
 
 def _read(path: Path) -> onnx.ModelProto:

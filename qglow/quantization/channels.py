@@ -5,6 +5,7 @@
 3. A function of one tensor takes factors in and gives factors out in its table, one row a channel.
 4. A value that a float node makes for products alone is multiplied with the inverse factors before it is rounded, where that is worth it.
 5. An op that knows no factors has d = 1, and so has a value that a float node reads, but for small ones: a float product undoes them.
+6. A clamp's limits are one number for all channels: where it cuts within the range, other than at 0, its value has d = 1.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node, Quant
+from ..graph import Array, Graph, Kind, Node, Quant, TensorType
 from ..graph.classes import Classes
 from ..reference import FLOAT
+from ..reference.arithmetic import quantize
 from .needs import ALWAYS_DIRECT, DIRECT, Needs
 from .plan import PRODUCTS, Plan
 from .pointwise import Function
@@ -89,16 +91,25 @@ class Walk:
                 done = [self.rule(node, k) for k in range(len(outputs))]
                 for v, numbers in zip(outputs, done, strict=True):
                     if v in self.quants:
-                        if numbers is None:
-                            self.none(v)
-                        else:
+                        if numbers is not None:
                             self.ids[v] = numbers
+                        if numbers is None or self.is_cut(v):
+                            self.none(v)
                 if any(numbers is None for numbers in done):
                     for v in node.inputs:
                         self.none(v)
         for v in self.graph.outputs:
             self.none(v)
         return self.ids
+
+    def is_cut(self, v: str) -> bool:
+        """Rule 6: whether a clamp that the producer of a value absorbed has a bound within its range, other than 0."""
+        if v not in self.needs.absorbed.values():
+            return False
+        kind, quant = self.quants[v]
+        t = TensorType(kind, None, quant)
+        bounds = [np.float32(b) for b in self.plan.functions[v].clamp_bounds(self.graph)]
+        return any(b != 0 and int(quantize(np.array([b]), t)[0]) != end for b, end in zip(bounds, t.limits(), strict=True))
 
     def none(self, v: str) -> None:
         """No factors on this value."""

@@ -204,8 +204,7 @@ class Converter:
         low, high = self.plan.functions[clamp].clamp_bounds(self.graph)
         t = self.q_type(clamp)
         kind_low, kind_high = t.limits()
-        bounds = np.clip(np.array([low, high]), -1e30, 1e30)
-        q_low, q_high = (int(v) for v in quantize(bounds.astype(np.float32), t))
+        q_low, q_high = (int(v) for v in quantize(np.array([low, high], np.float32), t))
         return {k: v for k, v, d in (("qmin", q_low, kind_low), ("qmax", q_high, kind_high)) if v != d}
 
     def direct(self, node: Node) -> None:

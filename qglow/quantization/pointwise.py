@@ -66,8 +66,9 @@ class Function:
         for n in self.nodes:
             bounds = [graph.constants[i] if i else None for i in n.inputs[1:]] if n.op == "Clip" else [np.zeros(1)]
             lower, upper = [*bounds, None, None][:2]
-            low = max(low, float(lower.ravel()[0])) if lower is not None else low
-            high = min(high, float(upper.ravel()[0])) if upper is not None else high
+            least = -np.inf if lower is None else float(lower.ravel()[0])
+            most = np.inf if upper is None else float(upper.ravel()[0])
+            low, high = (min(max(v, least), most) for v in (low, high))  # NOTE: the upper bound wins, where bounds are the wrong way round
         return low, high
 
 

@@ -1,6 +1,6 @@
 """A model that is already quantized: its own parameters in place of a profile's, and as many int8 nodes as they allow.
 
-1. qdq.py reads parameters, and the integers of weights and biases, back from its Quantize/DequantizeLinear nodes.
+1. qdq.py reads parameters back from its Quantize/DequantizeLinear nodes, folded.py the integers of weights and biases.
 2. A node is int8 where every value that it would read or write as int8 has parameters.
 3. A value that the model rounds stays rounded: no table and no clamp is fused over it, and float nodes read it rounded too.
 """
@@ -16,9 +16,10 @@ from ..profiling.observers import Observer
 from ..reference import retype
 from .config import QuantConfig
 from .convert import Converter, QuantResult
+from .folded import stored_constants
 from .needs import DIRECT, Needs, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, make_plan
-from .qdq import Stored, Stripped, moves, stored_constants, strip
+from .qdq import Stored, Stripped, moves, strip
 from .reach import beyond_int32
 from .stored import kept_integers, overflow
 

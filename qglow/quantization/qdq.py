@@ -2,7 +2,7 @@
 
 1. QuantizeLinear of x makes integers v that stand for x with that scale and zero point; what only moves them stands for x moved.
 2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is what is rounded.
-3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered.
+3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered (folded.py).
 4. Signed activations become unsigned ones with a zero point 128 higher: the same numbers.
 5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing else reads it.
 
@@ -25,7 +25,10 @@ Parameters = tuple[Kind, Quant]
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A constant as the model stores it: real = scale (raw - zero). scale, zero: [1], or one an index of `axis`."""
+    """A constant as the model stores it: real = scale (raw - zero). scale, zero: [1], or one an index of `axis`.
+
+    An axis of -1: its parameters follow no single axis, and `q` and `in_8_bits` have no meaning.
+    """
 
     raw: Array
     scale: Array
@@ -54,25 +57,6 @@ class Stripped:
     graph: Graph
     quants: dict[str, Parameters]
     rounded: frozenset[str]
-
-
-def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
-    """Rule 3, by the name of the float constant that `graph`, the simplified one, has in its place."""
-    found: dict[str, Stored] = {}
-    c = imported.constants
-    for node in imported.nodes:
-        y = node.outputs[0] if node.outputs else ""
-        if node.op != "DequantizeLinear" or y not in graph.constants or any(i and i not in c for i in node.inputs):
-            continue
-        q, scale = c[node.inputs[0]].astype(np.int64), np.atleast_1d(c[node.inputs[1]].astype(np.float32))
-        axis = int(node.attr("axis", 1)) % max(1, q.ndim) if scale.size > 1 else None
-        zero = np.zeros(1, np.int64) if not node.input(2) else c[node.inputs[2]].astype(np.int64).reshape(-1)
-        stored = Stored(q, scale, np.broadcast_to(zero, scale.shape), axis)
-        along = [-1 if k == axis else 1 for k in range(q.ndim)]
-        real = stored.q.astype(np.float32) * (scale.reshape(along) if axis is not None else scale[0])
-        if np.array_equal(real, graph.constants[y]):  # NOTE: else simplification changed the weights
-            found[y] = stored
-    return found
 
 
 def strip(graph: Graph) -> Stripped:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..graph import Array, Graph, Node, Quant
 from ..reference.arithmetic import within_int32
+from .folded import MIXED
 from .qdq import Stored
 from .weights import output_axis
 
@@ -19,6 +20,8 @@ def kept_integers(graph: Graph, stored: Mapping[str, Stored], node: Node, x: Qua
     w, axis = stored.get(node.inputs[1]), output_axis(node)
     if w is None:
         return None
+    if w.axis == MIXED:
+        return "its weights were reshaped, and have a scale for other groups than output channels"
     if w.axis not in (None, axis):
         return f"its weights have a scale for each index of axis {w.axis}, not for each output channel"
     eight = w.in_8_bits()
@@ -46,7 +49,7 @@ def overflow(node: Node, kept: Kept, x: Quant, y: Quant | None) -> str | None:
 def _bias(graph: Graph, stored: Mapping[str, Stored], name: str, unit: Array) -> Array:
     """The model's integers where they count in units of the accumulator, else its real bias in these, rounded."""
     bias = stored.get(name)
-    if bias is not None and np.allclose(bias.scale, unit, rtol=1e-5, atol=0):
+    if bias is not None and bias.axis != MIXED and np.allclose(bias.scale, unit, rtol=1e-5, atol=0):
         return bias.q.ravel()
     real = graph.constants[name].ravel() / unit.astype(np.float64)
     return np.clip(np.rint(real), -(2.0**40), 2.0**40).astype(np.int64)

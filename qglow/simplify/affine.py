@@ -10,6 +10,7 @@ import numpy as np
 
 from ..graph import Array, Graph, Node, TensorType
 from ..graph.types import Kind
+from .scale import holds
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
 
@@ -34,8 +35,10 @@ def _fold_once(graph: Graph) -> tuple[Graph, bool]:
         function = _affine(graph, after, value, _channels(graph, product), product)
         if function is None or id(after) in replaced:
             continue
-        replaced[id(product)] = None
-        replaced[id(after)] = _fold(product, after, *function, constants, types)
+        with np.errstate(all="ignore"):
+            folded = _fold(product, after, *function, constants, types)
+        if folded is not None:
+            replaced[id(product)], replaced[id(after)] = None, folded
     nodes = [replaced.get(id(n), n) for n in graph.nodes]
     return graph.with_(nodes=tuple(n for n in nodes if n is not None), constants=constants, types=types), bool(replaced)
 
@@ -43,8 +46,8 @@ def _fold_once(graph: Graph) -> tuple[Graph, bool]:
 def _has_constant_weights(graph: Graph, node: Node) -> bool:
     if node.op == "Gemm" and (node.attr("alpha", 1.0) != 1.0 or node.attr("beta", 1.0) != 1.0):
         return False
-    bias = node.input(2)
-    return node.inputs[1] in graph.constants and (not bias or bias in graph.constants)
+    w, bias = graph.constants.get(node.inputs[1]), node.input(2)
+    return w is not None and w.dtype == np.float32 and (not bias or bias in graph.constants)
 
 
 def _channels(graph: Graph, node: Node) -> int:
@@ -80,8 +83,8 @@ def _affine(graph: Graph, node: Node, value: str, channels: int, product: Node) 
     return {"Mul": (per_channel, zeros), "Add": (ones, per_channel), "Sub": (ones, -per_channel)}[node.op]
 
 
-def _fold(product: Node, after: Node, a: Array, c: Array, constants: dict[str, Array], types: dict[str, TensorType]) -> Node:
-    """The product with its weights scaled, writing the value that the affine node wrote."""
+def _fold(product: Node, after: Node, a: Array, c: Array, constants: dict[str, Array], types: dict[str, TensorType]) -> Node | None:
+    """The product with its weights scaled, writing the value that the affine node wrote; None where float32 does not hold them."""
     out, w = after.outputs[0], constants[product.inputs[1]].astype(np.float64)
     bias = constants[product.inputs[2]].astype(np.float64).ravel() if product.input(2) else np.zeros(1)
     if product.op == "Conv":
@@ -92,6 +95,8 @@ def _fold(product: Node, after: Node, a: Array, c: Array, constants: dict[str, A
         groups = int(product.attr("group", 1))
         per_group = a.reshape(groups, 1, -1, *(1,) * (w.ndim - 2))
         scaled = (w.reshape(groups, -1, *w.shape[1:]) * per_group).reshape(w.shape)
+    if not holds(scaled) or np.isnan(bias * a + c).any():
+        return None
     names = f"{out}.weight", f"{out}.bias"
     for name, array in zip(names, (scaled, bias * a + c), strict=True):
         constants[name] = array.astype(np.float32)

@@ -21,9 +21,15 @@ def sink_scales(graph: Graph) -> Graph:
         if scale.op in ("Mul", "Div") and (found := _factor(graph, scale)) is not None:
             value, factor = found
             chain = _chain(graph, value)
-            if chain is not None:
+            if chain is not None and all(holds(graph.constants[i].astype(np.float64) * factor) for i in chain[-1].inputs[1:] if i):
                 graph = _apply(graph, scale, chain, factor)
     return graph
+
+
+def holds(scaled: Array) -> bool:
+    """Whether float32 holds weights of float64: none of them infinite or NaN, the largest not near the denormal numbers."""
+    largest = float(np.abs(scaled).max(initial=0))
+    return largest == 0 or 2.0**-100 < largest < 2.0**127
 
 
 def _factor(graph: Graph, node: Node) -> tuple[str, float] | None:
@@ -34,7 +40,7 @@ def _factor(graph: Graph, node: Node) -> tuple[str, float] | None:
             continue
         factor = float(c.reshape(-1)[0])
         rank = graph.types[value].rank
-        if factor > 0 and rank is not None and c.ndim <= rank:
+        if 0 < factor < np.inf and rank is not None and c.ndim <= rank:
             return value, 1 / factor if node.op == "Div" else factor
     return None
 

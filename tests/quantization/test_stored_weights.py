@@ -176,3 +176,57 @@ def test_weights_that_cannot_be_kept_leave_their_product_in_float(w: Array, more
     bundle, got = all_engines(proto, x)
     assert reason in {d["reason"] for d in bundle.manifest["decisions"] if d["op"] == "Conv"}
     assert np.array_equal(got, oracle(proto, x))
+
+
+TURNED: dict[str, tuple[tuple[int, ...], int | None, list[tuple[str, Any]], bool]] = {
+    "transposed": ((7, 16), 0, [("Transpose", [1, 0])], True),
+    "transposed, per tensor": ((7, 16), None, [("Transpose", [1, 0])], True),
+    "reshaped": ((4, 4, 7), 2, [("Reshape", [16, 7])], True),
+    "transposed and reshaped": ((7, 4, 4), 0, [("Transpose", [1, 2, 0]), ("Reshape", [16, 7])], True),
+    "a scale a row": ((7, 16), 1, [("Transpose", [1, 0])], False),
+    "a scale for four rows": ((4, 4, 7), 0, [("Reshape", [16, 7])], False),
+}
+
+
+@pytest.mark.parametrize("before", [False, True])
+@pytest.mark.parametrize("name", TURNED)
+def test_integers_are_found_behind_what_moves_them(name: str, before: bool) -> None:
+    """Moved after they are dequantized, or, with one scale for all, before; the largest is 90, which a new scale would not keep."""
+    shape, axis, moves, kept = TURNED[name]
+    if before and axis is not None:
+        pytest.skip("the axis of the scales would be another")
+    count = 1 if axis is None else shape[axis]
+    w = np.random.default_rng(1).integers(-90, 91, shape).astype(np.int8)
+    constants = {"w": w, "w_s": np.linspace(0.004, 0.02, count).astype(np.float32), "w_z": np.arange(count).astype(np.int8)}
+    constants |= {n: a.reshape(()) for n, a in constants.items() if n != "w" and axis is None}
+    dequantize = helper.make_node("DequantizeLinear", ["raw", "w_s", "w_z"], ["real"], **({} if axis is None else {"axis": axis}))
+    turns, value = [], "w" if before else "real"
+    for k, (op, how) in enumerate(moves):
+        last = k == len(moves) - 1
+        out = ("raw" if before else "v") if last else f"{op}.{k}"
+        constants |= {f"how{k}": np.array(how)} if op == "Reshape" else {}
+        turns.append(helper.make_node(op, [value, f"how{k}"], [out]) if op == "Reshape" else helper.make_node(op, [value], [out], perm=how))
+        value = out
+    if before:
+        dequantize.output[0] = "v"
+    else:
+        dequantize.input[0] = "w"
+    nodes = [helper.make_node("DequantizeLinear", ["x", "x_s", "x_z"], ["xr"]), *([*turns, dequantize] if before else [dequantize, *turns])]
+    nodes += [helper.make_node("MatMul", ["xr", "v"], ["h"]), helper.make_node("QuantizeLinear", ["h", "y_s", "y_z"], ["y"])]
+    proto, x = model(nodes, (5, 16), 2, constants), pixels(5, 16)
+    bundle = qglow.quantize(proto, check=False)
+    product = next(n for n in bundle.graph.nodes if n.op == "MatMul")
+    assert bundle.graph.types[product.inputs[0]].is_quantized == kept
+    assert np.abs(qglow.InferenceSession(bundle, 1).run(None, {"x": x})[0].astype(int) - oracle(proto, x)).max() <= (0 if kept else 1)
+
+
+def test_weights_that_the_model_rounds_itself() -> None:
+    """Floats behind QuantizeLinear and DequantizeLinear, as after training with them: its integers, those cut off among them."""
+    w = np.random.default_rng(2).normal(size=(16, 7)).astype(np.float32)
+    constants = {"w": w, "w_s": np.float32(0.01), "w_z": np.int8(0)}
+    nodes = [helper.make_node("DequantizeLinear", ["x", "x_s", "x_z"], ["xr"])]
+    nodes += [helper.make_node("QuantizeLinear", ["w", "w_s", "w_z"], ["q"])]
+    nodes += [helper.make_node("DequantizeLinear", ["q", "w_s", "w_z"], ["v"]), helper.make_node("MatMul", ["xr", "v"], ["h"])]
+    proto, x = model([*nodes, helper.make_node("QuantizeLinear", ["h", "y_s", "y_z"], ["y"])], (5, 16), 2, constants), pixels(5, 16)
+    _, got = all_engines(proto, x)
+    assert np.array_equal(got, oracle(proto, x))
