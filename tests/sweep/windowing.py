@@ -61,7 +61,7 @@ def pools() -> Iterator[Case]:
             ceil_mode=1,
             strides=[2, 2],
         )
-        for shape in ((2, 3, 4, 5), (1, 16, 7, 7), (2, 3, 6), (1, 2, 3, 4, 5), (1, 3, 1, 1)):
+        for shape in ((2, 3, 4, 5), (1, 16, 7, 7), (2, 3, 6), (1, 2, 3, 4, 5), (1, 3, 1, 1), (0, 3, 4, 4)):
             yield from at_versions(f"Global{op}", [normal(*shape)])
     yield case(
         "AveragePool",
