@@ -172,7 +172,7 @@ class Walk:
         if node.op in KEPT_SHAPE:
             return x
         if node.op in _WINDOWS:
-            return x if spatial and x.shape[0] == 1 else None
+            return x if spatial and x.shape[0] == 1 and self.keeps_channels(node) else None
         if node.op == "Pad":
             return self.padded(node, x)
         if node.op == "ReduceMean":
@@ -180,6 +180,11 @@ class Walk:
         if node.op in ("Add", "Sub", "Mul"):
             return self.binary(node, v)
         return self.rearranged(node, k) if node.op in _REARRANGED else None
+
+    def keeps_channels(self, node: Node) -> bool:
+        """Whether a node's output surely has as many channels as its input: a Resize may change them."""
+        before, after = (self.graph.types[v].shape for v in (node.inputs[0], node.outputs[0]))
+        return before is not None and after is not None and len(before) == len(after) and before[1:2] == after[1:2]
 
     def product(self, node: Node, v: str) -> Array | None:
         if not self.takes(node):

@@ -149,3 +149,15 @@ def test_bias_takes_off_the_shift_of_rounded_weights() -> None:
         agreement, _ = n.measured(y, correct_bias=correct, balance_channels=False)
         errors.append(agreement.outputs[y].sqnr_db)
     assert errors[1] > errors[0] + 3
+
+
+def test_a_resize_of_channels_ends_their_factors() -> None:
+    """Eight uneven channels become sixteen: the factors of the eight are of no use to what reads these."""
+    n = Uneven()
+    x = n.uneven("x")
+    scales = n.constant(np.array([1, 2, 1, 1], np.float32))
+    y = n.b.add("Resize", (x, "", scales), float_type(1, 8, 8, 8), "larger", mode="nearest")
+    w = n.constant(n.array(4, 8, 1, 1))
+    last = n.b.add("Conv", (y, w), float_type(1, 4, 8, 8), "last")
+    _, graph = n.measured(last, min_agreement_sqnr_db=-100.0)
+    assert f"{y}.factors" not in graph.constants
