@@ -251,6 +251,9 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     except Exception as error:
         given = [types[i].shape if i else None for i in node.inputs]
         raise ModelError(f"node {node.name!r} ({node.op}): shapes {given} do not fit: {error}") from error
+    if (short := next((s for s in shapes if any(d < 0 for d in s)), None)) is not None:
+        given = [types[i].shape if i else None for i in node.inputs]
+        raise ModelError(f"node {node.name!r} ({node.op}): shapes {given} do not fit: the output would have the shape {list(short)}")
     return [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]
 
 

@@ -39,3 +39,12 @@ def test_a_shape_that_depends_on_data(op: str) -> None:
     want = {"NonZero": lambda: np.array(np.nonzero(x)), "Reshape": lambda: x.reshape(k), "Tile": lambda: np.tile(x, k),
             "Expand": lambda: np.broadcast_to(x, k)}[op]()  # fmt: skip
     assert np.array_equal(got, want)
+
+
+def test_a_shape_below_nothing_is_said_to_not_fit() -> None:
+    """A window larger than what it moves over, as in a branch that is never taken for such an input."""
+    types = {"x": float_type(1, 1, "n"), "w": float_type(1, 1, 9), "y": float_type(1, 1, "m")}
+    constants = {"w": np.ones((1, 1, 9), np.float32)}
+    g = Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "conv"),), types, constants)
+    with pytest.raises(ModelError, match=r"node 'conv' \(Conv\).*do not fit"):
+        retype(g, {"x": (1, 1, 2)})

@@ -20,7 +20,7 @@ def kernel(a, b, c, d, e):
 
 made = (njit if MODEL else numba.njit)(nogil=True)(kernel)
 try:
-    _module(llvm, "made", made, (types.int64,) * 5)
+    _module(llvm, "made", made, (types.int64,) * 5, False)
 except RuntimeError as error:
     print(error)
 else:

@@ -101,4 +101,4 @@ def test_advice_says_what_is_cut_off_and_what_runs_on_the_host() -> None:
     report["layers"][1]["clipped"] = 0.02
     assert "--calibration minmax: b have values cut off" in advice(report)[1]
     steps = [{"kind": "conv2d", "host": False, "seconds": 1e-3}, {"kind": "LSTM", "host": True, "seconds": 3e-3}]
-    assert advice(_report(40.0, steps=steps)) == ("Mind the host steps", ["75% of the time is in steps without a kernel: LSTM"])
+    assert advice(_report(40.0, steps=steps)) == ("Mind the host steps", ["75% of the time, 3 ms, is in steps without a kernel: LSTM"])
