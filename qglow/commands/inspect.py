@@ -6,11 +6,12 @@ import argparse
 from itertools import zip_longest
 from pathlib import Path
 
-from ..errors import ConfigError, DataError, QGlowError, in_one_line
+from ..errors import ConfigError, DataError, in_one_line
 from ..graph import Graph
 from ..graph.infer import Undecided
 from ..graph.stages import Stage, cut
 from ..graph.text import print_graph
+from ..instructions.program import Program
 
 EXAMPLES = """examples:
   qglow inspect model.onnx
@@ -57,18 +58,15 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     """The quantized graph, or the program that it becomes for its shapes."""
     if stage not in PROGRAMS:
         return print_graph(graph)
-    from ..instructions.lower import lower
     from ..instructions.text import print_plan, print_program
-    from ..kernels.isa import choose
 
     shapes = _shapes(graph, given)
     try:
-        part, decided = _part(graph, shapes, {})
+        part, program, decided = _program(graph, shapes, {})
     except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
         said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
         why = in_one_line(error)
         raise ConfigError(f"no program for inputs of {said} ({why}); give --shape NAME=DIMENSIONS") from error
-    program = lower(part.first, choose()[0].name)
     text = "".join(f"; where {name!r} is {str(way).lower()}\n" for name, way in decided.items())
     text += print_program(program) if stage == "instructions" else print_plan(program)
     for node in part.host:
@@ -76,17 +74,26 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     return text + (f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else "")
 
 
-def _part(graph: Graph, shapes: dict[str, tuple[int, ...]], decided: dict[str, bool]) -> tuple[Stage, dict[str, bool]]:
-    """What runs before a shape that depends on data. A condition that depends on data is taken as true, or false where that fits no shape."""
+def _program(
+    graph: Graph, shapes: dict[str, tuple[int, ...]], decided: dict[str, bool]
+) -> tuple[Stage, Program, dict[str, bool]]:  # fmt: skip
+    """What runs before a shape that depends on data, and the conditions that were assumed for it.
+
+    A condition that depends on data is taken as true, or as false where nothing fits the shapes otherwise.
+    """
+    from ..instructions.lower import lower
+    from ..kernels.isa import choose
     from ..reference import retype_known
 
     try:
-        return cut(retype_known(graph, shapes, decided)), decided
+        part = cut(retype_known(graph, shapes, decided))
+        return part, lower(part.first, choose()[0].name), decided
     except Undecided as undecided:
-        try:
-            return _part(graph, shapes, {**decided, undecided.condition: True})
-        except QGlowError:
-            return _part(graph, shapes, {**decided, undecided.condition: False})
+        condition = undecided.condition
+    try:
+        return _program(graph, shapes, {**decided, condition: True})
+    except Exception:  # NOTE: a branch for other inputs fails on these in whatever op meets them first
+        return _program(graph, shapes, {**decided, condition: False})
 
 
 def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:
