@@ -1,6 +1,6 @@
 """Denormal weights of float products are zeros: most CPUs take a hundred times as long for a product with one.
 
-Rule (30) of docs/quantization.md: below 2^-126 a weight counts as 0, where the largest of its tensor is 2^-80 or more. No weight
+Rule (39) of docs/quantization.md: below 2^-126 a weight counts as 0, where the largest of its tensor is 2^-80 or more. No weight
 changes by more than 2^-46 of the largest. A tensor of tiny weights alone is kept, and so is a constant that another op reads.
 """
 
@@ -26,7 +26,7 @@ def _is_weight(node: Node, place: int) -> bool:
 
 
 def _flushed(w: Array) -> Array | None:
-    """The weights with zeros in place of denormals; None where there are none, or rule (30) leaves them."""
+    """The weights with zeros in place of denormals; None where there are none, or rule (39) leaves them."""
     if w.dtype != np.float32 or not w.size:
         return None
     size = np.abs(w)

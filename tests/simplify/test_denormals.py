@@ -1,4 +1,4 @@
-"""Denormal weights of products count as zeros, and nothing else does: rule (30) and its bound."""
+"""Denormal weights of products count as zeros, and nothing else does: rule (39) and its bound."""
 
 from __future__ import annotations
 
