@@ -94,7 +94,7 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
 def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False) -> list[Array]:
     """The outputs of one node. fast: see `evaluate`. Raises ModelError, naming the node, where it cannot be evaluated."""
     try:
-        results = _evaluated(graph, node, inputs, fast)
+        results = [np.asarray(a) if isinstance(a, np.generic) else a for a in _evaluated(graph, node, inputs, fast)]
     except QGlowError:
         raise
     except KeyError as error:

@@ -48,3 +48,19 @@ def test_a_shape_below_nothing_is_said_to_not_fit() -> None:
     g = Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "conv"),), types, constants)
     with pytest.raises(ModelError, match=r"node 'conv' \(Conv\).*do not fit"):
         retype(g, {"x": (1, 1, 2)})
+
+
+def test_what_has_no_dimensions_is_a_value_like_any_other() -> None:
+    """numpy makes a number of an array without dimensions; a condition of one element that shapes decide is decided by them."""
+    nodes = (
+        Node("Size", ("x",), ("s",), {}, "size"),
+        Node("Equal", ("s", "eight"), ("e",), {}, "equal"),
+        Node("Not", ("e",), ("n",), {}, "not"),
+        Node("Select", ("n", "x", "x"), ("y",), {}, "select"),
+    )
+    types = {"x": float_type("k"), "s": TensorType(Kind.I64, ()), "eight": TensorType(Kind.I64, ()), "y": float_type("k")}
+    types |= {c: TensorType(Kind.BOOL, ()) for c in "en"}
+    g = Graph("g", ("x",), ("y",), nodes, types, {"eight": np.array(8)})
+    for size in (8, 3):
+        made = retype(g, {"x": (size,)}, {})
+        assert [n.op for n in made.nodes] == ["Identity"] and made.types["y"].shape == (size,)
