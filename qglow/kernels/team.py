@@ -1,6 +1,6 @@
 """Threads that work together on a list of instructions, none of which has to come.
 
-The work is cut into pieces, which are the same however many threads come (`runtime/schedule.py`). Every piece has an owner, so that a
+The work is cut into pieces, which are the same however many threads come (`runtime/pieces.py`). Every piece has an owner, so that a
 thread meets the data of its own last piece again; but whoever finds no piece of its own takes another's. Instructions between two
 barriers are a phase: who completes the last piece of a phase opens the next. The caller is one of the workers, and returns when all
 pieces are done: it waits for pieces that another thread has begun, never for a thread.
