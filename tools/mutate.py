@@ -4,8 +4,8 @@
     python tools/mutate.py --file qglow/reference/windows.py --all
     python tools/mutate.py --seed 0 --only 4 9 10 --tests tests/instructions/test_nest.py tests/reference/test_convolve.py
 
-First the tests run once, traced: which of them execute which lines. Then each mutant is run, in a process of its own,
-against the tests that execute its line, the quickest first, until one fails. The models that lie beside the repository
+First the tests run once, traced: which of them execute the lines of the mutants. Then each mutant is run, in a process of its
+own, against the tests that execute its line, the quickest first, until one fails. The models that lie beside the repository
 are not used. Survivors are printed as diffs under their numbers, which --only takes: the same for a seed, as long as the files are
 the same. The exit code is 0 where at least --goal per cent are caught.
 """
@@ -54,36 +54,49 @@ TESTS = [
     "tests/instructions/test_reshaped.py", "tests/kernels/test_rows.py", "tests/kernels/test_float_products.py",
     "tests/kernels/test_floats.py",
 ]  # fmt: skip
-LONGEST = 15.0  # seconds: a slower test is not run on mutants
+LONGEST = 15.0  # seconds of the processor: a slower test is not run on mutants
 LIMIT = 120  # seconds of the processor a mutant, beyond which it counts as caught: it hangs
 TOGETHER = 60.0  # seconds of tests a mutant
-Tests = dict[str, dict[str, Any]]  # by the test's name: `seconds`, and `lines`, each (path, line), that it executes
+Lines = dict[str, set[int]]  # by the path of a file
+Tests = dict[str, dict[str, Any]]  # by the test's name: `seconds`, and `lines`, each (path, line), that it executes; line 0: any
 CAUGHT, HANGS, SURVIVES, NOT_RUN = "caught", "hangs", "survives", "no test runs it"
 
 
 class Seen:
-    """A pytest plugin: how long each test takes, and which lines of the files it executes."""
+    """A pytest plugin: how long each test takes, and which of some lines it executes.
 
-    def __init__(self, files: set[str]) -> None:
-        self.files, self.lines, self.bad = files, set[tuple[str, int]](), set[str]()
+    A function is traced line by line only while a test has not executed all of its lines that are asked for.
+    """
+
+    def __init__(self, wanted: Lines) -> None:
+        self.wanted = {str(ROOT / p): lines for p, lines in wanted.items()}
+        self.lines, self.left, self.bad = set[tuple[str, int]](), dict[CodeType, set[int]](), set[str]()
         self.tests = Tests()
 
     def _trace(self, frame: FrameType, event: str, argument: object) -> Any:
-        return self._line if frame.f_code.co_filename in self.files else None
+        code = frame.f_code
+        if code not in self.left:
+            lines = self.wanted.get(code.co_filename)
+            self.left[code] = set() if lines is None else lines & {n for *_, n in code.co_lines() if n is not None}
+            if lines is not None:
+                self.lines.add((code.co_filename, 0))
+        return self._line if self.left[code] else None
 
     def _line(self, frame: FrameType, event: str, argument: object) -> Any:
-        self.lines.add((frame.f_code.co_filename, frame.f_lineno))
-        return self._line
+        if frame.f_lineno in (left := self.left.get(frame.f_code, ())):
+            left.remove(frame.f_lineno)
+            self.lines.add((frame.f_code.co_filename, frame.f_lineno))
+        return self._line if left else None
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        self.lines, self.start = set(), time.perf_counter()
+        self.lines, self.left, self.start = set(), {}, time.process_time()
         threading.settrace(self._trace)
         sys.settrace(self._trace)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         sys.settrace(None)
         threading.settrace(None)  # type: ignore[arg-type]
-        seconds = time.perf_counter() - self.start
+        seconds = time.process_time() - self.start
         lines = sorted((str(Path(f).relative_to(ROOT)), n) for f, n in self.lines)
         self.tests[nodeid] = {"seconds": seconds, "lines": lines}
 
@@ -110,11 +123,12 @@ class Changed(MetaPathFinder, SourceFileLoader):
 def run_tests(tests: Sequence[str], plugins: Sequence[object] = ()) -> int:
     import pytest
 
+    options = ["-n", "0", "-q", "-p", "no:cacheprovider"]  # NOTE: another process would neither be traced nor have the mutant
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-        return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests] if not plugins else ["-q", *tests], plugins=list(plugins)))
+        return int(pytest.main([*options, *(() if plugins else ("-x",)), *tests], plugins=list(plugins)))
 
 
-def recorded(paths: set[str], given: Sequence[str], file: Path | None, jobs: int) -> Tests:
+def recorded(wanted: Lines, given: Sequence[str], file: Path | None, jobs: int) -> Tests:
     """What each test executes, from the file that keeps it or by running them, so many files or folders at once."""
     if file is not None and file.is_file():
         return dict(json.loads(file.read_text()))
@@ -123,7 +137,7 @@ def recorded(paths: set[str], given: Sequence[str], file: Path | None, jobs: int
         while waiting and len(running) < jobs:
             kept = tempfile.TemporaryFile("w+")  # noqa: SIM115  (it is read once its process has ended)
             if not (process := os.fork()):
-                _record(waiting[0], paths, kept)
+                _record(waiting[0], wanted, kept)
             print(f"running {waiting.pop(0)}", file=sys.stderr)
             running[process] = kept
         process, _ = os.wait()
@@ -135,13 +149,20 @@ def recorded(paths: set[str], given: Sequence[str], file: Path | None, jobs: int
     return found
 
 
-def _record(test: str, paths: set[str], file: IO[str]) -> None:
+def _record(test: str, wanted: Lines, file: IO[str]) -> None:
     """Write what the tests of a file or folder that pass execute, and end the process."""
-    seen = Seen({str(ROOT / p) for p in paths})
+    seen = Seen(wanted)
     run_tests([test], [seen])
     json.dump({name: t for name, t in seen.tests.items() if name not in seen.bad}, file)
     file.flush()
     os._exit(0)
+
+
+def lines_of(mutants: Sequence[Mutant]) -> Lines:
+    found = Lines()
+    for m in mutants:
+        found.setdefault(m.path, set()).update(range(m.start[0], m.end[0] + 1))
+    return found
 
 
 def tests_of(m: Mutant, tests: Tests) -> list[str]:
@@ -205,7 +226,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
     parser.add_argument("--tests", nargs="+", default=TESTS, help="the tests that may catch a mutant (default: the quick ones)")
     parser.add_argument("--goal", type=float, default=95.0, help="per cent that must be caught (default 95)")
-    parser.add_argument("--map", type=Path, help="a file that keeps which test executes what; made where it is absent")
+    parser.add_argument("--map", type=Path, help="a file that keeps which test executes which line of this sample; made where absent")
     options = parser.parse_args()
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -215,13 +236,12 @@ def main() -> int:
     import onnxruntime  # noqa: F401
     import pytest  # noqa: F401
 
-    every = sorted(str(p.relative_to(ROOT)) for patterns in AREAS.values() for g in patterns for p in ROOT.glob(g))
     chosen = options.file or sorted(str(p.relative_to(ROOT)) for a in options.area for g in AREAS[a] for p in ROOT.glob(g))
     mutants = [m for p in chosen for m in mutants_of(p, (ROOT / p).read_text())]
     picked = mutants if options.all else sample(mutants, options.count, options.seed)
+    tests = recorded(lines_of(picked), options.tests, options.map, options.jobs)
     numbers = options.only or list(range(1, len(picked) + 1))
     picked = [picked[k - 1] for k in numbers]
-    tests = recorded(set(every) | set(chosen), options.tests, options.map, options.jobs)
     found = outcomes(picked, tests, options.jobs)
     for k, m, outcome in zip(numbers, picked, found, strict=True):
         if outcome in (SURVIVES, NOT_RUN):

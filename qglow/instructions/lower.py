@@ -7,8 +7,7 @@ of a concatenation are written where it wants them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -246,16 +245,6 @@ class Lowering:
             self.move(place, copy)
             self.copies[key] = copy
         return self.use(self.copies[key])
-
-    @contextmanager
-    def in_rows(self, y: Place) -> Iterator[Place]:
-        """Where a kernel that writes contiguous rows (the last dimension) puts the value of `y`: there, or beside it, and moved after."""
-        if y.strides[-1] == y.itemsize or y.shape[-1] == 1:
-            yield y
-            return
-        rows = self.dense(y.shape, y.dtype)
-        yield rows
-        self.move(rows, y)
 
     def move(self, x: Place, y: Place) -> None:
         """Emit a copy between two places of one shape and dtype, with whatever strides."""
