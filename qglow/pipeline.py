@@ -60,9 +60,14 @@ def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = No
 @in_usual_mode
 def float_graph(model: Any, dump_dir: str | Path | None = None) -> Graph:
     """The simplified float graph of a model: a path, a ModelProto or a Graph."""
+    return _both_graphs(model, dump_dir)[1]
+
+
+def _both_graphs(model: Any, dump_dir: str | Path | None = None) -> tuple[Graph, Graph]:
+    """The model's graph as it is, and simplified."""
     imported = stage("import", lambda: import_onnx(model), dump_dir, 0)
     watch = check_meaning if verify_level() >= 3 else None
-    return stage("simplify", lambda: simplify(imported, watch), dump_dir, 1)
+    return imported, stage("simplify", lambda: simplify(imported, watch), dump_dir, 1)
 
 
 @in_usual_mode
@@ -95,7 +100,7 @@ def quantize(
     config = QuantConfig() if config is None else config
     if not isinstance(config, QuantConfig):
         raise ConfigError(f"config must be a QuantConfig, got {shown(config)}; QuantConfig.load reads a file")
-    graph = float_graph(model, dump_dir)
+    imported, graph = _both_graphs(model, dump_dir)
     config.check_names(graph)
     oracle = cache(lambda: float_oracle(model, graph))
     reached: Reached | None = None
@@ -103,7 +108,7 @@ def quantize(
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
     if recorded is None:
-        result = recover(graph, import_onnx(model))
+        result = recover(graph, imported)
         source: dict[str, Any] = {"source": "quantized model"}
     else:
         observed, way = recorded.matched(graph), taken(graph, recorded.choices_of(graph))

@@ -70,7 +70,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     text = "".join(f"; where {name!r} is {str(way).lower()}\n" for name, way in decided.items())
     text += print_program(program) if stage == "instructions" else print_plan(program)
     for node in part.host:
-        text += f"; then on the host, for its shape depends on data: {node.op} {node.name}\n"
+        text += f"; then on the host, for its shape depends on data: {node.operator} {node.name}\n"
     return text + (f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else "")
 
 

@@ -15,6 +15,7 @@ from ..pipeline import quantize
 from ..quantization.config import QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
+from ..report.verdict import described
 from ..runtime.steps import host_nodes
 from .options import finite
 
@@ -99,16 +100,4 @@ def _print_account(path: Path, manifest: dict[str, Any], host: Counter[str]) -> 
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
     over = f"over {agreement['samples']} samples" if agreement["samples"] != 1 else "over 1 sample"
     for name, error in agreement["outputs"].items():
-        print(f"agreement of output {name!r} with float {over}: {_agreement(error)}")
-
-
-def _agreement(error: dict[str, Any]) -> str:
-    if "sqnr_db" in error:
-        said = [f"{error['sqnr_db']:.1f} dB, cosine {error['cosine']:.5f}"]
-    else:
-        said = [f"{error['equal']:.1%} of the elements equal"]
-    if "not_finite" in error:
-        said.append(f"{error['not_finite']} elements NaN or infinite on one side alone")
-    if "other_shape" in error:
-        said.append(f"another shape than in float on {error['other_shape']} samples")
-    return "; ".join(said)
+        print(f"agreement of output {name!r} with float {over}: {described(error)}")

@@ -27,6 +27,11 @@ class Node:
     def attr(self, name: str, default: Attribute = None) -> Attribute:
         return self.attributes.get(name, default)
 
+    @property
+    def operator(self) -> str:
+        """The name that a reader of the model knows: `op`, and of an `Onnx` node the operator that it carries."""
+        return str(self.attributes.get("op_type", self.op))
+
     def with_(self, **changes: Any) -> Node:
         """A copy with fields replaced."""
         return replace(self, **changes)

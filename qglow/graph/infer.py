@@ -124,7 +124,7 @@ class _Retyping:
         unknown = next((i for i in node.inputs if i and i not in self.known), None)
         try:
             if unknown is not None:
-                raise DataDependent(f"node {node.name!r} ({node.op}): the shape of its input {unknown!r} depends on data")
+                raise DataDependent(f"node {node.name!r} ({node.operator}): the shape of its input {unknown!r} depends on data")
             self.other(node)
         except ModelError as fault:  # NOTE: also of shapes that do not fit, on a side that is never taken or not: the host will tell
             self.faults.append(fault)
@@ -137,7 +137,7 @@ class _Retyping:
             try:
                 return (side(node, truth(condition)),)
             except ValueError as error:
-                raise ModelError(f"node {node.name!r} ({node.op}): {error}") from error
+                raise ModelError(f"node {node.name!r} ({node.operator}): {error}") from error
         if self.decided is None:
             return node.inputs[1:]
         if node.inputs[0] not in self.decided:
@@ -176,7 +176,7 @@ class _Retyping:
         inferred = _infer(node, types, constants, self.meaning)
         missing = [o for o, t in zip(node.outputs, inferred, strict=False) if o and t is None]
         if missing:  # NOTE: then none of its outputs is: a node is computed as a whole
-            raise DataDependent(f"node {node.name!r} ({node.op}): the shape of its output {missing[0]!r} depends on data")
+            raise DataDependent(f"node {node.name!r} ({node.operator}): the shape of its output {missing[0]!r} depends on data")
         for o, t in zip(node.outputs, inferred, strict=False):
             if o and t is not None:
                 old = self.graph.types[o]
@@ -214,13 +214,13 @@ def _stand_in(name: str, types: Mapping[str, TensorType], constants: Mapping[str
 
 def _kind(node: Node, array: Array) -> Kind:
     if not isinstance(array, np.ndarray):
-        raise DataDependent(f"node {node.name!r} ({node.op}): a sequence has no fixed shape")
+        raise DataDependent(f"node {node.name!r} ({node.operator}): a sequence has no fixed shape")
     try:
         kind = Kind.of(array.dtype)
     except KeyError as error:
-        raise ModelError(f"node {node.name!r} ({node.op}): values of {array.dtype} are not supported") from error
+        raise ModelError(f"node {node.name!r} ({node.operator}): values of {array.dtype} are not supported") from error
     if kind is Kind.STRING:
-        raise DataDependent(f"node {node.name!r} ({node.op}): strings have no fixed shape")
+        raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
     return kind
 
 
@@ -234,10 +234,10 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
         if node.op in meaning.rules:
             deciding = ()
         else:
-            raise DataDependent(f"node {node.name!r} ({node.op}): its output's shape depends on the data of {node.inputs[0]!r}")
+            raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {node.inputs[0]!r}")
     unknown = [name for k in deciding if (name := node.input(k)) and name not in constants]
     if unknown:
-        raise DataDependent(f"node {node.name!r} ({node.op}): its output's shape depends on the data of {unknown[0]!r}")
+        raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {unknown[0]!r}")
     rule = meaning.rules.get(node.op)
     if rule is None:
         arrays = meaning.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
@@ -250,10 +250,10 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
         )
     except Exception as error:
         given = [types[i].shape if i else None for i in node.inputs]
-        raise ModelError(f"node {node.name!r} ({node.op}): shapes {given} do not fit: {error}") from error
+        raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: {error}") from error
     if (short := next((s for s in shapes if any(d < 0 for d in s)), None)) is not None:
         given = [types[i].shape if i else None for i in node.inputs]
-        raise ModelError(f"node {node.name!r} ({node.op}): shapes {given} do not fit: the output would have the shape {list(short)}")
+        raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: the output would have the shape {list(short)}")
     return [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]
 
 

@@ -78,6 +78,17 @@ def maskings(graph: Graph) -> list[Masking]:
     return found
 
 
+def masked_values(graph: Graph) -> set[str]:
+    """Values that hold masked scores, moved or not, and those that do nothing but mask: what lies far out in them is no score."""
+    found, values, consumers = maskings(graph), for_softmax(graph), graph.consumers()
+    made = {m.output for m in found}
+    masked = set(made)
+    for node in graph.nodes:
+        masked |= {v for v in node.outputs if v in values and node.inputs[0] in masked}
+    masks = {m for k in found for _, m, _ in k.pairs if m not in graph.outputs}
+    return masked | {m for m in masks if all(made.intersection(r.outputs) for r in consumers.get(m, []))}
+
+
 def is_mask(graph: Graph, value: str, producers: Mapping[str, Node]) -> bool:
     """Rule 3."""
     far, pending, seen = False, [value], set[str]()

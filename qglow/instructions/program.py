@@ -100,7 +100,7 @@ def put(view: Array, result: Array, node: Node, name: str) -> None:
     """Write what a host step made of a value to its place. Raises ModelError where it does not fit: numpy would repeat or cut it."""
     if result.shape != view.shape or (result.dtype.kind != view.dtype.kind and view.dtype.kind in "iufb"):
         got, wanted = f"{result.dtype}{list(result.shape)}", f"{view.dtype}{list(view.shape)}"
-        raise ModelError(f"node {node.name!r} ({node.op}): expected {name!r} as {wanted}, got {got}")
+        raise ModelError(f"node {node.name!r} ({node.operator}): expected {name!r} as {wanted}, got {got}")
     view[...] = result
 
 

@@ -44,7 +44,7 @@ def _dropout(b: GraphBuilder, node: Node, opset: int) -> None:
     """At inference: the input itself, and a mask that keeps all of it."""
     training = node.input(2)
     if training and (training not in b.constants or np.any(b.constants[training])) and not _drops_nothing(b, node):
-        raise ModelError(f"node {node.name!r} ({node.op}): training is not supported; its training_mode must be the constant False")
+        raise ModelError(f"node {node.name!r} ({node.operator}): training is not supported; its training_mode must be the constant False")
     b.append(Node("Identity", node.inputs[:1], node.outputs[:1], {}, node.name))
     if len(node.outputs) > 1 and node.outputs[1]:
         kind = Kind.BOOL if opset >= 10 else b.types[node.inputs[0]].kind
@@ -164,7 +164,8 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     (x, scale, bias), y, groups = node.inputs, node.outputs[0], int(node.attr("num_groups"))
     shape, kind = b.types[x].shape, b.types[x].kind
     if shape is None or (opset < 21 and not isinstance(shape[1], int)):
-        raise ModelError(f"node {node.name!r} ({node.op}): the {'rank' if shape is None else 'number of channels'} of {x!r} must be known")
+        what = "rank" if shape is None else "number of channels"
+        raise ModelError(f"node {node.name!r} ({node.operator}): the {what} of {x!r} must be known")
     each, rank = shape[1] // groups if isinstance(shape[1], int) else 1, len(shape)
     known = [d for d in shape[1:] if isinstance(d, int)]
     size = int(np.prod(known)) // groups if len(known) == rank - 1 else -1

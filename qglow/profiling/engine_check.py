@@ -72,7 +72,7 @@ class EngineCheck:
             if ratio >= floor or ratio >= self._own_ratio(feeds, name, real[name]) - MARGIN_DB:
                 continue
             raise DisagreementError(
-                f"sample {sample}: node {node.name!r} ({node.op}): value {name!r} differs from {self.oracle.name}: {ratio:.1f} dB; "
+                f"sample {sample}: node {node.name!r} ({node.operator}): value {name!r} differs from {self.oracle.name}: {ratio:.1f} dB; "
                 "this is a defect of qglow, please report it with the model; no profile is made of wrong values"
             )
 
@@ -145,6 +145,6 @@ def _behind(graph: Graph, ops: Sequence[str]) -> set[str]:
     """Values that a node of one of these ops has a part in."""
     behind: set[str] = set()
     for node in graph.nodes:
-        if node.attr("op_type", node.op) in ops or behind & set(node.inputs):
+        if node.operator in ops or behind & set(node.inputs):
             behind |= {o for o in node.outputs if o}
     return behind

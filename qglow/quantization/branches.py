@@ -72,7 +72,7 @@ def completed(result: QuantResult, graph: Graph, way: Taken) -> QuantResult:
         return result
     known, left = {d.node for d in result.decisions}, {n.name for n in way.graph.nodes}
     others = [
-        Decision(n.name, str(n.attr("op_type", n.op)), "float", "not reached in calibration")
+        Decision(n.name, n.operator, "float", "not reached in calibration")
         for n in graph.nodes
         if n.name not in known | left and n.op != SELECT and any(graph.types[o].kind.is_float for o in n.outputs if o)
         and not any(o in way.graph.types for o in n.outputs)

@@ -108,7 +108,7 @@ class QuantConfig:
 
     def check_names(self, graph: Graph) -> None:
         """Raises ConfigError, with what is spelled alike, where an exclude or include matches no node of the graph."""
-        known = {name for n in graph.nodes for name in (n.name, *n.outputs, f"op:{n.op}") if name}
+        known = {name for n in graph.nodes for name in (n.name, *n.outputs, f"op:{n.operator}") if name}
         for field, patterns in (("exclude", self.exclude), ("include", self.include)):
             for pattern in patterns:
                 if not any(_matches(pattern, n) for n in graph.nodes):
@@ -128,7 +128,7 @@ class QuantConfig:
 
 def _matches(pattern: str, node: Node) -> bool:
     if pattern.startswith("op:"):
-        return node.op == pattern[3:]
+        return node.operator == pattern[3:]
     names = (node.name, *node.outputs)
     return any(re.search(pattern[3:], n) for n in names) if pattern.startswith("re:") else pattern in names
 

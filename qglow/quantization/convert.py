@@ -159,7 +159,7 @@ class Converter:
     # Nodes
 
     def decide(self, node: Node, precision: str, reason: str = "") -> None:
-        self.decisions.append(Decision(node.name, str(node.attr("op_type", node.op)), precision, reason))
+        self.decisions.append(Decision(node.name, node.operator, precision, reason))
 
     def node(self, node: Node) -> None:
         if node.name not in self.plan.int8:

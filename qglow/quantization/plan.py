@@ -88,7 +88,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
     if node.inputs[0] in c and node.op not in (*SUMS, "Concat"):
         return "it works on a constant: nothing to quantize"
     if (refused := refusal(INT8, node)) is not None and (node.op in INT8 or node.op in MOVING):
-        return f"{node.op} has no int8 variant with {refused}"
+        return f"{node.operator} has no int8 variant with {refused}"
     if node.op in PRODUCTS:
         return _product_obstacle(graph, node)
     if node.op in SUMS:
@@ -120,7 +120,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         if constant and max(c[i].shape[-1] for i in node.inputs[1:3]) * 255 * 128 >= 2**31:
             return "a sum of its products could overflow int32"
         return None if constant else "its weights are not float32 constants"
-    return None if node.op == "ArgMax" else f"op {node.attr('op_type', node.op)} has no int8 variant"
+    return None if node.op == "ArgMax" else f"op {node.operator} has no int8 variant"
 
 
 def _select_obstacle(graph: Graph, observed: Mapping[str, Observer], node: Node) -> str | None:

@@ -80,7 +80,7 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
         try:
             return [side(node, truth(values[node.inputs[0]]))]
         except ValueError as error:
-            raise ModelError(f"node {node.name!r} ({node.op}): {error}") from error
+            raise ModelError(f"node {node.name!r} ({node.operator}): {error}") from error
 
     if keep is not None:
         for name in graph.inputs:
@@ -98,12 +98,12 @@ def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bo
     except QGlowError:
         raise
     except KeyError as error:
-        raise ModelError(f"node {node.name!r}: op {node.op} has no meaning here (missing {error})") from error
+        raise ModelError(f"node {node.name!r}: op {node.operator} has no meaning here (missing {error})") from error
     except Exception as error:
         shapes = [tuple(a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
-        raise ModelError(f"node {node.name!r} ({node.op}) cannot be evaluated on inputs of shapes {shapes}: {error}") from error
+        raise ModelError(f"node {node.name!r} ({node.operator}) cannot be evaluated on inputs of shapes {shapes}: {error}") from error
     if any(node.outputs[len(results) :]):
-        raise ModelError(f"node {node.name!r} ({node.op}): output {node.outputs[len(results)]!r} is not supported")
+        raise ModelError(f"node {node.name!r} ({node.operator}): output {node.outputs[len(results)]!r} is not supported")
     return results
 
 

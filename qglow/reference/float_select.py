@@ -131,5 +131,5 @@ def scatter_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
     elif reduction in _REDUCTIONS:
         _REDUCTIONS[reduction].at(y, tuple(at), updates)
     else:
-        raise ModelError(f"node {node.name!r} ({node.op}): reduction {reduction!r} is not supported")
+        raise ModelError(f"node {node.name!r} ({node.operator}): reduction {reduction!r} is not supported")
     return [y]

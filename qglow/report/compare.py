@@ -28,7 +28,7 @@ from .comparison import Error
 from .distribution import Distribution, add_distributions
 from .float_values import float_values
 from .own_error import add_own_errors
-from .stored import float_name
+from .stored import float_name, with_masks_cut
 from .verdict import complaints
 from .votes import Votes, is_choice
 
@@ -129,9 +129,10 @@ def compare(
         if index in looked_at:
             real = float_values(oracle, graph, sample.feeds, names)
             compare_outputs(inside, wanted, bundle.graph, made)
-            compare_layers(inside, real, bundle.graph, {**evaluate_all(bundle.graph, sample.feeds), **made})
+            layers = with_masks_cut(bundle.graph, real)
+            compare_layers(inside, layers, bundle.graph, {**evaluate_all(bundle.graph, sample.feeds), **made})
             add_own_errors(own, bundle.graph, real)
-            add_distributions(spread, bundle.graph, real, sample.name)
+            add_distributions(spread, bundle.graph, layers, sample.name)
         compare_outputs(agreement, wanted, bundle.graph, made)
         _check_label(sample, outputs)
         for name, array in made.items():
@@ -166,7 +167,7 @@ def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread:
                 continue
             t = bundle.graph.types[o]
             e = error.to_dict()
-            row = {"name": name, "op": node.op, "precision": "int8" if t.is_quantized else "float", "sqnr_db": e["sqnr_db"]}
+            row = {"name": name, "op": node.operator, "precision": "int8" if t.is_quantized else "float", "sqnr_db": e["sqnr_db"]}
             own_db = own[name].to_dict()["sqnr_db"] if name in own else None
             rest = spread[name].to_dict() if t.is_quantized and name in spread else {}
             rows.append({**row, "cosine": e["cosine"], "own_sqnr_db": own_db, **rest})

@@ -9,11 +9,12 @@ from ..profiling.dataset import Dataset, begun_within
 from ..reference.evaluate import evaluate_node
 from .agreement import evaluate_all
 from .comparison import Error
-from .stored import as_real, as_stored, float_name
+from .stored import as_real, as_stored, float_name, with_masks_cut
 
 
 def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
     """Add one sample to the errors by float value name. graph: the quantized one; real: every value of the float one."""
+    wanted = with_masks_cut(graph, real)
     for node in graph.nodes:
         inputs = _true_inputs(graph, node, real)
         if inputs is None or not any(float_name(o) in real for o in node.outputs):  # NOTE: of a branch that was not taken it may not fit
@@ -22,7 +23,7 @@ def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array
             source = float_name(name)
             if name not in graph.types or source not in real or real[source].dtype.kind != "f" or real[source].shape != value.shape:
                 continue
-            own.setdefault(source, Error()).add(real[source], as_real(graph, name, value))
+            own.setdefault(source, Error()).add(wanted[source], as_real(graph, name, value))
 
 
 def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Array | None] | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from ..graph import Array, Graph
+from ..graph.masks import masked_values
+from ..quantization.masks import PLAINLY
 from ..reference.arithmetic import dequantize, quantize
 
 
@@ -29,3 +33,20 @@ def as_stored(graph: Graph, name: str, real: Array) -> Array:
         return real
     factors = graph.constants.get(f"{name}.factors")
     return quantize(real if factors is None else (real / factors).astype(np.float32), t)
+
+
+def with_masks_cut(graph: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
+    """Float values by name, with what is plainly masked in them cut as int8 cuts it: to the end of the range of the value's type.
+
+    Minus infinity, or the lowest float, in a mask or in scores is neither signal nor noise. graph: the quantized one.
+    """
+    found = dict(real)
+    for name in masked_values(graph):
+        t, source = graph.types[name], float_name(name)
+        if source not in real or t.quant is None or t.quant.axis is not None or f"{name}.factors" in graph.constants:
+            continue
+        low, high = t.real_limits()
+        far = PLAINLY * (high - low)
+        value = np.where(real[source] < low - far, np.float32(low), real[source])
+        found[source] = np.where(value > high + far, np.float32(high), value)
+    return found

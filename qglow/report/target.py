@@ -108,7 +108,7 @@ def reach(
             taken, result, score = taken[:-give_back], fewer, worse
         give_back = min(give_back // 2, len(taken) - 1)
     kept = {n: c.what for c in reversed(taken) for n in c.nodes}
-    ops = {n.name: n.op for n in graph.nodes}
+    ops = {n.name: n.operator for n in graph.nodes}
     account = {
         "min_sqnr_db": config.min_sqnr_db, "max_accuracy_drop": config.max_accuracy_drop, "met": score.meets(config),
         "int8": first.to_dict(), "reached": score.to_dict(),

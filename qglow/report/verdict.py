@@ -10,6 +10,7 @@ An output that is zero throughout in float has no signal to compare with, and is
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from .comparison import Comparison, Equality, Error, decibels
 
@@ -29,13 +30,17 @@ def worst_db(outputs: Mapping[str, Comparison]) -> float:
     return min((decibels(o.noise_share) for o in outputs.values()), default=200.0)
 
 
-def described(output: Comparison) -> str:
-    """A compared output in a few words."""
-    if isinstance(output, Equality):
-        return f"{output.share:.1%} of the elements equal"
-    if isinstance(output, Error):
-        return f"{output.sqnr_db:.1f} dB, cosine {output.cosine:.5f}"
-    return f"{decibels(output.noise_share):.1f} dB"
+def described(output: Mapping[str, Any]) -> str:
+    """A compared output, as its `to_dict()`, in a few words."""
+    if "sqnr_db" in output:
+        said = [f"{output['sqnr_db']:.1f} dB, cosine {output['cosine']:.5f}"]
+    else:
+        said = [f"{output['equal']:.1%} of the elements equal"]
+    if "not_finite" in output:
+        said.append(f"{output['not_finite']} elements NaN or infinite on one side alone")
+    if "other_shape" in output:
+        said.append(f"another shape than in float on {output['other_shape']} samples")
+    return "; ".join(said)
 
 
 def _below(output: Comparison, floor_db: float) -> str | None:

@@ -75,12 +75,7 @@ def host_nodes(graph: Graph) -> Counter[str]:
         steps = lower(part.first, library.isa).steps
     except Exception:  # NOTE: branches for other inputs fail on these shapes in whatever op meets them first
         return Counter()
-    return Counter(kind_of(n) for n in (*(s.node for s in steps if isinstance(s, Host)), *part.host))
-
-
-def kind_of(node: Node) -> str:
-    """The operator, also of a node that onnx's reference evaluates."""
-    return str(node.attr("op_type")) if node.op == "Onnx" else node.op
+    return Counter(n.operator for n in (*(s.node for s in steps if isinstance(s, Host)), *part.host))
 
 
 def host_cost(steps: Iterable[StepTime], most: int = 4) -> str:
@@ -155,7 +150,7 @@ def _times_of_graph(graph: Graph, feeds: Mapping[str, Array], repeats: int) -> I
 
 
 def _host_time(index: int, node: Node, seconds: float) -> StepTime:
-    return StepTime(index, kind_of(node), node.name or node.outputs[0], True, seconds, 0, 0, "")
+    return StepTime(index, node.operator, node.name or node.outputs[0], True, seconds, 0, 0, "")
 
 
 def _timed(call: Any) -> float:

@@ -249,3 +249,19 @@ def test_a_dropout_that_is_told_when_it_runs() -> None:
     assert np.array_equal(y, mask * np.float32(1 / 0.75)) and abs(mask.mean() - 0.75) < 0.02
     with pytest.raises(ModelError, match=r"a ratio of 1\.0"):
         ours(m, {**feeds, "t": np.array(True), "r": np.array(1, np.float32)})
+
+
+@pytest.mark.parametrize(("op", "attributes", "shapes", "out"), [
+    ("Einsum", {"equation": "ij,jk->ik"}, [(2, 3), (4, 5)], ["a", "c"]), ("Det", {}, [(2, 3)], []),
+    ("Add", {}, [(2, 3), (2, 5)], ["a", "b"]),
+])  # fmt: skip
+def test_errors_name_the_operator_of_the_model(op: str, attributes: dict[str, str], shapes: list[tuple[int, ...]], out: list[str]) -> None:
+    """Also of a node that is kept as data; `op:` patterns know it by that name too."""
+    inputs = [helper.make_tensor_value_info(f"x{k}", 1, ["a", f"b{k}"]) for k in range(len(shapes))]
+    only = node(op, [i.name for i in inputs], ["y"], name="n", **attributes)
+    graph = helper.make_graph([only], "g", inputs, [helper.make_tensor_value_info("y", 1, out)])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    profile = qglow.profile(made, [{i.name: np.ones((3, 3), np.float32) for i in inputs}])
+    session = qglow.InferenceSession(qglow.quantize(made, profile, qglow.QuantConfig(exclude=(f"op:{op}",))))
+    with pytest.raises(qglow.QGlowError, match=rf"^node 'n' \({op}\)"):
+        session.run(None, {i.name: np.ones(s, np.float32) for i, s in zip(inputs, shapes, strict=True)})

@@ -62,7 +62,7 @@ def test_what_is_not_float_is_compared_by_equality(real: np.ndarray, got: np.nda
     assert isinstance(found, Equality) and found.to_dict()["equal"] == share
     assert ratio_db(found.to_dict()) == pytest.approx(200.0 if share == 1 else -10 * np.log10(1 - share))
     assert bool(complaints({"y": found}, 3.0)) == (share < 0.5) and bool(complaints({"y": found}, 20.0)) == (share < 0.99)
-    assert f"{share:.1%}" in described(found)
+    assert f"{share:.1%}" in described(found.to_dict())
 
 
 def test_another_shape_on_most_samples_is_a_failure() -> None:
