@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("fixed", derandomize=True)  # the same examples in each run; tools/explore.py takes fresh ones
+# the same examples in each run (tools/explore.py takes fresh ones), however busy the machine is
+settings.register_profile("fixed", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fixed")
 
 sys.path.insert(0, str(Path(__file__).parent))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from bench.isolated import Crash, Say, isolated
 from bench.models.mlp import mlp
 from bench.peers import geomeans, measure
 from bench.prepared import prepare
+from qglow.report import latency
 from qglow.report.latency import interleaved
 from qglow.runtime.steps import host_steps, time_steps
 
@@ -27,7 +30,9 @@ def test_a_failed_peer_is_left_out_of_the_mean() -> None:
     assert geomeans(rows, ("a", "b", "c"), "min") == pytest.approx({"a": 2.0, "b": 0.25})
 
 
-def test_interleaved_takes_turns_and_repeats_short_calls() -> None:
+def test_interleaved_takes_turns_and_repeats_short_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SimpleNamespace(perf_counter=map((1e-6).__mul__, count()).__next__)  # a microsecond between two looks at it
+    monkeypatch.setattr(latency, "time", clock)
     calls: list[str] = []
     times = interleaved({"x": lambda: calls.append("x"), "y": lambda: calls.append("y")}, seconds=5, turns=3)
     assert times["x"]["runs"] == times["y"]["runs"] == 60  # 3 turns of 20 timed calls

@@ -27,7 +27,7 @@ def start(**environment: str) -> subprocess.Popen[str]:
 
 
 def result(process: subprocess.Popen[str]) -> dict[str, list[int]]:
-    out, _ = process.communicate(timeout=240)
+    out, _ = process.communicate(timeout=1800)
     assert process.returncode == 0
     found: dict[str, list[int]] = json.loads(out.splitlines()[-1])
     return found

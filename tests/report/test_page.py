@@ -65,7 +65,7 @@ def test_the_page_in_a_browser(report: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "r.html").write_text(text.replace("<style>", WATCH + "<style>", 1).replace("</body>", ACT + "</body>"))
     arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}", "--enable-logging=stderr"]
     command = [BROWSER, *arguments, "--window-size=1200,900", "--dump-dom", (tmp_path / "r.html").as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0 and "CONSOLE" not in done.stderr, done.stderr[-2000:]
     data = re.search(r'data-found="([^"]*)"', done.stdout)
     assert data is not None, done.stdout[-1000:]

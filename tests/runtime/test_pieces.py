@@ -24,6 +24,7 @@ from qglow.runtime import native, pieces, team
 from qglow.runtime.steps import plan_of
 
 CASES = [p for p in sorted((Path(__file__).parents[1] / "instructions" / "cases").glob("*.txt")) if not p.name.startswith("error_")]
+HANGS = 600  # seconds after which what waits is taken to hang, on a machine that is as busy as can be
 BUSY, UNTIL, BACKOFF, SLEEPERS = 0, 5, 6, 24  # words of a team, see kernels/team.py
 
 
@@ -163,7 +164,7 @@ def test_two_sessions_from_two_threads(wide: Graph, split: None) -> None:
     for c in callers:
         c.start()
     for c in callers:
-        c.join(60)
+        c.join(HANGS)
     assert not wrong and not any(c.is_alive() for c in callers)
 
 
@@ -171,9 +172,11 @@ def test_two_sessions_from_two_threads(wide: Graph, split: None) -> None:
 def test_interrupted_runs_leave_the_team_whole(wide: Graph, split: None) -> None:
     session, feeds = InferenceSession(wide, 2), feeds_of(wide)
     check(session, wide, feeds)
-    interrupted = 0
+    fired = interrupted = 0
 
     def interrupt(*_: object) -> None:
+        nonlocal fired
+        fired += 1
         raise KeyboardInterrupt
 
     kept = signal.signal(signal.SIGALRM, interrupt)
@@ -181,14 +184,14 @@ def test_interrupted_runs_leave_the_team_whole(wide: Graph, split: None) -> None
         for k in range(60):
             try:
                 signal.setitimer(signal.ITIMER_REAL, 2e-5 * (1 + k))
-                while True:
+                while fired == k:
                     session.run(None, feeds)
             except KeyboardInterrupt:
                 interrupted += 1
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, kept)
-    assert interrupted == 60
+    assert fired == 60 and interrupted > 50  # NOTE: one that comes within a finalizer is lost by Python
     assert team._TEAMS[2]._words[BUSY] == 0
     check(session, wide, feeds)
 
@@ -225,7 +228,7 @@ if sys.platform == "linux":
     def test_helpers_sleep_when_there_is_nothing_to_do(wide: Graph, split: None) -> None:
         session = InferenceSession(wide, 2)
         check(session, wide, feeds_of(wide))
-        for _ in range(500):
+        for _ in range(100 * HANGS):
             if int(team._TEAMS[2]._words[24]) == 1:  # the word that counts sleepers
                 return
             time.sleep(0.01)

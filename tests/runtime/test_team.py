@@ -15,6 +15,8 @@ import qglow
 from qglow.kernels.library import load
 from qglow.runtime import native, team
 
+HANGS = 600  # seconds after which what waits is taken to hang, on a machine that is as busy as can be
+
 
 @pytest.fixture
 def bundle(digits: Path, monkeypatch: pytest.MonkeyPatch) -> qglow.Bundle:
@@ -53,7 +55,7 @@ def test_two_callers_at_once(bundle: qglow.Bundle) -> None:
     for c in callers:
         c.start()
     for c in callers:
-        c.join(60)
+        c.join(HANGS)
     assert not wrong and not any(c.is_alive() for c in callers)
 
 
@@ -66,7 +68,7 @@ def test_a_forked_process_makes_its_own_threads(bundle: qglow.Bundle) -> None:
     if child == 0:
         same = all(np.array_equal(a, b) for a, b in zip(session.run(None, x), expected, strict=True))
         os._exit(0 if same else 1)
-    for _ in range(600):
+    for _ in range(20 * HANGS):
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             assert os.waitstatus_to_exitcode(status) == 0
