@@ -84,7 +84,7 @@ def masked_values(graph: Graph) -> set[str]:
     made = {m.output for m in found}
     masked = set(made)
     for node in graph.nodes:
-        masked |= {v for v in node.outputs if v in values and node.inputs[0] in masked}
+        masked |= {v for v in node.outputs if v in values and node.input(0) in masked}
     masks = {m for k in found for _, m, _ in k.pairs if m not in graph.outputs}
     return masked | {m for m in masks if all(made.intersection(r.outputs) for r in consumers.get(m, []))}
 

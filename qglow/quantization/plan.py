@@ -76,8 +76,10 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
     c = graph.constants
     if node.op == SELECT:
         return _select_obstacle(graph, observed, node)
-    if not node.inputs or not graph.types[node.inputs[0]].kind.is_float:
-        return "works on integers that are not quantized values" if node.inputs else "has no input"
+    if not node.input(0):  # NOTE: a Loop without a trip count omits its first
+        return f"op {node.operator} has no int8 variant" if node.inputs else "has no input"
+    if not graph.types[node.inputs[0]].kind.is_float:
+        return "works on integers that are not quantized values"
     if node.op != "ArgMax" and any(o and graph.types[o].kind is not Kind.F32 for o in node.outputs):
         return "its output is not a float32 tensor"
     values = [v for v in (node.inputs[0], *node.outputs) if v and v not in c and graph.types[v].kind.is_float]
