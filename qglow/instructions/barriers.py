@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .program import Buffer, Native
+from .program import Buffer, Native, Program
 from .table import KINDS
 
 
@@ -36,6 +36,21 @@ def barriers(steps: list[Native]) -> list[bool]:
         writing += writes
         if step.kind == "fill":
             filled += writes
+    return flags
+
+
+def flags_of(program: Program) -> list[bool]:
+    """For each step whether threads wait for each other after it."""
+    flags: list[bool] = []
+    natives: list[Native] = []
+    for step in (*program.steps, None):
+        if isinstance(step, Native):
+            natives.append(step)
+            continue
+        flags += [*barriers(natives)[:-1], True] if natives else []
+        natives = []
+        if step is not None:
+            flags.append(True)
     return flags
 
 

@@ -378,8 +378,8 @@ def lower(graph: Graph, isa: str) -> Program:
     return Lowering(unsigned(remove_dead(graph)), isa).lower()  # NOTE: with concrete shapes, what only gave a shape is dead
 
 
-def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> tuple[Program, dict[int, list[str]]]:
-    """The program of a static graph in which every named value is there for a moment, and the names by the steps run until then.
+def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> Program:
+    """The program of a static graph in which every named value is there for a moment (see Program).
 
     Nothing is fused across such a value; only the graph's own outputs last until the end.
     """
@@ -387,10 +387,10 @@ def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> tuple[Program
     made = {o for n in graph.nodes for o in n.outputs if o}
     watched = [n for n in names if n in made]
     lowering = Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *watched))))), isa, graph.outputs)
-    program, moments = lowering.lower(), dict[int, list[str]]()
+    program = lowering.lower()
     for name in watched:
-        moments.setdefault(lowering.done[name], []).append(name)
-    return program, moments
+        program.moments.setdefault(lowering.done[name], []).append(name)
+    return program
 
 
 def _fill_rules() -> None:

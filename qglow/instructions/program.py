@@ -132,7 +132,8 @@ Piece = bytes | memoryview | Packed | PackedFloats  # of the constants: bytes, o
 class Program:
     """Steps in order, the places of values, the constants' bytes, and the arena's size after planning.
 
-    isa: the instruction set whose packing its weights have.
+    isa: the instruction set whose packing its weights have. moments: outputs that are looked at when so many steps have run, instead of
+    at the end; threads wait for each other there.
     """
 
     graph: Graph
@@ -143,6 +144,7 @@ class Program:
     blob: list[Piece] = field(default_factory=list)
     blob_size: int = 0
     arena_size: int = 0
+    moments: dict[int, list[str]] = field(default_factory=dict)
 
 
 def bytes_of(blob: Iterable[Piece]) -> Iterator[bytes | memoryview]:

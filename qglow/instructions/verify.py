@@ -94,12 +94,19 @@ def _places(program: Program) -> list[str]:
         low, high = _extent(p)
         if low < 0 or high > limit:
             faults.append(f"value {name!r}: expected bytes within the {limit} of its buffer, got [{low}, {high})")
-    for names, alive, when in ((graph.inputs, 0, "from the start"), (graph.outputs, len(program.steps) - 1, "to the end")):
+    looked_at = {name: k for k, names in program.moments.items() for name in names}
+    at_end = [n for n in graph.outputs if n not in looked_at]
+    ends = ((graph.inputs, 0, "from the start"), (at_end, len(program.steps) - 1, "to the end"))
+    for names, alive, when in (*ends, *(([n], k - 1, f"when {k} steps have run") for n, k in looked_at.items())):
         for name in names:
-            place = program.places.get(name)
+            place, t = program.places.get(name), graph.types.get(name)
             if place is None:
                 faults += [] if name in graph.constants else [f"value {name!r}: expected a place, got none"]
-            elif not place.buffer.constant and not place.buffer.first <= max(0, alive) <= place.buffer.last:
+                continue
+            if t is None or not t.is_static or place.shape != t.static_shape or Kind.of(place.dtype) is not t.kind:
+                said = "a value that is known" if t is None else f"{t.kind.value}{list(t.shape or ())}"
+                faults.append(f"value {name!r}: expected {said}, got {place.dtype}{list(place.shape)}")
+            if not place.buffer.constant and not place.buffer.first <= max(0, alive) <= place.buffer.last:
                 faults.append(f"value {name!r}: expected to live {when}, got steps {place.buffer.first} to {place.buffer.last}")
     return faults
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Array
-from .barriers import barriers
+from .barriers import flags_of
 from .interpret import blob_of
 from .meaning import MEANINGS, Regions
 from .packing import unpack
@@ -32,18 +32,21 @@ class Memory:
         self.written = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.read = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.since = 0  # the first step after the last barrier
-        self.flags, self.blob = _flags(program), blob_of(program)
+        self.flags, self.blob = flags_of(program), blob_of(program)
 
     def faults(self) -> Iterator[Fault]:
         births: dict[int, list[tuple[int, int]]] = {}
         for b in self.program.buffers:
             births.setdefault(b.first, []).append((b.offset, b.offset + b.size))
-        graph, places = self.program.graph, self.program.places
+        graph = self.program.graph
         for k, step in enumerate(self.program.steps):
+            if k:
+                yield from self._looked_at(k)
             for low, high in births.get(k, ()):
                 self.written[low:high] = UNWRITTEN
             if k == 0:
                 self._feed()
+                yield from self._looked_at(0)
             if isinstance(step, Host):
                 self.since = k + 1
                 yield from ((k, fault) for fault in self._host(step, k))
@@ -52,9 +55,22 @@ class Memory:
                 self.since = k + 1 if self.flags[k] else self.since
         if not self.program.steps:
             self._feed()
-        for name in graph.outputs:
-            if name in places and not places[name].buffer.constant and (_of_place(self.written, places[name]) == UNWRITTEN).any():
-                yield len(self.program.steps) - 1, f"expected output {name!r} to be written whole by the end"
+        last, looked_at = len(self.program.steps), {n for names in self.program.moments.values() for n in names}
+        yield from self._looked_at(last)
+        yield from (self._unwritten(name, last, "by the end") for name in graph.outputs if name not in looked_at and self._lacks(name))
+
+    def _looked_at(self, k: int) -> Iterator[Fault]:
+        if k in self.program.moments:
+            self.since = k
+            yield from (self._unwritten(n, k, f"when {k} steps have run") for n in self.program.moments[k] if self._lacks(n))
+
+    def _unwritten(self, name: str, k: int, when: str) -> Fault:
+        return k - 1, f"expected output {name!r} to be written whole {when}"
+
+    def _lacks(self, name: str) -> bool:
+        """Whether a byte of a value is not written yet."""
+        place = self.program.places.get(name)
+        return place is not None and not place.buffer.constant and bool((_of_place(self.written, place) == UNWRITTEN).any())
 
     def _feed(self) -> None:
         for name in self.program.graph.inputs:
@@ -83,11 +99,13 @@ class Memory:
             yield from self._reads(name, region, at, used)
         for name, region, at in outputs:
             yield from self._overwrites(name, region, at)
-        for name, region, at in inputs:
-            _elements(self.read, region, at)[used if name == "x" else ...] = k
         allowed = {(region, at) for name, region, at in inputs if name in MEANINGS[step.kind].in_place}
+        written_over = allowed & {(region, at) for _, region, at in outputs}
+        for name, region, at in inputs:
+            if (region, at) not in written_over:
+                _elements(self.read, region, at)[used if name == "x" else ...] = k
         for name, region, at in outputs:
-            if (region, at) not in allowed and (_elements(self.read, region, at) == k).any():
+            if (_elements(self.read, region, at) == k).any():
                 sharing = [n for n, r, a in inputs if _meet(r, a, region, at)]
                 yield f"expected {name} apart from what is read, got bytes that {' and '.join(sharing)} has too"
             if (_elements(self.written, region, at) == k).any():
@@ -123,21 +141,6 @@ class Memory:
             others = _elements(table, region, at)
             if others.size and int(others.max()) >= self.since:
                 yield f"expected a barrier between step {int(others.max())}, which {verb} bytes of {name}, and this one, which writes them"
-
-
-def _flags(program: Program) -> list[bool]:
-    """For each step whether threads wait for each other after it."""
-    flags: list[bool] = []
-    natives: list[Native] = []
-    for step in (*program.steps, None):
-        if isinstance(step, Native):
-            natives.append(step)
-            continue
-        flags += [*barriers(natives)[:-1], True] if natives else []
-        natives = []
-        if step is not None:
-            flags.append(True)
-    return flags
 
 
 def _elements(table: Array, region: Region, at: int) -> Array:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 
 import numpy as np
 
 from ..graph import Array, Graph, Node
+from ..graph.verify import verify_level
 from ..instructions.barriers import barriers
 from ..instructions.program import Native, Program, put
+from ..instructions.prove import prove
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
@@ -35,6 +37,14 @@ def multiplications(program: Program) -> int:
 def team_size(program: Program, threads: int) -> int:
     """Of so many threads, those that a program is worth: all or one."""
     return threads if multiplications(program) >= SMALL_WORK else 1
+
+
+def check_program(program: Program) -> None:
+    """The exact proof, and the text form (see NativePlan)."""
+    from ..instructions.text import check_program_text
+    from ..instructions.verify import verify_program
+
+    check_program_text(verify_program(program))
 
 
 def _word(array: Array) -> ctypes.c_int64:
@@ -62,7 +72,14 @@ class NativePlan:
     fast = False
 
     def __init__(self, program: Program, library: Library, threads: int, pool: ConstantPool | None = None) -> None:
-        """pool: where equal constants of other plans are; without one the plan has its own."""
+        """pool: where equal constants of other plans are; without one the plan has its own.
+
+        Raises VerifyError for a program that would touch what is not its own, whatever QGLOW_VERIFY is; at 2 it is proven byte by byte as
+        well, and its text parsed back equal (ModelError).
+        """
+        prove(program)
+        if verify_level() >= 2:
+            check_program(program)
         self.library, self.threads = library, team_size(program, threads)
         self.arena = aligned(program.arena_size)
         self.constants = (pool or ConstantPool()).bind(program.blob)
@@ -118,8 +135,8 @@ class NativePlan:
             if name:
                 put(self._views[name], np.asarray(array), node, name)
 
-    def _segments(self, stops: Collection[int] = ()) -> list[Segment | Node]:
-        """Host steps, and between them segments; stops: numbers of steps before which a segment ends."""
+    def _segments(self) -> list[Segment | Node]:
+        """Host steps, and between them segments, which end where values are looked at."""
         steps: list[Segment | Node] = []
         natives: list[Native] = []
 
@@ -129,7 +146,7 @@ class NativePlan:
                 natives.clear()
 
         for k, step in enumerate(self.program.steps):
-            if k in stops:
+            if k in self.program.moments:
                 close()
             if isinstance(step, Native):
                 natives.append(step)

@@ -21,9 +21,7 @@ from ..graph.branches import truth
 from ..graph.dead import remove_dead
 from ..graph.infer import Shapes, Undecided
 from ..graph.stages import Stage, cut
-from ..graph.verify import verify_level
 from ..instructions.lower import lower
-from ..instructions.program import Program
 from ..reference import evaluate, evaluate_node, retype_known
 from .constants import ConstantPool
 from .plan_cache import PlanCache
@@ -83,7 +81,7 @@ class Planner:
         program = lower(static, library.isa)
         team = team_size(program, self.threads)
         schedule(program, team, self.choose or chooser(library.isa))
-        return NativePlan(checked(program), library, team, self.pool)
+        return NativePlan(program, library, team, self.pool)
 
     def _choice(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable) -> Plan:
         """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
@@ -234,16 +232,3 @@ def taken(plan: Plan, feeds: Mapping[str, Array]) -> Plan:
     while isinstance(plan, ChoicePlan):
         plan = plan.chosen(feeds)
     return plan
-
-
-def checked(program: Program) -> Program:
-    """At QGLOW_VERIFY 2: the program proven (instructions/verify.py), and its text parsed back equal. Raises VerifyError, ModelError.
-
-    NOTE: not at 1: it takes about half as long as making the plan.
-    """
-    if verify_level() >= 2:
-        from ..instructions.text import check_program_text
-        from ..instructions.verify import verify_program
-
-        check_program_text(verify_program(program))
-    return program

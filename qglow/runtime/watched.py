@@ -23,7 +23,7 @@ class WatchedPlan(NativePlan):
     def __init__(self, graph: Graph, names: Iterable[str]) -> None:
         library = load()
         names = list(names)
-        program, self._moments = lower_watched(graph, library.isa, names)
+        program = lower_watched(graph, library.isa, names)
         schedule(program, 1)
         self._fed = [n for n in graph.inputs if n in names]
         self._folded = [(n, graph.constants[n]) for n in names if n in graph.constants]
@@ -56,9 +56,9 @@ class WatchedPlan(NativePlan):
 
     def _in_parts(self) -> list[tuple[Segment | Node | None, list[str]]]:
         """Steps, each with the values that are whole after it."""
-        parts: list[tuple[Segment | Node | None, list[str]]] = [(None, self._moments.get(0, []))]
+        parts: list[tuple[Segment | Node | None, list[str]]] = [(None, self.program.moments.get(0, []))]
         count = 0
-        for step in self._segments(self._moments):
+        for step in self._segments():
             count += len(step.rows) if isinstance(step, Segment) else 1
-            parts.append((step, self._moments.get(count, [])))
+            parts.append((step, self.program.moments.get(count, [])))
         return parts

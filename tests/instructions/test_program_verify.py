@@ -17,10 +17,11 @@ from three_engines import Guarded, static, step_by_step
 
 from qglow.errors import QGlowError, VerifyError
 from qglow.graph import Graph
-from qglow.instructions import verify_memory
+from qglow.instructions import barriers
 from qglow.instructions.interpret import Interpreter
-from qglow.instructions.lower import lower
+from qglow.instructions.lower import lower, lower_watched
 from qglow.instructions.program import Buffer, Host, Native, Program
+from qglow.instructions.prove import is_quick
 from qglow.instructions.table import KINDS
 from qglow.instructions.verify import verify_program
 from qglow.instructions.verify_fields import RANGES, field_faults
@@ -144,9 +145,11 @@ BROKEN: list[tuple[Callable[[Program], None], str]] = [
 @pytest.mark.parametrize(("change", "words"), BROKEN, ids=[words[:40] for _, words in BROKEN])
 def test_what_is_broken_is_named(program: Program, change: Callable[[Program], None], words: str) -> None:
     verify_program(program)
+    assert is_quick(program)
     if "low of at most" in words:
         find(program, "conv2d").fields["high"] = 254
     change(program)
+    assert not is_quick(program)
     with pytest.raises(VerifyError, match=words) as caught:
         verify_program(program)
     assert "\n" not in str(caught.value)
@@ -163,7 +166,7 @@ def test_faults_are_collected(program: Program) -> None:
 
 
 def test_a_missing_barrier_is_found(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verify_memory, "barriers", lambda steps: [False] * len(steps))
+    monkeypatch.setattr(barriers, "barriers", lambda steps: [False] * len(steps))
     with pytest.raises(VerifyError, match=r"conv2d .*expected a barrier between step \d+, which writes x, and this one, which reads it"):
         verify_program(program)
 
@@ -174,10 +177,10 @@ def test_missing_barriers_before_writes_are_found(monkeypatch: pytest.MonkeyPatc
     x = net.input(1, 4, 8, 8)
     graph = net.graph(net.table(net.table(net.table(net.table(x)))))
     verify_program(program_of(graph))
-    right = verify_memory.barriers
+    right = barriers.barriers
     missing: set[str] = set()
     for k in range(3):
-        monkeypatch.setattr(verify_memory, "barriers", lambda steps, k=k: [f and j != k for j, f in enumerate(right(steps))])
+        monkeypatch.setattr(barriers, "barriers", lambda steps, k=k: [f and j != k for j, f in enumerate(right(steps))])
         with pytest.raises(VerifyError) as caught:
             verify_program(program_of(graph))
         missing |= {verb for verb in ("which reads it", "which reads bytes of y") if verb in str(caught.value)}
@@ -237,9 +240,11 @@ def holds(program: Program, feeds: dict[str, Any]) -> bool:
 
     NOTE: values may differ: a scale that is a bias makes sums that no integer holds.
     """
+    quick = is_quick(program)
     try:
         verify_program(program)
-    except VerifyError:
+    except VerifyError as error:
+        assert not quick, f"what the exact verifier refuses is proven: {error}"
         return True
     with np.errstate(all="ignore"):
         law = Interpreter(program, check=True)
@@ -297,9 +302,11 @@ def test_plans_that_are_moved_are_refused_or_right(made: tuple[Graph, int], data
     buffer: Buffer = data.draw(st.sampled_from(program.buffers))
     name = data.draw(st.sampled_from(["offset", "first", "last", "size"]))
     setattr(buffer, name, getattr(buffer, name) + data.draw(st.sampled_from([-128, -64, -1, 1, 64, 128, 10**6])))
+    quick = is_quick(program)
     try:
         verify_program(program)
-    except VerifyError:
+    except VerifyError as error:
+        assert not quick, f"what the exact verifier refuses is proven: {error}"
         return
     got = Guarded(program, 2).run(feeds)
     for key, array in want.items():
@@ -317,9 +324,11 @@ def test_steps_in_another_order_are_refused_or_right(digits: Any) -> None:
         steps[k], steps[k + 1] = steps[k + 1], steps[k]
         rest = (program.places, program.buffers, program.blob, program.blob_size, program.arena_size)
         other = Program(program.graph, program.isa, steps, *rest)
+        quick = is_quick(other)
         try:
             verify_program(other)
         except VerifyError:
+            assert not quick
             refused += 1
             continue
         got = Guarded(other, 2).run(data[0])
@@ -327,16 +336,30 @@ def test_steps_in_another_order_are_refused_or_right(digits: Any) -> None:
     assert refused >= len(program.steps) // 2
 
 
-def test_sessions_prove_their_plans_at_level_two(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("level", ["0", "1", "2"])
+def test_sessions_prove_their_plans_at_every_level(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net()
     graph = net.graph(net.table(net.table(net.input(1, 4, 8, 8))))
-    monkeypatch.setattr(verify_memory, "barriers", lambda steps: [False] * len(steps))
-    for level in ("0", "1"):
-        monkeypatch.setenv("QGLOW_VERIFY", level)
-        InferenceSession(graph, 1).run(None, net.feeds())
-    monkeypatch.setenv("QGLOW_VERIFY", "2")
+    monkeypatch.setattr(barriers, "barriers", lambda steps: [False] * len(steps))
+    monkeypatch.setenv("QGLOW_VERIFY", level)
     with pytest.raises(QGlowError, match="expected a barrier"):
         InferenceSession(graph, 1).run(None, net.feeds())
+
+
+def test_plans_that_calibrate_are_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A value that is looked at must be whole then, and still be there."""
+    net = Net()
+    x = net.input(1, 4, 8, 8)
+    y = net.table(x)
+    graph = net.graph(net.table(y))
+    program = lower_watched(static(graph, net.feeds()), choose()[0].name, [y])
+    assert is_quick(program)
+    verify_program(program)
+    (moment,) = program.moments
+    program.moments = {moment - 1: [y]}
+    assert not is_quick(program)
+    with pytest.raises(VerifyError, match="expected output .* to be written whole when|expected to live when"):
+        verify_program(program)
 
 
 def test_fields_alone(program: Program) -> None:
@@ -351,4 +374,5 @@ def test_real_models_are_proven(name: str) -> None:
     data = shared_models.feeds(name, 1)
     graph = quantized(shared_models.path(name), data)
     for isa in ("amx", "avx512_vnni", "avx2"):
-        verify_program(lower(static(graph, data[0]), isa))
+        program = verify_program(lower(static(graph, data[0]), isa))
+        assert is_quick(program), "proven only by the exact verifier, which takes long"

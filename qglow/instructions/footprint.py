@@ -1,0 +1,155 @@
+"""The footprint of an instruction: which bytes it reads and writes, from its operands' addresses on, as its fields alone say.
+
+It is what `meaning` and `field_faults` say of the instruction, kept for those that are sound by themselves under all that it follows
+from: the kind, the instruction set, every field, and the tables that some kinds read their positions from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from math import prod
+from operator import itemgetter
+from typing import Any
+
+from ..errors import VerifyError
+from ..graph import Array
+from .meaning import load_families
+from .program import Native
+from .region import Region, Site
+from .table import KINDS
+from .verify_fields import HINTS, field_faults
+
+KEPT = 4096  # footprints of instructions, and of values
+TABLES = ("rows", "columns")  # constants whose elements say what is read
+_footprints: dict[tuple[object, ...], Footprint] = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Access:
+    """Bytes [low, high) from an operand's address on that hold all of a region's elements.
+
+    dims: (stride, count) of the region's bytes from `low` on, as few as there are, the innermost first; strides are positive.
+    Two accesses are the same only if they are one object, so that proofs may be kept by them.
+    """
+
+    operand: str
+    low: int
+    high: int
+    dims: tuple[tuple[int, int], ...]
+    region: Region
+
+    @property
+    def dense(self) -> bool:
+        """Whether every byte between is in one element."""
+        return not self.dims or self.dims == ((1, self.high - self.low),)
+
+    @property
+    def count(self) -> int:
+        """Bytes of all elements, those that are in several as often."""
+        return prod([n for _, n in self.dims])
+
+    @property
+    def is_distinct(self) -> bool:
+        """Whether no byte is in two elements."""
+        span = 0
+        for stride, n in self.dims:
+            if stride <= span:
+                return self.region.is_distinct()
+            span += stride * (n - 1)
+        return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Footprint:
+    """What an instruction asks for and touches; reads and writes leave out regions without elements."""
+
+    operands: frozenset[str]
+    reads: tuple[Access, ...]
+    writes: tuple[Access, ...]
+    in_place: tuple[str, ...]
+
+
+@lru_cache(KEPT)
+def access(operand: str, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str, start: int) -> Access:
+    """The bytes of strided elements."""
+    return access_of(operand, Region(shape, strides, dtype, start))
+
+
+def access_of(operand: str, region: Region) -> Access:
+    """Of a region with elements."""
+    low, item = region.start, int(region.dtype[2:])
+    dims = [(1, item)] if item > 1 else []
+    rest = []
+    for d, stride in zip(region.shape, region.strides, strict=True):
+        if d > 1:
+            if stride < 0:
+                low += stride * (d - 1)
+            rest.append((abs(stride), d))
+    high = low + item
+    for stride, d in sorted(rest):
+        high += stride * (d - 1)
+        if dims and stride == dims[-1][0] * dims[-1][1]:
+            dims[-1] = dims[-1][0], dims[-1][1] * d
+        else:
+            dims.append((stride, d))
+    return Access(operand, low, high, tuple(dims), region)
+
+
+def footprint_of(step: Native, isa: str, ints: Callable[[Native, str, tuple[int, ...]], Array]) -> Footprint | None:
+    """None of an instruction that is not sound by itself. ints: reads int32 elements of a constant of a step."""
+    kind = KINDS.get(step.kind)
+    if kind is None or len(step.fields) != len(kind.fields) or (step.hints and not _hints_fit(step, kind.hints)):
+        return None
+    try:
+        key = (step.kind, isa, *_values(step.kind)(step.fields))
+    except KeyError:
+        return None
+    if TABLES[0] in kind.consts:
+        return _analysed(step, isa, ints)
+    found = _footprints.get(key)
+    if found is None:
+        found = _analysed(step, isa, ints)
+        if found is not None:
+            if len(_footprints) >= KEPT:
+                _footprints.clear()
+            _footprints[key] = found
+    return found
+
+
+@cache
+def _values(kind: str) -> Callable[[Any], tuple[Any, ...]]:
+    """The values of a kind's fields in their order; of at least two, as every kind has."""
+    return itemgetter(*KINDS[kind].fields)
+
+
+_families = cache(load_families)
+
+
+def _hints_fit(step: Native, names: tuple[str, ...]) -> bool:
+    return all(n in names and isinstance(v, int) and 0 < v <= HINTS[n] for n, v in step.hints.items())
+
+
+def _analysed(step: Native, isa: str, ints: Callable[[Native, str, tuple[int, ...]], Array]) -> Footprint | None:
+    kind, meaning = KINDS[step.kind], _families().get(step.kind)
+    if meaning is None or field_faults(step):
+        return None
+    try:
+        regions = meaning.regions(Site(step.fields, isa, lambda name, shape: ints(step, name, shape)))
+    except VerifyError:
+        return None
+    operands = {n.partition(".")[0] for n in regions} | ({"scratch"} & {*kind.outs})
+    reads: list[Access] = []
+    writes: list[Access] = []
+    for name, region in regions.items():
+        if min(region.shape, default=0) <= 0:
+            if min(region.shape, default=0) < 0:
+                return None
+            continue
+        found = access_of(name.partition(".")[0], region)
+        written = found.operand in kind.outs
+        if written and not found.is_distinct:
+            return None
+        (writes if written else reads).append(found)
+    return Footprint(frozenset(operands), tuple(reads), tuple(writes), meaning.in_place)

@@ -1,0 +1,256 @@
+"""The proof of a program, quickly: what `verify_program` holds of it, found from footprints and intervals instead of bytes.
+
+Whatever is not certain here is left to the exact verifier, which accepts it or says what is wrong. So a program is accepted only where
+the exact verifier accepts it. What is kept between programs are footprints and uses of buffers, under all that they follow from.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from itertools import accumulate
+from math import prod
+
+import numpy as np
+
+from ..errors import VerifyError
+from ..graph import Array
+from .barriers import flags_of
+from .coverage import READ, SHARED, WRITE, Use, holds
+from .footprint import Access, Footprint, access, footprint_of
+from .meaning import OVER_READ
+from .packing import PACKINGS
+from .plan import ALIGNMENT
+from .program import Buffer, Host, Native, Place, Program
+
+SCRATCH = "scratch"
+BEFORE = -1  # the phase in which inputs are written
+
+
+def prove(program: Program) -> Program:
+    """The program itself. Raises VerifyError as `verify_program` does."""
+    if not is_quick(program):
+        from .verify import verify_program
+
+        verify_program(program)
+    return program
+
+
+def is_quick(program: Program) -> bool:
+    """Whether a program is proven without the exact verifier."""
+    return _Proof(program).holds()
+
+
+class _Proof:
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.ends = list(accumulate(map(len, program.blob)))
+        self.uses: dict[int, list[Use]] = {id(b): [] for b in program.buffers}
+        self.looked_at = {name for names in program.moments.values() for name in names}
+        self.phase: list[tuple[Buffer, bool]] = []  # buffers that the steps since the last barrier use, and whether they write them
+
+    def holds(self) -> bool:
+        return self._sound() and self._fed() and self._stepped() and self._finished() and all(map(_written, self.uses.values()))
+
+    def _sound(self) -> bool:
+        """Invariants 3 and 4 but for the uses: buffers apart while they live, and values within them."""
+        program, steps = self.program, len(self.program.steps)
+        if program.isa not in PACKINGS or (self.ends[-1] if self.ends else 0) != program.blob_size:
+            return False
+        for b in program.buffers:
+            if b.constant or b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
+                return False
+            if not 0 <= b.first <= b.last <= steps:
+                return False
+        return _apart(program.buffers) and all(map(self._placed, program.places.values()))
+
+    def _placed(self, place: Place) -> bool:
+        if place.buffer.constant:
+            limit = self.program.blob_size - place.buffer.offset if place.buffer.offset >= 0 else -1
+        elif id(place.buffer) in self.uses:
+            limit = place.buffer.size
+        else:
+            return False
+        if min(place.shape, default=1) <= 0:
+            return min(place.shape) == 0
+        found = _of(place)
+        return found.low >= 0 and found.high <= limit
+
+    def _fed(self) -> bool:
+        graph, places = self.program.graph, self.program.places
+        for name in graph.inputs:
+            place = places.get(name)
+            if place is None or place.buffer.constant or place.buffer.first > 0 or not self._typed(name, place):
+                return False
+            if not self._use(place, BEFORE, WRITE):
+                return False
+        return True
+
+    def _finished(self) -> bool:
+        count = len(self.program.steps)
+        return self._seen([n for n in self.program.graph.outputs if n not in self.looked_at], count, 2 * count + 2)
+
+    def _seen(self, names: list[str], count: int, phase: int) -> bool:
+        """Whether outputs are there when `count` steps have run."""
+        for name in names:
+            place = self.program.places.get(name)
+            if place is None:
+                if name not in self.program.graph.constants:
+                    return False
+            elif not self._typed(name, place):
+                return False
+            elif not place.buffer.constant:
+                if not place.buffer.first <= max(0, count - 1) <= place.buffer.last:
+                    return False
+                self._use(place, phase, READ)
+        return True
+
+    def _typed(self, name: str, place: Place) -> bool:
+        """Whether a value lies as its type says."""
+        t = self.program.graph.types.get(name)
+        return t is not None and place.shape == t.shape and np.dtype(place.dtype) == t.kind.dtype
+
+    def _use(self, place: Place, phase: int, how: int) -> bool:
+        if 0 not in place.shape:
+            found = _of(place)
+            self.uses[id(place.buffer)].append((found, 0, phase, how))
+            return how != WRITE or found.is_distinct
+        return True
+
+    def _stepped(self) -> bool:
+        phase, moments = 0, self.program.moments
+        for k, (step, flag) in enumerate(zip(self.program.steps, flags_of(self.program), strict=True)):
+            if k in moments:
+                phase += 1
+                self.phase.clear()
+                if not self._seen(moments[k], k, phase):
+                    return False
+            if not (self._native(step, k, phase) if isinstance(step, Native) else self._host(step, k, phase)):
+                return False
+            if flag:
+                phase += 1
+                self.phase.clear()
+        return self._seen(moments.get(len(self.program.steps), []), len(self.program.steps), phase + 1)
+
+    def _host(self, step: Host, k: int, phase: int) -> bool:
+        graph, places = self.program.graph, self.program.places
+        for names, how in ((step.node.inputs, READ), (step.node.outputs, WRITE)):
+            for name in filter(None, names):
+                place, t = places.get(name), graph.types.get(name)
+                if place is None:
+                    if how == WRITE or name not in graph.constants:
+                        return False
+                    continue
+                if t is not None and t.is_static and not self._typed(name, place):
+                    return False
+                if place.buffer.constant:
+                    if how == WRITE:
+                        return False
+                elif not place.buffer.first <= k <= place.buffer.last or not self._use(place, phase, how):
+                    return False
+        return True
+
+    def _native(self, step: Native, k: int, phase: int) -> bool:
+        """Invariants 1 and 2 of an instruction, and its uses."""
+        found = footprint_of(step, self.program.isa, self._ints)
+        operands, constants = step.operands, step.constants
+        if found is None or len(operands) + len(constants) != len(found.operands):
+            return False
+        if not (found.operands.issuperset(operands) and found.operands.issuperset(constants)):
+            return False
+        for name, (buffer, _) in operands.items():
+            if buffer is None:
+                if name != SCRATCH:
+                    return False
+            elif name == SCRATCH or id(buffer) not in self.uses or not buffer.first <= k <= buffer.last:
+                return False
+        for a in found.reads:
+            if a.operand in constants and not self._within_piece(constants[a.operand], a):
+                return False
+        return self._in_arena(step, found, phase)
+
+    def _in_arena(self, step: Native, found: Footprint, phase: int) -> bool:
+        shared = _shared(step, found)
+        for accesses, how in ((found.reads, READ), (found.writes, WRITE)):
+            for a in accesses:
+                if a.operand not in step.operands:
+                    if how == WRITE:
+                        return False
+                    continue
+                buffer, at = step.operands[a.operand]
+                if buffer is None or at + a.low < 0 or at + a.high > buffer.size:
+                    return False
+                if buffer.offset + at + a.high + OVER_READ > self.program.arena_size:
+                    return False
+                self.uses[id(buffer)].append((a, at, phase, SHARED if a in shared else how))
+                if not self._waited(buffer, how == WRITE):
+                    return False
+        return True
+
+    def _waited(self, buffer: Buffer, writes: bool) -> bool:
+        """Whether no other buffer that steps since the last barrier use lies on this one where one of the two is written."""
+        low, high = buffer.offset, buffer.offset + buffer.size
+        for other, written in self.phase:
+            if (writes or written) and other is not buffer and low < other.offset + other.size and other.offset < high:
+                return False
+        self.phase.append((buffer, writes))
+        return True
+
+    def _within_piece(self, at: int, found: Access) -> bool:
+        k = bisect_right(self.ends, at)
+        start = self.ends[k - 1] if k else 0
+        return k < len(self.ends) and start <= at + found.low and at + found.high <= self.ends[k]
+
+    def _ints(self, step: Native, name: str, shape: tuple[int, ...]) -> Array:
+        at, size = step.constants.get(name, -1), 4 * prod(shape)
+        k = bisect_right(self.ends, at)
+        start = self.ends[k - 1] if k else 0
+        if at < 0 or k == len(self.ends) or at + size > self.ends[k]:
+            raise VerifyError(f"expected constant {name} within its piece")
+        piece = self.program.blob[k]
+        if not isinstance(piece, bytes | memoryview):
+            raise VerifyError(f"expected constant {name} as bytes")
+        return np.frombuffer(piece, "<i4", prod(shape), at - start).reshape(shape)
+
+
+def _of(place: Place) -> Access:
+    return access("", place.shape, place.strides, place.dtype, place.start)
+
+
+def _shared(step: Native, found: Footprint) -> list[Access]:
+    """Inputs that an output is written over, element for element, as the instruction's kind allows."""
+    if not found.in_place:
+        return []
+    outs = [(step.operands[w.operand], w.region) for w in found.writes if w.operand in step.operands]
+    return [r for r in found.reads if r.operand in found.in_place and (step.operands.get(r.operand), r.region) in outs]
+
+
+def _apart(buffers: list[Buffer]) -> bool:
+    """Whether buffers that live at one time share no byte: those that live lie in order, and each new one between its neighbours."""
+    alive: list[tuple[int, int]] = []  # first byte and the one after the last, in order
+    ending: list[tuple[int, int, int]] = []
+    for b in sorted(buffers, key=lambda b: b.first):
+        while ending and ending[0][0] < b.first:
+            _, low, high = ending.pop(0)
+            alive.pop(bisect_right(alive, (low, high)) - 1)
+        k = bisect_right(alive, (b.offset, b.offset + b.size))
+        if (k and alive[k - 1][1] > b.offset) or (k < len(alive) and alive[k][0] < b.offset + b.size):
+            return False
+        alive.insert(k, (b.offset, b.offset + b.size))
+        insort(ending, (b.last, b.offset, b.offset + b.size))
+    return True
+
+
+def _written(uses: list[Use]) -> bool:
+    """Whether each byte of a buffer is written before it is read, with a barrier between: at once where one dense write comes first."""
+    if not uses:
+        return True
+    first, at, born, how = uses[0]
+    if how == WRITE and first.dense:
+        low, high = at + first.low, at + first.high
+        for a, place, phase, how in uses[1:]:
+            if how != READ or phase == born or place + a.low < low or place + a.high > high:
+                break
+        else:
+            return True
+    start = min(phase for _, _, phase, _ in uses if phase != BEFORE) if any(u[2] != BEFORE for u in uses) else 0
+    return holds([(a, at, phase if phase == BEFORE else phase - start, how) for a, at, phase, how in uses])
