@@ -13,6 +13,7 @@ touches nothing of a run that is over, whose memory may be gone: only the team's
 from __future__ import annotations
 
 from .atomics import atomic_add, atomic_load, atomic_store, compare_exchange, pause, ticks
+from .company import goes_alone, note, note_work
 from .execute import call_kernel, execute
 from .futex import futex_wait, futex_wake
 from .jit import njit
@@ -20,11 +21,11 @@ from .memory import load_i64, store_i64
 from .sizes import SLEEPS, TEAM_BYTES, WORKER_BYTES
 
 # The team's memory, in bytes. The words of an owner stand a cache line apart from all else.
-BUSY, GENERATION, SCHEDULE, OWNERS, MILLISECOND, UNTIL, BACKOFF, CREDIT = range(0, 64, 8)
+BUSY, GENERATION, SCHEDULE, OWNERS, MILLISECOND = range(0, 40, 8)
 DONE, EVENTS, SLEEPERS = 64, 128, 192
 CLAIMS, SPENT, OWNER = TEAM_BYTES, TEAM_BYTES + 64, WORKER_BYTES
-# A schedule, in words: pieces in all, ticks that one thread needs, the first phase, then each owner's list of pieces.
-TOTAL, ALONE, FIRST, LISTS = range(0, 32, 8)
+# A schedule, in words: pieces in all, six of company.py, the first phase, then each owner's list of pieces.
+TOTAL, FIRST, LISTS = 0, 56, 64
 # A piece, in words: instruction, number, how many pieces are done when its phase is, the phase after it.
 PIECE = 32
 # A phase, in words: its pieces, how many owners have any, then the number of each owner's.
@@ -32,7 +33,6 @@ PIECES, SOME, EACH = range(0, 24, 8)
 
 HESITATION = 24  # looks at its own word before a thread takes another's piece: its owner may be just a moment late
 CALLER_LOOKS = 2500  # looks for a piece before the caller sleeps, about 50 microseconds
-SHORTEST, LONGEST, LONGEST_RUNS, GOOD = 4, 2000, 300, 24  # see `judge`; two in milliseconds, two in runs of one thread
 
 
 @njit(nogil=True)
@@ -169,52 +169,26 @@ def lead(team, total):
 
 
 @njit(nogil=True)
-def expect(schedule, spent):
-    """Note what a run cost one thread, or all together: the least is what it costs where nothing disturbs it, unless that was long ago."""
-    known = load_i64(schedule + ALONE)
-    store_i64(schedule + ALONE, spent if known == 0 else min(known + (known >> 6), spent))
-
-
-@njit(nogil=True)
-def judge(team, schedule, now, took):
-    """Leave the helpers alone for a while after a run that the caller would have ended sooner without them.
-
-    Where other processes want the CPUs, a helper loses its own in the middle of a piece, and the caller waits for that; or it has no
-    other CPU than the caller's. A run that is slow because its data is in no cache is neither. A while is short at first and twice as
-    long each time, until runs of this kind are so rare that they do not count; and half as long each time that the team spent the time
-    of GOOD runs of one thread without any.
-    """
-    spent, unit = 0, load_i64(team + MILLISECOND)
+def work_of(team):
+    """Ticks that all workers spent on the pieces of the run that has ended."""
+    spent = 0
     for worker in range(load_i64(team + OWNERS)):
         spent += load_i64(team + SPENT + OWNER * worker)
-    expect(schedule, spent)
-    alone = load_i64(schedule + ALONE)
-    waited = took - load_i64(team + SPENT)
-    if took > alone + (alone >> 4) + (unit >> 7) and (4 * waited > took or took > 2 * alone):
-        backoff = min(max(2 * load_i64(team + BACKOFF), SHORTEST * unit), max(LONGEST * unit, LONGEST_RUNS * alone))
-        store_i64(team + BACKOFF, backoff)
-        store_i64(team + UNTIL, now + backoff)
-        store_i64(team + CREDIT, 0)
-        return
-    store_i64(team + CREDIT, load_i64(team + CREDIT) + took)
-    if load_i64(team + CREDIT) > GOOD * alone:
-        store_i64(team + BACKOFF, load_i64(team + BACKOFF) >> 1)
-        store_i64(team + CREDIT, 0)
+    return spent
 
 
 @njit(nogil=True)
 def run_together(team, schedule, rows, count):
-    """Run a list of instructions: with the team, or alone where another caller has it, or where helpers were of no use lately."""
-    start = ticks()
-    wait = load_i64(team + UNTIL) - start
-    if 0 < wait <= load_i64(team + BACKOFF) or atomic_load(team + BUSY) != 0 or not compare_exchange(team + BUSY, 0, 1):
+    """Run a list of instructions: with the team, or alone where another caller has it, or where that takes less time (company.py)."""
+    start, millisecond = ticks(), load_i64(team + MILLISECOND)
+    if goes_alone(schedule) or atomic_load(team + BUSY) != 0 or not compare_exchange(team + BUSY, 0, 1):
         execute(rows, count)
-        expect(schedule, ticks() - start)
+        note(schedule, True, ticks() - start, millisecond)
         return
     post(team, schedule)
     lead(team, load_i64(schedule + TOTAL))
-    now = ticks()
-    judge(team, schedule, now, now - start)
+    note_work(schedule, work_of(team))
+    note(schedule, False, ticks() - start, millisecond)
     atomic_store(team + BUSY, 0)
 
 

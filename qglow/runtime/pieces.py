@@ -13,7 +13,7 @@ from ..graph import Array
 from ..instructions.program import Native
 
 MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/team.py
-HEADER, PIECE = 3, 4  # words of a schedule before the lists, and of a piece
+NOTES, PIECE = 6, 4  # words of a schedule that its runs are noted in (kernels/company.py), and of a piece
 FLOAT_COST, BYTE_COST, FUNCTION_COST = 4, 20, 150  # int8 products in the time of a float one, and of an element that is moved, or computed
 _FUNCTIONS = ("float_unary", "float_binary", "float_softmax", "float_layer_norm", "softmax", "layer_norm", "lstm_cell")
 _EXTENTS = ("N", "H", "W", "C", "K", "G", *(f"D{k}" for k in range(6)))
@@ -66,5 +66,5 @@ class Schedule:
             last = phase == len(phases) - 1
             lists[owner][at + 2 : at + 4] = [int(ends[phase]), 0 if last else int(table[phase + 1].ctypes.data)]
         self._lists = [np.array(one, np.int64) for one in lists]
-        self._words = np.array([ends[-1], 0, table.ctypes.data, *(one.ctypes.data for one in self._lists)], np.int64)
+        self._words = np.array([ends[-1], *[0] * NOTES, table.ctypes.data, *(one.ctypes.data for one in self._lists)], np.int64)
         self.address: int = self._words.ctypes.data
