@@ -4,6 +4,7 @@ Kernels are compiled for every instruction set when a wheel is built, half a min
 leaves them out, `avx2,generic` takes some. An editable install, and `setup.py build`, compile nothing.
 """
 
+import hashlib
 import os
 import platform
 import shutil
@@ -36,8 +37,9 @@ def wanted_sets() -> list[str]:
 
 
 def compile_kernels(folder: Path) -> None:
-    """Objects of the wanted sets in a folder that holds nothing else, as many at a time as there are CPUs."""
-    from qglow.kernels.objects import build, object_name
+    """Objects of the wanted sets in a folder that holds nothing else, as many at a time as there are CPUs, and their hashes as code."""
+    from qglow.kernels.builder import compile_into
+    from qglow.kernels.objects import object_name
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -45,12 +47,17 @@ def compile_kernels(folder: Path) -> None:
 
     def one(name: str) -> None:
         start = time.perf_counter()
-        build(name, folder / object_name(name), quiet=True)
+        with open(folder / object_name(name), "wb") as file:
+            compile_into(file.fileno(), name, emulated=False, quiet=True)
         print(f"qglow: compiled the {name} kernels in {time.perf_counter() - start:.0f} s", flush=True)
 
     print(f"qglow: compiling kernels for {', '.join(names)}; QGLOW_WHEEL_KERNELS=none leaves them out", flush=True)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(one, names))
+    hashes = {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.iterdir())}
+    lines = "".join(f'    "{name}": "{digest}",\n' for name, digest in hashes.items())
+    code = f'"""SHA-256 of the compiled kernels that this package carries."""\n\nHASHES = {{\n{lines}}}\n'
+    (folder.parent / "carried.py").write_text(code)
 
 
 class Build(build_py):

@@ -1,5 +1,9 @@
 """`python -m qglow` is the command `qglow`."""
 
-from .commands.main import main
+try:
+    from .commands.main import main
 
-raise SystemExit(main())
+    code = main()
+except KeyboardInterrupt:  # NOTE: before the command had begun
+    code = 130
+raise SystemExit(code)

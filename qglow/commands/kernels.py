@@ -7,6 +7,7 @@ import os
 
 from ..errors import ConfigError
 from ..kernels import objects
+from ..kernels.cache import cache_folder
 from ..kernels.isa import SETS, choose
 
 EXAMPLES = """examples:
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{there} (was there)" if there else objects.build_into_cache(isa, emulated, options.quiet))
     elif options.action == "clear":
         files, size = objects.clear()
-        print(f"removed {files} file{'' if files == 1 else 's'}, {size / 1024:.0f} KiB, from {objects.cache_folder()}")
+        print(f"removed {files} file{'' if files == 1 else 's'}, {size / 1024:.0f} KiB, from {cache_folder()}")
     else:
         for line in objects.listing():
             print(line)

@@ -1,15 +1,20 @@
-"""The command line: one sub-command a module. Exit 0 done, 1 the work failed, 2 bad usage or bad input, never a traceback."""
+"""The command line: one sub-command a module.
+
+Exit 0 done, 1 the work failed, 2 bad usage or bad input, 130 interrupted, 143 asked to end (SIGTERM); never a traceback.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from importlib import import_module
 
 from .. import __version__
 from ..errors import AccuracyError, QGlowError
 from .options import Parser
+from .stopping import Stopping, drop_output
 
 COMMANDS = {
     "profile": "record the range of every tensor on real inputs",
@@ -28,7 +33,26 @@ COMMANDS = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    given = sys.argv[1:] if arguments is None else arguments
+    stopping = Stopping(final=arguments is None)
+    try:
+        with stopping:
+            return _run(sys.argv[1:] if arguments is None else arguments)
+    except BrokenPipeError:  # NOTE: whoever reads has seen enough (| head)
+        drop_output()
+        return 0
+    except AccuracyError as error:
+        return _fail(error, 1)
+    except (QGlowError, OSError) as error:
+        return _fail(error, 2)
+    except KeyboardInterrupt:
+        stopping.signal = stopping.signal or signal.SIGINT
+    except Exception as error:
+        return _fail(error, 1)
+    print("qglow: stopped", file=sys.stderr)
+    return 128 + stopping.signal
+
+
+def _run(given: list[str]) -> int:
     formatter = argparse.RawTextHelpFormatter
     parser = Parser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=formatter)
     parser.add_argument("--version", action="version", version=f"qglow {__version__}")
@@ -43,23 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
             module.add_arguments(sub)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # NOTE: a terminal without the characters of a table shows others
-    try:
-        options = parser.parse_args(given)
-        code = int(import_module(f"qglow.commands.{options.command}").run(options))
-        sys.stdout.flush()
-        return code
-    except BrokenPipeError:  # NOTE: whoever reads has seen enough (| head); Python's own flush at exit must not complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except AccuracyError as error:
-        return _fail(error, 1)
-    except (QGlowError, OSError) as error:
-        return _fail(error, 2)
-    except KeyboardInterrupt:
-        print("qglow: stopped", file=sys.stderr)
-        return 1
-    except Exception as error:
-        return _fail(error, 1)
+    options = parser.parse_args(given)
+    code = int(import_module(f"qglow.commands.{options.command}").run(options))
+    sys.stdout.flush()
+    return code
 
 
 def _fail(error: Exception, code: int) -> int:

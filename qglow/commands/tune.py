@@ -55,6 +55,7 @@ def run(options: argparse.Namespace) -> int:
     if options.data and not options.bundles:
         raise ConfigError("--data belongs to bundles; name them")
     isa = choose()[0].name
+    store.prepare(isa)
     teams = [options.threads] if options.threads else sorted({1, len(os.sched_getaffinity(0))})
     models = [_model(b, options.data) for b in options.bundles]
     tuning = store.load(isa) or store.Tuning()

@@ -1,22 +1,21 @@
 """Compile all kernels for one instruction set and link them into one object without undefined symbols.
 
-    python -m qglow.kernels.build ISA OUTPUT [--emulate]
+    python -m qglow.kernels.build ISA DESCRIPTOR PARENT [--emulate]
 
-Prints `part DONE TOTAL` as it goes. Runs in a process of its own: numba reads what CPU it compiles for when it is imported. Kernels are
-compiled by as many processes as there are CPUs. Nothing of the host goes into the object, nor which process compiled what: names that
-numba numbers as it goes are replaced. A kernel has no status to look at: one that could fail is not built.
+Writes the object to an open file, and ends with its parent. Prints `part DONE TOTAL` as it goes. Runs in a process of its own: numba
+reads what CPU it compiles for when it is imported. Kernels are compiled by as many processes as there are CPUs. Nothing of the host goes
+into the object, nor which process compiled what: names that numba numbers as it goes are replaced. A kernel has no status to look at: one
+that could fail is not built.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator
-from typing import Any
 
 from .objects import sealed
+from .workers import die_with, shared_out
 
 ARGUMENTS = 5
 MOST_PROCESSES = 8  # each takes some 300 MB
@@ -24,7 +23,7 @@ EXCEPTION = ".const.picklebuf."  # how numba names an exception that compiled co
 HEAVY = ("conv2d", "float_conv2d", "depthwise2d", "float_unary", "float_binary")  # compiled first, so that none is left alone at the end
 
 
-def main(name: str, output: str, emulate: bool) -> None:
+def main(name: str, output: int, emulate: bool) -> None:
     from .isa import SETS
 
     isa = SETS["generic" if emulate else name]
@@ -33,6 +32,7 @@ def main(name: str, output: str, emulate: bool) -> None:
     data = compile_all(isa.cpu, isa.features)
     with open(output, "wb") as file:
         file.write(sealed(data))
+        file.truncate()  # NOTE: more was reserved
 
 
 def compile_all(cpu: str, features: str) -> bytes:
@@ -77,7 +77,8 @@ def compile_all(cpu: str, features: str) -> bytes:
         function, arguments = functions[name]
         return name, bytes(_module(llvm, name, function, (types.int64,) * arguments, name not in KERNELS).as_bitcode())
 
-    for name, bitcode in _shared_out(compiled, sorted(functions, key=lambda n: n not in HEAVY)):
+    processes = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
+    for name, bitcode in shared_out(compiled, sorted(functions, key=lambda n: n not in HEAVY), processes):
         made[name] = bitcode
         print(f"part {len(made)} {len(functions)}", flush=True)
     for name in functions:
@@ -89,25 +90,6 @@ def compile_all(cpu: str, features: str) -> bytes:
     passes.run(whole, builder)
     passes.run(whole, builder)
     return bytes(machine.emit_object(whole))
-
-
-_WORK: Any = None  # what a forked process runs: closures cannot be sent to it
-
-
-def _call(item: str) -> Any:
-    return _WORK(item)
-
-
-def _shared_out(work: Any, items: Iterable[str]) -> Iterator[Any]:
-    """work(item) of every item, as they are done."""
-    global _WORK
-    processes = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
-        yield from map(work, items)
-        return
-    _WORK = work
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
-        yield from pool.imap_unordered(_call, list(items))
 
 
 # What a function that Python enters does around its work: the caller's floating point mode (flush to zero, rounding) is put by, and
@@ -152,4 +134,5 @@ def _module(llvm, name, function, signature, entered):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], "--emulate" in sys.argv)
+    die_with(int(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), "--emulate" in sys.argv)

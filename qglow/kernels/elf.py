@@ -40,7 +40,10 @@ class _Section:
 
 
 class Image:
-    """The object's sections at their final addresses, relocated and executable. It lives as long as this object."""
+    """The object's sections at their final addresses, relocated and executable, until the process ends.
+
+    NOTE: threads that have no Python frame to return to may run in it while the interpreter takes its modules down.
+    """
 
     def __init__(self, data: bytes) -> None:
         if data[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<HH", data, 16) != (1, 62):
@@ -76,6 +79,7 @@ class Image:
                 self._relocate(section, places[section.info], values)
         self._symbols = {self._text(strings, s[0]).decode(): values[k] for k, s in enumerate(table) if s[0] and s[3] in places}
         self._protect()
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._memory))
 
     def address(self, name: str) -> int:
         """Address of a symbol, 0 where there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,16 @@ def _request_tiles() -> None:
 
 
 _LOADED: dict[str, Library] = {}
+
+
+def _unlock() -> None:
+    """In a forked process no other thread is left that could let go of the lock."""
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def load(name: str | None = None) -> Library:

@@ -41,20 +41,24 @@ class NativeEngine:
             return
         while len(self._plans) < len(jobs):
             self._plans.append(self._plans[0].twin())
-        errors: dict[int, Exception] = {}
+        errors: dict[int, BaseException] = {}
 
-        def work(k: int) -> None:
+        def work(k: int, plan: Watched) -> None:
             try:
-                self._plans[k].watch(*jobs[k])
-            except Exception as error:
+                plan.watch(*jobs[k])
+            except BaseException as error:
                 errors[k] = error
 
-        others = [threading.Thread(target=work, args=(k,)) for k in range(1, len(jobs))]
-        for t in others:
-            t.start()
-        work(0)
-        for t in others:
-            t.join()
+        others = [threading.Thread(target=work, args=(k, self._plans[k]), daemon=True) for k in range(1, len(jobs))]
+        try:
+            for t in others:
+                t.start()
+            work(0, self._plans[0])
+            for t in others:
+                t.join()
+        except BaseException:  # NOTE: an interrupt; the others may still be at work in the memory of these plans
+            self._plans, self._shapes = [], None
+            raise
         if errors:
             raise errors[min(errors)]
 

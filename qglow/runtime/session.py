@@ -7,7 +7,9 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -41,7 +43,8 @@ class InferenceSession:
     """Runs a bundle, a path of one, or a graph. A plan is made for each set of input shapes on first use; the last
     64 of at most 512 MiB are kept, and share the weights.
 
-    threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns.
+    threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns. A call within a call, from
+    a signal handler, is refused: the outer one is in the middle of the same memory. A forked process has the session too.
     """
 
     def __init__(self, model: Bundle | Graph | str | Path, threads: int | None = None) -> None:
@@ -52,7 +55,8 @@ class InferenceSession:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._planner = Planner(self.threads, pool=ConstantPool(self.graph.constants.values()))
         self._cache = self._planner.cache
-        self._lock = threading.Lock()
+        self._lock, self._runner = threading.Lock(), 0  # the thread that runs
+        _SESSIONS.add(self)
         self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].kind.dtype) for n in self.graph.inputs]
 
     def get_inputs(self) -> list[ValueInfo]:
@@ -65,9 +69,15 @@ class InferenceSession:
         """The named outputs (None or none: all, in order). Raises InputError for a wrong name, dtype or shape."""
         names = self._outputs if output_names is None else self._named(output_names)
         arrays = self._checked(feeds)
+        if self._runner == get_ident():
+            raise QGlowError("this session is in the middle of a run of this thread; a signal handler needs a session of its own")
         try:
             with self._lock:
-                results = self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905  (a keyword costs time in each call)
+                self._runner = get_ident()
+                try:
+                    results = self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905  (a keyword costs time in each call)
+                finally:
+                    self._runner = 0
         except QGlowError:
             raise
         except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
@@ -127,6 +137,19 @@ class InferenceSession:
                 raise InputError(f"input {name!r}: expected shape {list(shape or ())}, got {list(array.shape)}")
             arrays.append(array)
         return arrays
+
+
+_SESSIONS: WeakSet[InferenceSession] = WeakSet()
+
+
+def _unlock() -> None:
+    """In a forked process no other thread is left that could let go of a lock."""
+    for session in list(_SESSIONS):
+        session._lock, session._runner = threading.Lock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def _bundle_of(model: object) -> Bundle:

@@ -7,6 +7,8 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -43,7 +45,8 @@ def _ticks_of_a_millisecond(library: Library) -> int:
 class Team:
     """`threads` threads, the caller's among them. One program at a time; another caller's runs on its own thread meanwhile.
 
-    The helpers never leave native code where the system lets them sleep there; elsewhere they come out and sleep here.
+    The helpers never leave native code where the system lets them sleep there; elsewhere they come out and sleep here. A run needs none
+    of them: where the system gives no more threads, or one was interrupted in the middle of making them, fewer help.
     """
 
     def __init__(self, library: Library, threads: int) -> None:
@@ -55,16 +58,25 @@ class Team:
         self._words[OWNERS], self._words[MILLISECOND] = threads, _ticks_of_a_millisecond(library)
         self._address = ctypes.c_int64(self._words.ctypes.data)
         self._bells = [] if SLEEPS else [threading.Event() for _ in range(1, threads)]
-        for k in range(1, threads):
-            threading.Thread(target=self._work, args=(k,), name=f"qglow_{k}", daemon=True).start()
+        self._numbers, self._started = count(1), 0
 
-    def run(self, schedule: Word, rows: Word, count: Word) -> None:
+    def start(self) -> None:
+        """Start the helpers that are not known to be there: after an interrupt one more may be, and finds that it is not needed."""
+        with suppress(RuntimeError, MemoryError):  # NOTE: there are limits to threads
+            while self._started < self.threads - 1:
+                threading.Thread(target=self._work, name=f"qglow_{self._started + 1}", daemon=True).start()
+                self._started += 1
+
+    def run(self, schedule: Word, rows: Word, length: Word) -> None:
         """Run a list of instructions, with whoever comes. One native call, so that nothing is left half done by an interrupt."""
         for bell in self._bells:
             bell.set()
-        self._run(self._address, schedule, rows, count)
+        self._run(self._address, schedule, rows, length)
 
-    def _work(self, k: int) -> None:
+    def _work(self) -> None:
+        k = next(self._numbers)  # NOTE: taken here, for no two threads may have the same: each has scratch memory of its own
+        if k >= self.threads:
+            return
         arguments = self._address, ctypes.c_int64(k), ctypes.c_int64(PATIENCE)
         while True:
             self._serve(*arguments)
@@ -74,6 +86,7 @@ class Team:
 
 
 _TEAMS: dict[int, Team] = {}
+_BEGUN: dict[int, Team] = {}  # teams whose threads are being started
 _MAKING = threading.Lock()
 
 
@@ -81,6 +94,7 @@ def _forget() -> None:
     """In a forked process there is none of the threads."""
     global _MAKING
     _TEAMS.clear()
+    _BEGUN.clear()
     _MAKING = threading.Lock()
 
 
@@ -100,5 +114,8 @@ def team_of(library: Library, threads: int) -> Team | None:
         return None
     with _MAKING:
         if threads not in _TEAMS:
-            _TEAMS[threads] = Team(library, threads)
+            if threads not in _BEGUN:
+                _BEGUN[threads] = Team(library, threads)
+            _BEGUN[threads].start()
+            _TEAMS[threads] = _BEGUN.pop(threads)
         return _TEAMS[threads]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
+from ..errors import KernelError
 from .schedule import Chooser, Hints, Work, rule
 from .store import Tuning, load, path_of
 
@@ -13,10 +14,10 @@ PROMISE = 0.95  # the model's choice is taken where it should take at most this 
 
 def chooser(isa: str) -> Chooser:
     """The way to choose for an instruction set, from the file that `qglow tune` wrote, if it did."""
-    path = path_of(isa)
     try:
+        path = path_of(isa)
         return _kept(path, path.stat().st_mtime_ns, isa)
-    except OSError:
+    except (OSError, KernelError):  # NOTE: a user without a home folder has no cache
         return rule
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
-from ..files import write_atomically
+from ..errors import KernelError
+from ..files import check_writable, write_atomically
+from ..kernels.cache import cache_folder, files, opened, read
 from ..kernels.isa import cpu_name
-from ..kernels.objects import cache_folder, source_hash
+from ..kernels.objects import source_hash
 from .schedule import Hints
 
 FORMAT = 1
@@ -32,11 +34,11 @@ def path_of(isa: str) -> Path:
 
 
 def load(isa: str) -> Tuning | None:
-    """What was measured on this machine, or None. A file that is spoiled is not used, with a warning."""
-    path = path_of(isa)
+    """What was measured on this machine, or None. A file that is spoiled is not used, with a warning, nor is another user's."""
     try:
-        raw = path.read_bytes()
-    except OSError:
+        path = path_of(isa)
+        raw = read(path)
+    except (OSError, KernelError):
         return None
     try:
         return _checked(json.loads(raw))
@@ -63,10 +65,16 @@ def _hints(found: Any) -> Hints:
     return dict(found)
 
 
+def prepare(isa: str) -> Path:
+    """The file's path, its folder made where it is missing. Raises KernelError and OutputError where it cannot be written."""
+    path = path_of(isa)
+    with opened(path.parent, make=True):
+        return check_writable(path)
+
+
 def save(isa: str, tuning: Tuning) -> Path:
     """Write the file whole; returns its path."""
-    path = path_of(isa)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = prepare(isa)
     content = {"format": FORMAT, "cpu": cpu_name(), "isa": isa, "choices": tuning.choices, "prices": tuning.prices}
     write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode())
     return path
@@ -74,7 +82,7 @@ def save(isa: str, tuning: Tuning) -> Path:
 
 def clear() -> int:
     """Remove all of them; returns how many there were."""
-    files = list(cache_folder().glob("tuning-*.json"))
-    for f in files:
+    found = files("tuning-*.json")
+    for f in found:
         f.unlink(missing_ok=True)
-    return len(files)
+    return len(found)

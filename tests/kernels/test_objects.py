@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import qglow
 from qglow.commands.main import main
 from qglow.errors import KernelError
 from qglow.kernels import objects
@@ -62,10 +63,30 @@ def test_a_wheel_runs_with_its_own_kernels(wheel: Path, digits: Path, tmp_path: 
     assert Path(used.strip()).parent == wheel / "qglow" / "kernels" / "objects" and not (tmp_path / "cache").exists()
 
 
+def test_a_wheel_needs_neither_home_nor_cache(wheel: Path, digits: Path, tmp_path: Path) -> None:
+    """And a kernel of the wheel that is not what the wheel was made with is refused."""
+    bundle = tmp_path / "digits.qglow"
+    qglow.quantize(digits / "model.onnx", qglow.profile(digits / "model.onnx", digits, samples=2)).save(bundle)
+    command = [sys.executable, "-c", SESSION, str(bundle), str(digits / "007.npy")]
+    kept = {"PYTHONPATH": str(wheel), "QGLOW_ISA": "generic", "HOME": "", "PATH": os.environ["PATH"]}
+    done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["digits.qglow"]
+    (carried,) = (wheel / "qglow" / "kernels" / "objects").iterdir()
+    sound = carried.read_bytes()
+    try:
+        carried.write_bytes(objects.sealed(sound))
+        done = subprocess.run(command, cwd=tmp_path, env=kept, capture_output=True, text=True)
+        assert done.returncode == 1 and "not the compiled kernels that this package was made with" in done.stderr
+    finally:
+        carried.write_bytes(sound)
+
+
 def test_the_same_bytes_wherever_they_are_built(wheel: Path, tmp_path: Path) -> None:
     settings = {"PYTHONPATH": str(ROOT), "QGLOW_CACHE_DIR": str(tmp_path / "cache"), "PYTHONHASHSEED": "2"}
     printed = python("-m", "qglow", "kernels", "build", "--isa", "generic", cwd=tmp_path, **settings)
     (built,) = (tmp_path / "cache").iterdir()
+    assert built.stat().st_mode & 0o022 == 0 and (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
     assert printed.strip() == str(built)
     (carried,) = (wheel / "qglow" / "kernels" / "objects").iterdir()
     assert carried.name == built.name and carried.read_bytes() == built.read_bytes()

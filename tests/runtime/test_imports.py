@@ -11,7 +11,7 @@ import pytest
 from platformdirs import user_cache_dir
 
 import qglow
-from qglow.kernels.objects import cache_folder
+from qglow.kernels.cache import cache_folder
 
 CODE = """
 import sys, numpy as np, qglow
