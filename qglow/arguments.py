@@ -52,6 +52,15 @@ def number_of(value: Any, what: str) -> float:
         raise ConfigError(f"{what} must be a number, got {shown(value)}") from None
 
 
+def quoted(value: Any) -> str:
+    """A value of a configuration in an error message: its text where that is short, else its type."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # NOTE: a number of too many digits, tables in tables
+        text = ""
+    return text if text and len(text) <= 60 else type(value).__name__
+
+
 def shown(value: Any) -> str:
     """A value in an error message: its type, and its text where that is short."""
     try:

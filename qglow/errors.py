@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
+import errno
+import re
 
-def in_one_line(error: Exception, most: int = 160) -> str:
+LONGEST = 480  # characters of an error line
+# What a terminal acts on instead of showing it: control characters, marks that turn the direction of text, halves of surrogate pairs.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+
+
+def plain(text: str) -> str:
+    """The text with escapes such as `\\x1b` for what a terminal would act on; tabs and ends of lines stay."""
+    return _CONTROLS.sub(lambda m: m.group().encode("unicode_escape").decode(), text)
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """At most so many characters: of a longer text the beginning and the end, for what to do about it often stands there."""
+    tail = most // 3
+    return text if len(text) <= most else f"{text[: most - tail - 5]} ... {text[-tail:]}"
+
+
+def one_line(text: str, most: int = LONGEST) -> str:
+    """The text as one line of at most so many characters that a terminal shows and does not act on."""
+    return shortened(plain(" ".join(text.split())), most)
+
+
+def in_one_line(error: BaseException, most: int = 160) -> str:
     """What another library's exception says, for the middle of a line: at most so many characters, its type where it says nothing."""
-    return " ".join(str(error).split())[:most] or type(error).__name__
+    return one_line(str(error), most) or type(error).__name__
+
+
+def cause_of(error: BaseException) -> str | None:
+    """What the system lacked, where that is what an exception is of; None where it is of something else."""
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return "there is not enough memory; close other programs, or give this one more"
+    if number == errno.EMFILE:
+        return "this process has too many open files; close some, or raise the limit (ulimit -n)"
+    if number == errno.ENFILE:
+        return "the system has too many open files; close some"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return None
 
 
 class QGlowError(Exception):
-    """Base of every error that a user can cause; the command line prints it as one line and exits with code 2."""
+    """Base of every error that a user can cause; the command line prints it as one line and exits with code 2.
+
+    Its message is safe to print: names in it may come from a stranger's file, so control characters are escaped, and it is cut to
+    `longest` characters.
+    """
+
+    longest = LONGEST
+
+    def __init__(self, message: str = "", *others: object) -> None:
+        super().__init__(shortened(plain(str(message)), self.longest), *others)
 
 
 class ModelError(QGlowError):
@@ -54,3 +100,9 @@ class DisagreementError(QGlowError):
 
 class VerifyError(QGlowError):
     """A graph or an instruction program breaks an invariant; the message names every broken one."""
+
+    longest = 10 * LONGEST
+
+
+class LimitError(QGlowError):
+    """More memory or work was asked for than the limits allow; nothing of it was done. Also where the system has no more memory."""

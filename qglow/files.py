@@ -3,48 +3,55 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from .arguments import path_of
-from .errors import OutputError
+from .errors import OutputError, cause_of
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
     """Write a file whole or not at all. Raises OutputError where it cannot be written."""
-    import tempfile  # NOTE: a session writes nothing, and need not wait for this import
+    with written(path) as file:
+        file.write(data)
 
+
+@contextmanager
+def written(path: str | Path) -> Iterator[BinaryIO]:
+    """A file to write to, that is there, whole, when the context ends, and not at all when it fails. Raises OutputError.
+
+    Its mode is what the umask leaves of 0666. NOTE: the temporary name cannot be foretold, and what stands there is never opened.
+    """
     path = check_writable(path)
     if _is_device(path):
-        _write_through(path, data)
+        with _named(path), path.open("wb") as device:
+            yield device
         return
+    temporary = path.parent / f".{os.urandom(12).hex()}.tmp"
+    with _named(path):
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        try:
+            with os.fdopen(handle, "w+b") as file:
+                yield file
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
     try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+        yield
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        os.unlink(temporary)
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        raise OutputError(f"{path}: cannot be written: {cause_of(error)}") from error
 
 
 def _is_device(path: Path) -> bool:
     """Whether it is there and no plain file: /dev/null, /dev/stdout, a named pipe; such a thing is written to, never replaced."""
     return path.exists() and not path.is_file()
-
-
-def _write_through(path: Path, data: bytes) -> None:
-    try:
-        with path.open("wb") as file:
-            file.write(data)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
@@ -69,7 +76,7 @@ def make_folder(path: str | Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{path}: cannot be made a folder: {error.strerror}") from error
+        raise OutputError(f"{path}: cannot be made a folder: {cause_of(error)}") from error
     return path
 
 

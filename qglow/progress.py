@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 T = TypeVar("T")
+
+
+def _terminal() -> TextIO:
+    """Standard error as it is: the command line's own shows control characters as text."""
+    stream: TextIO = getattr(sys.stderr, "stream", sys.stderr)
+    return stream
 
 
 def track(items: Iterable[T], what: str, total: int | None = None, quiet: bool = False) -> Iterator[T]:
@@ -24,5 +30,5 @@ def track(items: Iterable[T], what: str, total: int | None = None, quiet: bool =
             return Text("" if speed is None else f"{speed:.1f}/s")
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=Console(file=_terminal()), transient=True) as bar:
         yield from bar.track(items, total=total, description=what)

@@ -12,11 +12,15 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "qglow"
 FILES = sorted(PACKAGE.rglob("*.py"))
-BASE = {"arguments", "errors", "files", "float_mode", "progress"}
+BASE = {"arguments", "errors", "files", "float_mode", "limits", "npz", "progress", "reading", "toml"}
 MAY_IMPORT = {
     "errors": set(),
     "arguments": {"errors"},
     "files": {"arguments", "errors"},
+    "limits": {"arguments", "errors"},
+    "reading": {"errors", "limits"},
+    "npz": {"errors", "files", "limits", "reading"},
+    "toml": {"errors", "reading"},
     "float_mode": set(),
     "progress": {"errors"},
     "graph": BASE,

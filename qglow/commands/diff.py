@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from ..files import check_folder, make_folder, write_atomically
 from ..graph import Graph, Node, TensorType
 from ..graph.text import print_graph
 from ..kernels import library
+from ..npz import npz_writer
 from ..profiling.dataset import open_dataset
 from ..report.compare import compare
 from ..report.stored import float_name
@@ -72,8 +72,8 @@ def _cut_out(graph: Graph, node: Node, data: str, folder: Path) -> None:
     alone = Graph(node.name, inputs, node.outputs, (node,), {k: graph.types[k] for k in names}, constants)
     values = InferenceSession(graph).run_all(next(iter(open_dataset(data, graph).spread(1))).feeds)
     make_folder(folder)
-    buffer = io.BytesIO()
-    np.savez(buffer, **{n: values[n] if n in values else np.asarray(constants[n]) for n in sorted(names)})  # type: ignore[arg-type]
-    write_atomically(folder / "layer.npz", buffer.getvalue())
+    with npz_writer(folder / "layer.npz") as file:
+        for n in sorted(names):
+            file.add(n, values[n] if n in values else np.asarray(constants[n]))
     write_atomically(folder / "layer.txt", print_graph(alone).encode())
     print(f"cut out as {folder / 'layer.txt'} and {folder / 'layer.npz'}")

@@ -12,9 +12,11 @@ import sys
 from importlib import import_module
 
 from .. import __version__
-from ..errors import AccuracyError, QGlowError
-from .options import Parser
+from ..errors import LONGEST, AccuracyError, QGlowError, cause_of, one_line
+from ..limits import limited
+from .options import Parser, size, whole_number
 from .stopping import Stopping, drop_output
+from .streams import plain_streams
 
 COMMANDS = {
     "profile": "record the range of every tensor on real inputs",
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     except AccuracyError as error:
         return _fail(error, 1)
-    except (QGlowError, OSError) as error:
+    except (QGlowError, OSError, MemoryError) as error:
         return _fail(error, 2)
     except KeyboardInterrupt:
         stopping.signal = stopping.signal or signal.SIGINT
@@ -64,19 +66,26 @@ def _run(given: list[str]) -> int:
             module = import_module(f"qglow.commands.{name}")
             sub.description, sub.epilog = summary, module.EXAMPLES
             sub.add_argument("--quiet", action="store_true", help="print results only")
+            sub.add_argument("--max-memory", type=size, metavar="SIZE", help="such as 4G: what the command may ask for at once")
+            sub.add_argument("--max-work", type=whole_number, metavar="N", help="nodes that a model's loops may repeat")
             module.add_arguments(sub)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # NOTE: a terminal without the characters of a table shows others
     options = parser.parse_args(given)
-    code = int(import_module(f"qglow.commands.{options.command}").run(options))
-    sys.stdout.flush()
+    with plain_streams(LONGEST), limited(options.max_memory, options.max_work):
+        code = int(import_module(f"qglow.commands.{options.command}").run(options))
+        sys.stdout.flush()
     return code
 
 
 def _fail(error: Exception, code: int) -> int:
     if os.environ.get("QGLOW_DEBUG"):
         raise error
-    known = isinstance(error, (QGlowError, OSError))
-    kind = "" if known else f"internal error, please report it (QGLOW_DEBUG=1 shows where): {type(error).__name__}: "
-    print(f"qglow: {kind}{' '.join(str(error).split())}", file=sys.stderr)
+    said = str(error)
+    if isinstance(error, (OSError, MemoryError)):
+        file = getattr(error, "filename", None)
+        said = f"{file}: {cause_of(error) or said}" if file else cause_of(error) or said
+    elif not isinstance(error, QGlowError):
+        said = f"internal error, please report it (QGLOW_DEBUG=1 shows where): {type(error).__name__}: {said}"
+    print(one_line(f"qglow: {said}"), file=sys.stderr)
     return code

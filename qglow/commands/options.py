@@ -7,6 +7,7 @@ import math
 from typing import NoReturn
 
 from ..errors import ConfigError
+from ..limits import bytes_of
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +26,14 @@ def whole_number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return number
+
+
+def size(text: str) -> int:
+    """A number of bytes, as 512M, 4G."""
+    try:
+        return bytes_of(text, "size")
+    except ConfigError:
+        raise argparse.ArgumentTypeError(f"expected a size such as 512M or 4G, got {text!r}") from None
 
 
 def finite(text: str) -> float:

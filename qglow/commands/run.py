@@ -12,10 +12,10 @@ from ..errors import DataError
 from ..files import check_writable
 from ..graph import Array
 from ..kernels import library
-from ..profiling.dataset import Dataset, InputTypes, Sample, checked, open_dataset, read_npy
+from ..npz import npz_writer, read_npy
+from ..profiling.dataset import Dataset, InputTypes, Sample, checked, open_dataset
 from ..progress import track
 from ..runtime import InferenceSession
-from .npz import npz_writer
 from .options import whole_number
 
 EXAMPLES = """examples:
@@ -62,7 +62,7 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
     feeds: dict[str, Array] = {}
     for text in options.input:
         name, _, file = text.partition("=")
-        if not file or not Path(file).is_file():
+        if not file or not Path(file).exists():
             raise DataError(f"--input {text!r}: expected NAME=FILE.npy with a file that exists")
         if name not in session.graph.inputs:
             raise DataError(f"--input {text!r}: no input {name!r}; the inputs are {', '.join(session.graph.inputs)}")

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from math import prod
 
 import numpy as np
 import onnx
@@ -27,6 +28,7 @@ KINDS: dict[int, Kind] = {
 }  # fmt: skip
 _FLOATS = {"BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT8E8M0", "FLOAT4E2M1"}
 _WIDENED = {**dict.fromkeys(_FLOATS, np.float32), "INT4": np.int8, "INT2": np.int8, "UINT4": np.uint8, "UINT2": np.uint8}
+_PER_BYTE = {"INT4": 2, "FLOAT4": 2, "INT2": 4}  # elements in a byte, of dtypes whose names have these parts
 _CONVERTERS = {"Cast": _FLOATS | set(_WIDENED), "CastLike": set(_WIDENED), "DequantizeLinear": set(_WIDENED) - _FLOATS}
 
 
@@ -40,9 +42,27 @@ def array_of(tensor: TensorProto) -> Array:
     wide = _WIDENED.get(TensorProto.DataType.Name(tensor.data_type))
     if wide is None and tensor.data_type not in KINDS:
         raise ModelError(f"the constant {tensor.name!r} is of dtype {name_of(tensor.data_type)}, which is not supported")
+    _check_size(tensor)
     array = numpy_helper.to_array(tensor)
     array = array.astype(wide) if wide is not None else array
     return np.ascontiguousarray(array) if array.ndim else array
+
+
+def _check_size(tensor: TensorProto) -> None:
+    """Raise ModelError where a tensor holds more or less data than its dimensions say."""
+    label = f"the constant {tensor.name!r}"
+    if any(d < 0 for d in tensor.dims):
+        raise ModelError(f"{label} has the shape {list(tensor.dims)[:8]}")
+    count, element = prod(tensor.dims), TensorProto.DataType.Name(tensor.data_type)
+    packed = next((k for name, k in _PER_BYTE.items() if name in element), 1)
+    if tensor.HasField("raw_data") and element != "STRING":
+        size = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
+        held, expected, what = len(tensor.raw_data), -(-count // packed) * size, "bytes"
+    else:
+        field = onnx.helper.tensor_dtype_to_field(tensor.data_type)
+        held, expected, what = len(getattr(tensor, field)), -(-count // packed), f"values in {field}"
+    if held != expected:
+        raise ModelError(f"{label} of shape {list(tensor.dims)[:8]} and dtype {element.lower()} holds {held} {what}, expected {expected}")
 
 
 def fault_of_type(t: onnx.TypeProto) -> str | None:

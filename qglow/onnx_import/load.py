@@ -12,14 +12,16 @@ import onnx.inliner
 import onnx.version_converter
 
 from ..arguments import path_of
-from ..errors import ModelError
+from ..errors import LimitError, ModelError
 from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
 from ..graph.infer import either
 from ..graph.verify import verify
+from ..reading import read_file
 from ..reference import retype
 from .adapters import adapt, trains_by_input
 from .branches import Scope, inlined, without_claims
 from .element_types import KINDS, ValueTypes, array_of
+from .external_data import load_external_data
 from .foreign import captures, foreign_node, is_foreign
 
 OLDEST_OPSET = 7  # that nodes are read in; models of older ones are converted to it by onnx
@@ -64,10 +66,15 @@ def _with_own_sizes(graph: Graph) -> Graph:
 
 
 def _read(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        raise ModelError(f"{path}: no such model file")
+    data = read_file(path, ModelError, "no such model file")
     try:
-        return onnx.load(str(path))
+        proto = onnx.load_model_from_string(data)
+        load_external_data(proto, path.parent)
+        return proto
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except LimitError:
+        raise
     except Exception as error:
         raise ModelError(f"{path}: not a readable ONNX model ({_first_line(error)}); is the file complete?") from error
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-from onnx import numpy_helper
 
-from ..errors import DataError
+from ..errors import DataError, LimitError, in_one_line
 from ..graph import Array
+from ..reading import read_file
+from .element_types import array_of
 
 
 def read_tensor(path: Path) -> tuple[str, Array]:
     """(name, array) of a TensorProto file."""
     try:
-        tensor = onnx.TensorProto.FromString(path.read_bytes())
-        return tensor.name, numpy_helper.to_array(tensor)
+        tensor = onnx.TensorProto.FromString(read_file(path, DataError))
+        return tensor.name, array_of(tensor)
+    except (DataError, LimitError):
+        raise
     except Exception as error:
-        raise DataError(f"{path}: not a readable ONNX tensor ({error})") from error
+        raise DataError(f"{path}: not a readable ONNX tensor ({in_one_line(error)})") from error

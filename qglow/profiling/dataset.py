@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,6 +18,9 @@ from ..arguments import LARGEST, count_of, path_of, shown
 from ..errors import DataError, in_one_line
 from ..graph import Array, Graph, TensorType
 from ..graph.masks import masked_inputs
+from ..npz import read_npy, read_npz
+from ..reading import read_text
+from ..toml import read_toml
 from .images import IMAGE_SUFFIXES, image_reader
 
 Feeds = dict[str, Array]
@@ -151,12 +154,12 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
             raise DataError("the data holds no sample")
         return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(data)), types)
     path = path_of(data, "the data", DataError)
-    if path.is_file() and path.suffix == ".npz":
+    if not path.is_dir() and path.suffix == ".npz" and path.exists():
         return Dataset(((path.name, partial(read_npz, path), None),), types)
     if not path.is_dir():
         raise DataError(f"{path}: {'expected a folder or one .npz file' if path.exists() else 'no such folder of data'}")
     toml = path / "dataset.toml"
-    sources = _by_toml(path, toml, types) if toml.is_file() else _by_files(path, types)
+    sources = _by_toml(path, toml, types) if toml.exists() else _by_files(path, types)
     if not sources:
         raise DataError(f"{path}: no samples found; expected .npz, .npy or images with a dataset.toml, or test_data_set_*/input_*.pb")
     labels = _labels(path, [name for name, _ in sources])
@@ -197,24 +200,6 @@ def _fits(shape: tuple[int, ...], t: TensorType) -> bool:
     return t.shape is None or (
         len(shape) == len(t.shape) and all(not isinstance(d, int) or d == s for d, s in zip(t.shape, shape, strict=True))
     )
-
-
-def read_npz(path: Path) -> Feeds:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {k: file[k] for k in file.files}
-    except Exception as error:
-        raise DataError(f"{path}: not a readable .npz file ({error})") from error
-
-
-def read_npy(path: Path) -> Array:
-    try:
-        array = np.load(path, allow_pickle=False)
-        if not isinstance(array, np.ndarray):
-            raise ValueError("it holds several arrays, as .npz does")
-        return array
-    except Exception as error:
-        raise DataError(f"{path}: not a readable .npy file ({error})") from error
 
 
 def _read_pb(folder: Path, names: list[str]) -> Feeds:
@@ -261,10 +246,7 @@ def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
 
 
 def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[Source]:
-    try:
-        spec = tomllib.loads(toml.read_text()).get("input", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{toml}: not valid TOML: {error}") from error
+    spec = read_toml(toml, DataError).get("input", {})
     if not isinstance(spec, dict) or not all(isinstance(s, dict) for s in spec.values()):
         raise DataError(f"{toml}: expected sections [input.NAME], one for each of the model's inputs {sorted(types)}")
     if len(spec) == 1 and len(types) == 1:
@@ -290,11 +272,11 @@ def _pictures(path: Path) -> list[Path]:
 def _labels(path: Path, samples: list[str]) -> dict[str, int]:
     """Class by file name; empty where there is no labels.csv. A file may be named that is not there, but not every one."""
     file = path / "labels.csv"
-    if not file.is_file():
+    if not file.exists():
         return {}
     try:
-        with file.open(newline="") as f:
-            labels = {row["file"]: int(row["label"]) for row in csv.DictReader(f)}
+        rows = csv.DictReader(io.StringIO(read_text(file, DataError), newline=""))
+        labels = {row["file"]: int(row["label"]) for row in rows}
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise DataError(f"{file}: expected the columns file,label with whole-number labels ({type(error).__name__}: {error})") from error
     missing = [s for s in samples if s not in labels]

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..arguments import quoted
+from ..errors import DataError, LimitError, QGlowError, in_one_line
 from ..graph import Array
+from ..limits import check_memory
+from ..reading import opened
 
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")  # NOTE: other decoders start programs, or read other files
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+_BEYOND = 1e39  # what float32 does not have
 _FIELDS = {"source", "resize", "crop", "color", "scale", "mean", "std", "layout"}
 
 
@@ -26,15 +33,15 @@ def image_reader(fields: Mapping[str, Any], where: Path) -> Callable[[Path], Arr
         raise DataError(f"{where}: unknown fields {unknown}; known are {sorted(_FIELDS)}")
     color, layout = fields.get("color", "rgb"), fields.get("layout", "nchw")
     if color not in ("rgb", "bgr", "gray") or layout not in ("nchw", "nhwc"):
-        raise DataError(f"{where}: color is rgb, bgr or gray and layout nchw or nhwc; got {color!r}, {layout!r}")
+        raise DataError(f"{where}: color is rgb, bgr or gray and layout nchw or nhwc; got {quoted(color)}, {quoted(layout)}")
     for key in ("resize", "crop"):
         if key in fields and not _is_size(fields[key]):
-            raise DataError(f"{where}: {key}: expected a whole number above 0, or [height, width], got {fields[key]!r}")
+            raise DataError(f"{where}: {key}: expected a whole number above 0, or [height, width], got {quoted(fields[key])}")
     scale = _numbers(fields, "scale", 1.0, 1, where)[0]
     channels = 1 if color == "gray" else 3
     mean, std = _numbers(fields, "mean", 0.0, channels, where), _numbers(fields, "std", 1.0, channels, where)
     if not std.all():
-        raise DataError(f"{where}: std: expected numbers other than 0, got {fields['std']!r}")
+        raise DataError(f"{where}: std: expected numbers other than 0, got {quoted(fields['std'])}")
 
     def read(path: Path) -> Array:
         pixels = _pixels(path, fields, color)
@@ -56,31 +63,45 @@ def _numbers(fields: Mapping[str, Any], key: str, default: float, channels: int,
     value = fields.get(key, default)
     numbers = value if isinstance(value, list) else [value]
     if (
-        not all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in numbers)
+        not all(isinstance(n, (int, float)) and not isinstance(n, bool) and abs(n) < _BEYOND for n in numbers)
         or len(numbers) not in (1, channels)
         or not np.isfinite(array := np.array(numbers, np.float64).astype(np.float32)).all()
     ):
         wanted = "a number" if channels == 1 and key == "scale" else f"one number, or one for each of the {channels} channels"
-        raise DataError(f"{where}: {key}: expected {wanted}, got {value!r}")
+        raise DataError(f"{where}: {key}: expected {wanted}, got {quoted(value)}")
     return array
+
+
+def _check_size(path: Path, size: tuple[int, int], channels: int) -> None:
+    """Raises LimitError where a picture of (width, height), unpacked, and as float32 several times over, is beyond the limit of memory."""
+    check_memory(size[0] * size[1] * channels * (1 + 3 * 4), f"{path}: a picture of {size[1]} x {size[0]}")
 
 
 def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
     """[H, W, C] float32 in 0..255."""
     from PIL import Image
 
+    channels = 1 if color == "gray" else 3
     try:
-        with Image.open(path) as file:
-            image = file.convert("L" if color == "gray" else "RGB")
-    except Exception as error:
-        raise DataError(f"{path}: not a readable picture ({error})") from error
+        with os.fdopen(opened(path, DataError), "rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(file, formats=_FORMATS)
+            _check_size(path, picture.size, channels)
+            image = picture.convert("L" if color == "gray" else "RGB")
+    except QGlowError:
+        raise
+    except MemoryError as error:
+        raise LimitError(f"{path}: there is not enough memory for the picture") from error
+    except Exception as error:  # NOTE: each decoder fails in its own way
+        raise DataError(f"{path}: not a readable picture ({in_one_line(error)})") from error
     if "resize" in fields:
         size = fields["resize"]
         if isinstance(size, int):
             ratio = size / min(image.size)
-            target = (round(image.width * ratio), round(image.height * ratio))
+            target = (max(1, round(image.width * ratio)), max(1, round(image.height * ratio)))
         else:
             target = (int(size[1]), int(size[0]))
+        _check_size(path, target, channels)
         image = image.resize(target, Image.Resampling.BILINEAR)
     if "crop" in fields:
         size = fields["crop"]

@@ -17,6 +17,7 @@ from ..float_mode import in_usual_mode
 from ..graph import Graph, Node
 from ..graph.branches import conditions
 from ..graph.digest import digest
+from ..reading import read_text
 from .observers import BINS, Observer
 from .samples import KeptSample, first_ones
 
@@ -75,10 +76,8 @@ class Profile:
     def load(path: str | Path) -> Profile:
         """Read a file. Raises ProfileError where it is missing, truncated, or of another format."""
         path = path_of(path, "the profile", ProfileError, "the path of a .profile.json file")
-        if not path.is_file():
-            raise ProfileError(f"{path}: no such profile; make one with `qglow profile MODEL.onnx --data DATA`")
         try:
-            raw = json.loads(path.read_text())
+            raw = json.loads(read_text(path, ProfileError, "no such profile; make one with `qglow profile MODEL.onnx --data DATA`"))
             if raw.get("tool") != "qglow" or raw.get("format") != FORMAT:
                 got = f"{raw.get('tool')} {raw.get('format')}"
                 raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")

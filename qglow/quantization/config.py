@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..arguments import number_of, path_of, shown
+from ..arguments import number_of, path_of, quoted, shown
 from ..errors import ConfigError
 from ..graph import Graph, Node
+from ..toml import read_toml
 
 CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
 
@@ -75,15 +75,10 @@ class QuantConfig:
     def load(path: str | Path) -> QuantConfig:
         """Read a TOML file: the fields at top level or in a table [quantize]."""
         path = path_of(path, "the configuration", ConfigError, "the path of a .toml file")
-        if not path.is_file():
-            raise ConfigError(f"{path}: no such configuration file")
-        try:
-            raw = tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: not valid TOML: {error}") from error
+        raw = read_toml(path, ConfigError, "no such configuration file")
         table = raw.get("quantize", raw)
         if not isinstance(table, dict):
-            raise ConfigError(f"{path}: expected [quantize] to be a table, got {table!r}")
+            raise ConfigError(f"{path}: expected [quantize] to be a table, got {quoted(table)}")
         return QuantConfig.of(table, str(path))
 
     @staticmethod
@@ -96,9 +91,9 @@ class QuantConfig:
             default = known[name].default
             number = default is None or isinstance(default, float)
             wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if number else type(default)
-            strange = isinstance(default, tuple) and not all(isinstance(v, str) for v in value if isinstance(value, wanted))
+            strange = isinstance(default, tuple) and isinstance(value, (list, tuple)) and not all(isinstance(v, str) for v in value)
             if not isinstance(value, wanted) or strange or (number and isinstance(value, bool)):
-                raise ConfigError(f"{where}: field {name!r}: expected {'float' if number else type(default).__name__}, got {value!r}")
+                raise ConfigError(f"{where}: field {name!r}: expected {'float' if number else type(default).__name__}, got {quoted(value)}")
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return QuantConfig(**given)
 

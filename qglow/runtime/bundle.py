@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from ..arguments import path_of, shown
-from ..errors import BundleError
+from ..errors import BundleError, LimitError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph
 from ..graph.digest import digests
 from ..graph.text import parse_graph, print_graph
 from ..graph.verify import verify
+from ..reading import read_bytes
 from .seal import BLANK, seal_of, sealed
+from .tensors import mapped as map_file
 from .tensors import read_all, to_bytes
 
 FORMAT = "qglow-bundle-2"
@@ -50,13 +52,18 @@ class Bundle:
 
 
 @in_usual_mode
-def load(path: str | Path) -> Bundle:
-    """Read and verify a bundle. Raises BundleError where the file is missing, truncated, not a bundle, or not sound."""
+def load(path: str | Path, *, mapped: bool = False) -> Bundle:
+    """Read and verify a bundle. Raises BundleError where the file is missing, truncated, not a bundle, or not sound.
+
+    mapped: True maps the file instead of reading it into this process's own memory. Processes that map one file share its pages; the
+    file must then stay as it is while the bundle is in use: where it is overwritten, results change, and where it is cut, the system
+    ends the process. The hash is that of the bytes as they were when they were loaded.
+    """
     path = path_of(path, "the bundle", BundleError, "the path of a .qglow file")
-    if not path.is_file():
-        raise BundleError(f"{path}: no such bundle; make one with `qglow quantize`")
+    missing = "no such bundle; make one with `qglow quantize`"
+    data = map_file(path, BundleError, missing) if mapped else memoryview(read_bytes(path, BundleError, missing).data)
     try:
-        metadata, constants, header = read_all(path)
+        metadata, constants, header = read_all(data)
         if metadata.get("format") != FORMAT:
             raise BundleError(f"{path}: expected a bundle of format {FORMAT}, got {metadata.get('format')!r}; quantize the model again")
         hashes = digests(constants)
@@ -66,8 +73,10 @@ def load(path: str | Path) -> Bundle:
         manifest = json.loads(metadata["manifest"])
         if not isinstance(manifest, dict):
             raise BundleError(f"{path}: expected a manifest of names and values, got {type(manifest).__name__}; quantize the model again")
-    except BundleError:
+    except (BundleError, LimitError):
         raise
+    except MemoryError as error:
+        raise LimitError(f"{path}: there is not enough memory for it") from error
     except Exception as error:  # NOTE: a file of any bytes may fail anywhere, and says nothing of qglow
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise BundleError(f"{path}: not a sound bundle ({why[:200]}); quantize the model again") from error

@@ -1,4 +1,4 @@
-"""Safetensors files: written the same bytes each time, and read without a copy, tensors as views of the mapped file.
+"""Safetensors files: written the same bytes each time; read whole into this process's memory, or mapped, tensors as views of that.
 
 The format: eight bytes of the header's length, the header in JSON, then the tensors' bytes one after the other without gaps.
 Its own library writes metadata in another order each time.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import os
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -15,7 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import QGlowError, cause_of
 from ..graph import Array
+from ..reading import opened
+
+Memory = memoryview
 
 DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4", "F32": "<f4",
           "U64": "<u8", "I64": "<i8", "F64": "<f8"}  # fmt: skip
@@ -42,7 +47,7 @@ def to_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
     return b"".join((len(text).to_bytes(8, "little"), text, *parts))
 
 
-def header_of(data: bytes | mmap.mmap) -> bytes:
+def header_of(data: bytes | Memory) -> bytes:
     """The header's bytes. Raises ValueError where the file is too short for it."""
     size = len(data)
     if size < 8:
@@ -50,23 +55,25 @@ def header_of(data: bytes | mmap.mmap) -> bytes:
     start = 8 + int.from_bytes(data[:8], "little")
     if start > min(size, LONGEST_HEADER):
         raise ValueError(f"expected a header within the file's {size} bytes, got one of {start - 8}")
-    return data[8:start]
+    return bytes(data[8:start])
 
 
-def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
-    """(metadata, read-only tensors by name). Raises OSError, and ValueError where the file is not of this format."""
-    metadata, arrays, _ = read_all(path)
-    return metadata, arrays
+def mapped(path: Path, error: type[QGlowError], missing: str) -> Memory:
+    """A file's bytes as the system maps them: shared by all processes that map it, and the file's own at every moment. Raises `error`."""
+    handle = opened(path, error, missing)
+    try:
+        return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
+    except ValueError as fault:  # NOTE: of an empty file
+        raise error(f"{path}: is empty") from fault
+    except OSError as fault:
+        raise error(f"{path}: cannot be mapped: {cause_of(fault)}") from fault
+    finally:
+        os.close(handle)
 
 
-def read_all(path: Path) -> tuple[dict[str, str], dict[str, Array], bytes]:
-    """As `read`, and the header's bytes."""
-    with path.open("rb") as file:
-        size = file.seek(0, 2)
-        if size < 8:
-            raise ValueError(f"expected a header, got {size} bytes")
-        data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    text = header_of(data)
+def read_all(data: Memory) -> tuple[dict[str, str], dict[str, Array], bytes]:
+    """(metadata, read-only tensors by name, the header's bytes) of a file's bytes. Raises ValueError where they are not of this format."""
+    size, text = len(data), header_of(data)
     start, header = 8 + len(text), json.loads(text)
     if not isinstance(header, dict):
         raise ValueError("expected a header that names tensors")
@@ -89,7 +96,7 @@ def _first(item: tuple[str, Any]) -> tuple[int, ...]:
         raise ValueError(f"tensor {item[0]!r}: expected two offsets") from error
 
 
-def _tensor(data: mmap.mmap, start: int, name: str, info: dict[str, Any], end: int) -> tuple[Array, int]:
+def _tensor(data: Memory, start: int, name: str, info: dict[str, Any], end: int) -> tuple[Array, int]:
     """The tensor that begins where the one before it ended, and its own end."""
     first, last = info["data_offsets"]
     dtype, shape = np.dtype(DTYPES[info["dtype"]]), info["shape"]
@@ -99,4 +106,5 @@ def _tensor(data: mmap.mmap, start: int, name: str, info: dict[str, Any], end: i
     if first != end or last - first != count * dtype.itemsize or start + last > len(data):
         raise ValueError(f"tensor {name!r}: expected bytes [{end}, {end + count * dtype.itemsize}) of the file, got [{first}, {last})")
     made = np.frombuffer(data, dtype, count, start + first) if count else np.empty(0, dtype)
+    made.flags.writeable = False
     return made.reshape(shape), last

@@ -11,9 +11,19 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load, save
 
-from qglow.runtime.tensors import DTYPES, read, to_bytes
+from qglow.errors import BundleError
+from qglow.graph import Array
+from qglow.runtime.tensors import DTYPES, mapped, read_all, to_bytes
 
 Header = dict[str, Any]
+
+
+def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
+    """(metadata, tensors) of a file, the same read and mapped."""
+    metadata, found, _ = read_all(memoryview(path.read_bytes()))
+    again = read_all(mapped(path, BundleError, ""))
+    assert metadata == again[0] and all(np.array_equal(a, again[1][n], equal_nan=a.dtype.kind == "f") for n, a in found.items())
+    return metadata, found
 
 
 def test_reads_what_the_library_writes(tmp_path: Path) -> None:
