@@ -53,7 +53,7 @@ class Mutant:
 
 
 def mutants_of(path: str, source: str) -> list[Mutant]:
-    """Every change of a file, in the order of its text. Types, docstrings and messages of errors are left alone."""
+    """Every change of a file, in the order of its text. Types, docstrings, errors and checks are left alone."""
     found = []
     for node in _meaningful(ast.parse(source)):
         for kind, other in _changes(node):
@@ -88,6 +88,8 @@ def _meaningful(node: ast.AST) -> Iterator[ast.expr]:
                 continue  # a docstring
             if isinstance(item, ast.Assign) and _is_type_alias(item):
                 continue
+            if isinstance(item, ast.keyword) and item.arg == "strict":
+                continue  # of zip: a check
             if isinstance(item, ast.expr):
                 yield item
             if isinstance(item, ast.AST):
@@ -125,6 +127,8 @@ def _changes(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
             yield "constant", ast.Constant(value * 1.5 + 0.25)
         case ast.Constant(value=str(value)) if value in OTHER_WORD:
             yield "word", ast.Constant(OTHER_WORD[value])
+        case ast.Call(func=ast.Name(id="min" | "max") | ast.Attribute(attr="minimum" | "maximum" | "swapaxes")):
+            pass  # NOTE: their arguments have no order
         case ast.Call(func=function, args=[first, second, *rest], keywords=keywords) if not isinstance(
             second, ast.Starred
         ):

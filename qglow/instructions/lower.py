@@ -280,22 +280,24 @@ class Lowering:
 
     def constant(self, array: Array) -> int:
         """Bytes into the blob of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
-        data = np.ascontiguousarray(array).tobytes()
-        if len(data) > SEARCHED:
-            return self._append(data)
-        if data not in self.blobs:
-            self.blobs[data] = self._append(data)
-        return self.blobs[data]
+        return self._kept(np.ascontiguousarray(array).tobytes())
 
     def weights(self, w: Array, fused: bool) -> int:
         """Bytes into the blob of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
         packed = Packed(self.isa, w, fused)
-        return self._append(packed) if len(packed) > SEARCHED else self.constant(pack(self.isa, w, fused))
+        return self._kept(packed if len(packed) > SEARCHED else pack(self.isa, w, fused).tobytes())
 
     def float_weights(self, w: Array) -> int:
         """Bytes into the blob of float weights [G, OC, ...], packed."""
         packed = PackedFloats(self.isa, w)
-        return self._append(packed) if len(packed) > SEARCHED else self.constant(pack_floats(self.isa, w.reshape(*w.shape[:2], -1)))
+        return self._kept(packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes())
+
+    def _kept(self, data: Piece) -> int:
+        if not isinstance(data, bytes) or len(data) > SEARCHED:
+            return self._append(data)
+        if data not in self.blobs:
+            self.blobs[data] = self._append(data)
+        return self.blobs[data]
 
     def _append(self, data: Piece) -> int:
         at, rest = self.program.blob_size, bytes(-len(data) % 64 + 64)

@@ -71,10 +71,10 @@ def clip(low: Lowering, node: Node) -> tuple[str, float, float] | None:
     bounds = [low.graph.constants.get(i) if i else None for i in (*node.inputs[1:], "", "")[:2]]
     if any(i and i not in low.graph.constants for i in node.inputs[1:]) or any(c is not None and c.size != 1 for c in bounds):
         return None
-    least, most = (float(limit) if c is None else float(c.reshape(-1)[0]) for c, limit in zip(bounds, FINITE, strict=True))
-    if any(c is None for c in bounds):
+    least, most = (None if c is None else float(c.reshape(-1)[0]) for c in bounds)
+    if least is None or most is None:
         # NOTE: a bound that is not there leaves infinities; one that is the largest number would not
-        return ("Relu", 0.0, 0.0) if bounds[1] is None and least == 0 else None
+        return ("Relu", 0.0, 0.0) if most is None and least == 0 else None
     return ("Clip", least, most) if np.isfinite((least, most)).all() else None
 
 
@@ -89,7 +89,6 @@ def power(low: Lowering, node: Node) -> tuple[str, float, float] | None:
     return None if y == 1.0 or not is_single_power(y) else ("Power", y, float(0 if y != round(y) else 1 if y % 2 else 2))
 
 
-FINITE = (np.finfo(np.float32).min, np.finfo(np.float32).max)
 SPECIAL: dict[str, Parameters] = {
     "Clip": clip,
     "Pow": power,

@@ -196,7 +196,7 @@ def matmul(low: Lowering, node: Node) -> bool:
         return False
     bias = scaled(bias_of(low, node, w.shape[1]), node.attr("beta", 1.0)) if node.op == "Gemm" else bias_of(low, node, w.shape[1])
     x = low.places[node.inputs[0]]
-    if x.strides[-1] != 4 and x.shape[-1] != 1:
+    if not x.has_rows:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, node, image=False)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):

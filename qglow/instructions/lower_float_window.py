@@ -13,7 +13,7 @@ from ..reference.windows import Window
 from .lower import Lowering, conv_window, float_rule
 from .lower_float import operand
 from .lower_rows import rows
-from .lower_window import window_fields
+from .lower_window import whole, window_fields
 from .program import Place
 from .table import FLOAT_REDUCE
 
@@ -28,10 +28,6 @@ def is_image(low: Lowering, node: Node) -> bool:
 def window(low: Lowering, name: str, x: Place, y: Place, win: Window, include: bool = False) -> None:
     places = {"IH": x.shape[2], "IW": x.shape[3], "top": win.begin[0], "left": win.begin[1], "include": int(include)}
     low.emit_image("float_pool2d", x, y, op=FLOAT_REDUCE.index(name), **window_fields(win), **places)
-
-
-def whole(size: tuple[int, ...]) -> Window:
-    return Window(size, (1, 1), (1, 1), (0, 0), (0, 0))
 
 
 @float_rule("MaxPool", "AveragePool")

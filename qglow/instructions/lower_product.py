@@ -74,6 +74,11 @@ def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
     return low.refuse("a sum of its products could leave int32")
 
 
+def terms_fit(count: int) -> bool:
+    """Whether int32 holds any sum of so many products of u8 and i8."""
+    return count * 255 * 128 <= MAX_ACCUMULATOR
+
+
 def shift(zero: int, w: Array, channel_axis: int) -> Array:
     """What an input of its zero point everywhere adds to each channel's sum, int64."""
     if zero == 0:
@@ -320,7 +325,7 @@ def matmul(low: Lowering, node: Node) -> bool:
         return False
     parts = parts_of(w)
     x, w = repeated_rows(low, node.inputs[0], parts), in_parts(w, parts, 0)
-    if x.strides[-1] != x.itemsize and x.shape[-1] != 1:
+    if not x.has_rows:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, node, None)
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)
@@ -334,7 +339,7 @@ def matmul(low: Lowering, node: Node) -> bool:
 @contextmanager
 def row_images(low: Lowering, y: Place, x: Place, residual: Place | None) -> Iterator[tuple[Place, Place, Place | None]]:
     """The output, input and residual of a product of rows as images: where they are, or dense copies where strides need more loops."""
-    beside = y if y.strides[-1] == y.itemsize or y.shape[-1] == 1 else low.dense(y.shape, y.dtype)
+    beside = y if y.has_rows else low.dense(y.shape, y.dtype)
     images = matrices(beside, x, residual) or matrices(beside, low.copied(x), residual)
     if images is None:  # views and parts of concatenations, several times over
         beside = low.dense(y.shape, y.dtype)
@@ -383,7 +388,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     if low.zero(node.inputs[1]) != 128:
         return low.refuse("its second operand has a zero point other than 128")
     scale = float(scales(low, node).max()) if ty.quant is not None else 0.0
-    if k * 255 * 128 >= MAX_ACCUMULATOR or k * 255 * 128 * scale >= MAX_SUM:
+    if not terms_fit(k) or k * 255 * 128 * scale >= MAX_SUM:
         return low.refuse("a sum of its products could leave int32")
     made = operands_of_two(low, node, turned(low, node.outputs[0]))
     if made is None:
@@ -420,10 +425,10 @@ def operands_of_two(
     """
     names = node.inputs[:2]
     a, b = (low.places[v] for v in names)
-    if a.strides[-1] != a.itemsize and a.shape[-1] != 1:
+    if not a.has_rows:
         a = low.dense_of(names[0])
     y = low.place(node.outputs[0], channels_last=False, like=like)
-    beside = y if y.strides[-1:] in ((), (y.itemsize,)) or y.shape[-1] == 1 or len(b.shape) == 1 else low.dense(y.shape, y.dtype)
+    beside = y if not y.shape or y.has_rows or len(b.shape) == 1 else low.dense(y.shape, y.dtype)
     groups = grouped(*as_matrices(beside, a, b))
     if groups is None:
         a, b = (low.dense_of(v) for v in names)

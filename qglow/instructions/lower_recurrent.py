@@ -8,7 +8,7 @@ from ..graph import Array, Kind, Node
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from ..reference.recurrent_float import directions
 from .lower import Lowering, rule
-from .lower_product import Target, product
+from .lower_product import Target, product, terms_fit
 from .program import Place
 
 UNIT = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
@@ -22,7 +22,7 @@ def lstm(low: Lowering, node: Node) -> bool:
     if w is None or r is None or bias is None or t.kind is not Kind.U8 or not t.is_quantized or t.static_shape[0] > MOST_STEPS:
         return False
     steps, batch, width = t.static_shape
-    if max(w.shape[1], r.shape[1]) * 255 * 128 >= 2**31:
+    if not terms_fit(max(w.shape[1], r.shape[1])):
         return low.refuse("a sum of its products could leave int32")
     hidden, sides = r.shape[1], directions(node)
     x = low.dense_of(node.inputs[0])

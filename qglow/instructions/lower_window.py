@@ -19,6 +19,11 @@ def window_fields(win: Window) -> Fields:
     return {name: v for a, b, values in pairs for name, v in ((a, values[0]), (b, values[1]))}
 
 
+def whole(size: tuple[int, ...]) -> Window:
+    """One window over all of an image."""
+    return Window(size, (1, 1), (1, 1), (0, 0), (0, 0))
+
+
 @rule("MaxPool", "GlobalMaxPool")
 def max_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
@@ -28,7 +33,7 @@ def max_pool(low: Lowering, node: Node) -> bool:
     if node.op == "MaxPool":
         _, win = conv_window(low.graph, node)
     else:
-        win = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
+        win = whole(x.shape[2:])
     y = low.place(node.outputs[0]).as_image()
     low.emit_image("max_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1])
     return True
@@ -50,7 +55,7 @@ def average_pool(low: Lowering, node: Node) -> bool:
         return False
     x = low.image_of(node.inputs[0])
     if node.op == "GlobalAveragePool":
-        win = Window(x.shape[2:], (1, 1), (1, 1), (0, 0), (0, 0))
+        win = whole(x.shape[2:])
     mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win)
     return True
 
@@ -98,14 +103,14 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
         if kept[1] != item and shape[1] > 1:
             return False
         image_y = Place(y.buffer, y.start, (shape[0], shape[1], 1, 1), (kept[0], item, 0, 0), y.dtype)
-        mean(low, node, x, image_y, Window(shape[2:], (1, 1), (1, 1), (0, 0), (0, 0)))
+        mean(low, node, x, image_y, whole(shape[2:]))
         return True
     if not y.is_dense:
         return False
     x = low.dense_of(node.inputs[0])
     image_x = Place(x.buffer, x.start, (before, after, 1, middle), (middle * after, 1, middle * after, after), x.dtype)
     image_y = Place(y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype)
-    mean(low, node, image_x, image_y, Window((1, middle), (1, 1), (1, 1), (0, 0), (0, 0)))
+    mean(low, node, image_x, image_y, whole((1, middle)))
     return True
 
 

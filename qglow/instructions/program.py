@@ -58,6 +58,11 @@ class Place:
         """Whether an image [N, C, H, W], or a line [N, C, W], has its channels one element apart."""
         return len(self.shape) in (3, 4) and (self.shape[1] == 1 or self.strides[1] == self.itemsize)
 
+    @property
+    def has_rows(self) -> bool:
+        """Whether the elements of the last dimension are adjacent."""
+        return self.shape[-1] == 1 or self.strides[-1] == self.itemsize
+
     def as_image(self) -> Place:
         """A line [N, C, W] as an image of one row; an image as it is."""
         if len(self.shape) == 4:

@@ -114,9 +114,8 @@ class Body:
         if slices:
             return np.stack(slices, axis)
         t = self.graph.types[name]
-        sizes = [d if isinstance(d, int) else 0 for d in t.shape or ()]
-        sizes.insert(axis if axis >= 0 else len(sizes) + 1 + axis, 0)
-        return np.empty(sizes, t.kind.dtype)
+        one = np.empty([d if isinstance(d, int) else 0 for d in t.shape or ()], t.kind.dtype)
+        return np.take(np.stack([one], axis), np.empty(0, np.int64), axis)
 
 
 def _graph_of(proto: onnx.NodeProto, name: str) -> onnx.GraphProto:

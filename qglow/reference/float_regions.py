@@ -57,7 +57,7 @@ def lp_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
 def total(x: Array, axis: int) -> Array:
     """The sum along an axis, one after the other; 0 of nothing."""
     if not x.shape[axis]:
-        return np.zeros([d for k, d in enumerate(x.shape) if k != axis % x.ndim], x.dtype)
+        return np.zeros(np.moveaxis(x, axis, 0).shape[1:], x.dtype)
     return np.cumsum(x, axis, dtype=x.dtype).take(-1, axis)
 
 

@@ -37,8 +37,7 @@ def requantize(acc: Array, channel_axis: int, node: Node, x: TensorType, w: Tens
 def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     tx, tw = _typed(types, 0), _typed(types, 1)
-    terms = w[0].size if node.op == "Conv" else w.shape[0] * int(np.prod(w.shape[2:]))
-    dtype = exact_dtype(terms)
+    dtype = exact_dtype(w.size // max(1, w.shape[0 if node.op == "Conv" else 1]))
     product = convolve if node.op == "Conv" else convolve_transposed
     acc = product(centred(x, tx, dtype), less_zeros(w, tw, dtype), node).astype(np.int64)
     if bias is not None:

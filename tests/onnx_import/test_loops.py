@@ -13,6 +13,9 @@ from models.builder import Case
 from models.judging import judge
 from onnx import numpy_helper
 
+from qglow.pipeline import float_graph
+from qglow.reference import evaluate
+
 Request = dict[str, Any]  # what the caller gives beside x; shape: that of x, where it is another
 WEIGHTS = {"w": (6, 6), "w2": (6, 6), "v": (6, 6), "bias": (6,), "kernel": (4, 3, 3, 3), "mix": (4, 4, 1, 1)}
 
@@ -190,3 +193,13 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_beside_onnxruntime(name: str) -> None:
     judge(CASES[name].case())
+
+
+@pytest.mark.parametrize("name", ["sides", "sides from the end"])
+def test_a_scan_of_nothing_has_the_declared_shape(name: str) -> None:
+    """Slices that were never made lie along an axis of no elements, also where it is counted from the end."""
+    model = CASES[name].case().model
+    graph = float_graph(model)
+    made = evaluate(graph, {"x": np.zeros((0, 6), np.float32), "z": np.zeros((6, 2, 0), np.float32)})
+    assert made["last"].tolist() == [0, 0]
+    assert made["backwards"].shape == (6, 0) and made["columns"].shape[1] == 0

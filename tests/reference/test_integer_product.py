@@ -84,3 +84,16 @@ def test_matmul_equals_onnxruntime(shape: tuple[tuple[int, ...], tuple[int, ...]
     tw = TensorType(Kind.I8, w.shape, Quant.per_tensor(s_w, 0))
     ty = TensorType(Kind.U8, None, Quant.per_tensor(s_y, 117))
     assert np.array_equal(INTEGER[op](Node(op, ("x", "w"), ("y",)), [x, w], [tx, tw], [ty])[0], expected)
+
+
+@pytest.mark.parametrize(("op", "w_shape"), [("ConvTranspose", (3000, 1, 1, 1)), ("Conv", (1, 3000, 1, 1))])
+def test_sums_that_float32_does_not_hold_are_exact(op: str, w_shape: tuple[int, ...]) -> None:
+    """Many large products; the output is their sum itself, less so much that a float32 holds what is left."""
+    rng = np.random.default_rng(2)
+    x, w = rng.integers(200, 256, (1, 3000, 2, 2)).astype(np.uint8), rng.integers(125, 128, w_shape).astype(np.int8)
+    types = [TensorType(Kind.U8, x.shape, Quant.per_tensor(1.0, 0)), TensorType(Kind.I8, w.shape, Quant.per_tensor(1.0, 0))]
+    sums = np.einsum("chw,c->hw", x[0].astype(np.int64), w.ravel().astype(np.int64))
+    bias = -sums.ravel()[:1].astype(np.int32)
+    node = Node(op, ("x", "w", "b"), ("y",), {"kernel_shape": (1, 1)})
+    (y,) = INTEGER[op](node, [x, w, bias], [*types, None], [TensorType(Kind.F32, None)])
+    assert np.array_equal(y[0, 0], sums + bias)

@@ -86,6 +86,8 @@ def choices() -> Iterator[Case]:
         given = (np.int64([3]), np.float32([0.3]), np.float32([0.1]))
         yield case("NonMaxSuppression", boxes, scores, *given, center_point_box=centers)
         yield case("NonMaxSuppression", boxes, scores, *given[:2], center_point_box=centers)
+    apart = np.float32([[[0, 0, 1, 1], [2, 2, 3, 3], [0, 0.9, 1, 1.9], [1, 0, 2, 1]]])
+    yield case("NonMaxSuppression", apart, normal(1, 1, 4), ints(9))  # without a threshold, boxes that overlap at all
     yield case("NonMaxSuppression", boxes, scores, ints(30), Fixed(np.float32([0.3])), Fixed(np.float32([0.1])))
     for axis, reduction in product((0, -1), ("none", "add", "mul", "max", "min")):
         shape = (2, 4) if axis == 0 else (3, 2)

@@ -11,6 +11,7 @@ from sweep.case import Case
 
 from qglow.graph import Node
 from qglow.instructions import lower
+from qglow.onnx_import.forms import unmet
 from qglow.reference import INTEGER
 from qglow.reference.forms import FLOAT_KERNELS, INT8, INT8_KERNELS, Form, refusal
 
@@ -86,3 +87,10 @@ def test_an_output_that_is_not_implemented_is_refused() -> None:
     for forms in (INT8, INT8_KERNELS, FLOAT_KERNELS):
         assert refusal(forms, Node("MaxPool", ("x",), ("y", "indices"))) == "its output 'indices'"
         assert refusal(forms, Node("MaxPool", ("x",), ("y", ""))) is None
+
+
+def test_an_output_that_a_meaning_does_not_have_is_refused() -> None:
+    """Operators that are not listed with a number of outputs have one."""
+    for op, outputs, said in (("Relu", ["y"], None), ("Relu", ["y", "z"], "output 'z'"), ("Relu", ["y", "", "z"], "output 'z'"),
+                              ("TopK", ["y", "i"], None)):  # fmt: skip
+        assert unmet(onnx.helper.make_node(op, ["x"], outputs)) == said

@@ -29,7 +29,7 @@ EVALUATED = {
 # of the cases of an op with a kernel, how many run on the host at most: other dtypes, ranks and forms
 ON_HOST = {
     "Sigmoid": 3, "Abs": 7, "Sqrt": 2, "Neg": 5, "Relu": 4, "Tanh": 2, "Exp": 2, "Reciprocal": 1, "Log": 1, "Gelu": 2, "HardSwish": 1,
-    "Pow": 13, "Add": 11, "Sub": 11, "Mul": 11, "Div": 12, "Min": 14, "Max": 14, "Clip": 16, "Softmax": 13, "ReduceMean": 22,
+    "Pow": 13, "Add": 11, "Sub": 11, "Mul": 11, "Div": 12, "Min": 14, "Max": 14, "Clip": 16, "Softmax": 14, "ReduceMean": 22,
     "ReduceSum": 22, "ReduceMax": 24, "Conv": 13, "ConvTranspose": 6, "MatMul": 14, "Gemm": 154, "LayerNormalization": 12,
     "GlobalMaxPool": 4, "GlobalAveragePool": 4, "AveragePool": 25, "MaxPool": 8, "Resize": 170, "Gather": 28, "Reshape": 1, "Concat": 1,
     "Slice": 15, "Pad": 55, "BatchNormalization": 4, "LeakyRelu": 0, "HardSigmoid": 0, "Identity": 0, "Erf": 0, "Swish": 0, "PRelu": 0,
