@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..graph import Array, Kind, Node
-from ..reference.float_product import scaled
-from .lower import Lowering, conv_halo, conv_window, float_rule
+from ..reference.float_product import LONGEST, chain_ranges, scaled
+from .lower import NO_HALO, Lowering, conv_halo, conv_window, float_rule
 from .lower_float import operand
 from .lower_product import Fields, flattened, image_fields, is_column, on_its_side, operands_of_two, row_images, shifted
+from .matrix_batches import Group
 from .packing import round_up
 from .phases import transposed_phases
 from .program import Place
@@ -110,7 +111,8 @@ def conv(low: Lowering, node: Node) -> bool:
     _, win = conv_window(low.graph, node)
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     depthwise = groups == x.shape[1] == oc and icg == 1
-    target = target_of(low, node, adds=not depthwise)
+    depthwise = depthwise and kh * kw <= LONGEST
+    target = target_of(low, node, adds=not depthwise and len(chain_ranges(kh, kw, icg)) == 1)
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     if is_column(target.y.as_image(), kw):
@@ -138,26 +140,68 @@ def emit_depthwise(low: Lowering, x: Place, target: FloatTarget, w: Array, bias:
 
 
 def product(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
-    """A float_conv2d instruction. x, y, residual: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]."""
+    """A float_conv2d instruction for each chain of a product; one adds to the sums of those before it.
+
+    x, y, residual: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]. A product of several chains has no residual.
+    """
+    boxes = chain_boxes(*w.shape[2:])
+    y, steps, group = target.y.as_image(), (shape["DH"] * x.strides[2], shape["DW"] * x.strides[3], 4), 4 * w.shape[4]
+    assert len(boxes) == 1 or target.residual is None, "one sum alone is folded into an instruction"
+    before = None if target.residual is None else target.residual.as_image()
+    for k, box in enumerate(boxes):
+        last = k == len(boxes) - 1
+        part = FloatTarget(y if last else low.image(image_shape(y), "<f4", NO_HALO), target.bounds if last else NO_BOUNDS, before)
+        corner = replace(x, start=x.start + sum(s.start * step for s, step in zip(box, steps, strict=True)))
+        taps = np.ascontiguousarray(w[:, :, *box]) if len(boxes) > 1 else w
+        window: Fields = {**shape, "KH": taps.shape[2], "KW": taps.shape[3]}
+        one_chain(low, corner, part, taps, bias if k == 0 else np.zeros_like(bias), window, group)
+        before = part.y
+
+
+def image_shape(y: Place) -> tuple[int, int, int, int]:
+    n, c, h, w = y.shape
+    return n, c, h, w
+
+
+def chain_boxes(rows: int, columns: int, channels: int) -> list[tuple[slice, slice, slice]]:
+    """The kernel rows, columns and channels of each chain of a product (reference/float_product.py)."""
+    boxes = []
+    for first, end in chain_ranges(rows, columns, channels):
+        (r, c, k), count = (int(i) for i in np.unravel_index(first, (rows, columns, channels))), end - first
+        if count >= columns * channels:
+            box = (slice(r, r + count // (columns * channels)), slice(0, columns), slice(0, channels))
+        elif count >= channels:
+            box = (slice(r, r + 1), slice(c, c + count // channels), slice(0, channels))
+        else:
+            box = (slice(r, r + 1), slice(c, c + 1), slice(k, k + count))
+        boxes.append(box)
+    return boxes
+
+
+def one_chain(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array, shape: Fields, group: int) -> None:
+    """A float_conv2d instruction. y, residual: images. group: bytes from a group's channels of x to the next one's."""
     groups, oc, _, kw, ic = w.shape
     fused = kw == 1 or (x.strides[3] == 4 * ic and shape["DW"] == 1)
-    y, residual = target.y.as_image(), None if target.residual is None else target.residual.as_image()
+    y, residual = target.y, target.residual
     if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
         x, y, residual = flattened(x, y, residual)
     whole = np.zeros((groups, round_up(oc, low.packing.lanes)), np.float32)
     whole[:, :oc] = bias.reshape(groups, oc)
     constants = {"w": low.float_weights(w), "bias": low.constant(whole)}
     runs: Fields = {"runs": 1, "run": kw * ic} if fused else {"runs": kw, "run": ic}
-    sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": 4 * ic, "y_g": 4 * oc, **shape, **runs}
+    sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": group, "y_g": 4 * oc, **shape, **runs}
     emit_product(low, {"x": x, "y": y}, constants, {**sizes, **target.bounds}, residual)
 
 
-def emit_product(low: Lowering, places: dict[str, Place | None], constants: dict[str, int], fields: Fields, r: Place | None) -> None:
-    steps: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0}
+def emit_product(low: Lowering, places: dict[str, Place | None], constants: dict[str, int], fields: Fields, r: Place | None,
+                 steps: tuple[int, ...] | None = None) -> None:  # fmt: skip
+    """r: what is added. steps: its strides over N, H and W, where its own dimensions are others than an image's."""
+    more: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0}
     if r is not None:
         places = {**places, "r": r}
-        steps = {"post": POST_ADD, "r_n": r.strides[0], "r_h": r.strides[2], "r_w": r.strides[3], "r_g": fields["y_g"]}
-    low.emit("float_conv2d", {**places, "scratch": None}, constants, {**fields, **steps})
+        n, h, w = steps or (r.strides[0], *r.strides[2:])
+        more = {"post": POST_ADD, "r_n": n, "r_h": h, "r_w": w, "r_g": fields["y_g"]}
+    low.emit("float_conv2d", {**places, "scratch": None}, constants, {**fields, **more})
 
 
 @float_rule("ConvTranspose")
@@ -198,7 +242,7 @@ def matmul(low: Lowering, node: Node) -> bool:
     x = low.places[node.inputs[0]]
     if not x.has_rows:
         x = low.dense_of(node.inputs[0])
-    target = target_of(low, node, image=False)
+    target = target_of(low, node, image=False, adds=len(chain_ranges(1, 1, w.shape[0])) == 1)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
         product(low, low.use(image_x), FloatTarget(y, target.bounds, residual), w.T[None, :, None, None, :], bias, UNIT)
     return True
@@ -215,7 +259,26 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     if made is None:
         return False
     (y, a, b), groups, after = made
-    k, columns = b.shape[-2:]
+    ranges: list[tuple[int, int]] = chain_ranges(1, 1, b.shape[-2])
+    before: Place | None = None
+    for first, end in ranges:
+        result = y if (first, end) == ranges[-1] else like(low, y)
+        chain_of_two(low, (result, shifted(a, 4 * first), shifted(b, first * b.strides[-2])), before, groups, end - first)
+        before = result
+    after()
+    return True
+
+
+def like(low: Lowering, y: Place) -> Place:
+    """A new place with the strides of another."""
+    size = sum((d - 1) * s for d, s in zip(y.shape, y.strides, strict=True)) + y.itemsize
+    return replace(y, buffer=low.allocate(size), start=0)
+
+
+def chain_of_two(low: Lowering, operands: tuple[Place, Place, Place], before: Place | None, groups: list[Group], k: int) -> None:
+    """The instructions of one chain of k terms, (y, a, b) from its first term on; it adds to `before`, which lies as y does."""
+    y, a, b = operands
+    columns = b.shape[-1]
     channels, count = round_up(columns, low.packing.lanes), groups[0].count
     size = round_up(count * channels * k * 4, 64)
     packed = low.allocate(len(groups) * size)
@@ -227,6 +290,6 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     for group, w in zip(groups, weights, strict=True):
         for rows in group.rows:
             sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k, **NO_BOUNDS}
-            emit_product(low, {"x": low.use(shifted(a, rows.a)), "y": shifted(y, rows.y), "w": w}, {"bias": bias}, sizes, None)
-    after()
-    return True
+            places: dict[str, Place | None] = {"x": low.use(shifted(a, rows.a)), "y": shifted(y, rows.y), "w": w}
+            steps = tuple(int(rows.fields[f"y_{d}"]) for d in "nhw")
+            emit_product(low, places, {"bias": bias}, sizes, None if before is None else shifted(before, rows.y), steps)

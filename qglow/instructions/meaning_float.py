@@ -10,6 +10,7 @@ from ..graph import Array
 from ..reference import float_math, recurrent
 from ..reference.float_ordered import layer_norm, of_rows
 from ..reference.float_resize import mixed
+from ..reference.float_sums import BLOCK
 from .meaning import Regions, Views, image, meaning
 from .meaning_move import tables
 from .meaning_window import taps
@@ -93,11 +94,14 @@ def _windows(s: Site) -> Regions:
 def float_pool2d(v: Views, s: Site) -> None:
     name, shape = FLOAT_REDUCE[s["op"]], v["y"].shape
     total = np.full(shape, -np.inf if name == "Max" else 0, np.float32)
-    count = np.zeros((*s.many("H W"), 1), np.float32)
+    whole, count = np.zeros(shape, np.float64), np.zeros((*s.many("H W"), 1), np.float32)
     with np.errstate(all="ignore"):
-        for x, inside in taps(v["x"], s):
+        for k, (x, inside) in enumerate(taps(v["x"], s)):
+            if name != "Max" and k and k % BLOCK == 0:
+                whole, total = whole + total, np.zeros(shape, np.float32)
             total = np.where(inside, float_math.larger(total, x) if name == "Max" else total + x, total)
             count += inside
+        total = total if name == "Max" else (whole + total).astype(np.float32)
         if s["include"]:
             count[...] = s["KH"] * s["KW"]
         v["y"][...] = total / np.maximum(count, 1) if name == "Mean" else total

@@ -100,7 +100,7 @@ KINDS = {
         _kind("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu and "
               "Swish, factor and addend of HardSigmoid, the bounds of Clip, a power and 0, or 1 if it is odd, 2 if even", "x", "y", "",
               f"op {_XY} f_a f_b"),
-        _kind("float_pool2d", "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29); taps "
+        _kind("float_pool2d", "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29, 40); taps "
               "outside of IH x IW are not there nor, unless include, in the mean's count", "x", "y", "",
               f"op {_XY} {_WINDOW} IH IW top left include"),
         _kind("float_reduce", "op, an index of FLOAT_REDUCE, of each row of C floats, in the order of a softmax's sum", "x", "y", "",

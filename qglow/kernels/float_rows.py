@@ -1,4 +1,4 @@
-"""Reductions and layer normalization of rows of floats: 16 partial results, whose halves are combined again and again."""
+"""Reductions and layer normalization of rows of floats: 16 partial results, sums in blocks, whose halves are combined again and again."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_REDUCE
-from .chunks import SUMS, floats, halves, store_chunk
+from .chunks import SUMS, floats, halves, masked, store_chunk
+from .float_sums import sum_of_row
 from .floats import larger
 from .jit import njit
 from .memory import load_f32, load_i64, store_f32, words
@@ -18,33 +19,36 @@ from .vector import F32, I64, call, const, load_at, splat, vec
 f32, i64 = types.float32, types.int64
 
 
-def combined(b, x, count, is_max, value=lambda v: v):
-    """The largest, or the sum, of a function of a row of floats."""
-    t = vec(F32, SUMS)
-    start = const(t, float("-inf") if is_max else 0.0)
-    acc = cgutils.alloca_once_value(b, start)
-    b.store(start, acc)
+def largest(b, x, count):
+    """The largest of a row of floats."""
+    start = const(vec(F32, SUMS), float("-inf"))
+    best = cgutils.alloca_once_value(b, start)
+    b.store(start, best)
 
     def visit(at, v, mask):
-        v = value(v) if mask is None else b.select(mask, value(v), start)
-        b.store(larger(b, b.load(acc), v) if is_max else b.fadd(b.load(acc), v), acc)
+        b.store(larger(b, b.load(best), v if mask is None else b.select(mask, v, start)), best)
 
     floats(b, x, count, visit)
-    return halves(b, b.load(acc), (lambda p, q: larger(b, p, q)) if is_max else b.fadd)
+    return halves(b, b.load(best), lambda p, q: larger(b, p, q))
+
+
+def summed(b, x, count, value=lambda v: v):
+    """The sum of a function of each element of a row of floats."""
+    return sum_of_row(b, x, count, lambda at, v, mask: masked(b, value(v), mask))
 
 
 def _row(is_max):
     @intrinsic
     def row(context, x, count):
         def generate(ctx, b, sig, args):
-            return combined(b, args[0], args[1], is_max)
+            return (largest if is_max else summed)(b, args[0], args[1])
 
         return f32(i64, i64), generate
 
     return row
 
 
-max_of_row, sum_of_row = _row(True), _row(False)
+max_of_row, total_of_row = _row(True), _row(False)
 X, Y, OP, H, C, XH, YH = words("float_reduce", "x y op H C x_h y_h")
 MAX, MEAN = FLOAT_REDUCE.index("Max"), FLOAT_REDUCE.index("Mean")
 
@@ -58,7 +62,7 @@ def float_reduce(i, arena, constants, thread, threads):
         if op == MAX:
             store_f32(y, max_of_row(x, c))
         else:
-            total = sum_of_row(x, c)
+            total = total_of_row(x, c)
             store_f32(y, total / f32(c) if op == MEAN else total)
 
 
@@ -69,12 +73,12 @@ def normalized_row(context, x, y, count, gain, shift, epsilon):
     def generate(ctx, b, sig, args):
         x, y, count, gain, shift, epsilon = args
         n = b.sitofp(count, F32)
-        mean = splat(b, b.fdiv(combined(b, x, count, False), n), SUMS)
+        mean = splat(b, b.fdiv(summed(b, x, count), n), SUMS)
 
         def centred(v):
             return b.fsub(v, mean)
 
-        squares = combined(b, x, count, False, lambda v: b.fmul(centred(v), centred(v)))
+        squares = summed(b, x, count, lambda v: b.fmul(centred(v), centred(v)))
         root = call(b, "llvm.sqrt.f32", F32, b.fadd(b.fdiv(squares, n), epsilon))
         inverse = splat(b, b.fdiv(ir.Constant(F32, 1.0), root), SUMS)
 

@@ -8,7 +8,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_REDUCE
+from ..reference.float_sums import BLOCK
 from .chunks import store_first
+from .float_sums import Totals
 from .floats import larger
 from .jit import njit
 from .memory import load_f32, load_i32, load_i64, words
@@ -53,7 +55,49 @@ def _window(is_max, vectors):
     return step
 
 
+def _long_window(vectors):
+    @intrinsic
+    def step(context, x, y, rows, columns, row, tap, divisor, count, first, width):
+        """`_window`'s sum of windows of more than BLOCK taps: tap k of a window's row r is number first + r width + k, by which blocks end."""
+
+        def generate(ctx, b, sig, args):
+            x, y, rows, columns, row, tap, divisor, count, first, width = args
+            t, block, one = vec(F32, LANES), ir.Constant(I64, BLOCK), ir.Constant(I64, 1)
+            sums = Totals(b, vectors, LANES)
+            last = cgutils.alloca_once_value(b, ir.Constant(I64, 0))  # the block that the chains are in
+            b.store(ir.Constant(I64, 0), last)
+            with cgutils.for_range(b, rows) as r:
+                start = b.add(first, b.mul(r.index, width))
+                end, block0 = b.add(start, columns), b.sdiv(start, block)
+                with cgutils.for_range(b, b.add(b.sub(b.sdiv(b.sub(end, one), block), block0), one)) as part:
+                    here = b.add(block0, part.index)
+                    with b.if_then(b.icmp_signed("!=", here, b.load(last))):
+                        sums.end_block(b)
+                        b.store(here, last)
+                    edge, next_edge = b.mul(here, block), b.mul(b.add(here, one), block)
+                    k = b.select(b.icmp_signed(">", start, edge), start, edge)
+                    stop = b.select(b.icmp_signed("<", end, next_edge), end, next_edge)
+                    at = b.add(x, b.add(b.mul(r.index, row), b.mul(b.sub(k, start), tap)))
+                    with cgutils.for_range(b, b.sub(stop, k)) as c:
+                        for v, chain in enumerate(sums.chains):
+                            value = load_at(b, add_to(b, b.add(at, b.mul(c.index, tap)), 4 * LANES * v), t)
+                            b.store(b.fadd(b.load(chain), value), chain)
+            sums.end_block(b)
+            for v, total in enumerate(sums.rounded(b)):
+                value = b.fdiv(total, splat(b, divisor, LANES))
+                if vectors == 1:
+                    store_first(b, y, value, b.shl(count, ir.Constant(I64, 2)))
+                else:
+                    store_at(b, add_to(b, y, 4 * LANES * v), value)
+            return ctx.get_dummy_value()
+
+        return types.void(*[i64] * 6, f32, *[i64] * 3), generate
+
+    return step
+
+
 max_many, max_one, sum_many, sum_one = _window(True, MANY), _window(True, 1), _window(False, MANY), _window(False, 1)
+long_many, long_one = _long_window(MANY), _long_window(1)
 (X, Y, N, H, W, C, XN, XH, XW, YN, YH, YW, KH, KW, SH, SW, DH, DW, OP, IH, IW, TOP, LEFT, INCLUDE) = words(
     "float_pool2d", "x y N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW op IH IW top left include")  # fmt: skip
 
@@ -66,7 +110,7 @@ def float_pool2d(i, arena, constants, thread, threads):
     ih, iw, op, dh, dw = load_i64(i + IH), load_i64(i + IW), load_i64(i + OP), load_i64(i + DH), load_i64(i + DW)
     row, tap = load_i64(i + XH) * dh, load_i64(i + XW) * dw
     pixels, blocks = n * h * w, (c + LANES - 1) // LANES
-    by_pixels = pixels >= threads
+    by_pixels, is_long = pixels >= threads, kh * kw > BLOCK
     first, last = (pixels * thread // threads, pixels * (thread + 1) // threads) if by_pixels else (0, pixels)
     block0, block1 = (0, blocks) if by_pixels else (blocks * thread // threads, blocks * (thread + 1) // threads)
     end = min(c, block1 * LANES)
@@ -93,12 +137,16 @@ def float_pool2d(i, arena, constants, thread, threads):
             if k + MANY * LANES <= end:
                 if op == MAX:
                     max_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0)
+                elif is_long:
+                    long_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0, r0 * kw + c0, kw)
                 else:
                     sum_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0)
                 k += MANY * LANES
             else:
                 if op == MAX:
                     max_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k)
+                elif is_long:
+                    long_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k, r0 * kw + c0, kw)
                 else:
                     sum_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k)
                 k += LANES

@@ -11,6 +11,7 @@ from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from .bytewise import LANES, run_of
 from .chunks import SUMS, floats, halves, masked, store_chunk
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
+from .float_sums import sum_of_row
 from .jit import njit
 from .memory import load_f32, load_i64, words
 from .table import kernel
@@ -151,15 +152,13 @@ def softmax_row(context, x, y, count):
 
         floats(b, x, count, compare)
         largest = splat(b, halves(b, b.load(best), lambda p, q: b.select(b.fcmp_ordered(">", p, q), p, q)), SUMS)
-        total = cgutils.alloca_once_value(b, const(t, 0.0))
 
         def exponentials(at, v, mask):
             e = exp(b, b.fsub(v, largest))
             store_chunk(b, b.add(y, at), e, mask, b.sub(size, at))
-            b.store(b.fadd(b.load(total), masked(b, e, mask)), total)
+            return masked(b, e, mask)
 
-        floats(b, x, count, exponentials)
-        whole = splat(b, halves(b, b.load(total), b.fadd), SUMS)
+        whole = splat(b, sum_of_row(b, x, count, exponentials), SUMS)
 
         def divide(at, v, mask):
             store_chunk(b, b.add(y, at), b.fdiv(v, whole), mask, b.sub(size, at))

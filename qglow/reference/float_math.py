@@ -15,6 +15,7 @@ import numpy as np
 
 from ..graph import Array
 from . import double_math
+from .float_sums import sum_in_blocks
 
 F32 = np.float32
 LOG2E, LN2_HIGH, LN2_LOW = 1.44269504088896341, 0.693359375, -2.12194440e-4
@@ -195,12 +196,10 @@ def ordered_max(x: Array) -> Array:
 
 
 def ordered_sum(x: Array) -> Array:
-    """Sum over the last axis of float32 in one fixed order: 16 sums of every 16th element, then halves of them added together."""
+    """Sum over the last axis of float32 in one fixed order: 16 sums of every 16th element, in blocks, whose halves are then added."""
     pad = -x.shape[-1] % LANES
     whole = np.concatenate([x, np.zeros((*x.shape[:-1], pad), x.dtype)], -1).reshape(*x.shape[:-1], -1, LANES)
-    total = np.zeros((*x.shape[:-1], LANES), x.dtype)
-    for k in range(whole.shape[-2]):
-        total = total + whole[..., k, :]
+    total = sum_in_blocks(np.moveaxis(whole, -2, 0))
     width = LANES
     while width > 1:
         width //= 2

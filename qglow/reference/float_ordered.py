@@ -13,6 +13,7 @@ from . import float_math
 from .float_conv import given, optional
 from .float_pool import max_indices, of_nothing, pool_counts
 from .float_reduce import reduction_axes
+from .float_sums import sum_in_blocks, sum_of_terms
 from .float_table import FLOAT, exact_op
 from .windows import Window, patches
 
@@ -28,14 +29,15 @@ def of_rows(name: str, x: Array) -> Array:
 
 
 def in_order(name: str, terms: Iterable[Array], count: Array | int) -> Array:
-    """Max, Sum or Mean of arrays, one after the other. count: of the mean."""
-    total: Array | None = None
+    """Max, Sum or Mean of arrays, one after the other; sums in blocks. count: of the mean."""
+    if name != "Max":
+        total = sum_in_blocks(terms) if isinstance(terms, np.ndarray) else sum_of_terms(terms)
+        return np.asarray(total / np.asarray(count, total.dtype)) if name == "Mean" else total
+    best: Array | None = None
     for x in terms:
-        if total is None:
-            total = np.full(x.shape, -np.inf if name == "Max" else 0, x.dtype)
-        total = float_math.larger(total, x) if name == "Max" else total + x
-    assert total is not None, "a window without taps"
-    return np.asarray(total / np.asarray(count, total.dtype)) if name == "Mean" else np.asarray(total)
+        best = float_math.larger(np.full(x.shape, -np.inf, x.dtype) if best is None else best, x)
+    assert best is not None, "a window without taps"
+    return np.asarray(best)
 
 
 def is_by_rows(rank: int, axes: tuple[int, ...]) -> bool:

@@ -2,7 +2,7 @@
 
 a = bias, or 0; then a = fma(x, w, a) over kernel rows, columns of a row, channels of the group, in this order; what lies beyond the
 image is 0 and takes part. A transposed convolution is that of its phases. Kernels that stay in this order have these bits. Of float64 each
-product and each sum is rounded.
+product and each sum is rounded. More than LONGEST terms are several chains, which are added one after the other (41).
 """
 
 from __future__ import annotations
@@ -19,7 +19,32 @@ from .fused import chain
 from .phases import phases
 from .windows import Window, pad_spatial, windows
 
+LONGEST = 8192  # terms of one chain
 TOGETHER = 1 << 14  # sums that are computed at once, so that they stay near
+
+
+def chain_ranges(rows: int, columns: int, channels: int) -> list[tuple[int, int]]:
+    """First term and end of each chain of a product over kernel rows, columns and channels: as many whole rows as have LONGEST terms; where
+    one row has more, as many whole columns of it; where one column has more, LONGEST channels of it."""
+    terms, row = rows * columns * channels, columns * channels
+    if row <= LONGEST:
+        period, most = terms, LONGEST // max(1, row) * row
+    elif channels <= LONGEST:
+        period, most = row, LONGEST // channels * channels
+    else:
+        period, most = channels, LONGEST
+    found = [(p + k, min(p + k + most, p + period)) for p in range(0, terms, max(1, period)) for k in range(0, period, max(1, most))]
+    return found or [(0, 0)]
+
+
+def sums(x: Array, w: Array, bias: Array, ranges: list[tuple[int, int]]) -> Array:
+    """`chains` over each range of the terms, the first from the bias and the others from 0, added one after the other."""
+    none = np.zeros_like(bias)
+    (first, end), *others = ranges
+    y = chains(x[first:end], w[first:end], bias)
+    for first, end in others:
+        y = y + chains(x[first:end], w[first:end], none)
+    return y
 
 
 def chains(x: Array, w: Array, bias: Array) -> Array:
@@ -42,6 +67,7 @@ def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -
     weights = w.reshape(groups, oc // groups, per, *win.kernel)
     weights = weights.transpose(*range(3, 3 + rank), 2, 0, 1).reshape(-1, groups, oc // groups)
     start = np.zeros((groups, oc // groups), x.dtype) if bias is None else bias.reshape(groups, -1)
+    ranges = chain_ranges(prod(win.kernel[:-1]), prod(win.kernel[-1:]), per)
     y = np.empty((n, oc, *out), x.dtype)
     if 0 in y.shape:
         return y
@@ -51,8 +77,8 @@ def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -
         sizes = taps.shape[1 : 1 + rank]
         taps = taps.reshape(groups, per, *taps.shape[1:])
         terms = taps.transpose(*range(2 + rank, 2 + 2 * rank), 1, *range(2, 2 + rank), 0).reshape(-1, prod(sizes), groups)
-        sums = chains(terms, weights, start).reshape(*sizes, oc)
-        y[image, :, first : first + rows] = np.moveaxis(sums, -1, 0)
+        made = sums(terms, weights, start, ranges).reshape(*sizes, oc)
+        y[image, :, first : first + rows] = np.moveaxis(made, -1, 0)
     return y
 
 
@@ -85,8 +111,8 @@ def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
         for k, (a, (before, _)) in enumerate(zip(axes, borders, strict=True)):
             padded = padded.take(range(a.first + before, a.first + before + a.count + a.reach - 1), 2 + k)
         swapped = taps.reshape(groups, -1, per, *kernel).swapaxes(1, 2).reshape(groups * per, -1, *kernel)
-        sums = convolve(padded, swapped, bias, Window(kernel, one, tuple(a.step for a in axes), (0,) * rank, (0,) * rank), groups)
-        y[(slice(None), slice(None), *(slice(a.phase, None, s) for a, s in zip(axes, strides, strict=True)))] = sums
+        part = convolve(padded, swapped, bias, Window(kernel, one, tuple(a.step for a in axes), (0,) * rank, (0,) * rank), groups)
+        y[(slice(None), slice(None), *(slice(a.phase, None, s) for a, s in zip(axes, strides, strict=True)))] = part
     return [y]
 
 
@@ -101,15 +127,17 @@ def product_of(a: Array, b: Array, bias: Array | None) -> Array:
     whole = np.zeros((), a.dtype) if bias is None else bias
     start = np.broadcast_to(whole, shape).reshape(*batch, rows, columns)
     y = np.empty((*batch, rows, columns), a.dtype)
-    together = max(1, TOGETHER // max(1, columns))
+    together, ranges = max(1, TOGETHER // max(1, columns)), chain_ranges(1, 1, left.shape[-1])
     for index in np.ndindex(*batch):
         terms = np.ascontiguousarray(left[index].T, np.float64)  # [K, rows]
         weights = right[index].astype(np.float64)
         for first in range(0, rows, together):
             part = terms[:, first : first + together, None]
-            y[(*index, slice(first, first + together))] = chain(
-                start[(*index, slice(first, first + together))], ((part[k], weights[k]) for k in range(len(part)))
-            )
+            here = (*index, slice(first, first + together))
+            made = chain(start[here], ((part[k], weights[k]) for k in range(*ranges[0])))
+            for begin, end in ranges[1:]:
+                made = made + chain(np.zeros_like(made), ((part[k], weights[k]) for k in range(begin, end)))
+            y[here] = made
     return y.reshape(shape)
 
 

@@ -93,11 +93,11 @@ def top_k(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 @float_op("CumSum")
 def cumulative_sum(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """One after the other from the first; exclusive: each sum without its own element."""
+    """One after the other from the first, floats in float64, each sum rounded; exclusive: each sum without its own element."""
     x, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0])
     x = np.flip(x, axis) if node.attr("reverse", 0) else x
     if node.attr("exclusive", 0) and x.shape[axis]:
         first = np.zeros_like(x.take([0], axis))
         x = np.concatenate([first, x.take(range(x.shape[axis] - 1), axis)], axis)
-    y = np.cumsum(x, axis, dtype=x.dtype)
+    y = np.cumsum(x, axis, dtype=np.float64 if x.dtype.kind == "f" else x.dtype).astype(x.dtype)
     return [np.flip(y, axis) if node.attr("reverse", 0) else y]

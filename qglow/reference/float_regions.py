@@ -9,6 +9,7 @@ import numpy as np
 from ..graph import Array, Node
 from . import double_math
 from .float_conv import given, optional
+from .float_sums import sum_in_blocks
 from .float_table import float_op
 from .windows import Window, patches
 
@@ -55,10 +56,8 @@ def lp_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def total(x: Array, axis: int) -> Array:
-    """The sum along an axis, one after the other; 0 of nothing."""
-    if not x.shape[axis]:
-        return np.zeros(np.moveaxis(x, axis, 0).shape[1:], x.dtype)
-    return np.cumsum(x, axis, dtype=x.dtype).take(-1, axis)
+    """The sum along an axis, one after the other in blocks; 0 of nothing."""
+    return sum_in_blocks(np.moveaxis(x, axis, 0))
 
 
 def power(x: Array, exponent: np.generic) -> Array:

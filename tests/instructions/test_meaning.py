@@ -292,6 +292,13 @@ def float_convolutions(n: Net) -> tuple[str, ...]:
     return n.op("Add", (n.float_conv(y, 33, (1, 1)), y), None), n.float_conv(x, 12, (3, 2), 3, strides=(2, 1), dilations=(2, 3)), up
 
 
+@form("float_conv2d")
+def float_products_of_several_chains(n: Net) -> tuple[str, ...]:
+    x, line = n.input(1, 1400, 4, 4, quant=None, kind=Kind.F32), n.input(3, 8200, quant=None, kind=Kind.F32)
+    rows = n.op("Relu", (n.op("Gemm", (line, n.floats(8200, 5), n.floats(5)), None),), None)
+    return n.float_conv(x, 5, (3, 3), pads=(1, 1, 1, 1)), rows, n.op("MatMul", (line, n.op("Transpose", (line,), None, perm=(1, 0))), None)
+
+
 @form("float_depthwise2d")
 def float_depthwises(n: Net) -> tuple[str, ...]:
     x = n.op("Dequantize", (n.input(2, 21, 9, 8),), None)
@@ -315,10 +322,20 @@ def float_pools(n: Net) -> tuple[str, ...]:
     return n.op("MaxPool", (x,), None, **window), n.op("AveragePool", (x,), None, **window), padded, n.op("GlobalMaxPool", (wide,), None)
 
 
+@form("float_pool2d")
+def float_pools_of_several_blocks(n: Net) -> tuple[str, ...]:
+    x, axes = n.input(1, 3, 35, 33, quant=None, kind=Kind.F32), n.constant("axes", np.array([1]))
+    window: dict[str, Any] = {"kernel_shape": (31, 29), "strides": (4, 3), "pads": (20, 1, 9, 7)}
+    column = n.op("ReduceSum", (n.input(2, 1030, 5, quant=None, kind=Kind.F32), axes), None)
+    return n.op("AveragePool", (x,), None, **window), n.op("GlobalAveragePool", (x,), None), column
+
+
 @form("float_reduce")
 def float_reductions(n: Net) -> tuple[str, ...]:
     x, axes = n.input(2, 5, 37, quant=None, kind=Kind.F32), [n.constant("axes", np.array(a)) for a in ([2], [1], [0, 1])]
     means = [n.op("ReduceMean", (x, a), None) for a in axes]
+    line = n.input(1, 17000, quant=None, kind=Kind.F32)
+    means.append(n.op("ReduceSum", (line, n.constant("last", np.array([1]))), None))
     return (*means, n.op("ReduceMax", (x, axes[0]), None, keepdims=0), n.op("ReduceSum", (x,), None))
 
 
