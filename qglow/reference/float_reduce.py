@@ -54,6 +54,9 @@ def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
 
 
 def _log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
+    """Of integers by float64, rounded towards zero."""
+    if x.dtype.kind != "f":
+        return _log_sum_exp(x.astype(np.float64), axes, keep).astype(x.dtype)
     best = np.where(np.isfinite(best := x.max(axes, keepdims=True, initial=-np.inf)), best, x.dtype.type(0))
     y = float_math.log(np.asarray(float_math.exp(x - best).sum(axes, keepdims=True))) + best
     return np.asarray(y if keep else y.squeeze(axes))
@@ -61,6 +64,8 @@ def _log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
 
 def _reduce(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
+    if x.dtype.kind in "iub" and x.dtype.itemsize < 4 and node.op not in ("ReduceMax", "ReduceMin"):
+        raise ValueError(f"{node.op} of {x.dtype} is not defined: sums would wrap around")
     return [np.asarray(_REDUCE[node.op](x, reduction_axes(node, inputs, x.ndim), bool(node.attr("keepdims", 1))))]
 
 

@@ -1,0 +1,52 @@
+"""Reductions of integers, and running sums: exact, within their type, or refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from qglow.errors import ModelError
+from qglow.graph import Array, GraphBuilder, Kind, TensorType
+from qglow.reference import evaluate
+
+KINDS = {np.int8: Kind.I8, np.uint8: Kind.U8, np.int32: Kind.I32, np.int64: Kind.I64, np.float32: Kind.F32, np.float64: Kind.F64}
+
+
+def reduced(op: str, x: Array, axis: int, **attributes: int) -> Array:
+    b = GraphBuilder()
+    kind = KINDS[x.dtype.type]
+    b.types["x"] = TensorType(kind, x.shape)
+    shape = x.shape if op == "CumSum" else tuple(1 if k == axis else d for k, d in enumerate(x.shape))
+    at = np.array(axis if op == "CumSum" else [axis])
+    y = b.add(op, ("x", b.add_constant("axis", at)), TensorType(kind, shape), "y", **attributes)
+    return evaluate(b.build("one", ["x"], [y]), {"x": x})[y]
+
+
+@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_sums_of_small_integers_are_refused(op: str, dtype: type) -> None:
+    with pytest.raises(ModelError, match="would wrap around"):
+        reduced(op, np.ones((2, 3), dtype), 1)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_extremes_of_small_integers(dtype: type) -> None:
+    x = np.array([[3, 100, 7], [0, 1, 2]], dtype)
+    assert np.array_equal(reduced("ReduceMax", x, 1), [[100], [2]]) and np.array_equal(reduced("ReduceMin", x, 1), [[3], [0]])
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
+def test_functions_of_integers(dtype: type) -> None:
+    x = np.array([[5, -2, 700], [-7, -7, -7]], dtype)
+    assert np.array_equal(reduced("ReduceLogSumExp", x, 1), [[700], [-5]])  # -7 + log 3, towards zero
+    assert np.array_equal(reduced("ReduceMean", x, 1), [[234], [-7]])
+    assert reduced("ReduceSum", x, 1).dtype == dtype
+
+
+def test_running_sums_do_not_drift() -> None:
+    x = np.full((1, 2_000_000), 0.1, np.float32)
+    exact = np.float64(np.float32(0.1)) * np.arange(1, x.size + 1)
+    for backwards in (0, 1):
+        y = reduced("CumSum", x, 1, reverse=backwards)[0]
+        assert np.max(np.abs((y[::-1] if backwards else y) / exact - 1)) < 1e-7
+    assert np.array_equal(reduced("CumSum", np.array([[2**31 - 1, 1]], np.int32), 1), [[2**31 - 1, -(2**31)]])
