@@ -10,16 +10,25 @@ from test_engines import every_thread_works, isa
 from test_float_products import Floats
 
 from qglow.graph import GraphBuilder, Kind, TensorType
+from qglow.instructions import lower_float_product
 from qglow.instructions.lower_float_product import chain_boxes
-from qglow.reference import evaluate
+from qglow.reference import evaluate, float_product
 from qglow.reference.float_product import LONGEST, chain_ranges
 from qglow.runtime import InferenceSession
 
 __all__ = ["every_thread_works", "isa"]
+SHORT = 128
 
 
-@pytest.mark.parametrize("k", [LONGEST, LONGEST + 1, 2 * LONGEST + 5])
-def test_matrix_products(isa: str, k: int) -> None:
+@pytest.fixture
+def short_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chains of at most SHORT terms, in the reference and in lowering: their edges at sizes that are quick."""
+    monkeypatch.setattr(float_product, "LONGEST", SHORT)
+    monkeypatch.setattr(lower_float_product, "LONGEST", SHORT)
+
+
+@pytest.mark.parametrize("k", [SHORT, SHORT + 1, 3 * SHORT + 5])
+def test_matrix_products(isa: str, k: int, short_chains: None) -> None:
     f = Floats()
     x, other = f.input(2, 3, k), f.input(3, 18)
     biased = f.op("MatMul", x, f.constant(k, 18), f.constant(18))
@@ -28,36 +37,43 @@ def test_matrix_products(isa: str, k: int) -> None:
     shared = f.op("MatMul", x, f.input(k, 5))
     turned = f.op("MatMul", f.input(4, k), f.op("Transpose", f.input(2, 9, k), perm=(0, 2, 1)))
     number = f.op("MatMul", f.input(k), f.input(k))
-    chains = -(-k // LONGEST)
-    packs = {"float_conv2d": 6 * chains, "float_pack": 4 * chains}
-    f.check(f.op("Relu", biased), f.op("Relu", rows), of_two, shared, turned, number, kinds=packs)
+    chains = -(-k // SHORT)
+    steps = {"float_conv2d": 6 * chains, "float_pack": 4 * chains}
+    f.check(f.op("Relu", biased), f.op("Relu", rows), of_two, shared, turned, number, kinds=steps)
 
 
 @pytest.mark.parametrize(
     ("size", "kernel", "attributes"),
     [
-        ((1, 1100, 4, 3), (3, 3), {"pads": (1, 1, 1, 1)}),  # some rows a chain
-        ((1, 3000, 5, 6), (2, 4), {"pads": (1, 0, 1, 2), "strides": (2, 1), "dilations": (1, 2)}),  # some columns of a row
-        ((1, LONGEST + 3, 2, 3), (2, 1), {}),  # some channels of a column
-        ((1, LONGEST + 3, 3, 1), (1, 1), {}),
-        ((1, 2800, 8, 1), (4, 1), {}),  # on its side
-        ((1, 2 * LONGEST + 6, 3, 3), (1, 1), {"group": 2}),
-        ((2, 1700, 9), (5,), {"pads": (2, 2)}),
-        ((1, 2, 101, 97), (95, 93), {"group": 2}),
+        ((1, 21, 4, 3), (3, 3), {"pads": (1, 1, 1, 1)}),  # some rows a chain
+        ((1, 47, 5, 6), (2, 4), {"pads": (1, 0, 1, 2), "strides": (2, 1), "dilations": (1, 2)}),  # some columns of a row
+        ((1, SHORT + 3, 2, 3), (2, 1), {}),  # some channels of a column
+        ((1, SHORT + 3, 3, 1), (1, 1), {}),
+        ((1, 45, 8, 1), (4, 1), {}),  # on its side
+        ((1, 2 * SHORT + 6, 3, 3), (1, 1), {"group": 2}),
+        ((2, 29, 9), (5,), {"pads": (2, 2)}),
+        ((1, 2, 15, 13), (13, 11), {"group": 2}),  # depthwise
     ],
 )
-def test_convolutions(isa: str, size: tuple[int, ...], kernel: tuple[int, ...], attributes: dict[str, Any]) -> None:
+def test_convolutions(isa: str, size: tuple[int, ...], kernel: tuple[int, ...], attributes: dict[str, Any], short_chains: None) -> None:
     f = Floats()
     x = f.input(*size)
     out = 2 if attributes.get("group") else 17
     y, z = f.conv(x, out, kernel, **attributes), f.conv(x, out, kernel, bias=False, **attributes)
     f.check(f.op("Relu", y), f.op("Add", y, f.op("Abs", z)), f.op("Relu", f.op("Add", z, y)))
+    assert len(chain_ranges(1, 1, f.b.constants[f.b.nodes[0].inputs[1]][0].size)) > 1
 
 
-def test_transposed_convolutions(isa: str) -> None:
+def test_transposed_convolutions(isa: str, short_chains: None) -> None:
     f = Floats()
-    y = f.op("ConvTranspose", f.input(1, 3000, 3, 2), f.constant(3000, 3, 3, 4), f.constant(3), strides=(1, 2))
+    y = f.op("ConvTranspose", f.input(1, 47, 3, 2), f.constant(47, 3, 3, 4), f.constant(3), strides=(1, 2))
     f.check(f.op("Relu", y), kinds={"float_conv2d": 6})
+
+
+def test_chains_of_the_law_s_length() -> None:
+    f = Floats()
+    x, line = f.input(2, LONGEST + 1), f.input(1, 1400, 3, 3)
+    f.check(f.op("MatMul", x, f.constant(LONGEST + 1, 3)), f.op("MatMul", x, f.input(LONGEST + 1, 3)), f.conv(line, 3, (3, 3)))
 
 
 @pytest.mark.parametrize(

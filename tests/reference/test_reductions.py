@@ -31,13 +31,13 @@ def test_sums_of_small_integers_are_refused(op: str, dtype: type) -> None:
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_extremes_of_small_integers(dtype: type) -> None:
-    x = np.array([[3, 100, 7], [0, 1, 2]], dtype)
+    x: Array = np.array([[3, 100, 7], [0, 1, 2]], dtype)
     assert np.array_equal(reduced("ReduceMax", x, 1), [[100], [2]]) and np.array_equal(reduced("ReduceMin", x, 1), [[3], [0]])
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_functions_of_integers(dtype: type) -> None:
-    x = np.array([[5, -2, 700], [-7, -7, -7]], dtype)
+    x: Array = np.array([[5, -2, 700], [-7, -7, -7]], dtype)
     assert np.array_equal(reduced("ReduceLogSumExp", x, 1), [[700], [-5]])  # -7 + log 3, towards zero
     assert np.array_equal(reduced("ReduceMean", x, 1), [[234], [-7]])
     assert reduced("ReduceSum", x, 1).dtype == dtype
