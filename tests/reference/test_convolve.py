@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qglow.graph import Node
-from qglow.reference import float_conv, float_product
+from qglow.graph import Graph, Node, float_type
+from qglow.reference import FLOAT, evaluate, float_conv, float_product
+from qglow.reference.evaluate import evaluate_node
 from qglow.reference.windows import Window, pad_spatial, windows
 
 RNG = np.random.default_rng(0)
@@ -61,3 +62,14 @@ def test_large_images_in_the_order_of_the_law_are_computed_in_parts() -> None:
     assert whole.shape == (2, 3, 9000, 2) and np.array_equal(whole, np.tile(part, (1, 1, 30, 1)))
     plain_sum = np.einsum("nchwk,ock->nohw", np.stack([x[..., :2], x[..., 1:]], -1), w[:, :, 0], dtype=np.float64)
     assert np.allclose(part, plain_sum + bias[:, None, None], atol=1e-4)
+
+
+def test_a_node_by_itself_is_summed_in_the_order_of_the_law(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless it is asked for in whatever order is fast."""
+    x, w = RNG.normal(0, 1, (4, 7)).astype(np.float32), RNG.normal(0, 1, (7, 3)).astype(np.float32)
+    node = Node("MatMul", ("x", "w"), ("y",), {}, "n")
+    graph = Graph("g", ("x", "w"), ("y",), (node,), {"x": float_type(4, 7), "w": float_type(7, 3), "y": float_type(4, 3)})
+    want = evaluate(graph, {"x": x, "w": w})["y"]
+    monkeypatch.setitem(FLOAT, "MatMul", lambda node, inputs: [np.zeros((4, 3), np.float32)])
+    assert np.array_equal(evaluate_node(graph, node, [x, w])[0], want) and want.all()
+    assert not evaluate_node(graph, node, [x, w], fast=True)[0].any()
