@@ -182,3 +182,12 @@ def test_views_cost_nothing() -> None:
         "w2", RNG.normal(0, 1, (12, 5)).astype(F32))), f32(2, 5), "y"), b.add("MatMul", (turned, w), f32(3, 4, 5), "z")])  # fmt: skip
     assert steps(graph) == ["float_conv2d", "transpose", "float_conv2d"]  # the turned rows are not adjacent: one copy
     same_bits(graph, {"x": RNG.normal(0, 1, (4, 12)).astype(F32)})
+
+
+@pytest.mark.parametrize("op", ["Add", "Sigmoid"])
+def test_single_elements_have_kernels(op: str) -> None:
+    b = GraphBuilder()
+    b.types |= {"x": f32(1, 1), "y": f32(1, 1)}
+    graph = b.build("one", ["x", "y"], [b.add(op, ("x", "y") if op == "Add" else ("x",), f32(1, 1), "z")])
+    assert steps(graph) == ["float_binary" if op == "Add" else "float_unary"]
+    same_bits(graph, {"x": np.array([[1.5]], F32), "y": np.array([[-0.25]], F32)})
