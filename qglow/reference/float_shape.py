@@ -104,9 +104,8 @@ def pad_widths(rank: int, inputs: list[Array | None]) -> list[tuple[int, int]]:
 def pad(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, value = given(inputs, 0), optional(inputs, 2)
     widths = pad_widths(x.ndim, inputs)
-    if any(b < 0 or a < 0 for b, a in widths):
-        x = x[tuple(slice(max(0, -b), d - max(0, -a)) for (b, a), d in zip(widths, x.shape, strict=True))]
-        widths = [(max(0, b), max(0, a)) for b, a in widths]
+    x = x[tuple(slice(max(0, -b), d - max(0, -a)) for (b, a), d in zip(widths, x.shape, strict=True))]  # a negative width cuts
+    widths = [(max(0, b), max(0, a)) for b, a in widths]
     mode = node.attr("mode", "constant")
     if mode == "constant":
         return [np.pad(x, widths, constant_values=0 if value is None else value.ravel()[0])]
