@@ -20,9 +20,8 @@ LONGEST = 1 << 16
 SIZE: Range = (0, 1 << 31)
 RANGES: dict[str, Range] = {
     **dict.fromkeys(["N", "H", "W", "C", "G", "K", "P", "IH", "IW", "run", "D0", "D1", "D2", "D3", "D4", "D5"], SIZE),
-    **dict.fromkeys(["KH", "KW"], (0, 1 << 16)),
-    **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 16)),
-    **dict.fromkeys(["top", "left", "bottom", "right"], (0, 1 << 16)),
+    **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),  # a reduction is a window as large as its axis
+    **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 31)),
     **dict.fromkeys(["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)),
     **dict.fromkeys(["y_f32", "include", "flat", "b_c"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),

@@ -92,6 +92,15 @@ def test_huge_images_stay_within_the_bound(image: object) -> None:
     assert relative(square, np.sqrt((wide * wide).sum((2, 3)))) < BOUND
 
 
+def test_windows_steps_and_borders_beyond_16_bits() -> None:
+    b = GraphBuilder()
+    b.types |= {"x": floats(1, 2, 150_000), "z": floats(70_000, 3)}
+    window = {"kernel_shape": (70_000,), "strides": (66_000,), "pads": (69_000, 0)}
+    outputs = [b.add("AveragePool", ("x",), floats(1, 2, 3), "p", **window), b.add("MaxPool", ("x",), floats(1, 2, 3), "m", **window)]
+    first = b.add_constant("first", np.array([0]))
+    check(b, ["x", "z"], [*outputs, b.add("ReduceSum", ("z", first), floats(1, 3), "s")])
+
+
 def test_running_sums_and_exponentials_stay_within_the_bound() -> None:
     x = np.full((1, 4_000_000), 0.1, np.float32)
     b = GraphBuilder()
