@@ -31,3 +31,12 @@ def test_pads_that_cut_by_one() -> None:
     ):
         got = FLOAT["Pad"](Node("Pad", ("x", "w"), ("y",), {}, "n"), [x, np.array(widths)])[0]
         assert np.array_equal(got, want)
+
+
+def test_parts_of_nothing() -> None:
+    """A Split has parts of any size; a sequence of equal parts has none of size 0."""
+    x = RNG.normal(0, 1, (4, 2)).astype(np.float32)
+    parts = FLOAT["Split"](Node("Split", ("x", "s"), ("a", "b", "c"), {"axis": 0}, "n"), [x, np.array([0, 3, 1])])
+    assert [p.shape for p in parts] == [(0, 2), (3, 2), (1, 2)] and np.array_equal(np.concatenate(parts), x)
+    with pytest.raises(ValueError, match="into parts of .-1, 5"):
+        FLOAT["Split"](Node("Split", ("x", "s"), ("a", "b"), {"axis": 0}, "n"), [x, np.array([-1, 5])])
