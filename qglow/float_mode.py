@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
-ENVIRONMENT_BYTES = 256  # more than any system's fenv_t
+Environment = ctypes.c_char * 256  # more than any system's fenv_t. NOTE: one type, for such a type is freed by the collector alone
 _Functions = tuple[Callable[[Any], int], Callable[[Any], int], Any]
 
 
@@ -39,7 +39,7 @@ class UsualMode:
     def __enter__(self) -> None:
         functions = _functions()
         if functions is not None:
-            self._kept = ctypes.create_string_buffer(ENVIRONMENT_BYTES)
+            self._kept = Environment()
             functions[0](self._kept)
             functions[1](functions[2])
 

@@ -127,7 +127,8 @@ class _Retyping:
                 raise DataDependent(f"node {node.name!r} ({node.operator}): the shape of its input {unknown!r} depends on data")
             self.other(node)
         except ModelError as fault:  # NOTE: also of shapes that do not fit, on a side that is never taken or not: the host will tell
-            self.faults.append(fault)
+            fault.__cause__ = fault.__context__ = None  # NOTE: its frames hold this object: the graph would stay until the collector comes
+            self.faults.append(fault.with_traceback(None))
             self.nodes.append(node)
 
     def sides(self, node: Node) -> tuple[str, ...]:

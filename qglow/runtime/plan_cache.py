@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
+from weakref import ref
 
 if TYPE_CHECKING:
     from .plans import Plan
 
 MOST_PLANS = 64
 MOST_BYTES = 512 << 20  # of arenas; the newest plan is kept whatever its size
+
+
+class Plans(Protocol):
+    """What plans are kept in."""
+
+    def get(self, key: Hashable) -> Plan | None: ...
+    def peek(self, key: Hashable) -> Plan | None: ...
+    def put(self, key: Hashable, plan: Plan) -> Plan: ...
 
 
 class PlanCache:
@@ -49,3 +58,22 @@ class PlanCache:
     def nbytes(self) -> int:
         """Bytes that the plans have for themselves; constants are shared (constants.py)."""
         return sum(p.nbytes for p in self._plans.values())
+
+
+class WeakPlans:
+    """A cache as its own plans know it: without a cycle, so that all of them go when the session does. They work without it, slowly."""
+
+    def __init__(self, cache: PlanCache) -> None:
+        self._cache = ref(cache)
+
+    def get(self, key: Hashable) -> Plan | None:
+        cache = self._cache()
+        return cache.get(key) if cache is not None else None
+
+    def peek(self, key: Hashable) -> Plan | None:
+        cache = self._cache()
+        return cache.peek(key) if cache is not None else None
+
+    def put(self, key: Hashable, plan: Plan) -> Plan:
+        cache = self._cache()
+        return cache.put(key, plan) if cache is not None else plan

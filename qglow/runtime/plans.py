@@ -24,7 +24,7 @@ from ..graph.stages import Stage, cut
 from ..instructions.lower import lower
 from ..reference import evaluate, evaluate_node, retype_known
 from .constants import ConstantPool
-from .plan_cache import PlanCache
+from .plan_cache import PlanCache, Plans, WeakPlans
 
 if TYPE_CHECKING:
     from ..tuning import Chooser
@@ -50,11 +50,11 @@ class Plan(Protocol):
 @dataclass(frozen=True)
 class Planner:
     """What all plans of a session have in common. choose: how products get their hints, by default as `qglow tune` found out, or by the
-    rule where it never ran."""
+    rule where it never ran. The cache is the owner's: plans that are made have a planner with a weak reference to it."""
 
     threads: int
     choose: Chooser | None = None
-    cache: PlanCache = field(default_factory=PlanCache)
+    cache: Plans = field(default_factory=PlanCache)
     pool: ConstantPool = field(default_factory=ConstantPool)
 
     @in_usual_mode
@@ -70,7 +70,11 @@ class Planner:
             stage = cut(retype_known(graph, shapes, decided))
         except Undecided as undecided:
             return self._choice(graph, shapes, decided, undecided.condition, key)
-        return self.native(stage.first) if stage.is_static else StagedPlan(self, stage, decided, key)
+        return self.native(stage.first) if stage.is_static else StagedPlan(self.for_plans(), stage, decided, key)
+
+    def for_plans(self) -> Planner:
+        """The planner of plans that the cache may hold."""
+        return replace(self, cache=WeakPlans(self.cache)) if isinstance(self.cache, PlanCache) else self
 
     def native(self, static: Graph) -> Plan:
         from ..kernels.library import load
@@ -91,8 +95,8 @@ class Planner:
         heavy = any(n.op in HEAVY for n in asked.nodes)
         first = self.plan(asked, shapes, decided, (key, condition)) if heavy else ReferencePlan(asked)
 
-        make = partial(self._side, graph, shapes, decided, condition, key)
-        return ChoicePlan(condition, first, make, lambda: {v: p for v in (False, True) if (p := self.cache.peek((key, condition, v)))})
+        cache, make = self.for_plans().cache, partial(self.for_plans()._side, graph, shapes, decided, condition, key)
+        return ChoicePlan(condition, first, make, lambda: {v: p for v in (False, True) if (p := cache.peek((key, condition, v)))})
 
     def _side(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable, value: bool) -> Plan:
         side = (key, condition, value)
@@ -100,8 +104,12 @@ class Planner:
 
 
 def make_plan(graph: Graph, shapes: Shapes, threads: int, choose: Chooser | None = None) -> Plan:
-    """A plan by itself (see Planner.plan)."""
-    return Planner(threads, choose).plan(graph, shapes)
+    """A plan by itself (see Planner.plan), with a cache of its own for the plans that it makes."""
+    planner = Planner(threads, choose)
+    plan = planner.plan(graph, shapes)
+    if isinstance(plan, ChoicePlan | StagedPlan):
+        plan.owned = planner
+    return plan
 
 
 class ReferencePlan:
@@ -126,6 +134,8 @@ class ReferencePlan:
 class ChoicePlan:
     """Computes a condition, then runs the plan of what it decides."""
 
+    owned: Planner | None = None
+
     def __init__(self, condition: str, first: Plan, plan_of: Callable[[bool], Plan], made: Callable[[], dict[bool, Plan]]) -> None:
         self.condition, self.first, self.plan_of, self._made = condition, first, plan_of, made
 
@@ -148,6 +158,8 @@ class ChoicePlan:
 
 class StagedPlan:
     """One program, then nodes on the host, then the plan for the shapes that came out."""
+
+    owned: Planner | None = None
 
     def __init__(self, planner: Planner, stage: Stage, decided: Mapping[str, bool], key: Hashable) -> None:
         self.stage, self._planner, self._decided, self._key = stage, planner, decided, key
