@@ -7,7 +7,6 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import get_ident
 from typing import Any
 from weakref import WeakSet
 
@@ -55,7 +54,7 @@ class InferenceSession:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._planner = Planner(self.threads, pool=ConstantPool(self.graph.constants.values()))
         self._cache = self._planner.cache
-        self._lock, self._runner = threading.Lock(), 0  # the thread that runs
+        self._lock, self._running = threading.RLock(), False
         _SESSIONS.add(self)
         self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].kind.dtype) for n in self.graph.inputs]
 
@@ -69,15 +68,15 @@ class InferenceSession:
         """The named outputs (None or none: all, in order). Raises InputError for a wrong name, dtype or shape."""
         names = self._outputs if output_names is None else self._named(output_names)
         arrays = self._checked(feeds)
-        if self._runner == get_ident():
-            raise QGlowError("this session is in the middle of a run of this thread; a signal handler needs a session of its own")
         try:
             with self._lock:
-                self._runner = get_ident()
+                if self._running:
+                    raise QGlowError("this session is in the middle of a run of this thread; a signal handler needs a session of its own")
+                self._running = True  # NOTE: Python handles no signal between this line and the next
                 try:
                     results = self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905  (a keyword costs time in each call)
                 finally:
-                    self._runner = 0
+                    self._running = False
         except QGlowError:
             raise
         except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
@@ -145,7 +144,7 @@ _SESSIONS: WeakSet[InferenceSession] = WeakSet()
 def _unlock() -> None:
     """In a forked process no other thread is left that could let go of a lock."""
     for session in list(_SESSIONS):
-        session._lock, session._runner = threading.Lock(), 0
+        session._lock, session._running = threading.RLock(), False
 
 
 if hasattr(os, "register_at_fork"):
