@@ -62,7 +62,8 @@ def prepared(folder: Path) -> list[Case]:
 
 def start(case: Case, folder: Path) -> subprocess.Popen[str]:
     """The command in a process and a session of its own, begun."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]), "QGLOW_INTERRUPTS": str(folder)}
+    packages = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": packages, "QGLOW_INTERRUPTS": str(folder)}
     process = subprocess.Popen(
         [sys.executable, "-c", CODE, *case.arguments, "--quiet"], cwd=folder, env=environment, text=True,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -82,7 +83,10 @@ def seconds_of(case: Case) -> tuple[float, dict[str, bytes]]:
 
 
 def interrupt(case: Case, delay: float, number: int, expected: dict[str, bytes]) -> tuple[str, str]:
-    """Send a signal after so many seconds: how the command ended, and what is wrong with that (nothing: empty). expected: what it writes."""
+    """Send a signal after so many seconds: how the command ended, and what is wrong with that; empty where nothing is.
+
+    expected: what it writes.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         process = start(case, folder)

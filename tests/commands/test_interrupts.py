@@ -56,7 +56,14 @@ with stopping:
     print("went on")
 print(stopping.signal, flush=True)
 """
-IMPORTED = "import signal, time\ntry:\n    signal.raise_signal(signal.SIGINT)\n    time.sleep(0)\nexcept BaseException:\n    raise ImportError('spoiled')\n"
+IMPORTED = """
+import signal, time
+try:
+    signal.raise_signal(signal.SIGINT)
+    time.sleep(0)
+except BaseException:
+    raise ImportError("spoiled")
+"""
 DESTRUCTOR = """
     class Gone:
         def __del__(self):
@@ -91,7 +98,8 @@ def test_signals_that_are_ignored_or_handled_stay_so() -> None:
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
 def test_output_that_nobody_reads_or_that_has_no_place(digits: Path) -> None:
     command = f"{sys.executable} -m qglow inspect {digits / 'model.onnx'}"
-    done = subprocess.run(f"{command} | head -c 1; exit ${{PIPESTATUS[0]}}", shell=True, executable="/bin/bash", capture_output=True, text=True)
+    piped = ["bash", "-c", f"{command} | head -c 1; exit ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(piped, capture_output=True, text=True)
     assert (done.returncode, len(done.stdout), done.stderr) == (0, 1, "")
     done = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "qglow: [Errno 28] No space left on device\n")
