@@ -14,6 +14,7 @@ import numpy as np
 from ..errors import InputError, ModelError
 from .branches import SELECT, has_branches, side, truth, walk
 from .graph import Array, Graph, Node
+from .kinds import kind_faults
 from .shaping import shaping
 from .types import Kind, TensorType
 
@@ -27,6 +28,14 @@ _FOLD_LIMIT = 4096
 
 class DataDependent(ModelError):
     """The shape of a node's output follows from the data of its inputs, or nothing says from what it follows."""
+
+
+class Contradiction(ValueError):
+    """Operands of a node whose shapes cannot belong to each other, whoever computes it."""
+
+
+class Misdeclared(ModelError):
+    """What a graph declares of a node's values is not so: nothing is computed from it, not on the host either."""
 
 
 class Undecided(Exception):
@@ -126,6 +135,11 @@ class _Retyping:
             if unknown is not None:
                 raise DataDependent(f"node {node.name!r} ({node.operator}): the shape of its input {unknown!r} depends on data")
             self.other(node)
+        except Misdeclared as fault:
+            if self.decided is not None:
+                raise
+            self.faults.append(fault)
+            self.nodes.append(node)
         except ModelError as fault:  # NOTE: also of shapes that do not fit, on a side that is never taken or not: the host will tell
             fault.__cause__ = fault.__context__ = None  # NOTE: its frames hold this object: the graph would stay until the collector comes
             self.faults.append(fault.with_traceback(None))
@@ -183,7 +197,21 @@ class _Retyping:
                 old = self.graph.types[o]
                 types[o] = TensorType(old.kind if old.is_quantized else t.kind, t.shape, old.quant)
                 self.known.add(o)
+        if quantized:  # NOTE: of shapes that were not known when the graph was verified
+            _check_kinds(node, types, constants)
         self.nodes.append(node)
+
+
+def _check_kinds(node: Node, types: Types, constants: Mapping[str, Array]) -> None:
+    faults = kind_faults(node, types, constants)
+    for o in filter(None, node.outputs):
+        t = types[o]
+        if t.quant is not None and t.quant.axis is not None and t.shape is not None:
+            count, axis = len(t.quant.scale), t.quant.axis
+            if not axis < len(t.shape) or t.shape[axis] != count:
+                faults.append(f"expected {o!r} with as many indices of axis {axis} as scales, {count}, got {list(t.shape)}")
+    if faults:
+        raise Misdeclared(f"node {node.name!r} ({node.op}): {'; '.join(faults[:3])}")
 
 
 def either(types: list[TensorType]) -> TensorType:
@@ -249,6 +277,8 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
             [types[i].static_shape if i else None for i in node.inputs],
             [constants.get(i) if i else None for i in node.inputs],
         )
+    except Contradiction as error:
+        raise Misdeclared(f"node {node.name!r} ({node.op}): {error}") from error
     except Exception as error:
         given = [types[i].shape if i else None for i in node.inputs]
         raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: {error}") from error
@@ -259,15 +289,32 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
 
 
 _BOOLEAN = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"})
+_DECIDES = {"Where": 1, "DequantizeLinear": 1, "QuantizeLinear": 2}  # the input whose kind the output has, if not the first
 
 
 def _kind_of(node: Node, output: str, types: Types) -> Kind:
-    """The kind of an output whose shape a rule gives. NOTE: of a value whose shape was not known at import, the kind is a guess as well."""
+    """The kind of an output whose shape a rule gives. Raises ModelError where another is declared.
+
+    NOTE: of a value whose shape was not known at import, the kind is a guess, which is replaced.
+    """
     declared, inputs = types[output], [types[i] if i else None for i in node.inputs]
-    if declared.shape is not None or any(t is not None and t.is_quantized for t in (declared, *inputs)):
+    if declared.is_quantized:
         return declared.kind
+    if any(t is not None and t.is_quantized for t in inputs):
+        table = inputs[1] if node.op == "Lookup" and len(inputs) > 1 else None
+        made = table.kind if table is not None else Kind.F32
+    else:
+        made = _made(node, output, inputs, declared)
+    if made is not declared.kind and declared.shape is not None:
+        raise Misdeclared(f"node {node.name!r} ({node.op}): it makes {made.value}, but {output!r} is declared as {declared.kind.value}")
+    return made
+
+
+def _made(node: Node, output: str, inputs: list[TensorType | None], declared: TensorType) -> Kind:
     if node.op in _BOOLEAN:
         return Kind.BOOL
-    decides = {"Where": 1, "DequantizeLinear": 1, "QuantizeLinear": 2}.get(node.op, 0)
+    if node.op == "MaxPool" and output in node.outputs[1:]:
+        return Kind.I64
+    decides = _DECIDES.get(node.op, 0)
     found = inputs[decides] if decides < len(inputs) else None
     return found.kind if found is not None else Kind.U8 if node.op == "QuantizeLinear" else declared.kind

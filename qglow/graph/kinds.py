@@ -10,38 +10,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
-from .graph import Graph, Node
+from .graph import Array, Node
 from .types import Kind, TensorType
 
+Types = Mapping[str, TensorType]
+Constants = Mapping[str, Array]
+STORED = (Kind.U8, Kind.I8, Kind.I16, Kind.U16)
 MOVES = (
     "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Concat", "Gather", "Expand", "Tile",
     "DepthToSpace", "SpaceToDepth", "MaxPool", "GlobalMaxPool", "Pad",
 )  # fmt: skip
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ARITHMETIC = ("Add", "Sub", "Mul", "Softmax", "LayerNormalization")
+FREE = ("ArgMax", "Shape", "Size", "Resize", "Rescale")  # they take quantized values as they are, or have parameters of their own
 MEANS = ("AveragePool", "GlobalAveragePool", "ReduceMean")
 
 
-def kind_faults(node: Node, graph: Graph) -> list[str]:
+def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     """What is wrong with the kinds of a node's values; only of values that have a type."""
     rule = _RULES.get(node.op)
     if node.op == "Select" and (len(node.inputs) != 3 or len(node.outputs) != 1 or not all((*node.inputs, *node.outputs))):
         return [f"expected a condition, two values and one output, got {len(node.inputs)} inputs and {len(node.outputs)} outputs"]
-    ins = [graph.types.get(i) if i else None for i in node.inputs]
-    outs = [graph.types.get(o) if o else None for o in node.outputs]
-    if rule is None or not ins or ins[0] is None or not outs or outs[0] is None:
+    ins = [types.get(i) if i else None for i in node.inputs]
+    outs = [types.get(o) if o else None for o in node.outputs]
+    known = [t for t in (*ins, *outs) if t is not None]
+    if not any(t.quant for t in known) and node.op not in ("Select", *MOVES, "Lookup"):
         return []
-    return list(rule(node, [t for t in ins if t is not None], outs[0], graph))
+    faults = list(_limits(node, outs[0]))
+    if rule is None and any(t.quant for t in known) and node.op not in (*FREE, "Onnx"):
+        faults.append(f"expected {node.op} of values that are not quantized, got {', '.join(map(_quant, known))}")
+    if rule is not None and ins and ins[0] is not None and outs and outs[0] is not None:
+        faults += rule(node, [t for t in ins if t is not None], outs[0], Values(types, constants))
+    return faults
 
 
-Rule = Callable[[Node, list[TensorType], TensorType, Graph], Iterator[str]]
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Types and constants, by name."""
+
+    types: Types
+    constants: Constants
 
 
-def _moves(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+Rule = Callable[[Node, list[TensorType], TensorType, Values], Iterator[str]]
+
+
+def _limits(node: Node, out: TensorType | None) -> Iterator[str]:
+    """qmin and qmax, by which an output is narrowed, are within its kind."""
+    if out is None or not {"qmin", "qmax"} & {*node.attributes}:
+        return
+    if out.quant is None or out.kind not in STORED:
+        yield f"expected no qmin and qmax of an output that is not quantized, {_quant(out)}"
+        return
+    low, high = out.limits()
+    qmin, qmax = node.attr("qmin", low), node.attr("qmax", high)
+    whole = isinstance(qmin, int) and isinstance(qmax, int)
+    if not whole or not low <= qmin <= qmax <= high:  # type: ignore[operator]
+        yield f"expected qmin and qmax within {low} to {high}, in order, got {qmin!r} and {qmax!r}"
+
+
+def _moves(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     others = ins[1:] if node.op == "Concat" else []
-    split = [graph.types[o] for o in node.outputs[1:] if o in graph.types] if node.op == "Split" else []
+    split = [values.types[o] for o in node.outputs[1:] if o in values.types] if node.op == "Split" else []
     for t in (out, *others, *split):
         if t.kind is not ins[0].kind:
             yield f"expected {node.op} to keep the kind {ins[0].kind.value}, got {t.kind.value}"
@@ -49,17 +82,17 @@ def _moves(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> 
             yield f"expected {node.op} to keep scale and zero point, {_quant(ins[0])}, got {_quant(t)}"
 
 
-def _quantize(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+def _quantize(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if not ins[0].kind.is_float or out.quant is None:
         yield f"expected Quantize to make a quantized value of floats, got {_quant(out)} of {ins[0].kind.value}"
 
 
-def _dequantize(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+def _dequantize(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if ins[0].quant is None or out.kind is not Kind.F32:
         yield f"expected Dequantize to make f32 of a quantized value, got {out.kind.value} of {_quant(ins[0])}"
 
 
-def _product(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+def _product(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if not any(t.quant for t in (*ins, out)):
         return
     if any(t.quant is None for t in ins[:2]) or len(ins) < 2 or (out.quant is None and out.kind is not Kind.F32):
@@ -68,32 +101,72 @@ def _product(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -
         yield f"expected an i32 bias, got {ins[2].kind.value}"
 
 
-def _arithmetic(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
-    values = [*(ins[:1] if node.op in ("Softmax", "LayerNormalization") else ins[:2]), out]
-    if any(t.quant for t in values) and any(t.quant is None or t.quant.axis is not None for t in values):
-        yield f"expected {node.op} of values that are quantized per tensor, got {', '.join(map(_quant, values))}"
+def _arithmetic(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
+    operands = [*(ins[:1] if node.op in ("Softmax", "LayerNormalization") else ins[:2]), out]
+    if any(t.quant for t in operands) and any(t.quant is None or t.quant.axis is not None for t in operands):
+        yield f"expected {node.op} of values that are quantized per tensor, got {', '.join(map(_quant, operands))}"
 
 
-def _mean(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+def _softmax(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
+    yield from _arithmetic(node, ins, out, values)
+    if out.quant is None:
+        return
+    table = values.constants.get(node.input(1))
+    if table is None or ins[1].kind is not Kind.I32 or table.shape != (256,):
+        yield f"expected a constant table of 256 i32, got {'none' if len(ins) < 2 else _shown(ins[1])}"
+    elif not 0 <= table.min() <= table.max() < 1 << 24:
+        yield f"expected a table of entries from 0 on that take 24 bits, got {table.min()} to {table.max()}"
+    yield from _axis(node, ins[0])
+
+
+def _norm(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
+    yield from _arithmetic(node, ins, out, values)
+    if out.quant is None:
+        return
+    rank = ins[0].rank
+    if rank is not None and node.attr("axis", -1) not in (-1, rank - 1):
+        yield f"expected LayerNormalization along the last axis of {rank}, got axis {node.attr('axis', -1)!r}"
+    size = ins[0].shape[-1] if ins[0].shape else None
+    for name in (node.input(1), node.input(2)):
+        array = values.constants.get(name)
+        if array is None or values.types[name].kind is not Kind.F32 or (isinstance(size, int) and array.shape != (size,)):
+            got = "none" if name not in values.types else _shown(values.types[name])
+            yield f"expected gain and shift as constant f32[{size if isinstance(size, int) else 'C'}], got {got}"
+
+
+def _axis(node: Node, x: TensorType, default: int = -1) -> Iterator[str]:
+    axis = node.attr("axis", default)
+    if x.rank is not None and not (isinstance(axis, int) and -x.rank <= axis < x.rank):
+        yield f"expected an axis of {x.rank} dimensions, got axis {axis!r}"
+
+
+def _shown(t: TensorType) -> str:
+    return f"{t.kind.value}{list(t.shape) if t.shape is not None else '[*]'}"
+
+
+def _mean(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if out.quant is not None or ins[0].quant is not None:
         right = ins[0].quant is not None and ins[0].quant.axis is None and (out.quant is not None or out.kind is Kind.F32)
         if not right or (out.quant is not None and out.quant.axis is not None):
             yield f"expected {node.op} of a value that is quantized per tensor, quantized or f32, got {_quant(ins[0])} to {_quant(out)}"
 
 
-def _lookup(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+def _lookup(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     x, table = ins[0], ins[1] if len(ins) > 1 else None
     if x.kind not in (Kind.U8, Kind.I8) or x.quant is None:
         yield f"expected a table's index as quantized bytes, got {_quant(x)}"
-    if table is None or table.kind is not out.kind or table.rank not in (1, 2) or table.static_shape[-1] != 256:
+    constant = node.input(1) in values.constants
+    if table is None or not constant or table.kind is not out.kind or table.rank not in (1, 2) or table.static_shape[-1] != 256:
         yield f"expected a table of 256 {out.kind.value}, or so many a channel, got {'none' if table is None else table.kind.value}"
     elif table.rank == 2 and x.shape is not None:
         axis = node.attr("axis", 1)
-        if not isinstance(axis, int) or not -len(x.shape) <= axis < len(x.shape) or x.shape[axis] != table.static_shape[0]:
-            yield f"expected as many tables as axis {axis} has indices, got {table.static_shape[0]}"
+        if not isinstance(axis, int) or not -len(x.shape) <= axis < len(x.shape):
+            yield f"expected an axis of {len(x.shape)} dimensions for its tables, got {axis!r}"
+        elif isinstance(x.shape[axis], int) and x.shape[axis] != table.static_shape[0]:
+            yield f"expected as many tables as axis {axis} has indices, {x.shape[axis]}, got {table.static_shape[0]}"
 
 
-def _select(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+def _select(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if ins[0].quant is not None:
         yield f"expected a condition that is not quantized, got {_quant(ins[0])}"
     for t in ins[1:]:
@@ -111,7 +184,7 @@ def _quant(t: TensorType) -> str:
     )
 
 
-def _lstm(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> Iterator[str]:
+def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     for t in ins[1:3] if ins[0].quant is not None else ():
         if t.quant is None or any(t.quant.zero_point):
             yield f"expected weights that are quantized with zero points of 0, got {_quant(t)}"
@@ -119,5 +192,6 @@ def _lstm(node: Node, ins: list[TensorType], out: TensorType, graph: Graph) -> I
 
 _RULES: dict[str, Rule] = {
     **dict.fromkeys(MOVES, _moves), **dict.fromkeys(PRODUCTS, _product), **dict.fromkeys(ARITHMETIC, _arithmetic),
-    **dict.fromkeys(MEANS, _mean), "Quantize": _quantize, "Dequantize": _dequantize, "Lookup": _lookup, "Select": _select, "LSTM": _lstm,
+    **dict.fromkeys(MEANS, _mean), "Softmax": _softmax, "LayerNormalization": _norm, "Quantize": _quantize, "Dequantize": _dequantize,
+    "Lookup": _lookup, "Select": _select, "LSTM": _lstm,
 }  # fmt: skip

@@ -6,7 +6,7 @@
 4. Scales are positive, finite and representable in float32; zero points fit the kind; an axis lies within the rank and has
    one entry for each of its indices.
 5. Every output of the graph exists.
-6. Attributes that count something are whole numbers, and those that divide are at least 1.
+6. Attributes are declared, and their values are what they are declared as (attributes.py).
 7. The first output of a node has a name; others that nothing reads may be the empty string.
 8. Kinds and parameters of a node's values are what its op makes them (kinds.py).
 """
@@ -19,13 +19,12 @@ import os
 import numpy as np
 
 from ..errors import ConfigError, VerifyError
+from .attributes import attribute_faults
 from .graph import Graph, Node
 from .kinds import kind_faults
 from .text import print_node
 from .types import Kind, TensorType
 
-_LISTS = {"pads": None, "strides": 1, "dilations": 1, "kernel_shape": 1, "output_padding": 0, "output_shape": 0, "perm": 0}
-_NUMBERS = {"group": 1, "blocksize": 1, "axis": None, "keepdims": 0, "ceil_mode": 0, "count_include_pad": 0, "transA": 0, "transB": 0}
 _QUANTIZED = (Kind.U8, Kind.I8, Kind.I16, Kind.U16)
 
 
@@ -66,24 +65,10 @@ def _check_nodes(graph: Graph) -> list[str]:
                 faults.append(f"expected an output that nothing else writes, got {o!r}, which is {writers[o]}")
             writers.setdefault(o, f"written by {node.name!r}")
         faults += [f"expected a type for every value, got none for {v!r}" for v in _untyped((*node.inputs, *node.outputs), graph)]
-        broken += [f"{show(node, graph)}: {fault}" for fault in (*faults, *_attribute_faults(node), *kind_faults(node, graph))]
+        faults += [*attribute_faults(node), *kind_faults(node, graph.types, graph.constants)]
+        broken += [f"{show(node, graph)}: {fault}" for fault in faults]
     broken += [f"output {o!r}: expected a value that is written, got one that is not" for o in graph.outputs if o not in writers]
     return broken + [f"expected a type for every value, got none for {v!r}" for v in _untyped((*graph.inputs, *graph.constants), graph)]
-
-
-def _attribute_faults(node: Node) -> list[str]:
-    faults = []
-    for name, value in node.attributes.items():
-        if name in _LISTS:
-            least, wanted, fits = _LISTS[name], "a list of whole numbers", isinstance(value, (tuple, list))
-            values = value if fits else ()
-        elif name in _NUMBERS:
-            least, wanted, fits, values = _NUMBERS[name], "a whole number", True, (value,)
-        else:
-            continue
-        if not fits or not all(isinstance(v, (int, np.integer)) and (least is None or v >= least) for v in values):
-            faults.append(f"expected {name} as {wanted}{'' if least is None else f' of at least {least}'}, got {value!r}")
-    return faults
 
 
 def _untyped(values: tuple[str, ...], graph: Graph) -> list[str]:

@@ -19,6 +19,7 @@ from ..graph.digest import digests
 from ..graph.text import parse_graph, print_graph
 from ..graph.verify import verify
 from ..reading import read_bytes
+from ..reference.implemented import check_meanings
 from .seal import BLANK, seal_of, sealed
 from .tensors import mapped as map_file
 from .tensors import read_all, to_bytes
@@ -69,7 +70,7 @@ def load(path: str | Path, *, mapped: bool = False) -> Bundle:
         hashes = digests(constants)
         if seal_of(header, hashes) != metadata.get("seal"):
             raise BundleError(f"{path}: not what was saved: its bytes do not match the hash that they were saved with; get the file again")
-        graph = verify(parse_graph(metadata["graph"], constants, hashes))
+        graph = check_meanings(verify(parse_graph(metadata["graph"], constants, hashes)))
         manifest = json.loads(metadata["manifest"])
         if not isinstance(manifest, dict):
             raise BundleError(f"{path}: expected a manifest of names and values, got {type(manifest).__name__}; quantize the model again")

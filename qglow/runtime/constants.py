@@ -19,6 +19,7 @@ from ..graph import Array
 from ..instructions.packed import PackedFloats, way_of
 from ..instructions.packing import Packed
 from ..instructions.program import Piece, Place
+from .guard import guarded, is_guarded
 
 SLACK = 256  # bytes behind a block that kernels may read
 SMALL = 65536  # bytes of a piece up to which it lies beside others
@@ -113,9 +114,12 @@ class _Room:
     """Bytes for small pieces beside each other; a large one has its own."""
 
     def __init__(self, size: int) -> None:
-        self.left = aligned(size)
+        self.guard = is_guarded()
+        self.left = aligned(0 if self.guard else size)
 
     def take(self, size: int) -> Array:
+        if self.guard:
+            return guarded(size, SLACK)
         whole = _with_slack(size)
         if size > SMALL or whole > len(self.left):
             return aligned(whole)[:size]

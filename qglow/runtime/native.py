@@ -13,13 +13,15 @@ import numpy as np
 from ..graph import Array, Graph, Node
 from ..graph.verify import verify_level
 from ..instructions.barriers import barriers
-from ..instructions.program import Native, Program, put
+from ..instructions.meaning import OVER_READ
+from ..instructions.program import Buffer, Native, Place, Program, put
 from ..instructions.prove import prove
 from ..instructions.table import HEADER, KINDS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..reference import evaluate_node
 from .constants import ConstantPool, aligned
+from .guard import guarded, is_guarded
 from .pieces import Schedule, pieces, products
 from .team import team_of
 
@@ -81,17 +83,34 @@ class NativePlan:
         if verify_level() >= 2:
             check_program(program)
         self.library, self.threads = library, team_size(program, threads)
-        self.arena = aligned(program.arena_size)
         self.constants = (pool or ConstantPool()).bind(program.blob)
         self.program = replace(program, blob=[b.data.data for b in self.constants.blocks])  # NOTE: so the same bytes are not kept twice
-        self.scratch = aligned(SCRATCH_BYTES * self.threads)
         self._execute = _EXECUTE(library.address("execute"))
+        self._allocate()
         self._bind()
+
+    def _allocate(self) -> None:
+        """An arena and scratch memory; with QGLOW_GUARD=1 each buffer by itself, between pages without access, and no arena."""
+        scratch, guard = SCRATCH_BYTES * self.threads, is_guarded()
+        self.arena = aligned(0 if guard else self.program.arena_size)
+        self.scratch = guarded(scratch) if guard else aligned(scratch)
+        self._own = {id(b): guarded(b.size, OVER_READ) for b in self.program.buffers} if guard else {}
+
+    def _address(self, buffer: Buffer) -> int:
+        return int(self._own[id(buffer)].ctypes.data) if self._own else self._base + buffer.offset
+
+    def _view(self, place: Place) -> Array:
+        if place.buffer.constant:
+            return self.constants.view(place)
+        if self._own:
+            return replace(place, buffer=replace(place.buffer, offset=0)).view(self._own[id(place.buffer)])
+        return place.view(self.arena)
 
     def _bind(self) -> None:
         """Addresses and views of this arena: all that a run would otherwise look up each time."""
         graph, places = self.program.graph, self.program.places
-        self._views = {n: self.constants.view(p) if p.buffer.constant else p.view(self.arena) for n, p in places.items()}
+        self._base: int = self.arena.ctypes.data
+        self._views = {n: self._view(p) for n, p in places.items()}
         self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
         self._steps = self._segments()
 
@@ -159,12 +178,12 @@ class NativePlan:
     def _row(self, step: Native, barrier: bool) -> Array:
         """The instruction's words: offsets become addresses here."""
         index = _indices(step.kind)
-        arena, scratch = (a.ctypes.data for a in (self.arena, self.scratch))
+        scratch = self.scratch.ctypes.data
         row = [0] * (HEADER + len(index))
         row[0] = self.library.address(step.kind)
         row[1] = int(barrier) | pieces(step, self.threads, SMALL_WORK // SMALL_PART) << 8
         for name, (buffer, at) in step.operands.items():
-            row[index[name]] = scratch if buffer is None else arena + buffer.offset + at
+            row[index[name]] = scratch if buffer is None else self._address(buffer) + at
         for name, at in step.constants.items():
             row[index[name]] = self.constants.address(at)
         for name, value in step.fields.items():

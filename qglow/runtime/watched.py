@@ -9,7 +9,6 @@ from ..graph import Array, Graph, Node
 from ..instructions.lower import lower_watched
 from ..kernels.library import load
 from ..tuning import schedule
-from .constants import aligned
 from .native import NativePlan, Segment
 
 Keep = Callable[[str, Array], None]
@@ -49,7 +48,7 @@ class WatchedPlan(NativePlan):
     def twin(self) -> WatchedPlan:
         """The same program over an arena of its own, to be run at the same time; constants are shared."""
         other = copy(self)
-        other.arena, other.scratch = (aligned(a.size) for a in (self.arena, self.scratch))
+        other._allocate()
         other._bind()
         other._parts = other._in_parts()
         return other

@@ -53,4 +53,8 @@ def test_verifier_collects_what_is_broken() -> None:
     words = r"written before, got 'y'.*got 'x', which is an input.*output 'z'.*zero points in \[0, 255\], got 300"
     with pytest.raises(VerifyError, match=words):
         verify(graph)
-    assert verify(small()).name == "g"
+    graph = small()
+    node = graph.nodes[0].with_(attributes={"pads": (0, 0, 0, 0)})
+    assert verify(graph.with_(nodes=(node,))).name == "g"
+    with pytest.raises(VerifyError, match="expected no attribute 't', which Conv does not have"):
+        verify(graph)

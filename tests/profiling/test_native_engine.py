@@ -91,7 +91,7 @@ def test_plans_of_other_shapes_are_not_kept() -> None:
 def test_a_shape_that_depends_on_data_is_run_by_the_reference() -> None:
     nodes = (
         Node("NonZero", ("x",), ("where",), {}, "n0"),
-        Node("Cast", ("where",), ("places",), {"to": "f4"}, "n1"),
+        Node("Cast", ("where",), ("places",), {"to": "float32"}, "n1"),
     )
     types = {"x": float_type(4), "where": float_type(1, "K"), "places": float_type(1, "K")}
     types["where"] = type(types["x"])(qglow.graph.Kind.I64, (1, "K"))

@@ -1,0 +1,52 @@
+"""Memory between pages that nothing may touch: models run there, and what leaves its memory dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qglow.errors import ConfigError
+from qglow.runtime.guard import guarded, is_guarded
+
+HERE = Path(__file__).resolve().parent
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "ignore", str(HERE / "guarded_runs.py"), *arguments]
+    return subprocess.run(command, env={**os.environ, "QGLOW_GUARD": "1"}, capture_output=True, text=True, timeout=300)
+
+
+def test_models_run_between_guards() -> None:
+    names = ["residual", "depthwise", "shuffle", "transformer", "lstm", "detector"]
+    done = run(*names)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("ran between guards") == len(names)
+
+
+@pytest.mark.parametrize("operand", ["x", "y"])
+def test_what_leaves_its_memory_dies(operand: str) -> None:
+    done = run("beyond", operand)
+    assert done.returncode == -signal.SIGSEGV, done.stderr[-2000:]
+    assert done.stdout == "ran within its memory\n"
+
+
+@pytest.mark.parametrize(("size", "behind"), [(1, 0), (64, 0), (4096, 0), (4096, 64), (100, 256), (2, 64), (12345, 1)])
+def test_a_guarded_buffer_ends_at_the_page(size: int, behind: int) -> None:
+    array = guarded(size, behind)
+    assert array.size == size and array.dtype == np.uint8 and not array.any()
+    assert array.ctypes.data % 64 == 0
+    array[:] = 7
+    rest = -(array.ctypes.data + size + behind) % 4096
+    assert rest < 64, f"{rest} bytes lie between it and the page"
+
+
+def test_only_0_and_1_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QGLOW_GUARD", "yes")
+    with pytest.raises(ConfigError, match="QGLOW_GUARD must be 0 or 1, got 'yes'"):
+        is_guarded()
