@@ -36,23 +36,24 @@ def sum_of_row(b, x, count, visit):
     """The sum of visit(byte offset, vector of SUMS floats, mask or None) over a row of floats; visit gives zeros beyond the mask."""
     block = ir.Constant(I64, SUMS * BLOCK)
     sums = Totals(b, 1, SUMS)
-    is_long = b.icmp_signed(">", count, block)
-    done = cgutils.alloca_once_value(b, sums.zero)
     chain = sums.chains[0]
-    with cgutils.for_range(b, b.sdiv(b.add(count, ir.Constant(I64, SUMS * BLOCK - 1)), block)) as loop:
-        first = b.mul(loop.index, block)
-        left = b.sub(count, first)
-        offset = b.shl(first, ir.Constant(I64, 2))
+    done = cgutils.alloca_once_value(b, sums.zero)
 
+    def add_all(offset, size):
         def add(here, v, mask):
             b.store(b.fadd(b.load(chain), visit(b.add(offset, here), v, mask)), chain)
 
-        floats(b, b.add(x, offset), b.select(b.icmp_signed("<", left, block), left, block), add)
-        with b.if_then(is_long):
-            sums.end_block(b)
-    with b.if_else(is_long) as (several, one):
+        floats(b, b.add(x, offset), size, add)
+
+    with b.if_else(b.icmp_signed(">", count, block)) as (several, one):
         with several:
+            with cgutils.for_range(b, b.sdiv(b.add(count, ir.Constant(I64, SUMS * BLOCK - 1)), block)) as loop:
+                first = b.mul(loop.index, block)
+                left = b.sub(count, first)
+                add_all(b.shl(first, ir.Constant(I64, 2)), b.select(b.icmp_signed("<", left, block), left, block))
+                sums.end_block(b)
             b.store(sums.rounded(b)[0], done)
-        with one:
+        with one:  # NOTE: short rows pay for nothing else
+            add_all(ir.Constant(I64, 0), count)
             b.store(b.load(chain), done)
     return halves(b, b.load(done), b.fadd)
