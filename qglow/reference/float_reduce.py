@@ -49,8 +49,11 @@ def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     """Of integers the exact sum's quotient, rounded towards zero."""
     if x.dtype.kind == "f":
         return np.asarray(x.mean(axes, keepdims=keep))
-    total, count = x.sum(axes, keepdims=keep), int(np.prod([x.shape[a] for a in axes]))
-    return np.asarray(np.sign(total) * (np.abs(total) // max(1, count)), x.dtype)
+    count = max(1, int(np.prod([x.shape[a] for a in axes])))
+    wide = x.astype(np.int64)  # NOTE: the sum itself may leave int64, its quotient cannot
+    quotients, rests = (wide // count).sum(axes, keepdims=keep), (wide % count).sum(axes, keepdims=keep)
+    down = quotients + rests // count
+    return np.asarray(down + ((down < 0) & (rests % count > 0)), x.dtype)
 
 
 def _log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:

@@ -35,6 +35,12 @@ def test_extremes_of_small_integers(dtype: type) -> None:
     assert np.array_equal(reduced("ReduceMax", x, 1), [[100], [2]]) and np.array_equal(reduced("ReduceMin", x, 1), [[3], [0]])
 
 
+def test_a_mean_is_exact_where_the_sum_leaves_the_type() -> None:
+    high, low = np.iinfo(np.int64).max, np.iinfo(np.int64).min
+    x: Array = np.array([[high, high, high - 2], [low, low, low], [low, high, -3], [-7, 0, 0]])
+    assert reduced("ReduceMean", x, 1).ravel().tolist() == [high - 1, low, -1, -2]
+
+
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_functions_of_integers(dtype: type) -> None:
     x: Array = np.array([[5, -2, 700], [-7, -7, -7]], dtype)
