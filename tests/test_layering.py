@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "qglow"
 FILES = sorted(PACKAGE.rglob("*.py"))
-BASE = {"arguments", "errors", "files", "float_mode", "limits", "npz", "progress", "reading", "toml"}
+BASE = {"arguments", "errors", "files", "float_mode", "limits", "npz", "progress", "reading", "toml", "threads"}
 MAY_IMPORT = {
     "errors": set(),
     "arguments": {"errors"},
@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "toml": {"errors", "reading"},
     "float_mode": set(),
     "progress": {"errors"},
+    "threads": set(),
     "graph": BASE,
     "reference": BASE | {"graph"},
     "onnx_import": BASE | {"graph", "reference"},

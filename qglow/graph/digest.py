@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
 from collections.abc import Mapping
 
 import numpy as np
 
+from ..threads import helped
 from .graph import Array
 
 MOST_THREADS = 4
@@ -37,10 +37,5 @@ def digests(arrays: Mapping[str, Array]) -> dict[str, str]:
 
     size = sum(a.nbytes for a in arrays.values())
     count = min(MOST_THREADS, len(os.sched_getaffinity(0)), size // WORTH_A_THREAD)
-    others = [threading.Thread(target=work, daemon=True) for _ in range(count - 1)]
-    for t in others:
-        t.start()
-    work()
-    for t in others:
-        t.join()
+    helped(work, max(0, count - 1))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 
 from ..graph import Array, Graph
@@ -11,6 +10,7 @@ from ..graph.branches import conditions
 from ..reference import evaluate
 from ..runtime.watched import WatchedPlan
 from ..runtime.watched_stages import WatchedStages, watched
+from ..threads import helped
 from .dataset import Feeds
 
 Keep = Callable[[str, Array], None]
@@ -41,22 +41,20 @@ class NativeEngine:
             return
         while len(self._plans) < len(jobs):
             self._plans.append(self._plans[0].twin())
-        errors: dict[int, BaseException] = {}
+        errors: dict[int, Exception] = {}
+        plans, left = iter(self._plans), iter(range(len(jobs)))
 
-        def work(k: int, plan: Watched) -> None:
-            try:
-                plan.watch(*jobs[k])
-            except BaseException as error:
-                errors[k] = error
+        def work() -> None:
+            plan = next(plans)  # NOTE: a thread has one to itself
+            for k in left:
+                try:
+                    plan.watch(*jobs[k])
+                except Exception as error:
+                    errors[k] = error
 
-        others = [threading.Thread(target=work, args=(k, self._plans[k]), daemon=True) for k in range(1, len(jobs))]
         try:
-            for t in others:
-                t.start()
-            work(0, self._plans[0])
-            for t in others:
-                t.join()
-        except BaseException:  # NOTE: an interrupt; the others may still be at work in the memory of these plans
+            helped(work, len(jobs) - 1)
+        except BaseException:  # NOTE: an interrupt; others may still be at work in the memory of these plans
             self._plans, self._shapes = [], None
             raise
         if errors:

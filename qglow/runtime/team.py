@@ -7,7 +7,6 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from ..graph import Array
 from ..kernels.library import Library
 from ..kernels.sizes import SLEEPS, TEAM_BYTES, WORKER_BYTES
+from ..threads import start
 
 Word = ctypes.c_int64
 PATIENCE = 5_000  # looks for a piece, about a tenth of a millisecond, before a thread sleeps
@@ -59,13 +59,12 @@ class Team:
         self._address = ctypes.c_int64(self._words.ctypes.data)
         self._bells = [] if SLEEPS else [threading.Event() for _ in range(1, threads)]
         self._numbers, self._started = count(1), 0
+        self.helpers: list[int] = []  # the system's numbers of those that came
 
     def start(self) -> None:
         """Start the helpers that are not known to be there: after an interrupt one more may be, and finds that it is not needed."""
-        with suppress(RuntimeError, MemoryError):  # NOTE: there are limits to threads
-            while self._started < self.threads - 1:
-                threading.Thread(target=self._work, name=f"qglow_{self._started + 1}", daemon=True).start()
-                self._started += 1
+        while self._started < self.threads - 1 and start(self._work):
+            self._started += 1
 
     def run(self, schedule: Word, rows: Word, length: Word) -> None:
         """Run a list of instructions, with whoever comes. One native call, so that nothing is left half done by an interrupt."""
@@ -77,6 +76,7 @@ class Team:
         k = next(self._numbers)  # NOTE: taken here, for no two threads may have the same: each has scratch memory of its own
         if k >= self.threads:
             return
+        self.helpers.append(threading.get_native_id())
         arguments = self._address, ctypes.c_int64(k), ctypes.c_int64(PATIENCE)
         while True:
             self._serve(*arguments)
