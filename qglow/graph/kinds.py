@@ -2,8 +2,9 @@
 
 1. An op that moves elements leaves them what they are: input and output have one kind, and one scale and zero point.
 2. Quantize takes floats and gives a quantized value; Dequantize takes a quantized value and gives float32.
-3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32; other arithmetic on
-   quantized values has quantized inputs and outputs, all per tensor.
+3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32. Its second operand may be
+   quantized along the axis of the output channels, those of an LSTM along the rows; all else that it has is quantized per tensor, and so
+   are inputs and outputs of other arithmetic on quantized values.
 4. A table has 256 entries of its output's kind, or so many for each channel.
 5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
 """
@@ -99,6 +100,27 @@ def _product(node: Node, ins: list[TensorType], out: TensorType, values: Values)
         yield f"expected {node.op} of two quantized values, quantized or f32, got {', '.join(map(_quant, (*ins[:2], out)))}"
     if len(ins) > 2 and ins[2].kind is not Kind.I32:
         yield f"expected an i32 bias, got {ins[2].kind.value}"
+    yield from _per_tensor(node.op, ins[0], out)
+    yield from _along(node.op, ins[1:2], channel_axis(node, ins[1].rank if len(ins) > 1 else None))
+
+
+def channel_axis(node: Node, rank: int | None) -> int | None:
+    """The axis of a product's second operand, of that rank, along which its output channels lie (one group's, where there are groups)."""
+    if node.op == "MatMul":
+        return None if rank is None else rank - 1
+    return {"Conv": 0, "ConvTranspose": 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+
+
+def _per_tensor(op: str, *values: TensorType) -> Iterator[str]:
+    for t in values:
+        if t.quant is not None and t.quant.axis is not None:
+            yield f"expected {op} of and to values that are quantized per tensor, got {_quant(t)}"
+
+
+def _along(op: str, weights: list[TensorType], axis: int | None) -> Iterator[str]:
+    for t in weights:
+        if t.quant is not None and t.quant.axis not in (None, axis):
+            yield f"expected weights of {op} that are quantized per tensor or along axis {axis}, got {_quant(t)}"
 
 
 def _arithmetic(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
@@ -188,6 +210,9 @@ def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
     for t in ins[1:3] if ins[0].quant is not None else ():
         if t.quant is None or any(t.quant.zero_point):
             yield f"expected weights that are quantized with zero points of 0, got {_quant(t)}"
+    if ins[0].quant is not None:
+        yield from _per_tensor(node.op, ins[0], out)
+        yield from _along(node.op, ins[1:3], 0)
 
 
 _RULES: dict[str, Rule] = {

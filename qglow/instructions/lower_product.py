@@ -11,6 +11,7 @@ import numpy as np
 from ..graph import Array, Kind, Node
 from ..reference.arithmetic import bounds, multiplier, product_scale, within_int32
 from ..reference.integer_elementwise import addends
+from ..reference.integer_product import groups_of
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
 from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
 from .matrix_batches import Group, as_matrices, grouped
@@ -56,7 +57,8 @@ def limits(low: Lowering, node: Node) -> Fields:
 def scales(low: Lowering, node: Node) -> Array:
     """The multiplier of each output channel, or one."""
     x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
-    return np.asarray(product_scale(x, w) if y.quant is None else multiplier(x, w, y), np.float32).reshape(-1)
+    groups = groups_of(node)
+    return np.asarray(product_scale(x, w, groups) if y.quant is None else multiplier(x, w, y, groups), np.float32).reshape(-1)
 
 
 def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
@@ -67,8 +69,7 @@ def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
     if most + int(bias.max()) < MAX_ACCUMULATOR and most * scale.max() + (bias * scale).max() < MAX_SUM:  # the usual case
         return True
     others = tuple(k for k in range(w.ndim) if k != channel_axis)
-    groups = int(node.attr("group", 1)) if node.op == "ConvTranspose" else 1
-    worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups) * 255 + bias
+    worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups_of(node)) * 255 + bias
     if float((worst * scale).max()) < MAX_SUM and within_int32(worst, scale if low.type(node.outputs[0]).quant is not None else None):
         return True
     return low.refuse("a sum of its products could leave int32")

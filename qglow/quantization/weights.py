@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, Quant
+from ..graph.kinds import channel_axis
 from .config import QuantConfig
 
 _BIAS_LIMIT = 2.0**30
@@ -15,7 +16,7 @@ def output_axis(node: Node) -> int | None:
     """The axis of a product's weights along which its output channels lie; None where one scale must serve all."""
     if node.op == "ConvTranspose" and node.attr("group", 1) != 1:
         return None
-    return {"Conv": 0, "ConvTranspose": 1, "MatMul": 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+    return channel_axis(node, 2)
 
 
 def quantize_weights(

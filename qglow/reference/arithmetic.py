@@ -69,16 +69,20 @@ def centred(q: Array, t: TensorType, dtype: type = np.int32) -> Array:
     return q.astype(dtype) - dtype(t.quant.z)
 
 
-def product_scale(x: TensorType, w: TensorType) -> Array:
-    """(4) f32(s_x * s_w): the scale of an accumulator, one entry, or one an output channel."""
+def product_scale(x: TensorType, w: TensorType, groups: int = 1) -> Array:
+    """(4) f32(s_x * s_w): the scale of an accumulator, one entry, or one an output channel.
+
+    groups: of a transposed convolution, whose weights have the output channels of one group along their axis.
+    """
     assert x.quant is not None and w.quant is not None
-    return np.asarray(F32(x.quant.scale[0]) * np.array(w.quant.scale, F32))
+    scales = np.array(w.quant.scale, F32)
+    return np.asarray(F32(x.quant.scale[0]) * (scales if w.quant.axis is None else np.tile(scales, groups)))
 
 
-def multiplier(x: TensorType, w: TensorType, y: TensorType) -> Array:
-    """(5) m = f32(f32(s_x * s_w) / s_y)."""
+def multiplier(x: TensorType, w: TensorType, y: TensorType, groups: int = 1) -> Array:
+    """(5) m = f32(f32(s_x * s_w) / s_y). groups: see `product_scale`."""
     assert y.quant is not None
-    return np.asarray(product_scale(x, w) / F32(y.quant.scale[0]))
+    return np.asarray(product_scale(x, w, groups) / F32(y.quant.scale[0]))
 
 
 def within_int32(worst: Array, scale: Array | None) -> bool:

@@ -25,12 +25,18 @@ def _typed(types: Types, index: int) -> TensorType:
 
 def requantize(acc: Array, channel_axis: int, node: Node, x: TensorType, w: TensorType, y: TensorType) -> Array:
     """(6) C(rint(f32(acc) * m) + z_y), or (7) f32(acc) * f32(s_x * s_w) where the output is float. acc: int64, exact."""
-    m = product_scale(x, w) if y.quant is None else multiplier(x, w, y)
+    groups = groups_of(node)
+    m = product_scale(x, w, groups) if y.quant is None else multiplier(x, w, y, groups)
     shape = [1] * acc.ndim
     if m.size > 1:
         shape[channel_axis] = -1
     real = acc.astype(F32) * m.reshape(shape)
     return np.asarray(real.astype(F32)) if y.quant is None else finish(real, node, y)
+
+
+def groups_of(node: Node) -> int:
+    """Over how many groups the scales along a weight's axis repeat: those of a transposed convolution, else 1."""
+    return int(node.attr("group", 1)) if node.op == "ConvTranspose" else 1
 
 
 @integer_op("Conv", "ConvTranspose")

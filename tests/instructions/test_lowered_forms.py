@@ -47,15 +47,17 @@ def test_the_border_of_a_value_that_no_kernel_writes_is_filled_once() -> None:
     same_bits(graph, {"x": RNG.normal(0, 1, (1, 3, 6, 5)).astype(F32), "a": RNG.normal(0, 1, (1, 8, 6, 1)).astype(F32)})
 
 
-@pytest.mark.parametrize(("group", "far", "on_host"), [(1, 1.0, False), (1, 3e4, True), (2, 3e4, True), (2, 3e2, False)])
-def test_transposed_convolutions_whose_sums_near_int32(group: int, far: float, on_host: bool) -> None:
-    """The bound of the sums counts the weights of each output channel, in each group."""
+@pytest.mark.parametrize(("group", "by_channel", "far", "on_host"), [
+    (1, True, 1.0, False), (1, True, 3e4, True), (2, False, 3e4, True), (2, False, 3e2, False), (2, True, 3e4, True), (2, True, 3e2, False),
+])  # fmt: skip
+def test_transposed_convolutions_whose_sums_near_int32(group: int, by_channel: bool, far: float, on_host: bool) -> None:
+    """The bound of the sums counts the weights of each output channel, in each group, where the scales of one group's serve all."""
     channels, per = 4, 3
     w = np.full((channels, per, 2, 2), 127, np.int8)
     w[:, 1:] = RNG.integers(-3, 4, (channels, per - 1, 2, 2))
     b = GraphBuilder()
     b.types["x"] = TensorType(Kind.U8, (1, channels, 3, 4), Quant.per_tensor(1.0, 9))
-    quant = Quant.per_axis(np.array([0.5, 0.25, 0.125]), 1) if group == 1 else Quant.per_tensor(0.5, 0)
+    quant = Quant.per_axis(np.array([0.5, 0.25, 0.125]), 1) if by_channel else Quant.per_tensor(0.5, 0)
     weights = b.add_constant("w", w, TensorType(Kind.I8, w.shape, quant))
     bias = b.add_constant("b", RNG.integers(-3000, 3000, per * group).astype(np.int32))
     out = TensorType(Kind.U8, (1, per * group, 6, 8), Quant.per_tensor(1 / far, 128))
