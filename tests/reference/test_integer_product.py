@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 from qglow.graph import Array, Kind, Node, Quant, TensorType
 from qglow.reference import INTEGER
@@ -17,7 +17,7 @@ def run_onnxruntime(op: str, inputs: dict[str, Array], **attributes: Any) -> Arr
     """Output of one quantized ONNX op; every input but `x` is an initializer."""
     node = helper.make_node(op, list(inputs), ["y"], **attributes)
     x = inputs["x"]
-    elem = TensorProto.UINT8 if x.dtype == np.uint8 else TensorProto.INT8
+    elem = helper.np_dtype_to_tensor_dtype(x.dtype)
     graph = helper.make_graph(
         [node],
         "one",
@@ -97,3 +97,26 @@ def test_sums_that_float32_does_not_hold_are_exact(op: str, w_shape: tuple[int, 
     node = Node(op, ("x", "w", "b"), ("y",), {"kernel_shape": (1, 1)})
     (y,) = INTEGER[op](node, [x, w, bias], [*types, None], [TensorType(Kind.F32, None)])
     assert np.array_equal(y[0, 0], sums + bias)
+
+
+@pytest.mark.parametrize("zeros", [(0, 0, 0), (3, -7, 100)])
+@pytest.mark.parametrize("group", [1, 2, 4])
+def test_transposed_convolutions_equal_onnxruntime_on_what_their_integers_stand_for(group: int, zeros: tuple[int, ...]) -> None:
+    """Scales are powers of two, so onnxruntime's sums of floats are exact."""
+    rng = np.random.default_rng(group)
+    x, w = rng.integers(0, 256, (2, 8, 4, 3)).astype(np.uint8), rng.integers(-127, 128, (8, 3, 3, 2)).astype(np.int8)
+    bias, s_w = rng.integers(-2000, 2000, 3 * group).astype(np.int32), np.array([0.5, 2.0, 0.125], np.float32)
+    attributes = {"group": group, "strides": (2, 1), "pads": (1, 0, 0, 1), "kernel_shape": (3, 2)}
+    real = (x.astype(np.float32) - 9) * np.float32(0.25)
+    real_w = (w - np.array(zeros).reshape(1, 3, 1, 1)).astype(np.float32) * s_w.reshape(1, 3, 1, 1)
+    expected = run_onnxruntime(
+        "ConvTranspose", {"x": real, "w": real_w, "b": (bias * 0.25 * np.tile(s_w, group)).astype(np.float32)}, **attributes
+    )
+    types = [
+        TensorType(Kind.U8, x.shape, Quant.per_tensor(0.25, 9)),
+        TensorType(Kind.I8, w.shape, Quant(tuple(s_w.tolist()), zeros, 1)),
+        None,
+    ]
+    node = Node("ConvTranspose", ("x", "w", "b"), ("y",), attributes)
+    (y,) = INTEGER["ConvTranspose"](node, [x, w, bias], types, [TensorType(Kind.F32, None)])
+    assert np.array_equal(y, expected)
