@@ -38,7 +38,7 @@ from .simplify import simplify
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
 TIMES: dict[str, float] = {}
-CHECK_SAMPLES, CHECK_SECONDS = 4, 5.0
+CHECK_SAMPLES, BLAME_SECONDS = 4, 5.0  # NOTE: no clock decides how much is compared: a busy machine makes the same bundle
 
 
 def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0) -> Graph:
@@ -93,7 +93,7 @@ def quantize(
 ) -> Bundle:  # fmt: skip
     """Quantize a model by its profile. profile None is right for a model that is already quantized.
 
-    check: samples on which float and int8 are compared, a few and a few seconds at most: True takes those that the profile keeps,
+    check: samples on which float and int8 are compared, four at most: True takes those that the profile keeps,
     False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its `bundle`, where
     int8 is plainly broken, or a target is missed.
     """
@@ -120,14 +120,14 @@ def quantize(
         source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     samples = _samples_to_check(check, recorded, graph)
-    agreement = measure(oracle(), quantized, samples, CHECK_SECONDS) if samples is not None else None
+    agreement = measure(oracle(), quantized, samples) if samples is not None else None
     bundle = Bundle(quantized, manifest_of(graph, result, source, agreement))
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:
             raise _with_bundle(missed(reached), bundle)
     if samples is not None and agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
-        few = blamed(graph, quantized, samples, CHECK_SECONDS)
+        few = blamed(graph, quantized, samples, BLAME_SECONDS)
         raise _with_bundle(AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, few)), bundle)
     return bundle
 

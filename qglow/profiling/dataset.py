@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -110,15 +109,6 @@ class Stream(Dataset):
     def spread(self, count: int | None) -> Dataset:
         _check_count(count)
         return self if count is None else replace(self, limit=count)
-
-
-def begun_within(data: Iterable[Sample], seconds: float) -> Iterator[Sample]:
-    """The first sample, and those that are asked for before the time is up."""
-    end = time.perf_counter() + seconds
-    for index, sample in enumerate(data):
-        if index and time.perf_counter() > end:
-            return
-        yield sample
 
 
 def spread_indices(total: int, count: int) -> list[int]:

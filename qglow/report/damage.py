@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, Graph, Kind, TensorType
-from ..profiling.dataset import Sample, begun_within
+from ..profiling.dataset import Sample
 from ..progress import track
 from ..quantization import QuantConfig
 from ..quantization.needs import DIRECT
@@ -23,6 +23,7 @@ from ..reference import evaluate
 from ..reference.arithmetic import dequantize
 from ..reference.evaluate import evaluate_node
 from .comparison import Error
+from .effort import seconds_of
 from .stored import as_real, as_stored, float_name
 
 MOST = 1e20  # noise over signal that stands for NaN and infinities
@@ -40,15 +41,20 @@ class Cause:
 def find_causes(
     graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True
 ) -> list[Cause]:
-    """Every rounding of `quantized` with its damage, over the first sample and those that are begun within `seconds`."""
+    """Every rounding of `quantized` with its damage, over the first sample and those that fit in so many estimated seconds."""
     roundings = list(_roundings(graph, quantized, config))
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
-    for sample in begun_within(data, seconds):
+    spent = 0.0
+    for sample in data:
+        if spent > seconds:
+            break
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__, fast=True)
         signal += [_signal(real[o]) for o in graph.outputs]
         for k, rounding in enumerate(track(roundings, "finding what costs most", len(roundings), quiet)):
-            noise[k] += [_noise(real[o], v) for o, v in zip(graph.outputs, rounding.outputs(graph, quantized, real), strict=True)]
+            changed = rounding.changed(graph, quantized, real)
+            noise[k] += [_noise(real[o], changed.get(o, real[o])) for o in graph.outputs]
+            spent += seconds_of(graph, changed, real)
     return [Cause(r.what, r.nodes, np.minimum(n / np.maximum(signal, 1e-300), MOST)) for r, n in zip(roundings, noise, strict=True)]
 
 
@@ -62,12 +68,12 @@ class _Rounding:
     stored: str = ""
     weights: Array | None = None
 
-    def outputs(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> list[Array]:
-        """The outputs of the float graph with this rounding alone. real: all of its values without."""
+    def changed(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
+        """The values of the float graph that are others with this rounding alone, by name. real: all of its values without."""
         changed: dict[str, Array] = {}
         if self.weights is None:
             if self.value not in real:
-                return [real[o] for o in graph.outputs]
+                return {}
             changed[self.value] = np.asarray(as_real(quantized, self.stored, as_stored(quantized, self.stored, real[self.value])))
         for node in graph.nodes:
             weights = self.weights if self.weights is not None and node.name == self.nodes[0] else None
@@ -81,7 +87,7 @@ class _Rounding:
                 inputs[1] = weights
             results = zip(node.outputs, evaluate_node(graph, node, inputs, fast=True), strict=False)
             changed |= {o: a for o, a in results if o and (o not in changed or o != self.value)}
-        return [changed.get(o, real[o]) for o in graph.outputs]
+        return changed
 
 
 def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[_Rounding]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..graph import Array, Graph, Node
-from ..profiling.dataset import Dataset, begun_within
+from ..profiling.dataset import Dataset
 from ..reference.evaluate import evaluate_node
 from .agreement import evaluate_all
 from .comparison import Error
+from .effort import seconds_of
 from .stored import as_real, as_stored, float_name, with_masks_cut
 
 
@@ -43,10 +44,15 @@ def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Ar
 
 
 def blamed(graph: Graph, quantized: Graph, data: Dataset, seconds: float, count: int = 3) -> list[str]:
-    """The layers that add most noise by themselves, over the samples that are begun within `seconds`."""
+    """The layers that add most noise by themselves, over the first sample and those that fit in so many estimated seconds."""
     own: dict[str, Error] = {}
-    for sample in begun_within(data, seconds):
-        add_own_errors(own, quantized, evaluate_all(graph, sample.feeds))
+    spent = 0.0
+    for sample in data:
+        if spent > seconds:
+            break
+        real = evaluate_all(graph, sample.feeds)
+        add_own_errors(own, quantized, real)
+        spent += 2 * seconds_of(graph, real, real)
     return worst(own, {float_name(o) for n in quantized.nodes if n.op == "Quantize" for o in n.outputs}, count)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,18 @@ def test_an_integer_output_may_be_the_class(tmp_path: Path) -> None:
     assert found["top1_fp32"] == 1.0 and found["top1_int8"] == found["top1_agreement"] == found["equal"] >= 0.75
 
 
-def test_no_sample_is_begun_after_the_time(digits: Path) -> None:
-    graph = float_graph(digits / "model.onnx")
-    assert measure(ReferenceOracle(graph), graph, open_dataset(digits, graph), 0.0).samples == 1
+@pytest.mark.parametrize("config", [{}, {"min_sqnr_db": 35.0}])
+def test_a_slow_machine_makes_the_same_bundle(digits: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, float]) -> None:
+    """Whatever clocks say between two of their readings."""
+    recorded = qglow.profile(digits / "model.onnx", digits, samples=8)
+
+    def made() -> dict[str, Any]:
+        manifest = qglow.quantize(digits / "model.onnx", recorded, qglow.QuantConfig(**config)).manifest
+        for score in ("int8", "reached"):
+            manifest.get("target", {score: {"ms": 0.0}})[score].pop("ms")  # what was measured
+        return manifest
+
+    fast = made()
+    for clock in ("perf_counter", "monotonic", "process_time", "time"):
+        monkeypatch.setattr(time, clock, itertools.count(1e9, 1e3).__next__)
+    assert made() == fast and fast["agreement"]["samples"] == 4

@@ -59,6 +59,16 @@ def test_damage_is_of_each_rounding_by_itself() -> None:
     assert measured.noise / measured.signal == pytest.approx(total, rel=0.7)
 
 
+def test_the_damage_of_much_work_is_that_of_the_first_sample() -> None:
+    graph, data = hidden_outliers()
+    graph = float_graph(graph)
+    quantized = quantize_graph(graph, qglow.profile(graph, data).matched(graph), QuantConfig()).graph
+    first, alone, all_of_them = (
+        find_causes(graph, quantized, QuantConfig(), open_dataset(d, graph), s) for d, s in ((data, 0.0), (data[:1], 5.0), (data, 5.0))
+    )
+    assert [c.noise.tolist() for c in first] == [c.noise.tolist() for c in alone] != [c.noise.tolist() for c in all_of_them]
+
+
 def test_only_what_is_to_blame_is_kept_float() -> None:
     graph, data = hidden_outliers()
     recorded = qglow.profile(graph, data)

@@ -1,0 +1,35 @@
+"""How long the reference takes for values of a graph, estimated from shapes alone: what is decided by it is decided alike on every machine
+and under any load, as it would not be by a clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from ..graph import Array, Graph, Node
+from ..graph.kinds import PRODUCTS, channel_axis
+
+NODE, ELEMENT, PRODUCT = 20e-6, 5e-9, 0.1e-9  # seconds: of a node's call, of an element that it makes, of a multiplication in a product
+RECURRENT, GATES = ("LSTM", "GRU", "RNN"), 4
+
+
+def seconds_of(graph: Graph, made: Iterable[str], values: Mapping[str, Array]) -> float:
+    """Estimated seconds in which the nodes that make the named values are evaluated. values: all of the graph's by name."""
+    wanted, known = set(made), {**graph.constants, **values}
+    return sum(_of_node(node, known) for node in graph.nodes if any(o in wanted for o in node.outputs))
+
+
+def _of_node(node: Node, known: Mapping[str, Array]) -> float:
+    elements = sum(known[o].size for o in node.outputs if o in known)
+    return NODE + elements * (ELEMENT + PRODUCT * _terms(node, known))
+
+
+def _terms(node: Node, known: Mapping[str, Array]) -> int:
+    """Products that are summed to an element of the output; 0 for what is no product."""
+    if node.op not in (*PRODUCTS, *RECURRENT) or any(i not in known for i in node.inputs[:2]):
+        return 0
+    x, w = (known[i].shape for i in node.inputs[:2])
+    if node.op in RECURRENT:
+        return GATES * (x[-1] + w[-2] // GATES)
+    return x[-1] if node.op == "MatMul" else math.prod(w) // max(1, w[channel_axis(node, len(w)) or 0])
