@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from PIL import Image
 from qglow.errors import DataError
 from qglow.graph import Graph, Kind, Node, TensorType
 from qglow.profiling import open_dataset
-from qglow.profiling.dataset import Sample, begun_within, spread_indices
+from qglow.profiling.dataset import spread_indices
 
 
 def graph_of(**shapes: tuple[int | str, ...]) -> Graph:
@@ -110,20 +109,6 @@ def test_spread_indices_are_in_order_and_reach_both_ends(total: int, count: int)
     assert len(picks) == min(total, count) == len(set(picks)) and picks == sorted(picks) and picks[0] == 0
     assert count == 1 or picks[-1] == total - 1
     assert count == 1 or max(np.diff(picks)) - min(np.diff(picks)) <= 1
-
-
-def test_no_sample_is_begun_when_the_time_is_up_but_the_first() -> None:
-    asked: list[int] = []
-
-    def samples() -> Iterator[Sample]:
-        for k in range(3):
-            asked.append(k)
-            yield Sample(str(k), {})
-
-    assert [s.name for s in begun_within(samples(), 1000.0)] == ["0", "1", "2"]
-    asked.clear()
-    assert [s.name for s in begun_within(samples(), -1.0)] == ["0"]
-    assert asked == [0, 1]
 
 
 def test_labels_of_a_stream_are_checked_as_it_comes() -> None:
