@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from .errors import QGlowError
 
 __version__ = "0.1.0"
-__all__ = ["AccuracyReport", "Bundle", "Graph", "InferenceSession", "Profile", "QGlowError", "QuantConfig", "compare", "load", "profile",
-           "quantize"]  # fmt: skip
+__all__ = ["AccuracyReport", "Bundle", "Graph", "InferenceSession", "Profile", "QGlowError", "QuantConfig", "compare", "limited", "load",
+           "profile", "quantize"]  # fmt: skip
 
 if TYPE_CHECKING:
     from .graph import Graph
+    from .limits import limited
     from .pipeline import profile, quantize
     from .profiling import Profile
     from .quantization import QuantConfig
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AccuracyReport": "report.compare", "Bundle": "runtime.bundle", "Graph": "graph", "InferenceSession": "runtime.session",
     "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "report.compare", "load": "runtime.bundle",
-    "profile": "pipeline", "quantize": "pipeline",
+    "limited": "limits", "profile": "pipeline", "quantize": "pipeline",
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ allocate what a file, a model or an input asks for calls `check_memory` with the
 Memory: by default half of what the machine, the container and the process may have; QGLOW_MAX_MEMORY, `--max-memory` and the argument
 `max_memory` say otherwise. It bounds each of the things that are asked for at once (the values that are live while a graph is evaluated,
 an arena, a file), not their sum over the whole process.
-Work: nodes that a loop repeats; QGLOW_MAX_WORK, `--max-work` and the argument `max_work` say otherwise.
+Work: what the loops of a model repeat, in units of about 10 us; QGLOW_MAX_WORK, `--max-work` and the argument `max_work` say otherwise.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from pathlib import Path
 from .arguments import count_of
 from .errors import ConfigError, LimitError
 
-MAX_WORK = 1 << 20  # nodes; about ten seconds of them
+MAX_WORK = 1 << 22  # units of work, each about 10 us: the least that a node takes, or ELEMENTS
+ELEMENTS = 1 << 13  # elements written or products added up, to a unit
+UNIT_PRODUCTS = 1 << 22  # products of bytes in compiled kernels, to a unit
+TRIP = 40  # units that a trip of a loop takes beside its nodes
 SURELY = 1 << 20  # bytes that are never too many: nobody need be asked for the limit
 _LARGEST = 1 << 62
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -51,7 +54,7 @@ def memory_limit() -> int:
 
 
 def work_limit() -> int:
-    """Nodes that loops may repeat. Raises ConfigError where QGLOW_MAX_WORK is no whole number above 0."""
+    """Units of work that loops may repeat. Raises ConfigError where QGLOW_MAX_WORK is no whole number above 0."""
     if (given := _work.get()) is not None:
         return given
     text = os.environ.get("QGLOW_MAX_WORK")
@@ -74,6 +77,17 @@ def limited(max_memory: int | str | None = None, max_work: int | None = None) ->
             _work.reset(work)
 
 
+@contextmanager
+def at_most(memory: int, work: int) -> Iterator[None]:
+    """Within it, limits that are no larger: for what is tried, and done in another way, or later, where it takes more."""
+    kept = _spent.set([0])
+    with limited(max(1, min(memory, memory_limit())), min(work, work_limit())):
+        try:
+            yield
+        finally:
+            _spent.reset(kept)
+
+
 def check_memory(size: int, what: str) -> None:
     """Raise LimitError where so many bytes are more than the limit. what: who asks for them, as the message begins."""
     if size > SURELY and size > (limit := memory_limit()):
@@ -83,9 +97,18 @@ def check_memory(size: int, what: str) -> None:
         )
 
 
+def check_work(units: int, what: str) -> None:
+    """Raise LimitError where so many units of work are more than the limit. what: who asks for them, as the message begins."""
+    if units > (limit := work_limit()):
+        raise LimitError(
+            f"{what} takes about {units} units of work, and the limit is {limit}; where that is meant, raise it with --max-work or "
+            f"QGLOW_MAX_WORK"
+        )
+
+
 @contextmanager
 def counted() -> Iterator[None]:
-    """Within it, and what it calls, `spend` counts towards one limit."""
+    """Within it, which is a loop of a model, and in what it calls, `spend` counts towards one limit."""
     if _spent.get() is not None:
         yield
         return
@@ -96,16 +119,21 @@ def counted() -> Iterator[None]:
         _spent.reset(token)
 
 
-def spend(nodes: int, what: str) -> None:
-    """Count nodes that are evaluated again. Raises LimitError where those within `counted` are more than the limit of work."""
+def is_counted() -> bool:
+    """Whether this is within `counted`."""
+    return _spent.get() is not None
+
+
+def spend(units: int, what: str) -> None:
+    """Count work that a loop repeats. Raises LimitError where that within `counted` is more than the limit of work."""
     spent = _spent.get()
     if spent is None:
         return
-    spent[0] += nodes
+    spent[0] += units
     if spent[0] > (limit := work_limit()):
         raise LimitError(
-            f"{what}: it repeats more than {limit} nodes; where it is no loop without an end, raise the limit with --max-work or "
-            f"QGLOW_MAX_WORK"
+            f"{what}: its loop has taken {limit} units of work, which is the limit; where it is not without an end, raise it with "
+            f"--max-work or QGLOW_MAX_WORK"
         )
 
 

@@ -7,6 +7,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from ..errors import ConfigError, QGlowError, in_one_line
 from ..files import check_writable, write_atomically
 from ..graph import Array, Kind
+from ..limits import check_memory
 from ..profiling.dataset import Dataset, open_dataset
 from ..report.latency import Times, interleaved
 from ..report.peer_int8 import quantize_static_int8
@@ -159,5 +161,6 @@ def random_data(session: InferenceSession) -> Dataset:
     for name in session.graph.inputs:
         t = session.graph.types[name]
         shape = tuple(d if isinstance(d, int) else 1 for d in t.shape or ())
+        check_memory(8 * prod(shape), f"input {name!r}: noise of its shape")
         feeds[name] = rng.normal(0, 1, shape).astype(np.float32) if t.kind is Kind.F32 else np.zeros(shape, t.kind.dtype)
     return open_dataset([feeds], session.graph)

@@ -67,7 +67,7 @@ def _run(given: list[str]) -> int:
             sub.description, sub.epilog = summary, module.EXAMPLES
             sub.add_argument("--quiet", action="store_true", help="print results only")
             sub.add_argument("--max-memory", type=size, metavar="SIZE", help="such as 4G: what the command may ask for at once")
-            sub.add_argument("--max-work", type=whole_number, metavar="N", help="nodes that a model's loops may repeat")
+            sub.add_argument("--max-work", type=whole_number, metavar="N", help="what a model may repeat, in units of about 10 us")
             module.add_arguments(sub)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # NOTE: a terminal without the characters of a table shows others

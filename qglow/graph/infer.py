@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError, ModelError
+from ..errors import InputError, LimitError, ModelError
+from ..limits import at_most
 from .branches import SELECT, has_branches, side, truth, walk
 from .graph import Array, Graph, Node
 from .kinds import kind_faults
@@ -23,7 +24,9 @@ Types = Mapping[str, TensorType]
 Shapes = Mapping[str, tuple[int, ...] | None]
 ShapeRule = Callable[[Node, list[tuple[int, ...] | None], list[Array | None]], list[tuple[int, ...]]]
 ForeignTypes = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType | None]]
+Growing = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType]]
 _FOLD_LIMIT = 4096
+_FOLD_BYTES, _FOLD_WORK = 32 << 20, 1 << 12  # of one node; NOTE: what is more is left to where it runs
 
 
 class DataDependent(ModelError):
@@ -49,10 +52,12 @@ class Undecided(Exception):
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """What typing asks of the ops. evaluate: the float meaning of a node, called on zeros. rules: output shapes of ops that would cost
-    time to evaluate. foreign: the types of an `Onnx` node's outputs, None for one that is not known."""
+    time to evaluate. growing: types of the outputs of others that would cost time or memory. foreign: the types of an `Onnx` node's
+    outputs, None for one that is not known."""
 
     evaluate: Evaluate
     rules: Mapping[str, ShapeRule]
+    growing: Mapping[str, Growing]
     foreign: ForeignTypes
 
 
@@ -112,6 +117,7 @@ class _Retyping:
         self.graph, self.meaning, self.decided = graph, meaning, decided
         self.types, self.constants = dict(graph.types), dict(graph.constants)
         self.known = {c for c, a in graph.constants.items() if a.dtype.kind != "O"}
+        self.room = 8 * _FOLD_BYTES  # that is left for what is folded
         self.nodes: list[Node] = []
         self.faults: list[ModelError] = []
 
@@ -181,8 +187,9 @@ class _Retyping:
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
         whole = all(self.graph.types[o].kind is not Kind.F32 for o in node.outputs if o)
-        if node.op in ("Shape", "Size") or (known and small and not quantized and whole):
-            results = self.meaning.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
+        fold = node.op in ("Shape", "Size") or (known and small and not quantized and whole)
+        results = self.folded(node) if fold else None
+        if results is not None:
             found = [(o, a, TensorType(_kind(node, a), tuple(a.shape))) for o, a in zip(node.outputs, results, strict=False) if o]
             for o, a, type_ in found:
                 constants[o], types[o] = a, type_
@@ -200,6 +207,17 @@ class _Retyping:
         if quantized:  # NOTE: of shapes that were not known when the graph was verified
             _check_kinds(node, types, constants)
         self.nodes.append(node)
+
+
+    def folded(self, node: Node) -> list[Array] | None:
+        """What a node makes of constants; None where that is too large, or takes too long, to be kept in a graph."""
+        try:
+            with at_most(min(_FOLD_BYTES, self.room), _FOLD_WORK):
+                results = self.meaning.evaluate(node, [_stand_in(i, self.types, self.constants) for i in node.inputs])
+        except LimitError:
+            return None
+        self.room -= sum(a.nbytes for a in results if isinstance(a, np.ndarray) and a.nbytes > 1 << 16)
+        return results if self.room > 0 else None
 
 
 def _check_kinds(node: Node, types: Types, constants: Mapping[str, Array]) -> None:
@@ -267,16 +285,19 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     unknown = [name for k in deciding if (name := node.input(k)) and name not in constants]
     if unknown:
         raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {unknown[0]!r}")
-    rule = meaning.rules.get(node.op)
-    if rule is None:
+    rule, growing = meaning.rules.get(node.op), meaning.growing.get(node.op)
+    if rule is None and growing is None:
         arrays = meaning.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
         return [TensorType(_kind(node, a), tuple(a.shape)) for a in arrays]
+    given_types, elements = [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs]
+    grown: list[TensorType] = []
     try:
-        shapes = rule(
-            node,
-            [types[i].static_shape if i else None for i in node.inputs],
-            [constants.get(i) if i else None for i in node.inputs],
-        )
+        if rule is None:
+            assert growing is not None
+            grown = growing(node, given_types, elements)
+            shapes = [t.static_shape for t in grown]
+        else:
+            shapes = rule(node, [None if t is None else t.static_shape for t in given_types], elements)
     except Contradiction as error:
         raise Misdeclared(f"node {node.name!r} ({node.op}): {error}") from error
     except Exception as error:
@@ -285,6 +306,10 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     if (short := next((s for s in shapes if any(d < 0 for d in s)), None)) is not None:
         given = [types[i].shape if i else None for i in node.inputs]
         raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: the output would have the shape {list(short)}")
+    if any(t.kind is Kind.STRING for t in grown):
+        raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
+    if rule is None:
+        return [t if o else None for o, t in zip(node.outputs, grown, strict=False)]
     return [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]
 
 

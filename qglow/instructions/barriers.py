@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+
 from .program import Buffer, Native, Program
 from .table import KINDS
 
@@ -23,20 +26,50 @@ def barriers(steps: list[Native]) -> list[bool]:
     Instructions that write one buffer write different parts of it; only `fill` covers what another writes.
     """
     flags = [False] * len(steps)
-    reading: list[Buffer] = []
-    writing: list[Buffer] = []
-    filled: list[Buffer] = []
+    reading, writing, filled = Spans(), Spans(), Spans()
     for k, step in enumerate(steps):
         reads, writes = accesses(step)
-        others = writing if step.kind == "fill" else [w for w in writing if all(w is not own for own in writes)] + filled
-        if k and (_meet(reads, writing) or _meet(writes, reading) or _meet(writes, others)):
+        own = () if step.kind == "fill" else writes
+        if k and (writing.meet(reads) or reading.meet(writes) or writing.meet(writes, own) or filled.meet(writes)):
             flags[k - 1] = True
-            reading, writing, filled = [], [], []
-        reading += reads
-        writing += writes
+            reading, writing, filled = Spans(), Spans(), Spans()
+        reading.add(reads)
+        writing.add(writes)
         if step.kind == "fill":
-            filled += writes
+            filled.add(writes)
     return flags
+
+
+class Spans:
+    """Buffers in the order of their places, of which it is asked in logarithmic time whether others share bytes with them."""
+
+    def __init__(self) -> None:
+        self._buffers: list[Buffer] = []
+        self._starts: list[int] = []
+        self._ids: set[int] = set()
+        self._largest = 0
+
+    def add(self, buffers: list[Buffer]) -> None:
+        for b in buffers:
+            if id(b) not in self._ids:
+                k = bisect_right(self._starts, b.offset)
+                self._starts.insert(k, b.offset)
+                self._buffers.insert(k, b)
+                self._ids.add(id(b))
+                self._largest = max(self._largest, b.size)
+
+    def meet(self, buffers: Iterable[Buffer], but: Sequence[Buffer] = ()) -> bool:
+        """Whether one of the given buffers shares bytes of the arena with one of these; `but`: those of these that do not count."""
+        return any(self._meets(b, but) for b in buffers)
+
+    def _meets(self, b: Buffer, but: Sequence[Buffer]) -> bool:
+        """NOTE: one that begins more than the largest size before it cannot reach it, and few lie in between: buffers in use are apart."""
+        end = b.offset + b.size
+        for k in range(bisect_left(self._starts, b.offset - self._largest), bisect_left(self._starts, end)):
+            other = self._buffers[k]
+            if b.offset < other.offset + other.size and all(other is not x for x in but):
+                return True
+        return False
 
 
 def flags_of(program: Program) -> list[bool]:
@@ -52,8 +85,3 @@ def flags_of(program: Program) -> list[bool]:
         if step is not None:
             flags.append(True)
     return flags
-
-
-def _meet(a: list[Buffer], b: list[Buffer]) -> bool:
-    """Whether a buffer of one list shares bytes of the arena with one of the other."""
-    return any(p.offset < q.offset + q.size and q.offset < p.offset + p.size for p in a for q in b)

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from math import prod
 
 import numpy as np
 
 from ..graph import Array, Graph, Kind, Node, TensorType
 from ..graph.dead import remove_dead
 from ..graph.registry import enters
+from ..limits import check_memory
 from ..reference import is_quantized
 from ..reference.forms import FLOAT_KERNELS, INT8_KERNELS, refusal
 from ..reference.windows import Window
@@ -78,7 +80,9 @@ class Lowering:
         for name in (*self.lasting, *self.graph.inputs):
             if name in self.places:
                 self.use(self.places[name])
-        return plan(self.program)
+        program = plan(self.program)
+        check_memory(program.arena_size + program.blob_size, f"model {self.graph.name!r}: the plan of a run")
+        return program
 
     def _note(self, node: Node) -> None:
         """After how many steps the node's values are whole; they stay so until the next step."""
@@ -375,8 +379,9 @@ def conv_halo(graph: Graph, node: Node) -> Halo:
 
 
 def lower(graph: Graph, isa: str) -> Program:
-    """The program of a static graph for an instruction set."""
+    """The program of a static graph for an instruction set. Raises LimitError where a value or the plan is beyond the limit of memory."""
     _fill_rules()
+    _check_values(graph)
     return Lowering(unsigned(remove_dead(graph)), isa).lower()  # NOTE: with concrete shapes, what only gave a shape is dead
 
 
@@ -386,6 +391,7 @@ def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> Program:
     Nothing is fused across such a value; only the graph's own outputs last until the end.
     """
     _fill_rules()
+    _check_values(graph)
     made = {o for n in graph.nodes for o in n.outputs if o}
     watched = [n for n in names if n in made]
     lowering = Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *watched))))), isa, graph.outputs)
@@ -393,6 +399,14 @@ def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> Program:
     for name in watched:
         program.moments.setdefault(lowering.done[name], []).append(name)
     return program
+
+
+def _check_values(graph: Graph) -> None:
+    """Raise LimitError where a value by itself is beyond the limit of memory: asked before any rule makes tables or masks for it."""
+    for node in graph.nodes:
+        for o in node.outputs:
+            if o and (t := graph.types[o]).is_static:
+                check_memory(prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output {o!r}")
 
 
 def _fill_rules() -> None:

@@ -6,7 +6,7 @@ the exact verifier accepts it. What is kept between programs are footprints and 
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from itertools import accumulate
 from math import prod
 
@@ -46,7 +46,10 @@ class _Proof:
         self.ends = list(accumulate(map(len, program.blob)))
         self.uses: dict[int, list[Use]] = {id(b): [] for b in program.buffers}
         self.looked_at = {name for names in program.moments.values() for name in names}
-        self.phase: list[tuple[Buffer, bool]] = []  # buffers that the steps since the last barrier use, and whether they write them
+        # Buffers that the steps since the last barrier use, and whether they write them, in the order of their places.
+        self.phase: list[tuple[Buffer, bool]] = []
+        self.used: set[tuple[int, bool]] = set()  # the same by identity
+        self.longest = 0  # bytes of the largest of them
 
     def holds(self) -> bool:
         return self._sound() and self._fed() and self._stepped() and self._finished() and all(map(_written, self.uses.values()))
@@ -121,14 +124,14 @@ class _Proof:
         for k, (step, flag) in enumerate(zip(self.program.steps, flags_of(self.program), strict=True)):
             if k in moments:
                 phase += 1
-                self.phase.clear()
+                self._next_phase()
                 if not self._seen(moments[k], k, phase):
                     return False
             if not (self._native(step, k, phase) if isinstance(step, Native) else self._host(step, k, phase)):
                 return False
             if flag:
                 phase += 1
-                self.phase.clear()
+                self._next_phase()
         return self._seen(moments.get(len(self.program.steps), []), len(self.program.steps), phase + 1)
 
     def _host(self, step: Host, k: int, phase: int) -> bool:
@@ -186,13 +189,22 @@ class _Proof:
                     return False
         return True
 
+    def _next_phase(self) -> None:
+        self.phase.clear()
+        self.used.clear()
+        self.longest = 0
+
     def _waited(self, buffer: Buffer, writes: bool) -> bool:
         """Whether no other buffer that steps since the last barrier use lies on this one where one of the two is written."""
         low, high = buffer.offset, buffer.offset + buffer.size
-        for other, written in self.phase:
-            if (writes or written) and other is not buffer and low < other.offset + other.size and other.offset < high:
+        for k in range(bisect_right(self.phase, low - self.longest, key=_start), bisect_left(self.phase, high, key=_start)):
+            other, written = self.phase[k]
+            if (writes or written) and other is not buffer and low < other.offset + other.size:
                 return False
-        self.phase.append((buffer, writes))
+        if (id(buffer), writes) not in self.used:
+            insort(self.phase, (buffer, writes), key=_start)
+            self.used.add((id(buffer), writes))
+            self.longest = max(self.longest, buffer.size)
         return True
 
     def _within_piece(self, at: int, found: Access) -> bool:
@@ -210,6 +222,10 @@ class _Proof:
         if not isinstance(piece, bytes | memoryview):
             raise VerifyError(f"expected constant {name} as bytes")
         return np.frombuffer(piece, "<i4", prod(shape), at - start).reshape(shape)
+
+
+def _start(use: tuple[Buffer, bool]) -> int:
+    return use[0].offset
 
 
 def _of(place: Place) -> Access:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from math import prod
 
 import numpy as np
 import onnx
 from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelError
-from ..graph import Array, Node
+from ..graph import Array, Kind, Node, TensorType
+from ..limits import check_memory
 from ..reference import set_foreign
 from .adapters import ADAPTERS
 from .forms import has_meaning, unmet
@@ -149,6 +151,18 @@ def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> 
         return None
 
 
+def _check_size(node: Node, inputs: list[Array | None]) -> None:
+    """Raise LimitError where the outputs, as the schema infers them from these inputs, are beyond the limit of memory."""
+    from .foreign_types import infer
+
+    types = [TensorType(Kind.of(a.dtype), a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
+    if any(t is None or t.kind is Kind.STRING for t, i in zip(types, node.inputs, strict=True) if i):
+        return
+    for t in infer(node, types, inputs):
+        if t is not None:
+            check_memory(prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output")
+
+
 def domain_of(text: str) -> tuple[str, int]:
     """(domain, version) of one `opset` of an `Onnx` node."""
     domain, version = text.rsplit("=", 1)
@@ -168,6 +182,7 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
         with np.errstate(all="ignore"):
             return evaluate_own(proto, domains, inputs)
     feeds = {n: a for n, a in zip(_reads(proto), inputs, strict=False) if n and a is not None}
+    _check_size(node, inputs)
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
     if evaluator is None:
         where = f"of domain {proto.domain!r}" if proto.domain else f"in opset {dict(map(domain_of, node.attributes['opset'])).get('')}"

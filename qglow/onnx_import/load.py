@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.inliner
 import onnx.version_converter
 
 from ..arguments import path_of
@@ -23,6 +22,8 @@ from .branches import Scope, inlined, without_claims
 from .element_types import KINDS, ValueTypes, array_of
 from .external_data import load_external_data
 from .foreign import captures, foreign_node, is_foreign
+from .functions import inlined as without_functions
+from .inference import infer_shapes
 
 OLDEST_OPSET = 7  # that nodes are read in; models of older ones are converted to it by onnx
 
@@ -44,9 +45,7 @@ def load(model: Model) -> Graph:
     opset = _check(proto, where)
     if opset < OLDEST_OPSET:
         proto = _converted(proto, opset, where)
-    if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto)
-    return imported(proto, where)
+    return imported(without_functions(proto, where), where)
 
 
 def imported(proto: onnx.ModelProto, where: str) -> Graph:
@@ -138,7 +137,7 @@ def _names(g: onnx.GraphProto) -> Iterator[object]:
 
 def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     try:
-        return onnx.shape_inference.infer_shapes(without_claims(proto), data_prop=True)
+        return infer_shapes(without_claims(proto))
     except Exception:  # NOTE: inference is a help, not a need: types that are missing are found when shapes are concrete
         return without_claims(proto)
 

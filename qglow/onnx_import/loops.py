@@ -19,6 +19,7 @@ import onnx
 
 from ..errors import ModelError
 from ..graph import Array, Graph
+from ..limits import TRIP, check_memory, counted, spend
 from ..reference import evaluate
 
 Arrays = Sequence[Array]
@@ -31,17 +32,17 @@ def evaluate_loop(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Arra
     carried = [a for a in inputs[2:] if a is not None]
     trips = count() if inputs[0] is None else range(int(inputs[0].ravel()[0]))
     lasts = inputs[1] is None or bool(inputs[1].ravel()[0])
-    slices: list[list[Array]] = [[] for _ in body.graph.outputs[1 + len(carried) :]]
-    for trip in trips:
-        if not lasts:
-            break
-        condition, *made = body([np.array(trip, np.int64), np.array(lasts), *carried])
-        lasts = bool(condition.ravel()[0])
-        carried, rest = made[: len(carried)], made[len(carried) :]
-        for collected, value in zip(slices, rest, strict=True):
-            collected.append(value)
+    slices = Slices(len(body.graph.outputs) - 1 - len(carried), proto)
+    with counted():
+        for trip in trips:
+            if not lasts:
+                break
+            condition, *made = body([np.array(trip, np.int64), np.array(lasts), *carried])
+            lasts = bool(condition.ravel()[0])
+            carried, rest = made[: len(carried)], made[len(carried) :]
+            slices.add(rest)
     names = body.graph.outputs[1 + len(carried) :]
-    return [*carried, *(body.stacked(name, collected, 0) for name, collected in zip(names, slices, strict=True))]
+    return [*carried, *(body.stacked(name, collected, 0) for name, collected in zip(names, slices.values, strict=True))]
 
 
 def evaluate_scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
@@ -86,14 +87,30 @@ def _scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opse
     moved = [np.moveaxis(s, axis, 0)[:: -1 if side else 1] for s, axis, side in zip(sequences, axes, sides, strict=True)]
     if len({len(m) for m in moved}) != 1:
         raise ValueError(f"expected scanned inputs of one length, got {[len(m) for m in moved]}")
-    slices: list[list[Array]] = [[] for _ in names]
-    for k in range(len(moved[0])):
-        made = body([*carried, *(m[k] for m in moved)])
-        carried = made[: len(carried)]
-        for collected, value in zip(slices, made[len(carried) :], strict=True):
-            collected.append(value)
-    ordered = [c[::-1] if side else c for c, side in zip(slices, out_sides, strict=True)]
+    slices = Slices(len(names), proto)
+    with counted():
+        for k in range(len(moved[0])):
+            made = body([*carried, *(m[k] for m in moved)])
+            carried = made[: len(carried)]
+            slices.add(made[len(carried) :])
+    ordered = [c[::-1] if side else c for c, side in zip(slices.values, out_sides, strict=True)]
     return [*carried, *(body.stacked(n, c, axis) for n, c, axis in zip(names, ordered, out_axes, strict=True))]
+
+
+class Slices:
+    """What the trips of a loop give to be collected, by output."""
+
+    def __init__(self, outputs: int, proto: onnx.NodeProto) -> None:
+        self.values: list[list[Array]] = [[] for _ in range(outputs)]
+        self._bytes, self._what = 0, f"node {proto.name!r} ({proto.op_type})"
+
+    def add(self, values: Arrays) -> None:
+        """Raises LimitError where the trips are more work, or what is collected, and stacked at the end, is larger than the limits."""
+        spend(TRIP, self._what)
+        self._bytes += 2 * sum(a.nbytes for a in values)
+        check_memory(self._bytes, f"{self._what}: what its trips give")
+        for collected, value in zip(self.values, values, strict=True):
+            collected.append(value)
 
 
 class Body:

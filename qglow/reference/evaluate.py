@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import isqrt
 
 import numpy as np
 
-from ..errors import ModelError, QGlowError
+from ..errors import LimitError, ModelError, QGlowError
 from ..float_mode import in_usual_mode
 from ..graph import Array, Graph, Node
 from ..graph.branches import Uses, has_branches, side, truth, walk
+from ..limits import ELEMENTS, check_memory, is_counted, spend
 from .float_table import FLOAT, law_of
+from .growing import bytes_made
 from .integer_table import INTEGER
 
 Keep = Callable[[str, Array], None]
@@ -43,38 +46,47 @@ def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = No
     """
     if has_branches(graph):
         return _evaluate_needed(graph, feeds, keep, fast)
-    last = _last_uses(graph)
+    last, live = _last_uses(graph), 0
     values: dict[str, Array] = {**graph.constants, **feeds}
     if keep is not None:
         for name in graph.inputs:
             if name in feeds:
                 keep(name, values[name])
     for index, node in enumerate(graph.nodes):
-        results = evaluate_node(graph, node, [values[i] if i else None for i in node.inputs], fast)
+        results = evaluate_node(graph, node, [values[i] if i else None for i in node.inputs], fast, live)
         for name, array in zip(node.outputs, results, strict=False):
             if name:
                 values[name] = array
+                live += _own_bytes(array)
                 if keep is not None and isinstance(array, np.ndarray):
                     keep(name, array)
         for name in last.get(index, ()):
-            values.pop(name, None)
+            live -= _own_bytes(values.pop(name, None)) if name not in feeds else 0
     return {name: values[name] for name in graph.outputs}
+
+
+def _own_bytes(value: object) -> int:
+    """Bytes of an array that holds its own elements; 0 of a view."""
+    return value.nbytes if isinstance(value, np.ndarray) and value.base is None else 0
 
 
 def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None, fast: bool) -> dict[str, Array]:
     """`evaluate` of a graph with branches: what the outputs need, and nothing else."""
     values: dict[str, Array] = {**graph.constants, **feeds}
-    uses = Uses(graph)
+    uses, live = Uses(graph), 0
 
     def compute(node: Node) -> None:
-        for name, array in zip(node.outputs, evaluate_node(graph, node, [values.get(i) for i in node.inputs], fast), strict=False):
+        nonlocal live
+        results = evaluate_node(graph, node, [values.get(i) for i in node.inputs], fast, live)
+        for name, array in zip(node.outputs, results, strict=False):
             if name:
                 values[name] = array
+                live += _own_bytes(array)
                 if keep is not None and isinstance(array, np.ndarray):
                     keep(name, array)
         for name in uses.after(node):
-            if name not in graph.constants:
-                values.pop(name, None)
+            if name not in graph.constants and name in values:
+                live -= _own_bytes(values.pop(name)) if name not in feeds else 0
 
     def taken(node: Node) -> list[str]:
         try:
@@ -91,20 +103,33 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
 
 
 @in_usual_mode
-def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False) -> list[Array]:
-    """The outputs of one node. fast: see `evaluate`. Raises ModelError, naming the node, where it cannot be evaluated."""
+def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False, live: int = 0) -> list[Array]:
+    """The outputs of one node. fast: see `evaluate`. live: bytes that are kept meanwhile. Raises LimitError, before anything is computed,
+    where the outputs with these are beyond the limit of memory. Raises ModelError, naming the node, where it cannot be evaluated."""
     try:
+        check_memory(live + bytes_made(node, inputs), f"node {node.name!r} ({node.operator}): its output, with what is kept,")
         results = [np.asarray(a) if isinstance(a, np.generic) else a for a in _evaluated(graph, node, inputs, fast)]
     except QGlowError:
         raise
+    except MemoryError as error:
+        raise LimitError(f"node {node.name!r} ({node.operator}): there is not enough memory for its output") from error
     except KeyError as error:
         raise ModelError(f"node {node.name!r}: op {node.operator} has no meaning here (missing {error})") from error
     except Exception as error:
         shapes = [tuple(a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
         raise ModelError(f"node {node.name!r} ({node.operator}) cannot be evaluated on inputs of shapes {shapes}: {error}") from error
+    if is_counted():
+        spend(1 + _work(inputs, results) // ELEMENTS, f"node {node.name!r} ({node.operator})")
     if any(node.outputs[len(results) :]):
         raise ModelError(f"node {node.name!r} ({node.operator}): output {node.outputs[len(results)]!r} is not supported")
     return results
+
+
+def _work(inputs: list[Array | None], results: list[Array]) -> int:
+    """Elements that are written, and products: of a matrix product they are the root of the three sizes' product."""
+    sizes = [a.size for a in inputs[:2] if isinstance(a, np.ndarray)]
+    written = sum(a.size for a in results if isinstance(a, np.ndarray))
+    return written + (isqrt(sizes[0] * sizes[1] * written) if len(sizes) == 2 and written != max(sizes) else 0)
 
 
 def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> list[Array]:

@@ -39,6 +39,10 @@ class Window:
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
         elif auto == "VALID":
             begin = end = (0,) * n
+        whole = all(len(v) == n for v in (kernel, strides, dilations, begin, end))
+        if not whole or min((*strides, *dilations, 1)) < 1 or min((*kernel, 0)) < 0:
+            sizes = f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}, pads {list(pads)}"
+            raise ValueError(f"{sizes} are no window over {n} axes")  # NOTE: windows are views, which would reach out of the array
         return Window(tuple(kernel), strides, dilations, begin, end)
 
     def out(self, spatial: Sequence[int], ceil: bool = False) -> tuple[int, ...]:

@@ -22,8 +22,11 @@ from ..graph.dead import remove_dead
 from ..graph.infer import Shapes, Undecided
 from ..graph.stages import Stage, cut
 from ..instructions.lower import lower
+from ..instructions.program import Native
+from ..limits import UNIT_PRODUCTS, check_work
 from ..reference import evaluate, evaluate_node, retype_known
 from .constants import ConstantPool
+from .pieces import work
 from .plan_cache import PlanCache, Plans, WeakPlans
 
 if TYPE_CHECKING:
@@ -77,12 +80,14 @@ class Planner:
         return replace(self, cache=WeakPlans(self.cache)) if isinstance(self.cache, PlanCache) else self
 
     def native(self, static: Graph) -> Plan:
+        """The compiled program of a graph of static types. Raises LimitError where it takes too much memory or work."""
         from ..kernels.library import load
         from ..tuning import chooser, schedule
         from .native import NativePlan, team_size
 
         library = load()
         program = lower(static, library.isa)
+        check_work(sum(work(s) for s in program.steps if isinstance(s, Native)) // UNIT_PRODUCTS, f"model {static.name!r}: a run")
         team = team_size(program, self.threads)
         schedule(program, team, self.choose or chooser(library.isa))
         return NativePlan(program, library, team, self.pool)

@@ -13,8 +13,9 @@ from weakref import WeakSet
 import numpy as np
 
 from ..arguments import count_of, path_of, shown
-from ..errors import BundleError, ConfigError, InputError, ModelError, QGlowError, in_one_line
+from ..errors import BundleError, ConfigError, InputError, LimitError, ModelError, QGlowError, in_one_line
 from ..graph import Array, Dim, Graph, Shape, TensorType
+from ..limits import limited
 from .bundle import Bundle, load
 from .constants import ConstantPool
 from .plans import Plan, Planner
@@ -44,10 +45,16 @@ class InferenceSession:
 
     threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns. A call within a call, from
     a signal handler, is refused: the outer one is in the middle of the same memory. A forked process has the session too.
+    max_memory, max_work: limits of its runs (see limits.py); None leaves those that hold where it runs. mapped: see `load`.
     """
 
-    def __init__(self, model: Bundle | Graph | str | Path, threads: int | None = None) -> None:
-        bundle = _bundle_of(model)
+    def __init__(
+        self, model: Bundle | Graph | str | Path, threads: int | None = None, *, max_memory: int | str | None = None,
+        max_work: int | None = None, mapped: bool = False,
+    ) -> None:  # fmt: skip
+        with limited(max_memory, max_work):
+            bundle = _bundle_of(model, mapped)
+        self._limits = None if max_memory is None and max_work is None else (max_memory, max_work)
         threads = None if threads is None else count_of(threads, "threads", ConfigError, 1, MOST_THREADS)
         self.graph = bundle.graph
         self._inputs, self._outputs = self.graph.inputs, self.graph.outputs
@@ -74,14 +81,23 @@ class InferenceSession:
                     raise QGlowError("this session is in the middle of a run of this thread; a signal handler needs a session of its own")
                 self._running = True  # NOTE: Python handles no signal between this line and the next
                 try:
-                    results = self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905  (a keyword costs time in each call)
+                    results = self._results(arrays) if self._limits is None else self._limited(arrays, *self._limits)
                 finally:
                     self._running = False
         except QGlowError:
             raise
+        except MemoryError as error:
+            raise LimitError(f"there is not enough memory to run the model on {self._shapes(arrays)}") from error
         except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
             raise self._cannot_run(arrays, error) from error
         return [results[n] for n in names]
+
+    def _results(self, arrays: list[Array]) -> dict[str, Array]:
+        return self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905  (a keyword costs time in each call)
+
+    def _limited(self, arrays: list[Array], max_memory: int | str | None, max_work: int | None) -> dict[str, Array]:
+        with limited(max_memory, max_work):
+            return self._results(arrays)
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every value of the quantized graph by name, from the reference: for layer-by-layer reports."""
@@ -98,8 +114,10 @@ class InferenceSession:
         return values
 
     def _cannot_run(self, arrays: list[Array], error: Exception) -> ModelError:
-        shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in zip(self.graph.inputs, arrays, strict=True))
-        return ModelError(f"the model cannot run on {shapes} ({type(error).__name__}: {in_one_line(error)})")
+        return ModelError(f"the model cannot run on {self._shapes(arrays)} ({type(error).__name__}: {in_one_line(error)})")
+
+    def _shapes(self, arrays: list[Array]) -> str:
+        return ", ".join(f"{n} {list(a.shape)}" for n, a in zip(self.graph.inputs, arrays, strict=True))
 
     def _named(self, output_names: Sequence[str]) -> tuple[str, ...]:
         """The names of outputs, checked."""
@@ -151,13 +169,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
 
 
-def _bundle_of(model: object) -> Bundle:
+def _bundle_of(model: object, mapped: bool) -> Bundle:
     if isinstance(model, Bundle):
         return model
     if isinstance(model, Graph):
         return Bundle(model)
     expected = "a Bundle, a Graph, or the path of a .qglow file (quantize a model with qglow.quantize)"
-    return load(path_of(model, "the model of a session", BundleError, expected))
+    return load(path_of(model, "the model of a session", BundleError, expected), mapped=mapped)
 
 
 def _as_array(value: object, name: str, dtype: np.dtype[Any]) -> Array:

@@ -6,14 +6,17 @@ import numpy as np
 
 from ..errors import QGlowError
 from ..graph import Array, Graph, Kind, Node, TensorType
+from ..limits import at_most
 from ..reference import FLOAT, evaluate_node
 
-_LARGEST = 1 << 22  # elements; NOTE: an Expand or Tile of a constant may be far larger than what it is made of
+LARGEST = 1 << 22  # elements; NOTE: an Expand or Tile of a constant may be far larger than what it is made of
+ROOM = 1 << 28  # bytes of all results beyond what they are made of
+WORK = 1 << 12  # units of work for one node
 
 
 def fold_constants(graph: Graph) -> Graph:
     constants, types, nodes = dict(graph.constants), dict(graph.types), []
-    outputs = set(graph.outputs)
+    outputs, room = set(graph.outputs), ROOM
     for node in graph.nodes:
         if (zeros := _times_zero(graph, node)) is not None and not outputs & set(node.outputs):
             constants[node.outputs[0]] = zeros
@@ -23,13 +26,16 @@ def fold_constants(graph: Graph) -> Graph:
             nodes.append(node)
             continue
         try:
-            results = evaluate_node(graph, node, [constants[i] if i else None for i in node.inputs])
+            with at_most(8 * LARGEST, WORK):
+                results = evaluate_node(graph, node, [constants[i] if i else None for i in node.inputs])
         except QGlowError:
             nodes.append(node)
             continue
-        if sum(a.size for a in results) > _LARGEST:
+        grown = sum(a.nbytes for a in results) - sum(constants[i].nbytes for i in node.inputs if i)
+        if sum(a.size for a in results) > LARGEST or grown > room:
             nodes.append(node)
             continue
+        room -= max(0, grown)
         for name, array in zip(node.outputs, results, strict=False):
             if name:
                 constants[name] = array.copy()

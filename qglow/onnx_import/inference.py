@@ -1,0 +1,57 @@
+"""ONNX's own shape inference, kept from doing what a model asks of it without a limit.
+
+It computes the elements of values that say shapes, and of a Range it computes every one, 2 ** 40 too, in one call that nothing ends. So a
+Range is shown to it as a Compress of its start, whose output has the same dtype and one axis as well, of unknown size; the functions of
+windows, which it replaces by a Range, are shown as operators that it does not know. Sizes that are missing then are found as soon as shapes
+are concrete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+import onnx.shape_inference
+
+_WINDOWS = ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
+_HIDDEN = "qglow.hidden"
+
+
+def infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the model with the shapes that are inferred. Raises what onnx raises."""
+    given = [n for n in _nodes(proto.graph) if _grows(n)]
+    if not given:
+        return onnx.shape_inference.infer_shapes(proto, data_prop=True)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    for n in _nodes(copy.graph):
+        if _grows(n):
+            _hide(n)
+    inferred = onnx.shape_inference.infer_shapes(copy, data_prop=True)
+    shown = [n for n in _nodes(inferred.graph) if n.name == _HIDDEN]
+    if len(shown) != len(given):
+        raise ValueError("inference changed the nodes of the model")
+    for n, original in zip(shown, given, strict=True):
+        n.CopyFrom(original)
+    return inferred
+
+
+def _grows(n: onnx.NodeProto) -> bool:
+    return n.domain in ("", "ai.onnx") and (n.op_type == "Range" or n.op_type in _WINDOWS)
+
+
+def _hide(n: onnx.NodeProto) -> None:
+    n.name = _HIDDEN
+    if n.op_type == "Range":
+        n.op_type = "Compress"
+        del n.input[2:], n.attribute[:]
+    else:
+        n.domain = _HIDDEN
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for n in graph.node:
+        yield n
+        for a in n.attribute:
+            for inner in (a.g, *a.graphs) if a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) else ():
+                yield from _nodes(inner)
