@@ -210,3 +210,4 @@ _RULES: dict[str, Rule] = {
     "Shape": _shape, "Size": _scalar, "Range": _range, "ConstantOfShape": _filled, "Gemm": _gemm, "MatMul": _matmul,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
 }  # fmt: skip
+SHAPED = frozenset(_RULES)  # ops whose output shapes follow
