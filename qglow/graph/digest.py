@@ -18,7 +18,10 @@ WORTH_A_THREAD = 1 << 20  # bytes
 def digest(array: Array) -> str:
     """Hash of a constant's dtype, shape and bytes."""
     h = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    h.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b"")
+    if array.dtype.kind == "O":  # strings, whose bytes lie elsewhere
+        h.update(repr(array.reshape(-1).tolist()).encode("utf-8", "surrogatepass"))
+    else:
+        h.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b"")
     return h.hexdigest()[:32]
 
 

@@ -136,7 +136,7 @@ class _Parser:
                     constants[value] = self.data(value, types[value])
                 elif self.line.strip() and not self.line.startswith(";"):
                     nodes.append(self.node(types))
-            except (ValueError, KeyError, IndexError, TypeError, AssertionError) as error:
+            except (ValueError, KeyError, IndexError, TypeError, AssertionError, OverflowError, RecursionError) as error:
                 raise ModelError(f"graph text, line {self.number}: {error or 'malformed'}: {self.line[:120]}") from error
         return Graph(name, tuple(inputs), tuple(outputs), tuple(nodes), types, constants)
 

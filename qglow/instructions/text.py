@@ -19,6 +19,7 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
+from math import prod
 
 from ..errors import ModelError
 from ..graph import Graph, Kind
@@ -32,6 +33,7 @@ _VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) ([bc]\d+)\+(-?\d+), strides
 _STEP = re.compile(r"(\d+): (\w+) ?(.*)$")
 _WORD = re.compile(r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|(\w+)=(\S+)(?: |$)")
 _OPERAND = re.compile(r"(b\d+)\+(-?\d+)$")
+_LARGEST = 1 << 62  # of a number: sums of two are still words of 64 bits
 
 
 def print_program(program: Program) -> str:
@@ -163,15 +165,15 @@ class _Parser:
         _, self.result.isa, arena, constants, digest = _match(
             _HEADER, line, "`program NAME for ISA: arena N bytes, constants N bytes @sha256:HASH`"
         )
-        if int(constants) != self.result.blob_size or digest != _digest(self.result.blob):
+        if _int(constants) != self.result.blob_size or digest != _digest(self.result.blob):
             raise ValueError(f"expected constants of {constants} bytes with this hash, got {self.result.blob_size} bytes of another")
-        self.result.arena_size, self.headed = int(arena), True
+        self.result.arena_size, self.headed = _int(arena), True
 
     def buffer(self, line: str) -> None:
         letter, number, size, first, last, constant, at = _match(_BUFFER, line, "`buffer bN: N bytes, steps N to N, at N`")
-        if (letter == "c") != bool(constant) or int(number) != sum(name[0] == letter for name in self.buffers):
+        if (letter == "c") != bool(constant) or _int(number) != sum(name[0] == letter for name in self.buffers):
             raise ValueError(f"expected buffers in order and constants as c, got {letter}{number}")
-        found = Buffer(int(size), int(first), int(last), int(at), bool(constant))
+        found = Buffer(_int(size), _int(first), _int(last), _int(at), bool(constant))
         self.buffers[letter + number] = found
         if not constant:
             self.result.buffers.append(found)
@@ -181,11 +183,13 @@ class _Parser:
         key = json.loads(name)
         if key in self.result.places:
             raise ValueError(f"value {key!r} has a place already")
-        dims, steps, halo = json.loads(shape), json.loads(strides), json.loads(border or "[0,0,0,0]")
+        dims, steps, halo = (tuple(map(_int, re.findall(r"-?\d+", part or ""))) for part in (shape, strides, border or "[0,0,0,0]"))
         if len(dims) != len(steps) or len(halo) != 4:
             raise ValueError(f"expected {len(dims)} strides and four borders, got {len(steps)} and {len(halo)}")
+        if min(dims, default=0) < 0 or prod(dims) > _LARGEST:
+            raise ValueError(f"expected sizes of at least 0, {_LARGEST} elements at most, got {list(dims)}")
         dtype = Kind(kind).dtype.str
-        self.result.places[key] = Place(self.named(buffer), int(at), tuple(dims), tuple(steps), dtype, tuple(halo))
+        self.result.places[key] = Place(self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3]))
 
     def named(self, name: str) -> Buffer:
         if name not in self.buffers:
@@ -194,7 +198,7 @@ class _Parser:
 
     def step(self, line: str) -> None:
         number, kind, rest = _match(_STEP, line, "`N: KIND ...`")
-        if int(number) != len(self.result.steps):
+        if _int(number) != len(self.result.steps):
             raise ValueError(f"expected step {len(self.result.steps)}, got {number}")
         if kind == "host":
             self.result.steps.append(self.host(rest))
@@ -224,9 +228,9 @@ class _Parser:
             if any(name in known for known in (step.operands, step.constants, step.fields, step.hints)):
                 raise ValueError(f"{name} is there twice")
             if field:
-                step.fields[name] = float(value) if name.startswith("f_") else int(value)
+                step.fields[name] = float(value) if name.startswith("f_") else _int(value)
             elif access in ("const", "hint"):
-                (step.constants if access == "const" else step.hints)[name] = int(where)
+                (step.constants if access == "const" else step.hints)[name] = _int(where)
             else:
                 self.operand(step, name, access, where)
         return step
@@ -238,7 +242,15 @@ class _Parser:
         if access != _access(step.kind, name):
             raise ValueError(f"expected @{_access(step.kind, name)} {name}, got @{access}")
         buffer, at = _match(_OPERAND, where, f"a buffer and bytes into it for {name}")
-        step.operands[name] = (self.named(buffer), int(at))
+        step.operands[name] = (self.named(buffer), _int(at))
+
+
+def _int(text: str) -> int:
+    """A whole number. Raises ValueError where it is none, or one that no word of an instruction holds."""
+    value = int(text[:25])
+    if abs(value) > _LARGEST:
+        raise ValueError(f"expected a number of at most {_LARGEST}, got {text[:25]}")
+    return value
 
 
 def _match(pattern: re.Pattern[str], line: str, wanted: str) -> tuple[str, ...]:

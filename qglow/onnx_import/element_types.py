@@ -39,7 +39,7 @@ def name_of(element: int) -> str:
 
 def array_of(tensor: TensorProto) -> Array:
     """The tensor's data, dtypes narrower than those of `Kind` widened. Raises ModelError for a dtype that cannot be."""
-    wide = _WIDENED.get(TensorProto.DataType.Name(tensor.data_type))
+    wide = _WIDENED.get(name_of(tensor.data_type).upper())
     if wide is None and tensor.data_type not in KINDS:
         raise ModelError(f"the constant {tensor.name!r} is of dtype {name_of(tensor.data_type)}, which is not supported")
     _check_size(tensor)
@@ -125,5 +125,5 @@ class ValueTypes:
 
 def _narrow(tensors: Iterable[TensorProto]) -> Iterator[tuple[str, str]]:
     for t in tensors:
-        if (kind := TensorProto.DataType.Name(t.data_type)) in _WIDENED:
+        if (kind := name_of(t.data_type).upper()) in _WIDENED:
             yield t.name, kind

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import path_of, shown
-from ..errors import ProfileError
+from ..errors import ProfileError, one_line
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph, Node
@@ -79,7 +79,7 @@ class Profile:
         try:
             raw = json.loads(read_text(path, ProfileError, "no such profile; make one with `qglow profile MODEL.onnx --data DATA`"))
             if raw.get("tool") != "qglow" or raw.get("format") != FORMAT:
-                got = f"{raw.get('tool')} {raw.get('format')}"
+                got = one_line(f"{raw.get('tool')} {raw.get('format')}", 80)
                 raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")
             tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
             kept = first_ones(KeptSample.of(s) for s in raw.get("kept_samples", ()))  # NOTE: profiles from before have none
