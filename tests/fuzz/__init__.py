@@ -1,0 +1,1 @@
+"""Fuzzing: files that are nearly right, each tried in a process of its own. `tools/fuzz` runs it at length."""

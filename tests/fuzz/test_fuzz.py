@@ -1,0 +1,88 @@
+"""Two thousand cases of a fixed seed, every case that was found once, and faults made on purpose, which are seen."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .account import FINDINGS, Account
+from .cases import KINDS, kind_of, make
+from .corpus import Corpus, make_corpus
+from .draws import Draws
+from .kept import kept_cases
+from .pool import run_cases
+
+SEED, COUNT = 0, 2000
+
+
+@pytest.fixture(scope="module")
+def corpus() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="qglow-fuzz-") as folder:
+        yield make_corpus(Path(folder))
+
+
+def test_two_thousand_cases(corpus: Path, tmp_path: Path) -> None:
+    """Each is refused by a clear error, or runs within its memory and with the reference's bits."""
+    account = Account()
+    for answer in run_cases(
+        ({"kind": kind_of(SEED, k), "seed": SEED, "number": k} for k in range(COUNT)), corpus, tmp_path, 2
+    ):
+        account.add(answer)
+    said = "\n".join(f"{a.asked}: {a.outcome}: {a.where}\n{a.text[-600:]}" for a in account.found.values())
+    assert not account.findings, f"{account.table()}\n{said}"
+    assert account.total == COUNT
+    for kind in ("bundle", "text", "program", "onnx", "profile", "toml", "picture"):
+        counts = account.counts[kind]
+        ran = counts["ran"] + counts["compared"]
+        assert counts["refused"] > 5 and ran > 5, (
+            f"{kind}: {counts['refused']} refused and {ran} ran: nothing is tested"
+        )
+
+
+def test_cases_that_were_found_once(corpus: Path, tmp_path: Path) -> None:
+    cases = kept_cases()
+    answers = list(run_cases(cases, corpus, tmp_path, 2))
+    found = [f"{Path(a.asked['path']).name}: {a.outcome}: {a.text[-600:]}" for a in answers if a.outcome in FINDINGS]
+    assert len(answers) == len(cases) and not found, "\n".join(found)
+
+
+WANTED = {
+    "crash": "crash",
+    "hang": "hang",
+    "leak": "leak",
+    "memory": "memory",
+    "internal": "internal",
+    "message": "message",
+    "terminal": "message",
+    "wrong": "wrong",
+    "pickle": "pickle",
+    "refused": "refused",
+}
+
+
+def test_faults_made_on_purpose_are_seen(corpus: Path, tmp_path: Path) -> None:
+    """One worker has all of them, one after the other: what one leaves is not taken for the next one's."""
+    empty = tmp_path / "empty"
+    empty.touch()
+    cases = [{"kind": "fault", "name": name, "path": str(empty)} for name in (*WANTED, "refused")]
+    answers = list(run_cases(cases, corpus, tmp_path, 1, seconds=3.0))
+    assert [(a.asked["name"], a.outcome) for a in answers] == [*WANTED.items(), ("refused", "refused")]
+
+
+def test_a_case_follows_from_its_numbers(corpus: Path) -> None:
+    first, again = Corpus(corpus), Corpus(corpus)
+    for kind in KINDS:
+        made = [make(kind, Draws.of(3, kind, k), first) for k in range(20)]
+        assert made == [make(kind, Draws.of(3, kind, k), again) for k in reversed(range(20))][::-1]
+        assert len({case.data for case in made}) > 15, f"{kind}: the cases are alike"
+        assert make(kind, Draws.from_bytes(b""), first) == make(kind, Draws.from_bytes(b"\0"), first)
+
+
+def test_corpora_are_equal(corpus: Path, tmp_path: Path) -> None:
+    other = make_corpus(tmp_path)
+    files = sorted(p.relative_to(corpus) for p in corpus.rglob("*") if p.is_file())
+    assert files == sorted(p.relative_to(other) for p in other.rglob("*") if p.is_file())
+    assert [f for f in files if (corpus / f).read_bytes() != (other / f).read_bytes()] == []
