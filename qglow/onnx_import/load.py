@@ -118,7 +118,7 @@ def _stand_up_slopes(proto: onnx.ModelProto) -> None:
         slope = initializers.get(n.input[1])
         if slope is None or n.input[0] not in ranks:
             raise ValueError(f"PRelu {n.name or n.output[0]!r}: expected constant slopes and a known rank")
-        if len(slope.dims) == 1 and slope.dims[0] > 1 and ranks[n.input[0]] > 2:
+        if len(slope.dims) == 1 and slope.dims[0] > 1:
             slope.dims.extend([1] * (ranks[n.input[0]] - 2))
             for i in proto.graph.input:
                 if i.name == slope.name:

@@ -110,7 +110,8 @@ Step = Callable[[Side, Node, Array, tuple[Array, ...]], tuple[Array, ...]]
 
 def rnn_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
     """h' = f(x W + h R + b)."""
-    return (s.f[0](clipped((gx + s.product(state[0], s.r.T)) + (s.wb + s.rb), s.clip)),)
+    (h,), (f,) = state, s.f
+    return (f(clipped((gx + s.product(h, s.r.T)) + (s.wb + s.rb), s.clip)),)
 
 
 def gru_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:

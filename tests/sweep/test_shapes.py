@@ -7,13 +7,13 @@ from sweep.case import Case, Fixed
 from sweep.judge import model_of, models_of, oracle, with_types
 from sweep.test_sweep import GROUPS
 
-from qglow.graph import Graph, Node, TensorType
+from qglow.graph import Dim, Graph, Node, TensorType
 from qglow.onnx_import import load
 from qglow.reference.symbolic import SHAPED, refine
 
 ANYWHERE = {"Resize", "Pad", "Tile", "DepthToSpace", "SpaceToDepth", "Flatten", "Reshape", "Range", "ConstantOfShape"}
 IN_SPACE = {"Conv", "ConvTranspose", "MaxPool", "AveragePool"}
-NOT_FOLLOWED = {"Reshape", "Squeeze", "MaxPool", "Expand", "MatMul"}  # Indices, shapes that are computed, products of vectors
+NOT_FOLLOWED = {"Reshape", "Squeeze", "MaxPool", "Expand", "MatMul", "ConstantOfShape"}  # Indices, computed shapes, vectors
 
 
 def distinct() -> list[Case]:
@@ -63,3 +63,23 @@ def test_shapes_follow(opset: str) -> None:
                 assert d == real[k] or (d == "?" and may_be_open(graph, node, k)), f"{node.op} {node.attributes}: {found} of {real}"
                 compared += 1
     assert compared
+
+
+@pytest.mark.parametrize("opset", MODELS)
+def test_names_of_dimensions_follow(opset: str) -> None:
+    """No input has a size: what follows is a size, a name that stands for the right one, or open; and the rank is there."""
+    model, feeds = model_of(MODELS[opset], symbolic=True)
+    want = oracle(model, feeds)
+    sizes: dict[Dim, int] = {f"{name}_{k}": d for name, a in feeds.items() for k, d in enumerate(a.shape)}
+    graph = load(with_types(model, want, symbolic=True))
+    types, names = refine(forgotten(graph)).types, 0
+    for node in (n for n in graph.nodes if n.op in SHAPED):
+        for o in (o for o in node.outputs if o in want):
+            found, real = types[o].shape, want[o].shape
+            if found is None:
+                assert node.op in NOT_FOLLOWED or any(types[i].shape is None for i in node.inputs if i), f"{node.op}: no rank"
+                continue
+            said = [sizes.get(d, real[k]) if isinstance(d, str) else d for k, d in enumerate(found)]
+            assert tuple(said) == real, f"{node.op} {node.attributes}: {found} of {real}"
+            names += sum(d in sizes for d in found)
+    assert names
