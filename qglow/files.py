@@ -31,8 +31,8 @@ def written(path: str | Path) -> Iterator[BinaryIO]:
         return
     temporary = path.parent / f".{os.urandom(12).hex()}.tmp"
     with _named(path):
-        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        try:
+        try:  # NOTE: an interrupt may come as soon as the file is there
+            handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
             with os.fdopen(handle, "w+b") as file:
                 yield file
             os.replace(temporary, path)

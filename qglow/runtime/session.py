@@ -18,6 +18,7 @@ from ..graph import Array, Dim, Graph, Shape, TensorType
 from ..limits import limited
 from .bundle import Bundle, load
 from .constants import ConstantPool
+from .handlers import of_a_signal_handler
 from .plans import Plan, Planner
 
 MOST_THREADS = 1024
@@ -89,6 +90,8 @@ class InferenceSession:
         except MemoryError as error:
             raise LimitError(f"there is not enough memory to run the model on {self._shapes(arrays)}") from error
         except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
+            if of_a_signal_handler(error):
+                raise
             raise self._cannot_run(arrays, error) from error
         return [results[n] for n in names]
 

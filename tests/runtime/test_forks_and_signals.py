@@ -203,6 +203,46 @@ def test_a_signal_handler_that_runs_the_same_session_is_told(setup: str) -> None
     passes(setup, NESTED)
 
 
+HANDLERS = """
+from functools import partial
+session = qglow.InferenceSession(bundle, 2)
+assert right(session)
+
+class Late(Exception):
+    pass
+
+def late(*_):
+    raise Late
+
+class Handler:
+    def method(self, *_):
+        raise Late
+
+    def __call__(self, *_):
+        late()
+
+for handler in (late, lambda *_: late(), partial(late, 1), Handler().method, Handler()):
+    signal.signal(signal.SIGALRM, handler)
+    came = 0
+    for k in range(60):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 2e-5 * (1 + k))
+            while True:
+                session.run(None, feeds)
+        except Late:
+            came += 1
+    assert came == 60
+signal.signal(signal.SIGALRM, signal.SIG_DFL)
+assert right(session)
+print("done")
+"""
+
+
+def test_the_error_of_a_signal_handler_is_no_error_of_the_model(setup: str) -> None:
+    """As one that raises TimeoutError after an alarm."""
+    passes(setup, HANDLERS)
+
+
 NO_THREADS = """
 from qglow import threads
 for error in (RuntimeError("can't start new thread"), MemoryError()):
