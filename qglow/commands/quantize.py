@@ -85,11 +85,18 @@ def _print_target(target: dict[str, Any] | None) -> None:
         print(f"    and {len(kept) - 12} more")
 
 
+def _sizes(floats: int, ints: int) -> str:
+    """What became of the bytes of a model's constants."""
+    if not floats:
+        return f"{ints} bytes of constants (tables of functions) where the model has none" if ints else "no weights"
+    if ints <= floats:
+        return f"weights {floats / max(1, ints):.1f} times smaller"
+    return f"constants {ints / floats:.1f} times larger (tables of functions)"
+
+
 def _print_account(path: Path, manifest: dict[str, Any], host: Counter[str]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
-    smaller = manifest["float_bytes"] / max(1, manifest["int8_bytes"])
-    size = f"weights {smaller:.1f} times smaller" if smaller >= 1 else f"constants {1 / smaller:.1f} times larger (tables of functions)"
-    print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, {size}")
+    print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, {_sizes(manifest['float_bytes'], manifest['int8_bytes'])}")
     print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")

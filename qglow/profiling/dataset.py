@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import LARGEST, count_of, path_of, shown
+from ..arguments import LARGEST, count_of, path_of, quoted, shown
 from ..errors import DataError, in_one_line
 from ..graph import Array, Graph, TensorType
 from ..graph.masks import masked_inputs
@@ -244,7 +244,7 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
     unknown = sorted(set(spec) - set(types))
     if unknown or not spec:
         raise DataError(f"{toml}: sections [input.NAME] are {sorted(spec)}, the model's inputs are {sorted(types)}")
-    sources = {str(s.get("source", "npz")) for s in spec.values()}
+    sources = {s if isinstance(s := section.get("source", "npz"), str) else quoted(s) for section in spec.values()}
     if sources <= {"npz", "npy", "pb"}:
         return _by_files(path, types)
     if len(spec) != 1 or sources != {"images"}:

@@ -1,6 +1,6 @@
 """What each value is needed as: quantized, float, or not at all; and which clamps their producers absorb.
 
-1. A float node needs its inputs as float; an int8 node needs its data inputs quantized.
+1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and a Select its condition as it is.
 2. A value that is a function of a root (pointwise.py) needs the root quantized, and the nodes between are not needed.
 3. A clamp whose root nothing else needs is absorbed: the root's producer writes the clamp's value, limited to its interval.
 4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits.
@@ -49,6 +49,9 @@ def find_needs(graph: Graph, plan: Plan, float_outputs: bool) -> Needs:
             for i in node.inputs:
                 readers.setdefault(i, set()).add(node.name)
             continue
+        if node.op == SELECT and node.inputs[0] not in graph.constants:
+            needs.real.add(node.inputs[0])
+            readers.setdefault(node.inputs[0], set()).add(node.name)
         if node.op == "LSTM":
             needs.real |= {node.input(k) for k in (5, 6)} - {""} - set(graph.constants)
         function = plan.functions.get(output)

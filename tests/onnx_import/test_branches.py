@@ -121,6 +121,37 @@ def test_a_select_of_int8_values_is_int8() -> None:
         close(theirs(export_qdq(bundle.graph), feeds), got, 0.02)
 
 
+@pytest.mark.parametrize("mean_of", ["x", "c"])
+@pytest.mark.parametrize(("then", "other"), [("Relu", "Tanh"), ("Neg", "Relu"), ("Conv", "Tanh"), ("Conv", "Conv")])
+def test_a_condition_on_a_mean_of_what_is_int8(mean_of: str, then: str, other: str) -> None:
+    """The mean could be int8 itself, but the condition reads it as it is. Both sides were reached, so the Select is int8."""
+    sides = {"Conv": "Conv (c, k)", **{op: f"{op} (c)" for op in ("Relu", "Tanh", "Neg")}}
+    rng = np.random.default_rng(0)
+    text = f"""g (float[1, 3, 8, 8] x) => (float[1, 3, 8, 8] y) {{
+      c = Conv <pads = [1, 1, 1, 1]> (x, w)
+      m = ReduceMean <keepdims = 0> ({mean_of})
+      zero = Constant <value = float {{0.0}}> ()
+      go = Greater (m, zero)
+      i = If (go) <then_branch = t () => (float[1, 3, 8, 8] a) {{ a = {sides[then]} }},
+                   else_branch = e () => (float[1, 3, 8, 8] b) {{ b = {sides[other]} }}>
+      y = Relu (i)
+    }}"""
+    made = onnx.parser.parse_model('<ir_version: 8, opset_import: ["": 15]>\n' + text)
+    for name, shape in (("w", (3, 3, 3, 3)), ("k", (3, 3, 1, 1))):
+        made.graph.initializer.append(onnx.numpy_helper.from_array(rng.normal(0, 0.3, shape).astype(np.float32), name))
+    seen = [{"x": (sign * 0.2 + rng.normal(0, 1, (1, 3, 8, 8))).astype(np.float32)} for sign in (-1, 1, -1, 1)]
+    graph = float_graph(made)
+    means = [float(evaluate(graph.with_(outputs=("m",)), feeds)["m"]) for feeds in seen]
+    assert min(means) < 0 < max(means)
+    bundle = qglow.quantize(graph, qglow.profile(graph, seen), check=False)
+    session = qglow.InferenceSession(bundle, 1)
+    for feeds in seen:
+        got = session.run(None, feeds)
+        np.testing.assert_array_equal(got[0], evaluate(bundle.graph, feeds)["y"])
+        close(got, theirs(made, feeds), 0.05)
+        close(theirs(export_qdq(bundle.graph), feeds), got, 0.02)
+
+
 @EACH
 def test_reports_and_targets_know_branches(model: Model) -> None:
     """Samples that take different branches, in one report; layers are kept float until a target is met."""
