@@ -117,9 +117,6 @@ def lookup(low: Lowering, node: Node) -> bool:
     table, x = low.graph.constants[node.inputs[1]], low.use(low.places[node.inputs[0]])
     axis = int(node.attr("axis", 1)) % max(1, len(x.shape))
     by_channel = table.ndim == 2
-    if by_channel and axis == 1 and len(x.shape) in (3, 4) and not x.is_channels_last:
-        image = low.image_of(node.inputs[0])
-        x = image.as_line() if len(x.shape) == 3 else image
     turn = True if by_channel and axis == 1 and len(x.shape) in (3, 4) else None
     y = low.place(node.outputs[0], channels_last=turn, like=x)
     if by_channel and (y.strides[axis] != 1 or y.shape[axis] == 1):

@@ -122,7 +122,7 @@ def erf(x: Array) -> Array:
     a, square = np.abs(x), x * x
     t = F32(1) / (F32(1) + a * F32(ERF_SCALE))
     large = F32(1) - (polynomial(t, ERF_FAR) * t) * exp(-square)
-    return np.asarray(np.where(a <= F32(1), x * polynomial(square, ERF), np.where(x < 0, -large, large)), F32)
+    return np.asarray(np.where(a <= F32(1), x * polynomial(square, ERF), np.copysign(large, x)), F32)
 
 
 @beside(double_math.gelu)

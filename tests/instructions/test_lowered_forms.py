@@ -193,3 +193,28 @@ def test_single_elements_have_kernels(op: str) -> None:
     graph = b.build("one", ["x", "y"], [b.add(op, ("x", "y") if op == "Add" else ("x",), f32(1, 1), "z")])
     assert steps(graph) == ["float_binary" if op == "Add" else "float_unary"]
     same_bits(graph, {"x": np.array([[1.5]], F32), "y": np.array([[-0.25]], F32)})
+
+
+@pytest.mark.parametrize("given", [(), ("scale",), ("shift",), ("scale", "shift")])
+def test_factors_of_an_instance_normalization_that_are_no_constants(given: tuple[str, ...]) -> None:
+    """A kernel takes constants alone."""
+    b = GraphBuilder()
+    b.types |= {"x": f32(2, 3, 4, 5)} | {name: f32(3) for name in given}
+    scale, shift = (name if name in given else b.add_constant(name, RNG.normal(0, 1, 3).astype(F32)) for name in ("scale", "shift"))
+    y = b.add("InstanceNormalization", ("x", scale, shift), f32(2, 3, 4, 5), "y", epsilon=0.01)
+    graph = b.build("factors", ["x", *given], [y])
+    assert ("InstanceNormalization" in steps(graph)) == bool(given)
+    same_bits(graph, {i: RNG.normal(0, 1, graph.types[i].static_shape).astype(F32) for i in graph.inputs})
+
+
+@pytest.mark.parametrize("sizes", [((6,), ()), ((), (6,)), ((6,), (6,)), ((1,), ()), ((0,), ())])
+def test_bounds_of_other_sizes_than_one(sizes: tuple[tuple[int, ...], ...]) -> None:
+    """A kernel takes one number a bound; what numpy makes of others is the answer, or both refuse."""
+    b = GraphBuilder()
+    b.types["x"] = f32(5, 6)
+    low, high = (b.add_constant("bound", np.linspace(at - 0.4, at + 0.4, int(np.prod(s))).reshape(s).astype(F32))
+                 for at, s in zip((-0.5, 0.5), sizes, strict=True))  # fmt: skip
+    graph = b.build("bounds", ["x"], [b.add("Clip", ("x", low, high), f32(5, 6), "y")])
+    assert ("Clip" in steps(graph)) == any(np.prod(s) != 1 for s in sizes)
+    if (0,) not in sizes:
+        same_bits(graph, {"x": RNG.normal(0, 1, (5, 6)).astype(F32)})

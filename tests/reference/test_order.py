@@ -15,7 +15,7 @@ from qglow.reference.float_table import EXACT
 SINGLE = {  # one IEEE operation for each element, or integers
     "abs", "add", "multiply", "subtract", "divide", "sqrt", "rint", "floor", "ceil", "trunc", "sign", "fmod", "mod", "power", "equal",
     "greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and",
-    "bitwise_or", "bitwise_xor", "isnan", "isfinite", "isinf", "signbit", "clip", "left_shift", "right_shift", "invert",
+    "bitwise_or", "bitwise_xor", "isnan", "isfinite", "isinf", "signbit", "copysign", "clip", "left_shift", "right_shift", "invert",
 }  # fmt: skip
 MOVING = {
     "where", "take_along_axis", "put_along_axis", "concatenate", "stack", "split", "flip", "moveaxis", "expand_dims", "broadcast_to",
