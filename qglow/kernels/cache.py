@@ -37,11 +37,22 @@ def cache_folder() -> Path:
 
         return Path(user_cache_dir("qglow"))
     base = os.environ.get("XDG_CACHE_HOME", "").strip()  # NOTE: as platformdirs has it; to import that would cost each process time
-    if not os.path.isabs(base):
-        base = os.path.expanduser("~/.cache")
-    if not os.path.isabs(base):
+    if os.path.isabs(base):
+        return Path(base) / "qglow"
+    home = os.environ.get("HOME", "") or _home_of_the_user()
+    if not os.path.isabs(home):
         raise KernelError(f"no place for compiled kernels: this user has no home folder; {HINT}")
-    return Path(base) / "qglow"
+    return Path(home) / ".cache" / "qglow"
+
+
+def _home_of_the_user() -> str:
+    """As /etc/passwd has it; empty where this user is not in it."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
 
 
 @contextmanager

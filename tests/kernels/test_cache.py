@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import pwd
 import shutil
 import stat
 import tempfile
@@ -192,6 +193,21 @@ def test_kernels_that_the_package_carries_need_no_home(carried: Path) -> None:
             objects.ensure("generic", emulated=True)
 
     as_stranger(work)
+
+
+@pytest.mark.parametrize("home", [None, "", "relative", "~"])
+def test_the_cache_is_never_in_the_current_folder(home: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QGLOW_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    if home is None:
+        monkeypatch.delenv("HOME", raising=False)
+    else:
+        monkeypatch.setenv("HOME", home)
+    if home:
+        with pytest.raises(KernelError, match="no home folder"):
+            cache.cache_folder()
+    else:
+        assert cache.cache_folder() == Path(pwd.getpwuid(os.getuid()).pw_dir) / ".cache" / "qglow"
 
 
 def test_kernels_that_are_not_what_the_package_was_made_with_are_refused(carried: Path) -> None:
