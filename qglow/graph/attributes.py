@@ -91,6 +91,9 @@ MODES: Mapping[str, Declared] = {
     "GridSample": _word("bilinear", "nearest", "bicubic", "linear", "cubic"),
 }  # fmt: skip
 
+PADDED = ("Conv", "MaxPool", "AveragePool", "LpPool")  # windows over an image within a border, which takes nothing away
+BORDERS = _ints(0)
+
 
 def attribute_faults(node: Node) -> list[str]:
     """What is wrong with the attributes of a node, by themselves."""
@@ -98,7 +101,7 @@ def attribute_faults(node: Node) -> list[str]:
         return []
     faults = []
     for name, value in node.attributes.items():
-        declared = MODES.get(node.op) if name == "mode" else ATTRIBUTES.get(name)
+        declared = MODES.get(node.op) if name == "mode" else BORDERS if name == "pads" and node.op in PADDED else ATTRIBUTES.get(name)
         if declared is None:
             faults.append(f"expected no attribute {name[:40]!r}, which {node.op} does not have")
         elif not declared.holds(value):

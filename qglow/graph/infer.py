@@ -314,6 +314,11 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
 
 
 _BOOLEAN = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"})
+_OF_ONE_KIND = {  # bits of the inputs that are
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "PRelu",
+                     "Conv", "ConvTranspose", "Gemm", "MatMul", "Max", "Min", "Sum", "Mean", "Clip", "InstanceNormalization"), -1),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), ~(1 << 4)), "Where": 0b110,
+}  # fmt: skip
 _DECIDES = {"Where": 1, "DequantizeLinear": 1, "QuantizeLinear": 2}  # the input whose kind the output has, if not the first
 
 
@@ -336,10 +341,13 @@ def _kind_of(node: Node, output: str, types: Types) -> Kind:
 
 
 def _made(node: Node, output: str, inputs: list[TensorType | None], declared: TensorType) -> Kind:
-    if node.op in _BOOLEAN:
-        return Kind.BOOL
     if node.op == "MaxPool" and output in node.outputs[1:]:
         return Kind.I64
-    decides = _DECIDES.get(node.op, 0)
+    decides, same = _DECIDES.get(node.op, 0), _OF_ONE_KIND.get(node.op, 0)
+    kinds = {t.kind for k, t in enumerate(inputs) if t is not None and same >> k & 1}
+    if len(kinds) > 1:
+        raise Misdeclared(f"node {node.name!r} ({node.op}): expected inputs of one kind, got {', '.join(sorted(k.value for k in kinds))}")
     found = inputs[decides] if decides < len(inputs) else None
+    if node.op in _BOOLEAN:
+        return Kind.BOOL
     return found.kind if found is not None else Kind.U8 if node.op == "QuantizeLinear" else declared.kind

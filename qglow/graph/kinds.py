@@ -207,12 +207,16 @@ def _quant(t: TensorType) -> str:
 
 
 def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    for t in ins[1:3] if ins[0].quant is not None else ():
-        if t.quant is None or any(t.quant.zero_point):
-            yield f"expected weights that are quantized with zero points of 0, got {_quant(t)}"
-    if ins[0].quant is not None:
-        yield from _per_tensor(node.op, ins[0], out)
-        yield from _along(node.op, ins[1:3], 0)
+    if ins[0].quant is None:
+        return
+    for t in ins[1:3]:
+        if t.quant is None or t.kind is not Kind.I8 or any(t.quant.zero_point):
+            yield f"expected weights that are i8 with zero points of 0, got {_quant(t)}"
+    for t in (*ins[3:], out):
+        if t.kind is not Kind.F32 or t.quant is not None:
+            yield f"expected a bias, states and outputs of f32, got {_quant(t)}"
+    yield from _per_tensor(node.op, ins[0], out)
+    yield from _along(node.op, ins[1:3], 0)
 
 
 _RULES: dict[str, Rule] = {

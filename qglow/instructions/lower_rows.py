@@ -53,10 +53,13 @@ def layer_normalization(low: Lowering, node: Node) -> bool:
     if any(low.graph.constants[i].shape != (n,) for i in node.inputs[1:3]):
         return False
     assert x_type.quant is not None
+    with np.errstate(over="ignore"):
+        epsilon = float(np.float32(float(node.attr("epsilon", 1e-5)) * n * n / float(x_type.quant.s) ** 2))
+    if not np.isfinite(epsilon):
+        return low.refuse("its epsilon over its scale is no float32")
     x, y, fields = rows(low, node)
     constants = {
         name: low.constant(low.graph.constants[i].astype(np.float32)) for name, i in zip(("gain", "shift"), node.inputs[1:], strict=True)
     }
-    epsilon = float(np.float32(float(node.attr("epsilon", 1e-5)) * n * n / float(x_type.quant.s) ** 2))
     low.emit("layer_norm", {"x": x, "y": y}, constants, {**fields, "f_epsilon": epsilon, **limits(low, node)})
     return True

@@ -233,6 +233,18 @@ LIES: dict[str, Lie] = {
     "Resize: an attribute that there is not": Lie(RESIZE, {'"mode": "nearest"': '"mood": "nearest"'}, r"resize.*mood"),
     "Quantize: output as floats": Lie(ADD, {"%r: u8[2,8]<0.0625, 120>": "%r: f32[2,8]"}, r"add", ADD_ARRAYS),
     "Add: output of 16 bits": Lie(ADD, {"%y: u8[2,8]": "%y: i32[2,8]"}, r"add", ADD_ARRAYS),
+    "Mul: operands of two kinds": Lie(
+        ADD, {"const %k: f32[8]": "const %k: f64[8]"}, r"mul.*one kind, got f32, f64", {"k": ADD_ARRAYS["k"].astype(np.float64)}),
+    "Conv: bias of another kind": Lie(PRODUCT, {"const %b: f32[5]": "const %b: f64[5]"}, r"conv.*one kind, got f32, f64",
+                                      {**PRODUCT_ARRAYS, "b": PRODUCT_ARRAYS["b"].astype(np.float64)}),
+    "int8 LSTM: weights of another kind": Lie(INT8_LSTM, {"const %r: i8": "const %r: u8"}, r"lstm.*weights that are i8",
+                                              int8_lstm(r=integers("u1", 0, 9, 12, 3))),
+    "int8 LSTM: state of another kind": Lie(
+        INT8_LSTM, {"const %c: f32": "const %c: f64"}, r"lstm.*states and outputs of f32", int8_lstm(c=floats(1, 2, 3).astype(np.float64))),
+    "Add: an operand missing": Lie(ADD, {"Add(%q, %r)": "Add(%q)"}, r"add.*expected 2 inputs, got 1", ADD_ARRAYS),
+    "Add: an operand left out": Lie(ADD, {"Add(%q, %r)": "Add(_, %r)"}, r"add.*expected input 0, got none", ADD_ARRAYS),
+    "Conv: a border that takes away": Lie(
+        PRODUCT, {'"auto_pad": "SAME_UPPER"': '"pads": [-1, 0, 0, 0]'}, r"conv.*pads as a list .* of at least 0", PRODUCT_ARRAYS),
     "an op that there is not": Lie(ADD, {"Mul(": "Mull("}, r"Mull", ADD_ARRAYS),
 }  # fmt: skip
 SOUND = {
