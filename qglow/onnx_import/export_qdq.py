@@ -16,19 +16,21 @@ from onnx import helper
 from ..errors import QGlowError, in_one_line
 from ..files import write_atomically
 from ..graph import Array, Graph, Kind, Node, TensorType
-from .export_float import export_nodes, make_model
+from .export_float import OPSET, export_nodes, make_model
 
 
 def export_qdq(graph: Graph) -> onnx.ModelProto:
-    """The QDQ model of a quantized graph; onnx's checker has passed it."""
+    """The QDQ model of a quantized graph, which onnx's checker has passed, and its inference as to dtypes. Raises QGlowError."""
     exporter = _Exporter(graph)
     for node in graph.nodes:
         exporter.node(node)
     model = make_model(graph, exporter.nodes, exporter.constants, {o: graph.types[o] for o in graph.outputs})
     try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        raise QGlowError(f"the exported model is not valid ONNX: {in_one_line(error)}") from error
+        if model.ByteSize() < 2**31:  # NOTE: what is larger cannot be checked, nor saved as one file
+            onnx.checker.check_model(model)
+            onnx.shape_inference.infer_shapes(model, check_type=True)  # NOTE: not strict: its sizes of pools are not those of runtimes
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise QGlowError(f"the exported model is not valid in ONNX opset {OPSET}: {in_one_line(error)}") from error
     return model
 
 

@@ -96,3 +96,16 @@ def test_real_models_export(name: str) -> None:
     apart = steps_apart(bundle, data[0])
     # most layers have the same bits; a tie may round the other way in runtimes that add or scale in float, and is then one step
     assert max(apart.values()) <= 1 and sum(d == 0 for d in apart.values()) > 10
+
+
+@pytest.mark.parametrize(("op", "element"), [("BitShift", onnx.TensorProto.INT32), ("Celu", onnx.TensorProto.FLOAT16)])
+def test_dtypes_that_an_operator_has_since_a_later_opset_are_refused(op: str, element: int) -> None:
+    newest = max(onnx.defs.get_schema(op).since_version, 26)
+    if newest > onnx.defs.onnx_opset_version():
+        pytest.skip("this onnx has no such opset")
+    inputs = ["x", "x"] if op == "BitShift" else ["x"]
+    x, y = (onnx.helper.make_tensor_value_info(n, element, [2, 3]) for n in ("x", "y"))
+    node = onnx.helper.make_node(op, inputs, ["y"], **({"direction": "LEFT"} if op == "BitShift" else {}))
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=[onnx.helper.make_opsetid("", newest)])
+    with pytest.raises(qglow.QGlowError, match=rf"not valid in ONNX opset \d+.*{op}.*unsupported type"):
+        export_qdq(float_graph(model))
