@@ -176,6 +176,7 @@ def _observer(record: dict[str, Any]) -> Observer:
         o.channel_min, o.channel_max = low, high
         if "channel_sum" in record:
             o.channel_sum, o.channel_count = np.array([int(v) for v in record["channel_sum"]], object), int(record["channel_count"])
-            if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1:
+            beyond = any(abs(v) > o.channel_count << 300 for v in o.channel_sum.tolist())  # NOTE: in units of the least float32
+            if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1 or beyond:
                 raise ValueError("the sums of channels do not fit")
     return o

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,16 @@ def test_a_picture_that_is_made_huge(here: Path, digits: Path, capsys: pytest.Ca
     Image.new("L", (1, 900)).save(here / "a.png")
     words = "a.png: a picture of 58982400 x 65536 takes 45.7 TiB of memory, and the limit is 1.0 GiB"
     _refused(["profile", str(digits / "model.onnx"), "--data", str(here), "-o", "p.json", "--max-memory", "1G"], words, capsys)
+
+
+def test_sums_of_a_profile_beyond_all_floats(here: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(digits / "model.onnx")
+    assert main(["profile", model, "--data", str(digits), "--samples", "2", "-o", "p.json", "--quiet"]) == 0
+    profile = json.loads((here / "p.json").read_text())
+    record = next(r for r in profile["tensors"].values() if "channel_sum" in r)
+    record["channel_sum"][0] = 10**400
+    (here / "p.json").write_text(json.dumps(profile))
+    _refused(["quantize", model, "--profile", "p.json", "-o", "b.qglow"], "not a readable profile", capsys)
 
 
 @pytest.mark.parametrize("field", ["dims", "raw_data", "data_type"])
