@@ -15,7 +15,7 @@ from ..errors import InputError, LimitError, ModelError
 from ..limits import at_most
 from .branches import SELECT, has_branches, side, truth, walk
 from .graph import Array, Graph, Node
-from .kinds import kind_faults
+from .kinds import kind_faults, mixed_kinds
 from .shaping import shaping
 from .types import Kind, TensorType
 
@@ -204,6 +204,8 @@ class _Retyping:
                 old = self.graph.types[o]
                 types[o] = TensorType(old.kind if old.is_quantized else t.kind, t.shape, old.quant)
                 self.known.add(o)
+        if mixed := mixed_kinds(node, types):
+            raise Misdeclared(f"node {node.name!r} ({node.op}): {mixed}")
         if quantized:  # NOTE: of shapes that were not known when the graph was verified
             _check_kinds(node, types, constants)
         self.nodes.append(node)

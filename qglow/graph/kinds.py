@@ -7,6 +7,7 @@
    are inputs and outputs of other arithmetic on quantized values.
 4. A table has 256 entries of its output's kind, or so many for each channel.
 5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
+6. Operands that are computed with each other and not quantized have one kind (held where shapes are known).
 """
 
 from __future__ import annotations
@@ -28,6 +29,12 @@ PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 ARITHMETIC = ("Add", "Sub", "Mul", "Softmax", "LayerNormalization")
 FREE = ("ArgMax", "Shape", "Size", "Resize", "Rescale")  # they take quantized values as they are, or have parameters of their own
 MEANS = ("AveragePool", "GlobalAveragePool", "ReduceMean")
+_RECURRENT = (0, 1, 2, 3, 5, 6, 7)  # all but the lengths of sequences
+ALIKE: dict[str, tuple[int, ...]] = {  # operands that have one kind where they are not quantized
+    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "PRelu", "MatMul"), (0, 1)),
+    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "Clip", "LayerNormalization", "InstanceNormalization"), (0, 1, 2)),
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
+}
 
 
 def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
@@ -46,6 +53,15 @@ def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     if rule is not None and ins and ins[0] is not None and outs and outs[0] is not None:
         faults += rule(node, [t for t in ins if t is not None], outs[0], Values(types, constants))
     return faults
+
+
+def mixed_kinds(node: Node, types: Types) -> str | None:
+    """What is wrong where operands that are computed with each other are of several kinds, none of them quantized."""
+    names = [i for i in map(node.input, ALIKE.get(node.op, ())) if i and i in types]
+    kinds = {types[i].kind for i in names}
+    if len(kinds) < 2 or any(types[i].is_quantized for i in names):
+        return None
+    return f"expected operands of one kind, got {', '.join(types[i].kind.value for i in names)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,8 @@ class _Parser:
         if match is None:
             raise ValueError(f"expected a name at column {self.at + 1}")
         text = match.group().rstrip(":")
+        if not text:  # NOTE: without a step forward whoever reads a list would read for ever
+            raise ValueError(f"expected a name at column {self.at + 1}")
         self.at += len(text)
         return text
 
