@@ -7,7 +7,8 @@
    are inputs and outputs of other arithmetic on quantized values.
 4. A table has 256 entries of its output's kind, or so many for each channel.
 5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
-6. Operands that are computed with each other and not quantized have one kind (held where shapes are known).
+6. Operands that are computed with each other and not quantized, or moved into one value, have one kind; scales of a Resize are float32,
+   sizes int64 (all held where shapes are known).
 """
 
 from __future__ import annotations
@@ -34,7 +35,11 @@ ALIKE: dict[str, tuple[int, ...]] = {  # operands that have one kind where they 
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "PRelu", "MatMul"), (0, 1)),
     **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "Clip", "LayerNormalization", "InstanceNormalization"), (0, 1, 2)),
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
+    **dict.fromkeys(("Max", "Min", "Mean", "Sum", "Einsum"), tuple(range(64))),
+    "Range": (0, 1, 2),
 }
+MOVED: dict[str, tuple[int, ...]] = {"Pad": (0, 2), "Where": (1, 2), "ScatterND": (0, 2), "ScatterElements": (0, 2)}  # quantized or not
+SAYING: dict[tuple[str, int], Kind] = {("Resize", 2): Kind.F32, ("Resize", 3): Kind.I64}  # operands that say how
 
 
 def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
@@ -56,10 +61,14 @@ def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
 
 
 def mixed_kinds(node: Node, types: Types) -> str | None:
-    """What is wrong where operands that are computed with each other are of several kinds, none of them quantized."""
-    names = [i for i in map(node.input, ALIKE.get(node.op, ())) if i and i in types]
+    """What is wrong where operands that are computed with each other, or moved into one value, are of several kinds."""
+    for (op, k), kind in SAYING.items():
+        if op == node.op and (t := types.get(node.input(k))) is not None and t.kind is not kind:
+            return f"expected operand {k} of kind {kind.value}, got {t.kind.value}"
+    moved = node.op in MOVED
+    names = [i for i in map(node.input, MOVED.get(node.op) or ALIKE.get(node.op, ())) if i and i in types]
     kinds = {types[i].kind for i in names}
-    if len(kinds) < 2 or any(types[i].is_quantized for i in names):
+    if len(kinds) < 2 or (not moved and any(types[i].is_quantized for i in names)):
         return None
     return f"expected operands of one kind, got {', '.join(types[i].kind.value for i in names)}"
 

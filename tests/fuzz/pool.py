@@ -59,6 +59,7 @@ class Worker:
             "OPENBLAS_NUM_THREADS": "1",
             "PYTHONHASHSEED": "0",
             "QGLOW_MAX_MEMORY": "512M",
+            "QGLOW_MAX_WORK": "20000",
         }
         command = [sys.executable, "-W", "ignore", "-m", "fuzz.worker", str(self.corpus), str(self.folder)]
         self.process = subprocess.Popen(
