@@ -35,12 +35,15 @@ def softmax(low: Lowering, node: Node) -> bool:
     if node.outputs[0] in low.homes:
         return False
     assert t.quant is not None
+    with np.errstate(over="ignore"):
+        inverse = float(np.float32(1) / t.quant.s)
+    if not np.isfinite(inverse):
+        return low.refuse("one over its scale is no float32")
     x, y, fields = rows(low, node)
     entries = np.ascontiguousarray(low.graph.constants[node.inputs[1]], np.int32)
     planes = entries.view(np.uint8).reshape(256, 4)[:, :3].T
     table = low.constant(np.concatenate([entries.view(np.uint8), planes.reshape(-1)]))
-    scale = {"f_inverse": float(np.float32(1) / t.quant.s)}
-    low.emit("softmax", {"x": x, "y": y, "scratch": None}, {"table": table}, {**fields, **scale, **limits(low, node)})
+    low.emit("softmax", {"x": x, "y": y, "scratch": None}, {"table": table}, {**fields, "f_inverse": inverse, **limits(low, node)})
     return True
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_hand_made_bundles import SAMPLES, Lie
 
 from qglow.errors import ConfigError
 from qglow.runtime.guard import guarded, is_guarded
@@ -27,6 +28,19 @@ def test_models_run_between_guards() -> None:
     done = run(*names)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("ran between guards") == len(names)
+
+
+def test_bundles_changed_at_random_are_refused_or_right(tmp_path: Path) -> None:
+    """Between guards, in a process of its own: no crash, no program that is disproven, no result but the reference's."""
+    for k, (text, arrays) in enumerate(SAMPLES):
+        Lie(text, {}, "", arrays).bundle(tmp_path / f"{k:02}.qglow", edited=False)
+    bundles = sorted(map(str, tmp_path.glob("*.qglow")))
+    command = [sys.executable, "-W", "ignore", str(HERE / "bundle_mutations.py"), "0", "400", *bundles]
+    done = subprocess.run(command, env={**os.environ, "QGLOW_GUARD": "1"}, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{done.returncode} at {done.stdout[-100:]}: {done.stderr[-2000:]}"
+    wrong = [line for line in done.stdout.splitlines() if line.startswith("fault") and "unforeseen" not in line]
+    assert not wrong, "\n".join(wrong)
+    assert "'ran'" in done.stdout and "'refused'" in done.stdout
 
 
 @pytest.mark.parametrize("operand", ["x", "y"])

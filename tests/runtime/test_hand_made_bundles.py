@@ -276,9 +276,14 @@ def test_a_bundle_that_lies_is_refused_by_name(name: str, tmp_path: Path) -> Non
     assert "cannot run on" not in str(caught.value), "an error that nobody foresaw"
 
 
-@pytest.mark.parametrize("text", [LSTM, INT8_LSTM, PRODUCT, INT8_PRODUCT, POOL, GEMM, INT8_GEMM, SPLIT, LOOKUP, SOFTMAX, NORM, RESIZE, ADD])
-def test_the_bundles_are_sound_as_they_were(text: str, tmp_path: Path) -> None:
-    arrays = {LSTM: LSTM_ARRAYS, INT8_LSTM: int8_lstm(), PRODUCT: PRODUCT_ARRAYS, INT8_PRODUCT: INT8_PRODUCT_ARRAYS, GEMM: GEMM_ARRAYS,
-              INT8_GEMM: INT8_GEMM_ARRAYS, LOOKUP: {"t": integers("u1", 0, 256, 4, 256)}, SOFTMAX: SOFTMAX_ARRAYS,
-              NORM: {"g": floats(16), "s": floats(16)}, ADD: ADD_ARRAYS}.get(text, {})  # fmt: skip
+SAMPLES: list[tuple[str, dict[str, Array]]] = [
+    (LSTM, LSTM_ARRAYS), (INT8_LSTM, int8_lstm()), (PRODUCT, PRODUCT_ARRAYS), (INT8_PRODUCT, INT8_PRODUCT_ARRAYS), (POOL, {}),
+    (GEMM, GEMM_ARRAYS), (INT8_GEMM, INT8_GEMM_ARRAYS), (SPLIT, {}), (LOOKUP, {"t": integers("u1", 0, 256, 4, 256)}),
+    (SOFTMAX, SOFTMAX_ARRAYS), (NORM, {"g": floats(16), "s": floats(16)}), (RESIZE, {}), (ADD, ADD_ARRAYS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", range(len(SAMPLES)))
+def test_the_bundles_are_sound_as_they_were(which: int, tmp_path: Path) -> None:
+    text, arrays = SAMPLES[which]
     assert all(np.isfinite(a).all() for a in run(Lie(text, {}, "", arrays).bundle(tmp_path / "sound.qglow", edited=False)))
