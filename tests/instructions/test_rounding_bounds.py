@@ -9,7 +9,7 @@ import pytest
 
 from qglow.graph import Graph, GraphBuilder, Kind, Quant, TensorType
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Native
+from qglow.instructions.program import Host, Native
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession
 
@@ -73,3 +73,29 @@ def test_what_is_rounded_stays_below_the_bound(op: str, times: float, zero: int)
         assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)["y"])
     feeds = {i: rng.choice(np.array([0, 1, 254, 255], np.uint8), graph.types[i].static_shape) for i in graph.inputs}
     assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)["y"])
+
+
+PRODUCTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "Conv": ((1, 4, 3, 3), (2, 4, 2, 2)), "ConvTranspose": ((1, 4, 3, 3), (4, 2, 2, 2)), "Gemm": ((5, 4), (4, 2)),
+    "MatMul": ((5, 4), (4, 2)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("bias", "scale", "native"), [
+    (2**31 - 1, None, False), (2**31 - 1, 1.0, False), (2**31 - 1, 1e-9, False), (2**31 - 1, 1e-10, True),
+    (2**31 - 1 - 20 * 255 * 127, None, True), (-(2**31), None, False), (1000, None, True), (1000, 1e4, False), (1000, 1.0, True),
+])  # fmt: skip
+@pytest.mark.parametrize("op", PRODUCTS)
+def test_sums_of_products_stay_in_int32(op: str, bias: int, scale: float | None, native: bool) -> None:
+    """Or it makes no difference: 2^31 of them are less than half a step of the output. scale: of the output's steps; None: floats."""
+    (x, w), b = PRODUCTS[op], GraphBuilder()
+    b.types["x"] = u8(*x, zero=3)
+    weights = b.add_constant("w", np.full(w, 127, np.int8), TensorType(Kind.I8, w, Quant.per_tensor(1.0, 0)))
+    biases = b.add_constant("b", np.array([bias, 5], np.int32))
+    shape = {"Conv": (1, 2, 2, 2), "ConvTranspose": (1, 2, 4, 4)}.get(op, (5, 2))
+    y = b.add(op, ("x", weights, biases), TensorType(Kind.F32, shape) if scale is None else u8(*shape, scale=1 / scale, zero=9), "y")
+    graph = b.build("sums", ["x"], [y])
+    assert any(isinstance(s, Host) for s in lower(graph, "avx2").steps) != native
+    for value in (0, 3, 255):
+        feeds = {"x": np.full(x, value, np.uint8)}
+        assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)[y])
