@@ -290,7 +290,7 @@ def asinh(x: Array) -> Array:
 
 
 def acosh(x: Array) -> Array:
-    t = np.where(x > 1e8, 0.0, x - 1.0)
+    t = np.where(x > 1e8, 0.0, np.where(x < 1.0, np.nan, x - 1.0))  # NOTE: far below 1 the sum that follows cancels
     return np.where(x > 1e8, log(x) + 0.6931471805599453, log1p(t + np.sqrt(t * (t + 2.0))))
 
 
