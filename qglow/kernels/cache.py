@@ -87,8 +87,8 @@ def _walk(path: Path, make: bool) -> int:
                 following = os.open("/" if target.is_absolute() else ".", _STEP, dir_fd=at)
             else:
                 following = os.open(name, _STEP, dir_fd=at)
-            os.close(at)
-            at = following
+            left, at = at, following  # NOTE: an interrupt must not close it twice: the number may be another file's by then
+            os.close(left)
             refused = _refusal(os.fstat(at), last=not names)
             if refused:
                 where = path if not names else f"{path}: the folder {name} on the way"

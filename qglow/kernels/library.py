@@ -65,7 +65,7 @@ def _request_tiles() -> None:
         raise KernelError("QGLOW_ISA=amx: the kernel refuses the tile registers to this process")
 
 
-_LOADED: dict[str, Library] = {}
+_LOADED: dict[tuple[str, bool], Library] = {}  # by instruction set, and whether it is emulated
 
 
 def _unlock() -> None:
@@ -80,8 +80,11 @@ if hasattr(os, "register_at_fork"):
 
 def load(name: str | None = None) -> Library:
     """The library of an instruction set, loaded once in a process."""
+    isa, emulated = choose(name)
+    found = _LOADED.get((isa.name, emulated))
+    if found is not None:
+        return found
     with _LOCK:
-        path = ensure(name)
-        if str(path) not in _LOADED:
-            _LOADED[str(path)] = Library(path, choose(name)[0].name)
-        return _LOADED[str(path)]
+        if (isa.name, emulated) not in _LOADED:
+            _LOADED[isa.name, emulated] = Library(objects.ensure(isa.name, emulated), isa.name)
+        return _LOADED[isa.name, emulated]
