@@ -178,7 +178,7 @@ def own_sessions(paths: dict[str, Path], scale: float) -> Found:
 
 
 def processes(paths: dict[str, Path], scale: float) -> Found:
-    """8 processes on one bundle of 16 MiB: their resident memory, and the part of it that is theirs alone."""
+    """8 processes that map one bundle of 16 MiB: their resident memory, and the part of it that is theirs alone."""
     context, children = multiprocessing.get_context("spawn"), []
     (expected,) = Session(paths["large"], 1).run(None, row())
     start, count = time.perf_counter(), max(1, int(200 * scale))
@@ -203,7 +203,7 @@ def processes(paths: dict[str, Path], scale: float) -> Found:
 
 
 def _one_of_many(pipe: Connection, path: Path, count: int) -> None:
-    session = Session(path, 1)
+    session = Session(path, 1, mapped=True)
     (first,) = session.run(None, row())
     pipe.send((sum(differs(session, row(), first) for _ in range(count)), first))
     pipe.recv()
