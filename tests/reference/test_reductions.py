@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
@@ -56,3 +59,11 @@ def test_running_sums_do_not_drift() -> None:
         y = reduced("CumSum", x, 1, reverse=backwards)[0]
         assert np.max(np.abs((y[::-1] if backwards else y) / exact - 1)) < 1e-7
     assert np.array_equal(reduced("CumSum", np.array([[2**31 - 1, 1]], np.int32), 1), [[2**31 - 1, -(2**31)]])
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
+@pytest.mark.parametrize("shape", [(3, 1), (3, 2), (3, 3), (1, 1)])
+def test_means_of_whole_numbers_are_cut_toward_zero(shape: tuple[int, int], dtype: type) -> None:
+    """The mean of one number is the number."""
+    x = np.random.default_rng(3).integers(-9, 10, shape).astype(dtype)
+    assert reduced("ReduceMean", x, 1).ravel().tolist() == [math.trunc(Fraction(int(row.sum()), row.size)) for row in x]
