@@ -61,7 +61,7 @@ def test_running_sums_do_not_drift() -> None:
     assert np.array_equal(reduced("CumSum", np.array([[2**31 - 1, 1]], np.int32), 1), [[2**31 - 1, -(2**31)]])
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.int32, np.int64])
+@pytest.mark.parametrize("dtype", [np.int32, np.int64])
 @pytest.mark.parametrize("shape", [(3, 1), (3, 2), (3, 3), (1, 1)])
 def test_means_of_whole_numbers_are_cut_toward_zero(shape: tuple[int, int], dtype: type) -> None:
     """The mean of one number is the number."""
