@@ -21,7 +21,7 @@ import re
 from collections.abc import Sequence
 from math import prod
 
-from ..errors import ModelError
+from ..errors import ModelError, one_line
 from ..graph import Graph, Kind
 from .program import Buffer, Host, Native, Piece, Place, Program, bytes_of
 from .table import KINDS
@@ -146,7 +146,8 @@ class _Parser:
                 if line.strip() and not line.startswith(";"):
                     self.line(line.rstrip())
             except (ValueError, KeyError, IndexError) as error:
-                raise ModelError(f"program text, line {number}: {error.args[0] if error.args else 'malformed'}: {line[:120]}") from error
+                what = error.args[0] if error.args else "malformed"
+                raise ModelError(f"program text, line {number}: {what}: {one_line(line, 120)}") from error
         if not self.headed:
             raise ModelError("program text, line 1: expected `program NAME for ISA: ...`, got nothing")
         return self.result
