@@ -59,3 +59,8 @@ def test_what_needs_the_rank_says_so() -> None:
     for c in FORMS[REFUSED]:
         with pytest.raises(ModelError, match="the rank of .* must be known"):
             wrong(c)
+
+
+@pytest.mark.parametrize("opset", [12, 13, 22])
+def test_a_mask_of_unknown_rank(opset: int) -> None:
+    assert not wrong(Case("Dropout", (np.arange(6, dtype=np.float32).reshape(2, 3),), {}, opset, outputs=2))
