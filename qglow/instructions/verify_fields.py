@@ -108,7 +108,7 @@ def _relations(step: Native) -> list[str]:
         faults.append(f"expected an op of {', '.join(OPERATIONS.get(step.kind, ()))}, got {f['op']}")
     if step.kind == "float_binary" and not f["a_c"] + f["b_c"]:
         faults.append("expected one operand to move along the run, got none")
-    if step.kind == "float_unary" and FLOAT_UNARY[int(f["op"])] == "Power" and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2)):
+    if step.kind == "float_unary" and FLOAT_UNARY.index("Power") == f["op"] and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2)):
         faults.append(f"expected a power that is not 0, and 0 to 2 for its kind, got {f['f_a']!r} and {f['f_b']!r}")
     if f.get("y_f32") and f.get("post"):
         faults.append("expected nothing behind a float output, got post and y_f32")
