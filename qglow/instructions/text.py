@@ -5,12 +5,13 @@
     buffer c0: 64 bytes, steps 0 to 3, in the constants at 512
     value %x: f32[1,3,8,8] b0+0, strides [768,256,32,4]
     value %y: u8[1,3,8,8] b1+33, strides [300,1,30,3], border [1,1,1,1]
+    seen %"y" after 1 steps
     0: quantize @in x=b0+0 @out y=b1+33 N=1 H=8 W=8 C=3 ... f_scale=0.5
     1: conv2d @in x=b1+0 @out y=b2+0 @scratch scratch @const w=0 @const bias=512 ...
     2: host "Softmax_1"
 
-A buffer is named by its place in the list; an operand is a buffer and bytes into it, a constant bytes into the constants. What follows
-` ; ` on a line is for people.
+A buffer is named by its place in the list; an operand is a buffer and bytes into it, a constant bytes into the constants. `seen` says
+when an output is looked at that is not looked at in the end. What follows ` ; ` on a line is for people.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _INTS = r"\[(?:-?\d+(?:,-?\d+)*)?\]"
 _HEADER = re.compile(r'program (".*") for (\w*): arena (\d+) bytes, constants (\d+) bytes @sha256:([0-9a-f]+)$')
 _BUFFER = re.compile(r"buffer ([bc])(\d+): (\d+) bytes, steps (\d+) to (\d+), (in the constants )?at (-?\d+)$")
 _VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) ([bc]\d+)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$')
+_SEEN = re.compile(r'seen %(".*") after (\d+) steps$')
 _STEP = re.compile(r"(\d+): (\w+) ?(.*)$")
 _WORD = re.compile(r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|(\w+)=(\S+)(?: |$)")
 _OPERAND = re.compile(r"(b\d+)\+(-?\d+)$")
@@ -42,7 +44,8 @@ def print_program(program: Program) -> str:
     size, digest = program.blob_size, _digest(program.blob)
     head = f"program {json.dumps(program.graph.name)} for {program.isa}: arena {program.arena_size} bytes, constants {size} bytes"
     steps = [_step(k, s, program, names) for k, s in enumerate(program.steps)]
-    return "\n".join([f"{head} @sha256:{digest}", *_buffers(program, names), *_values(program, names), *steps]) + "\n"
+    seen = [f"seen %{json.dumps(name)} after {k} steps" for k, looked_at in program.moments.items() for name in looked_at]
+    return "\n".join([f"{head} @sha256:{digest}", *_buffers(program, names), *_values(program, names), *seen, *steps]) + "\n"
 
 
 def print_plan(program: Program) -> str:
@@ -159,6 +162,8 @@ class _Parser:
             self.buffer(line)
         elif line.startswith("value "):
             self.value(line)
+        elif line.startswith("seen "):
+            self.seen(line)
         else:
             self.step(line)
 
@@ -191,6 +196,10 @@ class _Parser:
             raise ValueError(f"expected sizes of at least 0, {_LARGEST} elements at most, got {list(dims)}")
         dtype = Kind(kind).dtype.str
         self.result.places[key] = Place(self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3]))
+
+    def seen(self, line: str) -> None:
+        name, count = _match(_SEEN, line, "`seen %NAME after N steps`")
+        self.result.moments.setdefault(_int(count), []).append(json.loads(name))
 
     def named(self, name: str) -> Buffer:
         if name not in self.buffers:

@@ -15,6 +15,7 @@ from program_graphs import Net, boundary_net, feeds_of, nets
 from test_meaning import FORMS, quantized
 from three_engines import Guarded, static, step_by_step
 
+import qglow
 from qglow.errors import QGlowError, VerifyError
 from qglow.graph import Graph
 from qglow.instructions import barriers
@@ -23,6 +24,7 @@ from qglow.instructions.lower import lower, lower_watched
 from qglow.instructions.program import Buffer, Host, Native, Program
 from qglow.instructions.prove import is_quick
 from qglow.instructions.table import KINDS
+from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
 from qglow.instructions.verify_fields import RANGES, field_faults
 from qglow.kernels.isa import choose
@@ -355,11 +357,22 @@ def test_plans_that_calibrate_are_proven(monkeypatch: pytest.MonkeyPatch) -> Non
     program = lower_watched(static(graph, net.feeds()), choose()[0].name, [y])
     assert is_quick(program)
     verify_program(program)
+    check_program_text(program)
     (moment,) = program.moments
     program.moments = {moment - 1: [y]}
     assert not is_quick(program)
     with pytest.raises(VerifyError, match="expected output .* to be written whole when|expected to live when"):
         verify_program(program)
+
+
+@pytest.mark.parametrize("level", ["1", "2"])
+def test_profiles_are_made_at_every_level(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Net()
+    graph = net.graph(net.table(net.table(net.input(1, 4, 8, 8))))
+    feeds = net.feeds()
+    plain = qglow.profile(graph, [feeds])
+    monkeypatch.setenv("QGLOW_VERIFY", level)
+    assert qglow.profile(graph, [feeds]).to_json() == plain.to_json()
 
 
 def test_fields_alone(program: Program) -> None:
