@@ -7,8 +7,7 @@ declared by op. The nodes of ONNX's own operators (`Onnx`) carry attributes of w
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +18,7 @@ FOREIGN = "Onnx"
 _SIZE = 1 << 31
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """What a value is, in words, and whether one is."""
 
     words: str

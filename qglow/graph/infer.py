@@ -7,7 +7,7 @@ tensor costs nothing to stand in for); products, pools and element-wise ops have
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,8 +49,7 @@ class Undecided(Exception):
         self.condition = condition
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """What typing asks of the ops. evaluate: the float meaning of a node, called on zeros. rules: output shapes of ops that would cost
     time to evaluate. growing: types of the outputs of others that would cost time or memory. foreign: the types of an `Onnx` node's
     outputs, None for one that is not known."""
@@ -61,8 +60,7 @@ class Meaning:
     foreign: ForeignTypes
 
 
-@dataclass(frozen=True, slots=True)
-class Typed:
+class Typed(NamedTuple):
     """A graph for concrete input shapes. known: the values whose type is static. Nodes with another output are left as they are, but
     that a Select which was decided is an Identity."""
 
@@ -209,7 +207,6 @@ class _Retyping:
         if quantized:  # NOTE: of shapes that were not known when the graph was verified
             _check_kinds(node, types, constants)
         self.nodes.append(node)
-
 
     def folded(self, node: Node) -> list[Array] | None:
         """What a node makes of constants; None where that is too large, or takes too long, to be kept in a graph."""

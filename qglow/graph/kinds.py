@@ -14,7 +14,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .graph import Array, Node
 from .types import Kind, TensorType
@@ -73,8 +73,7 @@ def mixed_kinds(node: Node, types: Types) -> str | None:
     return f"expected operands of one kind, got {', '.join(types[i].kind.value for i in names)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(NamedTuple):
     """Types and constants, by name."""
 
     types: Types

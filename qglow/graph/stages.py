@@ -9,15 +9,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from .dead import remove_dead
 from .graph import Graph, Node
 from .infer import Typed
 
 
-@dataclass(frozen=True, slots=True)
-class Stage:
+class Stage(NamedTuple):
     """One cut of a graph. whole: the typed graph, with its constants. rest: None where nothing follows."""
 
     whole: Graph

@@ -7,15 +7,14 @@ from: the kind, the instruction set, every field, and the tables that some kinds
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import prod
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import VerifyError
 from ..graph import Array
-from .meaning import load_families
+from .meaning import meaning_of
 from .program import Native
 from .region import Region, Site
 from .table import KINDS
@@ -26,7 +25,6 @@ TABLES = ("rows", "columns")  # constants whose elements say what is read
 _footprints: dict[tuple[object, ...], Footprint] = {}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Access:
     """Bytes [low, high) from an operand's address on that hold all of a region's elements.
 
@@ -34,11 +32,10 @@ class Access:
     Two accesses are the same only if they are one object, so that proofs may be kept by them.
     """
 
-    operand: str
-    low: int
-    high: int
-    dims: tuple[tuple[int, int], ...]
-    region: Region
+    __slots__ = ("dims", "high", "low", "operand", "region")
+
+    def __init__(self, operand: str, low: int, high: int, dims: tuple[tuple[int, int], ...], region: Region) -> None:
+        self.operand, self.low, self.high, self.dims, self.region = operand, low, high, dims, region
 
     @property
     def dense(self) -> bool:
@@ -61,8 +58,7 @@ class Access:
         return True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Footprint:
+class Footprint(NamedTuple):
     """What an instruction asks for and touches; reads and writes leave out regions without elements."""
 
     operands: frozenset[str]
@@ -124,15 +120,12 @@ def _values(kind: str) -> Callable[[Any], tuple[Any, ...]]:
     return itemgetter(*KINDS[kind].fields)
 
 
-_families = cache(load_families)
-
-
 def _hints_fit(step: Native, names: tuple[str, ...]) -> bool:
     return all(n in names and isinstance(v, int) and 0 < v <= HINTS[n] for n, v in step.hints.items())
 
 
 def _analysed(step: Native, isa: str, ints: Callable[[Native, str, tuple[int, ...]], Array]) -> Footprint | None:
-    kind, meaning = KINDS[step.kind], _families().get(step.kind)
+    kind, meaning = KINDS[step.kind], meaning_of(step.kind)
     if meaning is None or field_faults(step):
         return None
     try:

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from .nest import nest, offsets, padded
 from .program import Place
@@ -15,8 +16,7 @@ from .program import Place
 MOST_PARTS = 64  # instructions for one product; beyond it operands are copied, so that dimensions can be merged
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Rows(NamedTuple):
     """One instruction's rows: bytes to the first of y and a, and the fields N, H, W with their steps."""
 
     y: int

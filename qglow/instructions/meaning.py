@@ -2,13 +2,14 @@
 
 A kind has two functions: its *regions*, the exact elements that it reads and writes as its fields say them, and its *meaning*, which
 computes on arrays over these elements and touches nothing else. Kernels may read up to OVER_READ bytes beyond a region, and never write
-beyond one. Families are in meaning_*.py; a test holds that every kind of the table is there.
+beyond one. Families are in meaning_*.py, loaded when they are needed; a test holds that every kind of the table is in the one named here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from importlib import import_module
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,8 +23,7 @@ RegionsOf = Callable[[Site], Regions]
 Compute = Callable[[Views, Site], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Meaning:
+class Meaning(NamedTuple):
     """regions: what an instruction of the kind touches. compute: writes the output's views from those of the inputs.
 
     in_place: inputs that may be the output, element for element.
@@ -35,6 +35,18 @@ class Meaning:
 
 
 MEANINGS: dict[str, Meaning] = {}
+FAMILIES = {  # the module, and the kinds whose meanings are there
+    "meaning_float": (
+        "float_binary", "float_unary", "lstm_cell", "float_softmax", "float_pool2d", "float_reduce", "float_resize", "float_layer_norm",
+    ),
+    "meaning_float_product": ("float_conv2d", "float_depthwise2d", "float_pack"),
+    "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear"),
+    "meaning_pointwise": ("add", "mul", "lookup", "quantize", "dequantize"),
+    "meaning_product": ("conv2d", "depthwise2d", "pack"),
+    "meaning_rows": ("softmax", "layer_norm"),
+    "meaning_window": ("max_pool2d", "avg_pool2d"),
+}  # fmt: skip
+_FAMILIES = {kind: family for family, kinds in FAMILIES.items() for kind in kinds}
 
 
 def meaning(kind: str, regions: RegionsOf, in_place: tuple[str, ...] = ()) -> Callable[[Compute], Compute]:
@@ -68,8 +80,15 @@ def centred(q: Array, zero: int) -> Array:
     return (q.astype(np.int32) - np.int32(zero)).astype(np.float32)
 
 
+def meaning_of(kind: str) -> Meaning | None:
+    """Of one kind, with its family alone: most programs have few of them."""
+    if kind not in MEANINGS and (family := _FAMILIES.get(kind)):
+        import_module(f".{family}", __package__)
+    return MEANINGS.get(kind)
+
+
 def load_families() -> dict[str, Meaning]:
     """The table, filled."""
-    from . import meaning_float, meaning_float_product, meaning_move, meaning_pointwise, meaning_product, meaning_rows, meaning_window  # noqa: F401
-
+    for family in FAMILIES:
+        import_module(f".{family}", __package__)
     return MEANINGS

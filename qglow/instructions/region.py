@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -16,8 +16,7 @@ from .packing import PACKINGS, Packing
 Fields = Mapping[str, int | float]
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
+class Region(NamedTuple):
     """Elements of one dtype; strides and start, which counts from the operand's address, in bytes."""
 
     shape: tuple[int, ...]
@@ -85,16 +84,16 @@ def dense(shape: tuple[int, ...], dtype: str = "|u1") -> Region:
     return Region(shape, tuple(reversed(strides)), dtype)
 
 
-@dataclass(frozen=True, slots=True)
 class Site:
     """One instruction, as far as its regions and its meaning depend on it.
 
     ints: reads the int32 elements [shape] of a constant operand.
     """
 
-    fields: Fields
-    isa: str
-    ints: Callable[[str, tuple[int, ...]], Array]
+    __slots__ = ("fields", "ints", "isa")
+
+    def __init__(self, fields: Fields, isa: str, ints: Callable[[str, tuple[int, ...]], Array]) -> None:
+        self.fields, self.isa, self.ints = fields, isa, ints
 
     @property
     def packing(self) -> Packing:

@@ -11,7 +11,7 @@ import mmap
 import platform
 import struct
 import sys
-from dataclasses import dataclass
+from typing import NamedTuple
 
 ALLOCATED, NO_BITS, SYMBOLS, RELOCATIONS = 2, 8, 2, 4
 ABSOLUTE, RELATIVE, CALL = 1, 2, 4  # R_X86_64_64, PC32, PLT32
@@ -27,8 +27,7 @@ def is_possible() -> bool:
     return sys.platform == "linux" and platform.machine() == "x86_64"
 
 
-@dataclass(frozen=True, slots=True)
-class _Section:
+class _Section(NamedTuple):
     name: int
     kind: int
     flags: int

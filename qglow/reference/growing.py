@@ -7,9 +7,8 @@ does not depend on either. Where an op has no row, here or among the rules of sh
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import ceil, prod
-from typing import cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -24,8 +23,7 @@ Arrays = list[Array | None]
 ShapesOf = Callable[[Node, Shapes, Arrays], list[Shape]]
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
+class Growth(NamedTuple):
     """shapes: of the outputs. dtypes: of the outputs, each of that input (a number) or itself; the last holds for all that follow."""
 
     shapes: ShapesOf

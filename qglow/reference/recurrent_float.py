@@ -10,7 +10,7 @@ them, and everything of an entry of length 0, as in onnxruntime.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -38,8 +38,7 @@ def is_known(activation: str) -> bool:
     return activation.lower() in _NAMES
 
 
-@dataclass(frozen=True, slots=True)
-class Activation:
+class Activation(NamedTuple):
     """A function of one number. alpha, beta: as float32 has them."""
 
     name: str
@@ -85,8 +84,7 @@ def clipped(x: Array, bound: float | None) -> Array:
     return limited(x, -limit, limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
+class Side(NamedTuple):
     """What one direction of a layer computes with. Arrays are as ONNX has them, without the axis of directions.
 
     r [gates H, H]; wb, rb [gates H]; p: peepholes [3 H] of i, o, f, or None.

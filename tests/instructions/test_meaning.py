@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -369,6 +368,11 @@ def test_every_kind_has_a_meaning_and_a_form() -> None:
     assert {kind for kind, _ in FORMS.values()} >= set(KINDS)
 
 
+def test_every_kind_is_loaded_with_the_family_that_it_is_said_to_be_in() -> None:
+    said = {kind: f"qglow.instructions.{family}" for family, kinds in meaning_table.FAMILIES.items() for kind in kinds}
+    assert said == {kind: m.compute.__module__ for kind, m in load_families().items()}
+
+
 @pytest.mark.parametrize("name", FORMS)
 def test_three_engines_on_every_form(name: str, isa: str) -> None:
     kind, make = FORMS[name]
@@ -445,7 +449,7 @@ def test_a_meaning_that_writes_elsewhere_is_found(monkeypatch: pytest.MonkeyPatc
         right.compute(v, s)
         v["x"][0, 0, 0, 3] ^= 1
 
-    monkeypatch.setitem(meaning_table.MEANINGS, "lookup", replace(right, compute=wrong))
+    monkeypatch.setitem(meaning_table.MEANINGS, "lookup", right._replace(compute=wrong))
     with pytest.raises(VerifyError, match=r"step 0 \(lookup\) writes byte \d+ of the arena, which none of its outputs has"):
         run_program(program, feeds, check=True)
     run_program(program, feeds)
