@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -70,7 +71,7 @@ class Lowering:
                 continue
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
             table, forms = (
-                (RULES, INT8_KERNELS) if node.op in MOVES or is_quantized(self.graph, node) else (FLOAT_RULES, FLOAT_KERNELS)
+                (RULES, INT8_KERNELS) if node.op in MOVES or is_quantized(self.graph, node) else (_float_rules(), FLOAT_KERNELS)
             )
             take, refused = table.get(node.op), refusal(forms, node)
             self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
@@ -410,18 +411,15 @@ def _check_values(graph: Graph) -> None:
 
 
 def _fill_rules() -> None:
-    from . import (  # noqa: F401
-        lower_float,
-        lower_float_composed,
-        lower_float_product,
-        lower_float_window,
-        lower_move,
-        lower_pointwise,
-        lower_product,
-        lower_recurrent,
-        lower_rows,
-        lower_window,
-    )
+    from . import lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401
+
+
+@cache
+def _float_rules() -> dict[str, Rule]:
+    """FLOAT_RULES, filled: where a node computes with floats, which many programs have none of."""
+    from . import lower_float, lower_float_composed, lower_float_product, lower_float_window  # noqa: F401
+
+    return FLOAT_RULES
 
 
 __all__ = ["RULES", "Lowering", "conv_halo", "conv_window", "dense_strides", "lower", "rule"]

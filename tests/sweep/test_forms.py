@@ -44,10 +44,11 @@ def swept() -> dict[str, set[str]]:
 
 def _tables() -> list[tuple[str, dict[str, Form], set[str]]]:
     lower._fill_rules()
+    floats = lower._float_rules()
     return [
         ("int8", INT8, set(INTEGER)),
         ("int8 kernels", INT8_KERNELS, set(lower.RULES)),
-        ("float kernels", FLOAT_KERNELS, set(lower.FLOAT_RULES)),
+        ("float kernels", FLOAT_KERNELS, set(floats)),
     ]
 
 
