@@ -16,6 +16,7 @@ from ..limits import at_most
 from .branches import SELECT, has_branches, side, truth, walk
 from .graph import Array, Graph, Node
 from .kinds import kind_faults, mixed_kinds
+from .operands import rank_faults
 from .shaping import shaping
 from .types import Kind, TensorType
 
@@ -273,6 +274,8 @@ def _kind(node: Node, array: Array) -> Kind:
 def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
     """Types of the outputs, None where they depend on data. NOTE: only ops of which it is declared what their shapes follow from are
     evaluated on zeros: any other would have the shape that zeros happen to give."""
+    if wrong := rank_faults(node, types):  # NOTE: of shapes that were not known when the graph was verified
+        raise Misdeclared(f"node {node.name!r} ({node.op}): {wrong[0]}")
     if node.op == "Onnx":
         return meaning.foreign(node, [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs])
     deciding = shaping(node)

@@ -1,10 +1,12 @@
-"""How many inputs each op has: at least so many, which must be there, and at most so many, of which the rest may be left out."""
+"""What inputs each op has: how many (at least so many, which must be there, and at most so many, of which the rest may be left out), and
+of how many dimensions those are that say how or come along: weights, biases, scales, axes, sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from .graph import Node
+from .types import TensorType
 
 Count = tuple[int, int | None]  # most: None for any number, all of which must be there
 _ONE = (
@@ -27,6 +29,27 @@ COUNTS: Mapping[str, Count] = {
     "BatchNormalization": (5, 5), "Clip": (1, 3), "Slice": (3, 5), "Pad": (2, 4), "Resize": (1, 4), "GridSample": (2, 2),
     **dict.fromkeys(("Split", "Squeeze", "Softmax", "Trilu"), (1, 2)), **dict.fromkeys(("Concat", "Max", "Min", "Sum", "Mean"), (1, None)),
 }  # fmt: skip
+_NUMBER, _LIST, _ANY = (0, 1), (1, 1), 64  # NOTE: where a number is asked for, a list of one is one too; an LSTM of bytes has a state at 4
+RANKS: Mapping[str, Mapping[int, tuple[int, int]]] = {  # by op and operand: at least and at most so many dimensions
+    **dict.fromkeys(("Conv", "ConvTranspose"), {1: (3, _ANY), 2: _LIST}), "Gemm": {1: (2, 2), 2: (0, 2)},
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), {1: (2, 3), 2: (2, 3), 3: (1, 2), 4: (1, 3), 5: (3, 3), 6: (3, 3), 7: (2, 2)}),
+    "BatchNormalization": dict.fromkeys(range(1, 5), _LIST), "InstanceNormalization": dict.fromkeys((1, 2), _LIST),
+    **dict.fromkeys(_REDUCTIONS, {1: _NUMBER}), "Clip": dict.fromkeys((1, 2), _NUMBER), "Slice": dict.fromkeys(range(1, 5), _NUMBER),
+    "Pad": dict.fromkeys((1, 2, 3), _NUMBER), "Resize": dict.fromkeys((1, 2, 3), _LIST), "Range": dict.fromkeys((0, 1, 2), _NUMBER),
+    **dict.fromkeys(("Reshape", "Expand", "Tile", "Split", "Squeeze", "Unsqueeze", "TopK", "CumSum", "Trilu"), {1: _NUMBER}),
+    "OneHot": {1: _NUMBER, 2: _LIST}, "Lookup": {1: (1, 2)},
+}  # fmt: skip
+
+
+def rank_faults(node: Node, types: Mapping[str, TensorType]) -> list[str]:
+    """What is wrong with the number of dimensions of a node's operands, of those that have a known one."""
+    faults = []
+    for k, (least, most) in RANKS.get(node.op, {}).items():
+        t = types.get(node.input(k))
+        if t is not None and t.rank is not None and not least <= t.rank <= most:
+            said = str(least) if least == most else f"{least} or more" if most == _ANY else f"{least} to {most}"
+            faults.append(f"expected operand {k}, {node.input(k)!r}, of {said} dimensions, got {t.rank}")
+    return faults
 
 
 def operand_faults(node: Node) -> list[str]:

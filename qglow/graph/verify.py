@@ -6,8 +6,8 @@
 4. Scales are positive, finite and representable in float32; zero points fit the kind; an axis lies within the rank and has
    one entry for each of its indices.
 5. Every output of the graph exists.
-6. Attributes are declared, and their values are what they are declared as (attributes.py); a node has the inputs that its op needs
-   (operands.py).
+6. Attributes are declared, and their values are what they are declared as (attributes.py); a node has the inputs that its op needs,
+   of so many dimensions (operands.py).
 7. The first output of a node has a name; others that nothing reads may be the empty string.
 8. Kinds and parameters of a node's values are what its op makes them (kinds.py).
 """
@@ -23,7 +23,7 @@ from ..errors import ConfigError, VerifyError
 from .attributes import attribute_faults
 from .graph import Graph, Node
 from .kinds import kind_faults
-from .operands import operand_faults
+from .operands import operand_faults, rank_faults
 from .text import print_node
 from .types import Kind, TensorType
 
@@ -67,7 +67,8 @@ def _check_nodes(graph: Graph) -> list[str]:
                 faults.append(f"expected an output that nothing else writes, got {o!r}, which is {writers[o]}")
             writers.setdefault(o, f"written by {node.name!r}")
         faults += [f"expected a type for every value, got none for {v!r}" for v in _untyped((*node.inputs, *node.outputs), graph)]
-        faults += [*operand_faults(node), *attribute_faults(node), *kind_faults(node, graph.types, graph.constants)]
+        faults += [*operand_faults(node), *rank_faults(node, graph.types)]
+        faults += [*attribute_faults(node), *kind_faults(node, graph.types, graph.constants)]
         broken += [f"{show(node, graph)}: {fault}" for fault in faults]
     broken += [f"output {o!r}: expected a value that is written, got one that is not" for o in graph.outputs if o not in writers]
     return broken + [f"expected a type for every value, got none for {v!r}" for v in _untyped((*graph.inputs, *graph.constants), graph)]

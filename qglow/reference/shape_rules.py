@@ -47,10 +47,16 @@ def _conv(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tup
     if x is None or w is None:
         raise ValueError("an input is missing")
     groups = int(node.attr("group", 1))
+    _check_ranks(x, w)
     if x[1] != w[1] * groups or w[0] % groups:
-        raise ValueError(f"{x[1]} channels, weights for {w[1] * groups}")
+        raise Contradiction(f"{x[1]} channels, weights for {w[1] * groups}")
     _check_window(node, w[2:], shapes[2:], w[0])
     return [(x[0], w[0], *Window.of(node, x[2:], w[2:]).out(x[2:]))]
+
+
+def _check_ranks(x: tuple[int, ...], w: tuple[int, ...]) -> None:
+    if len(x) != len(w) or len(x) < 3:
+        raise Contradiction(f"{len(x)} dimensions, weights of {len(w)}")
 
 
 def _check_window(node: Node, kernel: tuple[int, ...], rest: Shapes, channels: int) -> None:
@@ -66,8 +72,9 @@ def _conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -
     x, w = shapes[0], shapes[1]
     if x is None or w is None:
         raise ValueError("an input is missing")
+    _check_ranks(x, w)
     if x[1] != w[0]:
-        raise ValueError(f"{x[1]} channels, weights for {w[0]}")
+        raise Contradiction(f"{x[1]} channels, weights for {w[0]}")
     groups = int(node.attr("group", 1))
     if w[0] % groups:
         raise Contradiction(f"{w[0]} channels in {groups} groups")
@@ -87,20 +94,29 @@ def _global_pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> l
 
 def _gemm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
+    if len(a) != 2 or len(b) != 2:
+        raise Contradiction(f"matrices of {len(a)} and {len(b)} dimensions")
     m, k = reversed(a) if node.attr("transA", 0) else a
     k2, n = reversed(b) if node.attr("transB", 0) else b
     if k != k2:
-        raise ValueError(f"inner sizes {k} and {k2} differ")
-    if len(shapes) > 2 and shapes[2] is not None and np.broadcast_shapes(shapes[2], (m, n)) != (m, n):
+        raise Contradiction(f"inner sizes {k} and {k2} differ")
+    if len(shapes) > 2 and shapes[2] is not None and not _spreads(shapes[2], (m, n)):
         raise Contradiction(f"a bias of {list(shapes[2])} for {[m, n]}")
     return [(m, n)]
 
 
+def _spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:
+    """Whether a shape is broadcast to another one."""
+    return len(shape) <= len(over) and all(d in (1, o) for d, o in zip(reversed(shape), reversed(over), strict=False))
+
+
 def _matmul(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
+    if not a or not b:
+        raise Contradiction("a matrix without dimensions")
     left, right = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
     if left[-1] != right[-2]:
-        raise ValueError(f"inner sizes {left[-1]} and {right[-2]} differ")
+        raise Contradiction(f"inner sizes {left[-1]} and {right[-2]} differ")
     rows = () if len(a) == 1 else (left[-2],)
     columns = () if len(b) == 1 else (right[-1],)
     return [(*np.broadcast_shapes(left[:-2], right[:-2]), *rows, *columns)]

@@ -42,7 +42,7 @@ def load(isa: str) -> Tuning | None:
         return None
     try:
         return _checked(json.loads(raw))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         import logging  # NOTE: a session whose file is sound, or that has none, need not wait for this import
 
         logging.getLogger("qglow").warning("%s: what `qglow tune` measured is spoiled and not used; run it again", path)
@@ -52,6 +52,8 @@ def load(isa: str) -> Tuning | None:
 def _checked(found: Any) -> Tuning:
     if found["format"] != FORMAT:
         raise ValueError("another format")
+    if not all(t.isascii() and t.isdecimal() and len(t) < 6 for t in found["prices"]):
+        raise ValueError("prices of no number of threads")
     choices = {str(t): {str(k): _hints(h) for k, h in chosen.items()} for t, chosen in found["choices"].items()}
     return Tuning(choices, {str(t): [float(p) for p in prices] for t, prices in found["prices"].items()})
 
@@ -60,7 +62,7 @@ def _hints(found: Any) -> Hints:
     from ..instructions.verify_fields import HINTS
 
     for name, value in found.items():
-        if not isinstance(value, int) or not 0 < value <= HINTS[name]:
+        if type(value) is not int or not 0 < value <= HINTS[name]:
             raise ValueError("no such hint")
     return dict(found)
 

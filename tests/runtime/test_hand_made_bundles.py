@@ -171,6 +171,7 @@ RESIZE = """
     %e: f32[1,3,10,10] = Pad(%p, %n) {"mode": "constant"} "pad"
     output %e
 """.replace("MODES", '{"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}')
+SCALES = np.array([1, 1, 2, 2], np.float32)
 ERASED = {"u8[1,4,8,8]<0.015625": "u8[*]<0.015625", "u8[1,4,8,8]<0.03125": "u8[*]<0.03125"}
 ADD = """
     input %x: f32[2,8]
@@ -245,6 +246,22 @@ LIES: dict[str, Lie] = {
     "Add: an operand left out": Lie(ADD, {"Add(%q, %r)": "Add(_, %r)"}, r"add.*expected input 0, got none", ADD_ARRAYS),
     "Conv: a border that takes away": Lie(
         PRODUCT, {'"auto_pad": "SAME_UPPER"': '"pads": [-1, 0, 0, 0]'}, r"conv.*pads as a list .* of at least 0", PRODUCT_ARRAYS),
+    "Conv: weights of one dimension, that nothing reads": Lie(
+        PRODUCT, {"const %w: f32[5,3,3,3]": "const %w: f32[135]", "output %z": "output %b"}, r"conv.*'w', of 3 or more dimensions, got 1",
+        {**PRODUCT_ARRAYS, "w": floats(135)}),
+    "Gemm: weights of one dimension, that nothing reads": Lie(
+        GEMM, {"const %w: f32[8,5]": "const %w: f32[40]", "output %y": "output %b"}, r"gemm.*'w', of 2 dimensions, got 1",
+        {**GEMM_ARRAYS, "w": floats(40)}),
+    "Gemm: a bias that is not broadcast, of what nothing reads": Lie(
+        GEMM, {"Gemm(%x, %w, %b)": "Gemm(%x, %w, %x)", "output %y": "output %b"}, r"gemm.*a bias of \[2, 8\] for \[2, 5\]", GEMM_ARRAYS),
+    "Resize: scales of two dimensions": Lie(
+        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f32[1,4] = @s"}, r"resize.*expected", {"s": SCALES[None]}),
+    "Resize: scales of 16 bits": Lie(
+        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f16[4] = @s"}, r"resize.*operand 2 of kind f32, got f16",
+        {"s": SCALES.astype(np.float16)}),
+    "Resize: scales of 64 bits, shapes erased": Lie(
+        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f64[4] = @s", "%y: f32[1,3,8,8]": "%y: f32[*]"},
+        r"resize.*operand 2 of kind f32, got f64", {"s": SCALES.astype(np.float64)}),
     "an op that there is not": Lie(ADD, {"Mul(": "Mull("}, r"Mull", ADD_ARRAYS),
 }  # fmt: skip
 SOUND = {

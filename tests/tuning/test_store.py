@@ -7,8 +7,13 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from qglow.errors import VerifyError
+from qglow.graph import Graph, Node, float_type
+from qglow.kernels.isa import choose as choose_isa
+from qglow.runtime.plans import make_plan
 from qglow.tuning import rule, store
 from qglow.tuning.choose import chooser, chooser_of
 from qglow.tuning.cost import NAMES
@@ -49,6 +54,7 @@ def test_what_was_measured_goes_before_the_model_and_the_model_before_the_rule()
     [
         {"format": 2}, {"choices": []}, {"choices": {"1": {"k": {"tile": -1}}}}, {"choices": {"1": {"k": {"split": 3}}}},
         {"choices": {"1": {"k": {"speed": 1}}}}, {"choices": {"1": {"k": {"tile": 1.5}}}}, {"prices": {"1": ["much"]}},
+        {"prices": {"one": [0.0] * len(NAMES)}}, {"prices": {"1": [10**400] * len(NAMES)}}, {"choices": {"1": {"k": {"tile": True}}}},
     ],
 )  # fmt: skip
 def test_a_spoiled_file_is_not_used(change: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -59,3 +65,30 @@ def test_a_spoiled_file_is_not_used(change: dict[str, Any], caplog: pytest.LogCa
     assert "run it again" in caplog.text
     path.write_text("{")
     assert chooser("avx2")(WORK, 1) == rule(WORK, 1)
+
+
+HOSTILE = (0, -1, 1 << 16 | 1, 1 << 31, 1 << 63, 1 << 200)
+
+
+@pytest.mark.parametrize("name", ["tile", "limit", "split"])
+def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A file with such a hint is not used; one that came in another way is refused before its program has memory."""
+    types = {"x": float_type(1, 4, 8, 8), "w": float_type(8, 4, 3, 3), "y": float_type(1, 8, 6, 6)}
+    constants = {"w": np.ones((8, 4, 3, 3), np.float32)}
+    graph = Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "conv"),), types, constants)
+    taken: list[Work] = []
+    sound = make_plan(graph, {"x": (1, 4, 8, 8)}, 1, lambda work, threads: taken.append(work) or {name: 2})  # type: ignore[func-returns-value]
+    x = np.ones((1, 4, 8, 8), np.float32)
+    assert taken and np.array_equal(sound.run({"x": x})["y"], np.full((1, 8, 6, 6), 36, np.float32))
+    isa = choose_isa()[0].name
+    for value in HOSTILE:
+        path = store.save(isa, store.Tuning())
+        content = json.loads(path.read_text()) | {"choices": {"1": {taken[0].key: {name: value}}}}
+        path.write_text(json.dumps(content))
+        with caplog.at_level(logging.WARNING, "qglow"):
+            assert store.load(isa) is None
+        path.unlink()
+        with pytest.raises(VerifyError, match=rf"{name}={value}") as said:
+            make_plan(graph, {"x": (1, 4, 8, 8)}, 1, lambda work, threads, value=value: {name: value})  # type: ignore[misc]
+        assert "\n" not in str(said.value)
+    assert caplog.text.count("run it again") == len(HOSTILE)
