@@ -91,13 +91,18 @@ MODES: Mapping[str, Declared] = {
 
 PADDED = ("Conv", "MaxPool", "AveragePool", "LpPool")  # windows over an image within a border, which takes nothing away
 BORDERS = _ints(0)
+REQUIRED = {  # that an op has no default for
+    "Concat": "axis", **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), "kernel_shape"),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), "blocksize"),
+}  # fmt: skip
 
 
 def attribute_faults(node: Node) -> list[str]:
     """What is wrong with the attributes of a node, by themselves."""
+    needed = REQUIRED.get(node.op)
+    faults = [f"expected the attribute {needed}, got none"] if needed is not None and node.attributes.get(needed) is None else []
     if not node.attributes or node.op == FOREIGN:
-        return []
-    faults = []
+        return faults
     for name, value in node.attributes.items():
         declared = MODES.get(node.op) if name == "mode" else BORDERS if name == "pads" and node.op in PADDED else ATTRIBUTES.get(name)
         if declared is None:

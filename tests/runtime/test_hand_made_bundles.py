@@ -262,6 +262,9 @@ LIES: dict[str, Lie] = {
     "Resize: scales of 64 bits, shapes erased": Lie(
         RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f64[4] = @s", "%y: f32[1,3,8,8]": "%y: f32[*]"},
         r"resize.*operand 2 of kind f32, got f64", {"s": SCALES.astype(np.float64)}),
+    "MaxPool: no kernel": Lie(POOL, {'"kernel_shape": [2, 2], ': ""}, r"pool.*kernel_shape, got none"),
+    "DepthToSpace: no block": Lie(RESIZE, {'"blocksize": 2, "mode"': '"mode"'}, r"pixels.*blocksize, got none"),
+    "Concat: no axis": Lie(ADD, {"Mul(%z, %k)": "Concat(%z, %z)"}, r"mul.*axis, got none", ADD_ARRAYS),
     "an op that there is not": Lie(ADD, {"Mul(": "Mull("}, r"Mull", ADD_ARRAYS),
 }  # fmt: skip
 SOUND = {
