@@ -1,7 +1,7 @@
 """ONNX's own shape inference, kept from doing what a model asks of it without a limit.
 
 It computes the elements of values that say shapes, and of a Range it computes every one, 2 ** 40 too, in one call that nothing ends. So a
-Range is shown to it as a Compress of its start, whose output has the same dtype and one axis as well, of unknown size; the functions of
+Range is shown to it as a Unique of its start, whose output has the same dtype and one axis as well, of unknown size; the functions of
 windows, which it replaces by a Range, are shown as operators that it does not know. Sizes that are missing then are found as soon as shapes
 are concrete.
 """
@@ -43,8 +43,8 @@ def _grows(n: onnx.NodeProto) -> bool:
 def _hide(n: onnx.NodeProto) -> None:
     n.name = _HIDDEN
     if n.op_type == "Range":
-        n.op_type = "Compress"
-        del n.input[2:], n.attribute[:]
+        n.op_type = "Unique"
+        del n.input[1:], n.attribute[:]
     else:
         n.domain = _HIDDEN
 

@@ -256,8 +256,8 @@ class Importer:
 
 def _type_of(info: onnx.ValueInfoProto) -> TensorType:
     t = info.type.tensor_type
-    kind: Kind = KINDS.get(t.elem_type, Kind.F32)  # NOTE: UNDEFINED, where inference knows the shape alone
-    if not t.HasField("shape"):
+    kind: Kind = KINDS.get(t.elem_type, Kind.F32)
+    if not t.HasField("shape") or t.elem_type == onnx.TensorProto.UNDEFINED:  # NOTE: without a shape a kind may be a guess
         return TensorType(kind, None)
     # NOTE: some exporters write a negative size for one that is not known
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else (d.dim_param or "?") for d in t.shape.dim]

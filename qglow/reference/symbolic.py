@@ -5,9 +5,11 @@ Only values of unknown rank get a shape, and only where every input that has a s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from ..graph import Array, Dim, Graph, Node, Shape, TensorType
+import numpy as np
+
+from ..graph import Array, Dim, Graph, Kind, Node, Shape, TensorType
 from ..graph.infer import either
 from .float_elementwise import BINARY, UNARY
 from .float_reduce import _REDUCE
@@ -38,8 +40,23 @@ def refine(graph: Graph) -> Graph:
             continue
         for o, shape in zip(node.outputs, found, strict=False):
             if o and shape is not None and types[o].shape is None:
-                types[o] = TensorType(types[o].kind, shape, types[o].quant)
+                types[o] = TensorType(_kind(node, o, types), shape, types[o].quant)
     return graph.with_(types=types)
+
+
+def _kind(node: Node, output: str, types: Mapping[str, TensorType]) -> Kind:
+    """The kind of an output whose inputs are known. What stood there without a shape may be a guess."""
+    if types[output].is_quantized:
+        return types[output].kind
+    if node.op in _INDICES or output in node.outputs[1:] and node.op == "MaxPool":
+        return Kind.I64
+    if node.op in _TRUTHS:
+        return Kind.BOOL
+    if node.op == "Cast":
+        return Kind.of(np.dtype(node.attr("to")))
+    if node.op == "ConstantOfShape":
+        return Kind.of(np.asarray(node.attr("value", np.float32(0))).dtype)
+    return types[node.inputs[1 if node.op == "Where" else 0]].kind
 
 
 def _ints(array: Array | None) -> list[int]:
@@ -210,4 +227,6 @@ _RULES: dict[str, Rule] = {
     "Shape": _shape, "Size": _scalar, "Range": _range, "ConstantOfShape": _filled, "Gemm": _gemm, "MatMul": _matmul,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
 }  # fmt: skip
+_INDICES = ("ArgMax", "ArgMin", "Shape", "Size")
+_TRUTHS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN", "IsInf")
 SHAPED = frozenset(_RULES)  # ops whose output shapes follow

@@ -56,7 +56,8 @@ def _changes_nothing(graph: Graph, node: Node) -> bool:
     if node.op == "Identity":
         return True
     if node.op == "Cast":
-        return graph.types[node.inputs[0]].kind.dtype.name == node.attr("to")
+        t = graph.types[node.inputs[0]]  # NOTE: where its shape is not known, its kind may be a guess
+        return t.shape is not None and t.kind.dtype.name == node.attr("to")
     if node.op in ("Reshape", "Flatten"):
         t = graph.types[node.inputs[0]]
         return t.is_static and t.shape == graph.types[node.outputs[0]].shape
