@@ -16,11 +16,12 @@ from qglow.errors import ConfigError
 from qglow.runtime.guard import guarded, is_guarded
 
 HERE = Path(__file__).resolve().parent
+ENVIRONMENT = {**os.environ, "QGLOW_GUARD": "1", "QGLOW_VERIFY": "1"}  # NOTE: at 2 the exact proof refuses what is to die
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", str(HERE / "guarded_runs.py"), *arguments]
-    return subprocess.run(command, env={**os.environ, "QGLOW_GUARD": "1"}, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
 
 
 def test_models_run_between_guards() -> None:
@@ -36,7 +37,7 @@ def test_bundles_changed_at_random_are_refused_or_right(tmp_path: Path) -> None:
         Lie(text, {}, "", arrays).bundle(tmp_path / f"{k:02}.qglow", edited=False)
     bundles = sorted(map(str, tmp_path.glob("*.qglow")))
     command = [sys.executable, "-W", "ignore", str(HERE / "bundle_mutations.py"), "0", "400", *bundles]
-    done = subprocess.run(command, env={**os.environ, "QGLOW_GUARD": "1"}, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{done.returncode} at {done.stdout[-100:]}: {done.stderr[-2000:]}"
     wrong = [line for line in done.stdout.splitlines() if line.startswith("fault") and "unforeseen" not in line]
     assert not wrong, "\n".join(wrong)
