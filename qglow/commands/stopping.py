@@ -6,6 +6,7 @@ ignored, for the way out is short; the other signal ends the process at once if 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -36,9 +37,14 @@ class Stopping:
         """True, so that the error ends here, where a signal caused it."""
         if signal.SIGINT in self._kept:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # NOTE: Python prints a traceback if it is interrupted as it ends
-        sys.unraisablehook = self._hook
         if self.signal and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = self._hook
+        if self.signal:
+            sys.unraisablehook = _say_nothing
+            _let_go(trace)
+        if self.signal and not self.final:
+            sys.unraisablehook = self._hook
         for number, kept in self._kept.items():
             if not self.final:
                 signal.signal(number, kept)
@@ -63,6 +69,18 @@ class Stopping:
             self._later()
         else:
             self._hook(found)
+
+
+def _say_nothing(found: Any) -> None:
+    """What an interrupt left half done, an archive say, may not be able to end well."""
+
+
+def _let_go(trace: TracebackType | None) -> None:
+    """Drop what the frames of an error hold."""
+    while trace is not None:
+        with contextlib.suppress(RuntimeError):  # NOTE: of a frame that still runs
+            trace.tb_frame.clear()
+        trace = trace.tb_next
 
 
 def _is_importing(frame: FrameType | None) -> bool:

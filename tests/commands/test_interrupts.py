@@ -84,6 +84,25 @@ def test_where_an_interrupt_would_be_lost(part: str, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{int(signal.SIGINT)}\n", "")
 
 
+HALF_DONE = """
+class Archive:
+    def __del__(self):
+        raise ValueError("seek of closed file")
+def write():
+    archive = Archive()
+    signal.raise_signal(signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_what_an_interrupt_leaves_half_done_says_nothing(final: bool) -> None:
+    script = "import signal, sys" + HALF_DONE + "from qglow.commands.stopping import Stopping\n"
+    script += f"hook = sys.unraisablehook\nwith Stopping(final={final}):\n    write()\n"
+    script += f"print({final} or sys.unraisablehook is hook)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
 def test_signals_that_are_ignored_or_handled_stay_so() -> None:
     """nohup, and a program that has a handler of its own."""
     kept = signal.signal(signal.SIGINT, signal.SIG_IGN)
