@@ -39,11 +39,10 @@ class Stopping:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # NOTE: Python prints a traceback if it is interrupted as it ends
         if self.signal and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
-        sys.unraisablehook = self._hook
         if self.signal:
             sys.unraisablehook = _say_nothing
             _let_go(trace)
-        if self.signal and not self.final:
+        if not (self.signal and self.final):
             sys.unraisablehook = self._hook
         for number, kept in self._kept.items():
             if not self.final:

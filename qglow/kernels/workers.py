@@ -37,12 +37,12 @@ def shared_out(work: Work, items: Sequence[str], processes: int) -> Iterator[Any
             busy[ours] = child
             child.start()
             theirs.close()
-            ours.send(left.pop())
+            _give(ours, child, left.pop())
         while busy:
             for pipe in wait(list(busy)):
                 yield _answer(pipe, busy[pipe])
                 if left:
-                    pipe.send(left.pop())
+                    _give(pipe, busy[pipe], left.pop())
                 else:
                     busy.pop(pipe).kill()
     finally:
@@ -50,15 +50,26 @@ def shared_out(work: Work, items: Sequence[str], processes: int) -> Iterator[Any
             child.kill()
 
 
+def _give(pipe: Any, child: Any, item: str) -> None:
+    try:
+        pipe.send(item)
+    except OSError:
+        raise _died(child) from None
+
+
 def _answer(pipe: Any, child: Any) -> Any:
     try:
         done, answer = pipe.recv()
     except (EOFError, OSError):
-        child.join()
-        raise RuntimeError(f"a process that compiles died (exit code {child.exitcode}); there may be too little memory") from None
+        raise _died(child) from None
     if not done:
         raise RuntimeError(answer)
     return answer
+
+
+def _died(child: Any) -> RuntimeError:
+    child.join()
+    return RuntimeError(f"a process that compiles died (exit code {child.exitcode}); there may be too little memory")
 
 
 def _serve(pipe: Connection, work: Work, parent: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -30,6 +31,16 @@ def test_a_process_that_dies_is_an_error(number: int) -> None:
 
     with pytest.raises(RuntimeError, match=rf"a process that compiles died \(exit code -{int(number)}\)"):
         list(shared_out(work, list("abcdefg"), 2))
+
+
+def test_a_process_that_dies_between_two_items_is_an_error() -> None:
+    work = shared_out(lambda item: item, list("abcdefg"), 2)
+    next(work)
+    for child in multiprocessing.active_children():
+        child.kill()
+        child.join()
+    with pytest.raises(RuntimeError, match=r"a process that compiles died \(exit code -9\)"):
+        list(work)
 
 
 def test_what_fails_in_a_process_is_said() -> None:

@@ -113,24 +113,28 @@ def _concat_constant() -> onnx.ModelProto:
     return net.model(value)
 
 
+def _image_and_weights(net: Net) -> tuple[str, str]:
+    return net.op("Reshape", "x", net.constant([1, 1, 2, 3])), net.constant(np.ones((1, 1, 1, 1)), np.float32)
+
+
 @hungry("Conv with pads")
 def _conv_pads() -> onnx.ModelProto:
     net = Net()
-    image, w = net.op("Reshape", "x", net.constant([1, 1, 2, 3])), net.constant(np.ones((1, 1, 1, 1)), np.float32)
+    image, w = _image_and_weights(net)
     return net.model(net.op("Conv", image, w, pads=[1 << 20] * 4))
 
 
 @hungry("Conv with pads and strides")
 def _conv_strides() -> onnx.ModelProto:
     net = Net()
-    image, w = net.op("Reshape", "x", net.constant([1, 1, 2, 3])), net.constant(np.ones((1, 1, 1, 1)), np.float32)
+    image, w = _image_and_weights(net)
     return net.model(net.op("Conv", image, w, pads=[1 << 20] * 4, strides=[1 << 20] * 2))
 
 
 @hungry("ConvTranspose with strides")
 def _conv_transpose() -> onnx.ModelProto:
     net = Net()
-    image, w = net.op("Reshape", "x", net.constant([1, 1, 2, 3])), net.constant(np.ones((1, 1, 1, 1)), np.float32)
+    image, w = _image_and_weights(net)
     return net.model(net.op("ConvTranspose", image, w, strides=[1 << 20] * 2))
 
 

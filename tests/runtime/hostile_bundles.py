@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bundle_mutations import MOST, feeds_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import seed as seeded
 from hypothesis import strategies as st
@@ -22,7 +23,7 @@ from safetensors.numpy import save
 
 import qglow
 from qglow.errors import QGlowError
-from qglow.graph import Array, Graph, Kind
+from qglow.graph import Array
 from qglow.graph.digest import digest
 from qglow.reference import evaluate
 from qglow.runtime import native
@@ -31,7 +32,6 @@ from qglow.runtime.seal import sealed
 Spoil = Callable[[Any, dict[str, Array], dict[str, str]], None]
 NUMBER = re.compile(r"(?<![\w.%@\"-])-?\d+(?:\.\d+)?(?:e-?\d+)?(?![\w.\"])")
 NUMBERS = ("0", "1", "2", "3", "-1", "7", "16", "255", "256", "0.5", "1e-30", "1e30", "40")
-MOST = 1 << 18  # elements of a value that a test may ask for
 
 
 def one_of(draw: Any, found: list[Any]) -> Any:
@@ -108,17 +108,6 @@ def spoiled(draw: Any, whole: bytes, arrays: dict[str, Array], metadata: dict[st
     for _ in range(draw(st.integers(1, 2))):
         draw(st.sampled_from(SPOILS))(draw, parts, words)
     return sealed(save(parts, words), parts)
-
-
-def feeds_of(graph: Graph) -> dict[str, Array]:
-    rng, feeds = np.random.default_rng(0), {}
-    for key in graph.inputs:
-        t = graph.types[key]
-        shape = tuple(d if isinstance(d, int) else 2 for d in t.shape or ())
-        if np.prod(shape, dtype=float) > MOST or t.kind is Kind.STRING:
-            raise QGlowError("too large for a test")
-        feeds[key] = (rng.normal(0, 1, shape) if t.kind.is_float else rng.integers(0, 3, shape)).astype(t.kind.dtype)
-    return feeds
 
 
 def check(data: bytes, folder: Path) -> bool:
