@@ -6,7 +6,6 @@ leaves them out, `avx2,generic` takes some. An editable install, and `setup.py b
 
 import hashlib
 import os
-import platform
 import shutil
 import sys
 import time
@@ -24,15 +23,15 @@ sys.path.insert(0, str(HERE))
 
 def wanted_sets() -> list[str]:
     """Names of the instruction sets that go into a wheel."""
-    from qglow.kernels.isa import SETS
+    from qglow.targets import HOST, TARGETS
 
     given = os.environ.get("QGLOW_WHEEL_KERNELS")
     if given is None:
-        return list(SETS) if platform.machine() in ("x86_64", "AMD64") else ["generic"]
+        return [row.name for row in TARGETS.values() if row.architecture == HOST]
     names = [n.strip() for n in given.split(",") if n.strip() not in ("", "none")]
     for name in names:
-        if name not in SETS:
-            raise SystemExit(f"QGLOW_WHEEL_KERNELS: no instruction set {name!r}; known are none, {', '.join(SETS)}")
+        if name not in TARGETS:
+            raise SystemExit(f"QGLOW_WHEEL_KERNELS: no instruction set {name!r}; known are none, {', '.join(TARGETS)}")
     return names
 
 

@@ -25,14 +25,14 @@ import numpy as np
 import qglow
 from qglow.errors import QGlowError, in_one_line
 from qglow.graph import Array
-from qglow.kernels.isa import SETS, has
+from qglow.targets import TARGETS, has
 from tests import shared_models
 
 from . import options
 from .children import HERE, environment
 from .models import real
 
-ENGINES = ("reference", "instructions", *SETS)
+ENGINES = ("reference", "instructions", *TARGETS)
 SLOW = 1e-3  # seconds of a run on this CPU beyond which no instruction set is emulated
 Hashes = dict[str, str]
 
@@ -78,8 +78,8 @@ def answers(name: str, folder: Path, engine: str) -> Hashes:
 def interpreted(bundle: qglow.Bundle, feeds: dict[str, Array]) -> list[Array]:
     from qglow.instructions.interpret import run_program
     from qglow.instructions.lower import lower
-    from qglow.kernels.isa import choose
     from qglow.reference import retype
+    from qglow.targets import choose
 
     program = lower(retype(bundle.graph, {n: a.shape for n, a in feeds.items()}), choose()[0].name)
     found = run_program(program, feeds)
@@ -89,7 +89,7 @@ def interpreted(bundle: qglow.Bundle, feeds: dict[str, Array]) -> list[Array]:
 def engine_of_all(engine: str, folder: Path, models: list[str]) -> dict[str, Hashes]:
     """The answers of one engine, in a process of its own: the instruction set is chosen when a process starts."""
     environ = environment()
-    if engine in SETS:
+    if engine in TARGETS:
         environ |= {"QGLOW_ISA": engine, "QGLOW_EMULATE": "" if has(engine) else "1"}
     command = [sys.executable, "-m", "bench.bits", "one", str(folder), "--engines", engine, "--models", ",".join(models)]
     done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=HERE, check=False)
@@ -103,7 +103,7 @@ def one(folder: Path, engine: str, models: list[str]) -> dict[str, Hashes]:
     """What a process of one engine finds; an error is an answer too."""
     found = {}
     for name in models:
-        if engine in SETS and not has(engine) and too_slow(name, folder):
+        if engine in TARGETS and not has(engine) and too_slow(name, folder):
             continue
         try:
             found[name] = answers(name, folder, engine)

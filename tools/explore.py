@@ -31,8 +31,7 @@ from program_graphs import feeds_of, nets, text_of  # noqa: E402
 from three_engines import all_agree, meaning_agrees, with_all_values  # noqa: E402
 
 from qglow.graph import Graph  # noqa: E402
-from qglow.instructions.packing import PACKINGS  # noqa: E402
-from qglow.kernels.isa import choose  # noqa: E402
+from qglow.targets import TARGETS, choose  # noqa: E402
 
 Made = tuple[Graph, int]
 OF_THE_SUITE = (
@@ -59,7 +58,7 @@ class Grown:
     def packings(self) -> Callable[[], None]:
         def meanings_agree(made: Made) -> None:
             self.graph = made[0]
-            for isa in PACKINGS:
+            for isa in TARGETS:
                 meaning_agrees(with_all_values(made[0]), feeds_of(made[0], np.random.default_rng(made[1])), isa)
 
         return AT_LENGTH(given(nets())(meanings_agree))

@@ -82,8 +82,8 @@ def _program(
     A condition that depends on data is taken as true, or as false where nothing fits the shapes otherwise.
     """
     from ..instructions.lower import lower
-    from ..kernels.isa import choose
     from ..reference import retype_known
+    from ..targets import choose
 
     try:
         part = cut(retype_known(graph, shapes, decided))

@@ -9,7 +9,6 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Array, Graph
-from ..kernels.isa import choose, cpu_name
 from ..profiling.dataset import open_dataset
 from ..progress import track
 from ..report.latency import interleaved
@@ -18,6 +17,7 @@ from ..runtime.native import NativePlan
 from ..runtime.plans import StagedPlan, make_plan, taken
 from ..runtime.tune import Trial, learned, try_products
 from ..runtime.typical import typical_products
+from ..targets import choose, cpu_name
 from ..tuning import rule, store
 from ..tuning.choose import chooser_of
 from ..tuning.cost import CostModel

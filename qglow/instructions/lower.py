@@ -21,10 +21,11 @@ from ..limits import check_memory
 from ..reference import is_quantized
 from ..reference.forms import FLOAT_KERNELS, INT8_KERNELS, refusal
 from ..reference.windows import Window
+from ..targets import target
 from .layout import channels_last_floats, channels_last_values
 from .nest import nest, offsets, padded
 from .packed import PackedFloats
-from .packing import PACKINGS, Packed, pack, pack_floats
+from .packing import Packed, pack, pack_floats
 from .plan import plan
 from .program import Buffer, Halo, Host, Native, Piece, Place, Program, dense_strides
 from .unsigned import unsigned
@@ -43,7 +44,7 @@ class Lowering:
     """State of one lowering: the program so far, and the places of values."""
 
     def __init__(self, graph: Graph, isa: str, lasting: tuple[str, ...] | None = None) -> None:
-        self.graph, self.isa, self.packing = graph, isa, PACKINGS[isa]
+        self.graph, self.isa, self.packing = graph, isa, target(isa)
         self.watched, self.lasting = lasting is not None, graph.outputs if lasting is None else lasting
         self.done: dict[str, int] = {}
         self.program = Program(graph, isa)

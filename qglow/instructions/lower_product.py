@@ -24,7 +24,6 @@ from .table import POST_ADD, POST_NONE, POST_TABLE
 Fields = dict[str, int | float]
 NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
-WIDE_TABLES = ("amx", "avx512_vbmi")  # sets that look up a channel's table 64 pixels at a time
 MAX_SUM = 2**30  # what is rounded to int32 must stay below it, and a rounding error more
 MAX_ACCUMULATOR = 2**31 - 1
 
@@ -123,7 +122,7 @@ def fold_table(low: Lowering, reader: Node, name: str) -> Target | None:
     by_channel = low.producers[name].op == "Conv" and rank is not None and int(reader.attr("axis", 1)) % rank == 1
     if out.kind is not Kind.U8 or (table.ndim == 2 and not by_channel):
         return None
-    if table.ndim == 2 and low.isa in WIDE_TABLES and len(table) >= 16:
+    if table.ndim == 2 and low.packing.byte_tables and len(table) >= 16:
         return None  # many pixels at a time are faster than those of one block
     post = {**NO_POST, "post": POST_TABLE, "t_c": 256 if table.ndim == 2 else 0}
     channels_last = True if low.producers[name].op in ("Conv", "ConvTranspose") else None

@@ -7,7 +7,8 @@ from math import prod
 import numpy as np
 
 from ..graph import Array
-from .packing import PACKINGS, Packed, pack_floats, round_up
+from ..targets import target
+from .packing import Packed, pack_floats, round_up
 
 
 class PackedFloats:
@@ -16,7 +17,7 @@ class PackedFloats:
     def __init__(self, isa: str, weights: Array) -> None:
         self.isa, self.weights = isa, weights
         groups, channels, *rest = weights.shape
-        self.elements = groups * round_up(channels, PACKINGS[isa].lanes) * prod(rest)
+        self.elements = groups * round_up(channels, target(isa).lanes) * prod(rest)
 
     def __len__(self) -> int:
         """Bytes."""

@@ -7,45 +7,13 @@ a run of ic bytes. Runs are padded with zero weights to the multiple that one do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..targets import target
+
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Packing:
-    """step: bytes of the run that one step consumes; lanes: output channels of one vector; vectors: vectors of one block.
-
-    narrow: a last block of one vector is stored as one vector.
-    """
-
-    step: int
-    lanes: int
-    vectors: int
-    narrow: bool = True
-
-    @property
-    def block(self) -> int:
-        """Output channels of one block."""
-        return self.lanes * self.vectors
-
-    @property
-    def multiple(self) -> int:
-        """Output channels are padded to a multiple of this."""
-        return self.lanes if self.narrow else self.block
-
-
-PACKINGS: dict[str, Packing] = {
-    "amx": Packing(64, 16, 2, narrow=False),
-    "avx512_vbmi": Packing(4, 16, 2),
-    "avx512_vnni": Packing(4, 16, 2),
-    "avx_vnni": Packing(4, 8, 2),
-    "avx2": Packing(4, 8, 2),
-    "generic": Packing(4, 8, 2),
-}
 
 
 def round_up(n: int, multiple: int) -> int:
@@ -60,7 +28,7 @@ class Packed:
     """
 
     def __init__(self, isa: str, weights: Array, fused: bool) -> None:
-        self.packing, self.weights = PACKINGS[isa], weights
+        self.packing, self.weights = target(isa), weights
         self.groups, self.channels, self.rows, kw, ic = weights.shape
         self.runs: int = 1 if fused else kw
         self.run: int = kw * ic if fused else ic
@@ -121,7 +89,7 @@ def unpack(isa: str, data: Array, shape: tuple[int, ...]) -> Array:
     """The inverse of `pack`: weights [G, OC, KH, runs, run] int8 of packed bytes."""
     if 0 in shape:
         return np.zeros(shape, np.int8)
-    p, (g, oc, kh, runs, run) = PACKINGS[isa], shape
+    p, (g, oc, kh, runs, run) = target(isa), shape
     channels, size = round_up(oc, p.multiple), kh * runs * round_up(run, p.step)
     whole = channels // p.block * p.block
     groups = data.reshape(g, channels * size)
@@ -139,7 +107,7 @@ FLOAT_VECTORS = 2  # vectors of a block of float weights
 
 def pack_floats(isa: str, weights: Array) -> Array:
     """Weights [G, OC, K] float32 as [G, OC / block, K, vectors, lanes], K in the law's order; a last block of one vector is kept as one."""
-    p = PACKINGS[isa]
+    p = target(isa)
     g, oc, k = weights.shape
     padded = np.zeros((g, round_up(oc, p.lanes), k), np.float32)
     padded[:, :oc] = weights
@@ -151,7 +119,7 @@ def pack_floats(isa: str, weights: Array) -> Array:
 
 def unpack_floats(isa: str, data: Array, shape: tuple[int, int, int]) -> Array:
     """The inverse of `pack_floats`: weights [G, OC, K]."""
-    p, (g, oc, k) = PACKINGS[isa], shape
+    p, (g, oc, k) = target(isa), shape
     if 0 in shape:
         return np.zeros(shape, np.float32)
     channels, block = round_up(oc, p.lanes), p.lanes * FLOAT_VECTORS

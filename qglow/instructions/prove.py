@@ -14,11 +14,11 @@ import numpy as np
 
 from ..errors import VerifyError
 from ..graph import Array
+from ..targets import TARGETS
 from .barriers import flags_of
 from .coverage import READ, SHARED, WRITE, Use, holds
 from .footprint import Access, Footprint, access, footprint_of
 from .meaning import OVER_READ
-from .packing import PACKINGS
 from .plan import ALIGNMENT
 from .program import Buffer, Host, Native, Place, Program
 
@@ -57,7 +57,7 @@ class _Proof:
     def _sound(self) -> bool:
         """Invariants 3 and 4 but for the uses: buffers apart while they live, and values within them."""
         program, steps = self.program, len(self.program.steps)
-        if program.isa not in PACKINGS or (self.ends[-1] if self.ends else 0) != program.blob_size:
+        if program.isa not in TARGETS or (self.ends[-1] if self.ends else 0) != program.blob_size:
             return False
         for b in program.buffers:
             if b.constant or b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:

@@ -11,7 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..errors import VerifyError
 from ..graph import Array
-from .packing import PACKINGS, Packing
+from ..targets import Target, target
 
 Fields = Mapping[str, int | float]
 
@@ -96,8 +96,8 @@ class Site:
         self.fields, self.isa, self.ints = fields, isa, ints
 
     @property
-    def packing(self) -> Packing:
-        return PACKINGS[self.isa]
+    def packing(self) -> Target:
+        return target(self.isa)
 
     def __getitem__(self, name: str) -> int:
         """An integer field."""

@@ -18,9 +18,9 @@ import numpy as np
 
 from ..errors import VerifyError
 from ..graph import Kind
+from ..targets import TARGETS
 from .interpret import blob_of, site_of
 from .meaning import OVER_READ, Regions, load_families
-from .packing import PACKINGS
 from .plan import ALIGNMENT
 from .program import Buffer, Host, Native, Place, Program
 from .region import Region
@@ -56,8 +56,8 @@ def _located(program: Program, k: int, fault: str) -> str:
 
 def _buffers(program: Program) -> list[str]:
     """Invariant 3, but for the uses."""
-    if program.isa not in PACKINGS:
-        return [f"expected an instruction set of {', '.join(PACKINGS)}, got {program.isa!r}"]
+    if program.isa not in TARGETS:
+        return [f"expected an instruction set of {', '.join(TARGETS)}, got {program.isa!r}"]
     faults = []
     for k, b in enumerate(program.buffers):
         if b.constant or b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
@@ -127,7 +127,7 @@ class _Steps:
     def faults(self, regions: dict[int, Regions]) -> list[tuple[int, str]]:
         """Fills `regions` with those of each instruction that is sound by itself."""
         found: list[tuple[int, str]] = []
-        if self.program.isa not in PACKINGS:
+        if self.program.isa not in TARGETS:
             return found
         for k, step in enumerate(self.program.steps):
             found += [(k, f) for f in (self._host(step, k) if isinstance(step, Host) else self._native(step, k, regions))]

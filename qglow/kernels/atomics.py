@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from .memory import I64
+from .target import ARCHITECTURE
 
-MACHINE = platform.machine()
 i64 = types.int64
 
 
@@ -57,7 +55,7 @@ def pause(context):
     """The CPU's hint that a loop only waits."""
 
     def generate(ctx, b, sig, args):
-        hint = {"x86_64": "pause", "AMD64": "pause", "aarch64": "yield", "arm64": "yield"}.get(MACHINE)
+        hint = {"x86_64": "pause", "aarch64": "yield"}.get(ARCHITECTURE)
         if hint:
             b.call(ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), hint, "~{memory}", side_effect=True), [])
         return ctx.get_dummy_value()
@@ -70,9 +68,9 @@ def ticks(context):
     """A clock that runs evenly on all CPUs of the machine, in a unit of its own; always 0 where a program cannot read one."""
 
     def generate(ctx, b, sig, args):
-        if MACHINE in ("x86_64", "AMD64"):
+        if ARCHITECTURE == "x86_64":
             return b.call(b.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(I64, [])), [])
-        if MACHINE in ("aarch64", "arm64"):
+        if ARCHITECTURE == "aarch64":
             return b.call(ir.InlineAsm(ir.FunctionType(I64, []), "mrs $0, cntvct_el0", "=r", side_effect=True), [])
         return ir.Constant(I64, 0)
 

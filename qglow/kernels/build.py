@@ -11,7 +11,6 @@ that could fail is not built.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 
 from .objects import sealed
@@ -24,9 +23,9 @@ HEAVY = ("conv2d", "float_conv2d", "depthwise2d", "float_unary", "float_binary")
 
 
 def main(name: str, output: int, emulate: bool) -> None:
-    from .isa import SETS
+    from ..targets import TARGETS
 
-    isa = SETS["generic" if emulate else name]
+    isa = TARGETS["generic" if emulate else name]
     os.environ |= {"QGLOW_BUILD_ISA": name, "QGLOW_BUILD_EMULATE": "1" if emulate else "0"}
     os.environ |= {"NUMBA_CPU_NAME": isa.cpu, "NUMBA_CPU_FEATURES": isa.features, "NUMBA_CACHE_DIR": os.devnull, "NUMBA_DISABLE_JIT": "0"}
     data = compile_all(isa.cpu, isa.features)
@@ -60,7 +59,7 @@ def compile_all(cpu: str, features: str) -> bytes:
     )
     from .target import ISA
 
-    if ISA.name == "amx":
+    if ISA.tiles:
         from . import conv_tiles  # noqa: F401
     else:
         from . import conv  # noqa: F401
@@ -107,11 +106,12 @@ _MODES = {
         "  call void @llvm.aarch64.set.fpcr(i64 %m)\n",
     ),
 }
-_MODES |= {"AMD64": _MODES["x86_64"], "arm64": _MODES["aarch64"]}
 
 
 def _module(llvm, name, function, signature, entered):
     """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments. entered: by Python, see _MODES."""
+    from .target import ARCHITECTURE
+
     function.compile(signature)
     compiled = function.overloads[signature]
     entry, text = compiled.fndesc.llvm_func_name, compiled.library.get_llvm_str()
@@ -120,7 +120,7 @@ def _module(llvm, name, function, signature, entered):
     module = llvm.parse_assembly(text)
     numbers = ", ".join(f"i64 %{k}" for k in range(len(signature)))
     kinds = ", ".join(["ptr", "ptr", *["i64"] * len(signature)])
-    declared, before, after = _MODES.get(platform.machine(), ("", "", "")) if entered else ("", "", "")
+    declared, before, after = _MODES.get(ARCHITECTURE, ("", "", "")) if entered else ("", "", "")
     module.link_in(llvm.parse_assembly(
         f'declare i32 @"{entry}"({kinds})\n{declared}'
         f"define void @qglow_{name}({numbers}) {{\n  %r = alloca i64\n  %e = alloca ptr\n{before}"

@@ -7,7 +7,6 @@ from numba.core import cgutils
 
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
 from .finish import finish_pixels
-from .isa import narrow_pixels
 from .jit import njit
 from .product import Kernels, product
 from .table import kernel
@@ -87,6 +86,6 @@ def finish(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel):
 conv2d = kernel("conv2d")(
     product(
         "conv2d",
-        Kernels(ISA.vectors, ISA.pixels, narrow_pixels(ISA), True, 4, BURST, 1, micro, size_of, modes_of, finish),
+        Kernels(ISA.vectors, ISA.pixels, ISA.narrow_pixels, True, 4, BURST, 1, micro, size_of, modes_of, finish),
     )
 )

@@ -12,7 +12,6 @@ from ..instructions.packing import FLOAT_VECTORS
 from ..instructions.table import POST_ADD
 from .finish import copy_pixels
 from .fused import HARDWARE_FMA, fma
-from .isa import float_pixels
 from .jit import njit
 from .memory import load_i64, words
 from .product import Kernels, product
@@ -21,7 +20,7 @@ from .target import ISA
 from .vector import F32, I64, add_to, ask_for, load_at, prefetch, splat, store_at, vec
 
 LANES, VECTORS = ISA.lanes, FLOAT_VECTORS
-MOST, NARROW_MOST = float_pixels(ISA) if HARDWARE_FMA else (2, 2)
+MOST, NARROW_MOST = ISA.float_pixels if HARDWARE_FMA else (2, 2)
 BURST = 4096  # bytes of the next weights that are asked for at once
 ACT, LOW, HIGH, POST = words("float_conv2d", "act f_low f_high post")
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-
 from llvmlite import ir
 
 from .target import EMULATE, ISA
 from .vector import F32, I64, call, const, vec
 
 F64 = ir.DoubleType()
-HARDWARE_FMA = not EMULATE and (ISA.name != "generic" or platform.machine() != "x86_64")
+HARDWARE_FMA = ISA.fma and not EMULATE
 
 
 def fma(b, x, y, z):

@@ -9,9 +9,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .atomics import MACHINE
 from .memory import I64
 from .sizes import SLEEPS
+from .target import ARCHITECTURE
 
 WAIT_PRIVATE, WAKE_PRIVATE = 128, 129
 i64 = types.int64
@@ -24,7 +24,7 @@ _CALLS = {
 def _futex(b, address, operation, value):
     if not SLEEPS:
         return
-    number, text, constraints = _CALLS[MACHINE]
+    number, text, constraints = _CALLS[ARCHITECTURE]
     t = ir.FunctionType(I64, [I64] * 5)
     arguments = [ir.Constant(I64, number), address, ir.Constant(I64, operation), value, ir.Constant(I64, 0)]
     b.call(ir.InlineAsm(t, text, constraints, side_effect=True), arguments)

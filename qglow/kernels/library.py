@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import KernelError
+from ..targets import choose, target
 from . import objects
 from .elf import CannotLoad, Image, is_possible
-from .isa import choose
 
 _LOCK = threading.Lock()
 
@@ -27,7 +27,7 @@ class Library:
 
     def __init__(self, path: Path, isa: str) -> None:
         self.isa, data = isa, objects.unsealed(path)
-        if isa == "amx" and "emulated" not in path.name:
+        if target(isa).tiles and "emulated" not in path.name:
             _request_tiles()
         self._find = _loaded(data)
 

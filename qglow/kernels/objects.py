@@ -16,13 +16,14 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import KernelError
+from ..targets import HOST, TARGETS, has, target
 from . import cache
 from .cache import cache_folder
-from .isa import SETS, has
 
 PACKAGED = Path(__file__).parent / "objects"
 HANDLING = ("builder.py", "cache.py", "carried.py", "elf.py", "library.py", "objects.py", "peak.py", "workers.py")  # none is in an object
 READ = (  # what kernels read from outside of their folder
+    "targets/architecture.py", "targets/table.py", "targets/target.py",
     "instructions/table.py", "instructions/packing.py", "reference/float_math.py", "reference/float_sums.py", "reference/recurrent.py",
 )  # fmt: skip
 
@@ -75,8 +76,8 @@ def source_hash() -> str:
 
 
 def object_name(isa: str, emulated: bool = False) -> str:
-    """The file name of an instruction set's object on this platform."""
-    system = f"{platform.system().lower()}-{platform.machine().lower()}"
+    """The file name of an instruction set's object on this platform, or on the like of another architecture."""
+    system = f"{platform.system().lower()}-{(HOST if emulated else target(isa).architecture).name}"
     return f"kernels-{__version__}-{source_hash()}-{isa}{'-emulated' if emulated else ''}-{system}.o"
 
 
@@ -147,7 +148,7 @@ def clear() -> tuple[int, int]:
 def listing() -> list[str]:
     """One line for each instruction set: whether this CPU has it, and where its object is; then what else the cache holds."""
     lines, known, refused = [], set(), ""
-    for s in SETS.values():
+    for s in TARGETS.values():
         cpu = "this CPU has it" if has(s.name) else "this CPU lacks it"
         for emulated in (False, True):
             try:

@@ -15,8 +15,7 @@ from .target import HARDWARE_VNNI, ISA
 from .vector import I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, splat, store_at, vec, vpdpbusd
 
 LANES, VECTORS = ISA.lanes, ISA.vectors
-STEP = 64 if ISA.name == "amx" else 4
-NARROW = ISA.name != "amx"
+STEP, NARROW = ISA.step, ISA.narrow
 PER_STEP = STEP // 4
 X, Y, BIAS, G, K, C, X_G, X_K, X_C, Y_G, X_ZERO = words("pack", "x y bias G K C x_g x_k x_c y_g x_zero")
 i64 = types.int64

@@ -6,7 +6,6 @@ Both are written as LLVM IR and compiled when they are asked for, apart from the
 from __future__ import annotations
 
 import ctypes
-import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .isa import SETS, choose
+from ..targets import choose, target
 
 ROUNDS = 100
 
@@ -52,20 +51,21 @@ _PLAIN = Loop("<4 x i32>", "", "%N.p = mul <4 x i32> %A, %u\n  %N = add <4 x i32
 _AMX = Loop("i32", "declare void @llvm.x86.tdpbusd(i8, i8, i8)\ndeclare void @llvm.x86.tilezero(i8)\n"
             "declare void @llvm.x86.tilerelease()\ndeclare void @llvm.x86.ldtilecfg(ptr)", "", 2 * 16 * 16 * 64, 4)  # fmt: skip
 LOOPS = {
-    "amx": (_AMX,),
-    "avx512": (_VNNI, _VNNI_BYTES),
-    "avx": (_AVX_VNNI, _AVX_VNNI_BYTES),
-    "avx2": (_AVX2,),
-    "generic": (_SSE2 if platform.machine() == "x86_64" else _PLAIN,),
+    "tdpbusd": (_AMX,),
+    "vpdpbusd.512": (_VNNI, _VNNI_BYTES),
+    "vpdpbusd.256": (_AVX_VNNI, _AVX_VNNI_BYTES),
+    "pmaddwd.256": (_AVX2,),
+    "pmaddwd.128": (_SSE2,),
+    "mul": (_PLAIN,),
 }
-"""By the first word of an instruction set's name; the first that this LLVM and machine know is used."""
+"""By a target's product instruction; the first that this LLVM knows is used."""
 _BYTES = {"<16 x i32>": "<64 x i8>", "<8 x i32>": "<16 x i16>", "<4 x i32>": "<8 x i16>"}
 
 
 def peak_ops(threads: int = 1) -> float:
     """int8 operations a second (2 for each product) of the chosen instruction set's product instruction, on all threads together."""
     isa, _ = choose()
-    loop, run = next((found, f) for found in LOOPS[isa.name.split("_")[0]] if (f := _compiled(product_text(found), isa.name)) is not None)
+    loop, run = next((found, f) for found in LOOPS["tdpbusd" if isa.tiles else isa.product] if (f := _compiled(product_text(found), isa.name)) is not None)
     data = np.zeros(64, np.uint8) if loop is not _AMX else _tile_configuration()
     count = 20_000 if loop is _AMX else 200_000
     return threads * count * loop.count * loop.ops / _fastest(lambda k: run(data.ctypes.data, count, 0), threads)
@@ -155,9 +155,9 @@ def machine_code(text: str, isa: str) -> bytes | None:
         module = llvm.parse_assembly(text)
     except RuntimeError:
         return None
-    features = SETS[isa].features + (",+amx-int8,+amx-tile" if isa == "amx" else "")
+    features = target(isa).features + (",+amx-int8,+amx-tile" if target(isa).tiles else "")
     machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=SETS[isa].cpu, features=features.strip(","), opt=3, reloc="pic", codemodel="small"
+        cpu=target(isa).cpu, features=features.strip(","), opt=3, reloc="pic", codemodel="small"
     )
     return bytes(machine.emit_object(module))
 

@@ -26,8 +26,7 @@ FIELDS = "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pi
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
 STEPS = {"x": "pix", "y": "y_pix", "r": "r_pix"}  # what one pixel is further, by operand
 WORDS = "x y scratch w bias N H W C x_n x_h x_w y_n y_h y_w G x_c KH SH SW DH DW runs run r r_n r_h r_w r_g y_g tile limit split"
-CACHE = 393216  # bytes of weights that stay near while pixels go by
-LANES = ISA.lanes
+LANES, NEAR = ISA.lanes, ISA.near
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def product(kind, k):
         piece0, piece1, job0, job1 = share_of(n * h * cuts, jobs, thread, threads, load_i64(i + SPLIT))
         if tile == 0:
             tile = max(1, piece1 - piece0)
-        streams = (job1 - job0) * block * channel_bytes > CACHE
+        streams = (job1 - job0) * block * channel_bytes > NEAR
         scratch = load_i64(i + SCRATCH) + worker * SCRATCH_BYTES
         x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
         x_h, y_h, r_h = load_i64(i + X_H) * load_i64(i + SH), load_i64(i + Y_H), load_i64(i + R_H)

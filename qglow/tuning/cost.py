@@ -12,17 +12,16 @@ from typing import Any
 import numpy as np
 
 from ..instructions.table import BY_BLOCKS, BY_ROWS, POST_ADD, POST_NONE, POST_TABLE
-from ..kernels.isa import SETS
+from ..targets import target
 from .schedule import Hints, Work, share
 
 Array = np.ndarray[Any, Any]
-L1, L2 = 32 << 10, 512 << 10  # bytes; a little less than what CPUs have
 NAMES = ("start", "dots", "steps", "calls", "bytes_out", "sums_out", "others_out", "weights_l2", "weights_far", "pixels_l2", "pixels_far")
 
 
 def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
     """Ways to cut a product, each once; they differ in what the kernel does, the way without hints is among them."""
-    most = SETS[isa].pixels
+    most = target(isa).pixels
     found: dict[tuple[int, ...], Hints] = {}
     for split in (BY_ROWS, BY_BLOCKS) if threads > 1 else (BY_ROWS,):
         for limit in (0, most - 2, most // 2):
@@ -38,7 +37,7 @@ def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
     """What the thread that has most to do does, in the order of NAMES, float64."""
     limit = hints.get("limit", 0)
     pieces, jobs = share(work, threads, hints.get("split") == BY_BLOCKS, limit)
-    s = SETS[isa]
+    s = target(isa)
     part = (work.channels % work.block or work.block) / work.block
     calls = -(-pieces // 2) if 2 * work.width <= min(work.most, limit or work.most) and part == 1 else pieces
     vectors = 1 if work.channels <= s.lanes else s.vectors
@@ -57,10 +56,10 @@ def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
             out * (work.post == POST_NONE),
             out * (work.post == POST_ADD),
             out * (work.post == POST_TABLE),
-            jobs * calls * work.weights * (work.weights > L1),
-            tiles * all_weights * (all_weights > L2),
-            jobs * pieces * piece * (near > L1),
-            jobs * pieces * piece * (near > L2),
+            jobs * calls * work.weights * (work.weights > s.l1),
+            tiles * all_weights * (all_weights > s.l2),
+            jobs * pieces * piece * (near > s.l1),
+            jobs * pieces * piece * (near > s.l2),
         ]
     )
 

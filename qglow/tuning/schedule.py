@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
-from ..instructions.packing import FLOAT_VECTORS, PACKINGS, round_up
+from ..instructions.packing import FLOAT_VECTORS, round_up
 from ..instructions.program import Native, Program
 from ..instructions.table import BY_BLOCKS
-from ..kernels.isa import SETS, float_pixels, narrow_pixels
+from ..targets import NEAR, target
 
-CACHE = 393216  # bytes of weights, or of pixels in and out, that stay near while all of the other go by
 Hints = dict[str, int]
 
 
@@ -21,7 +20,7 @@ class Work:
     rows: of pixels, of all images; width: pixels of a row; jobs: blocks of output channels, of all groups; block: channels of one;
     channels: of a group's output; steps: dot products of one output; weights: bytes of one block's; x, y: bytes of one pixel, in and out;
     most: pixels that a micro-kernel takes at once, which is how a row is cut into `cuts` pieces; post: the instruction's field; floats: 0
-    where bytes become bytes, 1 where they become floats, 2 where floats do.
+    where bytes become bytes, 1 where they become floats, 2 where floats do; near: see Target.
     """
 
     rows: int
@@ -36,6 +35,7 @@ class Work:
     most: int
     post: int
     floats: int
+    near: int = NEAR
 
     def cuts(self, limit: int = 0) -> int:
         """Pieces of a row. limit: pixels of a piece at most, 0: as many as a micro-kernel takes."""
@@ -44,7 +44,7 @@ class Work:
     @property
     def key(self) -> str:
         """The name by which a measured choice is kept."""
-        return "-".join(map(str, astuple(self)))
+        return "-".join(map(str, astuple(self)[:-1]))
 
 
 Chooser = Callable[[Work, int], Hints]
@@ -52,13 +52,13 @@ Chooser = Callable[[Work, int], Hints]
 
 def work_of(step: Native, isa: str) -> Work:
     """The work of a product."""
-    f, p, s = step.fields, PACKINGS[isa], SETS[isa]
+    f, s = step.fields, target(isa)
     channels, width = int(f["C"]), int(f["W"])
     is_float = step.kind == "float_conv2d"
-    block = p.lanes * (FLOAT_VECTORS if is_float else p.vectors)
+    block = s.lanes * (FLOAT_VECTORS if is_float else s.vectors)
     four = 1 if is_float else 4  # taps of one step
-    taps = int(f["KH"]) * int(f["runs"]) * round_up(int(f["run"]), 1 if is_float else p.step)
-    usual, narrow = float_pixels(s) if is_float else (s.pixels, narrow_pixels(s))
+    taps = int(f["KH"]) * int(f["runs"]) * round_up(int(f["run"]), 1 if is_float else s.step)
+    usual, narrow = s.float_pixels if is_float else (s.pixels, s.narrow_pixels)
     return Work(
         rows=int(f["N"]) * int(f["H"]),
         width=width,
@@ -69,9 +69,10 @@ def work_of(step: Native, isa: str) -> Work:
         weights=4 * block * taps // four,
         x=int(f["x_w"]) * int(f["SW"]),
         y=int(f["y_w"]),
-        most=narrow if channels <= p.lanes else usual,
+        most=narrow if channels <= s.lanes else usual,
         post=int(f["post"]),
         floats=2 if is_float else int(f["y_f32"]),
+        near=s.near,
     )
 
 
@@ -89,9 +90,9 @@ def rule(work: Work, threads: int) -> Hints:
     pieces, jobs = by_blocks if split else by_rows
     hints = {"split": BY_BLOCKS} if split else {}
     piece = -(-work.width // work.cuts()) * (work.x + work.y)
-    tile = max(2, CACHE // max(1, piece))
+    tile = max(2, work.near // max(1, piece))
     tiles, weights, pixels = -(-pieces // tile), jobs * work.weights, pieces * piece
-    again = tiles * weights if weights > CACHE else weights
+    again = tiles * weights if weights > work.near else weights
     if tile < pieces and again + pixels < weights + jobs * pixels:
         hints["tile"] = tile
     return hints

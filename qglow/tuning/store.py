@@ -12,8 +12,8 @@ from .. import __version__
 from ..errors import KernelError
 from ..files import check_writable, write_atomically
 from ..kernels.cache import cache_folder, files, opened, read
-from ..kernels.isa import cpu_name
 from ..kernels.objects import source_hash
+from ..targets import cpu_name
 from .schedule import Hints
 
 FORMAT = 1

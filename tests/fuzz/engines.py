@@ -15,12 +15,12 @@ from qglow.instructions.lower import lower
 from qglow.instructions.program import Program
 from qglow.instructions.text import parse_program, print_program
 from qglow.instructions.verify import verify_program
-from qglow.kernels.isa import choose
 from qglow.kernels.library import load as load_library
 from qglow.reference import evaluate, retype
 from qglow.runtime import native
 from qglow.runtime.native import NativePlan
 from qglow.runtime.session import InferenceSession
+from qglow.targets import choose
 
 from .bundles import parts_of
 from .corpus import Corpus

@@ -15,13 +15,13 @@ from qglow.instructions.lower import lower
 from qglow.instructions.program import Native
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
-from qglow.kernels.isa import SETS
 from qglow.reference import evaluate
+from qglow.targets import TARGETS
 
 CHOICES = {"tile": (0, 1, 3, 5), "limit": (0, 1, 5), "split": (0, 1, 2)}
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("QGLOW_ISA", request.param)
     monkeypatch.setenv("QGLOW_EMULATE", "1")

@@ -21,11 +21,11 @@ from qglow.instructions import meaning as meaning_table
 from qglow.instructions.interpret import Interpreter, run_program
 from qglow.instructions.lower import lower
 from qglow.instructions.meaning import load_families
-from qglow.instructions.packing import PACKINGS, pack, pack_floats, unpack, unpack_floats
+from qglow.instructions.packing import pack, pack_floats, unpack, unpack_floats
 from qglow.instructions.program import Native
 from qglow.instructions.table import KINDS
-from qglow.kernels.isa import SETS, choose
 from qglow.pipeline import float_graph
+from qglow.targets import TARGETS, choose
 
 Form = Callable[[Net], tuple[str, ...]]
 FORMS: dict[str, tuple[str, Form]] = {}
@@ -356,7 +356,7 @@ def float_softmaxes(n: Net) -> tuple[str, ...]:
     return image, *(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=Kind.F32),), None, axis=-1) for size in (1, 16, 45))
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set in turn, emulated where this CPU lacks it."""
     monkeypatch.setenv("QGLOW_EMULATE", "1")
@@ -396,7 +396,7 @@ def test_three_engines_on_grown_graphs(made: tuple[Graph, int]) -> None:
 def test_meaning_on_grown_graphs_for_every_packing(made: tuple[Graph, int]) -> None:
     graph, seed = made
     feeds = feeds_of(graph, np.random.default_rng(seed))
-    for isa in PACKINGS:
+    for isa in TARGETS:
         meaning_agrees(with_all_values(graph), feeds, isa)
 
 
@@ -425,14 +425,14 @@ def test_three_engines_on_real_models(name: str) -> None:
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 33, 3, 1, 27), (1, 16, 2, 3, 4), (3, 7, 1, 2, 65), (1, 40, 1, 1, 5)])
-@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_packed_weights_read_back(name: str, shape: tuple[int, ...]) -> None:
     w = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
     assert np.array_equal(unpack(name, pack(name, w, False), shape), w)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (2, 33, 7), (1, 32, 5), (3, 16, 2), (1, 40, 9)])
-@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_packed_floats_read_back(name: str, shape: tuple[int, int, int]) -> None:
     w = np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
     assert np.array_equal(unpack_floats(name, pack_floats(name, w), shape), w)
@@ -479,5 +479,5 @@ def test_graphs_that_failed_once(path: Path) -> None:
     """Shrunk failures of grown graphs, kept as text."""
     graph = parse_graph(path.read_text())
     all_agree(graph, feeds_of(graph, np.random.default_rng(0)), choose()[0].name)
-    for isa in PACKINGS:
+    for isa in TARGETS:
         meaning_agrees(graph, feeds_of(graph, np.random.default_rng(0)), isa)

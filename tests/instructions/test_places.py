@@ -7,10 +7,9 @@ import pytest
 from three_engines import kernels_agree, meaning_agrees
 
 from qglow.graph import Graph, GraphBuilder, Kind, Quant, TensorType
-from qglow.instructions.packing import PACKINGS
-from qglow.kernels.isa import choose
 from qglow.reference import evaluate
 from qglow.reference.integer_mean import exponent_table
+from qglow.targets import TARGETS, choose
 
 RNG = np.random.default_rng(0)
 
@@ -29,7 +28,7 @@ def conv(b: GraphBuilder, x: str, out: TensorType, kernel: tuple[int, int], **at
 def check(graph: Graph) -> None:
     """All engines; of every instruction set the program, of this machine's the kernels."""
     feeds = {n: RNG.integers(0, 256, graph.types[n].static_shape).astype(np.uint8) for n in graph.inputs}
-    for isa in PACKINGS:
+    for isa in TARGETS:
         program = meaning_agrees(graph, feeds, isa)
         if isa == choose(None)[0].name:
             kernels_agree(program, feeds, evaluate(graph, feeds))

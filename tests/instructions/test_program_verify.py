@@ -27,8 +27,8 @@ from qglow.instructions.table import KINDS
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
 from qglow.instructions.verify_fields import RANGES, field_faults
-from qglow.kernels.isa import choose
 from qglow.runtime import InferenceSession
+from qglow.targets import choose
 
 
 def program_of(graph: Graph, isa: str = "avx2") -> Program:

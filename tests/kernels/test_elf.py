@@ -8,8 +8,8 @@ import pytest
 
 from qglow.kernels import objects
 from qglow.kernels.elf import CannotLoad, Image, is_possible
-from qglow.kernels.isa import choose
 from qglow.kernels.library import ensure
+from qglow.targets import choose
 
 if not is_possible():
     pytest.skip("objects of this platform are loaded by LLVM", allow_module_level=True)

@@ -11,17 +11,17 @@ import shared_models
 import qglow
 from qglow.errors import KernelError
 from qglow.graph import Graph, GraphBuilder, Kind, Node, Quant, TensorType
-from qglow.kernels.isa import SETS
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession, native
 from qglow.runtime.native import NativePlan
 from qglow.runtime.steps import plan_of
+from qglow.targets import TARGETS
 
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(params=SETS)
+@pytest.fixture(params=TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set in turn, emulated where this CPU lacks it."""
     monkeypatch.setenv("QGLOW_ISA", request.param)
@@ -176,29 +176,29 @@ def test_real_models_on_every_instruction_set(isa: str, name: str) -> None:
 
 
 def test_unknown_or_missing_instruction_sets_are_clear_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    from qglow.kernels import isa
+    from qglow.targets import detect
 
     monkeypatch.setenv("QGLOW_ISA", "sse9")
     with pytest.raises(KernelError, match="no such instruction set"):
-        isa.choose()
-    monkeypatch.setattr(isa, "cpu_flags", lambda: frozenset({"avx2", "fma"}))
+        detect.choose()
+    monkeypatch.setattr(detect, "cpu_flags", lambda: frozenset({"avx2", "fma"}))
     monkeypatch.delenv("QGLOW_ISA")
-    assert isa.choose()[0].name == "avx2"
+    assert detect.choose()[0].name == "avx2"
     monkeypatch.setenv("QGLOW_ISA", "avx512_vnni")
     with pytest.raises(KernelError, match="this CPU lacks avx512_vnni"):
-        isa.choose()
+        detect.choose()
     monkeypatch.setenv("QGLOW_EMULATE", "1")
-    assert isa.choose() == (SETS["avx512_vnni"], True)
+    assert detect.choose() == (TARGETS["avx512_vnni"], True)
 
 
 @pytest.mark.parametrize(("channels", "out"), [(3, 8), (16, 33), (5, 32)])
 def test_emulated_vnni_has_the_same_bits(channels: int, out: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    from qglow.kernels import isa
+    from qglow.targets import detect
 
-    monkeypatch.setattr(isa, "cpu_flags", lambda: frozenset())
+    monkeypatch.setattr(detect, "cpu_flags", lambda: frozenset())
     monkeypatch.setenv("QGLOW_ISA", "avx512_vnni")
     monkeypatch.setenv("QGLOW_EMULATE", "1")
-    assert isa.choose() == (SETS["avx512_vnni"], True)
+    assert detect.choose() == (TARGETS["avx512_vnni"], True)
     s = Small(u8(1, channels, 6, 17))
     y = s.conv("x0", u8(1, out, 6, 17, scale=0.3, zero=7), (3, 3), pads=(1, 1, 1, 1))
     s.check(y, s.conv(y, u8(1, out, 6, 17, scale=0.3), (3, 3), out, pads=(1, 1, 1, 1)))

@@ -11,10 +11,10 @@ import qglow
 from qglow.graph import Graph, GraphBuilder, Kind, TensorType, float_type
 from qglow.instructions.lower import lower
 from qglow.instructions.program import Host
-from qglow.kernels.isa import choose
 from qglow.quantization import QuantConfig
 from qglow.reference import evaluate, retype
 from qglow.runtime import Bundle
+from qglow.targets import choose
 
 SCHEMES = [
     QuantConfig(),

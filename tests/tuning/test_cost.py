@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from qglow.instructions.table import BY_BLOCKS
+from qglow.targets import NEAR
 from qglow.tuning.cost import NAMES, CostModel, candidates, features
-from qglow.tuning.schedule import CACHE, Work, rule
+from qglow.tuning.schedule import Work, rule
 
 SMALL = Work(rows=7, width=7, jobs=16, block=32, channels=512, steps=1152, weights=147456, x=512, y=512, most=14, post=0, floats=0)
 LARGE = Work(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=1, floats=0)
@@ -24,8 +25,8 @@ def test_the_rule_shares_evenly() -> None:
 
 def test_the_rule_keeps_small_weights_near() -> None:
     tile = rule(LARGE, 1)["tile"]
-    assert tile * 14 * 320 <= CACHE < (tile + 1) * 14 * 320
-    assert rule(MATRIX, 1)["tile"] * 14 * 2048 <= CACHE, "its weights fit no cache, but pixels would go by 32 times"
+    assert tile * 14 * 320 <= NEAR < (tile + 1) * 14 * 320
+    assert rule(MATRIX, 1)["tile"] * 14 * 2048 <= NEAR, "its weights fit no cache, but pixels would go by 32 times"
 
 
 @pytest.mark.parametrize("work", [SMALL, LARGE])

@@ -12,8 +12,8 @@ import pytest
 
 from qglow.errors import VerifyError
 from qglow.graph import Graph, Node, float_type
-from qglow.kernels.isa import choose as choose_isa
 from qglow.runtime.plans import make_plan
+from qglow.targets import choose as choose_isa
 from qglow.tuning import rule, store
 from qglow.tuning.choose import chooser, chooser_of
 from qglow.tuning.cost import NAMES
