@@ -24,7 +24,7 @@ from ..report.peers import PEERS, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
 from ..runtime.roof import Roof, machine_roof
 from ..runtime.steps import StepTime, host_cost, time_steps
-from .options import above_zero, whole_number
+from .options import above_zero, add_backend, whole_number
 
 EXAMPLES = """examples:
   qglow bench model.qglow --per-layer
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=above_zero, default=3.0, help="time to measure for")
     parser.add_argument("--per-layer", action="store_true", help="also time each instruction by itself, beside what the machine can do")
     parser.add_argument("--json", metavar="FILE")
+    add_backend(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{options.model}: no such model file")
     if options.json:
         check_writable(options.json, options.bundle, options.model)
-    session = InferenceSession(options.bundle, options.threads)
+    session = InferenceSession(options.bundle, options.threads, backend=options.backend)
     data = open_dataset(options.data, session.graph) if options.data else random_data(session)
     feeds = first_that_runs(session, data, bool(options.data))
     runs: Calls = {"qglow int8": lambda: session.run(None, feeds)}
@@ -72,9 +73,9 @@ def run(options: argparse.Namespace) -> int:
     result: dict[str, Any] = {"latency_ms": times, "failed": failed}
     steps = time_steps(session, feeds, native=options.per_layer)
     if options.per_layer:
-        roof = machine_roof(session.threads)
+        roof = machine_roof(session.threads) if session.backend == "native" else None
         print_steps(steps, roof)
-        result |= {"machine": asdict(roof), "steps": [asdict(s) for s in steps]}
+        result |= {"machine": asdict(roof) if roof else None, "steps": [asdict(s) for s in steps]}
     if line := host_cost(steps):
         print(f"of qglow's time {line}")
     result["host_steps"] = [asdict(s) for s in steps if s.host]
@@ -117,14 +118,15 @@ def print_times(times: Times) -> None:
               f"{base / t['median']:.2f} of it")  # fmt: skip
 
 
-def print_steps(steps: list[StepTime], roof: Roof) -> None:
-    """A row for each instruction, then the sum by kind."""
+def print_steps(steps: list[StepTime], roof: Roof | None) -> None:
+    """A row for each instruction, then the sum by kind. roof: what the machine can do; None: nothing is compared with it."""
     if not steps:
         print("no steps: there is nothing to compute")
         return
     total = sum(s.seconds for s in steps)
-    print(f"machine: {roof.peak / 1e9:.0f} GOP/s, reads {roof.memory / 1e9:.0f} GB/s from memory and {roof.cache / 1e9:.0f} from a cache, "
-          f"{roof.threads} thread(s)")  # fmt: skip
+    if roof:
+        print(f"machine: {roof.peak / 1e9:.0f} GOP/s, reads {roof.memory / 1e9:.0f} GB/s from memory and {roof.cache / 1e9:.0f} from a "
+              f"cache, {roof.threads} thread(s)")  # fmt: skip
     print(f"{'step':>5s} {'kind':14s} {'us':>9s} {'%':>5s} {'GOP/s':>8s} {'of peak':>7s} {'GB/s':>7s}  what")
     for s in steps:
         print(f"{s.index:5d} {_row(('host ' if s.host else '') + s.kind, s.seconds, total, s.ops, s.moved, roof)}  {s.shape} {s.name}")
@@ -134,11 +136,12 @@ def print_steps(steps: list[StepTime], roof: Roof) -> None:
         print(f"{'sum':>5s} {_row(('host ' if kind[0] else '') + kind[1], *sums, roof)}  {len(part)} steps")
 
 
-def _row(kind: str, seconds: float, total: float, ops: int, moved: int, roof: Roof) -> str:
+def _row(kind: str, seconds: float, total: float, ops: int, moved: int, roof: Roof | None) -> str:
     text = f"{kind:14.14s} {seconds * 1e6:9.1f} {100 * seconds / total:5.1f}"
     if not ops:
         return f"{text} {'-':>8s} {'-':>7s} {'-':>7s}"
-    return f"{text} {ops / seconds / 1e9:8.1f} {100 * ops / seconds / roof.peak:6.1f}% {moved / seconds / 1e9:7.1f}"
+    of_peak = f"{100 * ops / seconds / roof.peak:6.1f}%" if roof else f"{'-':>7s}"
+    return f"{text} {ops / seconds / 1e9:8.1f} {of_peak} {moved / seconds / 1e9:7.1f}"
 
 
 def first_that_runs(session: InferenceSession, data: Dataset, real: bool) -> dict[str, Array]:

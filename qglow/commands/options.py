@@ -17,6 +17,15 @@ class Parser(argparse.ArgumentParser):
         raise ConfigError(f"{' '.join(message.split())}; see {self.prog} --help")
 
 
+def add_backend(parser: argparse.ArgumentParser) -> None:
+    from ..runtime.backends import BACKENDS  # NOTE: commands without this option need nothing of the runtime
+
+    parser.add_argument(
+        "--backend", choices=tuple(BACKENDS), default="native",
+        help="native: compiled kernels; interpreter: the meaning of each instruction, slow, with the same bits and without a compiler",
+    )  # fmt: skip
+
+
 def whole_number(text: str) -> int:
     """A whole number of at least 1."""
     try:

@@ -11,7 +11,7 @@ from ..kernels import library
 from ..report.beside import measure_beside
 from ..report.compare import LAYER_SAMPLES, compare
 from ..runtime import load
-from .options import whole_number
+from .options import add_backend, whole_number
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
+    add_backend(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -37,10 +38,11 @@ def run(options: argparse.Namespace) -> int:
         if path:
             check_writable(path, options.model, options.bundle)
     bundle = load(options.bundle)
-    library.ensure()  # NOTE: before the progress bar, for it may show one of its own
+    if options.backend == "native":
+        library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     counts = {"samples": options.samples, "layer_samples": options.layer_samples}
-    report = compare(options.model, bundle, options.data, **counts, quiet=options.quiet)
-    if not options.no_latency:
+    report = compare(options.model, bundle, options.data, **counts, quiet=options.quiet, backend=options.backend)
+    if not options.no_latency and options.backend == "native":  # NOTE: the interpreter's time says nothing of the bundle
         report.beside = measure_beside(options.bundle, options.model, options.data, threads=1)
     if options.output:
         report.save(options.output)

@@ -16,7 +16,7 @@ from ..npz import npz_writer, read_npy
 from ..profiling.dataset import Dataset, InputTypes, Sample, checked, open_dataset
 from ..progress import track
 from ..runtime import InferenceSession
-from .options import whole_number
+from .options import add_backend, whole_number
 
 EXAMPLES = """examples:
   qglow run model.qglow --data images/ -o out.npz
@@ -31,14 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--input", action="append", metavar="NAME=FILE.npy", default=[])
     parser.add_argument("-o", "--output", metavar="out.npz", help="outputs, one array a sample: NAME for one sample, SAMPLE/NAME for more")
     parser.add_argument("--threads", type=whole_number, metavar="N", help="default: the CPUs that this process may use")
+    add_backend(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     if options.output:
         check_writable(options.output, options.bundle)
-    session = InferenceSession(options.bundle, options.threads)
+    session = InferenceSession(options.bundle, options.threads, backend=options.backend)
     data = _data(options, session)
-    library.ensure()  # NOTE: before the progress bar, for it may show one of its own
+    if options.backend == "native":
+        library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     with npz_writer(options.output) if options.output else nullcontext() as file:
         for sample in track(data, "running", len(data), options.quiet):
             outputs = dict(zip(session.graph.outputs, session.run(None, sample.feeds), strict=True))

@@ -13,6 +13,7 @@ from ..profiling.dataset import open_dataset
 from ..progress import track
 from ..report.latency import interleaved
 from ..runtime import InferenceSession
+from ..runtime.backends import NativeBackend
 from ..runtime.native import NativePlan
 from ..runtime.plans import StagedPlan, make_plan, taken
 from ..runtime.tune import Trial, learned, try_products
@@ -107,8 +108,8 @@ def tune_bundle(tuning: store.Tuning, graph: Graph, feeds: dict[str, Array], thr
     trial_tuning = store.Tuning({t: dict(c) for t, c in tuning.choices.items()}, tuning.prices)
     keep(trial_tuning, trials)
     shapes = {n: a.shape for n, a in feeds.items()}
-    usual = make_plan(graph, shapes, threads, choose=rule)
-    tuned = make_plan(graph, shapes, threads, choose=chooser_of(trial_tuning, plan.library.isa))
+    usual = make_plan(graph, shapes, threads, NativeBackend(rule))
+    tuned = make_plan(graph, shapes, threads, NativeBackend(chooser_of(trial_tuning, plan.library.isa)))
     times = interleaved({"usual": lambda: usual.run(feeds), "tuned": lambda: tuned.run(feeds)}, SECONDS)
     before, after = times["usual"]["min"], times["tuned"]["min"]
     if after < before:

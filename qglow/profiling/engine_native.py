@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from ..graph import Array, Graph
 from ..graph.branches import conditions
 from ..reference import evaluate
+from ..runtime.backends import is_reference_only
 from ..runtime.watched import WatchedPlan
 from ..runtime.watched_stages import WatchedStages, watched
 from ..threads import helped
@@ -62,6 +63,6 @@ class NativeEngine:
 
     def _made(self, shapes: Shapes) -> list[Watched]:
         """One plan; none where branches depend on data: the reference runs such a graph."""
-        if conditions(self.graph) or os.environ.get("QGLOW_ENGINE") == "reference":
+        if conditions(self.graph) or is_reference_only():
             return []
         return [watched(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)), self.names)]

@@ -101,19 +101,19 @@ class AccuracyReport:
 @in_usual_mode
 def compare(
     model: Any, bundle: Bundle | str | Path, data: Any, labels: Sequence[int] | None = None, *, samples: int | None = None,
-    layer_samples: int = LAYER_SAMPLES, quiet: bool = True,
+    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
 ) -> AccuracyReport:  # fmt: skip
     """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
 
     labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
-    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. The int8 outputs come
-    from the compiled session, int8 layers from the reference, with the same bits but for float products; every float value from the
-    oracle, onnxruntime on the original model where it takes it (`to_dict()["float"]` says). Raises DataError where labels and data differ
-    in number, BundleError where the bundle has other inputs or outputs than the model.
+    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. backend: what runs the
+    bundle (see InferenceSession); the int8 outputs come from it, int8 layers from the reference, with the same bits but for float
+    products; every float value from the oracle, onnxruntime on the original model where it takes it (`to_dict()["float"]` says). Raises
+    DataError where labels and data differ in number, BundleError where the bundle has other inputs or outputs than the model.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
     layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
-    graph, session = simplify(import_onnx(model)), InferenceSession(bundle)
+    graph, session = simplify(import_onnx(model)), InferenceSession(bundle, backend=backend)
     _check_same(graph, bundle.graph)
     opened = open_dataset(data, graph)
     opened = (opened if labels is None else opened.labelled(labels)).spread(samples)

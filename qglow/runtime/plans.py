@@ -7,11 +7,9 @@ on the host, and what follows has a plan for each set of shapes that come out.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,12 +23,10 @@ from ..instructions.lower import lower
 from ..instructions.program import Native
 from ..limits import UNIT_PRODUCTS, check_work
 from ..reference import evaluate, evaluate_node, retype_known
+from .backends import Backend, Executable, NativeBackend, is_reference_only
 from .constants import ConstantPool
 from .pieces import work
 from .plan_cache import PlanCache, Plans, WeakPlans
-
-if TYPE_CHECKING:
-    from ..tuning import Chooser
 
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
 HEAVY = (*PRODUCTS, "Onnx")  # what a condition is better not computed from on the reference
@@ -39,24 +35,16 @@ FEW = 1 << 16  # elements that a part without products may write and still be le
 _NOTHING: Mapping[str, bool] = {}
 
 
-class Plan(Protocol):
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; the arrays are the caller's."""
-        ...
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that are this plan's alone."""
-        ...
+Plan = Executable
 
 
 @dataclass(frozen=True)
 class Planner:
-    """What all plans of a session have in common. choose: how products get their hints, by default as `qglow tune` found out, or by the
-    rule where it never ran. The cache is the owner's: plans that are made have a planner with a weak reference to it."""
+    """What all plans of a session have in common. The cache is the owner's: plans that are made have a planner with a weak reference
+    to it."""
 
     threads: int
-    choose: Chooser | None = None
+    backend: Backend = field(default_factory=NativeBackend)
     cache: Plans = field(default_factory=PlanCache)
     pool: ConstantPool = field(default_factory=ConstantPool)
 
@@ -67,30 +55,23 @@ class Planner:
         Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are. key: what the
         plans that are made later, for conditions and for shapes that depend on data, are kept by.
         """
-        if os.environ.get("QGLOW_ENGINE") == "reference":
+        if is_reference_only():
             return ReferencePlan(graph)
         try:
             stage = cut(retype_known(graph, shapes, decided))
         except Undecided as undecided:
             return self._choice(graph, shapes, decided, undecided.condition, key)
-        return self.native(stage.first) if stage.is_static else StagedPlan(self.for_plans(), stage, decided, key)
+        return self.loaded(stage.first) if stage.is_static else StagedPlan(self.for_plans(), stage, decided, key)
 
     def for_plans(self) -> Planner:
         """The planner of plans that the cache may hold."""
         return replace(self, cache=WeakPlans(self.cache)) if isinstance(self.cache, PlanCache) else self
 
-    def native(self, static: Graph) -> Plan:
+    def loaded(self, static: Graph) -> Plan:
         """The compiled program of a graph of static types. Raises LimitError where it takes too much memory or work."""
-        from ..kernels.library import load
-        from ..tuning import chooser, schedule
-        from .native import NativePlan, team_size
-
-        library = load()
-        program = lower(static, library.isa)
+        program = lower(static, self.backend.target())
         check_work(sum(work(s) for s in program.steps if isinstance(s, Native)) // UNIT_PRODUCTS, f"model {static.name!r}: a run")
-        team = team_size(program, self.threads)
-        schedule(program, team, self.choose or chooser(library.isa))
-        return NativePlan(program, library, team, self.pool)
+        return self.backend.load(program, self.threads, self.pool)
 
     def _choice(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable) -> Plan:
         """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
@@ -108,9 +89,9 @@ class Planner:
         return self.cache.get(side) or self.cache.put(side, self.plan(graph, shapes, {**decided, condition: value}, side))
 
 
-def make_plan(graph: Graph, shapes: Shapes, threads: int, choose: Chooser | None = None) -> Plan:
+def make_plan(graph: Graph, shapes: Shapes, threads: int, backend: Backend | None = None) -> Plan:
     """A plan by itself (see Planner.plan), with a cache of its own for the plans that it makes."""
-    planner = Planner(threads, choose)
+    planner = Planner(threads, backend or NativeBackend())
     plan = planner.plan(graph, shapes)
     if isinstance(plan, ChoicePlan | StagedPlan):
         plan.owned = planner
@@ -168,7 +149,7 @@ class StagedPlan:
 
     def __init__(self, planner: Planner, stage: Stage, decided: Mapping[str, bool], key: Hashable) -> None:
         self.stage, self._planner, self._decided, self._key = stage, planner, decided, key
-        self.first = planner.native(stage.first) if stage.first.nodes else None
+        self.first = planner.loaded(stage.first) if stage.first.nodes else None
         self._light = stage.rest is not None and not any(n.op in PRODUCTS for n in stage.rest.nodes)
 
     @property

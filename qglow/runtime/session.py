@@ -16,6 +16,7 @@ from ..arguments import count_of, path_of, shown
 from ..errors import BundleError, ConfigError, InputError, LimitError, ModelError, QGlowError, in_one_line
 from ..graph import Array, Dim, Graph, Shape, TensorType
 from ..limits import limited
+from .backends import backend_of
 from .bundle import Bundle, load
 from .constants import ConstantPool
 from .handlers import of_a_signal_handler
@@ -46,25 +47,30 @@ class InferenceSession:
 
     threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns. A call within a call, from
     a signal handler, is refused: the outer one is in the middle of the same memory. A forked process has the session too.
+    backend: what runs the programs, by name: native (compiled kernels) or interpreter (see backends.py); the bits are the same.
     max_memory, max_work: limits of its runs (see limits.py); None leaves those that hold where it runs. mapped: see `load`.
     """
 
     def __init__(
         self, model: Bundle | Graph | str | Path, threads: int | None = None, *, max_memory: int | str | None = None,
-        max_work: int | None = None, mapped: bool = False,
+        max_work: int | None = None, mapped: bool = False, backend: str = "native",
     ) -> None:  # fmt: skip
+        made = backend_of(backend)
         with limited(max_memory, max_work):
             bundle = _bundle_of(model, mapped)
         self._limits = None if max_memory is None and max_work is None else (max_memory, max_work)
         threads = None if threads is None else count_of(threads, "threads", ConfigError, 1, MOST_THREADS)
-        self.graph = bundle.graph
+        self.graph, self.backend = bundle.graph, made.name
         self._inputs, self._outputs = self.graph.inputs, self.graph.outputs
         self.threads = threads or len(os.sched_getaffinity(0))
-        self._planner = Planner(self.threads, pool=ConstantPool(self.graph.constants.values()))
+        self._planner = Planner(self.threads, made, pool=ConstantPool(self.graph.constants.values()))
         self._cache = self._planner.cache
         self._lock, self._running = threading.RLock(), False
         _SESSIONS.add(self)
         self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].kind.dtype) for n in self.graph.inputs]
+
+    def __repr__(self) -> str:
+        return f"InferenceSession({self.graph.name!r}, threads={self.threads}, backend={self.backend!r})"
 
     def get_inputs(self) -> list[ValueInfo]:
         return [ValueInfo.of(n, self.graph.types[n]) for n in self.graph.inputs]

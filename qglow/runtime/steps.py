@@ -17,8 +17,9 @@ from ..graph.branches import conditions
 from ..graph.stages import cut
 from ..instructions.lower import lower
 from ..instructions.program import Host, Native, Program
-from ..kernels.library import load
 from ..reference import evaluate, evaluate_node, retype_known
+from ..targets import choose
+from .interpreted import InterpretedPlan
 from .native import NativePlan, Segment
 from .plans import ChoicePlan, Plan, ReferencePlan, StagedPlan, taken
 from .session import InferenceSession
@@ -69,10 +70,10 @@ def time_steps(session: InferenceSession, feeds: Mapping[str, Array], repeats: i
 def host_nodes(graph: Graph) -> Counter[str]:
     """Operators that will run on the host, as far as shapes say, 1 for symbolic dimensions; empty where the model does not take these."""
     shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
-    library = load()
+    isa = choose()[0].name
     try:
         part = cut(retype_known(graph, shapes, dict.fromkeys(conditions(graph), True)))
-        steps = lower(part.first, library.isa).steps
+        steps = lower(part.first, isa).steps
     except Exception:  # NOTE: branches for other inputs fail on these shapes in whatever op meets them first
         return Counter()
     return Counter(n.operator for n in (*(s.node for s in steps if isinstance(s, Host)), *part.host))
@@ -94,6 +95,8 @@ def host_cost(steps: Iterable[StepTime], most: int = 4) -> str:
 def _times(plan: Plan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
     if isinstance(plan, NativePlan):
         yield from _times_of_program(plan, feeds, repeats, native)
+    elif isinstance(plan, InterpretedPlan):
+        yield from _times_interpreted(plan, feeds, repeats, native)
     elif isinstance(plan, ChoicePlan):
         yield from _times(plan.first, feeds, repeats, native)
         yield from _times(plan.chosen(feeds), feeds, repeats, native)
@@ -120,6 +123,18 @@ def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int
         if native:
             out = next((id(b) for n, (b, _) in step.operands.items() if n == "y"), 0)
             seconds = _native(plan, row, repeats)
+            yield StepTime(k, step.kind, names.get(out, ""), False, seconds, _ops(step), _moved(step, sizes), _shape(step))
+
+
+def _times_interpreted(plan: InterpretedPlan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
+    """Whole runs, timed step by step."""
+    names, sizes = _value_names(plan.program), _constant_sizes(plan.program)
+    fastest = np.min([plan.step_seconds(feeds) for _ in range(repeats)], axis=0)
+    for k, (step, seconds) in enumerate(zip(plan.program.steps, fastest.tolist(), strict=True)):
+        if isinstance(step, Host):
+            yield _host_time(k, step.node, seconds)
+        elif native:
+            out = next((id(b) for n, (b, _) in step.operands.items() if n == "y"), 0)
             yield StepTime(k, step.kind, names.get(out, ""), False, seconds, _ops(step), _moved(step, sizes), _shape(step))
 
 

@@ -1,4 +1,5 @@
-"""The one judge of models: qglow beside onnxruntime on the float model, in int8 and in float, on every shape, on one and two threads."""
+"""The one judge of models: qglow beside onnxruntime on the float model, in int8 and in float, on every shape, on one and two threads,
+and on every backend with the same bits."""
 
 from __future__ import annotations
 
@@ -31,6 +32,10 @@ def difference(got: Array, want: Array, db: float) -> str | None:
     return None if reached >= db else f"expected at least {db:g} dB, got {reached:.1f} dB"
 
 
+def same_bits(a: Array, b: Array) -> bool:
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
 def oracle(case: Case) -> list[tuple[Feeds, list[Array]]]:
     """Each request with onnxruntime's answer."""
     options = ort.SessionOptions()
@@ -47,13 +52,17 @@ def faults(case: Case) -> Iterator[str]:
         bundle = qglow.quantize(case.model, profile, config)
         if name == "int8" and not any(t.is_quantized for t in bundle.graph.types.values()):
             yield "int8: nothing is quantized"
+        interpreter = qglow.InferenceSession(bundle, backend="interpreter")
         for threads in (1, 2):
             session = qglow.InferenceSession(bundle, threads)
             for number, (feeds, want) in enumerate(wanted):
-                for output, a, b in zip(case.model.graph.output, session.run(None, feeds), want, strict=True):
+                got = session.run(None, feeds)
+                shapes = {k: list(v.shape) for k, v in feeds.items()}
+                for output, a, b in zip(case.model.graph.output, got, want, strict=True):
                     if fault := difference(a, b, db):
-                        shapes = {k: list(v.shape) for k, v in feeds.items()}
                         yield f"{name}, {threads} threads, request {number} {shapes}: output {output.name!r}: {fault}"
+                if threads == 1 and not all(map(same_bits, got, interpreter.run(None, feeds))):
+                    yield f"{name}, request {number} {shapes}: the interpreter has other bits"
 
 
 def judge(case: Case) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from qglow.errors import VerifyError
 from qglow.graph import Graph, Node, float_type
+from qglow.runtime.backends import NativeBackend
 from qglow.runtime.plans import make_plan
 from qglow.targets import choose as choose_isa
 from qglow.tuning import rule, store
@@ -77,7 +78,7 @@ def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(name: str, 
     constants = {"w": np.ones((8, 4, 3, 3), np.float32)}
     graph = Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "conv"),), types, constants)
     taken: list[Work] = []
-    sound = make_plan(graph, {"x": (1, 4, 8, 8)}, 1, lambda work, threads: taken.append(work) or {name: 2})  # type: ignore[func-returns-value]
+    sound = make_plan(graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads: taken.append(work) or {name: 2}))  # type: ignore[func-returns-value]
     x = np.ones((1, 4, 8, 8), np.float32)
     assert taken and np.array_equal(sound.run({"x": x})["y"], np.full((1, 8, 6, 6), 36, np.float32))
     isa = choose_isa()[0].name
@@ -89,6 +90,6 @@ def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(name: str, 
             assert store.load(isa) is None
         path.unlink()
         with pytest.raises(VerifyError, match=rf"{name}={value}") as said:
-            make_plan(graph, {"x": (1, 4, 8, 8)}, 1, lambda work, threads, value=value: {name: value})  # type: ignore[misc]
+            make_plan(graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads, value=value: {name: value}))  # type: ignore[misc]
         assert "\n" not in str(said.value)
     assert caplog.text.count("run it again") == len(HOSTILE)
