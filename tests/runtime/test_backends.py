@@ -24,6 +24,10 @@ from qglow.targets import TARGETS
 RNG = np.random.default_rng(11)
 
 
+def value(name: str, kind: int, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, kind, shape)
+
+
 def data_dependent() -> onnx.ModelProto:
     """A product, then the places of its large values: a shape that depends on data; then a branch and another product."""
     nodes = [
@@ -33,17 +37,16 @@ def data_dependent() -> onnx.ModelProto:
         helper.make_node("Greater", ["s", "limit"], ["large"]),
         helper.make_node("If", ["large"], ["y"], then_branch=branch("then", "Neg"), else_branch=branch("else", "Exp")),
     ]  # fmt: skip
-    constants = [numpy_helper.from_array(RNG.normal(size=(6, 8)).astype(np.float32), "w"), numpy_helper.from_array(np.float32(20), "limit")]
-    graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 6])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [8, 8]), helper.make_tensor_value_info("places", TensorProto.INT64, [2, "k"])],
-        constants,
-    )  # fmt: skip
+    weights = RNG.normal(size=(6, 8)).astype(np.float32)
+    constants = [numpy_helper.from_array(weights, "w"), numpy_helper.from_array(np.float32(20), "limit")]
+    outputs = [value("y", TensorProto.FLOAT, 8, 8), value("places", TensorProto.INT64, 2, "k")]
+    graph = helper.make_graph(nodes, "g", [value("x", TensorProto.FLOAT, "n", 6)], outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 def branch(name: str, op: str) -> onnx.GraphProto:
-    return helper.make_graph([helper.make_node(op, ["p"], [f"{name}_y"])], name, [], [helper.make_tensor_value_info(f"{name}_y", 1, [8, 8])])
+    y = f"{name}_y"
+    return helper.make_graph([helper.make_node(op, ["p"], [y])], name, [], [value(y, TensorProto.FLOAT, 8, 8)])
 
 
 @pytest.fixture(scope="module")
