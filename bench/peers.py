@@ -30,7 +30,7 @@ import qglow
 from qglow.errors import in_one_line
 from qglow.report.latency import interleaved
 from qglow.report.peers import onnxruntime_runner, openvino_runner
-from qglow.runtime.steps import host_steps, plan_of
+from qglow.runtime.step_profile import host_steps, plan_of
 
 from . import options
 from .isolated import Crash, Say, isolated

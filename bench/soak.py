@@ -39,7 +39,15 @@ Found = dict[str, Any]
 Session = qglow.InferenceSession
 FEW_LIMITS = 8
 MIB = 1 << 20
-MODULES = ("runtime.session", "runtime.native", "runtime.team", "instructions.lower", "kernels.library", "tuning.choose", "reference")
+MODULES = (
+    "runtime.session",
+    "runtime.native",
+    "runtime.thread_pool",
+    "instructions.lower",
+    "kernels.library",
+    "tuning.choose",
+    "reference",
+)
 
 
 def bundles(folder: Path, names: tuple[str, ...] = ("small", "large")) -> dict[str, Path]:

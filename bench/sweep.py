@@ -21,8 +21,8 @@ import numpy as np
 import onnx
 
 import qglow
-from qglow.runtime.roof import Roof, machine_roof
-from qglow.runtime.steps import time_steps
+from qglow.runtime.machine_limits import MachineLimits, machine_roof
+from qglow.runtime.step_profile import time_steps
 
 from . import options
 from .single import Conv, Gemm, Operator
@@ -95,7 +95,7 @@ CLEAR = 5e-6
 """Seconds: below it OpenVINO's counters, in whole microseconds, say too little for a mean."""
 
 
-def show(operator: Operator, row: dict[str, Any], roof: Roof) -> None:
+def show(operator: Operator, row: dict[str, Any], roof: MachineLimits) -> None:
     seconds, peer = row["seconds"], row["openvino"]
     speed = operator.ops / seconds
     limit = min(roof.peak, operator.ops / operator.moved * roof.memory)

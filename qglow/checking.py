@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from .errors import VerifyError
-from .graph import Array, Graph, Kind
+from .graph import Array, DType, Graph
 from .graph.text import parse_graph, print_graph, print_type
 from .graph.verify import show
 from .reference import evaluate, retype
@@ -76,7 +76,7 @@ def random_feeds(graph: Graph, seed: int = 0, size: int = 2) -> dict[str, Array]
     for name in graph.inputs:
         t = graph.types[name]
         shape = tuple(d if isinstance(d, int) else size for d in t.shape or ())
-        kind = np.dtype(np.float32) if t.kind is Kind.STRING else t.kind.dtype
+        kind = np.dtype(np.float32) if t.kind is DType.STRING else t.kind.dtype
         feeds[name] = rng.normal(0, 1, shape).astype(kind) if t.kind.is_float else rng.integers(0, 3, shape).astype(kind)
     return feeds
 

@@ -28,11 +28,11 @@ from .oracle import float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantResult, quantize_graph
-from .quantization.branches import completed, taken
+from .quantization.branch_speculation import completed, taken
 from .quantization.prequantized import recover
 from .report.agreement import Agreement, measure
-from .report.own_error import blamed
-from .report.target import Reached, missed, reach
+from .report.isolated_layer_error import worst_layers
+from .report.target import MixedPrecisionResult, missed, reach
 from .runtime.bundle import Bundle
 from .simplify import simplify
 
@@ -103,7 +103,7 @@ def quantize(
     imported, graph = _both_graphs(model, dump_dir)
     config.check_names(graph)
     oracle = cache(lambda: float_oracle(model, graph))
-    reached: Reached | None = None
+    reached: MixedPrecisionResult | None = None
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
@@ -127,7 +127,7 @@ def quantize(
         if not reached.met:
             raise _with_bundle(missed(reached), bundle)
     if samples is not None and agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
-        few = blamed(graph, quantized, samples, BLAME_SECONDS)
+        few = worst_layers(graph, quantized, samples, BLAME_SECONDS)
         raise _with_bundle(AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, few)), bundle)
     return bundle
 

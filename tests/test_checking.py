@@ -10,7 +10,7 @@ import pytest
 import qglow.simplify
 from qglow.checking import check_meaning, check_types, random_feeds
 from qglow.errors import ConfigError, VerifyError
-from qglow.graph import Graph, Kind, TensorType
+from qglow.graph import DType, Graph, TensorType
 from qglow.graph.text import parse_graph
 from qglow.pipeline import float_graph
 
@@ -71,7 +71,7 @@ def test_what_is_lost_or_cannot_run_is_found() -> None:
 def test_types_are_recomputed_where_they_are_static() -> None:
     graph = parse_graph(NET)
     check_types(graph, "s")  # N is symbolic: nothing to hold
-    static = graph.with_(types={**graph.types, "x": TensorType(Kind.F32, (3, 4)), "m": TensorType(Kind.F32, (3, 5))})
+    static = graph.with_(types={**graph.types, "x": TensorType(DType.F32, (3, 4)), "m": TensorType(DType.F32, (3, 5))})
     with pytest.raises(VerifyError, match=r"stage s: node 'product': .*expected f32\[3,4\] for 'm', got f32\[3,5\]"):
         check_types(static, "s")
 

@@ -2,7 +2,7 @@
 
     python tools/mutate.py --area reference lowering import --count 300 --seed 0
     python tools/mutate.py --file qglow/reference/windows.py --all
-    python tools/mutate.py --seed 0 --only 4 9 10 --tests tests/instructions/test_nest.py tests/reference/test_convolve.py
+    python tools/mutate.py --seed 0 --only 4 9 10 --tests tests/instructions/test_coalesce_dims.py tests/reference/test_convolve.py
 
 First the tests run once, traced: which of them execute the lines of the mutants. Then each mutant is run, in a process of its
 own, against the tests that execute its line, the quickest first, until one fails. The models that lie beside the repository
@@ -42,7 +42,7 @@ AREAS = {
         "qglow/instructions/lower*.py",
         "qglow/instructions/layout.py",
         "qglow/instructions/packing.py",
-        "qglow/instructions/nest.py",
+        "qglow/instructions/coalesce_dims.py",
     ],
     "import": ["qglow/onnx_import/*.py"],
     "quantization": ["qglow/quantization/*.py"],

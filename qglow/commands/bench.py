@@ -15,15 +15,15 @@ import numpy as np
 
 from ..errors import ConfigError, QGlowError, in_one_line
 from ..files import check_writable, write_atomically
-from ..graph import Array, Kind
+from ..graph import Array, DType
 from ..limits import check_memory
 from ..profiling.dataset import Dataset, open_dataset
 from ..report.latency import Times, interleaved
 from ..report.peer_int8 import quantize_static_int8
 from ..report.peers import PEERS, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
-from ..runtime.roof import Roof, machine_roof
-from ..runtime.steps import StepTime, host_cost, time_steps
+from ..runtime.machine_limits import MachineLimits, machine_roof
+from ..runtime.step_profile import StepTime, host_cost, time_steps
 from .options import above_zero, add_backend, whole_number
 
 EXAMPLES = """examples:
@@ -118,7 +118,7 @@ def print_times(times: Times) -> None:
               f"{base / t['median']:.2f} of it")  # fmt: skip
 
 
-def print_steps(steps: list[StepTime], roof: Roof | None) -> None:
+def print_steps(steps: list[StepTime], roof: MachineLimits | None) -> None:
     """A row for each instruction, then the sum by kind. roof: what the machine can do; None: nothing is compared with it."""
     if not steps:
         print("no steps: there is nothing to compute")
@@ -136,7 +136,7 @@ def print_steps(steps: list[StepTime], roof: Roof | None) -> None:
         print(f"{'sum':>5s} {_row(('host ' if kind[0] else '') + kind[1], *sums, roof)}  {len(part)} steps")
 
 
-def _row(kind: str, seconds: float, total: float, ops: int, moved: int, roof: Roof | None) -> str:
+def _row(kind: str, seconds: float, total: float, ops: int, moved: int, roof: MachineLimits | None) -> str:
     text = f"{kind:14.14s} {seconds * 1e6:9.1f} {100 * seconds / total:5.1f}"
     if not ops:
         return f"{text} {'-':>8s} {'-':>7s} {'-':>7s}"
@@ -165,5 +165,5 @@ def random_data(session: InferenceSession) -> Dataset:
         t = session.graph.types[name]
         shape = tuple(d if isinstance(d, int) else 1 for d in t.shape or ())
         check_memory(8 * prod(shape), f"input {name!r}: noise of its shape")
-        feeds[name] = rng.normal(0, 1, shape).astype(np.float32) if t.kind is Kind.F32 else np.zeros(shape, t.kind.dtype)
+        feeds[name] = rng.normal(0, 1, shape).astype(np.float32) if t.kind is DType.F32 else np.zeros(shape, t.kind.dtype)
     return open_dataset([feeds], session.graph)

@@ -10,8 +10,8 @@ from ..errors import DataError
 from ..files import make_folder
 from ..kernels import library
 from ..pipeline import profile, quantize
-from ..report.beside import measure_beside
 from ..report.compare import compare
+from ..report.peer_comparison import measure_peers
 
 EXAMPLES = """examples:
   qglow demo
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"quantized: {bundle.manifest['float_bytes']} bytes of float weights became {bundle.manifest['int8_bytes']}")
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
         report = compare(model, bundle, folder, quiet=options.quiet)
-        report.beside = measure_beside(out / f"{name}.qglow", model, folder, threads=1)
+        report.beside = measure_peers(out / f"{name}.qglow", model, folder, threads=1)
         report.save(out / "report.html")
         print(report.summary(), end="")
         if options.output:

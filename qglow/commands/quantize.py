@@ -16,7 +16,7 @@ from ..quantization.config import QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
 from ..report.verdict import described
-from ..runtime.steps import host_nodes
+from ..runtime.step_profile import host_nodes
 from .options import finite
 
 EXAMPLES = """examples:

@@ -8,8 +8,8 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..files import check_writable, write_atomically
 from ..kernels import library
-from ..report.beside import measure_beside
 from ..report.compare import LAYER_SAMPLES, compare
+from ..report.peer_comparison import measure_peers
 from ..runtime import load
 from .options import add_backend, whole_number
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     counts = {"samples": options.samples, "layer_samples": options.layer_samples}
     report = compare(options.model, bundle, options.data, **counts, quiet=options.quiet, backend=options.backend)
     if not options.no_latency and options.backend == "native":  # NOTE: the interpreter's time says nothing of the bundle
-        report.beside = measure_beside(options.bundle, options.model, options.data, threads=1)
+        report.beside = measure_peers(options.bundle, options.model, options.data, threads=1)
     if options.output:
         report.save(options.output)
     if options.json:

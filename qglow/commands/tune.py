@@ -17,10 +17,10 @@ from ..runtime.backends import NativeBackend
 from ..runtime.native import NativePlan
 from ..runtime.plans import StagedPlan, make_plan, taken
 from ..runtime.tune import Trial, learned, try_products
-from ..runtime.typical import typical_products
+from ..runtime.tuning_shapes import tuning_products
 from ..targets import choose, cpu_name
-from ..tuning import rule, store
-from ..tuning.choose import chooser_of
+from ..tuning import default_schedule, store
+from ..tuning.choose import policy_of
 from ..tuning.cost import CostModel
 from .bench import first_that_runs, random_data
 from .options import whole_number
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         trials = [t for p in track(plans, f"{threads} threads", quiet=options.quiet) for t in try_products(p)]
         if trials:
             model = learned(trials, isa)
-            tuning.prices[str(threads)] = model.prices.tolist()
+            tuning.coefficients[str(threads)] = model.coefficients.tolist()
             keep(tuning, trials)
             print(f"{_threads(threads)}: {said_of(trials)}; {quality(trials, model, isa)}")
         for name, (graph, feeds) in zip(options.bundles, models, strict=True):
@@ -85,7 +85,7 @@ def _model(path: str, data: str | None) -> tuple[Graph, dict[str, Array]]:
 
 
 def typical_plans(threads: int) -> list[NativePlan]:
-    graphs = [(g, {n: np.zeros(g.types[n].static_shape, np.uint8) for n in g.inputs}) for g in typical_products()]
+    graphs = [(g, {n: np.zeros(g.types[n].static_shape, np.uint8) for n in g.inputs}) for g in tuning_products()]
     return [p for g, feeds in graphs if (p := plan_for(g, feeds, threads)) is not None]
 
 
@@ -105,11 +105,11 @@ def tune_bundle(tuning: store.Tuning, graph: Graph, feeds: dict[str, Array], thr
     trials = try_products(plan)
     if not trials:
         return "has no products to tune"
-    trial_tuning = store.Tuning({t: dict(c) for t, c in tuning.choices.items()}, tuning.prices)
+    trial_tuning = store.Tuning({t: dict(c) for t, c in tuning.choices.items()}, tuning.coefficients)
     keep(trial_tuning, trials)
     shapes = {n: a.shape for n, a in feeds.items()}
-    usual = make_plan(graph, shapes, threads, NativeBackend(rule))
-    tuned = make_plan(graph, shapes, threads, NativeBackend(chooser_of(trial_tuning, plan.library.isa)))
+    usual = make_plan(graph, shapes, threads, NativeBackend(default_schedule))
+    tuned = make_plan(graph, shapes, threads, NativeBackend(policy_of(trial_tuning, plan.library.isa)))
     times = interleaved({"usual": lambda: usual.run(feeds), "tuned": lambda: tuned.run(feeds)}, SECONDS)
     before, after = times["usual"]["min"], times["tuned"]["min"]
     if after < before:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .graph import Node
-from .types import Kind
+from .types import DType
 
 FOREIGN = "Onnx"
 _SIZE = 1 << 31
@@ -71,7 +71,7 @@ ATTRIBUTES: Mapping[str, Declared] = {
     **dict.fromkeys(("alpha", "beta", "gamma", "epsilon", "bias", "lambd", "clip", "cubic_coeff_a", "extrapolation_value",
                      "spatial_scale", "momentum", "ratio"), _REAL),
     **dict.fromkeys(("activation_alpha", "activation_beta"), _REALS),
-    "to": _word(*(k.dtype.name for k in Kind)),
+    "to": _word(*(k.dtype.name for k in DType)),
     "activations": _WORDS, "value": _ANY, "function": _word(), "round_mode": _word(), "seed": _REAL,
     "auto_pad": _word("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
     "direction": _word("forward", "reverse", "bidirectional"),

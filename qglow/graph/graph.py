@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .types import Kind, TensorType
+from .types import DType, TensorType
 
 Attribute = Any  # int | float | str | bytes | tuple of int, float or str | np.ndarray | Graph
 Array = np.ndarray[Any, Any]
@@ -108,7 +108,7 @@ class GraphBuilder:
     def add_constant(self, hint: str, data: Array, type: TensorType | None = None) -> str:
         name = self.fresh(hint)
         self.constants[name] = data
-        self.types[name] = type or TensorType(Kind.of(data.dtype), tuple(data.shape))
+        self.types[name] = type or TensorType(DType.of(data.dtype), tuple(data.shape))
         return name
 
     def add(self, op: str, inputs: Iterable[str], type: TensorType, hint: str, /, **attributes: Attribute) -> str:

@@ -13,18 +13,18 @@ import numpy as np
 
 from ..errors import InputError, LimitError, ModelError
 from ..limits import at_most
-from .branches import SELECT, has_branches, side, truth, walk
 from .graph import Array, Graph, Node
 from .kinds import kind_faults, mixed_kinds
 from .operands import rank_faults
+from .select_op import SELECT, has_branches, side, truth, walk
 from .shaping import shaping
-from .types import Kind, TensorType
+from .types import DType, TensorType
 
 Evaluate = Callable[[Node, list[Array | None]], list[Array]]
 Types = Mapping[str, TensorType]
 Shapes = Mapping[str, tuple[int, ...] | None]
 ShapeRule = Callable[[Node, list[tuple[int, ...] | None], list[Array | None]], list[tuple[int, ...]]]
-ForeignTypes = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType | None]]
+FallbackTypes = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType | None]]
 Growing = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType]]
 _FOLD_LIMIT = 4096
 _FOLD_BYTES, _FOLD_WORK = 32 << 20, 1 << 12  # of one node; NOTE: what is more is left to where it runs
@@ -58,7 +58,7 @@ class Meaning(NamedTuple):
     evaluate: Evaluate
     rules: Mapping[str, ShapeRule]
     growing: Mapping[str, Growing]
-    foreign: ForeignTypes
+    foreign: FallbackTypes
 
 
 class Typed(NamedTuple):
@@ -98,7 +98,7 @@ def _work(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, 
     work = _Retyping(graph, meaning, decided)
     for name in graph.inputs:
         shape = shapes[name]
-        if shape is not None and graph.types[name].kind is not Kind.STRING:
+        if shape is not None and graph.types[name].kind is not DType.STRING:
             work.types[name] = _with_shape(name, graph.types[name], shape)
             work.known.add(name)
     if has_branches(graph):
@@ -185,7 +185,7 @@ class _Retyping:
         known = all(not i or i in constants for i in node.inputs)
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        whole = all(self.graph.types[o].kind is not Kind.F32 for o in node.outputs if o)
+        whole = all(self.graph.types[o].kind is not DType.F32 for o in node.outputs if o)
         fold = node.op in ("Shape", "Size") or (known and small and not quantized and whole)
         results = self.folded(node) if fold else None
         if results is not None:
@@ -255,18 +255,18 @@ def _stand_in(name: str, types: Mapping[str, TensorType], constants: Mapping[str
     if name in constants:
         return constants[name]
     t = types[name]
-    dtype = np.dtype(np.float32) if t.is_quantized or t.kind is Kind.STRING else t.kind.dtype
+    dtype = np.dtype(np.float32) if t.is_quantized or t.kind is DType.STRING else t.kind.dtype
     return np.broadcast_to(np.zeros((), dtype), t.static_shape)
 
 
-def _kind(node: Node, array: Array) -> Kind:
+def _kind(node: Node, array: Array) -> DType:
     if not isinstance(array, np.ndarray):
         raise DataDependent(f"node {node.name!r} ({node.operator}): a sequence has no fixed shape")
     try:
-        kind = Kind.of(array.dtype)
+        kind = DType.of(array.dtype)
     except KeyError as error:
         raise ModelError(f"node {node.name!r} ({node.operator}): values of {array.dtype} are not supported") from error
-    if kind is Kind.STRING:
+    if kind is DType.STRING:
         raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
     return kind
 
@@ -308,7 +308,7 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     if (short := next((s for s in shapes if any(d < 0 for d in s)), None)) is not None:
         given = [types[i].shape if i else None for i in node.inputs]
         raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: the output would have the shape {list(short)}")
-    if any(t.kind is Kind.STRING for t in grown):
+    if any(t.kind is DType.STRING for t in grown):
         raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
     if rule is None:
         return [t if o else None for o, t in zip(node.outputs, grown, strict=False)]
@@ -324,7 +324,7 @@ _OF_ONE_KIND = {  # bits of the inputs that are
 _DECIDES = {"Where": 1, "DequantizeLinear": 1, "QuantizeLinear": 2}  # the input whose kind the output has, if not the first
 
 
-def _kind_of(node: Node, output: str, types: Types) -> Kind:
+def _kind_of(node: Node, output: str, types: Types) -> DType:
     """The kind of an output whose shape a rule gives. Raises ModelError where another is declared.
 
     NOTE: of a value whose shape was not known at import, the kind is a guess, which is replaced.
@@ -334,7 +334,7 @@ def _kind_of(node: Node, output: str, types: Types) -> Kind:
         return declared.kind
     if any(t is not None and t.is_quantized for t in inputs):
         table = inputs[1] if node.op == "Lookup" and len(inputs) > 1 else None
-        made = table.kind if table is not None else Kind.F32
+        made = table.kind if table is not None else DType.F32
     else:
         made = _made(node, output, inputs, declared)
     if made is not declared.kind and declared.shape is not None:
@@ -342,14 +342,14 @@ def _kind_of(node: Node, output: str, types: Types) -> Kind:
     return made
 
 
-def _made(node: Node, output: str, inputs: list[TensorType | None], declared: TensorType) -> Kind:
+def _made(node: Node, output: str, inputs: list[TensorType | None], declared: TensorType) -> DType:
     if node.op == "MaxPool" and output in node.outputs[1:]:
-        return Kind.I64
+        return DType.I64
     decides, same = _DECIDES.get(node.op, 0), _OF_ONE_KIND.get(node.op, 0)
     kinds = {t.kind for k, t in enumerate(inputs) if t is not None and same >> k & 1}
     if len(kinds) > 1:
         raise Misdeclared(f"node {node.name!r} ({node.op}): expected inputs of one kind, got {', '.join(sorted(k.value for k in kinds))}")
     found = inputs[decides] if decides < len(inputs) else None
     if node.op in _BOOLEAN:
-        return Kind.BOOL
-    return found.kind if found is not None else Kind.U8 if node.op == "QuantizeLinear" else declared.kind
+        return DType.BOOL
+    return found.kind if found is not None else DType.U8 if node.op == "QuantizeLinear" else declared.kind

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from .graph import Array, Node
-from .types import Kind, TensorType
+from .types import DType, TensorType
 
 Types = Mapping[str, TensorType]
 Constants = Mapping[str, Array]
-STORED = (Kind.U8, Kind.I8, Kind.I16, Kind.U16)
+STORED = (DType.U8, DType.I8, DType.I16, DType.U16)
 MOVES = (
     "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Concat", "Gather", "Expand", "Tile",
     "DepthToSpace", "SpaceToDepth", "MaxPool", "GlobalMaxPool", "Pad",
@@ -39,7 +39,7 @@ ALIKE: dict[str, tuple[int, ...]] = {  # operands that have one kind where they 
     "Range": (0, 1, 2),
 }
 MOVED: dict[str, tuple[int, ...]] = {"Pad": (0, 2), "Where": (1, 2), "ScatterND": (0, 2), "ScatterElements": (0, 2)}  # quantized or not
-SAYING: dict[tuple[str, int], Kind] = {("Resize", 2): Kind.F32, ("Resize", 3): Kind.I64}  # operands that say how
+SAYING: dict[tuple[str, int], DType] = {("Resize", 2): DType.F32, ("Resize", 3): DType.I64}  # operands that say how
 
 
 def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
@@ -113,16 +113,16 @@ def _quantize(node: Node, ins: list[TensorType], out: TensorType, values: Values
 
 
 def _dequantize(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    if ins[0].quant is None or out.kind is not Kind.F32:
+    if ins[0].quant is None or out.kind is not DType.F32:
         yield f"expected Dequantize to make f32 of a quantized value, got {out.kind.value} of {_quant(ins[0])}"
 
 
 def _product(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if not any(t.quant for t in (*ins, out)):
         return
-    if any(t.quant is None for t in ins[:2]) or len(ins) < 2 or (out.quant is None and out.kind is not Kind.F32):
+    if any(t.quant is None for t in ins[:2]) or len(ins) < 2 or (out.quant is None and out.kind is not DType.F32):
         yield f"expected {node.op} of two quantized values, quantized or f32, got {', '.join(map(_quant, (*ins[:2], out)))}"
-    if len(ins) > 2 and ins[2].kind is not Kind.I32:
+    if len(ins) > 2 and ins[2].kind is not DType.I32:
         yield f"expected an i32 bias, got {ins[2].kind.value}"
     yield from _per_tensor(node.op, ins[0], out)
     yield from _along(node.op, ins[1:2], channel_axis(node, ins[1].rank if len(ins) > 1 else None))
@@ -158,7 +158,7 @@ def _softmax(node: Node, ins: list[TensorType], out: TensorType, values: Values)
     if out.quant is None:
         return
     table = values.constants.get(node.input(1))
-    if table is None or ins[1].kind is not Kind.I32 or table.shape != (256,):
+    if table is None or ins[1].kind is not DType.I32 or table.shape != (256,):
         yield f"expected a constant table of 256 i32, got {'none' if len(ins) < 2 else _shown(ins[1])}"
     elif not 0 <= table.min() <= table.max() < 1 << 24:
         yield f"expected a table of entries from 0 on that take 24 bits, got {table.min()} to {table.max()}"
@@ -175,7 +175,7 @@ def _norm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
     size = ins[0].shape[-1] if ins[0].shape else None
     for name in (node.input(1), node.input(2)):
         array = values.constants.get(name)
-        if array is None or values.types[name].kind is not Kind.F32 or (isinstance(size, int) and array.shape != (size,)):
+        if array is None or values.types[name].kind is not DType.F32 or (isinstance(size, int) and array.shape != (size,)):
             got = "none" if name not in values.types else _shown(values.types[name])
             yield f"expected gain and shift as constant f32[{size if isinstance(size, int) else 'C'}], got {got}"
 
@@ -192,14 +192,14 @@ def _shown(t: TensorType) -> str:
 
 def _mean(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if out.quant is not None or ins[0].quant is not None:
-        right = ins[0].quant is not None and ins[0].quant.axis is None and (out.quant is not None or out.kind is Kind.F32)
+        right = ins[0].quant is not None and ins[0].quant.axis is None and (out.quant is not None or out.kind is DType.F32)
         if not right or (out.quant is not None and out.quant.axis is not None):
             yield f"expected {node.op} of a value that is quantized per tensor, quantized or f32, got {_quant(ins[0])} to {_quant(out)}"
 
 
 def _lookup(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     x, table = ins[0], ins[1] if len(ins) > 1 else None
-    if x.kind not in (Kind.U8, Kind.I8) or x.quant is None:
+    if x.kind not in (DType.U8, DType.I8) or x.quant is None:
         yield f"expected a table's index as quantized bytes, got {_quant(x)}"
     constant = node.input(1) in values.constants
     if table is None or not constant or table.kind is not out.kind or table.rank not in (1, 2) or table.static_shape[-1] != 256:
@@ -234,10 +234,10 @@ def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
     if ins[0].quant is None:
         return
     for t in ins[1:3]:
-        if t.quant is None or t.kind is not Kind.I8 or any(t.quant.zero_point):
+        if t.quant is None or t.kind is not DType.I8 or any(t.quant.zero_point):
             yield f"expected weights that are i8 with zero points of 0, got {_quant(t)}"
     for t in (*ins[3:], out):
-        if t.kind is not Kind.F32 or t.quant is not None:
+        if t.kind is not DType.F32 or t.quant is not None:
             yield f"expected a bias, states and outputs of f32, got {_quant(t)}"
     yield from _per_tensor(node.op, ins[0], out)
     yield from _along(node.op, ins[1:3], 0)

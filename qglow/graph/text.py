@@ -22,7 +22,7 @@ import numpy as np
 from ..errors import ModelError, one_line
 from .digest import digest
 from .graph import Array, Attribute, Graph, Node
-from .types import Kind, Quant, TensorType
+from .types import DType, Quant, TensorType
 
 INLINE_ELEMENTS = 16
 _PLAIN = re.compile(r"[A-Za-z0-9_./:\-]+")
@@ -85,7 +85,7 @@ def _print_data(array: Array) -> str:
 
 def _encode(value: Attribute) -> Any:
     if isinstance(value, np.ndarray):
-        return {"tensor": Kind.of(value.dtype).value, "shape": list(value.shape), "data": value.ravel().tolist()}
+        return {"tensor": DType.of(value.dtype).value, "shape": list(value.shape), "data": value.ravel().tolist()}
     if isinstance(value, bytes):
         return {"bytes": base64.b64encode(value).decode()}
     if isinstance(value, Graph):
@@ -101,7 +101,7 @@ def _decode(value: Any) -> Attribute:
     if not isinstance(value, dict):
         return value
     if "tensor" in value:
-        return np.array(value["data"], Kind(value["tensor"]).dtype).reshape(value["shape"])
+        return np.array(value["data"], DType(value["tensor"]).dtype).reshape(value["shape"])
     return parse_graph(value["graph"]) if "graph" in value else base64.b64decode(value["bytes"], validate=True)
 
 
@@ -182,7 +182,7 @@ class _Parser:
         match = _TYPE.match(self.line, self.at)
         if match is None:
             raise ValueError("expected a type")
-        kind, self.at = Kind(match.group()), match.end()
+        kind, self.at = DType(match.group()), match.end()
         self.expect("[")
         shape: tuple[int | str, ...] | None = ()
         if self.peek("*"):

@@ -13,7 +13,7 @@ Dim = int | str
 Shape = tuple[Dim, ...]
 
 
-class Kind(Enum):
+class DType(Enum):
     """Element kind of a tensor. The value is its name in the text form."""
 
     F32 = "f32"
@@ -37,23 +37,23 @@ class Kind(Enum):
 
     @property
     def is_float(self) -> bool:
-        return self in (Kind.F32, Kind.F16, Kind.F64)
+        return self in (DType.F32, DType.F16, DType.F64)
 
     @staticmethod
-    def of(dtype: object) -> Kind:
+    def of(dtype: object) -> DType:
         """The kind of a numpy dtype; raises KeyError for a dtype with none."""
         d = np.dtype(dtype)  # type: ignore[call-overload]
         if d.kind in "OUS":
-            return Kind.STRING
+            return DType.STRING
         return _KINDS[d]
 
 
-_DTYPES: dict[Kind, str] = {
-    Kind.F32: "f4", Kind.F16: "f2", Kind.F64: "f8", Kind.I8: "i1", Kind.U8: "u1", Kind.I16: "i2", Kind.U16: "u2",
-    Kind.I32: "i4", Kind.U32: "u4", Kind.I64: "i8", Kind.U64: "u8", Kind.BOOL: "?", Kind.STRING: "O",
+_DTYPES: dict[DType, str] = {
+    DType.F32: "f4", DType.F16: "f2", DType.F64: "f8", DType.I8: "i1", DType.U8: "u1", DType.I16: "i2", DType.U16: "u2",
+    DType.I32: "i4", DType.U32: "u4", DType.I64: "i8", DType.U64: "u8", DType.BOOL: "?", DType.STRING: "O",
 }  # fmt: skip
-_KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k is not Kind.STRING}
-_KIND_LIMITS = {Kind.U8: (0, 255), Kind.I8: (-128, 127), Kind.I16: (-32768, 32767), Kind.U16: (0, 65535)}
+_KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k is not DType.STRING}
+_KIND_LIMITS = {DType.U8: (0, 255), DType.I8: (-128, 127), DType.I16: (-32768, 32767), DType.U16: (0, 65535)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class TensorType:
     quant is set exactly when the elements stand for real numbers through scale and zero point.
     """
 
-    kind: Kind
+    kind: DType
     shape: Shape | None = None
     quant: Quant | None = None
 
@@ -137,4 +137,4 @@ class TensorType:
 
 
 def float_type(*shape: Dim) -> TensorType:
-    return TensorType(Kind.F32, tuple(shape))
+    return TensorType(DType.F32, tuple(shape))

@@ -25,9 +25,9 @@ from .graph import Graph, Node
 from .kinds import kind_faults
 from .operands import operand_faults, rank_faults
 from .text import print_node
-from .types import Kind, TensorType
+from .types import DType, TensorType
 
-_QUANTIZED = (Kind.U8, Kind.I8, Kind.I16, Kind.U16)
+_QUANTIZED = (DType.U8, DType.I8, DType.I16, DType.U16)
 
 
 def verify_level() -> int:
@@ -84,7 +84,7 @@ def _check_constants(graph: Graph) -> list[str]:
         t = graph.types.get(name)
         if t is None:
             continue
-        if Kind.of(array.dtype) is not t.kind or tuple(array.shape) != t.shape:
+        if DType.of(array.dtype) is not t.kind or tuple(array.shape) != t.shape:
             broken.append(f"constant {name!r}: expected {t.kind.value}{list(t.shape or ())}, got {array.dtype}{list(array.shape)}")
     return broken
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 
-from .program import Buffer, Native, Program
-from .table import KINDS
+from .program import Buffer, Instruction, Program
+from .table import INSTRUCTIONS
 
 
-def accesses(step: Native) -> tuple[list[Buffer], list[Buffer]]:
+def accesses(step: Instruction) -> tuple[list[Buffer], list[Buffer]]:
     """Buffers that an instruction reads, and those that it writes."""
-    outs = KINDS[step.kind].outs
+    outs = INSTRUCTIONS[step.kind].outs
     reads: list[Buffer] = []
     writes: list[Buffer] = []
     for name, (buffer, _) in step.operands.items():
@@ -20,7 +20,7 @@ def accesses(step: Native) -> tuple[list[Buffer], list[Buffer]]:
     return reads, writes
 
 
-def barriers(steps: list[Native]) -> list[bool]:
+def barriers(steps: list[Instruction]) -> list[bool]:
     """For each of instructions that follow each other, whether a barrier comes after it. The last never needs one.
 
     Instructions that write one buffer write different parts of it; only `fill` covers what another writes.
@@ -75,9 +75,9 @@ class Spans:
 def flags_of(program: Program) -> list[bool]:
     """For each step whether threads wait for each other after it."""
     flags: list[bool] = []
-    natives: list[Native] = []
+    natives: list[Instruction] = []
     for step in (*program.steps, None):
-        if isinstance(step, Native):
+        if isinstance(step, Instruction):
             natives.append(step)
             continue
         flags += [*barriers(natives)[:-1], True] if natives else []

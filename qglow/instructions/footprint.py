@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from ..errors import VerifyError
 from ..graph import Array
 from .meaning import meaning_of
-from .program import Native
+from .program import Instruction
 from .region import Region, Site
-from .table import KINDS
+from .table import INSTRUCTIONS
 from .verify_fields import HINTS, field_faults
 
 KEPT = 4096  # footprints of instructions, and of values
@@ -93,9 +93,9 @@ def access_of(operand: str, region: Region) -> Access:
     return Access(operand, low, high, tuple(dims), region)
 
 
-def footprint_of(step: Native, isa: str, ints: Callable[[Native, str, tuple[int, ...]], Array]) -> Footprint | None:
+def footprint_of(step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]) -> Footprint | None:
     """None of an instruction that is not sound by itself. ints: reads int32 elements of a constant of a step."""
-    kind = KINDS.get(step.kind)
+    kind = INSTRUCTIONS.get(step.kind)
     if kind is None or len(step.fields) != len(kind.fields) or (step.hints and not _hints_fit(step, kind.hints)):
         return None
     try:
@@ -117,15 +117,15 @@ def footprint_of(step: Native, isa: str, ints: Callable[[Native, str, tuple[int,
 @cache
 def _values(kind: str) -> Callable[[Any], tuple[Any, ...]]:
     """The values of a kind's fields in their order; of at least two, as every kind has."""
-    return itemgetter(*KINDS[kind].fields)
+    return itemgetter(*INSTRUCTIONS[kind].fields)
 
 
-def _hints_fit(step: Native, names: tuple[str, ...]) -> bool:
+def _hints_fit(step: Instruction, names: tuple[str, ...]) -> bool:
     return all(n in names and isinstance(v, int) and 0 < v <= HINTS[n] for n, v in step.hints.items())
 
 
-def _analysed(step: Native, isa: str, ints: Callable[[Native, str, tuple[int, ...]], Array]) -> Footprint | None:
-    kind, meaning = KINDS[step.kind], meaning_of(step.kind)
+def _analysed(step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]) -> Footprint | None:
+    kind, meaning = INSTRUCTIONS[step.kind], meaning_of(step.kind)
     if meaning is None or field_faults(step):
         return None
     try:

@@ -10,9 +10,9 @@ from ..errors import VerifyError
 from ..graph import Array
 from ..reference import evaluate_node
 from .meaning import Regions, Views, load_families
-from .program import Host, Native, Program, Step, bytes_of, put
+from .program import HostCall, Instruction, Program, Step, bytes_of, put
 from .region import Site
-from .table import KINDS
+from .table import INSTRUCTIONS
 
 UNWRITTEN = 0xA5  # NOTE: an arena that begins so, not with zeros, shows what depends on bytes that nothing wrote
 CONSTANT_SLACK = 256
@@ -23,7 +23,7 @@ def run_program(program: Program, feeds: Mapping[str, Array], check: bool = Fals
     return Interpreter(program, check).run(feeds)
 
 
-def site_of(program: Program, step: Native, bytes_of_constants: Callable[[], Array]) -> Site:
+def site_of(program: Program, step: Instruction, bytes_of_constants: Callable[[], Array]) -> Site:
     """A step with access to its tables, for which the constants' bytes are asked only where it has some."""
 
     def ints(name: str, shape: tuple[int, ...]) -> Array:
@@ -40,7 +40,7 @@ def site_of(program: Program, step: Native, bytes_of_constants: Callable[[], Arr
 
 def blob_of(program: Program) -> Array:
     """The constants' bytes, with the slack that kernels may read."""
-    return np.frombuffer(b"".join(bytes_of(program.blob)) + bytes(CONSTANT_SLACK), np.uint8)
+    return np.frombuffer(b"".join(bytes_of(program.constant_pool)) + bytes(CONSTANT_SLACK), np.uint8)
 
 
 class Interpreter:
@@ -68,7 +68,7 @@ class Interpreter:
 
     def step(self, number: int, step: Step) -> None:
         """Run one step on the arena as it is."""
-        if isinstance(step, Host):
+        if isinstance(step, HostCall):
             self._host(step)
             return
         before = self.arena.copy() if self.check else None
@@ -79,7 +79,7 @@ class Interpreter:
             if stray.size:
                 raise VerifyError(f"step {number} ({step.kind}) writes byte {stray[0]} of the arena, which none of its outputs has")
 
-    def views(self, step: Native, site: Site) -> Views:
+    def views(self, step: Instruction, site: Site) -> Views:
         """Arrays over the elements of each operand."""
         found = {}
         for name, region in self._regions(step, site).items():
@@ -87,15 +87,15 @@ class Interpreter:
             found[name] = region.view(memory, at)
         return found
 
-    def writes(self, step: Native) -> Array:
+    def writes(self, step: Instruction) -> Array:
         """For each byte of the arena, whether the step's outputs have it."""
-        return self._mask(step, lambda name: name.partition(".")[0] in KINDS[step.kind].outs)
+        return self._mask(step, lambda name: name.partition(".")[0] in INSTRUCTIONS[step.kind].outs)
 
-    def any_value(self, step: Native) -> Array:
+    def any_value(self, step: Instruction) -> Array:
         """For each byte of the arena, whether the step may give it whatever value."""
         return self._mask(step, lambda name: name.endswith(".any"))
 
-    def _mask(self, step: Native, wanted: Callable[[str], bool]) -> Array:
+    def _mask(self, step: Instruction, wanted: Callable[[str], bool]) -> Array:
         mask = np.zeros(self.arena.size, np.bool_)
         site = site_of(self.program, step, lambda: self.constants)
         for name, region in self._regions(step, site).items():
@@ -104,10 +104,10 @@ class Interpreter:
                 region.as_bytes().view(mask.view(np.uint8), at)[...] = 1
         return mask
 
-    def _regions(self, step: Native, site: Site) -> Regions:
+    def _regions(self, step: Instruction, site: Site) -> Regions:
         return self.meanings[step.kind].regions(site)
 
-    def _where(self, step: Native, name: str) -> tuple[Array, int]:
+    def _where(self, step: Instruction, name: str) -> tuple[Array, int]:
         """The memory that an operand lies in, and the operand's address there."""
         if name in step.constants:
             return self.constants, step.constants[name]
@@ -115,7 +115,7 @@ class Interpreter:
         assert buffer is not None, f"{step.kind}: {name} has no buffer"
         return self.arena, buffer.offset + at
 
-    def _host(self, step: Host) -> None:
+    def _host(self, step: HostCall) -> None:
         graph, node = self.program.graph, step.node
         inputs = [None if not i else self.values[i] if i in self.values else graph.constants[i] for i in node.inputs]
         for name, array in zip(node.outputs, evaluate_node(graph, node, inputs), strict=False):

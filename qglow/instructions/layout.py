@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from ..graph import Graph, Kind
+from ..graph import DType, Graph
 from ..graph.classes import Classes
 
 WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
@@ -18,7 +18,7 @@ _APART = (*_MOVES, "MatMul", "Gemm", "Softmax", "LayerNormalization", "ReduceMea
 
 def channels_last_floats(graph: Graph) -> set[str]:
     """Names of float values that should lie channels-last."""
-    floats = {v for v, t in graph.types.items() if t.kind is Kind.F32 and v not in graph.inputs}
+    floats = {v for v, t in graph.types.items() if t.kind is DType.F32 and v not in graph.inputs}
     return _connected(graph, floats)
 
 

@@ -14,7 +14,7 @@ from math import prod
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node, TensorType
+from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.dead import remove_dead
 from ..graph.registry import enters
 from ..limits import check_memory
@@ -22,12 +22,12 @@ from ..reference import is_quantized
 from ..reference.forms import FLOAT_KERNELS, INT8_KERNELS, refusal
 from ..reference.windows import Window
 from ..targets import target
+from .coalesce_dims import coalesce_dims, offsets, padded
 from .layout import channels_last_floats, channels_last_values
-from .nest import nest, offsets, padded
 from .packed import PackedFloats
 from .packing import Packed, pack, pack_floats
 from .plan import plan
-from .program import Buffer, Halo, Host, Native, Piece, Place, Program, dense_strides
+from .program import Buffer, ConstantData, Halo, HostCall, Instruction, Program, TensorView, dense_strides
 from .unsigned import unsigned
 
 MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
@@ -43,20 +43,20 @@ SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
 class Lowering:
     """State of one lowering: the program so far, and the places of values."""
 
-    def __init__(self, graph: Graph, isa: str, lasting: tuple[str, ...] | None = None) -> None:
+    def __init__(self, graph: Graph, isa: str, live_out: tuple[str, ...] | None = None) -> None:
         self.graph, self.isa, self.packing = graph, isa, target(isa)
-        self.watched, self.lasting = lasting is not None, graph.outputs if lasting is None else lasting
+        self.observed, self.live_out = live_out is not None, graph.outputs if live_out is None else live_out
         self.done: dict[str, int] = {}
         self.program = Program(graph, isa)
         self.places = self.program.places
         self.consumers = graph.consumers()
         self.producers = graph.producers()
-        self.blobs: dict[bytes, int] = {}
+        self.pooled: dict[bytes, int] = {}
         self.fused: set[str] = set()
-        self.copies: dict[tuple[str, str], Place] = {}
+        self.copies: dict[tuple[str, str], TensorView] = {}
         self.images = channels_last_values(graph)
         self.float_images = channels_last_floats(graph)
-        self.homes = self._homes()
+        self.concat_slots = self._concat_slots()
         self.refusal = ""
 
     def lower(self) -> Program:
@@ -64,31 +64,29 @@ class Lowering:
             self.place(name).buffer.first = 0  # it is fed before the first step
         for name, array in self.graph.constants.items():
             t = self.graph.types[name]
-            if t.kind is Kind.U8 and t.is_quantized:  # an operand like any other, but for where its bytes are
+            if t.kind is DType.U8 and t.is_quantized:  # an operand like any other, but for where its bytes are
                 self.constant_place(name, array)
         for node in self.graph.nodes:
             if node.name in self.fused:
                 self._note(node)
                 continue
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
-            table, forms = (
-                (RULES, INT8_KERNELS) if node.op in MOVES or is_quantized(self.graph, node) else (_float_rules(), FLOAT_KERNELS)
-            )
+            table, forms = (RULES, INT8_KERNELS) if node.op in MOVES or is_quantized(self.graph, node) else (_float_rules(), FLOAT_KERNELS)
             take, refused = table.get(node.op), refusal(forms, node)
             self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
             if take is None or refused is not None or self.is_empty(node) or not take(self, node):
                 self.host(node, self.refusal)
             self._note(node)
-        for name in (*self.lasting, *self.graph.inputs):
+        for name in (*self.live_out, *self.graph.inputs):
             if name in self.places:
                 self.use(self.places[name])
         program = plan(self.program)
-        check_memory(program.arena_size + program.blob_size, f"model {self.graph.name!r}: the plan of a run")
+        check_memory(program.arena_size + program.constant_pool_size, f"model {self.graph.name!r}: the plan of a run")
         return program
 
     def _note(self, node: Node) -> None:
         """After how many steps the node's values are whole; they stay so until the next step."""
-        for name in node.outputs if self.watched else ():
+        for name in node.outputs if self.observed else ():
             if name in self.places:
                 self.done[name] = self.now
                 self.use(self.places[name])
@@ -103,7 +101,7 @@ class Lowering:
     def now(self) -> int:
         return len(self.program.steps)
 
-    def use(self, place: Place) -> Place:
+    def use(self, place: TensorView) -> TensorView:
         """Keep the place's buffer alive up to the next step."""
         place.buffer.last = max(place.buffer.last, self.now)
         return place
@@ -113,29 +111,29 @@ class Lowering:
         self.program.buffers.append(buffer)
         return buffer
 
-    def place(self, name: str, channels_last: bool | None = None, like: Place | None = None, pitch: int = 0) -> Place:
+    def place(self, name: str, channels_last: bool | None = None, like: TensorView | None = None, pitch: int = 0) -> TensorView:
         """The place of a new value, its border filled: inside of a concatenation's, or an image, or dense in the order of `like`."""
         if name in self.places:
             return self.places[name]
         t = self.graph.types[name]
         shape = t.static_shape
         if channels_last is None:
-            channels_last = (t.kind is Kind.U8 and t.is_quantized and name in self.images) or name in self.float_images
-        if name in self.homes:
-            parent, axis, start = self.homes[name]
+            channels_last = (t.kind is DType.U8 and t.is_quantized and name in self.images) or name in self.float_images
+        if name in self.concat_slots:
+            parent, axis, start = self.concat_slots[name]
             whole = self.place(parent)
             place = replace(whole.part(axis, start, shape[axis]), halo=whole.halo if axis == 1 else NO_HALO)
         elif channels_last:
             image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
             place = self.image(image, t.kind.dtype.str, self.wanted_halo(name), pitch)  # type: ignore[arg-type]
             self.fill_border(place, self.zero(name))
-            place = place.as_line() if len(shape) == 3 else place
+            place = place.as_ncw() if len(shape) == 3 else place
         else:
             place = self.dense(shape, t.kind.dtype.str, like)
         self.places[name] = place
         return place
 
-    def dense(self, shape: tuple[int, ...], dtype: str, like: Place | None = None) -> Place:
+    def dense(self, shape: tuple[int, ...], dtype: str, like: TensorView | None = None) -> TensorView:
         """A new place without gaps, its dimensions in the order of `like`'s strides (default: the graph's)."""
         item = np.dtype(dtype).itemsize
         order = list(range(len(shape)))
@@ -145,9 +143,9 @@ class Lowering:
         for k in reversed(order):
             strides[k] = step
             step *= max(1, shape[k])
-        return Place(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, tuple(strides), dtype)
+        return TensorView(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, tuple(strides), dtype)
 
-    def image(self, shape: tuple[int, int, int, int], dtype: str, halo: Halo, pitch: int = 0) -> Place:
+    def image(self, shape: tuple[int, int, int, int], dtype: str, halo: Halo, pitch: int = 0) -> TensorView:
         """A new channels-last place [N, C, H, W] inside of a border. pitch: bytes of a pixel where it is more than its channels."""
         n, c, h, w = shape
         top, left, bottom, right = halo
@@ -155,7 +153,7 @@ class Lowering:
         column = pitch or c * item
         row = (left + w + right) * column
         whole = row * (top + h + bottom)
-        return Place(self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo)
+        return TensorView(self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo)
 
     def wanted_halo(self, name: str) -> Halo:
         """The widest border that a convolution reading this value, or a concatenation that holds it, wants."""
@@ -163,9 +161,9 @@ class Lowering:
         for node in self.consumers.get(name, []):
             if node.op in ("Conv", "ConvTranspose") and node.inputs[0] == name:
                 halo = widest(halo, conv_halo(self.graph, node))
-            if node.op == "Concat" and self.homes.get(name, ("", 0, 0))[:2] == (node.outputs[0], 1):
+            if node.op == "Concat" and self.concat_slots.get(name, ("", 0, 0))[:2] == (node.outputs[0], 1):
                 halo = widest(halo, self.wanted_halo(node.outputs[0]))
-        for part, (parent, axis, _) in self.homes.items():
+        for part, (parent, axis, _) in self.concat_slots.items():
             if parent == name and axis == 1:
                 for node in self.consumers.get(part, []):
                     if node.op in ("Conv", "ConvTranspose") and node.inputs[0] == part:
@@ -179,19 +177,19 @@ class Lowering:
     def constant_place(self, name: str, array: Array) -> None:
         """A place among the constants."""
         buffer = Buffer(array.nbytes, 0, 0, self.constant(array), constant=True)
-        self.places[name] = Place(buffer, 0, array.shape, dense_strides(array.shape, array.itemsize), array.dtype.str)
+        self.places[name] = TensorView(buffer, 0, array.shape, dense_strides(array.shape, array.itemsize), array.dtype.str)
 
-    def forget(self, name: str) -> None:
+    def deallocate(self, name: str) -> None:
         """Undo `place` of a value that no instruction was emitted for."""
         gone = self.places.pop(name).buffer  # NOTE: buffers that are equal are not the same
-        if name in self.homes:
+        if name in self.concat_slots:
             return
         last = self.program.steps[-1] if self.program.steps else None
-        if isinstance(last, Native) and last.kind == "halo" and last.operands["y"][0] is gone:
+        if isinstance(last, Instruction) and last.kind == "halo" and last.operands["y"][0] is gone:
             self.program.steps.pop()  # its border
         self.program.buffers[:] = [b for b in self.program.buffers if b is not gone]
 
-    def fill_border(self, place: Place, value: int) -> None:
+    def fill_border(self, place: TensorView, value: int) -> None:
         if any(place.halo):
             n, c, h, w = place.shape
             sn, _, sh, sw = place.strides
@@ -201,9 +199,9 @@ class Lowering:
             fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "C": c, **at, "value": value, **halo}
             self.emit("halo", {"y": place}, {}, fields)
 
-    def _homes(self) -> dict[str, tuple[str, int, int]]:
+    def _concat_slots(self) -> dict[str, tuple[str, int, int]]:
         """Values that are written where their concatenation wants them: value -> (concatenation, axis, first index)."""
-        homes: dict[str, tuple[str, int, int]] = {}
+        concat_slots: dict[str, tuple[str, int, int]] = {}
         fixed = set(self.graph.inputs) | set(self.graph.constants)
         for node in self.graph.nodes:
             if node.op != "Concat":
@@ -213,16 +211,16 @@ class Lowering:
             for v in node.inputs:
                 t, producer = self.graph.types[v], self.producers.get(v)
                 writes = producer is not None and producer.op not in MOVES[:-1]
-                same = t.kind is Kind.U8 and t.is_quantized and t.quant == self.graph.types[out].quant
+                same = t.kind is DType.U8 and t.is_quantized and t.quant == self.graph.types[out].quant
                 same = same or (v in self.float_images and out in self.float_images and producer is not None and producer.op in IN_PLACE)
-                if v not in fixed and v not in homes and writes and same and node.inputs.count(v) == 1:
-                    homes[v] = (out, axis, at)
+                if v not in fixed and v not in concat_slots and writes and same and node.inputs.count(v) == 1:
+                    concat_slots[v] = (out, axis, at)
                 at += t.static_shape[axis]
-        return homes
+        return concat_slots
 
     # Forms
 
-    def image_of(self, name: str, halo: Halo = NO_HALO, value: int | None = None) -> Place:
+    def image_of(self, name: str, halo: Halo = NO_HALO, value: int | None = None) -> TensorView:
         """The value [N, C, H, W] or [N, C, W] as a channels-last image with at least this border: its own place, or a copy.
 
         value: what the border holds, by default the zero point.
@@ -240,7 +238,7 @@ class Lowering:
             self.copies[key] = copy
         return self.use(self.copies[key])
 
-    def dense_of(self, name: str) -> Place:
+    def dense_of(self, name: str) -> TensorView:
         """The value without gaps in the graph's order: its own place, or a copy."""
         place = self.places[name]
         if place.is_dense:
@@ -252,13 +250,13 @@ class Lowering:
             self.copies[key] = copy
         return self.use(self.copies[key])
 
-    def move(self, x: Place, y: Place) -> None:
+    def move(self, x: TensorView, y: TensorView) -> None:
         """Emit a copy between two places of one shape and dtype, with whatever strides."""
-        loops = nest(y.shape, (y.strides, x.strides))
+        loops = coalesce_dims(y.shape, (y.strides, x.strides))
         item = y.itemsize
-        four = padded(loops, 4, 2)
-        if four is not None and (not loops or loops[-1][1] == (item, item)):
-            (n, sn), (h, sh), (w, sw), (c, _) = four
+        loops_nhwc = padded(loops, 4, 2)
+        if loops_nhwc is not None and (not loops or loops[-1][1] == (item, item)):
+            (n, sn), (h, sh), (w, sw), (c, _) = loops_nhwc
             strides = {"x_n": sn[1], "x_h": sh[1], "x_w": sw[1], "y_n": sn[0], "y_h": sh[0], "y_w": sw[0]}
             run = c * item if loops else item
             if w == 1:
@@ -273,10 +271,10 @@ class Lowering:
         fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
         fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
         for at_y, at_x in offsets(apart, 2):
-            parts: dict[str, Place | None] = {"x": replace(x, start=x.start + at_x), "y": replace(y, start=y.start + at_y)}
+            parts: dict[str, TensorView | None] = {"x": replace(x, start=x.start + at_x), "y": replace(y, start=y.start + at_y)}
             self.emit("transpose", parts, {}, {**fields, "item": item})
 
-    def copied(self, place: Place) -> Place:
+    def copied(self, place: TensorView) -> TensorView:
         """A dense copy of what lies in a place."""
         copy = self.dense(place.shape, place.dtype)
         self.move(place, copy)
@@ -285,44 +283,46 @@ class Lowering:
     # Constants
 
     def constant(self, array: Array) -> int:
-        """Bytes into the blob of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
+        """Bytes into the constant pool of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
         return self._kept(np.ascontiguousarray(array).tobytes())
 
     def weights(self, w: Array, fused: bool) -> int:
-        """Bytes into the blob of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
+        """Bytes into the constant pool of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
         packed = Packed(self.isa, w, fused)
         return self._kept(packed if len(packed) > SEARCHED else pack(self.isa, w, fused).tobytes())
 
     def float_weights(self, w: Array) -> int:
-        """Bytes into the blob of float weights [G, OC, ...], packed."""
+        """Bytes into the constant pool of float weights [G, OC, ...], packed."""
         packed = PackedFloats(self.isa, w)
         return self._kept(packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes())
 
-    def _kept(self, data: Piece) -> int:
+    def _kept(self, data: ConstantData) -> int:
         if not isinstance(data, bytes) or len(data) > SEARCHED:
             return self._append(data)
-        if data not in self.blobs:
-            self.blobs[data] = self._append(data)
-        return self.blobs[data]
+        if data not in self.pooled:
+            self.pooled[data] = self._append(data)
+        return self.pooled[data]
 
-    def _append(self, data: Piece) -> int:
-        at, rest = self.program.blob_size, bytes(-len(data) % 64 + 64)
-        self.program.blob += [data, rest]
-        self.program.blob_size += len(data) + len(rest)
+    def _append(self, data: ConstantData) -> int:
+        at, rest = self.program.constant_pool_size, bytes(-len(data) % 64 + 64)
+        self.program.constant_pool += [data, rest]
+        self.program.constant_pool_size += len(data) + len(rest)
         return at
 
     # Steps
 
-    def emit(self, kind: str, operands: dict[str, Place | None], constants: dict[str, int], fields: dict[str, int | float]) -> None:
+    def emit(self, kind: str, operands: dict[str, TensorView | None], constants: dict[str, int], fields: dict[str, int | float]) -> None:
         where: dict[str, tuple[Buffer | None, int]] = {}
         for name, place in operands.items():
             if place is not None and place.buffer.constant:
                 constants = {**constants, name: place.buffer.offset + place.start}
             else:
                 where[name] = (None, 0) if place is None else (self.use(place).buffer, place.start)
-        self.program.steps.append(Native(kind, where, constants, fields))
+        self.program.steps.append(Instruction(kind, where, constants, fields))
 
-    def emit_image(self, kind: str, x: Place, y: Place, constants: dict[str, int] | None = None, /, **fields: int | float) -> None:
+    def emit_image(
+        self, kind: str, x: TensorView, y: TensorView, constants: dict[str, int] | None = None, /, **fields: int | float
+    ) -> None:
         """An instruction of one input and one output over the output's pixels."""
         n, c, h, w = y.shape
         names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
@@ -344,7 +344,7 @@ class Lowering:
         for name in node.outputs:
             if name:
                 self.use(self.places[name])
-        self.program.steps.append(Host(node, reason))
+        self.program.steps.append(HostCall(node, reason))
 
     def type(self, name: str) -> TensorType:
         return self.graph.types[name]
@@ -387,7 +387,7 @@ def lower(graph: Graph, isa: str) -> Program:
     return Lowering(unsigned(remove_dead(graph)), isa).lower()  # NOTE: with concrete shapes, what only gave a shape is dead
 
 
-def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> Program:
+def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
     """The program of a static graph in which every named value is there for a moment (see Program).
 
     Nothing is fused across such a value; only the graph's own outputs last until the end.
@@ -395,10 +395,10 @@ def lower_watched(graph: Graph, isa: str, names: Iterable[str]) -> Program:
     _fill_rules()
     _check_values(graph)
     made = {o for n in graph.nodes for o in n.outputs if o}
-    watched = [n for n in names if n in made]
-    lowering = Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *watched))))), isa, graph.outputs)
+    observed = [n for n in names if n in made]
+    lowering = Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *observed))))), isa, graph.outputs)
     program = lowering.lower()
-    for name in watched:
+    for name in observed:
         program.moments.setdefault(lowering.done[name], []).append(name)
     return program
 

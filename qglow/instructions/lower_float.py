@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..graph import Kind, Node
+from ..graph import DType, Node
 from ..reference.float_ordered import is_single_power
+from .coalesce_dims import Loop, coalesce_dims, padded
 from .lower import Lowering, float_rule
-from .lower_pointwise import broadcast, fields_of, four, in_form_of
+from .lower_pointwise import broadcast, fields_of, in_form_of, loops_nhwc
 from .lower_rows import rows
-from .nest import Loop, nest, padded
-from .program import Place
+from .program import TensorView
 from .table import FLOAT_BINARY, FLOAT_UNARY
 
 
-def operand(low: Lowering, name: str) -> Place | None:
+def operand(low: Lowering, name: str) -> TensorView | None:
     """The place of a float32 value or constant."""
     array = low.graph.constants.get(name)
     if array is not None and name not in low.places and array.dtype == np.float32:
@@ -28,7 +28,7 @@ def operand(low: Lowering, name: str) -> Place | None:
 @float_rule(*FLOAT_BINARY)
 def binary(low: Lowering, node: Node) -> bool:
     out = node.outputs[0]
-    if len(node.inputs) != 2 or low.type(out).kind is not Kind.F32 or not low.type(out).static_shape or 0 in low.type(out).static_shape:
+    if len(node.inputs) != 2 or low.type(out).kind is not DType.F32 or not low.type(out).static_shape or 0 in low.type(out).static_shape:
         return False
     a, b = (operand(low, i) for i in node.inputs)
     if a is None or b is None:
@@ -40,7 +40,7 @@ def binary(low: Lowering, node: Node) -> bool:
         a, b = (in_form(low, i, p, y) for p, i in zip((a, b), node.inputs, strict=True))
         loops = runs(y, broadcast(a, shape), broadcast(b, shape))
         if loops is None:
-            low.forget(out)
+            low.deallocate(out)
             return False
     (_, (_, a_c, b_c)), op = loops[-1], FLOAT_BINARY.index(node.op)
     fields = {**fields_of(loops, "yab"), "a_c": int(a_c != 0), "b_c": int(b_c != 0), "op": op}
@@ -48,16 +48,16 @@ def binary(low: Lowering, node: Node) -> bool:
     return True
 
 
-def in_form(low: Lowering, name: str, place: Place, y: Place) -> Place:
+def in_form(low: Lowering, name: str, place: TensorView, y: TensorView) -> TensorView:
     """The value as y lies, where it has y's shape; else without gaps."""
     if place.shape == y.shape:
         return in_form_of(low, name, y)
     return place if place.is_dense else low.dense_of(name)
 
 
-def runs(y: Place, a: Place, b: Place) -> list[Loop] | None:
+def runs(y: TensorView, a: TensorView, b: TensorView) -> list[Loop] | None:
     """Loops N, H, W and a run along which y is adjacent, and the operands are or stand still (not both)."""
-    loops = nest(y.shape, [p.strides for p in (y, a, b)]) or [(1, (4, 4, 4))]
+    loops = coalesce_dims(y.shape, [p.strides for p in (y, a, b)]) or [(1, (4, 4, 4))]
     step_y, step_a, step_b = loops[-1][1]
     if step_y != 4 or step_a not in (0, 4) or step_b not in (0, 4) or step_a + step_b == 0:
         return None
@@ -106,13 +106,13 @@ def times_itself(low: Lowering, node: Node) -> Node | None:
     readers = low.consumers.get(s, [])
     if len(readers) != 1 or readers[0].op != "Mul" or s in low.graph.outputs or sorted(readers[0].inputs) != sorted((x, s)):
         return None
-    return readers[0] if low.type(readers[0].outputs[0]).kind is Kind.F32 else None
+    return readers[0] if low.type(readers[0].outputs[0]).kind is DType.F32 else None
 
 
 @float_rule(*PLAIN, *SPECIAL)
 def unary(low: Lowering, node: Node) -> bool:
     out, x = node.outputs[0], operand(low, node.inputs[0])
-    if x is None or low.type(out).kind is not Kind.F32 or 0 in x.shape:
+    if x is None or low.type(out).kind is not DType.F32 or 0 in x.shape:
         return False
     found = SPECIAL[node.op](low, node) if node.op in SPECIAL else (node.op, 0.0, 0.0)
     if found is None or not np.isfinite(np.array(found[1:], np.float32)).all():
@@ -123,12 +123,12 @@ def unary(low: Lowering, node: Node) -> bool:
         low.fused.add(product.name)
         out, name, f_a = product.outputs[0], "Swish", 1.0
     y = low.place(out, like=x)
-    loops = four(y, x)
+    loops = loops_nhwc(y, x)
     if loops is None:
         x = in_form(low, node.inputs[0], x, y)
-        loops = four(y, x)
+        loops = loops_nhwc(y, x)
         if loops is None:
-            low.forget(out)
+            low.deallocate(out)
             low.fused -= {product.name} if product is not None else set()
             return False
     parameters = {"op": FLOAT_UNARY.index(name), "f_a": float(np.float32(f_a)), "f_b": float(np.float32(f_b))}
@@ -140,7 +140,7 @@ def unary(low: Lowering, node: Node) -> bool:
 def softmax(low: Lowering, node: Node) -> bool:
     x, t = operand(low, node.inputs[0]), low.type(node.outputs[0])
     axis = int(node.attr("axis", -1)) % max(1, len(t.static_shape))
-    if x is None or t.kind is not Kind.F32 or 0 in t.static_shape or any(d != 1 for d in t.static_shape[axis + 1 :]):
+    if x is None or t.kind is not DType.F32 or 0 in t.static_shape or any(d != 1 for d in t.static_shape[axis + 1 :]):
         return False
     if axis == len(t.static_shape) - 1:
         source, y, fields = rows(low, node, 4)

@@ -6,17 +6,17 @@ from math import prod
 
 import numpy as np
 
-from ..graph import Kind, Node
+from ..graph import DType, Node
 from .lower import Lowering, float_rule
 from .lower_float import operand, runs
-from .lower_pointwise import fields_of, four
-from .program import Place
+from .lower_pointwise import fields_of, loops_nhwc
+from .program import TensorView
 from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY
 
 LONGEST_ROW = 1 << 16  # elements: factors of 1 and shifts of 0 are constants as long as a row
 
 
-def emit_binary(low: Lowering, op: str, a: Place, b: Place, y: Place) -> None:
+def emit_binary(low: Lowering, op: str, a: TensorView, b: TensorView, y: TensorView) -> None:
     """y = a op b, all of one shape; a stride of 0 repeats an operand."""
     loops = runs(y, a, b)
     assert loops is not None, "rows without gaps have loops"
@@ -25,13 +25,13 @@ def emit_binary(low: Lowering, op: str, a: Place, b: Place, y: Place) -> None:
     low.emit("float_binary", {"a": a, "b": b, "y": y}, {}, fields)
 
 
-def emit_unary(low: Lowering, op: str, x: Place, y: Place) -> None:
-    loops = four(y, x)
+def emit_unary(low: Lowering, op: str, x: TensorView, y: TensorView) -> None:
+    loops = loops_nhwc(y, x)
     assert loops is not None, "rows without gaps have loops"
     low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "op": FLOAT_UNARY.index(op), "f_a": 0.0, "f_b": 0.0})
 
 
-def emit_reduce(low: Lowering, name: str, x: Place) -> Place:
+def emit_reduce(low: Lowering, name: str, x: TensorView) -> TensorView:
     """Max or Sum of each row of x [H, C]: a new [H, C] whose columns are all that one."""
     h, c = x.shape
     y = low.dense((h, 1), "<f4")
@@ -39,18 +39,18 @@ def emit_reduce(low: Lowering, name: str, x: Place) -> Place:
     return y
 
 
-def along(column: Place, width: int) -> Place:
+def along(column: TensorView, width: int) -> TensorView:
     """A column [H, 1] repeated along rows of a width."""
-    return Place(column.buffer, column.start, (column.shape[0], width), (column.strides[0], 0), column.dtype)
+    return TensorView(column.buffer, column.start, (column.shape[0], width), (column.strides[0], 0), column.dtype)
 
 
-def as_shape(place: Place, *shape: int) -> Place:
+def as_shape(place: TensorView, *shape: int) -> TensorView:
     """A place without gaps in another shape of as many elements."""
     strides = tuple(4 * prod(shape[k + 1 :]) for k in range(len(shape)))
-    return Place(place.buffer, place.start, shape, strides, place.dtype)
+    return TensorView(place.buffer, place.start, shape, strides, place.dtype)
 
 
-def emit_last(low: Lowering, node: Node, op: str, a: Place, b: Place) -> None:
+def emit_last(low: Lowering, node: Node, op: str, a: TensorView, b: TensorView) -> None:
     """A node's output is a op b, of any shape with as many elements."""
     y = low.place(node.outputs[0], channels_last=False)
     if y.is_dense:
@@ -66,7 +66,7 @@ def log_softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     shape = t.static_shape
     axis = int(node.attr("axis", -1)) % max(1, len(shape))
-    if operand(low, node.inputs[0]) is None or t.kind is not Kind.F32 or 0 in shape or any(d != 1 for d in shape[axis + 1 :]):
+    if operand(low, node.inputs[0]) is None or t.kind is not DType.F32 or 0 in shape or any(d != 1 for d in shape[axis + 1 :]):
         return False
     rows, width = prod(shape[:axis]), shape[axis]
     x = as_shape(low.dense_of(node.inputs[0]), rows, width)
@@ -84,7 +84,7 @@ def log_softmax(low: Lowering, node: Node) -> bool:
 def instance_normalization(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     shape = t.static_shape
-    if operand(low, node.inputs[0]) is None or t.kind is not Kind.F32 or 0 in shape or len(shape) < 3:
+    if operand(low, node.inputs[0]) is None or t.kind is not DType.F32 or 0 in shape or len(shape) < 3:
         return False
     n, c, size = shape[0], shape[1], prod(shape[2:])
     factors = [low.graph.constants.get(i) for i in node.inputs[1:3]]
@@ -101,8 +101,8 @@ def instance_normalization(low: Lowering, node: Node) -> bool:
     return True
 
 
-def by_channel(low: Lowering, name: str, shape: tuple[int, int, int]) -> Place:
+def by_channel(low: Lowering, name: str, shape: tuple[int, int, int]) -> TensorView:
     """A constant of one float a channel, repeated over images and pixels."""
     factor = operand(low, name)
     assert factor is not None, "a float32 constant has a place"
-    return Place(factor.buffer, factor.start, shape, (0, 4, 0), factor.dtype)
+    return TensorView(factor.buffer, factor.start, shape, (0, 4, 0), factor.dtype)

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..graph import Array, Kind, Node
+from ..graph import Array, DType, Node
 from ..reference.float_product import LONGEST, chain_ranges, scaled
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, float_rule
 from .lower_float import operand
-from .lower_product import Fields, flattened, image_fields, is_column, on_its_side, operands_of_two, row_images, shifted
+from .lower_product import Fields, flattened, image_fields, is_column, operands_of_two, row_images, shifted, swap_hw
 from .matrix_batches import Group
 from .packing import round_up
 from .phases import transposed_phases
-from .program import Place
+from .program import TensorView
 from .table import POST_ADD, POST_NONE
 
 UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
@@ -24,9 +24,9 @@ UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 class FloatTarget:
     """Where a product's result goes; bounds: fields of what limits it; residual: what is added before."""
 
-    y: Place
+    y: TensorView
     bounds: Fields
-    residual: Place | None = None
+    residual: TensorView | None = None
 
 
 NO_BOUNDS: Fields = {"act": 0, "f_low": 0.0, "f_high": 0.0}
@@ -73,7 +73,7 @@ def target_of(low: Lowering, node: Node, image: bool = True, adds: bool = True) 
     return FloatTarget(y, bounds, None if residual is None else low.use(residual))
 
 
-def residual_of(low: Lowering, reader: Node, name: str, image: bool) -> Place | None:
+def residual_of(low: Lowering, reader: Node, name: str, image: bool) -> TensorView | None:
     """The other operand of a sum, where it is there already and lies as the product's output does."""
     other = next((i for i in reader.inputs if i != name), "")
     if other not in low.places or low.places[other].dtype != "<f4" or low.type(other).static_shape != low.type(name).static_shape:
@@ -86,7 +86,7 @@ def weights_of(low: Lowering, node: Node) -> Array | None:
     """Constant float32 weights of a product whose other operands are floats with a place."""
     names = [i for i in (*node.inputs[:1], *node.outputs) if i]
     w = low.graph.constants.get(node.inputs[1])
-    if w is None or w.dtype != np.float32 or any(low.type(v).kind is not Kind.F32 for v in names) or w.size == 0:
+    if w is None or w.dtype != np.float32 or any(low.type(v).kind is not DType.F32 for v in names) or w.size == 0:
         return None
     if node.inputs[0] not in low.places or 0 in low.type(node.outputs[0]).static_shape:
         return None
@@ -116,9 +116,9 @@ def conv(low: Lowering, node: Node) -> bool:
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     if is_column(target.y.as_image(), kw):
-        residual = None if target.residual is None else target.residual.as_image().on_its_side()
-        target = replace(target, y=target.y.as_image().on_its_side(), residual=residual)
-        x, w, shape, (kh, kw) = x.on_its_side(), w.swapaxes(2, 3), on_its_side(shape), (kw, kh)
+        residual = None if target.residual is None else target.residual.as_image().swap_hw()
+        target = replace(target, y=target.y.as_image().swap_hw(), residual=residual)
+        x, w, shape, (kh, kw) = x.swap_hw(), w.swapaxes(2, 3), swap_hw(shape), (kw, kh)
     bias = bias_of(low, node, oc)
     if depthwise:
         emit_depthwise(low, x, target, w, bias, shape)
@@ -127,7 +127,7 @@ def conv(low: Lowering, node: Node) -> bool:
     return True
 
 
-def emit_depthwise(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
+def emit_depthwise(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
     """w: [C, 1, KH, KW]."""
     channels, lanes = w.shape[0], low.packing.lanes
     whole = np.zeros((round_up(channels, lanes), w.shape[2] * w.shape[3]), np.float32)
@@ -139,7 +139,7 @@ def emit_depthwise(low: Lowering, x: Place, target: FloatTarget, w: Array, bias:
     low.emit("float_depthwise2d", {"x": x, "y": y}, constants, {**image_fields(x, y), **shape, **target.bounds})
 
 
-def product(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
+def product(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
     """A float_conv2d instruction for each chain of a product; one adds to the sums of those before it.
 
     x, y, residual: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]. A product of several chains has no residual.
@@ -158,7 +158,7 @@ def product(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array,
         before = part.y
 
 
-def image_shape(y: Place) -> tuple[int, int, int, int]:
+def image_shape(y: TensorView) -> tuple[int, int, int, int]:
     n, c, h, w = y.shape
     return n, c, h, w
 
@@ -178,7 +178,7 @@ def chain_boxes(rows: int, columns: int, channels: int) -> list[tuple[slice, sli
     return boxes
 
 
-def one_chain(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Array, shape: Fields, group: int) -> None:
+def one_chain(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields, group: int) -> None:
     """A float_conv2d instruction. y, residual: images. group: bytes from a group's channels of x to the next one's."""
     groups, oc, _, kw, ic = w.shape
     fused = kw == 1 or (x.strides[3] == 4 * ic and shape["DW"] == 1)
@@ -193,7 +193,7 @@ def one_chain(low: Lowering, x: Place, target: FloatTarget, w: Array, bias: Arra
     emit_product(low, {"x": x, "y": y}, constants, {**sizes, **target.bounds}, residual)
 
 
-def emit_product(low: Lowering, places: dict[str, Place | None], constants: dict[str, int], fields: Fields, r: Place | None,
+def emit_product(low: Lowering, places: dict[str, TensorView | None], constants: dict[str, int], fields: Fields, r: TensorView | None,
                  steps: tuple[int, ...] | None = None) -> None:  # fmt: skip
     """r: what is added. steps: its strides over N, H and W, where its own dimensions are others than an image's."""
     more: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0}
@@ -251,7 +251,7 @@ def matmul(low: Lowering, node: Node) -> bool:
 def product_of_two(low: Lowering, node: Node) -> bool:
     """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run."""
     types = [low.type(v) for v in (*node.inputs[:2], node.outputs[0])]
-    if any(t.kind is not Kind.F32 for t in types) or node.input(2) or any(0 in t.static_shape for t in types):
+    if any(t.kind is not DType.F32 for t in types) or node.input(2) or any(0 in t.static_shape for t in types):
         return False
     if any(operand(low, v) is None for v in node.inputs[:2]):
         return False
@@ -260,7 +260,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
         return False
     (y, a, b), groups, after = made
     ranges: list[tuple[int, int]] = chain_ranges(1, 1, b.shape[-2])
-    before: Place | None = None
+    before: TensorView | None = None
     for first, end in ranges:
         result = y if (first, end) == ranges[-1] else like(low, y)
         chain_of_two(low, (result, shifted(a, 4 * first), shifted(b, first * b.strides[-2])), before, groups, end - first)
@@ -269,20 +269,22 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     return True
 
 
-def like(low: Lowering, y: Place) -> Place:
+def like(low: Lowering, y: TensorView) -> TensorView:
     """A new place with the strides of another."""
     size = sum((d - 1) * s for d, s in zip(y.shape, y.strides, strict=True)) + y.itemsize
     return replace(y, buffer=low.allocate(size), start=0)
 
 
-def chain_of_two(low: Lowering, operands: tuple[Place, Place, Place], before: Place | None, groups: list[Group], k: int) -> None:
+def chain_of_two(
+    low: Lowering, operands: tuple[TensorView, TensorView, TensorView], before: TensorView | None, groups: list[Group], k: int
+) -> None:
     """The instructions of one chain of k terms, (y, a, b) from its first term on; it adds to `before`, which lies as y does."""
     y, a, b = operands
     columns = b.shape[-1]
     channels, count = round_up(columns, low.packing.lanes), groups[0].count
     size = round_up(count * channels * k * 4, 64)
     packed = low.allocate(len(groups) * size)
-    weights = [Place(packed, j * size, (size // 4,), (4,), "<f4") for j in range(len(groups))]
+    weights = [TensorView(packed, j * size, (size // 4,), (4,), "<f4") for j in range(len(groups))]
     for group, w in zip(groups, weights, strict=True):
         low.emit("float_pack", {"x": low.use(shifted(b, group.b)), "y": w}, {}, {
             "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1]})  # fmt: skip
@@ -290,6 +292,6 @@ def chain_of_two(low: Lowering, operands: tuple[Place, Place, Place], before: Pl
     for group, w in zip(groups, weights, strict=True):
         for rows in group.rows:
             sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k, **NO_BOUNDS}
-            places: dict[str, Place | None] = {"x": low.use(shifted(a, rows.a)), "y": shifted(y, rows.y), "w": w}
+            places: dict[str, TensorView | None] = {"x": low.use(shifted(a, rows.a)), "y": shifted(y, rows.y), "w": w}
             steps = tuple(int(rows.fields[f"y_{d}"]) for d in "nhw")
             emit_product(low, places, {"bias": bias}, sizes, None if before is None else shifted(before, rows.y), steps)

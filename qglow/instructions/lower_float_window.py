@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Kind, Node
+from ..graph import DType, Node
 from ..reference.float_ordered import is_by_rows
 from ..reference.float_pool import tap_counts
 from ..reference.float_reduce import reduction_axes
@@ -14,7 +14,7 @@ from .lower import Lowering, conv_window, float_rule
 from .lower_float import operand
 from .lower_rows import rows
 from .lower_window import whole, window_fields
-from .program import Place
+from .program import TensorView
 from .table import FLOAT_REDUCE
 
 
@@ -22,10 +22,10 @@ def is_image(low: Lowering, node: Node) -> bool:
     """Whether a node makes a float image or line, that has elements, of another."""
     t, y = low.type(node.inputs[0]), low.type(node.outputs[0])
     several = any(node.outputs[1:])
-    return t.kind is Kind.F32 and y.kind is Kind.F32 and t.rank in (3, 4) and not several and operand(low, node.inputs[0]) is not None
+    return t.kind is DType.F32 and y.kind is DType.F32 and t.rank in (3, 4) and not several and operand(low, node.inputs[0]) is not None
 
 
-def window(low: Lowering, name: str, x: Place, y: Place, win: Window, include: bool = False) -> None:
+def window(low: Lowering, name: str, x: TensorView, y: TensorView, win: Window, include: bool = False) -> None:
     places = {"IH": x.shape[2], "IW": x.shape[3], "top": win.begin[0], "left": win.begin[1], "include": int(include)}
     low.emit_image("float_pool2d", x, y, op=FLOAT_REDUCE.index(name), **window_fields(win), **places)
 
@@ -70,13 +70,13 @@ def reduce(low: Lowering, node: Node) -> bool:
         return True
     if len(shape) == 4 and axes == (2, 3):
         x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
-        image_y = Place(y.buffer, y.start, (*shape[:2], 1, 1), (4 * shape[1], 4, 0, 0), y.dtype)
+        image_y = TensorView(y.buffer, y.start, (*shape[:2], 1, 1), (4 * shape[1], 4, 0, 0), y.dtype)
         window(low, name, x, image_y, whole(shape[2:]))
         return True
     x, y = low.dense_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
     row = 4 * after
-    image_x = Place(x.buffer, x.start, (before, after, 1, middle), (middle * row, 4, middle * row, row), x.dtype)
-    window(low, name, image_x, Place(y.buffer, y.start, (before, after, 1, 1), (row, 4, row, row), y.dtype), whole((1, middle)))
+    image_x = TensorView(x.buffer, x.start, (before, after, 1, middle), (middle * row, 4, middle * row, row), x.dtype)
+    window(low, name, image_x, TensorView(y.buffer, y.start, (before, after, 1, 1), (row, 4, row, row), y.dtype), whole((1, middle)))
     return True
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Kind, Node
+from ..graph import DType, Node
 from ..reference.float_shape import pad_widths, slice_index, split_sizes
 from .lower import NO_HALO, Lowering, float_rule, rule
-from .program import Place, dense_strides
+from .program import TensorView, dense_strides
 
 
 def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:
@@ -19,9 +19,9 @@ def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:
 def is_movable(low: Lowering, *names: str) -> bool:
     """Whether all values have places; constants that something moves are given theirs here."""
     for n in names:
-        if n in low.graph.constants and n not in low.places and low.type(n).kind is not Kind.STRING:
+        if n in low.graph.constants and n not in low.places and low.type(n).kind is not DType.STRING:
             low.constant_place(n, low.graph.constants[n])
-    return all(n in low.places and low.type(n).kind is not Kind.STRING for n in names)
+    return all(n in low.places and low.type(n).kind is not DType.STRING for n in names)
 
 
 @rule("Concat")
@@ -33,7 +33,7 @@ def concat(low: Lowering, node: Node) -> bool:
     axis, at = int(node.attr("axis")) % len(y.shape), 0
     for v in node.inputs:
         size = low.type(v).static_shape[axis]
-        if low.homes.get(v) != (out, axis, at) and size:
+        if low.concat_slots.get(v) != (out, axis, at) and size:
             low.move(low.places[v], y.part(axis, at, size))
         at += size
     low.use(y)
@@ -55,7 +55,7 @@ def slice_(low: Lowering, node: Node) -> bool:
         if step < 0:
             return False
         view = view.part(k, first, shape[k], step)
-    return settle(low, node, view)
+    return bind_view(low, node, view)
 
 
 @rule("Split")
@@ -77,7 +77,7 @@ def transpose(low: Lowering, node: Node) -> bool:
         return False
     place = low.places[node.inputs[0]]
     perm = node.attr("perm") or tuple(reversed(range(len(place.shape))))
-    return settle(
+    return bind_view(
         low, node, replace(place, shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=NO_HALO)
     )
 
@@ -97,7 +97,7 @@ def gather(low: Lowering, node: Node) -> bool:
     view = place.part(axis, flat[0], len(flat), steps.pop())
     if indices.ndim == 0:
         view = replace(view, shape=view.shape[:axis] + view.shape[axis + 1 :], strides=view.strides[:axis] + view.strides[axis + 1 :])
-    return settle(low, node, view)
+    return bind_view(low, node, view)
 
 
 @rule("Expand")
@@ -108,7 +108,7 @@ def expand(low: Lowering, node: Node) -> bool:
     place, shape = low.places[node.inputs[0]], low.type(node.outputs[0]).static_shape
     missing = len(shape) - len(place.shape)
     strides = (0,) * missing + tuple(0 if d == 1 else s for d, s in zip(place.shape, place.strides, strict=True))
-    return settle(low, node, replace(place, shape=shape, strides=strides, halo=NO_HALO))
+    return bind_view(low, node, replace(place, shape=shape, strides=strides, halo=NO_HALO))
 
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
@@ -121,10 +121,10 @@ def reshape(low: Lowering, node: Node) -> bool:
     if view is None:
         view = reshaped(low.dense_of(node.inputs[0]), shape)
         assert view is not None
-    return settle(low, node, view)
+    return bind_view(low, node, view)
 
 
-def reshaped(place: Place, shape: tuple[int, ...]) -> Place | None:
+def reshaped(place: TensorView, shape: tuple[int, ...]) -> TensorView | None:
     """The place in another shape, of as many elements; None where no strides give that."""
     strides = reshaped_strides(place.shape, place.strides, shape, place.itemsize)
     return None if strides is None else replace(place, shape=shape, strides=strides, halo=NO_HALO)
@@ -153,7 +153,7 @@ def reshaped_strides(shape: tuple[int, ...], strides: tuple[int, ...], target: t
     return (*made, *[item] * (len(target) - len(made)))
 
 
-def settle(low: Lowering, node: Node, view: Place) -> bool:
+def bind_view(low: Lowering, node: Node, view: TensorView) -> bool:
     """Take a view as the value's place."""
     low.places[node.outputs[0]] = low.use(view)
     return True
@@ -175,15 +175,15 @@ def pad(low: Lowering, node: Node) -> bool:
     return mirrored_pad(low, node, x, widths, mode)
 
 
-def constant_pad(low: Lowering, node: Node, x: Place, widths: list[tuple[int, int]], value: np.ndarray | None) -> bool:
+def constant_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[int, int]], value: np.ndarray | None) -> bool:
     """The whole output filled, then the input copied into it. A value of several bytes is one that they share."""
     fill = np.asarray(0 if value is None else value).reshape(-1)[:1].astype(x.dtype).view(np.uint8)
-    if len(set(fill.tolist())) != 1 or node.outputs[0] in low.homes:
+    if len(set(fill.tolist())) != 1 or node.outputs[0] in low.concat_slots:
         return False
     y = low.place(node.outputs[0])
     if any(y.halo) and int(fill[0]) != low.zero(node.outputs[0]):
         return False
-    low.emit("fill", {"y": Place(y.buffer, 0, (y.buffer.size,), (1,), "|u1")}, {}, {"C": y.buffer.size, "value": int(fill[0])})
+    low.emit("fill", {"y": TensorView(y.buffer, 0, (y.buffer.size,), (1,), "|u1")}, {}, {"C": y.buffer.size, "value": int(fill[0])})
     inside = y
     for k, (b, _) in enumerate(widths):
         inside = inside.part(k, b, x.shape[k])
@@ -191,7 +191,7 @@ def constant_pad(low: Lowering, node: Node, x: Place, widths: list[tuple[int, in
     return True
 
 
-def mirrored_pad(low: Lowering, node: Node, x: Place, widths: list[tuple[int, int]], mode: str) -> bool:
+def mirrored_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[int, int]], mode: str) -> bool:
     """One axis after another: the input, and what lies beside it as views of the input, backwards or standing still."""
     axes = [k for k, w in enumerate(widths) if any(w)]
     most = {"reflect": -1, "wrap": 0, "edge": 1 << 31}.get(mode)

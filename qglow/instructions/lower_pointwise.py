@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ..graph import Kind, Node
+from ..graph import DType, Node
 from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
+from .coalesce_dims import Loop, coalesce_dims, padded, split_rows_for_threads
 from .lower import Lowering, rule
-from .nest import Loop, nest, padded, shared
-from .program import Place
+from .program import TensorView
 
 Fields = dict[str, int | float]
 MAX_ROUNDED = 2**30  # what is rounded to int32 must stay below it
@@ -22,16 +22,16 @@ def limits(low: Lowering, node: Node) -> Fields:
 
 
 def is_u8(low: Lowering, *names: str) -> bool:
-    return all(low.type(n).kind is Kind.U8 and low.type(n).is_quantized for n in names)
+    return all(low.type(n).kind is DType.U8 and low.type(n).is_quantized for n in names)
 
 
-def four(y: Place, *others: Place, repeat: bool = False, keep_last: bool = False) -> list[Loop] | None:
+def loops_nhwc(y: TensorView, *others: TensorView, repeat: bool = False, keep_last: bool = False) -> list[Loop] | None:
     """Loops N, H, W and a run of adjacent elements over operands of one shape. repeat: the last operand may stand still along the run.
 
     Operands' item sizes may differ; None where the run is not adjacent or the loops are too many.
     """
     operands = (y, *others)
-    loops = nest(y.shape, [p.strides for p in operands], keep_last)
+    loops = coalesce_dims(y.shape, [p.strides for p in operands], keep_last)
     if not loops:
         loops = [(1, tuple(p.itemsize for p in operands))]
     steps = loops[-1][1]
@@ -39,7 +39,7 @@ def four(y: Place, *others: Place, repeat: bool = False, keep_last: bool = False
         s == p.itemsize or (repeat and k == len(operands) - 1 and s == 0) for k, (s, p) in enumerate(zip(steps, operands, strict=True))
     ]
     found = padded(loops, 4, len(operands)) if all(adjacent) else None
-    return found if found is None or keep_last else shared(found, ROW)
+    return found if found is None or keep_last else split_rows_for_threads(found, ROW)
 
 
 def fields_of(loops: list[Loop], names: str) -> Fields:
@@ -55,7 +55,7 @@ def quantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
     x = low.places.get(name)
     quant = low.type(out).quant
-    if x is None or low.type(out).kind is not Kind.U8 or x.dtype != "<f4" or quant is None or quant.axis is not None:
+    if x is None or low.type(out).kind is not DType.U8 or x.dtype != "<f4" or quant is None or quant.axis is not None:
         return False
     scale: Fields = {"f_scale": float(quant.s), **limits(low, node)}
     y = low.place(out, like=x, pitch=pitch(low, out))
@@ -65,10 +65,10 @@ def quantize(low: Lowering, node: Node) -> bool:
         channels = pitch(low, out) or y.shape[1]
         low.emit_image("quantize", image_x, image_y, x_c=image_x.strides[1], P=channels, **scale)
         return True
-    loops = four(y, x)
+    loops = loops_nhwc(y, x)
     if loops is None:
         dense = low.dense_of(name)
-        loops = four(y, dense)
+        loops = loops_nhwc(y, dense)
         x = dense
     if loops is None:
         return False
@@ -80,7 +80,7 @@ def quantize(low: Lowering, node: Node) -> bool:
 def pitch(low: Lowering, name: str) -> int:
     """Pixels of three channels take four bytes where only convolutions read them: a pixel is then one load."""
     readers, t = low.consumers.get(name, []), low.type(name)
-    fit = t.rank == 4 and t.static_shape[1] == 3 and name not in low.homes and name not in low.graph.outputs
+    fit = t.rank == 4 and t.static_shape[1] == 3 and name not in low.concat_slots and name not in low.graph.outputs
     return 4 if fit and readers and all(n.op == "Conv" and n.attr("group", 1) == 1 and n.inputs[0] == name for n in readers) else 0
 
 
@@ -88,12 +88,12 @@ def pitch(low: Lowering, name: str) -> int:
 def dequantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
     quant = low.type(name).quant
-    if low.type(name).kind is not Kind.U8 or quant is None or quant.axis is not None or name not in low.places:
+    if low.type(name).kind is not DType.U8 or quant is None or quant.axis is not None or name not in low.places:
         return False
     x = low.use(low.places[name])
     y = low.place(out)
     scale: Fields = {"x_zero": quant.z, "f_scale": float(quant.s)}
-    loops = four(y, x)
+    loops = loops_nhwc(y, x)
     if loops is not None:
         low.emit("dequantize", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "y_c": 4, **scale})
     elif len(x.shape) in (3, 4) and x.is_channels_last:
@@ -103,7 +103,7 @@ def dequantize(low: Lowering, node: Node) -> bool:
         low.emit_image("dequantize", low.image_of(name), y.as_image(), y_c=4, **scale)
     else:
         x = low.dense_of(name)
-        loops = four(y, x)
+        loops = loops_nhwc(y, x)
         if loops is None:
             return low.refuse("its result lies in no order that it could be written in")
         low.emit("dequantize", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "y_c": 4, **scale})
@@ -112,7 +112,7 @@ def dequantize(low: Lowering, node: Node) -> bool:
 
 @rule("Lookup")
 def lookup(low: Lowering, node: Node) -> bool:
-    if low.type(node.inputs[0]).kind is not Kind.U8 or low.type(node.outputs[0]).kind is not Kind.U8:
+    if low.type(node.inputs[0]).kind is not DType.U8 or low.type(node.outputs[0]).kind is not DType.U8:
         return False
     table, x = low.graph.constants[node.inputs[1]], low.use(low.places[node.inputs[0]])
     axis = int(node.attr("axis", 1)) % max(1, len(x.shape))
@@ -121,11 +121,11 @@ def lookup(low: Lowering, node: Node) -> bool:
     y = low.place(node.outputs[0], channels_last=turn, like=x)
     if by_channel and (y.strides[axis] != 1 or y.shape[axis] == 1):
         return False
-    loops = four(y, x, keep_last=by_channel)
+    loops = loops_nhwc(y, x, keep_last=by_channel)
     if loops is None:
         x = low.image_of(node.inputs[0]) if y.is_channels_last else low.dense_of(node.inputs[0])
-        x = x.as_line() if len(y.shape) == 3 and len(x.shape) == 4 else x
-        loops = four(y, x, keep_last=by_channel)
+        x = x.as_ncw() if len(y.shape) == 3 and len(x.shape) == 4 else x
+        loops = loops_nhwc(y, x, keep_last=by_channel)
         if loops is None:
             return False
     constants = {"table": low.constant(table)}
@@ -133,12 +133,12 @@ def lookup(low: Lowering, node: Node) -> bool:
     return True
 
 
-def broadcast(place: Place, shape: tuple[int, ...]) -> Place:
+def broadcast(place: TensorView, shape: tuple[int, ...]) -> TensorView:
     """The place with numpy's broadcasting: strides of 0 along repeated dimensions."""
     missing = len(shape) - len(place.shape)
     dims, steps = (1,) * missing + place.shape, (0,) * missing + place.strides
     strides = tuple(0 if d == 1 else s for d, s in zip(dims, steps, strict=True))
-    return Place(place.buffer, place.start, shape, strides, place.dtype)
+    return TensorView(place.buffer, place.start, shape, strides, place.dtype)
 
 
 @rule("Add", "Sub", "Mul")
@@ -158,10 +158,10 @@ def binary(low: Lowering, node: Node) -> bool:
         return low.refuse("its scales are so far apart that int32 does not hold its sums")
     pa, pb = low.use(low.places[a]), low.use(low.places[b])
     y = low.place(node.outputs[0], like=pa)
-    loops = four(y, pa, broadcast(pb, shape), repeat=True)
+    loops = loops_nhwc(y, pa, broadcast(pb, shape), repeat=True)
     if loops is None:
         pa, pb = in_form_of(low, a, y), in_form_of(low, b, y)
-        loops = four(y, pa, broadcast(pb, shape), repeat=True)
+        loops = loops_nhwc(y, pa, broadcast(pb, shape), repeat=True)
         if loops is None:
             return False
     repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
@@ -173,10 +173,10 @@ def binary(low: Lowering, node: Node) -> bool:
     return True
 
 
-def in_form_of(low: Lowering, name: str, y: Place) -> Place:
+def in_form_of(low: Lowering, name: str, y: TensorView) -> TensorView:
     """The value channels-last where y is, else dense."""
     place = low.places[name]
     if len(place.shape) == len(y.shape) and y.is_channels_last and len(y.shape) in (3, 4):
         image = low.image_of(name)
-        return image.as_line() if len(y.shape) == 3 else image
+        return image.as_ncw() if len(y.shape) == 3 else image
     return low.dense_of(name)

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..graph import Array, Kind, Node
+from ..graph import Array, DType, Node
 from ..reference.arithmetic import bounds, multiplier, product_scale, within_int32
 from ..reference.integer_elementwise import addends
 from ..reference.integer_product import groups_of
+from .coalesce_dims import coalesce_dims, padded
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
 from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
 from .matrix_batches import Group, as_matrices, grouped
-from .nest import nest, padded
 from .packing import round_up
 from .phases import transposed_phases
-from .program import Buffer, Place, dense_strides
+from .program import Buffer, TensorView, dense_strides
 from .table import POST_ADD, POST_NONE, POST_TABLE
 
 Fields = dict[str, int | float]
@@ -32,9 +32,9 @@ MAX_ACCUMULATOR = 2**31 - 1
 class Target:
     """Where a product's result goes, and what becomes of it on the way."""
 
-    y: Place
+    y: TensorView
     post: Fields = field(default_factory=lambda: dict(NO_POST))
-    residual: Place | None = None
+    residual: TensorView | None = None
     table: Array | None = None
 
     def as_image(self) -> Target:
@@ -105,7 +105,7 @@ def target_of(low: Lowering, node: Node, channels_last: bool | None = True) -> T
     """The place of a product's output, or, where only a sum or a table follows, of that one's."""
     name = node.outputs[0]
     readers = low.consumers.get(name, [])
-    if low.type(name).kind is Kind.U8 and len(readers) == 1 and name not in low.graph.outputs:
+    if low.type(name).kind is DType.U8 and len(readers) == 1 and name not in low.graph.outputs:
         reader = readers[0]
         target = (
             fold_table(low, reader, name) if reader.op == "Lookup" else fold_sum(low, reader, name) if reader.op in ("Add", "Sub") else None
@@ -120,7 +120,7 @@ def fold_table(low: Lowering, reader: Node, name: str) -> Target | None:
     out, table = low.type(reader.outputs[0]), low.graph.constants[reader.inputs[1]]
     rank = low.type(name).rank
     by_channel = low.producers[name].op == "Conv" and rank is not None and int(reader.attr("axis", 1)) % rank == 1
-    if out.kind is not Kind.U8 or (table.ndim == 2 and not by_channel):
+    if out.kind is not DType.U8 or (table.ndim == 2 and not by_channel):
         return None
     if table.ndim == 2 and low.packing.byte_tables and len(table) >= 16:
         return None  # many pixels at a time are faster than those of one block
@@ -133,7 +133,7 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
     types = [low.type(v) for v in (*reader.inputs, *reader.outputs)]
     a, b = reader.inputs
     other = b if a == name else a
-    if a == b or other not in low.places or any(t.kind is not Kind.U8 or not t.is_quantized for t in types):
+    if a == b or other not in low.places or any(t.kind is not DType.U8 or not t.is_quantized for t in types):
         return None
     shape = low.type(name).static_shape
     if any(t.static_shape != shape for t in types):
@@ -172,9 +172,9 @@ def conv(low: Lowering, node: Node) -> bool:
     x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     if is_column(target.y, kw):
-        residual = None if target.residual is None else target.residual.as_image().on_its_side()
-        target = Target(target.y.on_its_side(), target.post, residual, target.table).as_image()
-        x, w, shape, (kh, kw) = x.on_its_side(), w.swapaxes(2, 3), on_its_side(shape), (kw, kh)
+        residual = None if target.residual is None else target.residual.as_image().swap_hw()
+        target = Target(target.y.swap_hw(), target.post, residual, target.table).as_image()
+        x, w, shape, (kh, kw) = x.swap_hw(), w.swapaxes(2, 3), swap_hw(shape), (kw, kh)
     bias = np.broadcast_to(bias_of(low, node), (oc,)) - shift(low.zero(node.inputs[0]), w, 0)
     if groups == x.shape[1] == oc and icg == 1:
         depthwise(low, node, x, target, w, bias, shape)
@@ -184,24 +184,24 @@ def conv(low: Lowering, node: Node) -> bool:
     return True
 
 
-def is_column(y: Place, kernel_width: int) -> bool:
+def is_column(y: TensorView, kernel_width: int) -> bool:
     """Whether a convolution is of rows of one pixel: on its side it is of one long row, which kernels take many pixels at a time of."""
     return kernel_width == 1 and y.shape[3] == 1 and y.shape[2] > 1
 
 
-def on_its_side(shape: Fields) -> Fields:
+def swap_hw(shape: Fields) -> Fields:
     """A window's fields with rows for columns."""
     return {name[0] + ("W" if name[1] == "H" else "H"): value for name, value in shape.items()}
 
 
-def operands(low: Lowering, x: Place, target: Target, constants: dict[str, int]) -> dict[str, Place | None]:
+def operands(low: Lowering, x: TensorView, target: Target, constants: dict[str, int]) -> dict[str, TensorView | None]:
     if target.table is not None:
         constants["table"] = low.constant(target.table)
-    found: dict[str, Place | None] = {"x": x, "y": target.y, "scratch": None}
+    found: dict[str, TensorView | None] = {"x": x, "y": target.y, "scratch": None}
     return found if target.residual is None else {**found, "r": target.residual}
 
 
-def depthwise(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias: Array, shape: Fields) -> None:
+def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array, bias: Array, shape: Fields) -> None:
     """w: [C, 1, KH, KW]. Blocks of channels: whole vectors, the last one moved back to end with the channels; or a row's run of pixels."""
     channels, _, kh, kw = w.shape
     lanes, y = low.packing.lanes, target.y
@@ -225,14 +225,16 @@ def depthwise(low: Lowering, node: Node, x: Place, target: Target, w: Array, bia
     low.emit("depthwise2d", operands(low, x, target, constants), constants, {**fields, "blocks": len(blocks), "flat": int(flat)})
 
 
-def image_fields(x: Place, y: Place) -> Fields:
+def image_fields(x: TensorView, y: TensorView) -> Fields:
     n, c, h, w = y.shape
     names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
     strides = zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True)
     return {"N": n, "H": h, "W": w, "C": c, **dict(strides)}
 
 
-def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias: Array, shape: Fields, scale: Array | None = None) -> None:
+def product(
+    low: Lowering, node: Node, x: TensorView, target: Target, w: Array, bias: Array, shape: Fields, scale: Array | None = None
+) -> None:
     """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, the node's own by default."""
     groups, oc, _, kw, ic = w.shape
     gap = x.strides[3] - ic
@@ -256,7 +258,7 @@ def product(low: Lowering, node: Node, x: Place, target: Target, w: Array, bias:
     low.emit("conv2d", operands(low, x, replace_target(target, y, residual), constants), constants, fields)
 
 
-def last_read(x: Place, y: Place, shape: Fields, run: int) -> int:
+def last_read(x: TensorView, y: TensorView, shape: Fields, run: int) -> int:
     """Where in its buffer the last byte lies that a product reads of x, and one more."""
     n, _, h, w = y.shape
     row = (h - 1) * int(shape["SH"]) + (int(shape["KH"]) - 1) * int(shape["DH"])
@@ -264,11 +266,11 @@ def last_read(x: Place, y: Place, shape: Fields, run: int) -> int:
     return x.start + (n - 1) * x.strides[0] + row * x.strides[2] + column * x.strides[3] + run
 
 
-def replace_target(target: Target, y: Place, residual: Place | None) -> Target:
+def replace_target(target: Target, y: TensorView, residual: TensorView | None) -> Target:
     return Target(y, target.post, residual, target.table)
 
 
-def flattened(x: Place, y: Place, residual: Place | None) -> tuple[Place, Place, Place | None]:
+def flattened(x: TensorView, y: TensorView, residual: TensorView | None) -> tuple[TensorView, TensorView, TensorView | None]:
     """1x1 over images whose rows follow each other: all of them as one row."""
     n, _, h, w = y.shape
     for p in (x, y, residual):
@@ -276,9 +278,9 @@ def flattened(x: Place, y: Place, residual: Place | None) -> tuple[Place, Place,
             return x, y, residual
     total = n * h * w
 
-    def flat(p: Place) -> Place:
+    def flat(p: TensorView) -> TensorView:
         pixel = p.strides[3]
-        return Place(p.buffer, p.start, (1, p.shape[1], 1, total), (total * pixel, p.itemsize, total * pixel, pixel), p.dtype)
+        return TensorView(p.buffer, p.start, (1, p.shape[1], 1, total), (total * pixel, p.itemsize, total * pixel, pixel), p.dtype)
 
     return flat(x), flat(y), None if residual is None else flat(residual)
 
@@ -337,7 +339,9 @@ def matmul(low: Lowering, node: Node) -> bool:
 
 
 @contextmanager
-def row_images(low: Lowering, y: Place, x: Place, residual: Place | None) -> Iterator[tuple[Place, Place, Place | None]]:
+def row_images(
+    low: Lowering, y: TensorView, x: TensorView, residual: TensorView | None
+) -> Iterator[tuple[TensorView, TensorView, TensorView | None]]:
     """The output, input and residual of a product of rows as images: where they are, or dense copies where strides need more loops."""
     beside = y if y.has_rows else low.dense(y.shape, y.dtype)
     images = matrices(beside, x, residual) or matrices(beside, low.copied(x), residual)
@@ -350,7 +354,7 @@ def row_images(low: Lowering, y: Place, x: Place, residual: Place | None) -> Ite
         low.move(low.use(beside), y)
 
 
-def turned(low: Lowering, name: str) -> Place | None:
+def layout_for_transpose(low: Lowering, name: str) -> TensorView | None:
     """A place whose strides have the order that a transposition, the value's only reader, wants."""
     readers = low.consumers.get(name, [])
     if len(readers) != 1 or readers[0].op != "Transpose" or name in low.graph.outputs:
@@ -360,13 +364,13 @@ def turned(low: Lowering, name: str) -> Place | None:
     if not perm or perm[-1] != len(shape) - 1:
         return None
     strides = dense_strides(tuple(shape[p] for p in perm), 1)
-    return Place(Buffer(0, 0, 0), 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
+    return TensorView(Buffer(0, 0, 0), 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
 
 
-def matrices(y: Place, *others: Place | None) -> tuple[Place, Place, Place | None] | None:
+def matrices(y: TensorView, *others: TensorView | None) -> tuple[TensorView, TensorView, TensorView | None] | None:
     """Operands [..., C] of equal leading dimensions as images [N, C, H, W]; None where their strides need more loops."""
     operands = [p for p in (y, *others) if p is not None]
-    rows = padded(nest(y.shape[:-1], [p.strides[:-1] for p in operands]), 3, len(operands))
+    rows = padded(coalesce_dims(y.shape[:-1], [p.strides[:-1] for p in operands]), 3, len(operands))
     if rows is None:
         return None
     n, h, w = (d for d, _ in rows)
@@ -382,7 +386,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     ta, tb, ty = (low.type(v) for v in (*node.inputs[:2], node.outputs[0]))
     if node.op != "MatMul" or node.input(2) or any(v not in low.places for v in node.inputs[:2]) or 0 in ty.static_shape:
         return False
-    if any(t.kind is not Kind.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (Kind.U8, Kind.F32):
+    if any(t.kind is not DType.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (DType.U8, DType.F32):
         return False
     k = ta.static_shape[-1]
     if low.zero(node.inputs[1]) != 128:
@@ -390,7 +394,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     scale = float(scales(low, node).max()) if ty.quant is not None else 0.0
     if not terms_fit(k) or k * 255 * 128 * scale >= MAX_SUM:
         return low.refuse("a sum of its products could leave int32")
-    made = operands_of_two(low, node, turned(low, node.outputs[0]))
+    made = operands_of_two(low, node, layout_for_transpose(low, node.outputs[0]))
     if made is None:
         return False
     (y, a, b), groups, after = made
@@ -400,8 +404,8 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     size, bias_size = (round_up(count * channels * n, 64) for n in (steps, 4))
     packed, bias = low.allocate(len(groups) * size), low.allocate(len(groups) * bias_size)
     parts = range(len(groups))
-    weights = [Place(packed, j * size, (size,), (1,), "|u1") for j in parts]
-    sums = [Place(bias, j * bias_size, (bias_size,), (1,), "|u1") for j in parts]
+    weights = [TensorView(packed, j * size, (size,), (1,), "|u1") for j in parts]
+    sums = [TensorView(bias, j * bias_size, (bias_size,), (1,), "|u1") for j in parts]
     for group, w, s in zip(groups, weights, sums, strict=True):
         low.emit("pack", {"x": low.use(shifted(b, group.b)), "y": w, "bias": s}, {}, {
             "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps,
@@ -411,15 +415,15 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     for group, w, s in zip(groups, weights, sums, strict=True):
         for rows in group.rows:
             x = low.use(shifted(a, rows.a))
-            places: dict[str, Place | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
+            places: dict[str, TensorView | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
             low.emit("conv2d", places, {"scale": factor}, {**unit, **rows.fields, "C": columns, "run": k, **limits(low, node), **NO_POST})
     after()
     return True
 
 
 def operands_of_two(
-    low: Lowering, node: Node, like: Place | None = None
-) -> tuple[tuple[Place, Place, Place], list[Group], Callable[[], None]] | None:
+    low: Lowering, node: Node, like: TensorView | None = None
+) -> tuple[tuple[TensorView, TensorView, TensorView], list[Group], Callable[[], None]] | None:
     """(y, a, b) as matrices and the groups of their products, through dense copies where their strides need that; then what is to be done
     behind. None where no copies help: operands that are broadcast in many dimensions.
     """
@@ -441,5 +445,5 @@ def operands_of_two(
     return as_matrices(beside, a, b), groups, lambda: None if beside is y else low.move(low.use(beside), y)
 
 
-def shifted(place: Place, offset: int) -> Place:
+def shifted(place: TensorView, offset: int) -> TensorView:
     return replace(place, start=place.start + offset)

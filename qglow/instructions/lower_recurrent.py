@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, Kind, Node
+from ..graph import Array, DType, Node
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from ..reference.recurrent_float import directions
 from .lower import Lowering, rule
 from .lower_product import Target, product, terms_fit
-from .program import Place
+from .program import TensorView
 
 UNIT = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 MOST_STEPS = 512  # each is two instructions and a direction
@@ -19,14 +19,14 @@ MOST_STEPS = 512  # each is two instructions and a direction
 def lstm(low: Lowering, node: Node) -> bool:
     w, r, bias = (low.graph.constants.get(i) for i in node.inputs[1:4])
     t = low.type(node.inputs[0])
-    if w is None or r is None or bias is None or t.kind is not Kind.U8 or not t.is_quantized or t.static_shape[0] > MOST_STEPS:
+    if w is None or r is None or bias is None or t.kind is not DType.U8 or not t.is_quantized or t.static_shape[0] > MOST_STEPS:
         return False
     steps, batch, width = t.static_shape
     if not terms_fit(max(w.shape[1], r.shape[1])):
         return low.refuse("a sum of its products could leave int32")
     hidden, sides = r.shape[1], directions(node)
     x = low.dense_of(node.inputs[0])
-    rows = Place(x.buffer, x.start, (1, width, 1, steps * batch), (steps * batch * width, 1, steps * batch * width, width), x.dtype)
+    rows = TensorView(x.buffer, x.start, (1, width, 1, steps * batch), (steps * batch * width, 1, steps * batch * width, width), x.dtype)
     gx = floats(low, steps * batch, len(w))
     sums = -low.zero(node.inputs[0]) * w.astype(np.int64).sum(1)
     product(low, node, rows, Target(gx), w[None, :, None, None, :], sums, dict(UNIT))
@@ -44,29 +44,31 @@ def lstm(low: Lowering, node: Node) -> bool:
             product(low, node, low.use(state), Target(gh), weights[None, :, None, None, :], zero, dict(UNIT), m_r[gates])
             if y is not None:
                 h = y.part(0, t_now, 1).part(1, d, 1)
-                h = Place(y.buffer, h.start, (batch, hidden), y.strides[2:], y.dtype)
+                h = TensorView(y.buffer, h.start, (batch, hidden), y.strides[2:], y.dtype)
             cell(low, gx, gh, c, h, state, shift, t_now * batch, d * 4 * hidden)
         for slot, final in ((1, h), (2, c)):
             if len(node.outputs) > slot and node.outputs[slot]:
                 whole = low.place(node.outputs[slot])
-                low.move(low.use(final), Place(whole.buffer, whole.part(0, d, 1).start, (batch, hidden), whole.strides[1:], whole.dtype))
+                low.move(
+                    low.use(final), TensorView(whole.buffer, whole.part(0, d, 1).start, (batch, hidden), whole.strides[1:], whole.dtype)
+                )
                 low.use(whole)
     return True
 
 
-def floats(low: Lowering, rows: int, columns: int) -> Place:
+def floats(low: Lowering, rows: int, columns: int) -> TensorView:
     """A new matrix of float32, as an image of one row."""
     dense = low.dense((rows, columns), "<f4")
-    return Place(dense.buffer, 0, (1, columns, 1, rows), (4 * rows * columns, 4, 4 * rows * columns, 4 * columns), "<f4")
+    return TensorView(dense.buffer, 0, (1, columns, 1, rows), (4 * rows * columns, 4, 4 * rows * columns, 4 * columns), "<f4")
 
 
-def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[Place, Place, Place]:
+def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[TensorView, TensorView, TensorView]:
     """The state's bytes as an image of one row, the cell state, and a place for h: filled from the node's inputs or with zeros."""
     q, c, h = low.dense((batch, hidden), "|u1"), low.dense((batch, hidden), "<f4"), low.dense((batch, hidden), "<f4")
     whole = batch * hidden
     for slot, to, value in ((4, q, STATE_ZERO), (5, c, 0)):
         source = start(low, node.input(slot), d)
-        flat = Place(to.buffer, 0, (to.buffer.size,), (1,), "|u1")
+        flat = TensorView(to.buffer, 0, (to.buffer.size,), (1,), "|u1")
         if source is None:
             low.emit("fill", {"y": flat}, {}, {"C": to.buffer.size, "value": value})
         elif slot == 4:
@@ -75,10 +77,10 @@ def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[P
             low.emit("quantize", {"x": source, "y": to}, {}, {**runs, "x_h": 4 * hidden, "y_h": hidden, **scale})
         else:
             low.move(source, to)
-    return Place(q.buffer, 0, (1, hidden, 1, batch), (whole, 1, whole, hidden), "|u1"), c, h
+    return TensorView(q.buffer, 0, (1, hidden, 1, batch), (whole, 1, whole, hidden), "|u1"), c, h
 
 
-def start(low: Lowering, name: str, d: int) -> Place | None:
+def start(low: Lowering, name: str, d: int) -> TensorView | None:
     """An initial state [batch, hidden] of one direction, dense; None where it is omitted."""
     if not name:
         return None
@@ -86,12 +88,14 @@ def start(low: Lowering, name: str, d: int) -> Place | None:
     if array is not None and name not in low.places:
         low.constant_place(name, array.astype(np.float32))
     whole = low.dense_of(name)
-    return Place(whole.buffer, whole.start + d * whole.strides[0], whole.shape[1:], whole.strides[1:], whole.dtype)
+    return TensorView(whole.buffer, whole.start + d * whole.strides[0], whole.shape[1:], whole.strides[1:], whole.dtype)
 
 
-def cell(low: Lowering, gx: Place, gh: Place, c: Place, h: Place, state: Place, bias: int, row: int, column: int) -> None:
+def cell(
+    low: Lowering, gx: TensorView, gh: TensorView, c: TensorView, h: TensorView, state: TensorView, bias: int, row: int, column: int
+) -> None:
     batch, hidden = c.shape
-    at = Place(gx.buffer, gx.start + row * gx.strides[3] + 4 * column, (batch, 4 * hidden), (gx.strides[3], 4), gx.dtype)
+    at = TensorView(gx.buffer, gx.start + row * gx.strides[3] + 4 * column, (batch, 4 * hidden), (gx.strides[3], 4), gx.dtype)
     fields: dict[str, int | float] = {"N": batch, "C": hidden, "gx_b": gx.strides[3], "gh_b": gh.strides[3]}
     fields |= {"c_in_b": c.strides[0], "c_b": c.strides[0], "y_b": h.strides[0], "q_b": state.strides[3]}
     low.emit("lstm_cell", {"gx": at, "gh": gh, "c_in": c, "c": c, "y": h, "q": state}, {"bias": bias}, fields)

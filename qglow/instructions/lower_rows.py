@@ -5,24 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Node
+from .coalesce_dims import coalesce_dims
 from .lower import Lowering, rule
 from .lower_pointwise import Fields, is_u8, limits
-from .nest import nest
-from .program import Place
+from .program import TensorView
 
 LONGEST = 65536  # elements of a row whose sum of squares fits int32
 
 
-def rows(low: Lowering, node: Node, item: int = 1) -> tuple[Place, Place, Fields]:
+def rows(low: Lowering, node: Node, item: int = 1) -> tuple[TensorView, TensorView, Fields]:
     """Input, output and fields of rows of adjacent elements."""
     y = low.place(node.outputs[0], channels_last=False)
     x = low.places[node.inputs[0]]
     if x.strides[-1] != item or y.strides[-1] != item:
         x = low.dense_of(node.inputs[0])
-    loops = nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
+    loops = coalesce_dims(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
     if len(loops) > 1:
         x = low.dense_of(node.inputs[0])
-        loops = nest(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
+        loops = coalesce_dims(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
     count, (y_h, x_h) = loops[0] if loops else (1, (0, 0))
     return low.use(x), y, {"H": count, "C": y.shape[-1], "x_h": x_h, "y_h": y_h}
 
@@ -32,7 +32,7 @@ def softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     if not is_u8(low, node.inputs[0], node.outputs[0]) or int(node.attr("axis", -1)) % len(t.static_shape) != len(t.static_shape) - 1:
         return False
-    if node.outputs[0] in low.homes:
+    if node.outputs[0] in low.concat_slots:
         return False
     assert t.quant is not None
     with np.errstate(over="ignore"):
@@ -50,7 +50,7 @@ def softmax(low: Lowering, node: Node) -> bool:
 @rule("LayerNormalization")
 def layer_normalization(low: Lowering, node: Node) -> bool:
     x_type = low.type(node.inputs[0])
-    if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.homes or x_type.static_shape[-1] > LONGEST:
+    if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.concat_slots or x_type.static_shape[-1] > LONGEST:
         return False
     n = x_type.static_shape[-1]
     if any(low.graph.constants[i].shape != (n,) for i in node.inputs[1:3]):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, Kind, Node
+from ..graph import Array, DType, Node
 from ..reference.arithmetic import zeros_of
 from .lower import NO_HALO, Lowering
-from .program import Halo, Place
+from .program import Halo, TensorView
 
 
 def weights_of(low: Lowering, node: Node) -> Array:
@@ -37,7 +37,7 @@ def in_parts(w: Array, parts: int, axis: int, groups: int = 1) -> Array:
     return np.moveaxis(split.reshape(-1, *split.shape[3:]), 0, axis)
 
 
-def repeated_image(low: Lowering, name: str, parts: int, groups: int, halo: Halo) -> Place:
+def repeated_image(low: Lowering, name: str, parts: int, groups: int, halo: Halo) -> TensorView:
     """An image whose channels are, group by group, those of the value, `parts` times."""
     source = low.image_of(name, halo if parts == 1 else NO_HALO)
     if parts == 1:
@@ -46,15 +46,15 @@ def repeated_image(low: Lowering, name: str, parts: int, groups: int, halo: Halo
     image = low.image((n, parts * c, h, w), source.dtype, halo)
     per, sn, sc, sh, sw = c // groups, *source.strides
     yn, yc, yh, yw = image.strides
-    x = Place(source.buffer, source.start, (n, groups, per, h, w), (sn, per * sc, sc, sh, sw), source.dtype)
+    x = TensorView(source.buffer, source.start, (n, groups, per, h, w), (sn, per * sc, sc, sh, sw), source.dtype)
     for k in range(parts):
         strides = (yn, parts * per * yc, yc, yh, yw)
-        low.move(x, Place(image.buffer, image.start + k * per * yc, x.shape, strides, image.dtype))
+        low.move(x, TensorView(image.buffer, image.start + k * per * yc, x.shape, strides, image.dtype))
     low.fill_border(image, low.zero(name))
     return image
 
 
-def repeated_rows(low: Lowering, name: str, parts: int) -> Place:
+def repeated_rows(low: Lowering, name: str, parts: int) -> TensorView:
     """Rows [..., K] as dense rows [..., parts K], each `parts` times; as they are where that is once."""
     x = low.places[name]
     if parts == 1:
@@ -68,4 +68,4 @@ def repeated_rows(low: Lowering, name: str, parts: int) -> Place:
 
 def are_u8_by_i8(low: Lowering, node: Node) -> bool:
     x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
-    return x.kind is Kind.U8 and w.kind is Kind.I8 and y.kind in (Kind.U8, Kind.F32) and node.inputs[1] in low.graph.constants
+    return x.kind is DType.U8 and w.kind is DType.I8 and y.kind in (DType.U8, DType.F32) and node.inputs[1] in low.graph.constants

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Kind, Node
+from ..graph import DType, Node
 from ..reference.float_reduce import reduction_axes
 from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
 from ..reference.integer_mean import RESIZE_BITS, ratio
 from ..reference.windows import Window
 from .lower import Lowering, conv_window, rule
 from .lower_pointwise import MAX_ROUNDED, Fields, limits
-from .program import Place
+from .program import TensorView
 
 
 def window_fields(win: Window) -> Fields:
@@ -27,7 +27,7 @@ def whole(size: tuple[int, ...]) -> Window:
 @rule("MaxPool", "GlobalMaxPool")
 def max_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
-    if t.kind is not Kind.U8 or t.rank not in (3, 4):
+    if t.kind is not DType.U8 or t.rank not in (3, 4):
         return False
     x = low.image_of(node.inputs[0])
     if node.op == "MaxPool":
@@ -42,7 +42,7 @@ def max_pool(low: Lowering, node: Node) -> bool:
 @rule("AveragePool", "GlobalAveragePool")
 def average_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
-    if t.kind is not Kind.U8 or t.rank not in (3, 4):
+    if t.kind is not DType.U8 or t.rank not in (3, 4):
         return False
     if node.op == "AveragePool":
         _, win = conv_window(low.graph, node)
@@ -70,7 +70,7 @@ def mean_fits(low: Lowering, node: Node, count: int) -> bool:
     return True
 
 
-def mean(low: Lowering, node: Node, x: Place, y: Place, win: Window) -> None:
+def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -> None:
     x_type, y_type = low.type(node.inputs[0]), low.type(node.outputs[0])
     if y_type.quant is None:
         assert x_type.quant is not None
@@ -85,7 +85,7 @@ def mean(low: Lowering, node: Node, x: Place, y: Place, win: Window) -> None:
 def reduce_mean(low: Lowering, node: Node) -> bool:
     """The mean of adjacent axes is a pool over an image whose pixels are those axes and whose channels are the axes after them."""
     t = low.type(node.inputs[0])
-    if t.kind is not Kind.U8 or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not t.static_shape:
+    if t.kind is not DType.U8 or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not t.static_shape:
         return False
     inputs = [np.broadcast_to(np.zeros(()), t.static_shape), *(low.graph.constants[i] for i in node.inputs[1:] if i)]
     axes = sorted(reduction_axes(node, inputs, len(t.static_shape)))  # type: ignore[arg-type]
@@ -102,14 +102,14 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
         kept = y.strides[:2]
         if kept[1] != item and shape[1] > 1:
             return False
-        image_y = Place(y.buffer, y.start, (shape[0], shape[1], 1, 1), (kept[0], item, 0, 0), y.dtype)
+        image_y = TensorView(y.buffer, y.start, (shape[0], shape[1], 1, 1), (kept[0], item, 0, 0), y.dtype)
         mean(low, node, x, image_y, whole(shape[2:]))
         return True
     if not y.is_dense:
         return False
     x = low.dense_of(node.inputs[0])
-    image_x = Place(x.buffer, x.start, (before, after, 1, middle), (middle * after, 1, middle * after, after), x.dtype)
-    image_y = Place(y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype)
+    image_x = TensorView(x.buffer, x.start, (before, after, 1, middle), (middle * after, 1, middle * after, after), x.dtype)
+    image_y = TensorView(y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype)
     mean(low, node, image_x, image_y, whole((1, middle)))
     return True
 
@@ -117,7 +117,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
 @rule("Resize")
 def resize(low: Lowering, node: Node) -> bool:
     t, mode = low.type(node.inputs[0]), node.attr("mode", "nearest")
-    if t.kind is not Kind.U8 or t.rank != 4:
+    if t.kind is not DType.U8 or t.rank != 4:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
     geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), t.static_shape), *constants])

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from .nest import nest, offsets, padded
-from .program import Place
+from .coalesce_dims import coalesce_dims, offsets, padded
+from .program import TensorView
 
 MOST_PARTS = 64  # instructions for one product; beyond it operands are copied, so that dimensions can be merged
 
@@ -34,7 +34,7 @@ class Group:
     rows: tuple[Rows, ...]
 
 
-def as_matrices(y: Place, a: Place, b: Place) -> tuple[Place, Place, Place]:
+def as_matrices(y: TensorView, a: TensorView, b: TensorView) -> tuple[TensorView, TensorView, TensorView]:
     """The operands of numpy's matmul, each [..., rows, columns] with as many dimensions; repeated ones have a stride of 0."""
     if len(a.shape) == 1:
         a = replace(a, shape=(1, *a.shape), strides=(0, *a.strides))
@@ -47,19 +47,19 @@ def as_matrices(y: Place, a: Place, b: Place) -> tuple[Place, Place, Place]:
     return y, _repeated(a, outer), _repeated(b, outer)
 
 
-def _repeated(p: Place, outer: tuple[int, ...]) -> Place:
+def _repeated(p: TensorView, outer: tuple[int, ...]) -> TensorView:
     missing = len(outer) + 2 - len(p.shape)
     own = zip(p.shape[:-2], p.strides[:-2], strict=True)
     strides = (*(0,) * missing, *(0 if d == 1 else s for d, s in own), *p.strides[-2:])
     return replace(p, shape=(*outer, *p.shape[-2:]), strides=strides)
 
 
-def grouped(y: Place, a: Place, b: Place) -> list[Group] | None:
+def grouped(y: TensorView, a: TensorView, b: TensorView) -> list[Group] | None:
     """The instructions of a product, from `as_matrices`; None where they would be more than MOST_PARTS."""
-    loops = nest(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2]))
+    loops = coalesce_dims(y.shape[:-2], (y.strides[:-2], a.strides[:-2], b.strides[:-2]))
     varying = sorted((loop for loop in loops if loop[1][2]), key=lambda loop: loop[0])
     same = [loop for loop in loops if not loop[1][2]]
-    rows = nest(
+    rows = coalesce_dims(
         (*(d for d, _ in same), y.shape[-2]),
         ((*(s[0] for _, s in same), y.strides[-2]), (*(s[1] for _, s in same), a.strides[-2])),
     )

@@ -75,7 +75,7 @@ def requantized(real: Array, s: Site) -> Array:
     return clipped(real, *s.many("zero low high"))
 
 
-def centred(q: Array, zero: int) -> Array:
+def minus_zero_point(q: Array, zero: int) -> Array:
     """f32(q - zero)."""
     return (q.astype(np.int32) - np.int32(zero)).astype(np.float32)
 

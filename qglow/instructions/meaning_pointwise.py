@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .meaning import Regions, Views, centred, image, meaning, requantized
+from .meaning import Regions, Views, image, meaning, minus_zero_point, requantized
 from .region import Region, Site
 
 
@@ -13,13 +13,13 @@ def _two(s: Site) -> Regions:
 
 @meaning("add", _two, in_place=("a", "b"))
 def add(v: Views, s: Site) -> None:
-    left = centred(v["a"], s["a_zero"]) * s.f32("f_a")
-    v["y"][...] = requantized(left + centred(v["b"], s["b_zero"]) * s.f32("f_b"), s)
+    left = minus_zero_point(v["a"], s["a_zero"]) * s.f32("f_a")
+    v["y"][...] = requantized(left + minus_zero_point(v["b"], s["b_zero"]) * s.f32("f_b"), s)
 
 
 @meaning("mul", _two, in_place=("a", "b"))
 def mul(v: Views, s: Site) -> None:
-    product = centred(v["a"], s["a_zero"]) * centred(v["b"], s["b_zero"])  # NOTE: below 2^24, so exact in float32
+    product = minus_zero_point(v["a"], s["a_zero"]) * minus_zero_point(v["b"], s["b_zero"])  # NOTE: below 2^24, so exact in float32
     v["y"][...] = requantized(product * s.f32("f_a"), s)
 
 
@@ -50,4 +50,4 @@ def _dequantize(s: Site) -> Regions:
 
 @meaning("dequantize", _dequantize)
 def dequantize(v: Views, s: Site) -> None:
-    v["y"][...] = centred(v["x"], s["x_zero"]) * s.f32("f_scale")
+    v["y"][...] = minus_zero_point(v["x"], s["x_zero"]) * s.f32("f_scale")

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import Array
 from ..reference.integer_product import exact_dtype
-from .meaning import Regions, Views, centred, clipped, meaning, requantized
+from .meaning import Regions, Views, clipped, meaning, minus_zero_point, requantized
 from .packing import pack as pack_weights
 from .packing import round_up, unpack
 from .region import Region, Site, dense
@@ -72,7 +72,7 @@ def _finish(v: Views, s: Site, piece: tuple[int | slice, ...], sums: Array, scal
         return
     q = requantized(real, s)
     if s["post"] == POST_ADD:
-        left, right = centred(q, s["a_zero"]) * s.f32("f_a"), centred(v["r"][piece], s["r_zero"]) * s.f32("f_r")
+        left, right = minus_zero_point(q, s["a_zero"]) * s.f32("f_a"), minus_zero_point(v["r"][piece], s["r_zero"]) * s.f32("f_r")
         q = clipped(left + right, *s.many("p_zero p_low p_high"))
     if s["post"] == POST_TABLE:
         channel = np.arange(v["table"].shape[0]).reshape(q.shape[-2:])

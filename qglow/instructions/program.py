@@ -31,7 +31,7 @@ class Buffer:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TensorView:
     """Where a value lies: numpy semantics over a buffer. Strides and start in bytes; shape in the graph's order.
 
     halo: border of a channels-last image that belongs to the buffer and lies around the value.
@@ -63,24 +63,24 @@ class Place:
         """Whether the elements of the last dimension are adjacent."""
         return self.shape[-1] == 1 or self.strides[-1] == self.itemsize
 
-    def as_image(self) -> Place:
+    def as_image(self) -> TensorView:
         """A line [N, C, W] as an image of one row; an image as it is."""
         if len(self.shape) == 4:
             return self
         (n, c, w), (sn, sc, sw) = self.shape, self.strides
         return replace(self, shape=(n, c, 1, w), strides=(sn, sc, sn, sw))
 
-    def as_line(self) -> Place:
+    def as_ncw(self) -> TensorView:
         """An image of one row as a line."""
         (n, c, _, w), (sn, sc, _, sw) = self.shape, self.strides
         return replace(self, shape=(n, c, w), strides=(sn, sc, sw))
 
-    def on_its_side(self) -> Place:
+    def swap_hw(self) -> TensorView:
         """An image with its rows as columns; the same bytes."""
         (n, c, h, w), (sn, sc, sh, sw), (top, left, bottom, right) = self.shape, self.strides, self.halo
         return replace(self, shape=(n, c, w, h), strides=(sn, sc, sw, sh), halo=(left, top, right, bottom))
 
-    def part(self, axis: int, start: int, count: int, step: int = 1) -> Place:
+    def part(self, axis: int, start: int, count: int, step: int = 1) -> TensorView:
         """Indices start, start + step, ... of one axis."""
         shape, strides = list(self.shape), list(self.strides)
         shape[axis], strides[axis] = count, strides[axis] * step
@@ -112,9 +112,9 @@ def put(view: Array, result: Array, node: Node, name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Native:
-    """An instruction. operands: name -> (buffer or None for scratch, bytes into it). constants: name -> bytes into the blob. hints: those
-    that are not 0."""
+class Instruction:
+    """An instruction. operands: name -> (buffer or None for scratch, bytes into it). constants: name -> bytes into the constant pool.
+    hints: those that are not 0."""
 
     kind: str
     operands: dict[str, tuple[Buffer | None, int]]
@@ -124,15 +124,15 @@ class Native:
 
 
 @dataclass(frozen=True, slots=True)
-class Host:
+class HostCall:
     """A node that has no kernel: evaluated by the reference on views of the arena. reason: why, where it says so: of an op that has one."""
 
     node: Node
     reason: str = ""
 
 
-Step = Native | Host
-Piece = bytes | memoryview | Packed | PackedFloats  # of the constants: bytes, or weights that become bytes where they are bound
+Step = Instruction | HostCall
+ConstantData = bytes | memoryview | Packed | PackedFloats  # of the constants: bytes, or weights that become bytes where they are bound
 
 
 @dataclass(slots=True)
@@ -146,17 +146,17 @@ class Program:
     graph: Graph
     isa: str = ""
     steps: list[Step] = field(default_factory=list)
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, TensorView] = field(default_factory=dict)
     buffers: list[Buffer] = field(default_factory=list)
-    blob: list[Piece] = field(default_factory=list)
-    blob_size: int = 0
+    constant_pool: list[ConstantData] = field(default_factory=list)
+    constant_pool_size: int = 0
     arena_size: int = 0
     moments: dict[int, list[str]] = field(default_factory=dict)
 
 
-def bytes_of(blob: Iterable[Piece]) -> Iterator[bytes | memoryview]:
+def bytes_of(constant_pool: Iterable[ConstantData]) -> Iterator[bytes | memoryview]:
     """The pieces of the constants as bytes."""
-    for piece in blob:
+    for piece in constant_pool:
         if isinstance(piece, Packed | PackedFloats):
             out = np.empty(len(piece), np.uint8)
             piece.write(out)

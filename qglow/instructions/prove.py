@@ -20,7 +20,7 @@ from .coverage import READ, SHARED, WRITE, Use, holds
 from .footprint import Access, Footprint, access, footprint_of
 from .meaning import OVER_READ
 from .plan import ALIGNMENT
-from .program import Buffer, Host, Native, Place, Program
+from .program import Buffer, HostCall, Instruction, Program, TensorView
 
 SCRATCH = "scratch"
 BEFORE = -1  # the phase in which inputs are written
@@ -43,7 +43,7 @@ def is_quick(program: Program) -> bool:
 class _Proof:
     def __init__(self, program: Program) -> None:
         self.program = program
-        self.ends = list(accumulate(map(len, program.blob)))
+        self.ends = list(accumulate(map(len, program.constant_pool)))
         self.uses: dict[int, list[Use]] = {id(b): [] for b in program.buffers}
         self.looked_at = {name for names in program.moments.values() for name in names}
         # Buffers that the steps since the last barrier use, and whether they write them, in the order of their places.
@@ -57,7 +57,7 @@ class _Proof:
     def _sound(self) -> bool:
         """Invariants 3 and 4 but for the uses: buffers apart while they live, and values within them."""
         program, steps = self.program, len(self.program.steps)
-        if program.isa not in TARGETS or (self.ends[-1] if self.ends else 0) != program.blob_size:
+        if program.isa not in TARGETS or (self.ends[-1] if self.ends else 0) != program.constant_pool_size:
             return False
         for b in program.buffers:
             if b.constant or b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
@@ -66,9 +66,9 @@ class _Proof:
                 return False
         return _apart(program.buffers) and all(map(self._placed, program.places.values()))
 
-    def _placed(self, place: Place) -> bool:
+    def _placed(self, place: TensorView) -> bool:
         if place.buffer.constant:
-            limit = self.program.blob_size - place.buffer.offset if place.buffer.offset >= 0 else -1
+            limit = self.program.constant_pool_size - place.buffer.offset if place.buffer.offset >= 0 else -1
         elif id(place.buffer) in self.uses:
             limit = place.buffer.size
         else:
@@ -107,12 +107,12 @@ class _Proof:
                 self._use(place, phase, READ)
         return True
 
-    def _typed(self, name: str, place: Place) -> bool:
+    def _typed(self, name: str, place: TensorView) -> bool:
         """Whether a value lies as its type says."""
         t = self.program.graph.types.get(name)
         return t is not None and place.shape == t.shape and np.dtype(place.dtype) == t.kind.dtype
 
-    def _use(self, place: Place, phase: int, how: int) -> bool:
+    def _use(self, place: TensorView, phase: int, how: int) -> bool:
         if 0 not in place.shape:
             found = _of(place)
             self.uses[id(place.buffer)].append((found, 0, phase, how))
@@ -127,14 +127,14 @@ class _Proof:
                 self._next_phase()
                 if not self._seen(moments[k], k, phase):
                     return False
-            if not (self._native(step, k, phase) if isinstance(step, Native) else self._host(step, k, phase)):
+            if not (self._native(step, k, phase) if isinstance(step, Instruction) else self._host(step, k, phase)):
                 return False
             if flag:
                 phase += 1
                 self._next_phase()
         return self._seen(moments.get(len(self.program.steps), []), len(self.program.steps), phase + 1)
 
-    def _host(self, step: Host, k: int, phase: int) -> bool:
+    def _host(self, step: HostCall, k: int, phase: int) -> bool:
         graph, places = self.program.graph, self.program.places
         for names, how in ((step.node.inputs, READ), (step.node.outputs, WRITE)):
             for name in filter(None, names):
@@ -152,7 +152,7 @@ class _Proof:
                     return False
         return True
 
-    def _native(self, step: Native, k: int, phase: int) -> bool:
+    def _native(self, step: Instruction, k: int, phase: int) -> bool:
         """Invariants 1 and 2 of an instruction, and its uses."""
         found = footprint_of(step, self.program.isa, self._ints)
         operands, constants = step.operands, step.constants
@@ -171,7 +171,7 @@ class _Proof:
                 return False
         return self._in_arena(step, found, phase)
 
-    def _in_arena(self, step: Native, found: Footprint, phase: int) -> bool:
+    def _in_arena(self, step: Instruction, found: Footprint, phase: int) -> bool:
         shared = _shared(step, found)
         for accesses, how in ((found.reads, READ), (found.writes, WRITE)):
             for a in accesses:
@@ -212,13 +212,13 @@ class _Proof:
         start = self.ends[k - 1] if k else 0
         return k < len(self.ends) and start <= at + found.low and at + found.high <= self.ends[k]
 
-    def _ints(self, step: Native, name: str, shape: tuple[int, ...]) -> Array:
+    def _ints(self, step: Instruction, name: str, shape: tuple[int, ...]) -> Array:
         at, size = step.constants.get(name, -1), 4 * prod(shape)
         k = bisect_right(self.ends, at)
         start = self.ends[k - 1] if k else 0
         if at < 0 or k == len(self.ends) or at + size > self.ends[k]:
             raise VerifyError(f"expected constant {name} within its piece")
-        piece = self.program.blob[k]
+        piece = self.program.constant_pool[k]
         if not isinstance(piece, bytes | memoryview):
             raise VerifyError(f"expected constant {name} as bytes")
         return np.frombuffer(piece, "<i4", prod(shape), at - start).reshape(shape)
@@ -228,11 +228,11 @@ def _start(use: tuple[Buffer, bool]) -> int:
     return use[0].offset
 
 
-def _of(place: Place) -> Access:
+def _of(place: TensorView) -> Access:
     return access("", place.shape, place.strides, place.dtype, place.start)
 
 
-def _shared(step: Native, found: Footprint) -> list[Access]:
+def _shared(step: Instruction, found: Footprint) -> list[Access]:
     """Inputs that an output is written over, element for element, as the instruction's kind allows."""
     if not found.in_place:
         return []

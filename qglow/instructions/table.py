@@ -20,7 +20,7 @@ FLOAT_REDUCE = ("Max", "Sum", "Mean")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class InstructionDef:
     """ins, outs: operands in the arena; consts: operands among the constants; hints: how the work is done, never what comes of it (0: as
     the kernel sees fit)."""
 
@@ -41,8 +41,8 @@ class Kind:
         return HEADER + self.words.index(name)
 
 
-def _kind(name: str, meaning: str, ins: str, outs: str, consts: str, fields: str, hints: str = "") -> Kind:
-    return Kind(name, meaning, *(tuple(t.split()) for t in (ins, outs, consts, fields, hints)))
+def _row(name: str, meaning: str, ins: str, outs: str, consts: str, fields: str, hints: str = "") -> InstructionDef:
+    return InstructionDef(name, meaning, *(tuple(t.split()) for t in (ins, outs, consts, fields, hints)))
 
 
 _XY = "N H W C x_n x_h x_w y_n y_h y_w"
@@ -51,70 +51,70 @@ _RANGE = "zero low high"
 _DIMS = " ".join(f"{n}{k}" for n in ("D", "x", "y") for k in range(6))
 _PRODUCT = f"{_XY} G x_c y_g {_WINDOW} runs run y_f32 {_RANGE} post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
 _FLOAT_PRODUCT = f"{_XY} {_WINDOW} act f_low f_high"
-KINDS = {
+INSTRUCTIONS = {
     k.name: k
     for k in (
-        _kind("conv2d", "sum over taps and channels of x * w, plus bias, requantized (y_f32 = 0) or scaled to float (1). x is at the first "
+        _row("conv2d", "sum over taps and channels of x * w, plus bias, requantized (y_f32 = 0) or scaled to float (1). x is at the first "
               "tap of the first output; C is per group; runs x run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group "
               "to group. post 1: the bytes q become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero); 2: table[q]. "
               "w and bias may lie in the arena.",
               "x r", "y scratch", "w bias scale table", _PRODUCT, "tile limit split"),
-        _kind("depthwise2d", "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel rows "
+        _row("depthwise2d", "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel rows "
               "and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",
               "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat"),
-        _kind("pack", "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias -x_zero * sum over K",
+        _row("pack", "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias -x_zero * sum over K",
               "x", "y bias", "", "G K C x_g x_k x_c y_g x_zero"),
-        _kind("add", "C(rint(f32(a - a_zero) * f_a + f32(b - b_zero) * f_b) + zero); strides of 0 repeat b", "a b", "y", "",
+        _row("add", "C(rint(f32(a - a_zero) * f_a + f32(b - b_zero) * f_b) + zero); strides of 0 repeat b", "a b", "y", "",
               f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b {_RANGE}"),
-        _kind("mul", "C(rint(f32((a - a_zero) (b - b_zero)) * f_a) + zero); strides of 0 repeat b", "a b", "y", "",
+        _row("mul", "C(rint(f32((a - a_zero) (b - b_zero)) * f_a) + zero); strides of 0 repeat b", "a b", "y", "",
               f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a {_RANGE}"),
-        _kind("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x",
+        _row("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x",
               "y scratch", "table", f"{_XY} t_c"),
-        _kind("quantize", "C(rint(x / f_scale) + zero) of float x with element strides x_c too; P: channels that are written, those beyond "
+        _row("quantize", "C(rint(x / f_scale) + zero) of float x with element strides x_c too; P: channels that are written, those beyond "
               "C with any value", "x", "y", "", f"{_XY} x_c P f_scale {_RANGE}"),
-        _kind("dequantize", "f32(x - x_zero) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c x_zero f_scale"),
-        _kind("copy", "bytes moved", "x", "y", "", _XY),
-        _kind("transpose", "elements of `item` bytes moved, with any strides", "x", "y", "", f"{_DIMS} item"),
-        _kind("halo", "the border of y filled with a byte", "", "y", "", "N H W C y_n y_h y_w top left bottom right value"),
-        _kind("fill", "bytes set to a value", "", "y", "", "C value"),
-        _kind("max_pool2d", "the largest of each window, of the taps within IH x IW", "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
-        _kind("avg_pool2d", "the rounded mean of each window; taps outside of IH x IW are not in the sum nor, unless include, in the count",
+        _row("dequantize", "f32(x - x_zero) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c x_zero f_scale"),
+        _row("copy", "bytes moved", "x", "y", "", _XY),
+        _row("transpose", "elements of `item` bytes moved, with any strides", "x", "y", "", f"{_DIMS} item"),
+        _row("halo", "the border of y filled with a byte", "", "y", "", "N H W C y_n y_h y_w top left bottom right value"),
+        _row("fill", "bytes set to a value", "", "y", "", "C value"),
+        _row("max_pool2d", "the largest of each window, of the taps within IH x IW", "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
+        _row("avg_pool2d", "the rounded mean of each window; taps outside of IH x IW are not in the sum nor, unless include, in the count",
               "x", "y", "", f"{_XY} {_WINDOW} IH IW top left include x_zero f_ratio {_RANGE} y_f32"),
-        _kind("resize_nearest", "x at the rows and columns of two int32 tables", "x", "y", "rows columns", _XY),
-        _kind("resize_linear", "C(rint(f32(sum of four taps * weights) * f_m) + zero); tables are int32 [3, size]: low tap, high tap, "
+        _row("resize_nearest", "x at the rows and columns of two int32 tables", "x", "y", "rows columns", _XY),
+        _row("resize_linear", "C(rint(f32(sum of four taps * weights) * f_m) + zero); tables are int32 [3, size]: low tap, high tap, "
               "weight of the high one; the weights of an axis sum to one_h and one_w", "x", "y", "rows columns",
               f"{_XY} one_h one_w x_zero f_m {_RANGE}"),
-        _kind("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 int32, "
+        _row("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 int32, "
               "then their three lower bytes as planes of 256", "x", "y scratch", "table",
               f"H C x_h y_h f_inverse {_RANGE}"),
-        _kind("float_conv2d", "chains of fused multiply-adds from `bias` over kernel rows, columns and channels (28), words as in conv2d; "
+        _row("float_conv2d", "chains of fused multiply-adds from `bias` over kernel rows, columns and channels (28), words as in conv2d; "
               "run counts floats. post 1: plus r. act 1: what is below f_low becomes f_low; 2: and what is above f_high f_high. w may lie "
               "in the arena", "x r", "y scratch", "w bias",
               f"{_FLOAT_PRODUCT} G x_c y_g runs run post r_n r_h r_w r_g", "tile limit split"),
-        _kind("float_depthwise2d", "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]", "x",
+        _row("float_depthwise2d", "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]", "x",
               "y", "w bias", _FLOAT_PRODUCT),
-        _kind("float_pack", "float matrices [G, K, C] with any strides (bytes) as weights of a float_conv2d", "x", "y", "",
+        _row("float_pack", "float matrices [G, K, C] with any strides (bytes) as weights of a float_conv2d", "x", "y", "",
               "G K C x_g x_k x_c"),
-        _kind("float_binary", "float a op b, op an index of FLOAT_BINARY; a_c, b_c: 1, or 0 for one element that is repeated along the run",
+        _row("float_binary", "float a op b, op an index of FLOAT_BINARY; a_c, b_c: 1, or 0 for one element that is repeated along the run",
               "a b", "y", "", "op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"),
-        _kind("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu and "
+        _row("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu and "
               "Swish, factor and addend of HardSigmoid, the bounds of Clip, a power and 0, or 1 if it is odd, 2 if even", "x", "y", "",
               f"op {_XY} f_a f_b"),
-        _kind("float_pool2d", "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29, 40); taps "
+        _row("float_pool2d", "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29, 40); taps "
               "outside of IH x IW are not there nor, unless include, in the mean's count", "x", "y", "",
               f"op {_XY} {_WINDOW} IH IW top left include"),
-        _kind("float_reduce", "op, an index of FLOAT_REDUCE, of each row of C floats, in the order of a softmax's sum", "x", "y", "",
+        _row("float_reduce", "op, an index of FLOAT_REDUCE, of each row of C floats, in the order of a softmax's sum", "x", "y", "",
               "op H C x_h y_h"),
-        _kind("float_resize", "four taps of floats mixed; tables are 32-bit [3, size]: low tap, high tap, the float weight of the high one",
+        _row("float_resize", "four taps of floats mixed; tables are 32-bit [3, size]: low tap, high tap, the float weight of the high one",
               "x", "y", "rows columns", _XY),
-        _kind("float_layer_norm", "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums", "x", "y",
+        _row("float_layer_norm", "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums", "x", "y",
               "gain shift", "H C x_h y_h f_epsilon"),
-        _kind("float_softmax", "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)", "x", "y", "",
+        _row("float_softmax", "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)", "x", "y", "",
               "H C x_h y_h"),
-        _kind("lstm_cell", "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "
+        _row("lstm_cell", "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "
               "y = s(o) tanh(c), q = y in the state's bytes (reference/recurrent.py)", "gx gh c_in", "c y q", "bias",
               "N C gx_b gh_b c_in_b c_b y_b q_b"),
-        _kind("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
+        _row("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
               "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),
     )
 }  # fmt: skip

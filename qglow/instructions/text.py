@@ -23,9 +23,9 @@ from collections.abc import Sequence
 from math import prod
 
 from ..errors import ModelError, one_line
-from ..graph import Graph, Kind
-from .program import Buffer, Host, Native, Piece, Place, Program, bytes_of
-from .table import KINDS
+from ..graph import DType, Graph
+from .program import Buffer, ConstantData, HostCall, Instruction, Program, TensorView, bytes_of
+from .table import INSTRUCTIONS
 
 _INTS = r"\[(?:-?\d+(?:,-?\d+)*)?\]"
 _HEADER = re.compile(r'program (".*") for (\w*): arena (\d+) bytes, constants (\d+) bytes @sha256:([0-9a-f]+)$')
@@ -41,7 +41,7 @@ _LARGEST = 1 << 62  # of a number: sums of two are still words of 64 bits
 def print_program(program: Program) -> str:
     """The program's text."""
     names = _buffer_names(program)
-    size, digest = program.blob_size, _digest(program.blob)
+    size, digest = program.constant_pool_size, _digest(program.constant_pool)
     head = f"program {json.dumps(program.graph.name)} for {program.isa}: arena {program.arena_size} bytes, constants {size} bytes"
     steps = [_step(k, s, program, names) for k, s in enumerate(program.steps)]
     seen = [f"seen %{json.dumps(name)} after {k} steps" for k, looked_at in program.moments.items() for name in looked_at]
@@ -73,9 +73,9 @@ def _buffer_names(program: Program) -> dict[int, str]:
     return names | {key: f"c{k}" for k, key in enumerate(constants)}
 
 
-def _digest(blob: Sequence[Piece]) -> str:
+def _digest(constant_pool: Sequence[ConstantData]) -> str:
     h = hashlib.sha256()
-    for data in bytes_of(blob):
+    for data in bytes_of(constant_pool):
         h.update(data)
     return h.hexdigest()[:32]
 
@@ -97,16 +97,16 @@ def _values(program: Program, names: dict[int, str]) -> list[str]:
     for value, p in program.places.items():
         border = f", border {_ints(p.halo)}" if any(p.halo) else ""
         where = f"{names.get(id(p.buffer), 'b?')}+{p.start}"
-        kind = Kind.of(p.dtype).value
+        kind = DType.of(p.dtype).value
         lines.append(f"value %{json.dumps(value)}: {kind}{_ints(p.shape)} {where}, strides {_ints(p.strides)}{border}")
     return lines
 
 
-def _step(number: int, step: Native | Host, program: Program, names: dict[int, str]) -> str:
-    if isinstance(step, Host):
+def _step(number: int, step: Instruction | HostCall, program: Program, names: dict[int, str]) -> str:
+    if isinstance(step, HostCall):
         reason = f" {json.dumps(step.reason)}" if step.reason else ""
         return f"{number}: host {json.dumps(step.node.name)}{reason} ; {step.node.op}"
-    kind = KINDS.get(step.kind)
+    kind = INSTRUCTIONS.get(step.kind)
     order = kind.words if kind is not None else ()
     words = {}
     for name, (buffer, at) in step.operands.items():
@@ -122,23 +122,26 @@ def _step(number: int, step: Native | Host, program: Program, names: dict[int, s
 
 
 def _access(kind: str, name: str) -> str:
-    k = KINDS.get(kind)
+    k = INSTRUCTIONS.get(kind)
     if k is None or name not in k.outs:
         return "in"
     return "inout" if name in k.ins else "out"
 
 
-def parse_program(text: str, blob: Sequence[Piece], graph: Graph) -> Program:
+def parse_program(text: str, constant_pool: Sequence[ConstantData], graph: Graph) -> Program:
     """The program of a text. blob: the constants' bytes in pieces. graph: the static graph that its host steps are nodes of.
 
     Raises ModelError with the line's number.
     """
-    return _Parser(text, blob, graph).program()
+    return _Parser(text, constant_pool, graph).program()
 
 
 class _Parser:
-    def __init__(self, text: str, blob: Sequence[Piece], graph: Graph) -> None:
-        self.lines, self.result = text.splitlines(), Program(graph, blob=list(blob), blob_size=sum(map(len, blob)))
+    def __init__(self, text: str, constant_pool: Sequence[ConstantData], graph: Graph) -> None:
+        self.lines, self.result = (
+            text.splitlines(),
+            Program(graph, constant_pool=list(constant_pool), constant_pool_size=sum(map(len, constant_pool))),
+        )
         self.nodes = {n.name: n for n in graph.nodes}
         self.buffers: dict[str, Buffer] = {}
         self.headed = False
@@ -171,8 +174,10 @@ class _Parser:
         _, self.result.isa, arena, constants, digest = _match(
             _HEADER, line, "`program NAME for ISA: arena N bytes, constants N bytes @sha256:HASH`"
         )
-        if _int(constants) != self.result.blob_size or digest != _digest(self.result.blob):
-            raise ValueError(f"expected constants of {constants} bytes with this hash, got {self.result.blob_size} bytes of another")
+        if _int(constants) != self.result.constant_pool_size or digest != _digest(self.result.constant_pool):
+            raise ValueError(
+                f"expected constants of {constants} bytes with this hash, got {self.result.constant_pool_size} bytes of another"
+            )
         self.result.arena_size, self.headed = _int(arena), True
 
     def buffer(self, line: str) -> None:
@@ -194,8 +199,8 @@ class _Parser:
             raise ValueError(f"expected {len(dims)} strides and four borders, got {len(steps)} and {len(halo)}")
         if min(dims, default=0) < 0 or prod(dims) > _LARGEST:
             raise ValueError(f"expected sizes of at least 0, {_LARGEST} elements at most, got {list(dims)}")
-        dtype = Kind(kind).dtype.str
-        self.result.places[key] = Place(self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3]))
+        dtype = DType(kind).dtype.str
+        self.result.places[key] = TensorView(self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3]))
 
     def seen(self, line: str) -> None:
         name, count = _match(_SEEN, line, "`seen %NAME after N steps`")
@@ -212,22 +217,22 @@ class _Parser:
             raise ValueError(f"expected step {len(self.result.steps)}, got {number}")
         if kind == "host":
             self.result.steps.append(self.host(rest))
-        elif kind not in KINDS:
+        elif kind not in INSTRUCTIONS:
             raise ValueError(f"expected a kind of instruction or host, got {kind}")
         else:
             self.result.steps.append(self.native(kind, rest.partition(" ; ")[0]))
 
-    def host(self, rest: str) -> Host:
+    def host(self, rest: str) -> HostCall:
         read, reason = json.JSONDecoder().raw_decode, ""
         name, end = read(rest)
         if rest[end:].startswith(' "'):
             reason, end = read(rest, end + 1)
         if name not in self.nodes or (rest[end:] and not rest[end:].startswith(" ; ")):
             raise ValueError(f"expected the name of one of the graph's nodes, got {rest[:60]}")
-        return Host(self.nodes[name], reason)
+        return HostCall(self.nodes[name], reason)
 
-    def native(self, kind: str, rest: str) -> Native:
-        step, at = Native(kind, {}, {}, {}), 0
+    def native(self, kind: str, rest: str) -> Instruction:
+        step, at = Instruction(kind, {}, {}, {}), 0
         while at < len(rest):
             found = _WORD.match(rest, at)
             if found is None:
@@ -245,7 +250,7 @@ class _Parser:
                 self.operand(step, name, access, where)
         return step
 
-    def operand(self, step: Native, name: str, access: str | None, where: str | None) -> None:
+    def operand(self, step: Instruction, name: str, access: str | None, where: str | None) -> None:
         if where is None or access is None:
             step.operands[name] = (None, 0)
             return
@@ -273,7 +278,7 @@ def _match(pattern: re.Pattern[str], line: str, wanted: str) -> tuple[str, ...]:
 def check_program_text(program: Program) -> None:
     """Raises ModelError where the printed program does not parse back equal."""
     text = print_program(program)
-    again = parse_program(text, program.blob, program.graph)
+    again = parse_program(text, program.constant_pool, program.graph)
     if again != program:
         pairs = zip(text.splitlines(), print_program(again).splitlines(), strict=False)
         line, got = next((p for p in pairs if p[0] != p[1]), ("an equal program", "one that prints the same"))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node, Quant, TensorType
+from ..graph import Array, DType, Graph, Node, Quant, TensorType
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM")
 
@@ -17,8 +17,8 @@ def unsigned(graph: Graph) -> Graph:
     """The graph with u8 in place of i8 activations; the same object where there are none."""
     fixed = {*graph.inputs, *graph.outputs}
     fixed |= {i for n in graph.nodes if n.op in _PRODUCTS for i in n.inputs[1:] if i in graph.constants}
-    moved = {v for v, t in graph.types.items() if t.kind is Kind.I8 and t.quant is not None and t.quant.axis is None and v not in fixed}
-    if not moved or any(graph.types[v].quant is not None and graph.types[v].kind is Kind.I8 for v in (*graph.inputs, *graph.outputs)):
+    moved = {v for v, t in graph.types.items() if t.kind is DType.I8 and t.quant is not None and t.quant.axis is None and v not in fixed}
+    if not moved or any(graph.types[v].quant is not None and graph.types[v].kind is DType.I8 for v in (*graph.inputs, *graph.outputs)):
         return graph
     constants, nodes = dict(graph.constants), []
     types = {v: _moved(t) if v in moved else t for v, t in graph.types.items()}
@@ -32,7 +32,7 @@ def unsigned(graph: Graph) -> Graph:
         if plain is not None and node.input(plain) in graph.constants and node.inputs[plain] not in moved:
             name = f"{node.outputs[0]}.unsigned.{plain}"
             data = _raised(graph.constants[node.inputs[plain]])
-            constants[name], types[name] = data, TensorType(Kind.U8, tuple(data.shape))
+            constants[name], types[name] = data, TensorType(DType.U8, tuple(data.shape))
             node = node.with_(inputs=tuple(name if k == plain else i for k, i in enumerate(node.inputs)))
         nodes.append(node.with_attributes(**limits))
     return graph.with_(nodes=tuple[Node, ...](nodes), constants=constants, types=types)
@@ -40,7 +40,7 @@ def unsigned(graph: Graph) -> Graph:
 
 def _moved(t: TensorType) -> TensorType:
     assert t.quant is not None
-    return TensorType(Kind.U8, t.shape, Quant.per_tensor(t.quant.scale[0], t.quant.z + 128))
+    return TensorType(DType.U8, t.shape, Quant.per_tensor(t.quant.scale[0], t.quant.z + 128))
 
 
 def _raised(a: Array) -> Array:

@@ -17,14 +17,14 @@ from functools import cache
 import numpy as np
 
 from ..errors import VerifyError
-from ..graph import Kind
+from ..graph import DType
 from ..targets import TARGETS
 from .interpret import blob_of, site_of
 from .meaning import OVER_READ, Regions, load_families
 from .plan import ALIGNMENT
-from .program import Buffer, Host, Native, Place, Program
+from .program import Buffer, HostCall, Instruction, Program, TensorView
 from .region import Region
-from .table import KINDS
+from .table import INSTRUCTIONS
 from .text import print_step
 from .verify_fields import field_faults
 from .verify_memory import Memory
@@ -65,8 +65,8 @@ def _buffers(program: Program) -> list[str]:
             faults.append(f"buffer b{k}: expected it aligned and within {arena}, got [{b.offset}, {b.offset + b.size})")
         if not 0 <= b.first <= b.last <= len(program.steps):
             faults.append(f"buffer b{k}: expected to live between steps 0 and {len(program.steps)}, got {b.first} to {b.last}")
-    if sum(map(len, program.blob)) != program.blob_size:
-        faults.append(f"expected {program.blob_size} bytes of constants, got {sum(map(len, program.blob))}")
+    if sum(map(len, program.constant_pool)) != program.constant_pool_size:
+        faults.append(f"expected {program.constant_pool_size} bytes of constants, got {sum(map(len, program.constant_pool))}")
     return faults + _overlaps(program.buffers)
 
 
@@ -85,7 +85,7 @@ def _places(program: Program) -> list[str]:
     graph, faults, known = program.graph, [], {id(b) for b in program.buffers}
     for name, p in program.places.items():
         if p.buffer.constant:
-            limit = program.blob_size - p.buffer.offset if p.buffer.offset >= 0 else -1
+            limit = program.constant_pool_size - p.buffer.offset if p.buffer.offset >= 0 else -1
         elif id(p.buffer) not in known:
             faults.append(f"value {name!r}: expected one of the program's buffers, got another")
             continue
@@ -103,7 +103,7 @@ def _places(program: Program) -> list[str]:
             if place is None:
                 faults += [] if name in graph.constants else [f"value {name!r}: expected a place, got none"]
                 continue
-            if t is None or not t.is_static or place.shape != t.static_shape or Kind.of(place.dtype) is not t.kind:
+            if t is None or not t.is_static or place.shape != t.static_shape or DType.of(place.dtype) is not t.kind:
                 said = "a value that is known" if t is None else f"{t.kind.value}{list(t.shape or ())}"
                 faults.append(f"value {name!r}: expected {said}, got {place.dtype}{list(place.shape)}")
             if not place.buffer.constant and not place.buffer.first <= max(0, alive) <= place.buffer.last:
@@ -111,7 +111,7 @@ def _places(program: Program) -> list[str]:
     return faults
 
 
-def _extent(p: Place) -> tuple[int, int]:
+def _extent(p: TensorView) -> tuple[int, int]:
     return Region(p.shape, p.strides, p.dtype, p.start).reach()
 
 
@@ -122,7 +122,7 @@ class _Steps:
         self.program, self.meanings = program, load_families()
         self.known = {id(b) for b in program.buffers}
         self.constants = cache(lambda: blob_of(program))
-        self.ends = np.cumsum([len(piece) for piece in program.blob])
+        self.ends = np.cumsum([len(piece) for piece in program.constant_pool])
 
     def faults(self, regions: dict[int, Regions]) -> list[tuple[int, str]]:
         """Fills `regions` with those of each instruction that is sound by itself."""
@@ -130,17 +130,17 @@ class _Steps:
         if self.program.isa not in TARGETS:
             return found
         for k, step in enumerate(self.program.steps):
-            found += [(k, f) for f in (self._host(step, k) if isinstance(step, Host) else self._native(step, k, regions))]
+            found += [(k, f) for f in (self._host(step, k) if isinstance(step, HostCall) else self._native(step, k, regions))]
         return found
 
-    def _host(self, step: Host, k: int) -> list[str]:
+    def _host(self, step: HostCall, k: int) -> list[str]:
         graph, places, faults = self.program.graph, self.program.places, []
         for name in filter(None, (*step.node.inputs, *step.node.outputs)):
             place, t = places.get(name), graph.types.get(name)
             if place is None:
                 faults += [] if name in graph.constants and name in step.node.inputs else [f"expected a place for {name!r}, got none"]
                 continue
-            if t is not None and t.is_static and (place.shape != t.static_shape or Kind.of(place.dtype) is not t.kind):
+            if t is not None and t.is_static and (place.shape != t.static_shape or DType.of(place.dtype) is not t.kind):
                 faults.append(f"expected {name!r} as {t.kind.value}{list(t.static_shape)}, got {place.dtype}{list(place.shape)}")
             faults += self._use(name, place.buffer, k)
         return faults
@@ -156,7 +156,7 @@ class _Steps:
             else [f"{name}: expected a buffer that lives, got one of steps {buffer.first} to {buffer.last}"]
         )
 
-    def _native(self, step: Native, k: int, regions: dict[int, Regions]) -> list[str]:
+    def _native(self, step: Instruction, k: int, regions: dict[int, Regions]) -> list[str]:
         faults = field_faults(step)
         if faults or step.kind not in self.meanings:  # NOTE: a kind without a meaning has no regions to hold; a test finds it
             return faults
@@ -171,8 +171,8 @@ class _Steps:
             regions[k] = found
         return faults
 
-    def _operands(self, step: Native, wanted: set[str]) -> list[str]:
-        kind = KINDS[step.kind]
+    def _operands(self, step: Instruction, wanted: set[str]) -> list[str]:
+        kind = INSTRUCTIONS[step.kind]
         got = {*step.operands, *step.constants}
         wanted = wanted | ({SCRATCH} & {*kind.outs})
         faults = [f"expected operand {n}, got none" for n in sorted(wanted - got)]
@@ -184,7 +184,7 @@ class _Steps:
                 faults.append(f"expected {name} {'as scratch' if name == SCRATCH else 'in a buffer'}, got {buffer}")
         return faults
 
-    def _reach(self, step: Native, name: str, region: Region, k: int) -> list[str]:
+    def _reach(self, step: Instruction, name: str, region: Region, k: int) -> list[str]:
         """The elements lie in the buffer, or in the constants, and what a kernel may read behind them in the arena."""
         operand = name.partition(".")[0]
         if min(region.shape, default=0) < 0:
@@ -192,7 +192,9 @@ class _Steps:
         low, high = region.reach()
         if operand in step.constants:
             at = step.constants[operand]
-            piece = int(np.searchsorted(self.ends, at, "right"))  # NOTE: each constant is a piece of the blob, and so is what lies between
+            piece = int(
+                np.searchsorted(self.ends, at, "right")
+            )  # NOTE: each constant is a piece of the constant pool, and so is what lies between
             first, limit = (int(self.ends[piece - 1]) if piece else 0), (int(self.ends[piece]) if piece < len(self.ends) else -1)
             at, limit, where = at - first, limit - first, f"the {limit - first} bytes of its constant"
         else:
@@ -207,6 +209,6 @@ class _Steps:
                 return [f"{name}: expected {OVER_READ} bytes of the arena behind it, got {OVER_READ - behind}"]
         if high > low and (at + low < 0 or at + high > limit):
             return [f"{name}: expected bytes within {where}, got [{at + low}, {at + high})"]
-        if operand in KINDS[step.kind].outs and not region.is_distinct():
+        if operand in INSTRUCTIONS[step.kind].outs and not region.is_distinct():
             return [f"expected each byte of {name} to be written once, got some twice"]
         return []

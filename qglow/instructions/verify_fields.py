@@ -10,8 +10,8 @@ from operator import le
 
 import numpy as np
 
-from .program import Native
-from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY, KINDS, POST_ADD, POST_NONE, POST_TABLE
+from .program import Instruction
+from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY, INSTRUCTIONS, POST_ADD, POST_NONE, POST_TABLE
 
 Range = tuple[int, int]
 _F32 = struct.Struct("<f")
@@ -36,9 +36,9 @@ CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8)}
 ORDERED = (("low", "high"), ("p_low", "p_high"), ("C", "P"))
 
 
-def field_faults(step: Native) -> list[str]:
+def field_faults(step: Instruction) -> list[str]:
     """What is wrong with the kind and the fields; where something is, the fields say nothing about memory yet."""
-    kind = KINDS.get(step.kind)
+    kind = INSTRUCTIONS.get(step.kind)
     if kind is None:
         return [f"expected a kind of the instruction table, got {step.kind!r}"]
     missing = [n for n in kind.fields if n not in step.fields]
@@ -69,7 +69,7 @@ def _all_fit(kind: str, fields: Mapping[str, int | float]) -> bool:
 @cache
 def _ranges(kind: str) -> tuple[tuple[list[str], list[str]], list[int], list[int]]:
     """The names of a kind's integers and floats, and the range of each integer, but of those that have a rule of their own."""
-    names = KINDS[kind].fields
+    names = INSTRUCTIONS[kind].fields
     ints = [n for n in names if not n.startswith("f_")]
     ranges = [(CHOICES[n][0],) * 2 if n in CHOICES else RANGES.get(n, (-LARGEST, LARGEST)) for n in ints]
     return (ints, [n for n in names if n.startswith("f_")]), [r[0] for r in ranges], [r[1] for r in ranges]
@@ -99,7 +99,7 @@ def _int_fault(name: str, value: object) -> str:
     return "" if low <= value <= high else f"expected {low} to {high}, got {value}"
 
 
-def _relations(step: Native) -> list[str]:
+def _relations(step: Instruction) -> list[str]:
     f = step.fields
     faults = [f"expected {a} of at most {b}, {f[b]}, got {f[a]}" for a, b in ORDERED if a in f and b in f and f[a] > f[b]]
     if "P" in f and f["P"] - f["C"] > 3:

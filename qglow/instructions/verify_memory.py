@@ -16,9 +16,9 @@ from .barriers import flags_of
 from .interpret import blob_of
 from .meaning import MEANINGS, Regions
 from .packing import unpack
-from .program import Host, Native, Place, Program
+from .program import HostCall, Instruction, Program, TensorView
 from .region import Region
-from .table import KINDS
+from .table import INSTRUCTIONS
 
 UNWRITTEN, INPUT = -2, -1
 Fault = tuple[int, str]  # step, what is wrong with it
@@ -32,7 +32,7 @@ class Memory:
         self.written = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.read = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.since = 0  # the first step after the last barrier
-        self.flags, self.blob = flags_of(program), blob_of(program)
+        self.flags, self.constant_pool = flags_of(program), blob_of(program)
 
     def faults(self) -> Iterator[Fault]:
         births: dict[int, list[tuple[int, int]]] = {}
@@ -47,7 +47,7 @@ class Memory:
             if k == 0:
                 self._feed()
                 yield from self._looked_at(0)
-            if isinstance(step, Host):
+            if isinstance(step, HostCall):
                 self.since = k + 1
                 yield from ((k, fault) for fault in self._host(step, k))
             elif k in self.regions:
@@ -76,7 +76,7 @@ class Memory:
         for name in self.program.graph.inputs:
             _of_place(self.written, self.program.places[name])[...] = INPUT
 
-    def _host(self, step: Host, k: int) -> Iterator[str]:
+    def _host(self, step: HostCall, k: int) -> Iterator[str]:
         places = self.program.places
         for name in filter(None, step.node.inputs):
             if name in places and not places[name].buffer.constant and (_of_place(self.written, places[name]) == UNWRITTEN).any():
@@ -84,7 +84,7 @@ class Memory:
         for name in filter(None, step.node.outputs):
             _of_place(self.written, places[name])[...] = k
 
-    def _native(self, step: Native, k: int) -> Iterator[str]:
+    def _native(self, step: Instruction, k: int) -> Iterator[str]:
         inputs: list[tuple[str, Region, int]] = []
         outputs: list[tuple[str, Region, int]] = []
         for name, region in self.regions[k].items():
@@ -92,7 +92,7 @@ class Memory:
             if operand not in step.constants:
                 buffer, at = step.operands[operand]
                 assert buffer is not None
-                side = outputs if operand in KINDS[step.kind].outs else inputs
+                side = outputs if operand in INSTRUCTIONS[step.kind].outs else inputs
                 side.append((name, region, buffer.offset + at))
         used = self._used(step, k)
         for name, region, at in inputs:
@@ -112,7 +112,7 @@ class Memory:
                 yield f"expected each byte of {name} to be written once, got some twice"
             _elements(self.written, region, at)[...] = k
 
-    def _used(self, step: Native, k: int) -> Any:
+    def _used(self, step: Instruction, k: int) -> Any:
         """An index of the elements of x whose value matters.
 
         NOTE: a product may read a byte of whatever value where all of its weights are zero: pixels padded to four channels.
@@ -120,7 +120,7 @@ class Memory:
         if step.kind != "conv2d" or "w" not in step.constants:
             return ...
         g, c, kh, runs, run = (int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run"))
-        packed = self.regions[k]["w"].view(self.blob, step.constants["w"])
+        packed = self.regions[k]["w"].view(self.constant_pool, step.constants["w"])
         used = (unpack(self.program.isa, packed, (g, c, kh, runs, run)) != 0).any(1)
         return ... if used.all() else np.s_[:, :, :, used]
 
@@ -151,7 +151,7 @@ def _elements(table: Array, region: Region, at: int) -> Array:
     return cast(Array, as_strided(table[at + r.start :], r.shape, [4 * s for s in r.strides]))
 
 
-def _of_place(table: Array, place: Place) -> Array:
+def _of_place(table: Array, place: TensorView) -> Array:
     return _elements(table, Region(place.shape, place.strides, place.dtype, place.start), place.buffer.offset)
 
 

@@ -55,7 +55,7 @@ def compile_all(cpu: str, features: str) -> bytes:
         recurrent,
         resample,
         rows,
-        team,
+        thread_pool,
     )
     from .target import ISA
 
@@ -68,7 +68,7 @@ def compile_all(cpu: str, features: str) -> bytes:
     llvm.initialize_native_target()
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     whole = llvm.parse_assembly("")
-    functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, **execute.EXPORTED, **observe.EXPORTED, **team.EXPORTED}
+    functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, **execute.EXPORTED, **observe.EXPORTED, **thread_pool.EXPORTED}
     print(f"part 0 {len(functions)}", flush=True)
     made: dict[str, bytes] = {}
 

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .bytewise import find, table_of
+from .elementwise_u8 import find, table_of
 from .jit import njit
 from .memory import store_i64
 from .vector import I8, I64, add_to, joined, load_at, mask, part, store_at, vec

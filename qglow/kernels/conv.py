@@ -6,12 +6,12 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
-from .finish import finish_pixels
+from .epilogue_scratch import finish_pixels
 from .jit import njit
 from .product import Kernels, product
 from .table import kernel
 from .target import HARDWARE_DOT, ISA
-from .vector import I8, I32, I64, add_to, ask_for, dot4, load_at, prefetch, splat, vec, vpdpbusd
+from .vector import I8, I32, I64, add_to, dot4, load_at, prefetch, prefetch_range, splat, vec, vpdpbusd
 
 LANES = ISA.lanes
 BURST = 1536  # bytes of the next weights that are asked for at once; more are asked for between the steps of the sum
@@ -29,9 +29,9 @@ def micro(b, a, pixels, vectors, pixel_of):
     acc = [[[cgutils.alloca_once_value(b, zero if k else start[v]) for v in range(vectors)] for _ in range(pixels)] for k in range(ways)]
     w = cgutils.alloca_once_value(b, a["w"])
     ahead = cgutils.alloca_once_value(b, a["next"])
-    paced = b.icmp_signed("!=", a["paced"], ir.Constant(I64, 0))
-    with b.if_then(b.not_(paced)):
-        ask_for(b, a["next"], a["share"])
+    interleave_prefetch = b.icmp_signed("!=", a["interleave_prefetch"], ir.Constant(I64, 0))
+    with b.if_then(b.not_(interleave_prefetch)):
+        prefetch_range(b, a["next"], a["share"])
     ask_for_targets(b, a, pixels, pixel_of)
 
     def step(at, way, unrolled):
@@ -54,7 +54,7 @@ def micro(b, a, pixels, vectors, pixel_of):
             done = b.mul(many, ir.Constant(I64, ways))
             base = b.add(base, b.mul(done, ir.Constant(I64, 4)))
         else:
-            many = b.select(paced, b.lshr(a["steps"], ir.Constant(I64, 3)), ir.Constant(I64, 0))
+            many = b.select(interleave_prefetch, b.lshr(a["steps"], ir.Constant(I64, 3)), ir.Constant(I64, 0))
             with cgutils.for_range(b, many) as eight:
                 for line in range(4):
                     prefetch(b, add_to(b, b.load(ahead), 64 * line), 0, 2)

@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .finish import finish_pixels
+from .epilogue_scratch import finish_pixels
 from .jit import njit
 from .memory import load_i64, words
 from .sizes import SCRATCH_BYTES

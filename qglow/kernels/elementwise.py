@@ -6,8 +6,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .bytewise import LANES, add_repeated, add_run, dequantize_run, lookup_run, mul_repeated, mul_run, quantize_run
 from .channel_tables import CHANNELS, look_up_channels
+from .elementwise_u8 import LANES, add_repeated, add_run, dequantize_run, lookup_run, mul_repeated, mul_run, quantize_run
 from .jit import njit
 from .memory import load_f32, load_i64, load_u8, rint_f32, store_f32, store_u8, words
 from .sizes import SCRATCH_BYTES

@@ -5,8 +5,8 @@ from __future__ import annotations
 from llvmlite import ir
 
 from ..instructions.table import POST_ADD, POST_NONE, POST_TABLE
-from .bytewise import find, table_of
-from .finish import F_A, F_R, P_HIGH, P_LOW, P_ZERO, POST, R_ZERO, T_C, TABLE_AT
+from .elementwise_u8 import find, table_of
+from .epilogue_scratch import F_A, F_R, P_HIGH, P_LOW, P_ZERO, POST, R_ZERO, T_C, TABLE_AT
 from .jit import njit
 from .memory import load_i64, words
 from .target import HARDWARE_TABLE, ISA

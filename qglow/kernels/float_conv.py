@@ -10,14 +10,14 @@ from numba.core import cgutils
 
 from ..instructions.packing import FLOAT_VECTORS
 from ..instructions.table import POST_ADD
-from .finish import copy_pixels
+from .epilogue_scratch import copy_pixels
 from .fused import HARDWARE_FMA, fma
 from .jit import njit
 from .memory import load_i64, words
 from .product import Kernels, product
 from .table import kernel
 from .target import ISA
-from .vector import F32, I64, add_to, ask_for, load_at, prefetch, splat, store_at, vec
+from .vector import F32, I64, add_to, load_at, prefetch, prefetch_range, splat, store_at, vec
 
 LANES, VECTORS = ISA.lanes, FLOAT_VECTORS
 MOST, NARROW_MOST = ISA.float_pixels if HARDWARE_FMA else (2, 2)
@@ -54,7 +54,7 @@ def micro(b, a, pixels, vectors, pixel_of):
     w = cgutils.alloca_once_value(b, a["w"])
     b.store(a["w"], w)
     most = ir.Constant(I64, BURST)
-    ask_for(b, a["next"], b.select(b.icmp_signed("<", a["share"], most), a["share"], most))
+    prefetch_range(b, a["next"], b.select(b.icmp_signed("<", a["share"], most), a["share"], most))
     for p in range(pixels):
         prefetch(b, pixel_of("y", p), 1, 3)
     with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:

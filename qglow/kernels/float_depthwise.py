@@ -7,7 +7,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .chunks import store_some
 from .float_conv import limited, limits_of
 from .fused import HARDWARE_FMA, fma
 from .jit import njit
@@ -15,6 +14,7 @@ from .memory import load_i64, words
 from .table import kernel
 from .target import ISA
 from .vector import F32, I64, add_to, load_at, store_at, vec
+from .vector_loops import store_some
 
 LANES = ISA.lanes
 FIELDS = "x w KH KW row tap pix bias y y_pix i count".split()

@@ -8,13 +8,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_REDUCE
-from .chunks import SUMS, floats, halves, masked, store_chunk
 from .float_sums import sum_of_row
 from .floats import larger
 from .jit import njit
 from .memory import load_f32, load_i64, store_f32, words
 from .table import kernel
 from .vector import F32, I64, call, const, load_at, splat, vec
+from .vector_loops import SUMS, floats, halves, masked, store_chunk
 
 f32, i64 = types.float32, types.int64
 
@@ -75,16 +75,16 @@ def normalized_row(context, x, y, count, gain, shift, epsilon):
         n = b.sitofp(count, F32)
         mean = splat(b, b.fdiv(summed(b, x, count), n), SUMS)
 
-        def centred(v):
+        def minus_zero_point(v):
             return b.fsub(v, mean)
 
-        squares = summed(b, x, count, lambda v: b.fmul(centred(v), centred(v)))
+        squares = summed(b, x, count, lambda v: b.fmul(minus_zero_point(v), minus_zero_point(v)))
         root = call(b, "llvm.sqrt.f32", F32, b.fadd(b.fdiv(squares, n), epsilon))
         inverse = splat(b, b.fdiv(ir.Constant(F32, 1.0), root), SUMS)
 
         def scaled(at, v, mask):
             g, s = (load_at(b, b.add(p, at), vec(F32, SUMS)) for p in (gain, shift))
-            value = b.fadd(b.fmul(b.fmul(centred(v), inverse), g), s)
+            value = b.fadd(b.fmul(b.fmul(minus_zero_point(v), inverse), g), s)
             store_chunk(b, b.add(y, at), value, mask, b.sub(b.mul(count, ir.Constant(I64, 4)), at))
 
         floats(b, x, count, scaled)

@@ -6,9 +6,9 @@ from llvmlite import ir
 from numba.core import cgutils
 
 from ..reference.float_sums import BLOCK
-from .chunks import SUMS, floats, halves
 from .fused import F64
 from .vector import F32, I64, const, vec
+from .vector_loops import SUMS, floats, halves
 
 
 class Totals:

@@ -9,7 +9,6 @@ from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_REDUCE
 from ..reference.float_sums import BLOCK
-from .chunks import store_first
 from .float_sums import Totals
 from .floats import larger
 from .jit import njit
@@ -18,6 +17,7 @@ from .pool import clipped
 from .table import kernel
 from .target import ISA
 from .vector import F32, I64, add_to, const, load_at, splat, store_at, vec
+from .vector_loops import store_first
 
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes

@@ -8,14 +8,14 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
-from .bytewise import LANES, run_of
-from .chunks import SUMS, floats, halves, masked, store_chunk
+from .elementwise_u8 import LANES, run_of
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
 from .float_sums import sum_of_row
 from .jit import njit
 from .memory import load_f32, load_i64, words
 from .table import kernel
 from .vector import F32, I64, call, const, load_at, splat, vec
+from .vector_loops import SUMS, floats, halves, masked, store_chunk
 
 i64, f32 = types.int64, types.float32
 

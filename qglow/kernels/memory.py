@@ -7,7 +7,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..instructions.table import KINDS
+from ..instructions.table import INSTRUCTIONS
 from .jit import njit
 
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -86,7 +86,7 @@ def copy_bytes(context, target, source, count):
 
 def words(kind, names):
     """Offsets in bytes of an instruction's operands and fields."""
-    return tuple(8 * KINDS[kind].index(n) for n in names.split())
+    return tuple(8 * INSTRUCTIONS[kind].index(n) for n in names.split())
 
 
 def _mover(llvm):

@@ -21,7 +21,7 @@ from . import cache
 from .cache import cache_folder
 
 PACKAGED = Path(__file__).parent / "objects"
-HANDLING = ("builder.py", "cache.py", "carried.py", "elf.py", "library.py", "objects.py", "peak.py", "workers.py")  # none is in an object
+HANDLING = ("builder.py", "cache.py", "carried.py", "elf.py", "library.py", "objects.py", "machine_probe.py", "workers.py")  # none is in an object
 READ = (  # what kernels read from outside of their folder
     "targets/architecture.py", "targets/table.py", "targets/target.py",
     "instructions/table.py", "instructions/packing.py", "reference/float_math.py", "reference/float_sums.py", "reference/recurrent.py",

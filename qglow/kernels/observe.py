@@ -7,11 +7,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .chunks import SUMS, floats, halves, masked
 from .jit import njit
 from .memory import load_i32, load_i64, store_i32, store_i64
 from .sizes import BINS, BLOCK, TABLES
 from .vector import F32, I32, call, const, load_at, splat, store_at, vec
+from .vector_loops import SUMS, floats, halves, masked
 
 i64 = types.int64
 F64 = ir.DoubleType()

@@ -7,12 +7,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .chunks import accumulator
 from .jit import njit
 from .memory import load_i64, load_u8, store_i32, store_u8, words
 from .table import kernel
 from .target import HARDWARE_VNNI, ISA
 from .vector import I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, splat, store_at, vec, vpdpbusd
+from .vector_loops import accumulator
 
 LANES, VECTORS = ISA.lanes, ISA.vectors
 STEP, NARROW = ISA.step, ISA.narrow

@@ -7,12 +7,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .chunks import store_first
 from .jit import njit
 from .memory import load_f32, load_i64, words
 from .table import kernel
 from .target import ISA
 from .vector import F32, I8, I32, I64, const, load_at, part, requantize, splat, vec, widened
+from .vector_loops import store_first
 
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes

@@ -22,7 +22,7 @@ from .split import share_of
 from .target import ISA
 from .vector import I64, pixel
 
-FIELDS = "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pix r_next next share paced count first".split()
+FIELDS = "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pix r_next next share interleave_prefetch count first".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
 STEPS = {"x": "pix", "y": "y_pix", "r": "r_pix"}  # what one pixel is further, by operand
 WORDS = "x y scratch w bias N H W C x_n x_h x_w y_n y_h y_w G x_c KH SH SW DH DW runs run r r_n r_h r_w r_g y_g tile limit split"
@@ -37,7 +37,7 @@ class Kernels:
     address. most, narrow_most: pixels of a piece at most, for `vectors` vectors and for one. paired: whether there are kernels of two rows.
     taps: elements of a run that one step takes. size(i): bytes of an output element. modes(i): what a piece does at its end, in place (-1:
     it cannot) and in the scratch, from where finish(i, scratch, pitch, r, r_w, y, y_w, pixels, bytes, channel) takes it. r_size: bytes of
-    a residual's element. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps (`paced`).
+    a residual's element. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps (`interleave_prefetch`).
     """
 
     vectors: int
@@ -107,8 +107,8 @@ def product(kind, k):
     size_of, modes_of, finish = k.size, k.modes, k.finish
     wide = _dispatcher(k.micro, k.vectors, range(1, most_wide + 1))
     narrow = _dispatcher(k.micro, 1, range(1, most_narrow + 1))
-    fewest, widest = (most_wide // 4 + 1, most_wide // 2) if k.paired else (1, 0)  # pixels of rows that are taken two at a time
-    two_rows = _dispatcher(k.micro, k.vectors, [2 * p for p in range(fewest, widest + 1)], paired=True) if k.paired else wide
+    min_pixels, widest = (most_wide // 4 + 1, most_wide // 2) if k.paired else (1, 0)  # pixels of rows that are taken two at a time
+    two_rows = _dispatcher(k.micro, k.vectors, [2 * p for p in range(min_pixels, widest + 1)], paired=True) if k.paired else wide
 
     @njit(nogil=True)
     def run(i, worker, constants, thread, threads):
@@ -148,7 +148,7 @@ def product(kind, k):
                 most = most_narrow if is_narrow else most_wide
                 if limit > 0:
                     most = min(most, limit)
-                pairs = direct and not is_narrow and fewest <= wd <= widest and 2 * wd <= most
+                pairs = direct and not is_narrow and min_pixels <= wd <= widest and 2 * wd <= most
                 calls = tile1 - tile0
                 if pairs:
                     calls = (calls + 1) // 2
@@ -159,7 +159,7 @@ def product(kind, k):
                 ahead = w + width * channel_bytes
                 if job + 1 == job1 and tile1 < piece1:
                     ahead = load_i64(i + W) + (job0 // blocks * padded + job0 % blocks * block) * channel_bytes
-                paced = 1 if share > burst else 0
+                interleave_prefetch = 1 if share > burst else 0
                 piece = tile0
                 while piece < tile1:
                     rr, cut0 = piece // cuts, piece % cuts
@@ -181,7 +181,7 @@ def product(kind, k):
                             xx, yy, rs = x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
                             mode, target, pitch = (in_place, yy, y_w) if direct else (aside, scratch, width * size)
                             operands = (
-                                xx, w, kh, runs, steps, row, tap, x_w, x_h, bias, target, pitch, y_h, mode, i, rs, r_w, r_h, ahead, share, paced,
+                                xx, w, kh, runs, steps, row, tap, x_w, x_h, bias, target, pitch, y_h, mode, i, rs, r_w, r_h, ahead, share, interleave_prefetch,
                                 count, first,
                             )  # fmt: skip
                             if pair:

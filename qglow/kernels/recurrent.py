@@ -7,13 +7,13 @@ from numba import types
 from numba.extending import intrinsic
 
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
-from .bytewise import LANES
-from .chunks import store_first
+from .elementwise_u8 import LANES
 from .float_math import sigmoid, tanh
 from .jit import njit
 from .memory import load_i64, words
 from .table import kernel
 from .vector import F32, I64, const, load_at, part, requantize, vec
+from .vector_loops import store_first
 
 i64 = types.int64
 GX, GH, C_IN, C_OUT, Y, Q, BIAS, N, C, GX_B, GH_B, C_IN_B, C_B, Y_B, Q_B = words(

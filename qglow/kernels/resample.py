@@ -5,12 +5,12 @@ from __future__ import annotations
 from numba import types
 from numba.extending import intrinsic
 
-from .chunks import store_first
 from .jit import njit
 from .memory import load_f32, load_i32, load_i64, words
 from .table import kernel
 from .target import ISA
 from .vector import F32, I32, part, requantize, splat, vec, widened
+from .vector_loops import store_first
 
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes

@@ -9,14 +9,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .bytewise import find, run_of, table_of
-from .chunks import accumulator, chunks, masked, store_chunk
+from .elementwise_u8 import find, run_of, table_of
 from .jit import njit
 from .memory import load_f32, load_i32, load_i64, load_u8, store_u8, words
 from .sizes import SCRATCH_BYTES
 from .table import kernel
 from .target import HARDWARE_TABLE, HARDWARE_VNNI, ISA
 from .vector import F32, I8, I32, I64, add_to, call, const, dot4, load_at, requantize, splat, store_at, vec, vpdpbusd, widened, within
+from .vector_loops import accumulator, chunks, masked, store_chunk
 
 LANES = ISA.lanes
 CHUNK = 4 * LANES

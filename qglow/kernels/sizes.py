@@ -8,4 +8,4 @@ BINS = 4096  # of a histogram, int64
 TABLES = 4  # of BINS int32 each: neighbours are counted apart, so that equal ones do not wait for each other
 BLOCK = 16  # elements whose bins are found at once; int32 behind the tables
 SLEEPS = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")  # whether kernels/futex.py can put a thread to sleep
-TEAM_BYTES, WORKER_BYTES = 256, 128  # of a team, and for each of its threads; see kernels/team.py
+TEAM_BYTES, WORKER_BYTES = 256, 128  # of a team, and for each of its threads; see kernels/thread_pool.py

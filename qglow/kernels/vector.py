@@ -100,7 +100,7 @@ def widened(b, address, n):
     return b.zext(load_at(b, address, vec(I8, n)), vec(I32, n))
 
 
-def centred(b, address, zero, n):
+def minus_zero_point(b, address, zero, n):
     """f32(q - z) of n bytes at an address; zero: int32 vector."""
     return b.sitofp(b.sub(widened(b, address, n), zero), vec(F32, n))
 
@@ -116,7 +116,7 @@ def prefetch(b, address, write, locality):
     b.call(cgutils.get_or_insert_function(b.module, t, "llvm.prefetch.p0"), [pointer, *(ir.Constant(I32, k) for k in (write, locality, 1))])
 
 
-def ask_for(b, address, size):
+def prefetch_range(b, address, size):
     """Ask for bytes, a multiple of 64 of them, to come into the second cache."""
     with cgutils.for_range(b, b.lshr(size, ir.Constant(I64, 6))) as line:
         prefetch(b, b.add(address, b.shl(line.index, ir.Constant(I64, 6))), 0, 2)
@@ -156,5 +156,5 @@ def vpdpbusd(b, acc, u, s):
     return call(b, f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}", acc.type, acc, u, s)
 
 
-__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "ask_for", "call", "centred", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
+__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "prefetch_range", "call", "minus_zero_point", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
            "part", "pixel", "prefetch", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd", "widened", "within"]  # fmt: skip

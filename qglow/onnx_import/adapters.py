@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from ..errors import ModelError
-from ..graph import GraphBuilder, Kind, Node, TensorType
+from ..graph import DType, GraphBuilder, Node, TensorType
 from ..graph.registry import enters
 from .element_types import KINDS, name_of
 
@@ -47,9 +47,9 @@ def _dropout(b: GraphBuilder, node: Node, opset: int) -> None:
         raise ModelError(f"node {node.name!r} ({node.operator}): training is not supported; its training_mode must be the constant False")
     b.append(Node("Identity", node.inputs[:1], node.outputs[:1], {}, node.name))
     if len(node.outputs) > 1 and node.outputs[1]:
-        kind = Kind.BOOL if opset >= 10 else b.types[node.inputs[0]].kind
+        kind = DType.BOOL if opset >= 10 else b.types[node.inputs[0]].kind
         mask, shape = node.outputs[1], b.types[node.inputs[0]].shape
-        sizes = b.add("Shape", node.inputs[:1], TensorType(Kind.I64, None if shape is None else (len(shape),)), f"{mask}.shape")
+        sizes = b.add("Shape", node.inputs[:1], TensorType(DType.I64, None if shape is None else (len(shape),)), f"{mask}.shape")
         b.append(Node("ConstantOfShape", (sizes,), (mask,), {"value": np.ones(1, kind.dtype)}, b.fresh(f"{node.name}.mask")))
 
 
@@ -169,16 +169,16 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     each, rank = shape[1] // groups if isinstance(shape[1], int) else 1, len(shape)
     known = [d for d in shape[1:] if isinstance(d, int)]
     size = int(np.prod(known)) // groups if len(known) == rank - 1 else -1
-    unknown, stash = TensorType(Kind.F32, None), x
-    if kind is not Kind.F32:
-        stash = b.add("Cast", (x,), TensorType(Kind.F32, shape), f"{y}.f32", to="float32")
+    unknown, stash = TensorType(DType.F32, None), x
+    if kind is not DType.F32:
+        stash = b.add("Cast", (x,), TensorType(DType.F32, shape), f"{y}.f32", to="float32")
     grouped = b.add_constant(f"{y}.grouped", np.array([0, groups, size], np.int64))
     flat = b.add("Reshape", (stash, grouped), unknown, f"{y}.groups")
     one, zero = (b.add_constant(f"{y}.{v}", np.full(groups, v, np.float32)) for v in (1, 0))
     normal = b.add("InstanceNormalization", (flat, one, zero), unknown, f"{y}.normal", epsilon=float(node.attr("epsilon", 1e-5)))
-    sizes = b.add("Shape", (x,), TensorType(Kind.I64, (rank,)), f"{y}.shape")
-    real = b.add("Reshape", (normal, sizes), TensorType(Kind.F32, shape), f"{y}.unscaled")
-    if kind is not Kind.F32:
+    sizes = b.add("Shape", (x,), TensorType(DType.I64, (rank,)), f"{y}.shape")
+    real = b.add("Reshape", (normal, sizes), TensorType(DType.F32, shape), f"{y}.unscaled")
+    if kind is not DType.F32:
         real = b.add("Cast", (real,), TensorType(kind, shape), f"{y}.cast", to=kind.dtype.name)
     factor, offset = (_by_channel(b, v, each if opset < 21 else 1, rank, f"{y}.{hint}") for v, hint in ((scale, "s"), (bias, "b")))
     scaled = b.add("Mul", (real, factor), TensorType(kind, shape), f"{y}.scaled")
@@ -212,7 +212,7 @@ def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
     kind = b.types[x].kind
     flat = b.add("Flatten", (x,), TensorType(kind, None), f"{y}.matrix", axis=axis)
     done = b.add(node.op, (flat,), TensorType(kind, None), f"{y}.rows", axis=-1)
-    sizes = b.add("Shape", (x,), TensorType(Kind.I64, (len(shape),) if shape else None), f"{y}.shape")
+    sizes = b.add("Shape", (x,), TensorType(DType.I64, (len(shape),) if shape else None), f"{y}.shape")
     b.append(Node("Reshape", (done, sizes), (y,), {}, node.name))
 
 

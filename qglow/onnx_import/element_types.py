@@ -1,4 +1,4 @@
-"""Which ONNX types a value may have: tensors of the dtypes that `Kind` has.
+"""Which ONNX types a value may have: tensors of the dtypes that `DType` has.
 
 1. An input, an output, or what a node outside of a subgraph gives, is a tensor of such a dtype; any other is refused by name.
 2. A constant may have a narrower dtype (bfloat16, float8, int4 ...) where a node turns it into one of these at once, as weights are
@@ -17,14 +17,14 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from ..errors import ModelError
-from ..graph import Array, Kind
+from ..graph import Array, DType
 from .lists import MAKERS, fault_of_reads
 
-KINDS: dict[int, Kind] = {
-    TensorProto.FLOAT: Kind.F32, TensorProto.FLOAT16: Kind.F16, TensorProto.DOUBLE: Kind.F64, TensorProto.BOOL: Kind.BOOL,
-    TensorProto.INT8: Kind.I8, TensorProto.INT16: Kind.I16, TensorProto.INT32: Kind.I32, TensorProto.INT64: Kind.I64,
-    TensorProto.UINT8: Kind.U8, TensorProto.UINT16: Kind.U16, TensorProto.UINT32: Kind.U32, TensorProto.UINT64: Kind.U64,
-    TensorProto.STRING: Kind.STRING,
+KINDS: dict[int, DType] = {
+    TensorProto.FLOAT: DType.F32, TensorProto.FLOAT16: DType.F16, TensorProto.DOUBLE: DType.F64, TensorProto.BOOL: DType.BOOL,
+    TensorProto.INT8: DType.I8, TensorProto.INT16: DType.I16, TensorProto.INT32: DType.I32, TensorProto.INT64: DType.I64,
+    TensorProto.UINT8: DType.U8, TensorProto.UINT16: DType.U16, TensorProto.UINT32: DType.U32, TensorProto.UINT64: DType.U64,
+    TensorProto.STRING: DType.STRING,
 }  # fmt: skip
 _FLOATS = {"BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT8E8M0", "FLOAT4E2M1"}
 _WIDENED = {**dict.fromkeys(_FLOATS, np.float32), "INT4": np.int8, "INT2": np.int8, "UINT4": np.uint8, "UINT2": np.uint8}
@@ -38,7 +38,7 @@ def name_of(element: int) -> str:
 
 
 def array_of(tensor: TensorProto) -> Array:
-    """The tensor's data, dtypes narrower than those of `Kind` widened. Raises ModelError for a dtype that cannot be."""
+    """The tensor's data, dtypes narrower than those of `DType` widened. Raises ModelError for a dtype that cannot be."""
     wide = _WIDENED.get(name_of(tensor.data_type).upper())
     if wide is None and tensor.data_type not in KINDS:
         raise ModelError(f"the constant {tensor.name!r} is of dtype {name_of(tensor.data_type)}, which is not supported")

@@ -8,8 +8,8 @@ import onnx
 from onnx import helper
 
 from ..errors import QGlowError
-from ..graph.branches import SELECT, needs
-from .foreign import captures
+from ..graph.select_op import SELECT, needs
+from .onnx_fallback import captures
 
 MOST_NODES = 100_000  # a node that several branches share, and nothing else needs, is in each of them
 

@@ -10,15 +10,15 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..errors import ModelError
-from ..graph import Array, Graph, Kind, Node, TensorType
+from ..graph import Array, DType, Graph, Node, TensorType
 from .export_branches import nested
-from .foreign import domain_of, renamed
+from .onnx_fallback import domain_of, renamed
 
 OPSET, IR_VERSION = 21, 10
 
 
-def element_type(kind: Kind) -> int:
-    return int(onnx.TensorProto.STRING) if kind is Kind.STRING else int(helper.np_dtype_to_tensor_dtype(kind.dtype))
+def element_type(kind: DType) -> int:
+    return int(onnx.TensorProto.STRING) if kind is DType.STRING else int(helper.np_dtype_to_tensor_dtype(kind.dtype))
 
 
 def value_info(name: str, t: TensorType) -> onnx.ValueInfoProto:
@@ -30,7 +30,7 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
     """The ONNX nodes of one float node, under the given value names."""
     names, results = list(inputs), list(outputs)
     if node.op == "Onnx":
-        return [_foreign(node, names, results)]
+        return [_fallback(node, names, results)]
     if node.op == "Swish":
         return _swish(node, names[0], results[0])
     if node.op == "MatMul" and len(names) == 3:
@@ -43,7 +43,7 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
     return [helper.make_node(node.op, names, results, name=node.name, **attributes)]
 
 
-def _foreign(node: Node, names: list[str], results: list[str]) -> onnx.NodeProto:
+def _fallback(node: Node, names: list[str], results: list[str]) -> onnx.NodeProto:
     """The kept node. Raises ModelError where the opset of exported models has another operator of this name, in its subgraphs too."""
     proto, domains = onnx.NodeProto.FromString(node.attributes["proto"]), dict(map(domain_of, node.attributes["opset"]))
     opset = domains.get("", OPSET)

@@ -15,7 +15,7 @@ from onnx import helper
 
 from ..errors import QGlowError, in_one_line
 from ..files import write_atomically
-from ..graph import Array, Graph, Kind, Node, TensorType
+from ..graph import Array, DType, Graph, Node, TensorType
 from .export_float import OPSET, export_nodes, make_model
 
 
@@ -139,7 +139,7 @@ class _Exporter:
         arrays.append(np.concatenate([b, np.zeros_like(b)], 1))
         names = [f"{node.name}.{k}" for k in "WRB"]
         self.constants |= {n: a.astype(np.float32) for n, a in zip(names, arrays, strict=True)}
-        self.graph = self.graph.with_(types={**self.graph.types, **{n: TensorType(Kind.F32, self.constants[n].shape) for n in names}})
+        self.graph = self.graph.with_(types={**self.graph.types, **{n: TensorType(DType.F32, self.constants[n].shape) for n in names}})
         return [node.inputs[0], *names, "", *node.inputs[4:6]]
 
     def bias(self, node: Node) -> str:
@@ -165,7 +165,7 @@ class _Exporter:
         x, y = node.inputs[0], node.outputs[0]
         table, t = self.graph.constants[node.inputs[1]], self.graph.types[x]
         index = self.add("Cast", [x], f"{y}.index", to=onnx.TensorProto.INT32)
-        offset = np.array(-t.limits()[0] if t.kind is Kind.I8 else 0, np.int32)
+        offset = np.array(-t.limits()[0] if t.kind is DType.I8 else 0, np.int32)
         if table.ndim == 2:
             shape = [1] * len(t.shape or ())
             shape[int(node.attr("axis", 1))] = -1

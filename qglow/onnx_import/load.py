@@ -12,18 +12,18 @@ import onnx.version_converter
 
 from ..arguments import path_of
 from ..errors import LimitError, ModelError
-from ..graph import Array, Attribute, Graph, GraphBuilder, Kind, Node, TensorType
+from ..graph import Array, Attribute, DType, Graph, GraphBuilder, Node, TensorType
 from ..graph.infer import either
 from ..graph.verify import verify
 from ..reading import read_file
 from ..reference import retype
 from .adapters import adapt, trains_by_input
-from .branches import Scope, inlined, without_claims
 from .element_types import KINDS, ValueTypes, array_of
 from .external_data import load_external_data
-from .foreign import captures, foreign_node, is_foreign
 from .functions import inlined as without_functions
+from .import_if import Scope, inlined, without_claims
 from .inference import infer_shapes
+from .onnx_fallback import captures, fallback_node, is_fallback
 
 OLDEST_OPSET = 7  # that nodes are read in; models of older ones are converted to it by onnx
 
@@ -190,7 +190,7 @@ class Importer:
 
     def constant(self, name: str, array: Array) -> None:
         self.builder.constants[name] = array
-        self.builder.types[name] = TensorType(Kind.of(array.dtype), tuple(array.shape))
+        self.builder.types[name] = TensorType(DType.of(array.dtype), tuple(array.shape))
 
     def nodes(self, g: onnx.GraphProto) -> None:
         for index, proto in enumerate(g.node):
@@ -228,13 +228,13 @@ class Importer:
             )
             return
         for output in filter(None, outputs):
-            b.types.setdefault(output, TensorType(Kind.F32, None))
+            b.types.setdefault(output, TensorType(DType.F32, None))
         name = b.fresh(proto.name or f"{proto.op_type}_{index}")
         node = Node(proto.op_type, tuple(scope.name(i) for i in proto.input), outputs, attributes, name)
         if inlined(proto):
             self.select(proto, node)
-        elif is_foreign(proto) or trains_by_input(b, node):
-            b.append(foreign_node(proto, node, self.domains, scope.name))
+        elif is_fallback(proto) or trains_by_input(b, node):
+            b.append(fallback_node(proto, node, self.domains, scope.name))
         else:
             adapt(b, node, self.opset)
 
@@ -256,7 +256,7 @@ class Importer:
 
 def _type_of(info: onnx.ValueInfoProto) -> TensorType:
     t = info.type.tensor_type
-    kind: Kind = KINDS.get(t.elem_type, Kind.F32)
+    kind: DType = KINDS.get(t.elem_type, DType.F32)
     if not t.HasField("shape") or t.elem_type == onnx.TensorProto.UNDEFINED:  # NOTE: without a shape a kind may be a guess
         return TensorType(kind, None)
     # NOTE: some exporters write a negative size for one that is not known

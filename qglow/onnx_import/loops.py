@@ -47,7 +47,7 @@ def evaluate_loop(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Arra
 
 def evaluate_scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
     """Outputs of a Scan. inputs: carried values, scanned inputs, in opset 8 after lengths; outer: the values that the body captures."""
-    from .foreign import domain_of
+    from .onnx_fallback import domain_of
 
     if dict(map(domain_of, opsets)).get("", 9) == 8:
         return _scan_batch(proto, inputs, outer, opsets)
@@ -142,8 +142,8 @@ def _graph_of(proto: onnx.NodeProto, name: str) -> onnx.GraphProto:
 @lru_cache(maxsize=64)
 def _imported(data: bytes, outer: tuple[tuple[str, int], ...], opsets: tuple[str, ...], where: str) -> Graph:
     """The graph of a subgraph, whose captured values are inputs after its own."""
-    from .foreign import domain_of
     from .load import imported
+    from .onnx_fallback import domain_of
 
     graph = onnx.GraphProto.FromString(data)
     graph.input.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n, kind in outer)

@@ -6,18 +6,18 @@ import os
 from collections.abc import Callable, Sequence
 
 from ..graph import Array, Graph
-from ..graph.branches import conditions
+from ..graph.select_op import conditions
 from ..reference import evaluate
 from ..runtime.backends import is_reference_only
-from ..runtime.watched import WatchedPlan
-from ..runtime.watched_stages import WatchedStages, watched
+from ..runtime.observed import InstrumentedExecutable
+from ..runtime.observed_stages import InstrumentedStages, instrumented
 from ..threads import helped
 from .dataset import Feeds
 
 Keep = Callable[[str, Array], None]
 Job = tuple[Feeds, Keep]
 Shapes = tuple[tuple[int, ...], ...]
-Watched = WatchedPlan | WatchedStages
+Watched = InstrumentedExecutable | InstrumentedStages
 MOST_LANES = 4
 
 
@@ -41,7 +41,7 @@ class NativeEngine:
                 evaluate(self.graph, feeds, keep=keep, fast=True)
             return
         while len(self._plans) < len(jobs):
-            self._plans.append(self._plans[0].twin())
+            self._plans.append(self._plans[0].clone())
         errors: dict[int, Exception] = {}
         plans, left = iter(self._plans), iter(range(len(jobs)))
 
@@ -65,4 +65,4 @@ class NativeEngine:
         """One plan; none where branches depend on data: the reference runs such a graph."""
         if conditions(self.graph) or is_reference_only():
             return []
-        return [watched(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)), self.names)]
+        return [instrumented(self.graph, dict(zip(self.graph.inputs, shapes, strict=True)), self.names)]

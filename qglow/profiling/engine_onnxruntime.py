@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from ..errors import ModelError, in_one_line
 from ..graph import Array, Graph
-from ..graph.branches import certain, conditions, has_branches
+from ..graph.select_op import certain, conditions, has_branches
 from ..onnx_import.export_float import export_float
 from .dataset import Feeds
 

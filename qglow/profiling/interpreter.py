@@ -11,8 +11,8 @@ import numpy as np
 from ..arguments import shown
 from ..errors import ConfigError, DataError
 from ..graph import Array, Graph
-from ..graph.branches import conditions, truth
 from ..graph.masks import endless
+from ..graph.select_op import conditions, truth
 from ..oracle import Oracle
 from ..progress import track
 from .checks import warnings_of

@@ -15,8 +15,8 @@ from ..errors import ProfileError, one_line
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph, Node
-from ..graph.branches import conditions
 from ..graph.digest import digest
+from ..graph.select_op import conditions
 from ..reading import read_text
 from .observers import BINS, Observer
 from .samples import KeptSample, first_ones

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DataError
-from ..graph import Array, Graph, Kind
+from ..graph import Array, DType, Graph
 from .dataset import Dataset, Feeds, InputTypes, Sample, checked
 
 COUNT = 4
@@ -48,7 +48,7 @@ class KeptSample:
 
     def arrays(self) -> list[Array]:
         """The inputs, unpacked. Raises ValueError where the bytes do not make the array."""
-        return [_unpack(Kind(kind), shape, data) for _, kind, shape, data in self.inputs]
+        return [_unpack(DType(kind), shape, data) for _, kind, shape, data in self.inputs]
 
 
 def pack(sample: Sample, inputs: Iterable[str]) -> KeptSample | None:
@@ -60,7 +60,7 @@ def pack(sample: Sample, inputs: Iterable[str]) -> KeptSample | None:
             return None
         little = array.astype(array.dtype.newbyteorder("<"), copy=False)
         packed = base64.b64encode(zlib.compress(little.tobytes(), 1)).decode()
-        rows.append((name, Kind.of(array.dtype).value, tuple(array.shape), packed))
+        rows.append((name, DType.of(array.dtype).value, tuple(array.shape), packed))
     return KeptSample(sample.name, tuple(rows))
 
 
@@ -101,9 +101,9 @@ def _shape(raw: Mapping[str, Any]) -> tuple[int, ...]:
     return shape
 
 
-def _unpack(kind: Kind, shape: tuple[int, ...], data: str) -> Array:
+def _unpack(kind: DType, shape: tuple[int, ...], data: str) -> Array:
     size = int(np.prod(shape, dtype=object)) * kind.dtype.itemsize
-    if kind is Kind.STRING or size > LARGEST:
+    if kind is DType.STRING or size > LARGEST:
         raise ValueError(f"a kept sample of {size} bytes")
     try:
         unpacker = zlib.decompressobj()

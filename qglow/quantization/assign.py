@@ -17,20 +17,22 @@ from functools import partial
 
 import numpy as np
 
-from ..graph import Graph, Kind, Quant
-from ..graph.branches import SELECT
+from ..graph import DType, Graph, Quant
 from ..graph.classes import Classes
+from ..graph.select_op import SELECT
 from ..profiling.observers import Observer
 from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
 from .masks import masked_ranges
-from .needs import ALWAYS_DIRECT, Needs
 from .plan import SUMS, Plan
 from .pointwise import Function
+from .precision_uses import ALWAYS_FLOAT_OUTPUT, PrecisionUses
 from .ranges import Range, Through, activation_quant, select
 
 
-def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], config: QuantConfig) -> dict[str, tuple[Kind, Quant]]:
+def assign(
+    graph: Graph, plan: Plan, needs: PrecisionUses, observed: Mapping[str, Observer], config: QuantConfig
+) -> dict[str, tuple[DType, Quant]]:
     """(kind, parameters) of every value that is needed quantized."""
     ranges: dict[str, Range] = {}
     through = _only_through(graph, plan, needs)
@@ -70,13 +72,13 @@ def assign(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observ
     return {v: quants[classes.find(v)] for v in ranges}
 
 
-def _only_through(graph: Graph, plan: Plan, needs: Needs) -> dict[str, Through]:
+def _only_through(graph: Graph, plan: Plan, needs: PrecisionUses) -> dict[str, Through]:
     """Rule 4: values that nothing reads but one table, with its function."""
-    wanted = needs.quantized | needs.real | set(needs.absorbed)
+    wanted = needs.quantized | needs.real | set(needs.fused_clamps)
     functions: dict[str, list[Function]] = {}
     read = set(graph.outputs)
     for node in graph.nodes:
-        if not any(o in wanted for o in node.outputs) or node.outputs[0] in needs.absorbed.values():
+        if not any(o in wanted for o in node.outputs) or node.outputs[0] in needs.fused_clamps.values():
             continue
         function = plan.functions.get(node.outputs[0]) if node.name in plan.int8 else None
         if function is None:
@@ -104,10 +106,10 @@ def _moves(op: str, mode: str) -> bool:
     return op in MOVING or (op == "Resize" and mode == "nearest")
 
 
-def _values(graph: Graph, plan: Plan, needs: Needs) -> list[str]:
+def _values(graph: Graph, plan: Plan, needs: PrecisionUses) -> list[str]:
     """Values that will exist quantized: needed so, or made by an int8 node (other than a direct float) and needed at all."""
-    absorbed = set(needs.absorbed)
+    fused_clamps = set(needs.fused_clamps)
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
-    made = {o for n in graph.nodes if n.name in plan.int8 and n.op not in ALWAYS_DIRECT for o in n.outputs if o}
-    return [v for v in names if v not in absorbed and graph.types[v].kind.is_float
+    made = {o for n in graph.nodes if n.name in plan.int8 and n.op not in ALWAYS_FLOAT_OUTPUT for o in n.outputs if o}
+    return [v for v in names if v not in fused_clamps and graph.types[v].kind.is_float
             and (v in needs.quantized or (v in made and v in needs.real))]  # fmt: skip

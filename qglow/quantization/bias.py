@@ -14,7 +14,7 @@ from ..profiling.observers import Observer
 
 
 def channel_means(observed: Mapping[str, Observer], factors: Mapping[str, Array]) -> dict[str, Array]:
-    """The mean of every channel (axis 1) of every value that has one, in units of its factors (balance.py)."""
+    """The mean of every channel (axis 1) of every value that has one, in units of its factors (channel_equalization.py)."""
     means = {v: m for v, o in observed.items() if (m := o.channel_mean) is not None}
     for v, d in factors.items():
         if v in means:

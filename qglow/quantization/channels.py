@@ -1,4 +1,4 @@
-"""Which channels of which values must share a factor (balance.py): classes of (value, channel).
+"""Which channels of which values must share a factor (channel_equalization.py): classes of (value, channel).
 
 1. Relu, LeakyRelu, PRelu, pools, sums and ops that move data pass a factor on, as f(x / d) = f(x) / d: values so joined share it.
 2. A product gives its output channels factors of their own, and takes in those of its input channels, where its weights are constant.
@@ -14,13 +14,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node, Quant, TensorType
+from ..graph import Array, DType, Graph, Node, Quant, TensorType
 from ..graph.classes import Classes
 from ..reference import FLOAT
 from ..reference.arithmetic import quantize
-from .needs import ALWAYS_DIRECT, DIRECT, Needs
 from .plan import PRODUCTS, Plan
 from .pointwise import Function
+from .precision_uses import ALWAYS_FLOAT_OUTPUT, FLOAT_OUTPUT_OPS, PrecisionUses
 
 SMALL = 2**16  # elements: a float product by the factors of fewer costs nothing
 KEPT_SHAPE = ("Relu", "LeakyRelu", "PRelu", "Identity")
@@ -54,13 +54,13 @@ class Channels:
         return np.array([self._classes.find(k) for k in range(self.count)], np.int64)
 
 
-class Walk:
+class ChannelGroups:
     """Numbers the channels of every quantized value. ids[v] broadcasts to v's shape; a dimension is 1 where all along it agree.
 
     uneven: values that a float node makes, with their channels, that factors are worth a multiplication.
     """
 
-    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], channels: Channels,
+    def __init__(self, graph: Graph, plan: Plan, needs: PrecisionUses, quants: Mapping[str, tuple[DType, Quant]], channels: Channels,
                  uneven: Mapping[str, int] | None = None) -> None:  # fmt: skip
         self.graph, self.plan, self.needs, self.quants, self.channels = graph, plan, needs, quants, channels
         self.uneven = uneven or {}
@@ -70,7 +70,7 @@ class Walk:
         for v in self.graph.inputs:
             self.none(v)
         for node in self.graph.nodes:
-            outputs = [self.needs.absorbed.get(o, o) for o in node.outputs]
+            outputs = [self.needs.fused_clamps.get(o, o) for o in node.outputs]
             if node.name not in self.plan.int8:
                 for v in node.inputs:
                     self.none_but_small(v)
@@ -82,10 +82,10 @@ class Walk:
             elif node.outputs[0] in self.plan.functions:
                 if outputs[0] in self.quants and outputs[0] not in self.ids:
                     self.function(self.plan.functions[node.outputs[0]])
-            elif node.op in DIRECT and outputs[0] not in self.needs.quantized | set(self.needs.absorbed.values()):
+            elif node.op in FLOAT_OUTPUT_OPS and outputs[0] not in self.needs.quantized | set(self.needs.fused_clamps.values()):
                 self.direct(node)
                 self.none(outputs[0])
-            elif node.op in ALWAYS_DIRECT:
+            elif node.op in ALWAYS_FLOAT_OUTPUT:
                 self.none(node.inputs[0])
             elif any(o in self.quants for o in outputs):
                 done = [self.rule(node, k) for k in range(len(outputs))]
@@ -104,7 +104,7 @@ class Walk:
 
     def is_cut(self, v: str) -> bool:
         """Rule 6: whether a clamp that the producer of a value absorbed has a bound within its range, other than 0."""
-        if v not in self.needs.absorbed.values():
+        if v not in self.needs.fused_clamps.values():
             return False
         kind, quant = self.quants[v]
         t = TensorType(kind, None, quant)
@@ -162,7 +162,7 @@ class Walk:
 
     def rule(self, node: Node, k: int) -> Array | None:
         """The numbers of output k, or None where it has no factors."""
-        v = self.needs.absorbed.get(node.outputs[k], node.outputs[k])
+        v = self.needs.fused_clamps.get(node.outputs[k], node.outputs[k])
         x = self.ids.get(node.inputs[0])
         if node.op in PRODUCTS:
             return self.product(node, v)

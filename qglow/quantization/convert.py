@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
 from ..profiling.observers import Observer
 from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
 from .assign import assign
-from .balance import balance, with_factors
 from .bias import channel_means, output_shift
+from .channel_equalization import equalize_channels, with_channel_scales
 from .config import QuantConfig
-from .magnify import magnifying
-from .needs import DIRECT, Needs, classifier_tail, data_inputs, find_needs
-from .plan import PRODUCTS, Plan, after_float, make_plan
+from .noise_amplification import precision_sensitive_nodes
+from .plan import PRODUCTS, Plan, make_plan, propagate_float
 from .pointwise import Function
+from .precision_uses import FLOAT_OUTPUT_OPS, PrecisionUses, classifier_tail, data_inputs, find_precision_uses
 from .qdq import Stored
 from .reach import beyond_int32
 from .stored import kept_integers
@@ -52,17 +52,17 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
     plan = make_plan(graph, observed, config)
     nodes = {n.name: n for n in graph.nodes}
     plan = plan.without({n: r for n, r in float_views(graph, plan).items() if not config.included(nodes[n])})
-    plan = after_float(graph, plan, config)
+    plan = propagate_float(graph, plan, config)
     if config.float_outputs:
         tail = classifier_tail(graph, plan.int8)
         plan = plan.without(dict.fromkeys(tail, "scores of a classifier stay float, so that their order is kept"))
     plan, needs, quants = _within_int32(graph, plan, observed, config)
-    too_fine = magnifying(graph, plan, needs, observed, quants)
+    too_fine = precision_sensitive_nodes(graph, plan, needs, observed, quants)
     if too_fine := {n: r for n, r in too_fine.items() if not config.included(nodes[n])}:
-        plan, needs, quants = _within_int32(graph, after_float(graph, plan.without(too_fine), config), observed, config)
+        plan, needs, quants = _within_int32(graph, propagate_float(graph, plan.without(too_fine), config), observed, config)
     factors: Mapping[str, Array] = {}
     if config.balance_channels and config.weights == "per_channel":
-        balanced = balance(graph, plan, needs, observed, quants)
+        balanced = equalize_channels(graph, plan, needs, observed, quants)
         graph, plan, factors = balanced.graph, Plan(plan.reasons, balanced.functions, plan.int8), balanced.factors
     means = channel_means(observed, factors) if config.correct_bias else {}
     converter = Converter(graph, plan, needs, quants, config, means, factors)
@@ -71,24 +71,24 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
 
 def _within_int32(
     graph: Graph, plan: Plan, observed: Mapping[str, Observer], config: QuantConfig
-) -> tuple[Plan, Needs, dict[str, tuple[Kind, Quant]]]:
+) -> tuple[Plan, PrecisionUses, dict[str, tuple[DType, Quant]]]:
     """Parameters of all values; nodes become float until none is left whose sums could leave int32."""
     while True:
-        needs = find_needs(graph, plan, config.float_outputs)
+        needs = find_precision_uses(graph, plan, config.float_outputs)
         quants = assign(graph, plan, needs, observed, config)
         beyond = beyond_int32(graph, plan, needs, quants)
         if not beyond:
             return plan, needs, quants
-        plan = after_float(graph, plan.without(beyond), config)
+        plan = propagate_float(graph, plan.without(beyond), config)
 
 
 class Converter:
     """Writes the new graph; `q` and `f` give the name under which a value exists quantized or float, converting where it must."""
 
-    def __init__(self, graph: Graph, plan: Plan, needs: Needs, quants: Mapping[str, tuple[Kind, Quant]], config: QuantConfig,
+    def __init__(self, graph: Graph, plan: Plan, needs: PrecisionUses, quants: Mapping[str, tuple[DType, Quant]], config: QuantConfig,
                  means: Mapping[str, Array] = _NOTHING, factors: Mapping[str, Array] = _NOTHING, stored: Mapping[str, Stored] = _NOTHING,
                  rounded: frozenset[str] = frozenset()) -> None:  # fmt: skip
-        """means, factors: of bias.py and balance.py. stored, rounded: of qdq.py, for a model that came quantized."""
+        """means, factors: of bias.py and channel_equalization.py. stored, rounded: of qdq.py, for a model that came quantized."""
         self.means, self.factors, self.stored, self.rounded = means, factors, stored, rounded
         self.graph, self.plan, self.needs, self.quants, self.config = graph, plan, needs, quants, config
         self.b = GraphBuilder(graph)
@@ -105,7 +105,7 @@ class Converter:
             if (o not in self.real and o in self.quantized) or o in self.rounded:
                 self.f(o)
         graph = self.b.build(self.graph.name, self.graph.inputs, self.graph.outputs)
-        return with_factors(graph, {name: self.factors[v] for v, name in self.quantized.items() if v in self.factors})
+        return with_channel_scales(graph, {name: self.factors[v] for v, name in self.quantized.items() if v in self.factors})
 
     # Names of values
 
@@ -144,7 +144,7 @@ class Converter:
             return value
         if value not in self.real or (value in self.rounded and value not in self.restored):
             self.restored.add(value)
-            t = TensorType(Kind.F32, self.graph.types[value].shape)
+            t = TensorType(DType.F32, self.graph.types[value].shape)
             if value in self.outputs:
                 self.b.types[value] = t
                 self.b.append(Node("Dequantize", (self.q(value),), (value,), {}, self.b.fresh(f"{value}:Dequantize")))
@@ -170,17 +170,17 @@ class Converter:
             self.real |= exact
             return
         output = node.outputs[0]
-        wanted = self.needs.quantized | self.needs.real | set(self.needs.absorbed)
+        wanted = self.needs.quantized | self.needs.real | set(self.needs.fused_clamps)
         if not any(o in wanted for o in node.outputs):
             self.decide(node, "folded", "part of a table lookup")
             return
-        if output in self.needs.absorbed.values():
+        if output in self.needs.fused_clamps.values():
             self.decide(node, "folded", "limits of the int8 output before it")
             return
         self.decide(node, "int8")
         if output in self.plan.functions:
             self.lookup(self.plan.functions[output])
-        elif node.op in DIRECT and self.target(output) not in self.quants_needed():
+        elif node.op in FLOAT_OUTPUT_OPS and self.target(output) not in self.quants_needed():
             self.direct(node)
         elif node.op in PRODUCTS:
             self.product(node, None)
@@ -191,14 +191,14 @@ class Converter:
 
     def quants_needed(self) -> set[str]:
         """Values that something reads quantized, or that a clamp limits (a float accumulator is not clamped)."""
-        return self.needs.quantized | set(self.needs.absorbed.values())
+        return self.needs.quantized | set(self.needs.fused_clamps.values())
 
     def target(self, value: str) -> str:
-        return self.needs.absorbed.get(value, value)
+        return self.needs.fused_clamps.get(value, value)
 
     def limits(self, value: str) -> dict[str, int]:
         """qmin and qmax of an output that an absorbed clamp limits, where they are narrower than the kind's."""
-        clamp = self.needs.absorbed.get(value)
+        clamp = self.needs.fused_clamps.get(value)
         if clamp is None:
             return {}
         low, high = self.plan.functions[clamp].clamp_bounds(self.graph)
@@ -210,7 +210,7 @@ class Converter:
     def direct(self, node: Node) -> None:
         """A product or average with a float output."""
         output = node.outputs[0]
-        self.b.types[output] = TensorType(Kind.F32, self.graph.types[output].shape)
+        self.b.types[output] = TensorType(DType.F32, self.graph.types[output].shape)
         if node.op in PRODUCTS:
             self.product(node, output)
         else:
@@ -244,7 +244,7 @@ class Converter:
 
     def outputs_of(self, node: Node) -> tuple[str, ...]:
         """The quantized outputs of a node: those that nothing reads have no name, or, first ones, the parameters of their siblings."""
-        held = {o for o in node.outputs if o and (o in self.quants or o in self.needs.absorbed)}
+        held = {o for o in node.outputs if o and (o in self.quants or o in self.needs.fused_clamps)}
         outputs = [self.q_name(self.target(o)) if o in held else "" for o in node.outputs]
         if not outputs[0]:
             first = node.outputs[0]
@@ -312,14 +312,14 @@ class Converter:
         for hint, source in (("w", node.inputs[1]), ("r", node.inputs[2])):
             rows = c[source].reshape(-1, c[source].shape[-1])
             q, parameters, _ = quantize_weights(rows, 0, None, quant.scale[0], self.config)
-            names.append(self.b.add_constant(f"{node.outputs[0]}.{hint}", q, TensorType(Kind.I8, tuple(q.shape), parameters)))
+            names.append(self.b.add_constant(f"{node.outputs[0]}.{hint}", q, TensorType(DType.I8, tuple(q.shape), parameters)))
         hidden = c[node.inputs[2]].shape[-1]
         b = c[node.inputs[3]] if node.input(3) else np.zeros((len(c[node.inputs[1]]), 8 * hidden), np.float32)
         bias = (b[:, : 4 * hidden] + b[:, 4 * hidden :]).reshape(-1)
         names.append(self.b.add_constant(f"{node.outputs[0]}.bias", bias.astype(np.float32)))
         states = [self.f(node.input(k)) for k in (5, 6)]
         for o in filter(None, node.outputs):
-            self.b.types[o] = TensorType(Kind.F32, self.graph.types[o].shape)
+            self.b.types[o] = TensorType(DType.F32, self.graph.types[o].shape)
             self.real[o] = o
         self.b.append(node.with_(inputs=(x, *names, *states)))
 
@@ -339,7 +339,7 @@ class Converter:
             bias = bias if shift is None else (np.zeros(w.shape[axis]) if bias is None else bias.astype(np.float64)) - shift
         q, quant_w, q_bias = quantize_weights(w, axis, bias, quant.scale[0], self.config)
         hint = node.outputs[0]
-        names = [self.b.add_constant(f"{hint}.w", q, TensorType(Kind.I8, tuple(q.shape), quant_w))]
+        names = [self.b.add_constant(f"{hint}.w", q, TensorType(DType.I8, tuple(q.shape), quant_w))]
         if q_bias is not None:
             names.append(self.b.add_constant(f"{hint}.bias.i32", q_bias))
         return names
@@ -351,7 +351,7 @@ class Converter:
             return None
         assert not isinstance(kept, str), f"{node.name}: {kept}"
         q, quant, bias = kept
-        names = [self.b.add_constant(f"{node.outputs[0]}.w", q, TensorType(Kind.I8, tuple(q.shape), quant))]
+        names = [self.b.add_constant(f"{node.outputs[0]}.w", q, TensorType(DType.I8, tuple(q.shape), quant))]
         if bias is None:
             return names
         bias = np.broadcast_to(bias, (q.shape[axis],)) if axis is not None else bias

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node
-from ..graph.branches import SELECT
+from ..graph import Array, DType, Graph, Node
 from ..graph.classes import Classes
+from ..graph.select_op import SELECT
 from ..profiling.observers import Observer
 from ..reference.forms import INT8, refusal
 from ..reference.integer_elementwise import MOVING
@@ -54,13 +54,13 @@ def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfi
         if node.name not in reasons and (reason := _obstacle(graph, observed, functions, node)) is not None:
             reasons[node.name] = reason
     int8 = {n.name for n in graph.nodes if n.name not in reasons}
-    for name in _lonely(graph, int8):
+    for name in isolated_from_products(graph, int8):
         reasons[name] = "no matrix product beside it: converting to int8 and back would cost more than it gives"
         int8.discard(name)
     return Plan(reasons, {k: f for k, f in functions.items() if all(n.name in int8 for n in f.nodes)}, frozenset(int8))
 
 
-def after_float(graph: Graph, plan: Plan, config: QuantConfig) -> Plan:
+def propagate_float(graph: Graph, plan: Plan, config: QuantConfig) -> Plan:
     """Functions of what a float node makes are float too: then their result is rounded once, and not their input before."""
     producers, reasons = graph.producers(), dict[str, str]()
     for node in graph.nodes:
@@ -80,7 +80,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return f"op {node.operator} has no int8 variant" if node.inputs else "has no input"
     if not graph.types[node.inputs[0]].kind.is_float:
         return "works on integers that are not quantized values"
-    if node.op != "ArgMax" and any(o and graph.types[o].kind is not Kind.F32 for o in node.outputs):
+    if node.op != "ArgMax" and any(o and graph.types[o].kind is not DType.F32 for o in node.outputs):
         return "its output is not a float32 tensor"
     values = [v for v in (node.inputs[0], *node.outputs) if v and v not in c and graph.types[v].kind.is_float]
     if any(v not in observed or not observed[v].count for v in values):
@@ -127,7 +127,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
 
 def _select_obstacle(graph: Graph, observed: Mapping[str, Observer], node: Node) -> str | None:
     """Both sides must have a range: what takes one of them has one range for both."""
-    if graph.types[node.outputs[0]].kind is not Kind.F32:
+    if graph.types[node.outputs[0]].kind is not DType.F32:
         return "its output is not a float32 tensor"
     for v in node.inputs[1:]:
         if v in graph.constants and not _is_quantizable(graph.constants[v]):
@@ -179,7 +179,7 @@ def _is_quantizable(constant: Array, mask: bool = False) -> bool:
     return constant.dtype == np.float32 and bool((np.isfinite(constant) | (mask & (constant == -np.inf))).all())
 
 
-def _lonely(graph: Graph, int8: set[str]) -> list[str]:
+def isolated_from_products(graph: Graph, int8: set[str]) -> list[str]:
     """int8 nodes in a connected group (over shared values) that holds no product."""
     classes = Classes[str]()
     chosen = [n for n in graph.nodes if n.name in int8]

@@ -23,7 +23,7 @@ _OTHERS = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Clip", "Id
 class Function:
     """The value `output` as a function of the value `root`: nodes in order; axis of the per-channel constants or None.
 
-    d_in, d_out: factors of the channels of root and output (balance.py) [size] or [1]: the table holds f(x d_in) / d_out.
+    d_in, d_out: factors of the channels of root and output (channel_equalization.py) [size] or [1]: the table holds f(x d_in) / d_out.
     """
 
     root: str

@@ -17,9 +17,9 @@ from ..reference import retype
 from .config import QuantConfig
 from .convert import Converter, QuantResult
 from .folded import stored_constants
-from .needs import DIRECT, Needs, data_inputs, find_needs
 from .plan import PRODUCTS, Plan, make_plan
-from .qdq import Stored, Stripped, moves, strip
+from .precision_uses import FLOAT_OUTPUT_OPS, PrecisionUses, data_inputs, find_precision_uses
+from .qdq import Stored, StrippedModel, moves, strip_qdq
 from .reach import beyond_int32
 from .stored import kept_integers, overflow
 
@@ -31,7 +31,7 @@ def recover(graph: Graph, imported: Graph) -> QuantResult:
     if not any(n.op in ("QuantizeLinear", "DequantizeLinear") for n in imported.nodes):
         raise ConfigError("the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)")
     config, stored = QuantConfig(), stored_constants(imported, graph)
-    found = strip(_with_ranks(graph))
+    found = strip_qdq(_with_ranks(graph))
     plan, needs = _plan(found, config, stored)
     converter = Converter(found.graph, plan, needs, found.quants, config, stored=stored, rounded=found.rounded)
     return QuantResult(converter.run(), tuple(converter.decisions))
@@ -54,16 +54,16 @@ def _with_ranks(graph: Graph) -> Graph:
     return graph.with_(types=types)
 
 
-def _plan(found: Stripped, config: QuantConfig, stored: Mapping[str, Stored]) -> tuple[Plan, Needs]:
+def _plan(found: StrippedModel, config: QuantConfig, stored: Mapping[str, Stored]) -> tuple[Plan, PrecisionUses]:
     """Rule 2: nodes become float until none is left that lacks parameters, or whose integers cannot be kept or summed up."""
     graph, seen = found.graph, Observer()
     seen.count = 1
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
     plan = make_plan(graph, dict.fromkeys(names, seen), config, found.rounded)
     while True:
-        needs = find_needs(graph, plan, config.float_outputs)
-        for root in found.rounded & set(needs.absorbed):
-            del needs.absorbed[root]
+        needs = find_precision_uses(graph, plan, config.float_outputs)
+        for root in found.rounded & set(needs.fused_clamps):
+            del needs.fused_clamps[root]
             needs.quantized.add(root)
         needs.quantized |= found.rounded
         lacking = {n.name: _NONE for n in graph.nodes if n.name in plan.int8 and _lacks(found, plan, needs, n.name)}
@@ -73,33 +73,33 @@ def _plan(found: Stripped, config: QuantConfig, stored: Mapping[str, Stored]) ->
         plan = plan.without(lacking)
 
 
-def _not_kept(found: Stripped, plan: Plan, needs: Needs, stored: Mapping[str, Stored]) -> dict[str, str]:
+def _not_kept(found: StrippedModel, plan: Plan, needs: PrecisionUses, stored: Mapping[str, Stored]) -> dict[str, str]:
     """Products whose weights the model stores as integers that int8 products cannot have, and why."""
     reasons = {}
     for node in found.graph.nodes:
         if node.name in plan.int8 and node.op in PRODUCTS and node.inputs[1] in stored:
-            x, y = found.quants[node.inputs[0]][1], needs.absorbed.get(node.outputs[0], node.outputs[0])
+            x, y = found.quants[node.inputs[0]][1], needs.fused_clamps.get(node.outputs[0], node.outputs[0])
             kept = kept_integers(found.graph, stored, node, x)
-            rounded = y in needs.quantized or y in needs.absorbed.values()
+            rounded = y in needs.quantized or y in needs.fused_clamps.values()
             reason = overflow(node, kept, x, found.quants[y][1] if rounded else None) if isinstance(kept, tuple) else kept
             if reason is not None:
                 reasons[node.name] = reason
     return reasons
 
 
-def _lacks(found: Stripped, plan: Plan, needs: Needs, name: str) -> bool:
+def _lacks(found: StrippedModel, plan: Plan, needs: PrecisionUses, name: str) -> bool:
     """Whether a value that the node would read or write as int8 has no parameters."""
     graph, quants = found.graph, found.quants
     node = next(n for n in graph.nodes if n.name == name)
-    wanted = needs.quantized | needs.real | set(needs.absorbed)
-    if not any(o in wanted for o in node.outputs) or node.outputs[0] in needs.absorbed.values():
+    wanted = needs.quantized | needs.real | set(needs.fused_clamps)
+    if not any(o in wanted for o in node.outputs) or node.outputs[0] in needs.fused_clamps.values():
         return False
     function = plan.functions.get(node.outputs[0])
-    outputs = [needs.absorbed.get(o, o) for o in node.outputs if o in wanted]
+    outputs = [needs.fused_clamps.get(o, o) for o in node.outputs if o in wanted]
     sources = [function.root] if function else data_inputs(graph, node)
     if any(s not in quants for s in sources) or node.op == "ArgMax":
         return any(s not in quants for s in sources)
-    if node.op in DIRECT and not any(o in needs.quantized or o in needs.absorbed.values() for o in outputs):
+    if node.op in FLOAT_OUTPUT_OPS and not any(o in needs.quantized or o in needs.fused_clamps.values() for o in outputs):
         return False
     if any(o not in quants for o in outputs):
         return True

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
 from ..reference.forms import INT8, refusal
 from ..reference.integer_elementwise import MOVING
 
-Parameters = tuple[Kind, Quant]
+Parameters = tuple[DType, Quant]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Stripped:
+class StrippedModel:
     """The float graph without the nodes. quants: parameters by value. rounded: values that the model rounds to them."""
 
     graph: Graph
@@ -59,7 +59,7 @@ class Stripped:
     rounded: frozenset[str]
 
 
-def strip(graph: Graph) -> Stripped:
+def strip_qdq(graph: Graph) -> StrippedModel:
     """Rules 1, 2, 4 and 5."""
     integers, consumers = _integers(graph), graph.consumers()
     b = GraphBuilder(graph)
@@ -73,7 +73,7 @@ def strip(graph: Graph) -> Stripped:
             alone = x in same or all(integers.get(r.outputs[0]) == integers[y] for r in consumers[x]) and x not in graph.outputs
             x = same.get(x, x)
             if not alone or quants.get(x, integers[y]) != integers[y]:
-                x = b.add("Identity", (x,), TensorType(Kind.F32, graph.types[y].shape), f"{x}.rescaled")
+                x = b.add("Identity", (x,), TensorType(DType.F32, graph.types[y].shape), f"{x}.rescaled")
             quants[x] = integers[y]
             rounded.add(x)
             stands[y] = x
@@ -82,7 +82,7 @@ def strip(graph: Graph) -> Stripped:
         elif x in stands:  # it moves integers
             outputs = tuple(b.fresh(f"{o}.real") if o else o for o in node.outputs)
             for o, real in zip(node.outputs, outputs, strict=True):
-                b.types[real] = TensorType(Kind.F32, graph.types[o].shape)
+                b.types[real] = TensorType(DType.F32, graph.types[o].shape)
                 stands[o], quants[real] = real, integers[o]
             b.append(node.with_(inputs=tuple(stands.get(i, i) for i in node.inputs), outputs=outputs))
         else:
@@ -104,7 +104,7 @@ def strip(graph: Graph) -> Stripped:
                 quants[x] = only
     for node in stripped.nodes:
         _pass_on(node, quants, graph.constants)
-    return Stripped(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))
+    return StrippedModel(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))
 
 
 def moves(node: Node) -> bool:
@@ -163,7 +163,7 @@ def _parameters(graph: Graph, node: Node) -> Parameters | None:
         return None
     if scale.dtype != np.float32 or not np.isfinite(scale).all() or float(scale.ravel()[0]) <= 0:
         return None
-    return Kind.U8, Quant.per_tensor(float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0))
+    return DType.U8, Quant.per_tensor(float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0))
 
 
 def _named_outputs(graph: Graph, quants: dict[str, Parameters], rounded: set[str]) -> Graph:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..graph import Array, Kind, Quant
+from ..graph import Array, DType, Quant
 from ..profiling.observers import BINS, Observer
 from .config import QuantConfig
 
@@ -130,13 +130,13 @@ _METHODS: dict[str, Callable[[Observer, QuantConfig, Through | None], Range]] = 
 }  # fmt: skip
 
 
-def activation_quant(low: float, high: float, config: QuantConfig, symmetric: bool = False) -> tuple[Kind, Quant]:
+def activation_quant(low: float, high: float, config: QuantConfig, symmetric: bool = False) -> tuple[DType, Quant]:
     """Kind and parameters that cover [low, high]; real 0 is exactly representable. symmetric: the zero point is in the middle."""
     if config.activations == "int8" or symmetric:
-        kind, zero = (Kind.I8, 0) if config.activations == "int8" else (Kind.U8, 128)
+        kind, zero = (DType.I8, 0) if config.activations == "int8" else (DType.U8, 128)
         return kind, Quant.per_tensor(_rounded(max(-low, high) / 127, config), zero)
     scale = _rounded((high - low) / 255, config)
-    return Kind.U8, Quant.per_tensor(scale, int(np.clip(np.rint(-low / np.float64(np.float32(scale))), 0, 255)))
+    return DType.U8, Quant.per_tensor(scale, int(np.clip(np.rint(-low / np.float64(np.float32(scale))), 0, 255)))
 
 
 def _rounded(scale: float, config: QuantConfig) -> float:

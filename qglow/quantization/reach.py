@@ -11,24 +11,24 @@ from math import prod
 
 import numpy as np
 
-from ..graph import Graph, Kind, Node, Quant
-from .needs import Needs
+from ..graph import DType, Graph, Node, Quant
 from .plan import AVERAGES, PRODUCTS, SUMS, Plan
+from .precision_uses import PrecisionUses
 
 STEPS = 255.0
 LIMIT = 2.0**29  # half of what lowering asks for: weights and ratios are rounded in between
 FAR_APART = "its scales are so far apart that int32 does not hold what it sums up"
 OVERFLOW = "a sum of its products could overflow int32"
-Quants = Mapping[str, tuple[Kind, Quant]]
+Quants = Mapping[str, tuple[DType, Quant]]
 
 
-def beyond_int32(graph: Graph, plan: Plan, needs: Needs, quants: Quants) -> dict[str, str]:
+def beyond_int32(graph: Graph, plan: Plan, needs: PrecisionUses, quants: Quants) -> dict[str, str]:
     """Why int8 nodes cannot be, by node name."""
     reasons = {}
     for node in graph.nodes:
         if node.name not in plan.int8 or node.outputs[0] in plan.functions or any(i not in quants for i in _read(graph, node)):
             continue
-        y = needs.absorbed.get(node.outputs[0], node.outputs[0])
+        y = needs.fused_clamps.get(node.outputs[0], node.outputs[0])
         reason = _count_obstacle(graph, node) or (_scale_obstacle(graph, node, quants, quants[y][1]) if y in quants else None)
         if reason is not None:
             reasons[node.name] = reason

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..graph import Graph, Node
-from ..graph.branches import SELECT
-from .needs import ALWAYS_DIRECT, data_inputs
+from ..graph.select_op import SELECT
 from .plan import Plan
 from .pointwise import Function
+from .precision_uses import ALWAYS_FLOAT_OUTPUT, data_inputs
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 COPIES = ("Transpose", "Slice", "Split", "Concat", "Gather", "Expand", SELECT)
@@ -49,7 +49,7 @@ def _arithmetic(graph: Graph, plan: Plan, moves: set[str]) -> tuple[set[str], se
     read: set[str] = set()
     for node in graph.nodes:
         if node.name in plan.int8 and node.name not in moves:
-            made |= set() if node.op in ALWAYS_DIRECT else set(node.outputs)
+            made |= set() if node.op in ALWAYS_FLOAT_OUTPUT else set(node.outputs)
             read |= _sources(graph, plan.functions, node)
     return made, read
 

@@ -18,9 +18,9 @@ from . import (  # noqa: F401  (fill the tables)  # noqa: F401
     recurrent,
     recurrent_float,
 )
-from .evaluate import evaluate, evaluate_node, is_quantized, set_foreign
+from .evaluate import evaluate, evaluate_node, is_quantized, set_fallback
 from .float_table import FLOAT
 from .integer_table import INTEGER
 from .shapes import retype, retype_known
 
-__all__ = ["FLOAT", "INTEGER", "evaluate", "evaluate_node", "is_quantized", "retype", "retype_known", "set_foreign"]
+__all__ = ["FLOAT", "INTEGER", "evaluate", "evaluate_node", "is_quantized", "retype", "retype_known", "set_fallback"]

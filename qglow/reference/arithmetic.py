@@ -20,7 +20,7 @@ def clamped(rounded: Array, low: int, high: int) -> Array:
     return np.asarray(np.fmin(np.fmax(rounded, F32(low)), F32(high)))
 
 
-def finish(real: Array, node: Node, t: TensorType) -> Array:
+def requantize(real: Array, node: Node, t: TensorType) -> Array:
     """(1) C(rint(y) + z): float32 in units of the output's scale to stored integers."""
     assert t.quant is not None
     return clamped(np.rint(real) + F32(t.quant.z), *bounds(node, t)).astype(t.kind.dtype)
@@ -63,7 +63,7 @@ def less_zeros(q: Array, t: TensorType, dtype: type) -> Array:
     return q.astype(dtype) if zeros is None else np.asarray(q.astype(dtype) - zeros)
 
 
-def centred(q: Array, t: TensorType, dtype: type = np.int32) -> Array:
+def minus_zero_point(q: Array, t: TensorType, dtype: type = np.int32) -> Array:
     """q - z in a wider type."""
     assert t.quant is not None
     return q.astype(dtype) - dtype(t.quant.z)

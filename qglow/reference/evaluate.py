@@ -10,14 +10,14 @@ import numpy as np
 from ..errors import LimitError, ModelError, QGlowError
 from ..float_mode import in_usual_mode
 from ..graph import Array, Graph, Node
-from ..graph.branches import Uses, has_branches, side, truth, walk
+from ..graph.select_op import Uses, has_branches, side, truth, walk
 from ..limits import ELEMENTS, check_memory, is_counted, spend
-from .float_table import FLOAT, law_of
+from .float_table import FLOAT, strict_meaning
 from .growing import bytes_made
 from .integer_table import INTEGER
 
 Keep = Callable[[str, Array], None]
-Foreign = Callable[[Node, list[Array | None]], list[Array]]
+Fallback = Callable[[Node, list[Array | None]], list[Array]]
 
 # Ops with several roundings to an element: on float16 they are computed in float32 and rounded once, as in onnxruntime.
 SUMMING = frozenset({
@@ -27,12 +27,12 @@ SUMMING = frozenset({
     "LSTM", "GRU", "RNN", "CumSum", "Elu", "Selu", "Celu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Softplus", "Softsign",
     "Swish", "Tanh", "Erf", "Mean", "Sum",
 })  # fmt: skip
-_foreign: list[Foreign] = []
+_fallback: list[Fallback] = []
 
 
-def set_foreign(evaluator: Foreign) -> None:
+def set_fallback(evaluator: Fallback) -> None:
     """Register the meaning of `Onnx` nodes (ops that have none here); the importer does so when it makes such a node."""
-    _foreign[:] = [evaluator]
+    _fallback[:] = [evaluator]
 
 
 @in_usual_mode
@@ -137,11 +137,11 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
         types = [graph.types[i] if i else None for i in node.inputs]
         return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
     if node.op not in FLOAT:
-        return _evaluate_foreign(node, inputs)
+        return _evaluate_fallback(node, inputs)
     halves = node.op in SUMMING and any(a is not None and a.dtype == np.float16 for a in inputs)
     with np.errstate(all="ignore"):
         given = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs] if halves else inputs
-        results = (FLOAT[node.op] if fast else law_of(node.op, given))(node, given)
+        results = (FLOAT[node.op] if fast else strict_meaning(node.op, given))(node, given)
         return [a.astype(np.float16) if a.dtype == np.float32 else a for a in results] if halves else results
 
 
@@ -150,12 +150,12 @@ def is_quantized(graph: Graph, node: Node) -> bool:
     return any(v and graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
 
 
-def _evaluate_foreign(node: Node, inputs: list[Array | None]) -> list[Array]:
-    if not _foreign:
+def _evaluate_fallback(node: Node, inputs: list[Array | None]) -> list[Array]:
+    if not _fallback:
         from importlib import import_module
 
-        import_module("qglow.onnx_import.foreign")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
-    return _foreign[0](node, inputs)
+        import_module("qglow.onnx_import.onnx_fallback")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
+    return _fallback[0](node, inputs)
 
 
 def _last_uses(graph: Graph) -> dict[int, list[str]]:

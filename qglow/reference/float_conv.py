@@ -188,10 +188,10 @@ def batch_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
 def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, scale, bias = (given(inputs, k) for k in range(3))
     axes = tuple(range(2, x.ndim))
-    centred = x - x.mean(axes, keepdims=True)
-    var = np.mean(centred * centred, axes, keepdims=True)
+    minus_zero_point = x - x.mean(axes, keepdims=True)
+    var = np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True)
     shape = (1, -1, *(1,) * len(axes))
-    return [centred / np.sqrt(var + x.dtype.type(node.attr("epsilon", 1e-5))) * scale.reshape(shape) + bias.reshape(shape)]
+    return [minus_zero_point / np.sqrt(var + x.dtype.type(node.attr("epsilon", 1e-5))) * scale.reshape(shape) + bias.reshape(shape)]
 
 
 @float_op("LayerNormalization")
@@ -199,8 +199,8 @@ def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     axes = tuple(range(int(node.attr("axis", -1)) % x.ndim, x.ndim))
     mean = x.mean(axes, keepdims=True)
-    centred = x - mean
-    inverse = 1 / np.sqrt(np.mean(centred * centred, axes, keepdims=True) + x.dtype.type(node.attr("epsilon", 1e-5)))
-    y = centred * inverse * given(inputs, 1)
+    minus_zero_point = x - mean
+    inverse = 1 / np.sqrt(np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True) + x.dtype.type(node.attr("epsilon", 1e-5)))
+    y = minus_zero_point * inverse * given(inputs, 1)
     bias = optional(inputs, 2)
     return [y if bias is None else y + bias, mean, inverse]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph import Array, Node
-from ..graph.branches import truth
+from ..graph.select_op import truth
 from . import double_math
 from . import float_functions as functions
 from .casts import cast

@@ -14,7 +14,7 @@ from .float_conv import given, optional
 from .float_pool import max_indices, of_nothing, pool_counts
 from .float_reduce import reduction_axes
 from .float_sums import sum_in_blocks, sum_of_terms
-from .float_table import FLOAT, exact_op
+from .float_table import FLOAT, strict_op
 from .windows import Window, patches
 
 F32 = np.float32
@@ -65,7 +65,7 @@ _OF_SUMS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] =
 }
 
 
-@exact_op("ReduceMax", "ReduceSum", "ReduceMean", "ReduceMin", "ReduceLogSumExp", *_OF_SUMS)
+@strict_op("ReduceMax", "ReduceSum", "ReduceMean", "ReduceMin", "ReduceLogSumExp", *_OF_SUMS)
 def reduce(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The sums of (29), of what stands in the sum, and a function of the sum."""
     x = given(inputs, 0)
@@ -90,7 +90,7 @@ def log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     return y if keep else y.reshape(tuple(d for k, d in enumerate(x.shape) if k not in axes))
 
 
-@exact_op("ReduceProd")
+@strict_op("ReduceProd")
 def reduce_prod(node: Node, inputs: list[Array | None]) -> list[Array]:
     """One factor after the other, beginning with 1."""
     x = given(inputs, 0)
@@ -104,7 +104,7 @@ def reduce_prod(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.asarray(np.expand_dims(y, axes) if node.attr("keepdims", 1) else y)]
 
 
-@exact_op("GlobalAveragePool", "GlobalMaxPool")
+@strict_op("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     if x.size == 0:
@@ -119,7 +119,7 @@ def _taps(view: Array, kernel: tuple[int, ...]) -> Iterator[Array]:
         yield view[(..., *at)]
 
 
-@exact_op("MaxPool", "AveragePool")
+@strict_op("MaxPool", "AveragePool")
 def pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Zeros around an average's image change no sum, for one that starts from 0 is never -0."""
     x = given(inputs, 0)
@@ -131,7 +131,7 @@ def pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [in_order("Mean", _taps(view, win.kernel), pool_counts(node, x, win).astype(x.dtype))]
 
 
-@exact_op("Resize")
+@strict_op("Resize")
 def resize(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Its float meaning has one order of operations."""
     return FLOAT["Resize"](node, inputs)
@@ -140,9 +140,9 @@ def resize(node: Node, inputs: list[Array | None]) -> list[Array]:
 def normalized(x: Array, epsilon: float | np.floating[Any]) -> tuple[Array, Array, Array]:
     """(x - mean) / sqrt(variance + epsilon), the means [...], and the inverse roots [...] of rows of the last axis."""
     mean = of_rows("Mean", x)
-    centred = x - mean[..., None]
-    inverse = x.dtype.type(1) / np.sqrt(of_rows("Mean", centred * centred) + x.dtype.type(epsilon))
-    return centred * inverse[..., None], mean, inverse
+    minus_zero_point = x - mean[..., None]
+    inverse = x.dtype.type(1) / np.sqrt(of_rows("Mean", minus_zero_point * minus_zero_point) + x.dtype.type(epsilon))
+    return minus_zero_point * inverse[..., None], mean, inverse
 
 
 def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float | np.floating[Any]) -> Array:
@@ -150,7 +150,7 @@ def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float | np.floating
     return np.asarray(normalized(x, epsilon)[0] * gain + shift)
 
 
-@exact_op("LayerNormalization")
+@strict_op("LayerNormalization")
 def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Rows of all axes from `axis` on; Mean and InvStdDev too."""
     x = given(inputs, 0)
@@ -164,7 +164,7 @@ def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.asarray(y + shift), mean.reshape(kept), inverse.reshape(kept)][: len(node.outputs)]
 
 
-@exact_op("InstanceNormalization")
+@strict_op("InstanceNormalization")
 def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Each channel of an image is a row of (29); then scale and shift."""
     x, scale, shift = (given(inputs, k) for k in range(3))
@@ -186,7 +186,7 @@ def is_single_power(y: float) -> bool:
     return bool(np.isfinite(y)) and y != 0 and (y == -1 or y > 0 or y % 2 != 1)
 
 
-@exact_op("Pow")
+@strict_op("Pow")
 def pow_(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Of float32 by one exponent, as kernels have it; the rest in float64, rounded once."""
     x, y = given(inputs, 0), given(inputs, 1)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..graph import Array, Node
 from .float_conv import given, optional, transposed_geometry
-from .float_table import exact_op
+from .float_table import strict_op
 from .fused import chain
 from .phases import phases
 from .windows import Window, pad_spatial, windows
@@ -82,7 +82,7 @@ def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -
     return y
 
 
-@exact_op("Conv")
+@strict_op("Conv")
 def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, w = given(inputs, 0), given(inputs, 1)
     win = Window.of(node, x.shape[2:], w.shape[2:])
@@ -91,7 +91,7 @@ def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [convolve(pad_spatial(x, win.begin, win.end, 0), w, optional(inputs, 2), inside, int(node.attr("group", 1)))]
 
 
-@exact_op("ConvTranspose")
+@strict_op("ConvTranspose")
 def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The phases' convolutions (reference/phases.py)."""
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
@@ -141,7 +141,7 @@ def product_of(a: Array, b: Array, bias: Array | None) -> Array:
     return y.reshape(shape)
 
 
-@exact_op("Gemm")
+@strict_op("Gemm")
 def gemm(node: Node, inputs: list[Array | None]) -> list[Array]:
     """alpha and beta are multiplied into the second and the third operand first."""
     a, b, c = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
@@ -154,6 +154,6 @@ def scaled(x: Array, factor: float) -> Array:
     return x if factor == 1 else np.asarray(x * x.dtype.type(factor))
 
 
-@exact_op("MatMul")
+@strict_op("MatMul")
 def matmul(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [product_of(given(inputs, 0), given(inputs, 1), optional(inputs, 2))]

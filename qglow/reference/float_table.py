@@ -16,22 +16,22 @@ from ..graph.registry import enters
 
 FloatOp = Callable[[Node, list[Array | None]], list[Array]]
 FLOAT: dict[str, FloatOp] = {}
-EXACT: dict[str, FloatOp] = {}
+STRICT_FLOAT: dict[str, FloatOp] = {}
 float_op = enters(FLOAT)  # the float meaning of ops: newest-opset ONNX semantics
-exact_op = enters(EXACT)  # the law of ops on floats
+strict_op = enters(STRICT_FLOAT)  # the law of ops on floats
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
 
-def law_of(op: str, inputs: list[Array | None]) -> FloatOp:
+def strict_meaning(op: str, inputs: list[Array | None]) -> FloatOp:
     """The meaning of an op that has one law for its bits: that of EXACT where there is one and an input is a float.
 
     float16 is computed as float32, and what comes of it rounded once.
     """
     floats = {a.dtype for a in inputs if a is not None and a.dtype.kind == "f"}
-    if op not in EXACT or not floats:
+    if op not in STRICT_FLOAT or not floats:
         return FLOAT[op]
-    return _in_single(EXACT[op]) if HALF in floats and floats <= {HALF, SINGLE} else EXACT[op]
+    return _in_single(STRICT_FLOAT[op]) if HALF in floats and floats <= {HALF, SINGLE} else STRICT_FLOAT[op]
 
 
 def _in_single(law: FloatOp) -> FloatOp:

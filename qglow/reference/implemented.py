@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import VerifyError
 from ..graph import Graph
-from ..graph.branches import SELECT
+from ..graph.select_op import SELECT
 from ..graph.verify import show
 from .evaluate import is_quantized
 from .float_table import FLOAT

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, TensorType
-from .arithmetic import F32, centred, dequantize, finish, quantize
+from .arithmetic import F32, dequantize, minus_zero_point, quantize, requantize
 from .float_conv import given
 from .float_table import FLOAT
 from .integer_product import Types, _typed
@@ -54,9 +54,9 @@ def add(node: Node, inputs: list[Array | None], types: Types, outputs: list[Tens
     """(9) C(rint(f32(a - z_a) * m_a + f32(b - z_b) * m_b) + z_y)."""
     ta, tb = _typed(types, 0), _typed(types, 1)
     m_a, m_b = addends(node, ta, tb, outputs[0])
-    left = centred(given(inputs, 0), ta).astype(F32) * m_a
-    right = centred(given(inputs, 1), tb).astype(F32) * m_b
-    return [finish(left + right, node, outputs[0])]
+    left = minus_zero_point(given(inputs, 0), ta).astype(F32) * m_a
+    right = minus_zero_point(given(inputs, 1), tb).astype(F32) * m_b
+    return [requantize(left + right, node, outputs[0])]
 
 
 def factor(a: TensorType, b: TensorType, y: TensorType) -> np.float32:
@@ -69,8 +69,8 @@ def factor(a: TensorType, b: TensorType, y: TensorType) -> np.float32:
 def mul(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """(11) C(rint(f32((a - z_a) (b - z_b)) * m) + z_y)."""
     ta, tb = _typed(types, 0), _typed(types, 1)
-    product = centred(given(inputs, 0), ta) * centred(given(inputs, 1), tb)
-    return [finish(product.astype(F32) * factor(ta, tb, outputs[0]), node, outputs[0])]
+    product = minus_zero_point(given(inputs, 0), ta) * minus_zero_point(given(inputs, 1), tb)
+    return [requantize(product.astype(F32) * factor(ta, tb, outputs[0]), node, outputs[0])]
 
 
 @integer_op("Lookup")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, TensorType
-from .arithmetic import F32, centred, finish
+from .arithmetic import F32, minus_zero_point, requantize
 from .float_conv import given
 from .float_pool import pool_counts
 from .float_reduce import reduction_axes
@@ -28,12 +28,12 @@ def _mean(acc: Array, count: Array | int, node: Node, x: TensorType, y: TensorTy
     if y.quant is None:
         assert x.quant is not None
         return np.asarray(acc.astype(F32) * (x.quant.s / np.asarray(count, F32)), F32)
-    return finish(acc.astype(F32) * (ratio(x, y) / np.asarray(count, F32)), node, y)
+    return requantize(acc.astype(F32) * (ratio(x, y) / np.asarray(count, F32)), node, y)
 
 
 @integer_op("AveragePool")
 def average_pool(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
-    x = centred(given(inputs, 0), _typed(types, 0))
+    x = minus_zero_point(given(inputs, 0), _typed(types, 0))
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
     view, out = patches(x, win, 0, bool(node.attr("ceil_mode", 0)))
     acc = view.sum(tuple(range(-len(out), 0)))
@@ -42,7 +42,7 @@ def average_pool(node: Node, inputs: list[Array | None], types: Types, outputs: 
 
 @integer_op("GlobalAveragePool", "ReduceMean")
 def reduce_mean(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
-    x = centred(given(inputs, 0), _typed(types, 0))
+    x = minus_zero_point(given(inputs, 0), _typed(types, 0))
     axes = tuple(range(2, x.ndim)) if node.op == "GlobalAveragePool" else reduction_axes(node, inputs, x.ndim)
     acc = x.sum(axes, keepdims=bool(node.attr("keepdims", 1)))  # type: ignore[call-overload]
     return [_mean(acc, int(np.prod([x.shape[a] for a in axes])), node, _typed(types, 0), outputs[0])]
@@ -56,7 +56,7 @@ def resize(node: Node, inputs: list[Array | None], types: Types, outputs: list[T
         for k, axis in enumerate(resize_geometry(node, inputs)):
             x = x if axis.same else x.take(nearest_indices(node, axis), k)
         return [x]
-    acc, bits = centred(x, tx, np.int64), 0
+    acc, bits = minus_zero_point(x, tx, np.int64), 0
     for k, axis in enumerate(resize_geometry(node, inputs)):
         if axis.same:
             continue
@@ -64,7 +64,7 @@ def resize(node: Node, inputs: list[Array | None], types: Types, outputs: list[T
         w = np.rint(weight * 2**RESIZE_BITS).astype(np.int64).reshape(-1, *(1,) * (x.ndim - 1 - k))
         acc = acc.take(low, k) * (2**RESIZE_BITS - w) + acc.take(high, k) * w
         bits += RESIZE_BITS
-    return [finish(acc.astype(F32) * (ratio(tx, ty) * F32(2.0**-bits)), node, ty)]
+    return [requantize(acc.astype(F32) * (ratio(tx, ty) * F32(2.0**-bits)), node, ty)]
 
 
 def exponent_table(scale: float) -> Array:
@@ -80,7 +80,7 @@ def softmax(node: Node, inputs: list[Array | None], types: Types, outputs: list[
     t = table[q.max(axis, keepdims=True) - q]
     total = t.astype(np.int64).sum(axis, keepdims=True)
     assert ty.quant is not None
-    return [finish(t.astype(F32) * (F32(1) / ty.quant.s / total.astype(F32)), node, ty)]
+    return [requantize(t.astype(F32) * (F32(1) / ty.quant.s / total.astype(F32)), node, ty)]
 
 
 @integer_op("LayerNormalization")
@@ -95,4 +95,4 @@ def layer_normalization(node: Node, inputs: list[Array | None], types: Types, ou
     assert tx.quant is not None
     eps = F32(float(node.attr("epsilon", 1e-5)) * n * n / float(tx.quant.s) ** 2)
     r = F32(1) / np.sqrt((n * s2 - s1 * s1).astype(F32) + eps)
-    return [finish((n * q - s1).astype(F32) * r * g + b, node, outputs[0])]
+    return [requantize((n * q - s1).astype(F32) * r * g + b, node, outputs[0])]

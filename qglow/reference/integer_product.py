@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, TensorType
-from .arithmetic import F32, centred, finish, less_zeros, multiplier, product_scale
+from .arithmetic import F32, less_zeros, minus_zero_point, multiplier, product_scale, requantize
 from .float_conv import convolve, convolve_transposed, given, optional
 from .integer_table import integer_op
 
@@ -23,7 +23,7 @@ def _typed(types: Types, index: int) -> TensorType:
     return t
 
 
-def requantize(acc: Array, channel_axis: int, node: Node, x: TensorType, w: TensorType, y: TensorType) -> Array:
+def requantize_sums(acc: Array, channel_axis: int, node: Node, x: TensorType, w: TensorType, y: TensorType) -> Array:
     """(6) C(rint(f32(acc) * m) + z_y), or (7) f32(acc) * f32(s_x * s_w) where the output is float. acc: int64, exact."""
     groups = groups_of(node)
     m = product_scale(x, w, groups) if y.quant is None else multiplier(x, w, y, groups)
@@ -31,7 +31,7 @@ def requantize(acc: Array, channel_axis: int, node: Node, x: TensorType, w: Tens
     if m.size > 1:
         shape[channel_axis] = -1
     real = acc.astype(F32) * m.reshape(shape)
-    return np.asarray(real.astype(F32)) if y.quant is None else finish(real, node, y)
+    return np.asarray(real.astype(F32)) if y.quant is None else requantize(real, node, y)
 
 
 def groups_of(node: Node) -> int:
@@ -45,10 +45,10 @@ def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
     tx, tw = _typed(types, 0), _typed(types, 1)
     dtype = exact_dtype(w.size // max(1, w.shape[0 if node.op == "Conv" else 1]))
     product = convolve if node.op == "Conv" else convolve_transposed
-    acc = product(centred(x, tx, dtype), less_zeros(w, tw, dtype), node).astype(np.int64)
+    acc = product(minus_zero_point(x, tx, dtype), less_zeros(w, tw, dtype), node).astype(np.int64)
     if bias is not None:
         acc = acc + bias.astype(np.int64).reshape(1, -1, *(1,) * (acc.ndim - 2))
-    return [requantize(acc, 1, node, tx, tw, outputs[0])]
+    return [requantize_sums(acc, 1, node, tx, tw, outputs[0])]
 
 
 @integer_op("Gemm")
@@ -56,9 +56,9 @@ def gemm(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     dtype = exact_dtype(x.shape[-1])
     w = less_zeros(w, _typed(types, 1), dtype)
-    acc = np.matmul(centred(x, _typed(types, 0), dtype), w.T if node.attr("transB", 0) else w).astype(np.int64)
+    acc = np.matmul(minus_zero_point(x, _typed(types, 0), dtype), w.T if node.attr("transB", 0) else w).astype(np.int64)
     acc = acc if bias is None else acc + bias
-    return [requantize(acc, 1, node, _typed(types, 0), _typed(types, 1), outputs[0])]
+    return [requantize_sums(acc, 1, node, _typed(types, 0), _typed(types, 1), outputs[0])]
 
 
 @integer_op("MatMul")
@@ -66,6 +66,6 @@ def matmul(node: Node, inputs: list[Array | None], types: Types, outputs: list[T
     a, b, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     ta, tb = _typed(types, 0), _typed(types, 1)
     dtype = exact_dtype(a.shape[-1])
-    acc = np.asarray(np.matmul(centred(a, ta, dtype), less_zeros(b, tb, dtype))).astype(np.int64)
+    acc = np.asarray(np.matmul(minus_zero_point(a, ta, dtype), less_zeros(b, tb, dtype))).astype(np.int64)
     acc = acc if bias is None else acc + bias
-    return [requantize(acc, acc.ndim - 1, node, ta, tb, outputs[0])]
+    return [requantize_sums(acc, acc.ndim - 1, node, ta, tb, outputs[0])]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, TensorType
-from .arithmetic import F32, centred, clamped, product_scale
+from .arithmetic import F32, clamped, minus_zero_point, product_scale
 from .float_conv import given, optional
 from .float_math import sigmoid, tanh
 from .integer_product import Types, _typed
@@ -45,7 +45,7 @@ def integer_lstm(node: Node, inputs: list[Array | None], types: Types, outputs: 
 
     w [D 4H, I] and r [D 4H, H] are int8, per row; b float32 [D 4H]; outputs are float32.
     """
-    x, w, r, b = centred(given(inputs, 0), _typed(types, 0), np.int64), given(inputs, 1), given(inputs, 2), given(inputs, 3)
+    x, w, r, b = minus_zero_point(given(inputs, 0), _typed(types, 0), np.int64), given(inputs, 1), given(inputs, 2), given(inputs, 3)
     sides, hidden = directions(node), r.shape[1]
     steps, batch = x.shape[:2]
     m_w = product_scale(_typed(types, 0), _typed(types, 1)).reshape(-1)

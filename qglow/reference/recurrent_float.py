@@ -19,7 +19,7 @@ from . import float_functions as functions
 from .float_conv import given, optional
 from .float_math import limited, tanh
 from .float_product import product_of
-from .float_table import FloatOp, exact_op, float_op
+from .float_table import FloatOp, float_op, strict_op
 
 Product = Callable[[Array, Array], Array]
 Function = Callable[[Array], Array]
@@ -211,4 +211,4 @@ def _with(product: Product) -> FloatOp:
 
 RECURRENT: Sequence[str] = tuple(GATES)
 float_op(*RECURRENT)(_with(np.matmul))
-exact_op(*RECURRENT)(_with(in_order))
+strict_op(*RECURRENT)(_with(in_order))

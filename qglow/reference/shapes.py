@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node, TensorType
-from ..graph.infer import ForeignTypes, Meaning, Typed
+from ..graph import Array, DType, Graph, Node, TensorType
+from ..graph.infer import FallbackTypes, Meaning, Typed
 from ..graph.infer import Shapes as InputShapes
 from ..graph.infer import retype as _retype
 from ..graph.infer import retype_known as _retype_known
@@ -27,20 +27,20 @@ def retype_known(graph: Graph, shapes: InputShapes, decided: Mapping[str, bool])
     return _retype_known(graph, shapes, MEANING, decided)
 
 
-_foreign_types: list[ForeignTypes] = []
+_fallback_types: list[FallbackTypes] = []
 
 
-def set_foreign_types(infer: ForeignTypes) -> None:
+def set_fallback_types(infer: FallbackTypes) -> None:
     """Register what infers the types of `Onnx` nodes."""
-    _foreign_types[:] = [infer]
+    _fallback_types[:] = [infer]
 
 
 def _types_of_foreign(node: Node, types: list[TensorType | None], constants: list[Array | None]) -> list[TensorType | None]:
-    if not _foreign_types:
+    if not _fallback_types:
         from importlib import import_module
 
-        import_module("qglow.onnx_import.foreign_types")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
-    return _foreign_types[0](node, types, constants)
+        import_module("qglow.onnx_import.fallback_types")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
+    return _fallback_types[0](node, types, constants)
 
 
 def _evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
@@ -60,11 +60,11 @@ def _grown(node: Node, types: list[TensorType | None], constants: list[Array | N
     growth = GROWING[node.op]
     shapes = growth.shapes(node, [None if t is None else t.static_shape for t in types], constants)
     dtypes = [None if t is None else _dtype(t) for t in types]
-    return [TensorType(Kind.of(growth.dtype(k, node, dtypes)), s) for k, s in enumerate(shapes)]
+    return [TensorType(DType.of(growth.dtype(k, node, dtypes)), s) for k, s in enumerate(shapes)]
 
 
 def _dtype(t: TensorType) -> np.dtype[Any]:
-    return np.dtype(np.float32) if t.is_quantized or t.kind is Kind.STRING else t.kind.dtype
+    return np.dtype(np.float32) if t.is_quantized or t.kind is DType.STRING else t.kind.dtype
 
 
 MEANING = Meaning(_evaluate, RULES, dict.fromkeys(GROWING, _grown), _types_of_foreign)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..graph import Array, Dim, Graph, Kind, Node, Shape, TensorType
+from ..graph import Array, Dim, DType, Graph, Node, Shape, TensorType
 from ..graph.infer import either
 from .float_elementwise import BINARY, UNARY
 from .float_reduce import _REDUCE
@@ -44,18 +44,18 @@ def refine(graph: Graph) -> Graph:
     return graph.with_(types=types)
 
 
-def _kind(node: Node, output: str, types: Mapping[str, TensorType]) -> Kind:
+def _kind(node: Node, output: str, types: Mapping[str, TensorType]) -> DType:
     """The kind of an output whose inputs are known. What stood there without a shape may be a guess."""
     if types[output].is_quantized:
         return types[output].kind
     if node.op in _INDICES or output in node.outputs[1:] and node.op == "MaxPool":
-        return Kind.I64
+        return DType.I64
     if node.op in _TRUTHS:
-        return Kind.BOOL
+        return DType.BOOL
     if node.op == "Cast":
-        return Kind.of(np.dtype(node.attr("to")))
+        return DType.of(np.dtype(node.attr("to")))
     if node.op == "ConstantOfShape":
-        return Kind.of(np.asarray(node.attr("value", np.float32(0))).dtype)
+        return DType.of(np.asarray(node.attr("value", np.float32(0))).dtype)
     return types[node.inputs[1 if node.op == "Where" else 0]].kind
 
 

@@ -23,14 +23,14 @@ from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession, load
 from ..simplify import simplify
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
-from .beside import Beside
 from .comparison import Error
 from .distribution import Distribution, add_distributions
 from .float_values import float_values
-from .own_error import add_own_errors
+from .isolated_layer_error import add_isolated_errors
+from .peer_comparison import PeerComparison
 from .stored import float_name, with_masks_cut
+from .top1 import Top1Agreement, is_choice
 from .verdict import complaints
-from .votes import Votes, is_choice
 
 LAYER_SAMPLES = 16
 
@@ -43,10 +43,10 @@ class AccuracyReport:
     """
 
     agreement: Agreement
-    votes: dict[str, Votes]
+    votes: dict[str, Top1Agreement]
     layers: list[dict[str, Any]]
     manifest: dict[str, Any]
-    beside: Beside = field(default_factory=Beside)
+    beside: PeerComparison = field(default_factory=PeerComparison)
     layer_samples: int = 0
 
     @in_usual_mode
@@ -119,7 +119,7 @@ def compare(
     opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
     oracle, names = float_oracle(model, graph), {float_name(v) for n in bundle.graph.nodes for v in (*n.inputs, *n.outputs) if v}
     agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
-    votes = {o: Votes() for o in graph.outputs}
+    votes = {o: Top1Agreement() for o in graph.outputs}
     total = opened.total
     looked_at = set(range(layer_samples) if total is None else spread_indices(total, layer_samples))
     for index, sample in enumerate(track(opened, "comparing", total, quiet)):
@@ -131,7 +131,7 @@ def compare(
             compare_outputs(inside, wanted, bundle.graph, made)
             layers = with_masks_cut(bundle.graph, real)
             compare_layers(inside, layers, bundle.graph, {**evaluate_all(bundle.graph, sample.feeds), **made})
-            add_own_errors(own, bundle.graph, real)
+            add_isolated_errors(own, bundle.graph, real)
             add_distributions(spread, bundle.graph, layers, sample.name)
         compare_outputs(agreement, wanted, bundle.graph, made)
         _check_label(sample, outputs)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from ..graph import Array, Graph, Node
-from ..graph.branches import has_branches
+from ..graph.select_op import has_branches
 from ..oracle import Oracle
 from ..reference.evaluate import evaluate_node
 from .agreement import evaluate_all

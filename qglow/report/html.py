@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from html import escape
 from typing import Any
 
-from ..runtime.roof import Roof
+from ..runtime.machine_limits import MachineLimits
 from .headline import Fact, facts, float_groups, is_shown, share
 from .plots import distribution, grade, noise, times
 from .roofline import roofline
@@ -83,7 +83,7 @@ def _speed(report: dict[str, Any]) -> Iterator[str]:
         yield f"<p class=soft>{escape(note)}</p>"
     if report["steps"] and report["machine"]:
         yield "<h2>Where the time goes</h2>"
-        yield roofline(report["steps"], Roof(**report["machine"]))
+        yield roofline(report["steps"], MachineLimits(**report["machine"]))
         yield "<p class=soft>Each circle is a step of the program, its area the time that it takes; green: convolutions and "
         yield "matrix products, orange: depthwise ones. Lines: the most that this machine "
         yield "can do, in registers and when the data comes from the cache or from memory. Far below the lines is room for a kernel.</p>"

@@ -1,7 +1,7 @@
 """The roofline of a program: each step's speed against its arithmetic intensity, under what the machine can do at best.
 
     from qglow.report.roofline import roofline
-    from qglow.runtime.roof import machine_roof
+    from qglow.runtime.machine_limits import machine_roof
     svg = roofline([asdict(s) for s in time_steps(session, feeds)], machine_roof(session.threads))
 
 The string is one <svg> element without script or style from elsewhere, ready for any HTML page.
@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..runtime.roof import Roof
+from ..runtime.machine_limits import MachineLimits
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 900.0, 420.0, 60.0, 24.0, 40.0
 COLOURS = {"conv2d": "#285", "depthwise2d": "#d60"}
 OTHER = "#57a"
 
 
-def roofline(steps: Sequence[Mapping[str, Any]], roof: Roof) -> str:
+def roofline(steps: Sequence[Mapping[str, Any]], roof: MachineLimits) -> str:
     """The plot, both axes logarithmic. steps: rows with kind, name, shape, seconds, ops, moved, host, as StepTime has them.
 
     A circle is a native step; its area grows with its time. Lines: the peak of the product instruction, and the read bandwidth of

@@ -1,7 +1,8 @@
 """An accuracy target: layers are kept float, the most damaging first, until int8 is as good as was asked.
 
-Roundings add noise at the outputs nearly independently, so their damages (damage.py) add up. The layers of the worst ones are kept float
-until what is left should meet the target; then the graph is quantized so and measured, and what was predicted is scaled to it.
+Roundings add noise at the outputs nearly independently, so their sensitivities (sensitivity.py) add up. The layers of the worst
+ones are kept float until what is left should meet the target; then the graph is quantized so and measured, and what was predicted is
+scaled to it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from ..quantization import QuantConfig, QuantResult, quantize_graph
 from ..runtime import Bundle, InferenceSession
 from .agreement import Agreement, compare_outputs
 from .comparison import MOST_DB, Comparison
-from .damage import Cause, find_causes
+from .sensitivity import Sensitivity, find_sensitivities
+from .top1 import Top1Agreement, is_choice
 from .verdict import complaints, worst_db
-from .votes import Votes, is_choice
 
 SECONDS, SAMPLES = 30.0, 16
 
@@ -64,7 +65,7 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class MixedPrecisionResult:
     """The result that meets the target, or the best there is (met False), and the account of it for the manifest."""
 
     result: QuantResult
@@ -74,7 +75,7 @@ class Reached:
 
 def reach(
     graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, data: Dataset | None, oracle: Oracle, quiet: bool = True
-) -> Reached:
+) -> MixedPrecisionResult:
     """Quantize so that the target of `config` is met on `data`, against the float outputs of `oracle`.
 
     Raises ConfigError where there are no samples, or no labels needed.
@@ -84,13 +85,13 @@ def reach(
     judge = _Judge(oracle, data, config)
     result = quantize_graph(graph, observed, config)
     first = score = judge.score(result.graph)
-    taken: list[Cause] = []
-    causes: list[Cause] = []
+    taken: list[Sensitivity] = []
+    causes: list[Sensitivity] = []
     if not score.meets(config):
-        found = find_causes(graph, result.graph, config, judge.few(), SECONDS, quiet)
+        found = find_sensitivities(graph, result.graph, config, judge.few(), SECONDS, quiet)
         causes = sorted((c for c in found if c.noise.max(initial=0.0) > 0), key=lambda c: -float(c.noise.max(initial=0.0)))
 
-    def without(causes: list[Cause]) -> tuple[QuantResult, Score]:
+    def without(causes: list[Sensitivity]) -> tuple[QuantResult, Score]:
         names = tuple(dict.fromkeys(n for c in causes for n in c.nodes))
         made = quantize_graph(graph, observed, replace(config, exclude=(*config.exclude, *names)))
         return made, judge.score(made.graph)
@@ -114,10 +115,10 @@ def reach(
         "int8": first.to_dict(), "reached": score.to_dict(),
         "kept_float": [{"node": n.name, "op": ops[n.name], "because": kept[n.name]} for n in graph.nodes if n.name in kept],
     }  # fmt: skip
-    return Reached(result, score.meets(config), account)
+    return MixedPrecisionResult(result, score.meets(config), account)
 
 
-def missed(reached: Reached) -> AccuracyError:
+def missed(reached: MixedPrecisionResult) -> AccuracyError:
     """What to raise where the target is not met."""
     a = reached.account
     wanted = [] if a["min_sqnr_db"] is None else [f"{a['min_sqnr_db']:g} dB"]
@@ -129,14 +130,14 @@ def missed(reached: Reached) -> AccuracyError:
     )
 
 
-def _next(causes: list[Cause], score: Score, config: QuantConfig) -> list[Cause]:
+def _next(causes: list[Sensitivity], score: Score, config: QuantConfig) -> list[Sensitivity]:
     """Causes to take away next: until what is left, scaled to what was measured, is at the target; where that is one of accuracy, or
     already met by the prediction, until a quarter of the noise is gone."""
     left = np.sum([c.noise for c in causes], axis=0)
     scale = score.noise / np.maximum(left, 1e-300)
     enough = config.min_sqnr_db is None or score.sqnr_db >= config.min_sqnr_db
     goal = 0.75 * score.noise if enough else np.full(left.shape, 10 ** (-(config.min_sqnr_db or 0.0) / 10))
-    chosen: list[Cause] = []
+    chosen: list[Sensitivity] = []
     rest = list(causes)
     while rest and (not chosen or (scale * left > goal).any()):
         worst = int(np.argmax(scale * left / np.maximum(goal, 1e-300)))
@@ -169,7 +170,7 @@ class _Judge:
 
     def score(self, quantized: Graph) -> Score:
         session = InferenceSession(Bundle(quantized))
-        found, votes, times = Agreement(), Votes(), []
+        found, votes, times = Agreement(), Top1Agreement(), []
         for sample, real, label in zip(self.data, self.real, self.labels, strict=True):
             start = time.perf_counter()
             outputs = session.run(None, sample.feeds)

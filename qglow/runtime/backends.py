@@ -17,7 +17,7 @@ from ..instructions.program import Program
 from .constants import ConstantPool
 
 if TYPE_CHECKING:
-    from ..tuning import Chooser
+    from ..tuning import SchedulePolicy
 
 
 class Executable(Protocol):
@@ -53,7 +53,7 @@ class NativeBackend:
 
     name = "native"
 
-    def __init__(self, choose: Chooser | None = None) -> None:
+    def __init__(self, choose: SchedulePolicy | None = None) -> None:
         self.choose = choose
 
     def target(self) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from ..graph import Array
 from ..instructions.packed import PackedFloats, way_of
 from ..instructions.packing import Packed
-from ..instructions.program import Piece, Place
+from ..instructions.program import ConstantData, TensorView
 from .guard import guarded, is_guarded
 
 SLACK = 256  # bytes behind a block that kernels may read
@@ -42,14 +42,14 @@ class Block:
 
 
 class Constants:
-    """The blocks of one program, by bytes into its blob."""
+    """The blocks of one program, by bytes into its constant pool."""
 
     def __init__(self, blocks: list[Block]) -> None:
         self.blocks = blocks
         self._starts = [0, *accumulate(len(b.data) for b in blocks)]
 
     def _find(self, at: int) -> tuple[Block, int]:
-        """The block that holds a byte of the blob, and the block's first byte there."""
+        """The block that holds a byte of the constant pool, and the block's first byte there."""
         k = min(bisect_right(self._starts, at), len(self.blocks)) - 1
         return self.blocks[k], self._starts[k]
 
@@ -57,7 +57,7 @@ class Constants:
         block, start = self._find(at)
         return block.address + at - start
 
-    def view(self, place: Place) -> Array:
+    def view(self, place: TensorView) -> Array:
         """A constant as an array over its block."""
         block, start = self._find(place.buffer.offset)
         return replace(place, buffer=replace(place.buffer, offset=place.buffer.offset - start)).view(block.data)
@@ -70,20 +70,20 @@ class ConstantPool:
         self._blocks: WeakValueDictionary[Hashable, Block] = WeakValueDictionary()
         self._roots = {id(root): root for root in map(_root, stable)}
 
-    def bind(self, blob: Sequence[Piece]) -> Constants:
+    def bind(self, constant_pool: Sequence[ConstantData]) -> Constants:
         """The blocks of a program's constants, new ones made where there are no equal ones."""
-        keys = [self._key(piece) for piece in blob]
-        found = [self._found(key, piece) for key, piece in zip(keys, blob, strict=True)]
-        new = [len(p) for b, p in zip(found, blob, strict=True) if b is None and len(p) <= SMALL]
+        keys = [self._key(piece) for piece in constant_pool]
+        found = [self._found(key, piece) for key, piece in zip(keys, constant_pool, strict=True)]
+        new = [len(p) for b, p in zip(found, constant_pool, strict=True) if b is None and len(p) <= SMALL]
         room = _Room(sum(_with_slack(n) for n in new))
-        made = zip(found, keys, blob, strict=True)
+        made = zip(found, keys, constant_pool, strict=True)
         return Constants([self._found(k, p) or self._made(k, p, room) if b is None else b for b, k, p in made])
 
     @property
     def nbytes(self) -> int:
         return sum(len(b.data) for b in self._blocks.values())
 
-    def _key(self, piece: Piece) -> Hashable | None:
+    def _key(self, piece: ConstantData) -> Hashable | None:
         if not isinstance(piece, Packed | PackedFloats):
             return len(piece), hash(bytes(piece))
         w = piece.weights
@@ -91,13 +91,13 @@ class ConstantPool:
             return None
         return (*way_of(piece), w.ctypes.data, w.shape, w.strides, w.dtype.str)
 
-    def _found(self, key: Hashable, piece: Piece) -> Block | None:
+    def _found(self, key: Hashable, piece: ConstantData) -> Block | None:
         block = self._blocks.get(key) if key is not None else None
         if block is None or isinstance(piece, Packed | PackedFloats):
             return block
         return block if block.data.tobytes() == piece else None
 
-    def _made(self, key: Hashable | None, piece: Piece, room: _Room) -> Block:
+    def _made(self, key: Hashable | None, piece: ConstantData, room: _Room) -> Block:
         data = room.take(len(piece))
         if not isinstance(piece, Packed | PackedFloats):
             data[:] = np.frombuffer(piece, np.uint8)

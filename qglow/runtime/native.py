@@ -14,16 +14,16 @@ from ..graph import Array, Graph, Node
 from ..graph.verify import verify_level
 from ..instructions.barriers import barriers
 from ..instructions.meaning import OVER_READ
-from ..instructions.program import Buffer, Native, Place, Program, put
+from ..instructions.program import Buffer, Instruction, Program, TensorView, put
 from ..instructions.prove import prove
-from ..instructions.table import HEADER, KINDS
+from ..instructions.table import HEADER, INSTRUCTIONS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..reference import evaluate_node
 from .constants import ConstantPool, aligned
 from .guard import guarded, is_guarded
 from .pieces import Schedule, pieces, products
-from .team import team_of
+from .thread_pool import team_of
 
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
 SMALL_PART = 1_600  # an instruction of so small a part of that is one piece: a thread computes it before another is told of it
@@ -33,7 +33,7 @@ _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)
 
 def multiplications(program: Program) -> int:
     """Products that a program's convolutions and matrix products compute; one of floats takes the time of four of bytes."""
-    return sum(products(s) for s in program.steps if isinstance(s, Native))
+    return sum(products(s) for s in program.steps if isinstance(s, Instruction))
 
 
 def team_size(program: Program, threads: int) -> int:
@@ -83,8 +83,10 @@ class NativePlan:
         if verify_level() >= 2:
             check_program(program)
         self.library, self.threads = library, team_size(program, threads)
-        self.constants = (pool or ConstantPool()).bind(program.blob)
-        self.program = replace(program, blob=[b.data.data for b in self.constants.blocks])  # NOTE: so the same bytes are not kept twice
+        self.constants = (pool or ConstantPool()).bind(program.constant_pool)
+        self.program = replace(
+            program, constant_pool=[b.data.data for b in self.constants.blocks]
+        )  # NOTE: so the same bytes are not kept twice
         self._execute = _EXECUTE(library.address("execute"))
         self._allocate()
         self._bind()
@@ -99,7 +101,7 @@ class NativePlan:
     def _address(self, buffer: Buffer) -> int:
         return int(self._own[id(buffer)].ctypes.data) if self._own else self._base + buffer.offset
 
-    def _view(self, place: Place) -> Array:
+    def _view(self, place: TensorView) -> Array:
         if place.buffer.constant:
             return self.constants.view(place)
         if self._own:
@@ -157,7 +159,7 @@ class NativePlan:
     def _segments(self) -> list[Segment | Node]:
         """Host steps, and between them segments, which end where values are looked at."""
         steps: list[Segment | Node] = []
-        natives: list[Native] = []
+        natives: list[Instruction] = []
 
         def close() -> None:
             if natives:
@@ -167,7 +169,7 @@ class NativePlan:
         for k, step in enumerate(self.program.steps):
             if k in self.program.moments:
                 close()
-            if isinstance(step, Native):
+            if isinstance(step, Instruction):
                 natives.append(step)
             else:
                 close()
@@ -175,7 +177,7 @@ class NativePlan:
         close()
         return steps
 
-    def _row(self, step: Native, barrier: bool) -> Array:
+    def _row(self, step: Instruction, barrier: bool) -> Array:
         """The instruction's words: offsets become addresses here."""
         index = _indices(step.kind)
         scratch = self.scratch.ctypes.data
@@ -194,4 +196,4 @@ class NativePlan:
 @cache
 def _indices(kind: str) -> dict[str, int]:
     """The word of each operand and field."""
-    return {name: HEADER + k for k, name in enumerate(KINDS[kind].words)}
+    return {name: HEADER + k for k, name in enumerate(INSTRUCTIONS[kind].words)}

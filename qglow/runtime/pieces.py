@@ -10,16 +10,16 @@ from math import prod
 import numpy as np
 
 from ..graph import Array
-from ..instructions.program import Native
+from ..instructions.program import Instruction
 
-MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/team.py
+MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/thread_pool.py
 NOTES, PIECE = 6, 4  # words of a schedule that its runs are noted in (kernels/company.py), and of a piece
 FLOAT_COST, BYTE_COST, FUNCTION_COST = 4, 20, 150  # int8 products in the time of a float one, and of an element that is moved, or computed
 _FUNCTIONS = ("float_unary", "float_binary", "float_softmax", "float_layer_norm", "softmax", "layer_norm", "lstm_cell")
 _EXTENTS = ("N", "H", "W", "C", "K", "G", *(f"D{k}" for k in range(6)))
 
 
-def products(step: Native) -> int:
+def products(step: Instruction) -> int:
     """Multiplications of a convolution or matrix product, in int8 ones; 0 of any other instruction."""
     f = step.fields
     if not step.kind.endswith(("conv2d", "depthwise2d")):
@@ -29,7 +29,7 @@ def products(step: Native) -> int:
     return elements * int(taps) * (FLOAT_COST if step.kind.startswith("float") else 1)
 
 
-def work(step: Native) -> int:
+def work(step: Instruction) -> int:
     """About how many int8 products take the time of an instruction."""
     found = products(step)
     if found:
@@ -38,13 +38,13 @@ def work(step: Native) -> int:
     return elements * (FUNCTION_COST if step.kind in _FUNCTIONS else BYTE_COST)
 
 
-def pieces(step: Native, threads: int, small: int) -> int:
+def pieces(step: Instruction, threads: int, small: int) -> int:
     """Pieces of an instruction: one where its work is below `small`."""
     return 1 if threads == 1 or work(step) < small else threads
 
 
 class Schedule:
-    """The pieces of instructions that run one after the other, as kernels/team.py reads them. address: of the first word."""
+    """The pieces of instructions that run one after the other, as kernels/thread_pool.py reads them. address: of the first word."""
 
     def __init__(self, rows: list[Array], threads: int) -> None:
         lists: list[list[int]] = [[] for _ in range(threads)]

@@ -14,13 +14,13 @@ from functools import partial
 import numpy as np
 
 from ..float_mode import in_usual_mode
-from ..graph import Array, Graph, Kind, Node
-from ..graph.branches import truth
+from ..graph import Array, DType, Graph, Node
 from ..graph.dead import remove_dead
 from ..graph.infer import Shapes, Undecided
+from ..graph.select_op import truth
 from ..graph.stages import Stage, cut
 from ..instructions.lower import lower
-from ..instructions.program import Native
+from ..instructions.program import Instruction
 from ..limits import UNIT_PRODUCTS, check_work
 from ..reference import evaluate, evaluate_node, retype_known
 from .backends import Backend, Executable, NativeBackend, is_reference_only
@@ -70,7 +70,7 @@ class Planner:
     def loaded(self, static: Graph) -> Plan:
         """The compiled program of a graph of static types. Raises LimitError where it takes too much memory or work."""
         program = lower(static, self.backend.target())
-        check_work(sum(work(s) for s in program.steps if isinstance(s, Native)) // UNIT_PRODUCTS, f"model {static.name!r}: a run")
+        check_work(sum(work(s) for s in program.steps if isinstance(s, Instruction)) // UNIT_PRODUCTS, f"model {static.name!r}: a run")
         return self.backend.load(program, self.threads, self.pool)
 
     def _choice(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable) -> Plan:
@@ -210,7 +210,7 @@ def as_given(graph: Graph, feeds: Mapping[str, Array]) -> Graph:
     types = dict(graph.types)
     for name, value in feeds.items():
         if described(value) is not None and not types[name].is_quantized:
-            types[name] = replace(types[name], kind=Kind.of(value.dtype))
+            types[name] = replace(types[name], kind=DType.of(value.dtype))
     return graph.with_(types=types)
 
 

@@ -11,28 +11,28 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ..instructions.program import Native
-from ..instructions.table import KINDS
+from ..instructions.program import Instruction
+from ..instructions.table import INSTRUCTIONS
 from ..tuning.cost import CostModel, candidates, features
-from ..tuning.schedule import Hints, Work, products, rule, work_of
+from ..tuning.schedule import Hints, ProductShape, default_schedule, product_shape, products
 from .native import NativePlan, Segment
 
 TUNED = ("conv2d",)  # float products go by the rule
 FIRST, SECOND = 6, 24  # passes for each way, among all and among the best
 FINALISTS, MARGIN = 3, 0.98
-Way = tuple[tuple[str, int], ...]
+Schedule = tuple[tuple[str, int], ...]
 
 
 @dataclass(slots=True)
 class Trial:
     """One kind of product of a plan. places: how often it stands there. seconds: of each way, over all places."""
 
-    work: Work
+    work: ProductShape
     threads: int
-    usual: Way
+    usual: Schedule
     places: int = 0
-    seconds: dict[Way, float] = field(default_factory=dict)
-    chosen: Way = ()
+    seconds: dict[Schedule, float] = field(default_factory=dict)
+    chosen: Schedule = ()
 
     @property
     def gain(self) -> float:
@@ -40,7 +40,7 @@ class Trial:
         return 1 - self.seconds[self.chosen] / self.seconds[self.usual]
 
 
-def way_of(hints: Hints) -> Way:
+def schedule_of(hints: Hints) -> Schedule:
     return tuple(sorted(hints.items()))
 
 
@@ -50,11 +50,11 @@ def try_products(plan: NativePlan) -> list[Trial]:
     trials: dict[str, Trial] = {}
     places = []
     for step in products(plan.program, TUNED):
-        work = work_of(step, isa)
-        trial = trials.setdefault(work.key, Trial(work, threads, way_of(rule(work, threads))))
+        work = product_shape(step, isa)
+        trial = trials.setdefault(work.key, Trial(work, threads, schedule_of(default_schedule(work, threads))))
         trial.places += 1
         places.append(trial)
-    ways = {key: list(dict.fromkeys([t.usual, *map(way_of, candidates(t.work, threads, isa))])) for key, t in trials.items()}
+    ways = {key: list(dict.fromkeys([t.usual, *map(schedule_of, candidates(t.work, threads, isa))])) for key, t in trials.items()}
     _measure(plan, places, ways, FIRST)
     for key, t in trials.items():
         ways[key] = list(dict.fromkeys([t.usual, *sorted(t.seconds, key=t.seconds.__getitem__)[:FINALISTS]]))
@@ -68,15 +68,15 @@ def try_products(plan: NativePlan) -> list[Trial]:
     return list(trials.values())
 
 
-def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Way]], rounds: int) -> None:
+def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Schedule]], rounds: int) -> None:
     """Run the network until each product had each of its ways `rounds` times; the minima go into the trials."""
     rows = [row for s in plan._steps if isinstance(s, Segment) for row in s.rows]
-    natives = [s for s in plan.program.steps if isinstance(s, Native)]
+    natives = [s for s in plan.program.steps if isinstance(s, Instruction)]
     places_of = iter(places)
     trial_of = [next(places_of) if s.kind in TUNED else None for s in natives]
     rowwise = [Segment([row], plan.threads) for row in rows]
-    fastest: list[dict[Way, float]] = [defaultdict(lambda: float("inf")) for _ in rows]
-    words = {name: KINDS["conv2d"].index(name) for name in KINDS["conv2d"].hints}
+    fastest: list[dict[Schedule, float]] = [defaultdict(lambda: float("inf")) for _ in rows]
+    words = {name: INSTRUCTIONS["conv2d"].index(name) for name in INSTRUCTIONS["conv2d"].hints}
     most = max((len(w) for w in ways.values()), default=0)
     for turn in range(rounds * most):
         for k, (segment, t) in enumerate(zip(rowwise, trial_of, strict=True)):
@@ -90,7 +90,7 @@ def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Way]
             start = time.perf_counter()
             plan._run_segment(segment)
             fastest[k][way] = min(fastest[k][way], time.perf_counter() - start)
-    sums: dict[str, dict[Way, float]] = defaultdict(lambda: defaultdict(float))
+    sums: dict[str, dict[Schedule, float]] = defaultdict(lambda: defaultdict(float))
     for t, found in zip(trial_of, fastest, strict=True):
         if t is not None:
             for way, seconds in found.items():

@@ -10,9 +10,9 @@ from ..reference import retype
 from ..reference.symbolic import refine
 from .affine import fold_affine
 from .batch_norm import split_batch_norm
-from .branches import decide_branches
 from .constants import fold_constants
 from .denormals import flush_denormal_weights
+from .fold_select import decide_branches
 from .identity import remove_identities
 from .layer_norm import fuse_layer_norm
 from .leaky_relu import fuse_leaky_relu

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Graph, Node, TensorType
-from ..graph.types import Kind
+from ..graph.types import DType
 from .scale import holds
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
@@ -100,5 +100,5 @@ def _fold(product: Node, after: Node, a: Array, c: Array, constants: dict[str, A
     names = f"{out}.weight", f"{out}.bias"
     for name, array in zip(names, (scaled, bias * a + c), strict=True):
         constants[name] = array.astype(np.float32)
-        types[name] = TensorType(Kind.F32, tuple(array.shape))
+        types[name] = TensorType(DType.F32, tuple(array.shape))
     return product.with_(inputs=(product.inputs[0], *names), outputs=(out,))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Graph, Kind, Node, TensorType
+from ..graph import DType, Graph, Node, TensorType
 
 
 def split_batch_norm(graph: Graph) -> Graph:
@@ -20,7 +20,7 @@ def split_batch_norm(graph: Graph) -> Graph:
         y, shape = node.outputs[0], (-1, *(1,) * (rank - 2))
         for name, array in ((f"{y}.factor", a), (f"{y}.offset", bias - mean * a)):
             constants[name] = array.astype(np.float32).reshape(shape)
-            types[name] = TensorType(Kind.F32, constants[name].shape)
+            types[name] = TensorType(DType.F32, constants[name].shape)
         types[f"{y}.scaled"] = types[y]
         nodes.append(Node("Mul", (node.inputs[0], f"{y}.factor"), (f"{y}.scaled",), {}, f"{node.name}.scale"))
         nodes.append(Node("Add", (f"{y}.scaled", f"{y}.offset"), (y,), {}, node.name))

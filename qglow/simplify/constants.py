@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import QGlowError
-from ..graph import Array, Graph, Kind, Node, TensorType
+from ..graph import Array, DType, Graph, Node, TensorType
 from ..limits import at_most
 from ..reference import FLOAT, evaluate_node
 
@@ -39,7 +39,7 @@ def fold_constants(graph: Graph) -> Graph:
         for name, array in zip(node.outputs, results, strict=False):
             if name:
                 constants[name] = array.copy()
-                types[name] = TensorType(Kind.of(array.dtype), tuple(array.shape))
+                types[name] = TensorType(DType.of(array.dtype), tuple(array.shape))
     return graph.with_(nodes=tuple(nodes), constants=constants, types=types)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Graph, Node, TensorType
-from ..graph.types import Kind
+from ..graph.types import DType
 
 _PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity")
@@ -77,7 +77,7 @@ def _apply(graph: Graph, scale: Node, chain: list[Node], factor: float) -> Graph
                 if node.input(slot):
                     inputs[slot] = f"{node.inputs[slot]}.scaled.{node.outputs[0]}"
                     array: Array = (constants[node.inputs[slot]].astype(np.float64) * factor).astype(np.float32)
-                    constants[inputs[slot]], types[inputs[slot]] = array, TensorType(Kind.F32, tuple(array.shape))
+                    constants[inputs[slot]], types[inputs[slot]] = array, TensorType(DType.F32, tuple(array.shape))
         renamed[node.name] = node.with_(inputs=tuple(inputs), outputs=(out if k == 0 else f"{node.outputs[0]}.scaled",))
     nodes = [renamed.get(n.name, n) for n in graph.nodes]
     return graph.with_(nodes=tuple(n for n in nodes if n is not None), constants=constants, types=types)

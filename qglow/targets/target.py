@@ -17,7 +17,7 @@ class Target:
     names them (see Architecture.flags). on_request: used only where it is asked for by name.
 
     Products. product: the instruction that multiplies bytes, a key of kernels/dots.py and, with the bits of its vector, of
-    kernels/peak.py; tiles: whether convolutions and matrix products use the tile registers instead, in rows of `step` bytes.
+    kernels/machine_probe.py; tiles: whether convolutions and matrix products use the tile registers instead, in rows of `step` bytes.
     lanes: int32 elements of a vector; vectors, pixels: accumulator block of the micro-kernel; float_pixels: pixels of the float
     micro-kernel, and of the one that has one vector of output channels. fma: whether there is a fused multiply-add of float vectors.
 

@@ -3,7 +3,7 @@
 None of it changes a bit of any result.
 """
 
-from .choose import chooser
-from .schedule import Chooser, rule, schedule
+from .choose import schedule_policy
+from .schedule import SchedulePolicy, default_schedule, schedule
 
-__all__ = ["Chooser", "chooser", "rule", "schedule"]
+__all__ = ["SchedulePolicy", "schedule_policy", "default_schedule", "schedule"]

@@ -6,38 +6,38 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..errors import KernelError
-from .schedule import Chooser, Hints, Work, rule
+from .schedule import Hints, ProductShape, SchedulePolicy, default_schedule
 from .store import Tuning, load, path_of
 
 PROMISE = 0.95  # the model's choice is taken where it should take at most this part of the rule's time
 
 
-def chooser(isa: str) -> Chooser:
+def schedule_policy(isa: str) -> SchedulePolicy:
     """The way to choose for an instruction set, from the file that `qglow tune` wrote, if it did."""
     try:
         path = path_of(isa)
         return _kept(path, path.stat().st_mtime_ns, isa)
     except (OSError, KernelError):  # NOTE: a user without a home folder has no cache
-        return rule
+        return default_schedule
 
 
 @lru_cache(maxsize=4)
-def _kept(path: Path, written: int, isa: str) -> Chooser:
+def _kept(path: Path, written: int, isa: str) -> SchedulePolicy:
     tuning = load(isa)
-    return rule if tuning is None else chooser_of(tuning, isa)
+    return default_schedule if tuning is None else policy_of(tuning, isa)
 
 
-def chooser_of(tuning: Tuning, isa: str) -> Chooser:
+def policy_of(tuning: Tuning, isa: str) -> SchedulePolicy:
     """The choices of a tuning."""
     from .cost import NAMES, CostModel
 
-    models = {int(t): CostModel(p) for t, p in tuning.prices.items() if len(p) == len(NAMES)}
+    models = {int(t): CostModel(p) for t, p in tuning.coefficients.items() if len(p) == len(NAMES)}
 
-    def choose(work: Work, threads: int) -> Hints:
+    def choose(work: ProductShape, threads: int) -> Hints:
         measured = tuning.choices.get(str(threads), {}).get(work.key)
         if measured is not None:
             return measured
-        usual = rule(work, threads)
+        usual = default_schedule(work, threads)
         if threads not in models or work.floats == 2:
             return usual
         best, seconds = models[threads].best(work, threads, isa)

@@ -13,13 +13,13 @@ import numpy as np
 
 from ..instructions.table import BY_BLOCKS, BY_ROWS, POST_ADD, POST_NONE, POST_TABLE
 from ..targets import target
-from .schedule import Hints, Work, share
+from .schedule import Hints, ProductShape, share
 
 Array = np.ndarray[Any, Any]
 NAMES = ("start", "dots", "steps", "calls", "bytes_out", "sums_out", "others_out", "weights_l2", "weights_far", "pixels_l2", "pixels_far")
 
 
-def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
+def candidates(work: ProductShape, threads: int, isa: str) -> list[Hints]:
     """Ways to cut a product, each once; they differ in what the kernel does, the way without hints is among them."""
     most = target(isa).pixels
     found: dict[tuple[int, ...], Hints] = {}
@@ -33,7 +33,7 @@ def candidates(work: Work, threads: int, isa: str) -> list[Hints]:
     return list(found.values())
 
 
-def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
+def features(work: ProductShape, hints: Hints, threads: int, isa: str) -> Array:
     """What the thread that has most to do does, in the order of NAMES, float64."""
     limit = hints.get("limit", 0)
     pieces, jobs = share(work, threads, hints.get("split") == BY_BLOCKS, limit)
@@ -67,8 +67,8 @@ def features(work: Work, hints: Hints, threads: int, isa: str) -> Array:
 class CostModel:
     """Seconds of a product by the prices of its features."""
 
-    def __init__(self, prices: Sequence[float]) -> None:
-        self.prices = np.asarray(prices, np.float64)
+    def __init__(self, coefficients: Sequence[float]) -> None:
+        self.coefficients = np.asarray(coefficients, np.float64)
 
     @classmethod
     def learn(cls, rows: Sequence[Array], seconds: Sequence[float]) -> CostModel:
@@ -81,17 +81,17 @@ class CostModel:
             if (found >= 0).all():
                 break
             used.remove(used[int(np.argmin(found * scale))])
-        prices = np.zeros(a.shape[1])
+        coefficients = np.zeros(a.shape[1])
         if used:
-            prices[used] = found
-        return cls(prices.tolist())
+            coefficients[used] = found
+        return cls(coefficients.tolist())
 
-    def seconds(self, work: Work, hints: Hints, threads: int, isa: str) -> float:
-        return float(features(work, hints, threads, isa) @ self.prices)
+    def seconds(self, work: ProductShape, hints: Hints, threads: int, isa: str) -> float:
+        return float(features(work, hints, threads, isa) @ self.coefficients)
 
-    def best(self, work: Work, threads: int, isa: str) -> tuple[Hints, float]:
+    def best(self, work: ProductShape, threads: int, isa: str) -> tuple[Hints, float]:
         """The cheapest way to cut a product, and its seconds."""
         ways = candidates(work, threads, isa)
-        costs = np.stack([features(work, h, threads, isa) for h in ways]) @ self.prices
+        costs = np.stack([features(work, h, threads, isa) for h in ways]) @ self.coefficients
         k = int(np.argmin(costs))
         return ways[k], float(costs[k])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 
 from ..instructions.packing import FLOAT_VECTORS, round_up
-from ..instructions.program import Native, Program
+from ..instructions.program import Instruction, Program
 from ..instructions.table import BY_BLOCKS
 from ..targets import NEAR, target
 
@@ -14,7 +14,7 @@ Hints = dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ProductShape:
     """What a product has to do, in the units that a kernel loops over.
 
     rows: of pixels, of all images; width: pixels of a row; jobs: blocks of output channels, of all groups; block: channels of one;
@@ -47,10 +47,10 @@ class Work:
         return "-".join(map(str, astuple(self)[:-1]))
 
 
-Chooser = Callable[[Work, int], Hints]
+SchedulePolicy = Callable[[ProductShape, int], Hints]
 
 
-def work_of(step: Native, isa: str) -> Work:
+def product_shape(step: Instruction, isa: str) -> ProductShape:
     """The work of a product."""
     f, s = step.fields, target(isa)
     channels, width = int(f["C"]), int(f["W"])
@@ -59,7 +59,7 @@ def work_of(step: Native, isa: str) -> Work:
     four = 1 if is_float else 4  # taps of one step
     taps = int(f["KH"]) * int(f["runs"]) * round_up(int(f["run"]), 1 if is_float else s.step)
     usual, narrow = s.float_pixels if is_float else (s.pixels, s.narrow_pixels)
-    return Work(
+    return ProductShape(
         rows=int(f["N"]) * int(f["H"]),
         width=width,
         jobs=int(f["G"]) * -(-channels // block),
@@ -76,13 +76,13 @@ def work_of(step: Native, isa: str) -> Work:
     )
 
 
-def share(work: Work, threads: int, by_blocks: bool, limit: int = 0) -> tuple[int, int]:
+def share(work: ProductShape, threads: int, by_blocks: bool, limit: int = 0) -> tuple[int, int]:
     """(pieces of rows, jobs) of the thread that has most."""
     pieces = work.rows * work.cuts(limit)
     return (pieces, -(-work.jobs // threads)) if by_blocks else (-(-pieces // threads), work.jobs)
 
 
-def rule(work: Work, threads: int) -> Hints:
+def default_schedule(work: ProductShape, threads: int) -> Hints:
     """Threads share rows, or blocks where that is more even. A tile of pixels that fits a cache meets all weights, unless it is cheaper
     that all pixels go by for each block of weights."""
     by_rows, by_blocks = share(work, threads, False), share(work, threads, True)
@@ -98,13 +98,13 @@ def rule(work: Work, threads: int) -> Hints:
     return hints
 
 
-def products(program: Program, kinds: tuple[str, ...] = ("conv2d", "float_conv2d")) -> list[Native]:
+def products(program: Program, kinds: tuple[str, ...] = ("conv2d", "float_conv2d")) -> list[Instruction]:
     """The instructions that take hints, in order."""
-    return [s for s in program.steps if isinstance(s, Native) and s.kind in kinds]
+    return [s for s in program.steps if isinstance(s, Instruction) and s.kind in kinds]
 
 
-def schedule(program: Program, threads: int, choose: Chooser = rule) -> None:
+def schedule(program: Program, threads: int, choose: SchedulePolicy = default_schedule) -> None:
     """Give every product its hints."""
     for step in products(program):
         step.hints.clear()
-        step.hints.update(choose(work_of(step, program.isa), threads))
+        step.hints.update(choose(product_shape(step, program.isa), threads))

@@ -24,7 +24,7 @@ class Tuning:
     """choices: by number of threads and Work.key; prices: of the cost model, by number of threads."""
 
     choices: dict[str, dict[str, Hints]] = field(default_factory=dict)
-    prices: dict[str, list[float]] = field(default_factory=dict)
+    coefficients: dict[str, list[float]] = field(default_factory=dict)
 
 
 def path_of(isa: str) -> Path:
@@ -55,7 +55,7 @@ def _checked(found: Any) -> Tuning:
     if not all(t.isascii() and t.isdecimal() and len(t) < 6 for t in found["prices"]):
         raise ValueError("prices of no number of threads")
     choices = {str(t): {str(k): _hints(h) for k, h in chosen.items()} for t, chosen in found["choices"].items()}
-    return Tuning(choices, {str(t): [float(p) for p in prices] for t, prices in found["prices"].items()})
+    return Tuning(choices, {str(t): [float(p) for p in coefficients] for t, coefficients in found["prices"].items()})
 
 
 def _hints(found: Any) -> Hints:
@@ -77,7 +77,7 @@ def prepare(isa: str) -> Path:
 def save(isa: str, tuning: Tuning) -> Path:
     """Write the file whole; returns its path."""
     path = prepare(isa)
-    content = {"format": FORMAT, "cpu": cpu_name(), "isa": isa, "choices": tuning.choices, "prices": tuning.prices}
+    content = {"format": FORMAT, "cpu": cpu_name(), "isa": isa, "choices": tuning.choices, "prices": tuning.coefficients}
     write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode())
     return path
 

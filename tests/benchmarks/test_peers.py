@@ -18,7 +18,7 @@ from bench.peers import geomeans, measure
 from bench.prepared import prepare
 from qglow.report import latency
 from qglow.report.latency import interleaved
-from qglow.runtime.steps import host_steps, time_steps
+from qglow.runtime.step_profile import host_steps, time_steps
 
 
 def _row(own: float, **peers: float) -> dict[str, object]:

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from qglow.errors import QGlowError, VerifyError
-from qglow.graph import Array, Graph, Kind
+from qglow.graph import Array, DType, Graph
 from qglow.graph.text import parse_graph
 from qglow.instructions.interpret import run_program
 from qglow.instructions.lower import lower
@@ -73,7 +73,7 @@ def feeds_of(graph: Graph) -> dict[str, Array]:
         shape = tuple(d if isinstance(d, int) else 2 for d in t.shape or ())
         if np.prod(shape, dtype=float) > MOST_INPUT:
             raise TooLarge
-        if t.kind is Kind.STRING:
+        if t.kind is DType.STRING:
             feeds[name] = np.full(shape, "a", object)
         else:
             feeds[name] = (rng.normal(0, 1, shape) if t.kind.is_float else rng.integers(0, 3, shape)).astype(
@@ -136,7 +136,7 @@ def run_case_of_program(data: bytes, corpus: Corpus) -> str:
     """Parse, prove and run a program beside the meaning of its instructions."""
     case = json.loads(data)
     graph = static_graph(corpus, case["bundle"])
-    program = parse_program(case["text"], lower(graph, case["isa"]).blob, graph)
+    program = parse_program(case["text"], lower(graph, case["isa"]).constant_pool, graph)
     if program.arena_size > 1 << 30:
         raise TooLarge
     feeds = feeds_of(graph)

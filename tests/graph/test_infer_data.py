@@ -7,7 +7,7 @@ import pytest
 
 import qglow
 from qglow.errors import ModelError
-from qglow.graph import Graph, Kind, Node, TensorType, float_type
+from qglow.graph import DType, Graph, Node, TensorType, float_type
 from qglow.reference import retype
 
 
@@ -17,12 +17,12 @@ def graph(op: str, extra: TensorType | None, out: TensorType) -> Graph:
     return Graph("g", inputs, ("y",), (Node(op, inputs, ("y",), {}, "n"),), types)
 
 
-WHOLE = TensorType(Kind.I64, (1,))
+WHOLE = TensorType(DType.I64, (1,))
 CASES = {
-    "NonZero": (None, TensorType(Kind.I64, (1, "K")), {}),
-    "Reshape": (TensorType(Kind.I64, (2,)), float_type("A", "B"), {"k": np.array([2, 2])}),
+    "NonZero": (None, TensorType(DType.I64, (1, "K")), {}),
+    "Reshape": (TensorType(DType.I64, (2,)), float_type("A", "B"), {"k": np.array([2, 2])}),
     "Tile": (WHOLE, float_type("A"), {"k": np.array([3])}),
-    "Expand": (TensorType(Kind.I64, (2,)), float_type("A", "B"), {"k": np.array([2, 4])}),
+    "Expand": (TensorType(DType.I64, (2,)), float_type("A", "B"), {"k": np.array([2, 4])}),
 }
 
 
@@ -58,8 +58,8 @@ def test_what_has_no_dimensions_is_a_value_like_any_other() -> None:
         Node("Not", ("e",), ("n",), {}, "not"),
         Node("Select", ("n", "x", "x"), ("y",), {}, "select"),
     )
-    types = {"x": float_type("k"), "s": TensorType(Kind.I64, ()), "eight": TensorType(Kind.I64, ()), "y": float_type("k")}
-    types |= {c: TensorType(Kind.BOOL, ()) for c in "en"}
+    types = {"x": float_type("k"), "s": TensorType(DType.I64, ()), "eight": TensorType(DType.I64, ()), "y": float_type("k")}
+    types |= {c: TensorType(DType.BOOL, ()) for c in "en"}
     g = Graph("g", ("x",), ("y",), nodes, types, {"eight": np.array(8)})
     for size in (8, 3):
         made = retype(g, {"x": (size,)}, {})

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from qglow.errors import ModelError, VerifyError
-from qglow.graph import Graph, Kind, Node, Quant, TensorType
+from qglow.graph import DType, Graph, Node, Quant, TensorType
 from qglow.graph.text import parse_graph, print_graph
 from qglow.graph.verify import verify
 
 
 def small() -> Graph:
-    x = TensorType(Kind.U8, ("N", 3, 8, "odd name, 2"), Quant.per_tensor(0.1, 3))
-    w = TensorType(Kind.I8, (2, 3, 1, 1), Quant.per_axis(np.array([0.5, 1e-7]), 0))
-    y = TensorType(Kind.F32, None)
+    x = TensorType(DType.U8, ("N", 3, 8, "odd name, 2"), Quant.per_tensor(0.1, 3))
+    w = TensorType(DType.I8, (2, 3, 1, 1), Quant.per_axis(np.array([0.5, 1e-7]), 0))
+    y = TensorType(DType.F32, None)
     nodes = (Node("Conv", ("x", "a weird: name", ""), ("y",), {"pads": (0, 0, 0, 0), "t": np.arange(3.0), "b": b"\0\1", "f": 1e-9}, "n"),)
     return Graph("g", ("x",), ("y",), nodes, {"x": x, "a weird: name": w, "y": y}, {"a weird: name": np.ones((2, 3, 1, 1), np.int8)})
 
@@ -30,7 +30,7 @@ def test_text_round_trip() -> None:
 
 def test_large_constants_travel_beside_the_text() -> None:
     data = np.arange(40, dtype=np.float32)
-    graph = Graph("g", (), ("c",), (), {"c": TensorType(Kind.F32, (40,))}, {"c": data})
+    graph = Graph("g", (), ("c",), (), {"c": TensorType(DType.F32, (40,))}, {"c": data})
     text = print_graph(graph)
     assert "sha256" in text
     assert np.array_equal(parse_graph(text, {"c": data}).constants["c"], data)
@@ -47,8 +47,8 @@ def test_malformed_lines_are_refused_by_number(line: str) -> None:
 
 
 def test_verifier_collects_what_is_broken() -> None:
-    t = TensorType(Kind.F32, (1,))
-    bad = TensorType(Kind.U8, (1,), Quant((0.5,), (300,), None))
+    t = TensorType(DType.F32, (1,))
+    bad = TensorType(DType.U8, (1,), Quant((0.5,), (300,), None))
     graph = Graph("g", ("x",), ("z",), (Node("Relu", ("y",), ("x",), {}, "n"),), {"x": t, "y": bad}, {})
     words = r"written before, got 'y'.*got 'x', which is an input.*output 'z'.*zero points in \[0, 255\], got 300"
     with pytest.raises(VerifyError, match=words):

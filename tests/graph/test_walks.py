@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qglow.graph import Graph, Node
-from qglow.graph.branches import SELECT, Uses, certain, conditions, walk
+from qglow.graph.select_op import SELECT, Uses, certain, conditions, walk
 from qglow.graph.text import parse_graph
 
 # the sides share %h; %e alone is needed by the inner side; %k by one side and an output

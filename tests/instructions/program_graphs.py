@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from qglow.graph import Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, Node, Quant, TensorType
 from qglow.graph import text as graph_text
 from qglow.reference import FLOAT
 from qglow.reference.integer_mean import exponent_table
@@ -24,7 +24,7 @@ class Net:
         self.b, self.rng = GraphBuilder(), np.random.default_rng(seed)
         self.inputs: list[str] = []
 
-    def input(self, *shape: int, quant: Quant | None = COMMON, kind: Kind = Kind.U8) -> str:
+    def input(self, *shape: int, quant: Quant | None = COMMON, kind: DType = DType.U8) -> str:
         name = self.b.fresh(f"x{len(self.inputs)}")
         self.b.types[name] = TensorType(kind, shape, quant)
         self.inputs.append(name)
@@ -35,14 +35,14 @@ class Net:
 
     def constant(self, hint: str, data: Any, quant: Quant | None = None) -> str:
         array = np.asarray(data)
-        return self.b.add_constant(hint, array, TensorType(Kind.of(array.dtype), array.shape, quant))
+        return self.b.add_constant(hint, array, TensorType(DType.of(array.dtype), array.shape, quant))
 
-    def op(self, op: str, inputs: tuple[str, ...], quant: Quant | None = COMMON, kind: Kind | None = None, **attributes: Any) -> str:
+    def op(self, op: str, inputs: tuple[str, ...], quant: Quant | None = COMMON, kind: DType | None = None, **attributes: Any) -> str:
         """One output, u8 with parameters, or (quant None) float."""
         return self.ops(op, inputs, quant, kind, 1, **attributes)[0]
 
-    def ops(self, op: str, inputs: tuple[str, ...], quant: Quant | None, kind: Kind | None, count: int, **attributes: Any) -> list[str]:
-        kind = kind or (Kind.F32 if quant is None else Kind.U8)
+    def ops(self, op: str, inputs: tuple[str, ...], quant: Quant | None, kind: DType | None, count: int, **attributes: Any) -> list[str]:
+        kind = kind or (DType.F32 if quant is None else DType.U8)
         zeros = [None if not i else self.b.constants[i] if i in self.b.constants else np.zeros(self.shape(i), np.float32) for i in inputs]
         base = "Identity" if op in ("Quantize", "Dequantize", "Lookup") else op
         outs = [self.b.fresh(op.lower()) for _ in range(count)]
@@ -73,10 +73,10 @@ class Net:
         (steps, batch, width), sides = self.shape(x), 1 + (direction == "bidirectional")
         w, r = self.weights((sides * 4 * hidden, width), 0), self.weights((sides * 4 * hidden, hidden), 0)
         bias = self.constant("b", self.rng.normal(0, 1, sides * 4 * hidden).astype(np.float32))
-        start = [self.input(sides, batch, hidden, quant=None, kind=Kind.F32) if states else "" for _ in range(2)]
+        start = [self.input(sides, batch, hidden, quant=None, kind=DType.F32) if states else "" for _ in range(2)]
         outs = [self.b.fresh("lstm") for _ in range(3)]
         for out, shape in zip(outs, ((steps, sides, batch, hidden), *[(sides, batch, hidden)] * 2), strict=True):
-            self.b.types[out] = TensorType(Kind.F32, shape)
+            self.b.types[out] = TensorType(DType.F32, shape)
         attributes = {"hidden_size": hidden, "direction": direction}
         self.b.append(Node("LSTM", (x, w, r, bias, *start), tuple(outs), attributes, self.b.fresh("lstm")))
         return outs
@@ -95,13 +95,13 @@ class Net:
         quant = self.b.types[x].quant
         assert quant is not None
         table = self.constant("t", exponent_table(float(quant.s)))
-        out = self.b.add("Softmax", (x, table), TensorType(Kind.U8, self.shape(x), Quant.per_tensor(1 / 256, 0)), "softmax", axis=-1)
+        out = self.b.add("Softmax", (x, table), TensorType(DType.U8, self.shape(x), Quant.per_tensor(1 / 256, 0)), "softmax", axis=-1)
         return out
 
     def layer_norm(self, x: str) -> str:
         n = self.shape(x)[-1]
         gain, shift = (self.constant(h, self.rng.normal(0, 10, n).astype(np.float32)) for h in ("gain", "shift"))
-        t = TensorType(Kind.U8, self.shape(x), COMMON)
+        t = TensorType(DType.U8, self.shape(x), COMMON)
         return self.b.add("LayerNormalization", (x, gain, shift), t, "norm", axis=-1, epsilon=1e-5)
 
     def graph(self, *outputs: str) -> Graph:
@@ -116,7 +116,7 @@ def feeds_of(graph: Graph, rng: np.random.Generator) -> dict[str, Any]:
     found = {}
     for name in graph.inputs:
         t = graph.types[name]
-        random = rng.integers(0, 256, t.static_shape) if t.kind is Kind.U8 else rng.normal(0, 2, t.static_shape)
+        random = rng.integers(0, 256, t.static_shape) if t.kind is DType.U8 else rng.normal(0, 2, t.static_shape)
         found[name] = random.astype(t.kind.dtype)
     return found
 
@@ -143,7 +143,7 @@ def nets(draw: Any) -> tuple[Graph, int]:
     if draw(st.booleans()):
         pool = [net.input(n, c, h, w)]
     else:
-        pool = [net.op("Quantize", (net.input(n, c, h, w, quant=None, kind=Kind.F32),))]
+        pool = [net.op("Quantize", (net.input(n, c, h, w, quant=None, kind=DType.F32),))]
     for _ in range(draw(st.integers(1, 8))):
         step = draw(st.sampled_from(STEPS))
         made = step(net, draw, pool)
@@ -156,7 +156,7 @@ def nets(draw: Any) -> tuple[Graph, int]:
 
 
 def _image(net: Net, draw: Any, pool: list[str]) -> str | None:
-    images = [v for v in pool if len(net.shape(v)) == 4 and net.b.types[v].kind is Kind.U8]
+    images = [v for v in pool if len(net.shape(v)) == 4 and net.b.types[v].kind is DType.U8]
     return draw(st.sampled_from(images)) if images else None
 
 
@@ -335,7 +335,7 @@ STEPS = [_conv, _conv, _conv, _conv_transpose, _pool, _binary, _binary, _concat,
 def boundary_net(constant: str = "c") -> Graph:
     """quantize, conv (with a border), dequantize, a host step, quantize, add of a constant of this name."""
     net = Net()
-    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=Kind.F32),))
+    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=DType.F32),))
     y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
     z = net.op("Floor", (net.op("Dequantize", (y,), None),), None)
     c = net.constant(constant, net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)

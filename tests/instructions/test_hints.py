@@ -12,7 +12,7 @@ from three_engines import Guarded, same, static
 from qglow.errors import VerifyError
 from qglow.graph import Graph
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Native
+from qglow.instructions.program import Instruction
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
 from qglow.reference import evaluate
@@ -42,7 +42,7 @@ def test_hints_never_change_bits(isa: str) -> None:
     graph, feeds = residual_net()
     program = lower(static(graph, feeds), isa)
     want = evaluate(graph, feeds)
-    products = [s for s in program.steps if isinstance(s, Native) and s.kind == "conv2d"]
+    products = [s for s in program.steps if isinstance(s, Instruction) and s.kind == "conv2d"]
     assert len(products) == 3
     for values in itertools.product(*CHOICES.values()):
         for step in products:
@@ -59,6 +59,6 @@ def test_hints_never_change_bits(isa: str) -> None:
 def test_hints_that_do_not_exist_are_refused(hints: dict[str, int]) -> None:
     graph, feeds = residual_net()
     program = lower(static(graph, feeds), "generic")
-    next(s for s in program.steps if isinstance(s, Native) and s.kind == "conv2d").hints.update(hints)
+    next(s for s in program.steps if isinstance(s, Instruction) and s.kind == "conv2d").hints.update(hints)
     with pytest.raises(VerifyError, match=f"hint.*{next(iter(hints))}"):
         verify_program(program)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qglow.graph import Graph, GraphBuilder, Kind, Quant, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, Quant, TensorType
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Native
+from qglow.instructions.program import Instruction
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession
 
@@ -18,7 +18,7 @@ SHAPES = [(6,), (3, 6), (2, 5, 6), (1, 5, 1), (2, 5, 4, 3), (2, 5, 1, 3), (1, 5,
 
 def looked_up(shape: tuple[int, ...], axis: int | None, behind_pool: bool) -> Graph:
     """axis: of the channels that have tables of their own; None: one table. behind_pool: of a value that lies channels-last."""
-    b, t = GraphBuilder(), TensorType(Kind.U8, shape, QUANT)
+    b, t = GraphBuilder(), TensorType(DType.U8, shape, QUANT)
     b.types["x"] = t
     x = b.add("MaxPool", ("x",), t, "pool", kernel_shape=(1,) * (len(shape) - 2)) if behind_pool else "x"
     table = RNG.integers(0, 256, (256,) if axis is None else (shape[axis], 256)).astype(np.uint8)
@@ -43,7 +43,7 @@ def test_tables_by_channel(shape: tuple[int, ...], behind_pool: bool) -> None:
         return
     for axis in (None, *range(-len(shape), len(shape))):
         graph = looked_up(shape, axis, behind_pool)
-        kinds = [s.kind if isinstance(s, Native) else s.node.op for s in lower(graph, "avx2").steps]
+        kinds = [s.kind if isinstance(s, Instruction) else s.node.op for s in lower(graph, "avx2").steps]
         feeds = {"x": RNG.integers(0, 256, shape).astype(np.uint8)}
         assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)["y"]), axis
         assert ("lookup" in kinds) == is_native(shape, axis, behind_pool), (axis, kinds)

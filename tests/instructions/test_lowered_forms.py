@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from qglow.graph import Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, Node, Quant, TensorType
 from qglow.instructions.lower import lower
 from qglow.instructions.lower_product import terms_fit
-from qglow.instructions.program import Buffer, Native, Place
+from qglow.instructions.program import Buffer, Instruction, TensorView
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession
 
@@ -18,7 +18,7 @@ F32 = np.float32
 
 def steps(graph: Graph) -> list[str]:
     """The kinds of a program's instructions; of steps on the host, the op."""
-    return [s.kind if isinstance(s, Native) else s.node.op for s in lower(graph, "avx2").steps]
+    return [s.kind if isinstance(s, Instruction) else s.node.op for s in lower(graph, "avx2").steps]
 
 
 def same_bits(graph: Graph, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -32,7 +32,7 @@ def same_bits(graph: Graph, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarra
 
 
 def f32(*shape: int) -> TensorType:
-    return TensorType(Kind.F32, shape)
+    return TensorType(DType.F32, shape)
 
 
 def test_the_border_of_a_value_that_no_kernel_writes_is_filled_once() -> None:
@@ -56,11 +56,11 @@ def test_transposed_convolutions_whose_sums_near_int32(group: int, by_channel: b
     w = np.full((channels, per, 2, 2), 127, np.int8)
     w[:, 1:] = RNG.integers(-3, 4, (channels, per - 1, 2, 2))
     b = GraphBuilder()
-    b.types["x"] = TensorType(Kind.U8, (1, channels, 3, 4), Quant.per_tensor(1.0, 9))
+    b.types["x"] = TensorType(DType.U8, (1, channels, 3, 4), Quant.per_tensor(1.0, 9))
     quant = Quant.per_axis(np.array([0.5, 0.25, 0.125]), 1) if by_channel else Quant.per_tensor(0.5, 0)
-    weights = b.add_constant("w", w, TensorType(Kind.I8, w.shape, quant))
+    weights = b.add_constant("w", w, TensorType(DType.I8, w.shape, quant))
     bias = b.add_constant("b", RNG.integers(-3000, 3000, per * group).astype(np.int32))
-    out = TensorType(Kind.U8, (1, per * group, 6, 8), Quant.per_tensor(1 / far, 128))
+    out = TensorType(DType.U8, (1, per * group, 6, 8), Quant.per_tensor(1 / far, 128))
     more = {"group": group} if group > 1 else {}  # NOTE: absent, it is 1
     y = b.add("ConvTranspose", ("x", weights, bias), out, "y", kernel_shape=(2, 2), strides=(2, 2), **more)
     graph = b.build("near", ["x"], [y])
@@ -101,12 +101,12 @@ def test_bounds_behind_a_product_that_are_not_there(least: float | None, most: f
 
 def fields_of(graph: Graph, kind: str, isa: str = "avx2") -> dict[str, int | float]:
     """Of the one instruction of a kind."""
-    (found,) = [s for s in lower(graph, isa).steps if isinstance(s, Native) and s.kind == kind]
+    (found,) = [s for s in lower(graph, isa).steps if isinstance(s, Instruction) and s.kind == kind]
     return dict(found.fields)
 
 
 def u8(*shape: int) -> TensorType:
-    return TensorType(Kind.U8, shape, Quant.per_tensor(0.02, 128))
+    return TensorType(DType.U8, shape, Quant.per_tensor(0.02, 128))
 
 
 @pytest.mark.parametrize(("size", "rows"), [(8190, 1), (8191, 1), (8192, 2), (8193, 1), (3 * 4096, 3)])
@@ -123,7 +123,7 @@ def test_few_channels_of_a_depthwise_convolution_are_taken_as_one_row(channels: 
     b = GraphBuilder()
     b.types["x"] = u8(1, channels, 5, 6)
     w = b.add_constant("w", RNG.integers(-9, 9, (channels, 1, 3, 3)).astype(np.int8), TensorType(
-        Kind.I8, (channels, 1, 3, 3), Quant.per_axis(np.full(channels, 0.1), 0)))  # fmt: skip
+        DType.I8, (channels, 1, 3, 3), Quant.per_axis(np.full(channels, 0.1), 0)))  # fmt: skip
     graph = b.build("depthwise", ["x"], [b.add("Conv", ("x", w), u8(1, channels, 5, 6), "y", group=channels, pads=(1, 1, 1, 1))])
     assert fields_of(graph, "depthwise2d")["flat"] == flat
 
@@ -152,13 +152,13 @@ def test_equal_small_constants_are_kept_once() -> None:
         b.types |= {"x": f32(2, size), "z": f32(2, size)}
         made = [b.add("MatMul", (x, b.add_constant(f"w{x}", w)), f32(2, size), f"y{x}") for x in ("x", "z")]
         program = lower(b.build("equal", ["x", "z"], made), "avx2")
-        first, second = [s.constants["w"] for s in program.steps if isinstance(s, Native) and s.kind == "float_conv2d"]
+        first, second = [s.constants["w"] for s in program.steps if isinstance(s, Instruction) and s.kind == "float_conv2d"]
         assert (first == second) == equal
 
 
 def test_places_whose_last_dimension_is_adjacent() -> None:
-    def place(shape: tuple[int, ...], strides: tuple[int, ...]) -> Place:
-        return Place(Buffer(64, 0, 0), 0, shape, strides, "<f4")
+    def place(shape: tuple[int, ...], strides: tuple[int, ...]) -> TensorView:
+        return TensorView(Buffer(64, 0, 0), 0, shape, strides, "<f4")
 
     assert place((2, 3), (12, 4)).has_rows and place((2, 1), (4, 400)).has_rows
     assert not place((2, 3), (4, 8)).has_rows and not place((1, 3), (4, 8)).has_rows and not place((2, 2), (4, 0)).has_rows

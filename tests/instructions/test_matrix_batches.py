@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from qglow import InferenceSession
-from qglow.graph import Graph, GraphBuilder, Kind, Quant, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, Quant, TensorType
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host
+from qglow.instructions.program import HostCall
 from qglow.reference import evaluate
 
 Shape = tuple[int, ...]
@@ -21,12 +21,12 @@ SHAPES: list[tuple[Shape, Shape]] = [
 ]  # fmt: skip
 
 
-def product(a: Shape, b: Shape, kind: Kind, turned: bool, out: Kind | None = None) -> Graph:
+def product(a: Shape, b: Shape, kind: DType, turned: bool, out: DType | None = None) -> Graph:
     """a @ b; turned: both come from a transposition, and one follows, as around attention. out: the kind of the product."""
     g, out = GraphBuilder(), out or kind
 
-    def typed(kind: Kind, *shape: int, zero: int = 128) -> TensorType:
-        return TensorType(kind, shape, Quant.per_tensor(0.02, zero) if kind is Kind.U8 else None)
+    def typed(kind: DType, *shape: int, zero: int = 128) -> TensorType:
+        return TensorType(kind, shape, Quant.per_tensor(0.02, zero) if kind is DType.U8 else None)
 
     def order(rank: int) -> list[int]:
         return [0, 2, 1, 3] if rank == 4 and turned else list(range(rank))
@@ -48,11 +48,11 @@ def product(a: Shape, b: Shape, kind: Kind, turned: bool, out: Kind | None = Non
 def test_products_are_native_and_exact(a: Shape, b: Shape, turned: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("QGLOW_VERIFY", "2")
     rng = np.random.default_rng(0)
-    for kind, out in ((Kind.U8, Kind.U8), (Kind.U8, Kind.F32), (Kind.F32, Kind.F32)):
+    for kind, out in ((DType.U8, DType.U8), (DType.U8, DType.F32), (DType.F32, DType.F32)):
         graph = product(a, b, kind, turned, out)
-        assert not any(isinstance(s, Host) for s in lower(graph, "generic").steps)
+        assert not any(isinstance(s, HostCall) for s in lower(graph, "generic").steps)
         noise = {n: rng.normal(0, 1, graph.types[n].static_shape) for n in graph.inputs}
-        feeds = {n: v.astype(np.float32) if kind is Kind.F32 else (v * 40 + 128).clip(0, 255).astype(np.uint8) for n, v in noise.items()}
+        feeds = {n: v.astype(np.float32) if kind is DType.F32 else (v * 40 + 128).clip(0, 255).astype(np.uint8) for n, v in noise.items()}
         want = evaluate(graph, feeds)["z"]
         for threads in (1, 2):
             assert np.array_equal(InferenceSession(graph, threads).run(None, feeds)[0], want)
@@ -60,9 +60,9 @@ def test_products_are_native_and_exact(a: Shape, b: Shape, turned: bool, monkeyp
 
 @pytest.mark.parametrize("zero", [0, 127, 255])
 def test_a_second_operand_of_another_zero_point_is_left_to_the_reference(zero: int) -> None:
-    graph = product((2, 3, 5, 4), (2, 3, 4, 6), Kind.U8, False)
-    types = {**graph.types, **{n: TensorType(Kind.U8, graph.types[n].shape, Quant.per_tensor(0.02, zero)) for n in ("b", "bt")}}
+    graph = product((2, 3, 5, 4), (2, 3, 4, 6), DType.U8, False)
+    types = {**graph.types, **{n: TensorType(DType.U8, graph.types[n].shape, Quant.per_tensor(0.02, zero)) for n in ("b", "bt")}}
     graph = graph.with_(types=types)
     feeds = {n: np.random.default_rng(1).integers(0, 256, graph.types[n].static_shape).astype(np.uint8) for n in graph.inputs}
-    assert any(isinstance(s, Host) for s in lower(graph, "generic").steps)
+    assert any(isinstance(s, HostCall) for s in lower(graph, "generic").steps)
     assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)["z"])

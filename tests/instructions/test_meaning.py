@@ -15,15 +15,15 @@ from three_engines import all_agree, meaning_agrees, static, with_all_values
 
 import qglow
 from qglow.errors import VerifyError
-from qglow.graph import Graph, Kind, Quant
+from qglow.graph import DType, Graph, Quant
 from qglow.graph.text import parse_graph
 from qglow.instructions import meaning as meaning_table
 from qglow.instructions.interpret import Interpreter, run_program
 from qglow.instructions.lower import lower
 from qglow.instructions.meaning import load_families
 from qglow.instructions.packing import pack, pack_floats, unpack, unpack_floats
-from qglow.instructions.program import Native
-from qglow.instructions.table import KINDS
+from qglow.instructions.program import Instruction
+from qglow.instructions.table import INSTRUCTIONS
 from qglow.pipeline import float_graph
 from qglow.targets import TARGETS, choose
 
@@ -57,7 +57,7 @@ def line_convolutions(n: Net) -> tuple[str, ...]:
 
 @form("conv2d")
 def three_channel_pixels_of_four_bytes(n: Net) -> tuple[str, ...]:
-    x = n.op("Quantize", (n.input(1, 3, 6, 21, quant=None, kind=Kind.F32),))
+    x = n.op("Quantize", (n.input(1, 3, 6, 21, quant=None, kind=DType.F32),))
     return (n.conv(x, 8, (3, 3), pads=(1, 1, 1, 1), strides=(2, 2)),)
 
 
@@ -143,8 +143,8 @@ def tables(n: Net) -> tuple[str, ...]:
 
 @form("quantize")
 def quantizations(n: Net) -> tuple[str, ...]:
-    x = n.input(2, 5, 3, 37, quant=None, kind=Kind.F32)
-    narrow = n.op("Quantize", (n.input(7, 9, quant=None, kind=Kind.F32),), Quant.per_tensor(0.001, 255))
+    x = n.input(2, 5, 3, 37, quant=None, kind=DType.F32)
+    narrow = n.op("Quantize", (n.input(7, 9, quant=None, kind=DType.F32),), Quant.per_tensor(0.001, 255))
     return n.op("Quantize", (x,)), narrow, n.op("Quantize", (n.op("Transpose", (x,), None, perm=(0, 2, 3, 1)),))
 
 
@@ -198,7 +198,7 @@ def pads(n: Net) -> tuple[str, ...]:
 
 @form("fill")
 def float_pads(n: Net) -> tuple[str, ...]:
-    x = n.input(2, 5, 3, quant=None, kind=Kind.F32)
+    x = n.input(2, 5, 3, quant=None, kind=DType.F32)
     widths = n.constant("p", np.array([0, 1, 2, 1, 0, 1], np.int64))
     return n.op("Pad", (x, widths), quant=None), n.op("Pad", (x, widths, n.constant("v", np.float32(0))), quant=None)
 
@@ -206,7 +206,7 @@ def float_pads(n: Net) -> tuple[str, ...]:
 @form("transpose")
 def mirrored_pads(n: Net) -> tuple[str, ...]:
     """Into an image with a border, of images, of floats, along the last axis, and as wide as can be."""
-    x, line, f = n.input(1, 5, 4, 3), n.input(1, 40), n.input(2, 3, 4, quant=None, kind=Kind.F32)
+    x, line, f = n.input(1, 5, 4, 3), n.input(1, 40), n.input(2, 3, 4, quant=None, kind=DType.F32)
     two, both = n.constant("p", np.array([0, 0, 3, 1, 0, 0, 2, 2], np.int64)), n.constant("q", np.array([0, 0, 1, 2, 0, 3], np.int64))
     wide = n.op("Pad", (x, two), mode="reflect")
     ends = tuple(n.op("Pad", (line, n.constant("e", np.array([0, 9, 0, 30], np.int64))), mode=m) for m in ("reflect", "edge", "wrap"))
@@ -267,14 +267,14 @@ def channel_tables(n: Net) -> tuple[str, ...]:
 
 @form("float_binary")
 def float_sums(n: Net) -> tuple[str, ...]:
-    x, y, row = (n.input(*shape, quant=None, kind=Kind.F32) for shape in ((2, 5, 37), (2, 5, 1), (37,)))
+    x, y, row = (n.input(*shape, quant=None, kind=DType.F32) for shape in ((2, 5, 37), (2, 5, 1), (37,)))
     z = n.op("Div", (n.op("Mul", (x, y), None), row), None)
     return tuple(n.op(op, pair, None) for op, pair in (("Add", (z, x)), ("Sub", (row, z)), ("Max", (z, y)), ("Min", (x, row))))
 
 
 @form("float_unary")
 def float_functions(n: Net) -> tuple[str, ...]:
-    x = n.input(3, 50, quant=None, kind=Kind.F32)
+    x = n.input(3, 50, quant=None, kind=DType.F32)
     return n.op("Sqrt", (n.op("Mul", (x, x), None),), None), *(n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh"))
 
 
@@ -285,7 +285,7 @@ def recurrences(n: Net) -> tuple[str, ...]:
 
 @form("float_conv2d")
 def float_convolutions(n: Net) -> tuple[str, ...]:
-    x = n.input(1, 9, 7, 8, quant=None, kind=Kind.F32)
+    x = n.input(1, 9, 7, 8, quant=None, kind=DType.F32)
     y = n.op("Relu", (n.float_conv(x, 33, (3, 3), pads=(1, 1, 1, 1)),), None)
     up = n.op("ConvTranspose", (y, n.floats(33, 5, 3, 2)), None, strides=(2, 3))
     return n.op("Add", (n.float_conv(y, 33, (1, 1)), y), None), n.float_conv(x, 12, (3, 2), 3, strides=(2, 1), dilations=(2, 3)), up
@@ -293,7 +293,7 @@ def float_convolutions(n: Net) -> tuple[str, ...]:
 
 @form("float_conv2d")
 def float_products_of_several_chains(n: Net) -> tuple[str, ...]:
-    x, line = n.input(1, 1400, 4, 4, quant=None, kind=Kind.F32), n.input(3, 8200, quant=None, kind=Kind.F32)
+    x, line = n.input(1, 1400, 4, 4, quant=None, kind=DType.F32), n.input(3, 8200, quant=None, kind=DType.F32)
     rows = n.op("Relu", (n.op("Gemm", (line, n.floats(8200, 5), n.floats(5)), None),), None)
     return n.float_conv(x, 5, (3, 3), pads=(1, 1, 1, 1)), rows, n.op("MatMul", (line, n.op("Transpose", (line,), None, perm=(1, 0))), None)
 
@@ -307,14 +307,14 @@ def float_depthwises(n: Net) -> tuple[str, ...]:
 
 @form("float_pack")
 def float_matrix_products(n: Net) -> tuple[str, ...]:
-    a, c = (n.input(2, *size, quant=None, kind=Kind.F32) for size in ((7, 19), (37, 19)))
+    a, c = (n.input(2, *size, quant=None, kind=DType.F32) for size in ((7, 19), (37, 19)))
     one = n.op("MatMul", (a, n.op("Transpose", (c,), None, perm=(0, 2, 1))), None)
-    return n.op("MatMul", (one, c), None), n.op("Gemm", (n.input(3, 5, quant=None, kind=Kind.F32), n.floats(5, 18), n.floats(18)), None)
+    return n.op("MatMul", (one, c), None), n.op("Gemm", (n.input(3, 5, quant=None, kind=DType.F32), n.floats(5, 18), n.floats(18)), None)
 
 
 @form("float_pool2d")
 def float_pools(n: Net) -> tuple[str, ...]:
-    x = n.float_conv(n.input(1, 9, 9, 8, quant=None, kind=Kind.F32), 70, (3, 3))
+    x = n.float_conv(n.input(1, 9, 9, 8, quant=None, kind=DType.F32), 70, (3, 3))
     window: dict[str, Any] = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 0, 1)}
     padded = n.op("AveragePool", (x,), None, **window, count_include_pad=1)
     wide = n.op("Pad", (x, n.constant("pads", np.array([0, 0, 1, 2, 0, 0, 0, 1]))), None)
@@ -323,37 +323,37 @@ def float_pools(n: Net) -> tuple[str, ...]:
 
 @form("float_pool2d")
 def float_pools_of_several_blocks(n: Net) -> tuple[str, ...]:
-    x, axes = n.input(1, 3, 35, 33, quant=None, kind=Kind.F32), n.constant("axes", np.array([1]))
+    x, axes = n.input(1, 3, 35, 33, quant=None, kind=DType.F32), n.constant("axes", np.array([1]))
     window: dict[str, Any] = {"kernel_shape": (31, 29), "strides": (4, 3), "pads": (20, 1, 9, 7)}
-    column = n.op("ReduceSum", (n.input(2, 1030, 5, quant=None, kind=Kind.F32), axes), None)
+    column = n.op("ReduceSum", (n.input(2, 1030, 5, quant=None, kind=DType.F32), axes), None)
     return n.op("AveragePool", (x,), None, **window), n.op("GlobalAveragePool", (x,), None), column
 
 
 @form("float_reduce")
 def float_reductions(n: Net) -> tuple[str, ...]:
-    x, axes = n.input(2, 5, 37, quant=None, kind=Kind.F32), [n.constant("axes", np.array(a)) for a in ([2], [1], [0, 1])]
+    x, axes = n.input(2, 5, 37, quant=None, kind=DType.F32), [n.constant("axes", np.array(a)) for a in ([2], [1], [0, 1])]
     means = [n.op("ReduceMean", (x, a), None) for a in axes]
-    line = n.input(1, 17000, quant=None, kind=Kind.F32)
+    line = n.input(1, 17000, quant=None, kind=DType.F32)
     means.append(n.op("ReduceSum", (line, n.constant("last", np.array([1]))), None))
     return (*means, n.op("ReduceMax", (x, axes[0]), None, keepdims=0), n.op("ReduceSum", (x,), None))
 
 
 @form("float_resize")
 def float_resizings(n: Net) -> tuple[str, ...]:
-    x, scales = n.input(1, 19, 4, 5, quant=None, kind=Kind.F32), n.constant("scales", np.array([1, 1, 2, 1.6], np.float32))
+    x, scales = n.input(1, 19, 4, 5, quant=None, kind=DType.F32), n.constant("scales", np.array([1, 1, 2, 1.6], np.float32))
     return n.op("Resize", (x, "", scales), None, mode="linear"), n.op("Resize", (x, "", scales), None, mode="nearest")
 
 
 @form("float_layer_norm")
 def float_layer_norms(n: Net) -> tuple[str, ...]:
-    x = n.input(2, 3, 37, quant=None, kind=Kind.F32)
+    x = n.input(2, 3, 37, quant=None, kind=DType.F32)
     return n.op("LayerNormalization", (x, n.floats(37), n.floats(37)), None), n.op("LayerNormalization", (x, n.floats(37)), None)
 
 
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
-    image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=Kind.F32),), None, axis=1)
-    return image, *(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=Kind.F32),), None, axis=-1) for size in (1, 16, 45))
+    image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=DType.F32),), None, axis=1)
+    return image, *(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=DType.F32),), None, axis=-1) for size in (1, 16, 45))
 
 
 @pytest.fixture(params=TARGETS)
@@ -364,8 +364,8 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_every_kind_has_a_meaning_and_a_form() -> None:
-    assert set(load_families()) == set(KINDS)
-    assert {kind for kind, _ in FORMS.values()} >= set(KINDS)
+    assert set(load_families()) == set(INSTRUCTIONS)
+    assert {kind for kind, _ in FORMS.values()} >= set(INSTRUCTIONS)
 
 
 def test_every_kind_is_loaded_with_the_family_that_it_is_said_to_be_in() -> None:
@@ -380,7 +380,7 @@ def test_three_engines_on_every_form(name: str, isa: str) -> None:
     outputs = make(net)
     graph, feeds = net.graph(*outputs), net.feeds()
     program = all_agree(graph, feeds, isa, (1, 3))
-    assert kind in {s.kind for s in program.steps if isinstance(s, Native)}
+    assert kind in {s.kind for s in program.steps if isinstance(s, Instruction)}
     all_agree(with_all_values(graph), feeds, isa, (2,))
 
 

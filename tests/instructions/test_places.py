@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from three_engines import kernels_agree, meaning_agrees
 
-from qglow.graph import Graph, GraphBuilder, Kind, Quant, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, Quant, TensorType
 from qglow.reference import evaluate
 from qglow.reference.integer_mean import exponent_table
 from qglow.targets import TARGETS, choose
@@ -15,13 +15,13 @@ RNG = np.random.default_rng(0)
 
 
 def u8(*shape: int, scale: float = 0.05, zero: int = 100) -> TensorType:
-    return TensorType(Kind.U8, shape, Quant.per_tensor(scale, zero))
+    return TensorType(DType.U8, shape, Quant.per_tensor(scale, zero))
 
 
 def conv(b: GraphBuilder, x: str, out: TensorType, kernel: tuple[int, int], **attributes: object) -> str:
     channels = b.types[x].static_shape[1]
     shape = (out.static_shape[1], channels, *kernel)
-    w = b.add_constant("w", RNG.integers(-127, 128, shape).astype(np.int8), TensorType(Kind.I8, shape, Quant.per_tensor(0.01, 0)))
+    w = b.add_constant("w", RNG.integers(-127, 128, shape).astype(np.int8), TensorType(DType.I8, shape, Quant.per_tensor(0.01, 0)))
     return b.add("Conv", (x, w), out, "conv", **attributes)
 
 
@@ -51,8 +51,8 @@ def test_a_softmax_in_int8_read_by_a_float_window(shape: tuple[int, ...]) -> Non
     """It writes rows; the float pool reads channels-last."""
     b = GraphBuilder()
     b.types["x"] = u8(*shape)
-    table = b.add_constant("t", exponent_table(0.05), TensorType(Kind.I32, (256,)))
+    table = b.add_constant("t", exponent_table(0.05), TensorType(DType.I32, (256,)))
     s = b.add("Softmax", ("x", table), u8(*shape, scale=1 / 255, zero=0), "s", axis=-1)
-    f = b.add("Dequantize", (s,), TensorType(Kind.F32, shape), "f")
+    f = b.add("Dequantize", (s,), TensorType(DType.F32, shape), "f")
     kernel = (1,) * (len(shape) - 2)
-    check(b.build("softmax", ["x"], [b.add("MaxPool", (f,), TensorType(Kind.F32, shape), "y", kernel_shape=kernel)]))
+    check(b.build("softmax", ["x"], [b.add("MaxPool", (f,), TensorType(DType.F32, shape), "y", kernel_shape=kernel)]))

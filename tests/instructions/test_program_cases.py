@@ -65,7 +65,7 @@ def edited(program: Program, edits: list[str]) -> Program:
         old, _, new = edit.partition(" -> ")
         assert text.count(old) == 1, f"{old!r} is there {text.count(old)} times:\n{text}"
         text = text.replace(old, new)
-    return parse_program(text, program.blob, program.graph)
+    return parse_program(text, program.constant_pool, program.graph)
 
 
 def run(case: Case) -> Program:

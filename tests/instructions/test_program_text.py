@@ -9,7 +9,7 @@ from three_engines import static
 
 from qglow.errors import ModelError
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host, Native, Program
+from qglow.instructions.program import HostCall, Instruction, Program
 from qglow.instructions.text import check_program_text, parse_program, print_plan, print_program
 
 
@@ -22,20 +22,20 @@ def program() -> Program:
 
 def test_text_round_trip(program: Program) -> None:
     text = print_program(program)
-    again = parse_program(text, program.blob, program.graph)
+    again = parse_program(text, program.constant_pool, program.graph)
     assert again == program and print_program(again) == text
-    assert any(isinstance(s, Host) for s in again.steps)
+    assert any(isinstance(s, HostCall) for s in again.steps)
     check_program_text(program)
     commented = "; a comment\n\n" + text.replace("high=255\n", "high=255 ; for people\n")
     assert " ; for people" in commented
-    assert parse_program(commented, program.blob, program.graph) == program
+    assert parse_program(commented, program.constant_pool, program.graph) == program
 
 
 def test_any_change_shows(program: Program) -> None:
     """Every number of every field is in the text."""
     text = print_program(program)
     for step in program.steps:
-        if isinstance(step, Native):
+        if isinstance(step, Instruction):
             for name, value in step.fields.items():
                 step.fields[name] = value + 1
                 changed = print_program(program)
@@ -63,7 +63,7 @@ def test_the_plan_is_sorted_by_address(program: Program) -> None:
         ("buffer b1: ", "buffer b1: -", "line 3: expected `buffer bN"),
         (", steps 0", ", step 0", "line 2: expected `buffer bN"),
         ("b0+0, strides [", "b99+0, strides [", "line .*: expected a buffer that is declared above, got b99"),
-        (": f32[1,3,5,4]", ": f33[1,3,5,4]", "line .*: 'f33' is not a valid Kind"),
+        (": f32[1,3,5,4]", ": f33[1,3,5,4]", "line .*: 'f33' is not a valid DType"),
         (": f32[1,3,5,4]", ": f32[1,3,5]", "line .*: expected 3 strides"),
         ("\n0: ", "\n1: ", "line .*: expected step 0, got 1"),
         (": quantize", ": quantise", "line .*: expected a kind of instruction or host, got quantise"),
@@ -81,7 +81,7 @@ def test_malformed_lines_are_refused_by_number(program: Program, old: str, new: 
     text = print_program(program)
     assert old in text
     with pytest.raises(ModelError, match=f"^program text, {words}") as caught:
-        parse_program(text.replace(old, new, 1), program.blob, program.graph)
+        parse_program(text.replace(old, new, 1), program.constant_pool, program.graph)
     assert "\n" not in str(caught.value)
 
 
@@ -91,4 +91,4 @@ def test_a_text_without_a_program_is_refused(program: Program) -> None:
     with pytest.raises(ModelError, match="line .*: value 'x0' has a place already"):
         text = print_program(program)
         value = next(line for line in text.splitlines() if line.startswith("value "))
-        parse_program(text.replace(value, f"{value}\n{value}"), program.blob, program.graph)
+        parse_program(text.replace(value, f"{value}\n{value}"), program.constant_pool, program.graph)

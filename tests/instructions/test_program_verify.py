@@ -20,10 +20,10 @@ from qglow.errors import QGlowError, VerifyError
 from qglow.graph import Graph
 from qglow.instructions import barriers
 from qglow.instructions.interpret import Interpreter
-from qglow.instructions.lower import lower, lower_watched
-from qglow.instructions.program import Buffer, Host, Native, Program
+from qglow.instructions.lower import lower, lower_observed
+from qglow.instructions.program import Buffer, HostCall, Instruction, Program
 from qglow.instructions.prove import is_quick
-from qglow.instructions.table import KINDS
+from qglow.instructions.table import INSTRUCTIONS
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
 from qglow.instructions.verify_fields import RANGES, field_faults
@@ -40,8 +40,8 @@ def program() -> Program:
     return program_of(boundary_net())
 
 
-def find(program: Program, kind: str) -> Native:
-    return next(s for s in program.steps if isinstance(s, Native) and s.kind == kind)
+def find(program: Program, kind: str) -> Instruction:
+    return next(s for s in program.steps if isinstance(s, Instruction) and s.kind == kind)
 
 
 def set_field(kind: str, name: str, value: Any) -> Callable[[Program], None]:
@@ -70,7 +70,7 @@ def remove_step(kind: str) -> Callable[[Program], None]:
     def change(p: Program) -> None:
         """A fill of no bytes in its place."""
         step = find(p, kind)
-        p.steps[p.steps.index(step)] = Native("fill", {"y": step.operands["y"]}, {}, {"C": 0, "value": 0})
+        p.steps[p.steps.index(step)] = Instruction("fill", {"y": step.operands["y"]}, {}, {"C": 0, "value": 0})
 
     return change
 
@@ -138,7 +138,7 @@ BROKEN: list[tuple[Callable[[Program], None], str]] = [
     (buffer_of("conv2d", "y", first=99), r"buffer b\d+: expected to live between steps 0 and \d+, got 99 to"),
     (lambda p: setattr(p, "arena_size", p.arena_size - 256), r"expected 64 bytes of the arena behind it|within the \d+ bytes of the arena"),
     (lambda p: setattr(p, "isa", "sse9"), r"expected an instruction set of .*, got 'sse9'"),
-    (lambda p: p.blob.pop(), r"expected \d+ bytes of constants, got \d+"),
+    (lambda p: p.constant_pool.pop(), r"expected \d+ bytes of constants, got \d+"),
     (lambda p: p.places.pop("dequantize"), r"host .*expected a place for 'dequantize', got none"),
     (lambda p: p.places.pop("x0"), r"value 'x0': expected a place, got none"),
 ]  # fmt: skip
@@ -193,7 +193,7 @@ def test_in_place_is_legal_where_the_kind_allows_it() -> None:
     net = Net()
     x = net.table(net.input(2, 5, 4, 3))
     program = program_of(net.graph(net.table(x)))
-    first, second = (s for s in program.steps if isinstance(s, Native))
+    first, second = (s for s in program.steps if isinstance(s, Instruction))
     second.operands["y"] = second.operands["x"]
     program.places["lookup.1"] = program.places["lookup"]
     program.buffers = [b for b in program.buffers if b is not None]
@@ -207,7 +207,7 @@ def test_in_place_is_legal_where_the_kind_allows_it() -> None:
 
 def test_every_field_has_a_range() -> None:
     """Strides, tables' steps and floats have rules of their own; a field that no rule names is a stride."""
-    for kind in KINDS.values():
+    for kind in INSTRUCTIONS.values():
         for name in kind.fields:
             stride = "_" in name or (len(name) == 2 and name[0] in "xy")
             assert name in RANGES or name in ("op", "item") or name.startswith("f_") or stride, f"{kind.name}: {name}"
@@ -218,9 +218,9 @@ VALUES = (-(2**62), -4097, -1, 0, 1, 2, 3, 7, 64, 255, 256, 4096, 2**31, 2**62)
 
 def mutations(program: Program, draw: Any) -> str:
     """Change one number of a program; what was changed."""
-    k = draw(st.sampled_from([k for k, s in enumerate(program.steps) if isinstance(s, Native)]))
+    k = draw(st.sampled_from([k for k, s in enumerate(program.steps) if isinstance(s, Instruction)]))
     step = program.steps[k]
-    assert isinstance(step, Native)
+    assert isinstance(step, Instruction)
     where = draw(st.sampled_from(["fields", "fields", "operands", "constants"]))
     table: dict[str, Any] = getattr(step, where)
     if not table:
@@ -258,7 +258,7 @@ def holds(program: Program, feeds: dict[str, Any]) -> bool:
         before = plan.arena.copy()
         plan.step(step)
         plan.check_guards(f"step {number}")
-        if isinstance(step, Native):
+        if isinstance(step, Instruction):
             assert not ((before != plan.arena) & ~law.writes(step)).any(), f"step {number} ({step.kind}) writes beyond its outputs"
     return False
 
@@ -288,7 +288,7 @@ def test_mutated_grown_programs_are_refused_or_harmless(made: tuple[Graph, int],
     graph, seed = made
     feeds = feeds_of(graph, np.random.default_rng(seed))
     program = lower(static(graph, feeds), choose()[0].name)
-    if any(isinstance(s, Native) for s in program.steps):
+    if any(isinstance(s, Instruction) for s in program.steps):
         mutations(program, data.draw)
         holds(program, feeds)
 
@@ -324,7 +324,7 @@ def test_steps_in_another_order_are_refused_or_right(digits: Any) -> None:
     for k in range(len(program.steps) - 1):
         steps = list(program.steps)
         steps[k], steps[k + 1] = steps[k + 1], steps[k]
-        rest = (program.places, program.buffers, program.blob, program.blob_size, program.arena_size)
+        rest = (program.places, program.buffers, program.constant_pool, program.constant_pool_size, program.arena_size)
         other = Program(program.graph, program.isa, steps, *rest)
         quick = is_quick(other)
         try:
@@ -354,7 +354,7 @@ def test_plans_that_calibrate_are_proven(monkeypatch: pytest.MonkeyPatch) -> Non
     x = net.input(1, 4, 8, 8)
     y = net.table(x)
     graph = net.graph(net.table(y))
-    program = lower_watched(static(graph, net.feeds()), choose()[0].name, [y])
+    program = lower_observed(static(graph, net.feeds()), choose()[0].name, [y])
     assert is_quick(program)
     verify_program(program)
     check_program_text(program)
@@ -377,8 +377,8 @@ def test_profiles_are_made_at_every_level(level: str, monkeypatch: pytest.Monkey
 
 def test_fields_alone(program: Program) -> None:
     for step in program.steps:
-        assert isinstance(step, Host) or not field_faults(step)
-    assert field_faults(Native("nothing", {}, {}, {})) == ["expected a kind of the instruction table, got 'nothing'"]
+        assert isinstance(step, HostCall) or not field_faults(step)
+    assert field_faults(Instruction("nothing", {}, {}, {})) == ["expected a kind of the instruction table, got 'nothing'"]
 
 
 @pytest.mark.parametrize("name", shared_models.with_made(

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from qglow.graph import Graph, GraphBuilder, Kind, Quant, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, Quant, TensorType
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host, Native
+from qglow.instructions.program import HostCall, Instruction
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession
 
@@ -18,7 +18,7 @@ Net = Callable[[GraphBuilder, float, int], str]
 
 
 def u8(*shape: int, scale: float = 1.0, zero: int = 0) -> TensorType:
-    return TensorType(Kind.U8, shape, Quant.per_tensor(scale, zero))
+    return TensorType(DType.U8, shape, Quant.per_tensor(scale, zero))
 
 
 def of_two(op: str, most: int) -> Net:
@@ -67,7 +67,7 @@ def graph_of(op: str, times: float, zero: int) -> Graph:
 @pytest.mark.parametrize("op", NETS)
 def test_what_is_rounded_stays_below_the_bound(op: str, times: float, zero: int) -> None:
     graph, rng = graph_of(op, times, zero), np.random.default_rng(zero)
-    native = [s.kind for s in lower(graph, "avx2").steps if isinstance(s, Native)]
+    native = [s.kind for s in lower(graph, "avx2").steps if isinstance(s, Instruction)]
     assert bool(native) == (times < 1), native
     for feeds in ({i: np.full(graph.types[i].static_shape, v, np.uint8) for i in graph.inputs} for v in (0, 255)):
         assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)["y"])
@@ -90,12 +90,12 @@ def test_sums_of_products_stay_in_int32(op: str, bias: int, scale: float | None,
     """Or it makes no difference: 2^31 of them are less than half a step of the output. scale: of the output's steps; None: floats."""
     (x, w), b = PRODUCTS[op], GraphBuilder()
     b.types["x"] = u8(*x, zero=3)
-    weights = b.add_constant("w", np.full(w, 127, np.int8), TensorType(Kind.I8, w, Quant.per_tensor(1.0, 0)))
+    weights = b.add_constant("w", np.full(w, 127, np.int8), TensorType(DType.I8, w, Quant.per_tensor(1.0, 0)))
     biases = b.add_constant("b", np.array([bias, 5], np.int32))
     shape = {"Conv": (1, 2, 2, 2), "ConvTranspose": (1, 2, 4, 4)}.get(op, (5, 2))
-    y = b.add(op, ("x", weights, biases), TensorType(Kind.F32, shape) if scale is None else u8(*shape, scale=1 / scale, zero=9), "y")
+    y = b.add(op, ("x", weights, biases), TensorType(DType.F32, shape) if scale is None else u8(*shape, scale=1 / scale, zero=9), "y")
     graph = b.build("sums", ["x"], [y])
-    assert any(isinstance(s, Host) for s in lower(graph, "avx2").steps) != native
+    assert any(isinstance(s, HostCall) for s in lower(graph, "avx2").steps) != native
     for value in (0, 3, 255):
         feeds = {"x": np.full(x, value, np.uint8)}
         assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)[y])

@@ -10,7 +10,7 @@ from program_graphs import Net, feeds_of
 
 from qglow.graph import Quant
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Native
+from qglow.instructions.program import Instruction
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession
 
@@ -60,6 +60,6 @@ def test_zero_points(form: str) -> None:
         net = Forms(zero)
         y = NETS[form](net, Quant.per_tensor(0.02, zero), Quant.per_tensor(0.07, other))
         graph = net.graph(y)
-        assert all(isinstance(s, Native) for s in lower(graph, "avx2").steps), zero
+        assert all(isinstance(s, Instruction) for s in lower(graph, "avx2").steps), zero
         feeds = feeds_of(graph, net.rng)
         assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)[y]), (zero, other)

@@ -10,8 +10,8 @@ import numpy as np
 from qglow.graph import Array, Graph
 from qglow.instructions.interpret import Interpreter, site_of
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host, Native, Program
-from qglow.instructions.table import KINDS
+from qglow.instructions.program import HostCall, Instruction, Program
+from qglow.instructions.table import INSTRUCTIONS
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
 from qglow.kernels import library
@@ -40,8 +40,8 @@ class Guarded(NativePlan):
         for side, guard in (("before", self.whole[:GUARD]), ("after", self.whole[GUARD + self.program.arena_size :])):
             assert np.all(guard == CANARY), f"{where} writes {side} the arena"
 
-    def step(self, step: Native | Host) -> None:
-        if isinstance(step, Host):
+    def step(self, step: Instruction | HostCall) -> None:
+        if isinstance(step, HostCall):
             self._run_host(step.node)
         else:
             kept, native.SMALL_WORK = native.SMALL_WORK, 0
@@ -90,9 +90,9 @@ def step_by_step(program: Program, feeds: Mapping[str, Array], threads: int) -> 
     for number, step in enumerate(program.steps):
         plan.step(step)
         law.step(number, step)
-        where = f"step {number} ({step.kind if isinstance(step, Native) else step.node.op}) on {threads} threads"
+        where = f"step {number} ({step.kind if isinstance(step, Instruction) else step.node.op}) on {threads} threads"
         plan.check_guards(where)
-        if isinstance(step, Native):
+        if isinstance(step, Instruction):
             free = law.any_value(step)
             law.arena[free] = plan.arena[free]
             agree_on_nan(step, law, plan.arena)
@@ -101,11 +101,11 @@ def step_by_step(program: Program, feeds: Mapping[str, Array], threads: int) -> 
             f"got {plan.arena[wrong[0]]}"  # fmt: skip
 
 
-def agree_on_nan(step: Native, law: Interpreter, arena: Array) -> None:
+def agree_on_nan(step: Instruction, law: Interpreter, arena: Array) -> None:
     """What is not a number has many forms: take those of the kernels."""
     site = site_of(law.program, step, lambda: law.constants)
     for name, region in law.meanings[step.kind].regions(site).items():
-        if region.dtype == "<f4" and name in KINDS[step.kind].outs:
+        if region.dtype == "<f4" and name in INSTRUCTIONS[step.kind].outs:
             buffer, at = step.operands[name]
             assert buffer is not None
             want, got = (region.view(memory, buffer.offset + at) for memory in (law.arena, arena))

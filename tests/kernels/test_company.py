@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from qglow.kernels import company
-from qglow.kernels.team import FIRST
+from qglow.kernels.thread_pool import FIRST
 from qglow.runtime.pieces import NOTES
 
 MILLISECOND = 1000  # ticks

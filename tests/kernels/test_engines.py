@@ -10,12 +10,12 @@ import shared_models
 
 import qglow
 from qglow.errors import KernelError
-from qglow.graph import Graph, GraphBuilder, Kind, Node, Quant, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, Node, Quant, TensorType
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate
 from qglow.runtime import InferenceSession, native
 from qglow.runtime.native import NativePlan
-from qglow.runtime.steps import plan_of
+from qglow.runtime.step_profile import plan_of
 from qglow.targets import TARGETS
 
 RNG = np.random.default_rng(0)
@@ -36,7 +36,7 @@ def every_thread_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def u8(*shape: int, scale: float = 0.02, zero: int = 100) -> TensorType:
-    return TensorType(Kind.U8, shape, Quant.per_tensor(scale, zero))
+    return TensorType(DType.U8, shape, Quant.per_tensor(scale, zero))
 
 
 class Small:
@@ -48,7 +48,7 @@ class Small:
         self.b.types |= dict(zip(self.inputs, inputs, strict=True))
 
     def weights(self, shape: tuple[int, ...], axis: int) -> str:
-        t = TensorType(Kind.I8, shape, Quant.per_axis(RNG.uniform(1e-3, 1e-2, shape[axis]), axis))
+        t = TensorType(DType.I8, shape, Quant.per_axis(RNG.uniform(1e-3, 1e-2, shape[axis]), axis))
         return self.b.add_constant("w", RNG.integers(-127, 128, shape).astype(np.int8), t)
 
     def conv(self, x: str, out: TensorType, kernel: tuple[int, int], group: int = 1, **attributes: Any) -> str:
@@ -145,7 +145,7 @@ def test_tables_pools_concat_and_resize(isa: str) -> None:
 def test_matrix_products(isa: str, m: int, k: int, n: int) -> None:
     s = Small(u8(m, k))
     y = s.b.add("MatMul", ("x0", s.weights((k, n), 1)), u8(m, n, scale=0.4), "y")
-    z = s.b.add("Gemm", ("x0", s.weights((n, k), 0)), TensorType(Kind.F32, (m, n)), "z", transB=1)
+    z = s.b.add("Gemm", ("x0", s.weights((n, k), 0)), TensorType(DType.F32, (m, n)), "z", transB=1)
     s.check(y, z)
 
 
@@ -216,11 +216,11 @@ def test_small_work_uses_one_thread(digits: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_plain_integers_are_moved_and_not_computed() -> None:
     """A u8 tensor that stands for no real: a pool of it is a host step, a concatenation and a transposition are copies."""
-    s = Small(TensorType(Kind.U8, (1, 4, 6, 5)))
-    t = TensorType(Kind.U8, (1, 4, 3, 3))
+    s = Small(TensorType(DType.U8, (1, 4, 6, 5)))
+    t = TensorType(DType.U8, (1, 4, 3, 3))
     pool = s.b.add("MaxPool", ("x0",), t, "pool", kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
-    cat = s.b.add("Concat", (pool, pool), TensorType(Kind.U8, (1, 8, 3, 3)), "cat", axis=1)
-    s.check(s.b.add("Transpose", (cat,), TensorType(Kind.U8, (1, 3, 3, 8)), "y", perm=(0, 2, 3, 1)), host=1)
+    cat = s.b.add("Concat", (pool, pool), TensorType(DType.U8, (1, 8, 3, 3)), "cat", axis=1)
+    s.check(s.b.add("Transpose", (cat,), TensorType(DType.U8, (1, 3, 3, 8)), "y", perm=(0, 2, 3, 1)), host=1)
 
 
 @pytest.mark.models

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper, numpy_helper
 from test_engines import Small, check_session, every_thread_works, isa, u8
 
-from qglow.graph import Graph, GraphBuilder, Kind, TensorType
+from qglow.graph import DType, Graph, GraphBuilder, TensorType
 from qglow.reference import evaluate
 from qglow.reference.arithmetic import quantize
 
@@ -36,7 +36,7 @@ def test_what_quantize_makes_of_extremes_is_what_onnxruntime_makes(scale: float,
 def test_extremes_are_quantized_the_same_by_every_set(isa: str, shape: tuple[int, ...]) -> None:
     """Runs, and planes to pixels: of whole vectors, and one by one."""
     b = GraphBuilder()
-    b.types["x"] = TensorType(Kind.F32, shape)
+    b.types["x"] = TensorType(DType.F32, shape)
     outputs = [b.add("Quantize", ("x",), u8(*shape, scale=s, zero=z), "y") for s, z in ((1.0, 7), (1e-30, 128), (1e30, 0))]
     if len(shape) == 4:
         outputs.append(b.add("MaxPool", (outputs[0],), b.types[outputs[0]], "p", kernel_shape=(1, 1)))
@@ -51,16 +51,16 @@ def test_windows_that_lie_in_the_padding_alone(isa: str, as_float: bool) -> None
     """The mean of nothing is 0, the largest of nothing the lowest: nothing is left from the run before."""
     window = {"kernel_shape": (2, 2), "pads": (2, 2, 2, 2), "strides": (1, 1)}
     s = Small(u8(1, 20, 4, 5))
-    y = TensorType(Kind.F32, (1, 20, 7, 8)) if as_float else u8(1, 20, 7, 8, zero=90)
+    y = TensorType(DType.F32, (1, 20, 7, 8)) if as_float else u8(1, 20, 7, 8, zero=90)
     mean = s.b.add("AveragePool", ("x0",), y, "mean", **window)
     s.check(mean, s.b.add("MaxPool", ("x0",), u8(1, 20, 7, 8), "max", **window))
 
 
 def float_graph_of(op: str, shape: tuple[int, ...], out: tuple[int, ...], constants: dict[str, np.ndarray], **attributes: object) -> Graph:
     b = GraphBuilder()
-    b.types["x"] = TensorType(Kind.F32, shape)
+    b.types["x"] = TensorType(DType.F32, shape)
     names = [b.add_constant(n, a) for n, a in constants.items()]
-    return b.build("float", ["x"], [b.add(op, ("x", *names), TensorType(Kind.F32, out), "y", **attributes)])
+    return b.build("float", ["x"], [b.add(op, ("x", *names), TensorType(DType.F32, out), "y", **attributes)])
 
 
 def test_a_constant_row_with_an_epsilon_of_0_is_nan(isa: str) -> None:

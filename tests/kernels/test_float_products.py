@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from test_engines import every_thread_works, isa
 
-from qglow.graph import GraphBuilder, Kind, Node, TensorType
-from qglow.instructions.program import Native
+from qglow.graph import DType, GraphBuilder, Node, TensorType
+from qglow.instructions.program import Instruction
 from qglow.reference import FLOAT, evaluate
 from qglow.runtime import InferenceSession
 from qglow.runtime.native import NativePlan, Segment
-from qglow.runtime.steps import plan_of
+from qglow.runtime.step_profile import plan_of
 
 __all__ = ["every_thread_works", "isa"]
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ class Floats:
 
     def input(self, *shape: int) -> str:
         self.inputs.append(self.b.fresh("x"))
-        self.b.types[self.inputs[-1]] = TensorType(Kind.F32, shape)
+        self.b.types[self.inputs[-1]] = TensorType(DType.F32, shape)
         return self.inputs[-1]
 
     def constant(self, *shape: int) -> str:
@@ -36,7 +36,7 @@ class Floats:
     def op(self, op: str, *inputs: str, **attributes: Any) -> str:
         zeros = [self.b.constants[i] if i in self.b.constants else np.zeros(self.b.types[i].static_shape, np.float32) for i in inputs]
         made = FLOAT[op](Node(op, inputs, ("y",), attributes, "n"), list(zeros))[0]
-        return self.b.add(op, inputs, TensorType(Kind.F32, made.shape), op.lower(), **attributes)
+        return self.b.add(op, inputs, TensorType(DType.F32, made.shape), op.lower(), **attributes)
 
     def conv(self, x: str, out: int, kernel: tuple[int, ...], group: int = 1, bias: bool = True, **attributes: Any) -> str:
         w = self.constant(out, self.b.types[x].static_shape[1] // group, *kernel)
@@ -53,7 +53,7 @@ class Floats:
                     assert np.array_equal(y, expected[name]), f"{name} differs on {threads} threads"
             plan = plan_of(session, feeds)
             assert isinstance(plan, NativePlan) and all(isinstance(s, Segment) for s in plan._steps)
-        steps = [s.kind for s in plan.program.steps if isinstance(s, Native)]
+        steps = [s.kind for s in plan.program.steps if isinstance(s, Instruction)]
         for kind, count in (kinds or {}).items():
             assert steps.count(kind) == count, f"{kind}: expected {count}, got {steps}"
 

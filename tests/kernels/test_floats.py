@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from test_engines import every_thread_works, isa
 
-from qglow.graph import GraphBuilder, Kind, TensorType
+from qglow.graph import DType, GraphBuilder, TensorType
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Native
+from qglow.instructions.program import Instruction
 from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from qglow.reference import evaluate, float_math
 from qglow.runtime import InferenceSession
 from qglow.runtime.native import NativePlan, Segment
-from qglow.runtime.steps import plan_of
+from qglow.runtime.step_profile import plan_of
 
 __all__ = ["every_thread_works", "isa"]
 RNG = np.random.default_rng(0)
@@ -23,7 +23,7 @@ SPECIAL = np.array([0.0, -0.0, 1e-45, -1e-45, 1e30, -1e30, 88.7, 89.0, -87.5, -1
 
 
 def floats(*shape: int) -> TensorType:
-    return TensorType(Kind.F32, shape)
+    return TensorType(DType.F32, shape)
 
 
 def check(b: GraphBuilder, inputs: list[str], outputs: list[str], special: bool = False) -> None:
@@ -87,7 +87,7 @@ def test_a_sigmoid_times_its_input_is_one_step(isa: str) -> None:
     s, alone = b.add("Sigmoid", ("x",), floats(3, 19), "s"), b.add("Sigmoid", ("x",), floats(3, 19), "t")
     y, z = b.add("Mul", ("x", s), floats(3, 19), "y"), b.add("Mul", (alone, "x"), floats(3, 19), "z")
     check(b, ["x"], [y, z, alone], special=True)
-    kinds = [step.kind for step in lower(b.build("swish", ["x"], [y, z, alone]), "avx2").steps if isinstance(step, Native)]
+    kinds = [step.kind for step in lower(b.build("swish", ["x"], [y, z, alone]), "avx2").steps if isinstance(step, Instruction)]
     assert kinds == ["float_unary", "float_unary", "float_binary"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from test_engines import every_thread_works, isa
 from test_float_products import Floats
 
-from qglow.graph import GraphBuilder, Kind, TensorType
+from qglow.graph import DType, GraphBuilder, TensorType
 from qglow.instructions import lower_float_product
 from qglow.instructions.lower_float_product import chain_boxes
 from qglow.reference import evaluate, float_product
@@ -104,8 +104,8 @@ def test_the_reference_of_float64_has_the_same_chains() -> None:
     rng = np.random.default_rng(1)
     x, w = rng.random((2, 2 * LONGEST + 1)), rng.random((2 * LONGEST + 1, 3))
     b = GraphBuilder()
-    b.types |= {"x": TensorType(Kind.F64, x.shape), "w": TensorType(Kind.F64, w.shape)}
-    y = b.add("MatMul", ("x", "w"), TensorType(Kind.F64, (2, 3)), "y")
+    b.types |= {"x": TensorType(DType.F64, x.shape), "w": TensorType(DType.F64, w.shape)}
+    y = b.add("MatMul", ("x", "w"), TensorType(DType.F64, (2, 3)), "y")
     found = evaluate(b.build("wide", ["x", "w"], [y]), {"x": x, "w": w})[y]
     parts = [np.cumsum(x[:, a:b, None] * w[None, a:b], 1)[:, -1] for a, b in chain_ranges(1, 1, len(w))]
     assert np.array_equal(found, (parts[0] + parts[1]) + parts[2])

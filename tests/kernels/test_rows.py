@@ -7,7 +7,7 @@ import pytest
 from test_engines import RNG, Small, every_thread_works, isa, u8
 
 from qglow.graph import TensorType
-from qglow.graph.types import Kind
+from qglow.graph.types import DType
 from qglow.reference.integer_mean import exponent_table
 
 __all__ = ["every_thread_works", "isa"]
@@ -19,7 +19,7 @@ def test_softmax(isa: str, length: int) -> None:
     s = Small(u8(2, 5, length, scale=0.03), u8(7, length, scale=2.0, zero=3))
     outputs = []
     for x, scale in (("x0", 1 / 255), ("x1", 1e-7)):
-        table = s.b.add_constant("t", exponent_table(s.b.types[x].quant.s), TensorType(Kind.I32, (256,)))
+        table = s.b.add_constant("t", exponent_table(s.b.types[x].quant.s), TensorType(DType.I32, (256,)))
         outputs.append(s.b.add("Softmax", (x, table), u8(*s.b.types[x].static_shape, scale=scale, zero=0), "s", axis=-1))
     s.check(*outputs)
 

@@ -26,7 +26,7 @@ from qglow.errors import ConfigError, LimitError
 ATTACK = """
     import json, os, resource, sys, time
     import numpy as np
-    import qglow, qglow.onnx_import.foreign, qglow.profiling, qglow.oracle.oracle, qglow.kernels.library
+    import qglow, qglow.onnx_import.onnx_fallback, qglow.profiling, qglow.oracle.oracle, qglow.kernels.library
     from qglow.errors import QGlowError
     resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
     feeds = {"x": np.ones((2, 3), np.float32), "n": np.array([1], np.int64)}

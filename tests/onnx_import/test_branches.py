@@ -15,7 +15,7 @@ from branch_models import CONSTANT, MODELS, NESTED, RANKS, SQUEEZED, Feeds, Mode
 
 import qglow
 from qglow.graph import Graph
-from qglow.graph.branches import SELECT
+from qglow.graph.select_op import SELECT
 from qglow.graph.text import parse_graph, print_graph
 from qglow.onnx_import import load
 from qglow.onnx_import.export_float import export_float
@@ -25,7 +25,7 @@ from qglow.profiling import Profile
 from qglow.reference import evaluate
 from qglow.runtime.native import NativePlan
 from qglow.runtime.plans import ChoicePlan
-from qglow.runtime.steps import plan_of, time_steps
+from qglow.runtime.step_profile import plan_of, time_steps
 
 EACH = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 

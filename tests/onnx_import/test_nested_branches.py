@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import helper
 
-from qglow.graph.branches import SELECT
+from qglow.graph.select_op import SELECT
 from qglow.onnx_import.export_branches import nested
 
 

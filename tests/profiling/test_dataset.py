@@ -11,14 +11,14 @@ from onnx import numpy_helper
 from PIL import Image
 
 from qglow.errors import DataError
-from qglow.graph import Graph, Kind, Node, TensorType
+from qglow.graph import DType, Graph, Node, TensorType
 from qglow.profiling import open_dataset
 from qglow.profiling.dataset import spread_indices
 
 
 def graph_of(**shapes: tuple[int | str, ...]) -> Graph:
     """A graph with these float inputs."""
-    types = {n: TensorType(Kind.F32, s) for n, s in shapes.items()}
+    types = {n: TensorType(DType.F32, s) for n, s in shapes.items()}
     first = next(iter(shapes))
     nodes = (Node("Relu", (first,), ("out",), name="relu"),)
     return Graph("g", tuple(shapes), ("out",), nodes, {**types, "out": types[first]})

@@ -18,10 +18,10 @@ from qglow.profiling.engine_native import NativeEngine
 from qglow.profiling.passes import arranged, is_by_pixel
 from qglow.profiling.profile import _record, profiled_values
 from qglow.reference import evaluate, retype
-from qglow.runtime.watched import WatchedPlan
+from qglow.runtime.observed import InstrumentedExecutable
 
 
-def seen(plan: WatchedPlan, feeds: dict[str, Array]) -> dict[str, Array]:
+def seen(plan: InstrumentedExecutable, feeds: dict[str, Array]) -> dict[str, Array]:
     found: dict[str, Array] = {}
 
     def keep(name: str, array: Array) -> None:
@@ -37,7 +37,7 @@ def test_every_value_is_seen_once_and_in_order(digits: Path) -> None:
     names = profiled_values(graph)
     feeds = {"image": np.load(digits / "000.npy")}
     static = retype(graph, {"image": feeds["image"].shape})
-    plan = WatchedPlan(static, names)
+    plan = InstrumentedExecutable(static, names)
     want: dict[str, Array] = {}
     evaluate(graph, feeds, keep=want.__setitem__)
     twin, other = plan.twin(), {"image": feeds["image"][..., ::-1] + 1}
@@ -94,7 +94,7 @@ def test_a_shape_that_depends_on_data_is_run_by_the_reference() -> None:
         Node("Cast", ("where",), ("places",), {"to": "float32"}, "n1"),
     )
     types = {"x": float_type(4), "where": float_type(1, "K"), "places": float_type(1, "K")}
-    types["where"] = type(types["x"])(qglow.graph.Kind.I64, (1, "K"))
+    types["where"] = type(types["x"])(qglow.graph.DType.I64, (1, "K"))
     profile = qglow.profile(Graph("g", ("x",), ("places",), nodes, types), [{"x": np.float32([0, 1, 0, 2])}])
     assert (profile.tensors["places"].min, profile.tensors["places"].max, profile.tensors["places"].count) == (1, 3, 2)
 

@@ -10,7 +10,7 @@ import pytest
 
 import qglow
 from qglow.errors import AccuracyError, ProfileError
-from qglow.graph import Graph, Kind, Node, TensorType
+from qglow.graph import DType, Graph, Node, TensorType
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile
 from qglow.profiling import samples as samples_module
@@ -37,7 +37,7 @@ def test_the_first_samples_are_kept_exactly(graph: Graph, profile: Profile, digi
 
 def test_a_scalar_input_stays_a_scalar() -> None:
     """It was once kept with a dimension, and no kept sample fitted its model."""
-    types = {"a": TensorType(Kind.F32, (2,)), "s": TensorType(Kind.I64, ()), "y": TensorType(Kind.F32, (2,))}
+    types = {"a": TensorType(DType.F32, (2,)), "s": TensorType(DType.I64, ()), "y": TensorType(DType.F32, (2,))}
     graph = Graph("g", ("a", "s"), ("y",), (Node("Relu", ("a",), ("y",), name="relu"),), types)
     profile = qglow.profile(graph, [{"a": np.ones(2, np.float32), "s": np.array(16000, np.int64)}])
     kept = kept_dataset(profile.kept, graph)

@@ -9,7 +9,7 @@ import pytest
 
 import qglow
 from qglow.errors import AccuracyError, ConfigError
-from qglow.graph import Graph, GraphBuilder, Kind, float_type
+from qglow.graph import DType, Graph, GraphBuilder, float_type
 from qglow.oracle import float_oracle
 from qglow.pipeline import float_graph
 from qglow.quantization import QuantConfig
@@ -109,7 +109,7 @@ def test_excluded_and_unsupported_nodes_stay_float_with_the_reason() -> None:
     y = n.conv(n.op("Softmax", n.conv(a), axis=1))
     graph, precision = n.quantize(y, QuantConfig(exclude=(a,)))
     assert precision[f"{a}:Conv"] == "float" and precision["softmax:Softmax"] == "float"
-    assert graph.types[a].kind is Kind.F32
+    assert graph.types[a].kind is DType.F32
 
 
 @pytest.mark.parametrize(

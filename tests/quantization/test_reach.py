@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qglow
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host
+from qglow.instructions.program import HostCall
 from qglow.reference import evaluate, retype
 
 Array = np.ndarray
@@ -76,7 +76,7 @@ def test_scales_that_lie_far_apart(op: str) -> None:
 
 def host_steps(bundle: qglow.Bundle, feeds: dict[str, Array]) -> dict[str, str]:
     program = lower(retype(bundle.graph, {k: v.shape for k, v in feeds.items()}), "avx512_vnni")
-    return {s.node.op: s.reason for s in program.steps if isinstance(s, Host)}
+    return {s.node.op: s.reason for s in program.steps if isinstance(s, HostCall)}
 
 
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "ReduceMean"])

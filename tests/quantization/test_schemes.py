@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import qglow
-from qglow.graph import Graph, GraphBuilder, Kind, TensorType, float_type
+from qglow.graph import DType, Graph, GraphBuilder, TensorType, float_type
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host
+from qglow.instructions.program import HostCall
 from qglow.quantization import QuantConfig
 from qglow.reference import evaluate, retype
 from qglow.runtime import Bundle
@@ -79,9 +79,9 @@ def test_types_are_those_of_the_scheme(quantized: tuple[QuantConfig, Bundle, lis
     config, bundle, _ = quantized
     kinds = {(t.kind, t.quant.z == 0) for t in activations(bundle.graph) if t.quant is not None}
     if config.activations == "int8":
-        assert kinds == {(Kind.I8, True)}
+        assert kinds == {(DType.I8, True)}
     else:
-        assert {k for k, _ in kinds} == {Kind.U8} and (Kind.U8, False) in kinds
+        assert {k for k, _ in kinds} == {DType.U8} and (DType.U8, False) in kinds
     weights = [t.quant for v, t in bundle.graph.types.items() if t.quant is not None and v in bundle.graph.constants]
     assert weights and all((q.axis is None) == (config.weights == "per_tensor") for q in weights)
     scales = [s for t in activations(bundle.graph) if t.quant for s in t.quant.scale] + [s for q in weights for s in q.scale]
@@ -93,7 +93,7 @@ def test_engines_agree_and_the_output_holds(quantized: tuple[QuantConfig, Bundle
     config, bundle, data = quantized
     session = qglow.InferenceSession(bundle)
     program = lower(retype(bundle.graph, {"x": (1, 4, 8, 8)}), choose()[0].name)
-    assert not [s for s in program.steps if isinstance(s, Host)]  # NOTE: signed activations run on the unsigned kernels
+    assert not [s for s in program.steps if isinstance(s, HostCall)]  # NOTE: signed activations run on the unsigned kernels
     for feeds in data:
         expected = evaluate(bundle.graph, feeds)
         for name, got in zip(bundle.graph.outputs, session.run(None, feeds), strict=True):

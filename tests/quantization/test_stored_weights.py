@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 import qglow
 from qglow.instructions.interpret import run_program
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host
+from qglow.instructions.program import HostCall
 from qglow.instructions.verify import verify_program
 from qglow.reference import evaluate, retype
 
@@ -44,7 +44,7 @@ def all_engines(proto: onnx.ModelProto, x: Array, host: bool = False) -> tuple[q
     bundle = qglow.quantize(proto, check=False)
     want = evaluate(bundle.graph, {"x": x})["y"]
     program = verify_program(lower(retype(bundle.graph, {"x": x.shape}), "avx512_vnni"))
-    assert host or {s.node.op for s in program.steps if isinstance(s, Host)} <= {"QuantizeLinear", "DequantizeLinear"}
+    assert host or {s.node.op for s in program.steps if isinstance(s, HostCall)} <= {"QuantizeLinear", "DequantizeLinear"}
     assert np.array_equal(run_program(program, {"x": x})["y"], want)
     assert np.array_equal(qglow.InferenceSession(bundle, 2).run(None, {"x": x})[0], want)
     return bundle, want

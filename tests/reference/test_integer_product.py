@@ -9,7 +9,7 @@ import onnxruntime as ort
 import pytest
 from onnx import helper, numpy_helper
 
-from qglow.graph import Array, Kind, Node, Quant, TensorType
+from qglow.graph import Array, DType, Node, Quant, TensorType
 from qglow.reference import INTEGER
 
 
@@ -59,9 +59,9 @@ def test_conv_equals_onnxruntime(case: Any, zero_points: tuple[int, int]) -> Non
          "ys": s_y, "yz": np.uint8(zy), "b": bias},
         **attributes,
     )  # fmt: skip
-    tx = TensorType(Kind.U8, x.shape, Quant.per_tensor(s_x, zx))
-    tw = TensorType(Kind.I8, w.shape, Quant.per_axis(s_w, 0))
-    ty = TensorType(Kind.U8, None, Quant.per_tensor(s_y, zy))
+    tx = TensorType(DType.U8, x.shape, Quant.per_tensor(s_x, zx))
+    tw = TensorType(DType.I8, w.shape, Quant.per_axis(s_w, 0))
+    ty = TensorType(DType.U8, None, Quant.per_tensor(s_y, zy))
     node = Node("Conv", ("x", "w", "b"), ("y",), attributes)
     assert np.array_equal(INTEGER["Conv"](node, [x, w, bias], [tx, tw, None], [ty])[0], expected)
     assert len(np.unique(expected)) > 10
@@ -80,9 +80,9 @@ def test_matmul_equals_onnxruntime(shape: tuple[tuple[int, ...], tuple[int, ...]
         "QLinearMatMul",
         {"x": x, "xs": np.float32(0.02), "xz": np.uint8(121), "w": w, "ws": s_w, "wz": np.int8(0), "ys": s_y, "yz": np.uint8(117)},
     )
-    tx = TensorType(Kind.U8, x.shape, Quant.per_tensor(0.02, 121))
-    tw = TensorType(Kind.I8, w.shape, Quant.per_tensor(s_w, 0))
-    ty = TensorType(Kind.U8, None, Quant.per_tensor(s_y, 117))
+    tx = TensorType(DType.U8, x.shape, Quant.per_tensor(0.02, 121))
+    tw = TensorType(DType.I8, w.shape, Quant.per_tensor(s_w, 0))
+    ty = TensorType(DType.U8, None, Quant.per_tensor(s_y, 117))
     assert np.array_equal(INTEGER[op](Node(op, ("x", "w"), ("y",)), [x, w], [tx, tw], [ty])[0], expected)
 
 
@@ -91,11 +91,11 @@ def test_sums_that_float32_does_not_hold_are_exact(op: str, w_shape: tuple[int, 
     """Many large products; the output is their sum itself, less so much that a float32 holds what is left."""
     rng = np.random.default_rng(2)
     x, w = rng.integers(200, 256, (1, 3000, 2, 2)).astype(np.uint8), rng.integers(125, 128, w_shape).astype(np.int8)
-    types = [TensorType(Kind.U8, x.shape, Quant.per_tensor(1.0, 0)), TensorType(Kind.I8, w.shape, Quant.per_tensor(1.0, 0))]
+    types = [TensorType(DType.U8, x.shape, Quant.per_tensor(1.0, 0)), TensorType(DType.I8, w.shape, Quant.per_tensor(1.0, 0))]
     sums = np.einsum("chw,c->hw", x[0].astype(np.int64), w.ravel().astype(np.int64))
     bias = -sums.ravel()[:1].astype(np.int32)
     node = Node(op, ("x", "w", "b"), ("y",), {"kernel_shape": (1, 1)})
-    (y,) = INTEGER[op](node, [x, w, bias], [*types, None], [TensorType(Kind.F32, None)])
+    (y,) = INTEGER[op](node, [x, w, bias], [*types, None], [TensorType(DType.F32, None)])
     assert np.array_equal(y[0, 0], sums + bias)
 
 
@@ -113,10 +113,10 @@ def test_transposed_convolutions_equal_onnxruntime_on_what_their_integers_stand_
         "ConvTranspose", {"x": real, "w": real_w, "b": (bias * 0.25 * np.tile(s_w, group)).astype(np.float32)}, **attributes
     )
     types = [
-        TensorType(Kind.U8, x.shape, Quant.per_tensor(0.25, 9)),
-        TensorType(Kind.I8, w.shape, Quant(tuple(s_w.tolist()), zeros, 1)),
+        TensorType(DType.U8, x.shape, Quant.per_tensor(0.25, 9)),
+        TensorType(DType.I8, w.shape, Quant(tuple(s_w.tolist()), zeros, 1)),
         None,
     ]
     node = Node("ConvTranspose", ("x", "w", "b"), ("y",), attributes)
-    (y,) = INTEGER["ConvTranspose"](node, [x, w, bias], types, [TensorType(Kind.F32, None)])
+    (y,) = INTEGER["ConvTranspose"](node, [x, w, bias], types, [TensorType(DType.F32, None)])
     assert np.array_equal(y, expected)

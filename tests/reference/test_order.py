@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qglow.reference import FLOAT, INTEGER
-from qglow.reference.float_table import EXACT
+from qglow.reference.float_table import STRICT_FLOAT
 
 SINGLE = {  # one IEEE operation for each element, or integers
     "abs", "add", "multiply", "subtract", "divide", "sqrt", "rint", "floor", "ceil", "trunc", "sign", "fmod", "mod", "power", "equal",
@@ -62,7 +62,7 @@ def reached(start: Callable[..., Any]) -> Iterator[FunctionType]:
     left: list[Any] = [start]
     while left:
         item = left.pop()
-        if id(item) in seen or item is FLOAT or item is INTEGER or item is EXACT:
+        if id(item) in seen or item is FLOAT or item is INTEGER or item is STRICT_FLOAT:
             continue
         seen.add(id(item))
         if isinstance(item, dict):
@@ -108,7 +108,7 @@ def faults(function: FunctionType) -> list[str]:
 
 
 def law(op: str) -> Callable[..., Any]:
-    return FLOAT[op] if op == "Resize" else EXACT.get(op, FLOAT[op])
+    return FLOAT[op] if op == "Resize" else STRICT_FLOAT.get(op, FLOAT[op])
 
 
 def test_float_meanings_call_only_what_is_the_same_everywhere() -> None:

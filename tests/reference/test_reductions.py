@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from qglow.errors import ModelError
-from qglow.graph import Array, GraphBuilder, Kind, TensorType
+from qglow.graph import Array, DType, GraphBuilder, TensorType
 from qglow.reference import evaluate
 
-KINDS = {np.int8: Kind.I8, np.uint8: Kind.U8, np.int32: Kind.I32, np.int64: Kind.I64, np.float32: Kind.F32, np.float64: Kind.F64}
+KINDS = {np.int8: DType.I8, np.uint8: DType.U8, np.int32: DType.I32, np.int64: DType.I64, np.float32: DType.F32, np.float64: DType.F64}
 
 
 def reduced(op: str, x: Array, axis: int, **attributes: int) -> Array:

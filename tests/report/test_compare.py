@@ -10,12 +10,12 @@ import pytest
 
 import qglow
 from qglow.errors import DataError
-from qglow.graph import Graph, Kind, Quant, TensorType
+from qglow.graph import DType, Graph, Quant, TensorType
 from qglow.pipeline import float_graph
 from qglow.report.agreement import Error, evaluate_all
-from qglow.report.beside import measure_beside
 from qglow.report.distribution import Distribution
 from qglow.report.html import page
+from qglow.report.peer_comparison import measure_peers
 from qglow.runtime import Bundle
 
 
@@ -106,7 +106,7 @@ def test_distributions_are_of_the_float_values(bundle: Bundle, digits: Path) -> 
 
 
 def test_a_range_that_is_too_small_shows_as_cut_off() -> None:
-    t = TensorType(Kind.U8, (4,), Quant.per_tensor(0.1, 0))
+    t = TensorType(DType.U8, (4,), Quant.per_tensor(0.1, 0))
     d = Distribution.of(t)
     assert d is not None
     d.add(np.array([0.0, 25.54, 25.56, 51.0], np.float32), "x", "s")
@@ -115,14 +115,14 @@ def test_a_range_that_is_too_small_shows_as_cut_off() -> None:
 
 def test_beside_onnxruntime(bundle: Bundle, digits: Path, report: qglow.AccuracyReport, tmp_path: Path) -> None:
     bundle.save(tmp_path / "d.qglow")
-    beside = measure_beside(tmp_path / "d.qglow", digits / "model.onnx", digits)
+    beside = measure_peers(tmp_path / "d.qglow", digits / "model.onnx", digits)
     assert set(beside.latency) == {"qglow int8", "onnxruntime fp32", "onnxruntime int8"} and not beside.notes
     assert all(0 < t["min"] <= t["median"] for t in beside.latency.values())
     assert 25 < beside.noise["onnxruntime int8"]["sqnr_db"] < 60 and beside.noise["qglow int8"]["samples"] == 8
     full = replace(report, beside=beside)
     for text in (full.summary(), page(full.to_dict())):
         assert "x the speed of onnxruntime int8" in text and "34." in text
-    beside = measure_beside(tmp_path / "d.qglow", tmp_path / "none.onnx", digits)
+    beside = measure_peers(tmp_path / "d.qglow", tmp_path / "none.onnx", digits)
     assert set(beside.latency) == {"qglow int8"} and len(beside.notes) == 2 and not beside.noise
 
 

@@ -13,8 +13,8 @@ import pytest
 
 import qglow
 from qglow.report.advice import advice, blame
-from qglow.report.beside import measure_beside
 from qglow.report.html import page
+from qglow.report.peer_comparison import measure_peers
 
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 WATCH = '<script>window.faults=[];addEventListener("error",e=>faults.push(e.message));console.error=m=>faults.push(m)</script>'
@@ -36,7 +36,7 @@ def report(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     bundle = qglow.quantize(model, qglow.profile(model, digits, samples=16))
     bundle.save(path)
     made = qglow.compare(model, bundle, digits, samples=20)
-    made.beside = measure_beside(path, model, digits)
+    made.beside = measure_peers(path, model, digits)
     return made.to_dict()
 
 

@@ -8,11 +8,11 @@ from xml.etree import ElementTree
 
 import pytest
 
-from qglow.kernels.peak import LOOPS, machine_code, product_text
+from qglow.kernels.machine_probe import LOOPS, machine_code, product_text
 from qglow.report.roofline import roofline
-from qglow.runtime.roof import Roof, machine_roof
+from qglow.runtime.machine_limits import MachineLimits, machine_roof
 
-ROOF = Roof(1, 1e12, 1e11, 2e10)
+ROOF = MachineLimits(1, 1e12, 1e11, 2e10)
 
 
 def _step(**changes: object) -> dict[str, object]:

@@ -17,7 +17,7 @@ from qglow.pipeline import float_graph
 from qglow.profiling import Profile, open_dataset
 from qglow.quantization import QuantConfig, quantize_graph
 from qglow.report.agreement import measure
-from qglow.report.damage import find_causes
+from qglow.report.sensitivity import find_sensitivities
 
 
 def hidden_outliers() -> tuple[Graph, list[dict[str, np.ndarray]]]:
@@ -51,7 +51,7 @@ def test_damage_is_of_each_rounding_by_itself() -> None:
     graph, data = hidden_outliers()
     graph = float_graph(graph)
     quantized = quantize_graph(graph, qglow.profile(graph, data).matched(graph), QuantConfig()).graph
-    causes = find_causes(graph, quantized, QuantConfig(), open_dataset(data, graph), 5.0)
+    causes = find_sensitivities(graph, quantized, QuantConfig(), open_dataset(data, graph), 5.0)
     worst = sorted(causes, key=lambda c: -float(c.noise[0]))[:2]
     assert {c.what for c in worst} == {"rounding of 'cubed'", "rounding of 'sum'"}
     total = sum(float(c.noise[0]) for c in causes)
@@ -64,7 +64,8 @@ def test_the_damage_of_much_work_is_that_of_the_first_sample() -> None:
     graph = float_graph(graph)
     quantized = quantize_graph(graph, qglow.profile(graph, data).matched(graph), QuantConfig()).graph
     first, alone, all_of_them = (
-        find_causes(graph, quantized, QuantConfig(), open_dataset(d, graph), s) for d, s in ((data, 0.0), (data[:1], 5.0), (data, 5.0))
+        find_sensitivities(graph, quantized, QuantConfig(), open_dataset(d, graph), s)
+        for d, s in ((data, 0.0), (data[:1], 5.0), (data, 5.0))
     )
     assert [c.noise.tolist() for c in first] == [c.noise.tolist() for c in alone] != [c.noise.tolist() for c in all_of_them]
 

@@ -20,7 +20,7 @@ from safetensors.numpy import save
 
 import qglow
 from qglow.errors import QGlowError, VerifyError
-from qglow.graph import Array, Graph, Kind
+from qglow.graph import Array, DType, Graph
 from qglow.graph.digest import digest
 from qglow.reference import evaluate
 from qglow.runtime.seal import sealed
@@ -29,7 +29,7 @@ Rng = np.random.Generator
 SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 64, 100, 255, 256, 1000)
 NUMBERS = (-2147483649, -257, -129, -128, -9, -3, -2, -1, *SIZES, 32767, 65535, 65536, 2147483648)
 SCALES = ("1e-30", "1e-38", "0.5", "1.0", "3.0", "65536.0", "1e30", "1.401298464324817e-45")
-KINDS = tuple(k.value for k in Kind)
+INSTRUCTIONS = tuple(k.value for k in DType)
 OPS = ("Conv", "Add", "Sub", "Mul", "Div", "MaxPool", "AveragePool", "Concat", "Softmax", "Quantize", "Dequantize", "Lookup", "Flatten",
        "Transpose", "MatMul", "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity", "LayerNormalization", "Pad",
        "Split", "Resize", "Relu", "Sigmoid", "ReduceMean", "LSTM", "Gather", "Expand", "Where", "Clip", "ArgMax", "InstanceNormalization",
@@ -102,8 +102,8 @@ def fewer(rng: Rng, parts: Parts) -> None:
 
 
 def kind(rng: Rng, parts: Parts) -> None:
-    if (found := _line(rng, parts, r"(?<=: )(?:" + "|".join(KINDS) + r")(?=\[)")) is not None:
-        _put(parts, *found, str(rng.choice(KINDS)))
+    if (found := _line(rng, parts, r"(?<=: )(?:" + "|".join(INSTRUCTIONS) + r")(?=\[)")) is not None:
+        _put(parts, *found, str(rng.choice(INSTRUCTIONS)))
 
 
 def name(rng: Rng, parts: Parts) -> None:
@@ -167,7 +167,7 @@ def reshaped(rng: Rng, parts: Parts) -> None:
     new = np.ascontiguousarray(changed[rng.integers(len(changed))])
     _replace(parts, key, before, new)
     if rng.integers(4):
-        said = f"{Kind.of(new.dtype).value}[{','.join(map(str, new.shape))}]"
+        said = f"{DType.of(new.dtype).value}[{','.join(map(str, new.shape))}]"
         for k, line in enumerate(parts.lines):
             if line.startswith(f"const %{key}: "):
                 parts.lines[k] = re.sub(r": \w+\[[^\]]*\]", f": {said}", line, count=1)
@@ -208,7 +208,7 @@ def feeds_of(graph: Graph) -> dict[str, Array]:
     for key in graph.inputs:
         t = graph.types[key]
         shape = tuple(d if isinstance(d, int) else 2 for d in t.shape or ())
-        if np.prod(shape, dtype=float) > MOST or t.kind is Kind.STRING:
+        if np.prod(shape, dtype=float) > MOST or t.kind is DType.STRING:
             raise QGlowError("too large for a test")
         feeds[key] = (rng.normal(0, 1, shape) if t.kind.is_float else rng.integers(0, 3, shape)).astype(t.kind.dtype)
     return feeds

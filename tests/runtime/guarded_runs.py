@@ -38,7 +38,7 @@ def beyond(operand: str) -> None:
     from program_graphs import Net
 
     from qglow.instructions.lower import lower
-    from qglow.instructions.program import Native
+    from qglow.instructions.program import Instruction
     from qglow.kernels import library
     from qglow.reference import retype
     from qglow.runtime import native
@@ -50,7 +50,7 @@ def beyond(operand: str) -> None:
     native.prove = lambda program: program  # type: ignore[assignment]
     native.NativePlan(program, kernels, 1).run(feeds)
     print("ran within its memory", flush=True)
-    step = next(s for s in program.steps if isinstance(s, Native) and s.kind == "lookup")
+    step = next(s for s in program.steps if isinstance(s, Instruction) and s.kind == "lookup")
     buffer, at = step.operands[operand]
     step.operands[operand] = buffer, at + (64 if operand == "x" else 0) + (1 if operand == "x" else 128)
     native.NativePlan(program, kernels, 1).run(feeds)

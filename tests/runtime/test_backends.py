@@ -18,7 +18,7 @@ from qglow.errors import ConfigError, KernelError
 from qglow.reference import evaluate, retype
 from qglow.runtime.backends import BACKENDS
 from qglow.runtime.interpreted import InterpretedPlan
-from qglow.runtime.steps import time_steps
+from qglow.runtime.step_profile import time_steps
 from qglow.targets import TARGETS
 
 RNG = np.random.default_rng(11)
@@ -172,12 +172,12 @@ def test_a_program_of_another_machine_is_held_to_its_memory(digits_bundle: tuple
     """The interpreter's executable is proven before it runs, as the native one."""
     from qglow.errors import VerifyError
     from qglow.instructions.lower import lower
-    from qglow.instructions.program import Native
+    from qglow.instructions.program import Instruction
 
     bundle, _, x = digits_bundle
     program = lower(retype(bundle.graph, {bundle.graph.inputs[0]: x.shape}), "generic")
     assert InterpretedPlan(program).nbytes >= program.arena_size
-    step = next(s for s in program.steps if isinstance(s, Native) and s.kind == "conv2d")
+    step = next(s for s in program.steps if isinstance(s, Instruction) and s.kind == "conv2d")
     step.fields["y_n"] = 1 << 40
     with pytest.raises(VerifyError):
         InterpretedPlan(program)

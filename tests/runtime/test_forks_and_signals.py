@@ -17,7 +17,7 @@ LIMIT = 240  # seconds; on a machine with nothing else to do a case takes about 
 SETUP = """
 import multiprocessing, os, signal, sys, threading, time
 import numpy as np, qglow
-from qglow.runtime import native, team
+from qglow.runtime import native, thread_pool
 native.SMALL_WORK = 0
 signal.alarm({limit})
 feeds = {{"image": np.load({sample!r})}}
@@ -110,7 +110,7 @@ right(session)
 held, told = threading.Event(), threading.Event()
 
 def hold():
-    with session._lock, library._LOCK, team._MAKING:
+    with session._lock, library._LOCK, thread_pool._MAKING:
         held.set()
         told.wait()
 
@@ -147,7 +147,7 @@ SESSIONS = """
 signal.signal(signal.SIGALRM, stop)
 
 def make():
-    team._TEAMS.clear()
+    thread_pool._TEAMS.clear()
     assert right(qglow.InferenceSession(bundle, 2))
 
 assert interrupts(make, 150, step=1e-4) == 150
@@ -246,16 +246,16 @@ def test_the_error_of_a_signal_handler_is_no_error_of_the_model(setup: str) -> N
 NO_THREADS = """
 from qglow import threads
 for error in (RuntimeError("can't start new thread"), MemoryError()):
-    team._TEAMS.clear()
+    thread_pool._TEAMS.clear()
 
     def start(work, arguments):
         raise error
 
     threads.start_new_thread = start
     session = qglow.InferenceSession(bundle, 3)
-    assert all(right(session) for _ in range(20)) and not team._TEAMS[3].helpers
+    assert all(right(session) for _ in range(20)) and not thread_pool._TEAMS[3].helpers
 threads.start_new_thread = lambda work, arguments: None  # one that ends before it says that it is there
-team._TEAMS.clear()
+thread_pool._TEAMS.clear()
 assert right(qglow.InferenceSession(bundle, 3))
 print("done")
 """

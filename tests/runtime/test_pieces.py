@@ -18,14 +18,14 @@ import pytest
 from qglow import InferenceSession
 from qglow.graph import Graph
 from qglow.graph.text import parse_graph
-from qglow.instructions.program import Native
+from qglow.instructions.program import Instruction
 from qglow.reference import evaluate
-from qglow.runtime import native, pieces, team
-from qglow.runtime.steps import plan_of
+from qglow.runtime import native, pieces, thread_pool
+from qglow.runtime.step_profile import plan_of
 
 CASES = [p for p in sorted((Path(__file__).parents[1] / "instructions" / "cases").glob("*.txt")) if not p.name.startswith("error_")]
 HANGS = 600  # seconds after which what waits is taken to hang, on a machine that is as busy as can be
-BUSY, UNTIL, BACKOFF, SLEEPERS = 0, 5, 6, 24  # words of a team, see kernels/team.py
+BUSY, UNTIL, BACKOFF, SLEEPERS = 0, 5, 6, 24  # words of a team, see kernels/thread_pool.py
 
 
 def graph_of(path: Path) -> Graph:
@@ -53,11 +53,11 @@ class NeverStarted(threading.Thread):
 def split(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every instruction in as many pieces as there are threads, and teams of this test's own."""
     monkeypatch.setattr(native, "SMALL_WORK", 0)
-    kept = dict(team._TEAMS)
-    team._TEAMS.clear()
+    kept = dict(thread_pool._TEAMS)
+    thread_pool._TEAMS.clear()
     yield
-    team._TEAMS.clear()
-    team._TEAMS.update(kept)
+    thread_pool._TEAMS.clear()
+    thread_pool._TEAMS.update(kept)
 
 
 def check(session: InferenceSession, graph: Graph, feeds: dict[str, Any], runs: int = 3) -> None:
@@ -79,7 +79,7 @@ def test_any_number_of_pieces(path: Path, split: None, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
 def test_helpers_that_never_come(path: Path, split: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(team.threading, "Thread", NeverStarted)
+    monkeypatch.setattr(thread_pool.threading, "Thread", NeverStarted)
     graph = graph_of(path)
     for threads in (2, 3, 8):
         check(InferenceSession(graph, threads), graph, feeds_of(graph))
@@ -93,7 +93,7 @@ def wide() -> Graph:
 def test_a_team_that_is_busy_or_was_of_no_use(wide: Graph, split: None) -> None:
     session, feeds = InferenceSession(wide, 2), feeds_of(wide)
     check(session, wide, feeds)
-    words = team._TEAMS[2]._words
+    words = thread_pool._TEAMS[2]._words
     words[BUSY] = 1
     before = words.copy()
     check(session, wide, feeds)
@@ -109,7 +109,7 @@ def test_a_team_that_is_busy_or_was_of_no_use(wide: Graph, split: None) -> None:
 def test_a_clock_that_was_set_back_does_not_keep_the_helpers_away(wide: Graph, split: None) -> None:
     session, feeds = InferenceSession(wide, 2), feeds_of(wide)
     check(session, wide, feeds)
-    words = team._TEAMS[2]._words
+    words = thread_pool._TEAMS[2]._words
     words[UNTIL], words[BACKOFF], generation = 1 << 60, 1000, int(words[1])
     check(session, wide, feeds, 1)
     assert int(words[1]) != generation
@@ -122,10 +122,10 @@ def test_threads_that_share_one_cpu_with_others(wide: Graph, split: None) -> Non
     check(session, wide, feeds)
     cpus, rng = os.sched_getaffinity(0), np.random.default_rng(0)
     end = time.monotonic() + 60
-    while len(team._TEAMS[3].helpers) < 2:  # NOTE: a run does not wait for them
+    while len(thread_pool._TEAMS[3].helpers) < 2:  # NOTE: a run does not wait for them
         assert time.monotonic() < end
         time.sleep(0.001)
-    ours = [*team._TEAMS[3].helpers, threading.get_native_id()]
+    ours = [*thread_pool._TEAMS[3].helpers, threading.get_native_id()]
 
     def compete() -> None:
         while not stop.is_set():
@@ -196,7 +196,7 @@ def test_interrupted_runs_leave_the_team_whole(wide: Graph, split: None) -> None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, kept)
     assert fired == 60 and interrupted > 50  # NOTE: one that comes within a finalizer is lost by Python
-    assert team._TEAMS[2]._words[BUSY] == 0
+    assert thread_pool._TEAMS[2]._words[BUSY] == 0
     check(session, wide, feeds)
 
 
@@ -215,8 +215,8 @@ def test_schedules_hold_each_piece_once(split: None) -> None:
 def test_the_number_of_pieces_follows_from_the_work() -> None:
     fields = dict.fromkeys(("N", "H", "W", "KH", "runs", "run", "G"), 1)
     for channels, expected in ((10, 1), (100_000, 4)):
-        assert pieces.pieces(Native("conv2d", {}, {}, {**fields, "C": channels}), 4, 50_000) == expected
-    assert pieces.pieces(Native("copy", {}, {}, {**fields, "C": 100_000}), 1, 50_000) == 1
+        assert pieces.pieces(Instruction("conv2d", {}, {}, {**fields, "C": channels}), 4, 50_000) == expected
+    assert pieces.pieces(Instruction("copy", {}, {}, {**fields, "C": 100_000}), 1, 50_000) == 1
 
 
 def test_a_segment_with_more_pieces_than_a_team_counts(monkeypatch: pytest.MonkeyPatch, wide: Graph, split: None) -> None:
@@ -233,7 +233,7 @@ if sys.platform == "linux":
         session = InferenceSession(wide, 2)
         check(session, wide, feeds_of(wide))
         for _ in range(100 * HANGS):
-            if int(team._TEAMS[2]._words[24]) == 1:  # the word that counts sleepers
+            if int(thread_pool._TEAMS[2]._words[24]) == 1:  # the word that counts sleepers
                 return
             time.sleep(0.01)
         pytest.fail("a helper that has nothing to do does not sleep")

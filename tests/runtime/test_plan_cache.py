@@ -91,7 +91,7 @@ def test_a_compiled_program_is_left_as_it_is() -> None:
     from qglow.reference import retype
 
     program = lower(retype(graph(), {"x": (1, 128, 4, 4)}), library.load().isa)
-    pieces = list(program.blob)
+    pieces = list(program.constant_pool)
     plan = NativePlan(program, library.load(), 1)
-    assert all(a is b for a, b in zip(pieces, program.blob, strict=True))
-    assert b"".join(bytes_of(plan.program.blob)) == b"".join(bytes_of(program.blob))
+    assert all(a is b for a, b in zip(pieces, program.constant_pool, strict=True))
+    assert b"".join(bytes_of(plan.program.constant_pool)) == b"".join(bytes_of(program.constant_pool))

@@ -11,7 +11,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 import qglow
-from qglow.graph import Array, Graph, Kind, Node, TensorType, float_type
+from qglow.graph import Array, DType, Graph, Node, TensorType, float_type
 from qglow.graph.infer import DataDependent
 from qglow.graph.shaping import FROM_DATA, FROM_ELEMENTS, FROM_SHAPES
 from qglow.pipeline import float_graph
@@ -19,7 +19,7 @@ from qglow.reference import FLOAT, evaluate, retype
 from qglow.reference.shapes import RULES
 from qglow.runtime.native import NativePlan
 from qglow.runtime.plans import ReferencePlan, StagedPlan
-from qglow.runtime.steps import host_cost, host_nodes, host_steps, plan_of, time_steps
+from qglow.runtime.step_profile import host_cost, host_nodes, host_steps, plan_of, time_steps
 
 FLOATS = qglow.QuantConfig(exclude=("re:.*",))
 
@@ -261,7 +261,7 @@ def test_an_op_that_is_not_declared_has_no_shape() -> None:
         ("x",),
         ("y",),
         (Node("NonZero", ("x",), ("y",), {}, "n"),),
-        {"x": float_type(4), "y": TensorType(Kind.I64, (1, 0))},
+        {"x": float_type(4), "y": TensorType(DType.I64, (1, 0))},
     )
     with pytest.raises(DataDependent, match="'n' .*depends on the data of 'x'"):
         retype(g, {"x": (4,)})

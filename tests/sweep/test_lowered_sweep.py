@@ -13,8 +13,8 @@ from sweep.test_sweep import GROUPS
 
 from qglow.graph import Graph, TensorType
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Host
-from qglow.onnx_import.foreign import HELD
+from qglow.instructions.program import HostCall
+from qglow.onnx_import.onnx_fallback import HELD
 from qglow.pipeline import float_graph
 from qglow.reference import retype
 from qglow.reference.symbolic import refine
@@ -76,6 +76,6 @@ def test_shapes_follow_from_shapes() -> None:
 def test_kernels_compute_what_they_can() -> None:
     host: Counter[str] = Counter()
     for graph in graphs():
-        host.update(s.node.op for s in lower(graph, "avx2").steps if isinstance(s, Host))
+        host.update(s.node.op for s in lower(graph, "avx2").steps if isinstance(s, HostCall))
     more = {op: (host[op], most) for op, most in ON_HOST.items() if host[op] > most}
     assert not more, f"cases on the host, and how many there may be: {more}"

@@ -8,7 +8,7 @@ from sweep.case import Case, Family
 from sweep.expected_failures import EXPECTED, rows_of
 from sweep.judge import ENGINES, models_of, verdicts
 
-from qglow.onnx_import.foreign import HELD
+from qglow.onnx_import.onnx_fallback import HELD
 from qglow.reference import FLOAT
 
 FAMILIES = [f for m in (pointwise, reductions, products, windowing, shaping, recurrent, regions) for f in m.FAMILIES]

@@ -15,12 +15,12 @@ from qglow.graph import Graph, Node, float_type
 from qglow.runtime.backends import NativeBackend
 from qglow.runtime.plans import make_plan
 from qglow.targets import choose as choose_isa
-from qglow.tuning import rule, store
-from qglow.tuning.choose import chooser, chooser_of
+from qglow.tuning import default_schedule, store
+from qglow.tuning.choose import policy_of, schedule_policy
 from qglow.tuning.cost import NAMES
-from qglow.tuning.schedule import Work
+from qglow.tuning.schedule import ProductShape
 
-WORK = Work(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=0, floats=0)
+WORK = ProductShape(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=0, floats=0)
 
 
 @pytest.fixture(autouse=True)
@@ -30,23 +30,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_round_trip_and_clear() -> None:
-    assert store.load("avx2") is None and chooser("avx2") is rule
+    assert store.load("avx2") is None and schedule_policy("avx2") is default_schedule
     tuning = store.Tuning({"1": {WORK.key: {"tile": 4}}}, {"1": [0.0] * len(NAMES)})
     path = store.save("avx2", tuning)
     assert store.load("avx2") == tuning and store.load("generic") is None
-    assert chooser("avx2")(WORK, 1) == {"tile": 4}
-    assert store.clear() == 1 and not path.exists() and chooser("avx2") is rule
+    assert schedule_policy("avx2")(WORK, 1) == {"tile": 4}
+    assert store.clear() == 1 and not path.exists() and schedule_policy("avx2") is default_schedule
 
 
 def test_what_was_measured_goes_before_the_model_and_the_model_before_the_rule() -> None:
     calls_only = [1.0 if n == "calls" else 0.0 for n in NAMES]
-    nothing = chooser_of(store.Tuning(), "avx2")
-    assert nothing(WORK, 1) == rule(WORK, 1)
+    nothing = policy_of(store.Tuning(), "avx2")
+    assert nothing(WORK, 1) == default_schedule(WORK, 1)
     pixels_only = [1.0 if n == "pixels_l2" else 0.0 for n in NAMES]
-    learned = chooser_of(store.Tuning({}, {"1": pixels_only}), "avx2")
-    assert learned(WORK, 1) != rule(WORK, 1) and learned(WORK, 2) == rule(WORK, 2)
-    assert chooser_of(store.Tuning({}, {"1": calls_only}), "avx2")(WORK, 1) == rule(WORK, 1), "no promise, no change"
-    measured = chooser_of(store.Tuning({"1": {WORK.key: {"limit": 2}}}, {"1": pixels_only}), "avx2")
+    learned = policy_of(store.Tuning({}, {"1": pixels_only}), "avx2")
+    assert learned(WORK, 1) != default_schedule(WORK, 1) and learned(WORK, 2) == default_schedule(WORK, 2)
+    assert policy_of(store.Tuning({}, {"1": calls_only}), "avx2")(WORK, 1) == default_schedule(WORK, 1), "no promise, no change"
+    measured = policy_of(store.Tuning({"1": {WORK.key: {"limit": 2}}}, {"1": pixels_only}), "avx2")
     assert measured(WORK, 1) == {"limit": 2}
 
 
@@ -65,7 +65,7 @@ def test_a_spoiled_file_is_not_used(change: dict[str, Any], caplog: pytest.LogCa
         assert store.load("avx2") is None
     assert "run it again" in caplog.text
     path.write_text("{")
-    assert chooser("avx2")(WORK, 1) == rule(WORK, 1)
+    assert schedule_policy("avx2")(WORK, 1) == default_schedule(WORK, 1)
 
 
 HOSTILE = (0, -1, 1 << 16 | 1, 1 << 31, 1 << 63, 1 << 200)
@@ -77,7 +77,7 @@ def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(name: str, 
     types = {"x": float_type(1, 4, 8, 8), "w": float_type(8, 4, 3, 3), "y": float_type(1, 8, 6, 6)}
     constants = {"w": np.ones((8, 4, 3, 3), np.float32)}
     graph = Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "conv"),), types, constants)
-    taken: list[Work] = []
+    taken: list[ProductShape] = []
     sound = make_plan(graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads: taken.append(work) or {name: 2}))  # type: ignore[func-returns-value]
     x = np.ones((1, 4, 8, 8), np.float32)
     assert taken and np.array_equal(sound.run({"x": x})["y"], np.full((1, 8, 6, 6), 36, np.float32))

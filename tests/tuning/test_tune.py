@@ -16,7 +16,7 @@ from qglow.kernels.cache import cache_folder
 from qglow.runtime import native
 from qglow.runtime import tune as trials
 from qglow.runtime.plans import make_plan
-from qglow.runtime.typical import typical_products
+from qglow.runtime.tuning_shapes import tuning_products
 from qglow.tuning import store
 
 
@@ -30,12 +30,12 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(trials, "SECOND", 1)
     monkeypatch.setattr(native, "SMALL_WORK", 0)
     monkeypatch.setattr(tune, "SECONDS", 0.05)
-    monkeypatch.setattr(tune, "typical_products", lambda: islice(typical_products(), 24, 27))
+    monkeypatch.setattr(tune, "tuning_products", lambda: islice(tuning_products(), 24, 27))
     return tmp_path
 
 
 def test_typical_products_are_products() -> None:
-    graphs = list(typical_products())
+    graphs = list(tuning_products())
     assert len(graphs) > 30
     plan = make_plan(graphs[-1], {"x": graphs[-1].types["x"].static_shape}, 1)
     assert isinstance(plan, native.NativePlan) and [s.kind for s in plan.program.steps if hasattr(s, "kind")].count("conv2d") == 1
@@ -51,7 +51,7 @@ def test_tune_keeps_choices_and_bits(quick: Path, digits: Path, capsys: pytest.C
     printed = capsys.readouterr().out
     assert "products measured" in printed and "1 thread: " in printed and "cost model within" in printed
     found = store.load(next(iter(quick.glob("tuning-*.json"))).name.split("-")[3])
-    assert found is not None and found.prices and len(found.choices["1"]) >= 5
+    assert found is not None and found.coefficients and len(found.choices["1"]) >= 5
     for chosen in found.choices.values():
         for hints in chosen.values():
             hints["limit"] = 1  # as unlike the rule as can be

@@ -16,23 +16,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Graph, Kind, Quant, TensorType
+from ..graph import DType, Graph, Quant, TensorType
 from ..profiling.observers import BINS, Observer
-from .needs import DIRECT, Needs
 from .plan import Plan
 from .pointwise import Function
+from .precision_uses import FLOAT_OUTPUT_OPS, PrecisionUses
 
 LIMIT_DB = 12.0
 LOST = 0.25
 
 
-def magnifying(
-    graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]
+def precision_sensitive_nodes(
+    graph: Graph, plan: Plan, needs: PrecisionUses, observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]
 ) -> dict[str, str]:
     """Nodes that should stay float, and why: functions below LIMIT_DB, and what only they read."""
     reasons: dict[str, str] = {}
     for value, f in plan.functions.items():
-        if value in (needs.quantized | needs.real) - set(needs.absorbed.values()) and f.root in quants:
+        if value in (needs.quantized | needs.real) - set(needs.fused_clamps.values()) and f.root in quants:
             db = signal_to_noise(graph, f, observed, *quants[f.root])
             lost = lost_channels(f, observed, *quants[f.root])
             if db < LIMIT_DB or lost > LOST:
@@ -41,14 +41,19 @@ def magnifying(
                 reasons |= dict.fromkeys((n.name for n in f.nodes), reason)
     consumers = graph.consumers()
     for node in reversed(graph.nodes):
-        if node.name in plan.int8 and node.name not in reasons and node.op not in DIRECT and not set(node.outputs) & set(graph.outputs):
+        if (
+            node.name in plan.int8
+            and node.name not in reasons
+            and node.op not in FLOAT_OUTPUT_OPS
+            and not set(node.outputs) & set(graph.outputs)
+        ):
             readers = {r.name for o in node.outputs for r in consumers.get(o, [])}
             if readers and readers <= set(reasons):
                 reasons[node.name] = "only a function that needs more than 8 bits reads it"
     return reasons
 
 
-def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer], kind: Kind, quant: Quant) -> float:
+def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer], kind: DType, quant: Quant) -> float:
     """Variance of the output over (21), in dB; kind, quant: of the root."""
     x, y = observed[f.root], observed.get(f.output)
     if y is None or not y.count or not x.count:
@@ -67,7 +72,7 @@ def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer],
     return 10 * float(np.log10(max(variance, 1e-30) / noise)) if noise > 0 and variance > 0 else 200.0
 
 
-def lost_channels(f: Function, observed: Mapping[str, Observer], kind: Kind, quant: Quant) -> float:
+def lost_channels(f: Function, observed: Mapping[str, Observer], kind: DType, quant: Quant) -> float:
     """The part of the channels that span less than 2 steps of the root, and more than 2 of the 255 that span the output."""
     spans = []
     for o in (observed[f.root], observed.get(f.output)):

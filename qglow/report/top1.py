@@ -27,7 +27,7 @@ def choice(scores: Array) -> int:
 
 
 @dataclass(slots=True)
-class Votes:
+class Top1Agreement:
     """Counts of one score output over samples: how often the largest score is at the same place, and at the label."""
 
     samples: int = 0

@@ -7,9 +7,9 @@ from functools import lru_cache
 import onnx
 from onnx import TypeProto, helper, numpy_helper
 
-from ..graph import Array, Kind, Node, TensorType
-from ..reference.shapes import set_foreign_types
-from .foreign import domain_of
+from ..graph import Array, DType, Node, TensorType
+from ..reference.shapes import set_fallback_types
+from .onnx_fallback import domain_of
 
 _MOST = 4096  # elements of a constant that inference is shown
 
@@ -40,7 +40,7 @@ def infer(node: Node, types: list[TensorType | None], constants: list[Array | No
 
 
 def _type(t: TensorType) -> TypeProto:
-    kind = Kind.F32 if t.is_quantized else t.kind
+    kind = DType.F32 if t.is_quantized else t.kind
     return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(kind.dtype), t.static_shape)
 
 
@@ -50,10 +50,10 @@ def _static(t: TypeProto) -> TensorType | None:
     if not t.HasField("tensor_type") or not tensor.HasField("shape") or len(dims) < len(tensor.shape.dim):
         return None
     try:
-        kind = Kind.of(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        kind = DType.of(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     except KeyError:
         return None
-    return None if kind is Kind.STRING else TensorType(kind, tuple(dims))
+    return None if kind is DType.STRING else TensorType(kind, tuple(dims))
 
 
-set_foreign_types(infer)
+set_fallback_types(infer)

@@ -1,7 +1,7 @@
 """What each rounding costs at the outputs by itself: one quantized value, or the weights of one product, in an otherwise float graph.
 
-A layer's own error (own_error.py) says how much noise the layer makes, not whether the rest of the graph minds; this does. It takes an
-evaluation of what follows for each rounding, so it is for the accuracy target alone.
+A layer's isolated error (isolated_layer_error.py) says how much noise the layer makes, not whether the rest of the graph minds; this
+does. It takes an evaluation of what follows for each rounding, so it is for the accuracy target alone.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, TensorType
+from ..graph import Array, DType, Graph, TensorType
 from ..profiling.dataset import Sample
 from ..progress import track
 from ..quantization import QuantConfig
-from ..quantization.needs import DIRECT
 from ..quantization.plan import PRODUCTS
 from ..quantization.pointwise import find_functions
+from ..quantization.precision_uses import FLOAT_OUTPUT_OPS
 from ..quantization.weights import output_axis, quantize_weights
 from ..reference import evaluate
 from ..reference.arithmetic import dequantize
@@ -30,7 +30,7 @@ MOST = 1e20  # noise over signal that stands for NaN and infinities
 
 
 @dataclass(frozen=True, slots=True)
-class Cause:
+class Sensitivity:
     """One rounding. what: in words. nodes: the float graph's nodes that must stay float to avoid it. noise: over signal, an output."""
 
     what: str
@@ -38,9 +38,9 @@ class Cause:
     noise: Array
 
 
-def find_causes(
+def find_sensitivities(
     graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True
-) -> list[Cause]:
+) -> list[Sensitivity]:
     """Every rounding of `quantized` with its damage, over the first sample and those that fit in so many estimated seconds."""
     roundings = list(_roundings(graph, quantized, config))
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
@@ -55,7 +55,7 @@ def find_causes(
             changed = rounding.changed(graph, quantized, real)
             noise[k] += [_noise(real[o], changed.get(o, real[o])) for o in graph.outputs]
             spent += seconds_of(graph, changed, real)
-    return [Cause(r.what, r.nodes, np.minimum(n / np.maximum(signal, 1e-300), MOST)) for r, n in zip(roundings, noise, strict=True)]
+    return [Sensitivity(r.what, r.nodes, np.minimum(n / np.maximum(signal, 1e-300), MOST)) for r, n in zip(roundings, noise, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
         value = values.get(float_name(name))
         if t.is_quantized and value is not None and name not in quantized.constants and (readers := consumers.get(value)):
             maker = producers.get(value)  # NOTE: products and averages give float where it is wanted; what else is int8 does not
-            makers = functions[value].nodes if value in functions else () if maker is None or maker.op in DIRECT else (maker,)
+            makers = functions[value].nodes if value in functions else () if maker is None or maker.op in FLOAT_OUTPUT_OPS else (maker,)
             nodes = tuple(dict.fromkeys(n.name for n in (*readers, *makers)))
             yield _Rounding(f"rounding of {value!r}", nodes, value, stored=name)
     for node in graph.nodes:
         if node.op in PRODUCTS and f"{node.outputs[0]}.w" in quantized.constants:
             w = graph.constants[node.inputs[1]]
             q, quant, _ = quantize_weights(w, output_axis(node), None, 1.0, config)
-            rounded = dequantize(q, TensorType(Kind.I8, tuple(q.shape), quant))
+            rounded = dequantize(q, TensorType(DType.I8, tuple(q.shape), quant))
             yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=rounded)
 
 

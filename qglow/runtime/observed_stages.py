@@ -10,17 +10,19 @@ import numpy as np
 from ..graph import Array, Graph
 from ..graph.stages import Stage, cut
 from ..reference import evaluate, evaluate_node, retype_known
+from .observed import InstrumentedExecutable, Keep
 from .plans import PRODUCTS, as_given, described
-from .watched import Keep, WatchedPlan
 
 
-def watched(graph: Graph, shapes: Mapping[str, tuple[int, ...] | None], names: Iterable[str]) -> WatchedPlan | WatchedStages:
+def instrumented(
+    graph: Graph, shapes: Mapping[str, tuple[int, ...] | None], names: Iterable[str]
+) -> InstrumentedExecutable | InstrumentedStages:
     """What runs a graph for these input shapes and shows its named values."""
     stage, wanted = cut(retype_known(graph, shapes, {})), list(names)
-    return WatchedPlan(stage.first, wanted) if stage.is_static else WatchedStages(stage, wanted)
+    return InstrumentedExecutable(stage.first, wanted) if stage.is_static else InstrumentedStages(stage, wanted)
 
 
-class WatchedStages:
+class InstrumentedStages:
     """As WatchedPlan. Plans of what follows are kept for the last shapes alone."""
 
     def __init__(self, stage: Stage, names: list[str]) -> None:
@@ -28,9 +30,9 @@ class WatchedStages:
         first = stage.first
         made = {o for n in first.nodes for o in n.outputs}
         seen = [n for n in names if n in made or n in first.constants]
-        self._first = WatchedPlan(first, dict.fromkeys((*seen, *first.outputs))) if first.nodes else None
+        self._first = InstrumentedExecutable(first, dict.fromkeys((*seen, *first.outputs))) if first.nodes else None
         self._heavy = stage.rest is not None and any(n.op in PRODUCTS for n in stage.rest.nodes)
-        self._rest: WatchedPlan | WatchedStages | None = None
+        self._rest: InstrumentedExecutable | InstrumentedStages | None = None
         self._shapes: object = None
 
     def watch(self, feeds: Mapping[str, Array], keep: Keep) -> None:
@@ -70,13 +72,13 @@ class WatchedStages:
         shapes = {n: described(a) for n, a in feeds.items()}
         if self._rest is None or shapes != self._shapes:
             names = [n for n in self.names if n not in feeds]
-            self._rest = watched(as_given(rest, feeds), {n: s[0] if s is not None else None for n, s in shapes.items()}, names)
+            self._rest = instrumented(as_given(rest, feeds), {n: s[0] if s is not None else None for n, s in shapes.items()}, names)
             self._shapes = shapes
         self._rest.watch(feeds, new)
 
-    def twin(self) -> WatchedStages:
+    def clone(self) -> InstrumentedStages:
         """The same over an arena of its own, to be run at the same time."""
         other = copy(self)
-        other._first = self._first.twin() if self._first is not None else None
+        other._first = self._first.clone() if self._first is not None else None
         other._rest = other._shapes = None
         return other

@@ -12,8 +12,8 @@ from ..errors import in_one_line
 from ..graph import Array
 from ..profiling.dataset import Dataset, Feeds, open_dataset
 from ..runtime import InferenceSession
-from ..runtime.roof import Roof, machine_roof
-from ..runtime.steps import StepTime, time_steps
+from ..runtime.machine_limits import MachineLimits, machine_roof
+from ..runtime.step_profile import StepTime, time_steps
 from .comparison import Comparison, comparison_of
 from .latency import interleaved
 from .peer_int8 import quantize_static_int8
@@ -25,7 +25,7 @@ OURS, FLOAT, PEER = "qglow int8", "onnxruntime fp32", "onnxruntime int8"
 
 
 @dataclass(slots=True)
-class Beside:
+class PeerComparison:
     """latency: times by runtime, as `interleaved`. noise: by int8 runtime, the worst output's signal-to-noise ratio over `samples`.
     notes: why a runtime is not there. steps: qglow's program, each step timed by itself. roof: what the machine can do at best.
     """
@@ -34,15 +34,15 @@ class Beside:
     noise: dict[str, dict[str, float]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     steps: list[StepTime] = field(default_factory=list)
-    roof: Roof | None = None
+    roof: MachineLimits | None = None
 
 
-def measure_beside(bundle: str | Path, model: str | Path, data: Any, threads: int = 1, samples: int = 8) -> Beside:
+def measure_peers(bundle: str | Path, model: str | Path, data: Any, threads: int = 1, samples: int = 8) -> PeerComparison:
     """Time all three and qglow's steps on the first sample, and hold both int8 models against onnxruntime's float on a few."""
     session = InferenceSession(bundle, threads)
     opened = open_dataset(data, session.graph)
     few = opened.spread(samples)
-    result = Beside()
+    result = PeerComparison()
     runs: dict[str, Run] = {OURS: lambda feeds: session.run(None, feeds)}
     feeds = next(iter(few)).feeds
     for name, make in ((FLOAT, lambda: str(model)), (PEER, lambda: quantize_static_int8(model, opened))):

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node, Quant, TensorType
+from ..graph import Array, DType, Graph, Node, Quant, TensorType
 from ..profiling.observers import Observer
-from .channels import KEPT_SHAPE, SMALL, Channels, Walk
-from .needs import Needs
+from .channels import KEPT_SHAPE, SMALL, ChannelGroups, Channels
 from .plan import PRODUCTS, Plan
 from .pointwise import Function
+from .precision_uses import PrecisionUses
 
 POWER, HEADROOM, LEAST = 0.75, 1.5, 2.0**-5
 UNEVEN = 1 / 16
@@ -38,10 +38,12 @@ class Balance:
     factors: dict[str, Array]
 
 
-def balance(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]) -> Balance:
+def equalize_channels(
+    graph: Graph, plan: Plan, needs: PrecisionUses, observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]
+) -> Balance:
     """Factors of every quantized value, taken into weights and functions. Values without factors are not in `factors`."""
     channels = Channels()
-    ids = Walk(graph, plan, needs, quants, channels, _uneven(graph, plan, observed, quants)).run()
+    ids = ChannelGroups(graph, plan, needs, quants, channels, _uneven(graph, plan, observed, quants)).run()
     factor = _solve(channels, ids, observed, quants)
     for v in _too_dear(graph, plan, {v: factor[a] for v, a in ids.items()}):
         channels.block(np.unique(ids[v]))
@@ -52,7 +54,7 @@ def balance(graph: Graph, plan: Plan, needs: Needs, observed: Mapping[str, Obser
     return Balance(_scaled_weights(graph, plan, needs, by_value), functions, by_value)
 
 
-def _uneven(graph: Graph, plan: Plan, observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]) -> dict[str, int]:
+def _uneven(graph: Graph, plan: Plan, observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]) -> dict[str, int]:
     """Values that float nodes make, of images or lines, half of whose channels reach less than UNEVEN of the whole; their channels."""
     found: dict[str, int] = {}
     for node in graph.nodes:
@@ -79,17 +81,17 @@ def _too_dear(graph: Graph, plan: Plan, factors: Mapping[str, Array]) -> list[st
     return values
 
 
-def with_factors(graph: Graph, factors: Mapping[str, Array]) -> Graph:
+def with_channel_scales(graph: Graph, factors: Mapping[str, Array]) -> Graph:
     """The quantized graph with the factors of its values as constants `NAME.factors`, so that values can be compared with float ones."""
     constants, types = dict(graph.constants), dict(graph.types)
     for name, d in factors.items():
         constants[f"{name}.factors"] = np.asarray(d, np.float32)
-        types[f"{name}.factors"] = TensorType(Kind.F32, tuple(d.shape))
+        types[f"{name}.factors"] = TensorType(DType.F32, tuple(d.shape))
     return graph.with_(constants=constants, types=types)
 
 
 def _solve(
-    channels: Channels, ids: Mapping[str, Array], observed: Mapping[str, Observer], quants: Mapping[str, tuple[Kind, Quant]]
+    channels: Channels, ids: Mapping[str, Array], observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]
 ) -> Array:
     """(22) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with headroom."""
     root = channels.roots()
@@ -128,12 +130,12 @@ def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:
     return replace(f, axis=1 if size > 1 else None, size=size, d_in=a, d_out=b)
 
 
-def _scaled_weights(graph: Graph, plan: Plan, needs: Needs, factors: Mapping[str, Array]) -> Graph:
+def _scaled_weights(graph: Graph, plan: Plan, needs: PrecisionUses, factors: Mapping[str, Array]) -> Graph:
     """(23) w[o, i] d[i] / d[o], (24) b[o] / d[o]."""
     constants, types, nodes = dict(graph.constants), dict(graph.types), []
     for node in graph.nodes:
         d_in = factors.get(node.inputs[0]) if node.inputs else None
-        d_out = factors.get(needs.absorbed.get(node.outputs[0], node.outputs[0]))
+        d_out = factors.get(needs.fused_clamps.get(node.outputs[0], node.outputs[0]))
         if node.op not in PRODUCTS or node.name not in plan.int8 or (d_in is None and d_out is None):
             nodes.append(node)
             continue
@@ -150,7 +152,7 @@ def _scaled_weights(graph: Graph, plan: Plan, needs: Needs, factors: Mapping[str
             if array is not None:
                 name = f"{node.outputs[0]}.balanced.{hint}"
                 constants[name] = array.astype(np.float32)
-                types[name] = TensorType(Kind.F32, tuple(array.shape))
+                types[name] = TensorType(DType.F32, tuple(array.shape))
                 inputs.append(name)
         nodes.append(node.with_(inputs=tuple(inputs)))
     return graph.with_(nodes=tuple(nodes), constants=constants, types=types)

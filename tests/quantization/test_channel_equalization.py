@@ -107,7 +107,7 @@ def test_weak_channels_are_not_lost(form: str) -> None:
 
 @pytest.mark.parametrize(("strength", "pays"), [((1, 0.02, 0.1, 0.05), True), ((1, 0.9, 0.6, 1), False)])
 def test_large_tables_get_rows_only_where_they_pay(strength: tuple[float, ...], pays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qglow.quantization.balance.SMALL", 16)
+    monkeypatch.setattr("qglow.quantization.channel_equalization.SMALL", 16)
     n = Uneven()
     n.strength = np.array(strength, np.float32)
     y = chain(n, "silu")

@@ -9,7 +9,7 @@ Strides = tuple[int, ...]
 Loop = tuple[int, Strides]  # iterations, and the step of each operand in bytes
 
 
-def nest(shape: Sequence[int], strides: Sequence[Strides], keep_last: bool = False) -> list[Loop]:
+def coalesce_dims(shape: Sequence[int], strides: Sequence[Strides], keep_last: bool = False) -> list[Loop]:
     """Loops, outermost first, over operands of one shape; the first operand's strides give the order.
 
     keep_last: leave the innermost as it is. Where nothing is to be visited, one loop of no iterations.
@@ -41,7 +41,7 @@ def offsets(loops: Sequence[Loop], operands: int) -> list[tuple[int, ...]]:
     return [tuple(sum(i * s[k] for i, (_, s) in zip(index, loops, strict=True)) for k in range(operands)) for index in indices]
 
 
-def shared(loops: list[Loop], least: int) -> list[Loop]:
+def split_rows_for_threads(loops: list[Loop], least: int) -> list[Loop]:
     """A long single run cut in rows, so that threads have something to share. loops: four, the last the run. least: elements of a row."""
     (d, s), outer = loops[-1], loops[:-1]
     if any(o[0] != 1 for o in outer) or d < 2 * least:

@@ -11,11 +11,28 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .chunks import store_first, store_some
 from .jit import njit
 from .memory import load_u8, store_u8
 from .target import HARDWARE_TABLE, ISA
-from .vector import F32, I8, I32, I64, add_to, call, centred, const, load_at, part, requantize, splat, store_at, vec, widened, within
+from .vector import (
+    F32,
+    I8,
+    I32,
+    I64,
+    add_to,
+    call,
+    const,
+    load_at,
+    minus_zero_point,
+    part,
+    requantize,
+    splat,
+    store_at,
+    vec,
+    widened,
+    within,
+)
+from .vector_loops import store_first, store_some
 
 LANES = ISA.lanes
 WIDE = 4 * LANES
@@ -84,8 +101,8 @@ def _zero(b, value):
 
 def _sum(b, at, v):
     """f32(a - a_zero) m_a + f32(b - b_zero) m_b."""
-    left = b.fmul(centred(b, at[0], _zero(b, v[0]), LANES), splat(b, v[2], LANES))
-    return b.fadd(left, b.fmul(centred(b, at[1], _zero(b, v[1]), LANES), splat(b, v[3], LANES)))
+    left = b.fmul(minus_zero_point(b, at[0], _zero(b, v[0]), LANES), splat(b, v[2], LANES))
+    return b.fadd(left, b.fmul(minus_zero_point(b, at[1], _zero(b, v[1]), LANES), splat(b, v[3], LANES)))
 
 
 def _repeated(b, address, zero):
@@ -94,7 +111,7 @@ def _repeated(b, address, zero):
 
 
 def _sum_repeated(b, at, v):
-    left = b.fmul(centred(b, at[0], _zero(b, v[0]), LANES), splat(b, v[2], LANES))
+    left = b.fmul(minus_zero_point(b, at[0], _zero(b, v[0]), LANES), splat(b, v[2], LANES))
     return b.fadd(left, b.fmul(b.sitofp(_repeated(b, at[1], v[1]), vec(F32, LANES)), splat(b, v[3], LANES)))
 
 
@@ -116,7 +133,7 @@ def _division(b, at, v):
 
 def _real(b, at, v):
     """f32(x - zero) s."""
-    return b.fmul(centred(b, at[0], _zero(b, v[0]), LANES), splat(b, v[1], LANES))
+    return b.fmul(minus_zero_point(b, at[0], _zero(b, v[0]), LANES), splat(b, v[1], LANES))
 
 
 add_run, add_repeated = run_of((1, 1), "iiffiii", _sum), run_of((1, 0), "iiffiii", _sum_repeated)

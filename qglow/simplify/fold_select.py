@@ -11,9 +11,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Array, Graph, Kind, Node, TensorType
-from ..graph.branches import SELECT, has_branches, side, truth
+from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.dead import remove_dead
+from ..graph.select_op import SELECT, has_branches, side, truth
 from ..reference.float_shape import slice_index
 from ..reference.symbolic import refine
 from .constants import fold_constants
@@ -36,7 +36,7 @@ def assume(graph: Graph, conditions: Mapping[str, bool]) -> Graph:
     for name, value in conditions.items():
         new[name] = f"{name}.assumed"
         constants[new[name]] = np.array(value)
-        types[new[name]] = TensorType(Kind.BOOL, ())
+        types[new[name]] = TensorType(DType.BOOL, ())
     nodes = [n.with_(inputs=(new.get(n.inputs[0], n.inputs[0]), *n.inputs[1:])) if n.op == SELECT else n for n in graph.nodes]
     return graph.with_(nodes=tuple(nodes), constants=constants, types=types)
 
@@ -69,19 +69,19 @@ def _shapes(graph: Graph) -> Graph:
     dims: dict[str, tuple[int | str, ...]] = {}
     for node in graph.nodes:
         if node.op == "Shape" and (rank := graph.types[node.inputs[0]].rank) is not None:
-            types[node.outputs[0]] = TensorType(Kind.I64, (len(range(rank)[node.attr("start", 0) : node.attr("end")]),))
+            types[node.outputs[0]] = TensorType(DType.I64, (len(range(rank)[node.attr("start", 0) : node.attr("end")]),))
         found = _constant(graph, node, dims)
         if found is None or node.outputs[0] in outputs:
             nodes.append(node)
             continue
         constants[node.outputs[0]] = found
-        types[node.outputs[0]] = TensorType(Kind.of(found.dtype), found.shape)
+        types[node.outputs[0]] = TensorType(DType.of(found.dtype), found.shape)
     return graph.with_(nodes=tuple(nodes), constants=constants, types=types)
 
 
 def _constant(graph: Graph, node: Node, dims: dict[str, tuple[int | str, ...]]) -> Array | None:
     """What a node makes of a shape, where that is known; `dims` collects the shapes that are values."""
-    t = graph.types[node.inputs[0]] if node.op in ("Shape", "Size") else TensorType(Kind.F32)
+    t = graph.types[node.inputs[0]] if node.op in ("Shape", "Size") else TensorType(DType.F32)
     shape = t.shape
     if node.op == "Size" and t.is_static:
         return np.array(np.prod(t.static_shape, dtype=np.int64))

@@ -13,7 +13,7 @@ from .effort import seconds_of
 from .stored import as_real, as_stored, float_name, with_masks_cut
 
 
-def add_own_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
+def add_isolated_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
     """Add one sample to the errors by float value name. graph: the quantized one; real: every value of the float one."""
     wanted = with_masks_cut(graph, real)
     for node in graph.nodes:
@@ -43,7 +43,7 @@ def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Ar
     return inputs
 
 
-def blamed(graph: Graph, quantized: Graph, data: Dataset, seconds: float, count: int = 3) -> list[str]:
+def worst_layers(graph: Graph, quantized: Graph, data: Dataset, seconds: float, count: int = 3) -> list[str]:
     """The layers that add most noise by themselves, over the first sample and those that fit in so many estimated seconds."""
     own: dict[str, Error] = {}
     spent = 0.0
@@ -51,7 +51,7 @@ def blamed(graph: Graph, quantized: Graph, data: Dataset, seconds: float, count:
         if spent > seconds:
             break
         real = evaluate_all(graph, sample.feeds)
-        add_own_errors(own, quantized, real)
+        add_isolated_errors(own, quantized, real)
         spent += 2 * seconds_of(graph, real, real)
     return worst(own, {float_name(o) for n in quantized.nodes if n.op == "Quantize" for o in n.outputs}, count)
 

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..graph import Array, Graph, GraphBuilder, Node
-from ..graph.branches import SELECT, truth
 from ..graph.dead import remove_dead
+from ..graph.select_op import SELECT, truth
 from ..profiling import Dataset
 from ..reference import evaluate
 from ..simplify import simplify
-from ..simplify.branches import assume
+from ..simplify.fold_select import assume
 from .convert import Decision, QuantResult
 
 Choices = Mapping[str, tuple[int, int]]  # how often a condition was false, and true

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 
 from ..graph import Array, Graph, Node
-from ..instructions.lower import lower_watched
+from ..instructions.lower import lower_observed
 from ..kernels.library import load
 from ..tuning import schedule
 from .native import NativePlan, Segment
@@ -14,7 +14,7 @@ from .native import NativePlan, Segment
 Keep = Callable[[str, Array], None]
 
 
-class WatchedPlan(NativePlan):
+class InstrumentedExecutable(NativePlan):
     """The plan of a static graph, on one thread. Memory is that of a run, however many values are watched."""
 
     fast = True
@@ -22,7 +22,7 @@ class WatchedPlan(NativePlan):
     def __init__(self, graph: Graph, names: Iterable[str]) -> None:
         library = load()
         names = list(names)
-        program = lower_watched(graph, library.isa, names)
+        program = lower_observed(graph, library.isa, names)
         schedule(program, 1)
         self._fed = [n for n in graph.inputs if n in names]
         self._folded = [(n, graph.constants[n]) for n in names if n in graph.constants]
@@ -45,7 +45,7 @@ class WatchedPlan(NativePlan):
             for name in names:
                 keep(name, self._views[name])
 
-    def twin(self) -> WatchedPlan:
+    def clone(self) -> InstrumentedExecutable:
         """The same program over an arena of its own, to be run at the same time; constants are shared."""
         other = copy(self)
         other._allocate()

@@ -9,7 +9,7 @@ import qglow
 from qglow.errors import ConfigError
 from qglow.graph import Graph, GraphBuilder, float_type
 from qglow.quantization import QuantConfig
-from qglow.report.votes import Votes, is_choice
+from qglow.report.top1 import Top1Agreement, is_choice
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ def test_a_choice_is_one_row_of_scores(shape: tuple[int, ...], expected: bool) -
 
 
 def test_votes_count_agreement_and_accuracy() -> None:
-    votes = Votes()
+    votes = Top1Agreement()
     for real, int8, label in ((0, 0, 0), (1, 2, 1), (2, 2, 2), (0, 1, 1), (1, 2, 1), (2, 2, None)):
         votes.add(np.eye(3)[real], np.eye(3)[int8], label)
     assert votes.to_dict() == {"top1_agreement": 0.5, "is_choice": True, "top1_fp32": 0.8, "top1_int8": 0.6}
     assert votes.drop == pytest.approx(20.0)
-    assert Votes().drop is None
+    assert Top1Agreement().drop is None
 
 
 def scalar_net() -> Graph:

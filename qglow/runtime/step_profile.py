@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, Node
-from ..graph.branches import conditions
+from ..graph.select_op import conditions
 from ..graph.stages import cut
 from ..instructions.lower import lower
-from ..instructions.program import Host, Native, Program
+from ..instructions.program import HostCall, Instruction, Program
 from ..reference import evaluate, evaluate_node, retype_known
 from ..targets import choose
 from .interpreted import InterpretedPlan
@@ -76,7 +76,7 @@ def host_nodes(graph: Graph) -> Counter[str]:
         steps = lower(part.first, isa).steps
     except Exception:  # NOTE: branches for other inputs fail on these shapes in whatever op meets them first
         return Counter()
-    return Counter(n.operator for n in (*(s.node for s in steps if isinstance(s, Host)), *part.host))
+    return Counter(n.operator for n in (*(s.node for s in steps if isinstance(s, HostCall)), *part.host))
 
 
 def host_cost(steps: Iterable[StepTime], most: int = 4) -> str:
@@ -116,7 +116,7 @@ def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int
     names, sizes = _value_names(plan.program), _constant_sizes(plan.program)
     rows = iter([row for s in plan._steps if isinstance(s, Segment) for row in s.rows])
     for k, step in enumerate(plan.program.steps):
-        if isinstance(step, Host):
+        if isinstance(step, HostCall):
             yield _host_time(k, step.node, min(_timed(lambda: plan._run_host(step.node)) for _ in range(repeats)))
             continue
         row = next(rows)
@@ -131,7 +131,7 @@ def _times_interpreted(plan: InterpretedPlan, feeds: Mapping[str, Array], repeat
     names, sizes = _value_names(plan.program), _constant_sizes(plan.program)
     fastest = np.min([plan.step_seconds(feeds) for _ in range(repeats)], axis=0)
     for k, (step, seconds) in enumerate(zip(plan.program.steps, fastest.tolist(), strict=True)):
-        if isinstance(step, Host):
+        if isinstance(step, HostCall):
             yield _host_time(k, step.node, seconds)
         elif native:
             out = next((id(b) for n, (b, _) in step.operands.items() if n == "y"), 0)
@@ -186,14 +186,14 @@ def _value_names(program: Program) -> dict[int, str]:
 
 
 def _constant_sizes(program: Program) -> dict[int, int]:
-    """Bytes of each constant by its place in the blob."""
+    """Bytes of each constant by its place in the constant pool."""
     starts = [0]
-    for data in program.blob:
+    for data in program.constant_pool:
         starts.append(starts[-1] + len(data))
     return {a: b - a for a, b in pairwise(starts)}
 
 
-def _ops(step: Native) -> int:
+def _ops(step: Instruction) -> int:
     """Operations of one instruction, see StepTime."""
     f = step.fields
     elements = prod(int(f[n]) for n in "NHWC" if n in f)
@@ -203,7 +203,7 @@ def _ops(step: Native) -> int:
     return elements * window * (2 if step.kind.endswith("depthwise2d") else 1)
 
 
-def _moved(step: Native, sizes: Mapping[int, int]) -> int:
+def _moved(step: Instruction, sizes: Mapping[int, int]) -> int:
     """Bytes of the constants, of the output, and of as much of each input's buffer as the window can reach."""
     f = step.fields
     elements = prod(int(f[n]) for n in "NHWC" if n in f) * int(f.get("G", 1))
@@ -220,7 +220,7 @@ def _moved(step: Native, sizes: Mapping[int, int]) -> int:
     return total
 
 
-def _shape(step: Native) -> str:
+def _shape(step: Instruction) -> str:
     """Output shape and window for people: 1x56x56x64 k3x3 s2."""
     f = step.fields
     text = "x".join(str(int(f[n])) for n in "NHWC" if n in f)

@@ -169,7 +169,7 @@ def lead(team, total):
 
 
 @njit(nogil=True)
-def work_of(team):
+def product_shape(team):
     """Ticks that all workers spent on the pieces of the run that has ended."""
     spent = 0
     for worker in range(load_i64(team + OWNERS)):
@@ -187,7 +187,7 @@ def run_together(team, schedule, rows, count):
         return
     post(team, schedule)
     lead(team, load_i64(schedule + TOTAL))
-    note_work(schedule, work_of(team))
+    note_work(schedule, product_shape(team))
     note(schedule, False, ticks() - start, millisecond)
     atomic_store(team + BUSY, 0)
 

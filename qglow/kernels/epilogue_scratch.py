@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..instructions.table import POST_ADD, POST_TABLE
-from .bytewise import add_run, lookup_run
+from .elementwise_u8 import add_run, lookup_run
 from .jit import njit
 from .memory import copy_small, load_f32, load_i64, move_1, move_4, move_8, move_16, words
 

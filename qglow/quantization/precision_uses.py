@@ -11,20 +11,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ..graph import Graph, Node
-from ..graph.branches import SELECT
+from ..graph.select_op import SELECT
 from .plan import AVERAGES, PRODUCTS, SUMS, Plan
 
-DIRECT = (*PRODUCTS, *AVERAGES)
-ALWAYS_DIRECT = ("ArgMax", "LSTM")  # int8 nodes whose outputs are never quantized
+FLOAT_OUTPUT_OPS = (*PRODUCTS, *AVERAGES)
+ALWAYS_FLOAT_OUTPUT = ("ArgMax", "LSTM")  # int8 nodes whose outputs are never quantized
 
 
 @dataclass(slots=True)
-class Needs:
+class PrecisionUses:
     """quantized / real: values needed so. absorbed: root -> the clamp's value that its producer writes in its place."""
 
     quantized: set[str] = field(default_factory=set)
     real: set[str] = field(default_factory=set)
-    absorbed: dict[str, str] = field(default_factory=dict)
+    fused_clamps: dict[str, str] = field(default_factory=dict)
 
 
 def data_inputs(graph: Graph, node: Node) -> list[str]:
@@ -36,8 +36,8 @@ def data_inputs(graph: Graph, node: Node) -> list[str]:
     return [node.inputs[0]]
 
 
-def find_needs(graph: Graph, plan: Plan, float_outputs: bool) -> Needs:
-    needs = Needs(real=set(graph.outputs))
+def find_precision_uses(graph: Graph, plan: Plan, float_outputs: bool) -> PrecisionUses:
+    needs = PrecisionUses(real=set(graph.outputs))
     readers: dict[str, set[str]] = {}
     producers = graph.producers()
     for node in reversed(graph.nodes):
@@ -65,8 +65,8 @@ def find_needs(graph: Graph, plan: Plan, float_outputs: bool) -> Needs:
         producer = producers.get(function.root)
         alone = readers.get(function.root, set()) == {producers[value].name} and function.root not in graph.outputs
         plain = producer is not None and producer.name in plan.int8 and function.root not in plan.functions
-        if alone and plain and producer is not None and producer.op in (*DIRECT, *SUMS):
-            needs.absorbed[function.root] = value
+        if alone and plain and producer is not None and producer.op in (*FLOAT_OUTPUT_OPS, *SUMS):
+            needs.fused_clamps[function.root] = value
             needs.quantized.discard(function.root)
     return needs
 

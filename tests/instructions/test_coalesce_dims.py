@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from qglow.instructions.nest import nest, offsets, padded, shared
+from qglow.instructions.coalesce_dims import coalesce_dims, offsets, padded, split_rows_for_threads
 
 OPERANDS = {
     "dense": ((2, 3, 4), [(12, 4, 1), (12, 4, 1)], 1),
@@ -22,7 +22,7 @@ OPERANDS = {
 @pytest.mark.parametrize("name", OPERANDS)
 def test_each_element_is_visited_once(name: str) -> None:
     shape, strides, count = OPERANDS[name]
-    loops = nest(shape, strides)
+    loops = coalesce_dims(shape, strides)
     places = [
         tuple(sum(k * s for k, s in zip(index, each, strict=True)) for each in strides) for index in itertools.product(*map(range, shape))
     ]
@@ -31,11 +31,11 @@ def test_each_element_is_visited_once(name: str) -> None:
 
 
 def test_the_innermost_may_be_kept() -> None:
-    assert nest((3, 4), [(4, 1)], keep_last=True) == [(3, (4,)), (4, (1,))] and nest((3, 4), [(4, 1)]) == [(12, (1,))]
+    assert coalesce_dims((3, 4), [(4, 1)], keep_last=True) == [(3, (4,)), (4, (1,))] and coalesce_dims((3, 4), [(4, 1)]) == [(12, (1,))]
 
 
 def test_loops_of_nothing_have_no_iterations() -> None:
-    assert nest((3, 0), [(8, 4), (2, 1)]) == [(0, (4, 1))]
+    assert coalesce_dims((3, 0), [(8, 4), (2, 1)]) == [(0, (4, 1))]
 
 
 def test_single_loops_are_added_outside() -> None:
@@ -45,7 +45,10 @@ def test_single_loops_are_added_outside() -> None:
 
 def test_a_long_run_is_cut_in_rows() -> None:
     whole = [(1, (0, 0)), (1, (0, 0)), (1, (0, 0)), (24, (4, 1))]
-    cut = shared(whole, 5)
+    cut = split_rows_for_threads(whole, 5)
     assert [d for d, _ in cut] == [1, 4, 1, 6] and offsets(cut, 2) == offsets(whole, 2)
-    assert shared(whole, 13) == whole and shared([(2, (96, 24)), *whole[1:]], 5) == [(2, (96, 24)), *whole[1:]]
-    assert [d for d, _ in shared([*whole[:3], (23, (4, 1))], 5)] == [1, 1, 1, 23]
+    assert split_rows_for_threads(whole, 13) == whole and split_rows_for_threads([(2, (96, 24)), *whole[1:]], 5) == [
+        (2, (96, 24)),
+        *whole[1:],
+    ]
+    assert [d for d, _ in split_rows_for_threads([*whole[:3], (23, (4, 1))], 5)] == [1, 1, 1, 23]

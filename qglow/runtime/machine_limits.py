@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ..kernels.peak import peak_ops, read_bandwidth
+from ..kernels.machine_probe import peak_ops, read_bandwidth
 
 CACHE_BYTES, MEMORY_BYTES = 256 << 10, 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Roof:
+class MachineLimits:
     """peak: int8 operations a second. cache, memory: bytes a second that can be read from them. All threads together."""
 
     threads: int
@@ -21,6 +21,6 @@ class Roof:
 
 
 @lru_cache
-def machine_roof(threads: int = 1) -> Roof:
+def machine_roof(threads: int = 1) -> MachineLimits:
     """Measured once in a process, in about half a second; 256 MiB of memory a thread while it measures."""
-    return Roof(threads, peak_ops(threads), read_bandwidth(CACHE_BYTES, threads), read_bandwidth(MEMORY_BYTES, threads))
+    return MachineLimits(threads, peak_ops(threads), read_bandwidth(CACHE_BYTES, threads), read_bandwidth(MEMORY_BYTES, threads))

@@ -15,9 +15,9 @@ import onnx
 from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelError
-from ..graph import Array, Kind, Node, TensorType
+from ..graph import Array, DType, Node, TensorType
 from ..limits import check_memory
-from ..reference import set_foreign
+from ..reference import set_fallback
 from .adapters import ADAPTERS
 from .forms import has_meaning, unmet
 from .loops import evaluate_loop, evaluate_scan
@@ -44,7 +44,7 @@ HELD_BY_SUITE = frozenset({
 })  # fmt: skip
 
 
-def is_foreign(proto: onnx.NodeProto) -> bool:
+def is_fallback(proto: onnx.NodeProto) -> bool:
     """Whether neither the reference nor an adapter knows the op, or this form of it, or it carries a subgraph.
 
     Raises ModelError where an op of another domain has a form that its adapter does not know: nothing else knows the op at all.
@@ -60,7 +60,7 @@ def is_foreign(proto: onnx.NodeProto) -> bool:
     return unmet(proto) is not None
 
 
-def foreign_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], name: Callable[[str], str]) -> Node:
+def fallback_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], name: Callable[[str], str]) -> Node:
     """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture, by the names they have here."""
     if not _is_held(proto, domains):
         raise ModelError(_refusal(proto, node, domains))
@@ -153,10 +153,10 @@ def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> 
 
 def _check_size(node: Node, inputs: list[Array | None]) -> None:
     """Raise LimitError where the outputs, as the schema infers them from these inputs, are beyond the limit of memory."""
-    from .foreign_types import infer
+    from .fallback_types import infer
 
-    types = [TensorType(Kind.of(a.dtype), a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
-    if any(t is None or t.kind is Kind.STRING for t, i in zip(types, node.inputs, strict=True) if i):
+    types = [TensorType(DType.of(a.dtype), a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
+    if any(t is None or t.kind is DType.STRING for t, i in zip(types, node.inputs, strict=True) if i):
         return
     for t in infer(node, types, inputs):
         if t is not None:
@@ -192,4 +192,4 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.asarray(next(results)) if o else np.empty(0) for o in proto.output]
 
 
-set_foreign(evaluate)
+set_fallback(evaluate)

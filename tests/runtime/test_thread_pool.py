@@ -13,7 +13,7 @@ import pytest
 
 import qglow
 from qglow.kernels.library import load
-from qglow.runtime import native, team
+from qglow.runtime import native, thread_pool
 
 HANGS = 600  # seconds after which what waits is taken to hang, on a machine that is as busy as can be
 
@@ -82,15 +82,15 @@ def test_a_forked_process_makes_its_own_threads(bundle: qglow.Bundle) -> None:
 def test_a_caller_that_is_held_to_one_cpu_works_alone() -> None:
     """A team of threads on one CPU would be slow for good; it is made once the caller is free."""
     library, cpus = load(), os.sched_getaffinity(0)
-    kept = dict(team._TEAMS)
-    team._TEAMS.clear()
+    kept = dict(thread_pool._TEAMS)
+    thread_pool._TEAMS.clear()
     try:
         os.sched_setaffinity(0, {min(cpus)})
-        assert team.team_of(library, 2) is None and not team._TEAMS
+        assert thread_pool.team_of(library, 2) is None and not thread_pool._TEAMS
         os.sched_setaffinity(0, cpus)
-        made = team.team_of(library, 2)
-        assert made is not None and team.team_of(library, 2) is made
+        made = thread_pool.team_of(library, 2)
+        assert made is not None and thread_pool.team_of(library, 2) is made
     finally:
         os.sched_setaffinity(0, cpus)
-        team._TEAMS.clear()
-        team._TEAMS.update(kept)
+        thread_pool._TEAMS.clear()
+        thread_pool._TEAMS.update(kept)

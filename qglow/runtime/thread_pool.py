@@ -19,7 +19,7 @@ from ..threads import start
 
 Word = ctypes.c_int64
 PATIENCE = 5_000  # looks for a piece, about a tenth of a millisecond, before a thread sleeps
-OWNERS, MILLISECOND = 3, 4  # words of a team, see kernels/team.py
+OWNERS, MILLISECOND = 3, 4  # words of a team, see kernels/thread_pool.py
 
 
 def _native(library: Library, name: str, arguments: int) -> Callable[..., None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from ..graph import Graph, GraphBuilder, Kind, Quant, TensorType
+from ..graph import DType, Graph, GraphBuilder, Quant, TensorType
 
 Shape = tuple[int, ...]
 # input side, input channels, output channels, kernel side, stride
@@ -22,7 +22,7 @@ MATRICES = ((16, 384, 384), (16, 1536, 384), (128, 384, 384), (128, 384, 1536), 
 SCALE = Quant.per_tensor(0.02, 128)
 
 
-def typical_products() -> Iterator[Graph]:
+def tuning_products() -> Iterator[Graph]:
     """Graphs of one int8 convolution or matrix product each, u8 in and out, with random weights and biases."""
     rng = np.random.default_rng(0)
     for side, c, oc, k, stride in CONVOLUTIONS:
@@ -37,9 +37,9 @@ def typical_products() -> Iterator[Graph]:
 def _graph(op: str, x: Shape, w: Shape, y: Shape, attributes: Mapping[str, int | Shape], rng: np.random.Generator) -> Graph:
     b = GraphBuilder()
     image = b.fresh("x")
-    b.types[image] = TensorType(Kind.U8, x, SCALE)
+    b.types[image] = TensorType(DType.U8, x, SCALE)
     weights = b.add_constant(
-        "w", rng.integers(-127, 128, w).astype(np.int8), TensorType(Kind.I8, w, Quant.per_axis(np.full(w[0], 0.001, np.float32), 0))
+        "w", rng.integers(-127, 128, w).astype(np.int8), TensorType(DType.I8, w, Quant.per_axis(np.full(w[0], 0.001, np.float32), 0))
     )
     bias = b.add_constant("b", rng.integers(-999, 999, w[0]).astype(np.int32))
-    return b.build(op, (image,), (b.add(op, (image, weights, bias), TensorType(Kind.U8, y, SCALE), "y", **attributes),))
+    return b.build(op, (image,), (b.add(op, (image, weights, bias), TensorType(DType.U8, y, SCALE), "y", **attributes),))
