@@ -63,11 +63,11 @@ class NativeBackend:
 
     def load(self, program: Program, threads: int, pool: ConstantPool) -> Executable:
         from ..kernels.library import load
-        from ..tuning import chooser, schedule
+        from ..tuning import schedule, schedule_policy
         from .native import NativePlan, team_size
 
         team = team_size(program, threads)
-        schedule(program, team, self.choose or chooser(program.isa))
+        schedule(program, team, self.choose or schedule_policy(program.isa))
         return NativePlan(program, load(), team, pool)
 
 
