@@ -13,7 +13,7 @@ import onnx
 from ..errors import ModelError
 from ..graph import DType, GraphBuilder, Node, TensorType
 from ..graph.registry import enters
-from .element_types import KINDS, name_of
+from .element_types import DTYPES, name_of
 
 Adapter = Callable[[GraphBuilder, Node, int], None]
 ADAPTERS: dict[str, Adapter] = {}
@@ -244,7 +244,7 @@ def _recurrent(b: GraphBuilder, node: Node, opset: int) -> None:
 
 
 def _dtype_name(element: int) -> str:
-    if element not in KINDS:
+    if element not in DTYPES:
         raise ModelError(f"dtype {name_of(element)} is not supported")
     return str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element)).name)
 

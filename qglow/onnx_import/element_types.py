@@ -20,7 +20,7 @@ from ..errors import ModelError
 from ..graph import Array, DType
 from .lists import MAKERS, fault_of_reads
 
-KINDS: dict[int, DType] = {
+DTYPES: dict[int, DType] = {
     TensorProto.FLOAT: DType.F32, TensorProto.FLOAT16: DType.F16, TensorProto.DOUBLE: DType.F64, TensorProto.BOOL: DType.BOOL,
     TensorProto.INT8: DType.I8, TensorProto.INT16: DType.I16, TensorProto.INT32: DType.I32, TensorProto.INT64: DType.I64,
     TensorProto.UINT8: DType.U8, TensorProto.UINT16: DType.U16, TensorProto.UINT32: DType.U32, TensorProto.UINT64: DType.U64,
@@ -40,7 +40,7 @@ def name_of(element: int) -> str:
 def array_of(tensor: TensorProto) -> Array:
     """The tensor's data, dtypes narrower than those of `DType` widened. Raises ModelError for a dtype that cannot be."""
     wide = _WIDENED.get(name_of(tensor.data_type).upper())
-    if wide is None and tensor.data_type not in KINDS:
+    if wide is None and tensor.data_type not in DTYPES:
         raise ModelError(f"the constant {tensor.name!r} is of dtype {name_of(tensor.data_type)}, which is not supported")
     _check_size(tensor)
     array = numpy_helper.to_array(tensor)
@@ -73,7 +73,7 @@ def fault_of_type(t: onnx.TypeProto) -> str | None:
     if what != "tensor_type":
         return f"is a {what.removesuffix('_type').replace('_', ' ')}; only tensors are supported"
     element = t.tensor_type.elem_type
-    return None if element in KINDS or element == TensorProto.UNDEFINED else f"is of dtype {name_of(element)}, which is not supported"
+    return None if element in DTYPES or element == TensorProto.UNDEFINED else f"is of dtype {name_of(element)}, which is not supported"
 
 
 class ValueTypes:

@@ -18,7 +18,7 @@ from ..graph.verify import verify
 from ..reading import read_file
 from ..reference import retype
 from .adapters import adapt, trains_by_input
-from .element_types import KINDS, ValueTypes, array_of
+from .element_types import DTYPES, ValueTypes, array_of
 from .external_data import load_external_data
 from .functions import inlined as without_functions
 from .import_if import Scope, inlined, without_claims
@@ -256,7 +256,7 @@ class Importer:
 
 def _type_of(info: onnx.ValueInfoProto) -> TensorType:
     t = info.type.tensor_type
-    kind: DType = KINDS.get(t.elem_type, DType.F32)
+    kind: DType = DTYPES.get(t.elem_type, DType.F32)
     if not t.HasField("shape") or t.elem_type == onnx.TensorProto.UNDEFINED:  # NOTE: without a shape a kind may be a guess
         return TensorType(kind, None)
     # NOTE: some exporters write a negative size for one that is not known

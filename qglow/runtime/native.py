@@ -23,7 +23,7 @@ from ..reference import evaluate_node
 from .constants import ConstantPool, aligned
 from .guard import guarded, is_guarded
 from .pieces import Schedule, pieces, products
-from .thread_pool import team_of
+from .thread_pool import pool_of
 
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
 SMALL_PART = 1_600  # an instruction of so small a part of that is one piece: a thread computes it before another is told of it
@@ -143,7 +143,7 @@ class NativePlan:
         self._execute(s.start, s.count)
 
     def _run_together(self, s: Segment) -> None:
-        team = team_of(self.library, self.threads)
+        team = pool_of(self.library, self.threads)
         if team is None or s.schedule is None:
             self._run_alone(s)
         else:

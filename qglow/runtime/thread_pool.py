@@ -102,7 +102,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def team_of(library: Library, threads: int) -> Team | None:
+def pool_of(library: Library, threads: int) -> Team | None:
     """The team of a number of threads, made once in a process; None while the caller is held to fewer CPUs than such a team needs.
 
     NOTE: other runtimes hold their callers to one CPU for a while, and a thread that is made then would be held there too.

@@ -16,7 +16,7 @@ INSTRUCTIONS = tuple(WEIGHTS)
 
 @dataclass(frozen=True)
 class Case:
-    """kind: of KINDS. name: of the file, its suffix says the format. data: the file's bytes."""
+    """kind: of DTYPES. name: of the file, its suffix says the format. data: the file's bytes."""
 
     kind: str
     name: str

@@ -23,7 +23,7 @@ from onnx.backend.test.runner import Runner
 
 from qglow import QGlowError, onnx_backend
 
-KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
+DTYPES = ("node", "simple", "pytorch-converted", "pytorch-operator")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def _line(error: Exception) -> str:
 
 
 def main() -> None:
-    for kind in KINDS:
+    for kind in DTYPES:
         for case in cases_of(kind):
             if re.search(sys.argv[1], case.name):
                 found = outcome(case)

@@ -19,7 +19,7 @@ import pytest
 
 from qglow import onnx_backend
 from qglow.errors import ModelError
-from tests.onnx_import.backend_cases import KINDS, Outcome, cases_of, outcome
+from tests.onnx_import.backend_cases import DTYPES, Outcome, cases_of, outcome
 
 TABLE = tomllib.loads(Path(__file__).with_name("backend_failures.toml").read_text())["expected"]
 
@@ -38,7 +38,7 @@ def complaint(name: str, found: Outcome, entry: Mapping[str, Any] | None) -> str
     return None
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", DTYPES)
 def test_suite(kind: str) -> None:
     patterns = [(re.compile(p), entry) for entry in TABLE if entry.get("kind", "node") == kind for p in entry["cases"]]
     unmatched, complaints = {p.pattern for p, _ in patterns}, []

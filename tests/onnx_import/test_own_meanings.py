@@ -146,13 +146,13 @@ def test_sequences_between_int8_layers() -> None:
     assert np.linalg.norm(y - expected) < 0.05 * np.linalg.norm(expected)
 
 
-KINDS = {np.int8: TensorProto.INT8, np.uint8: TensorProto.UINT8, np.int16: TensorProto.INT16, np.uint16: TensorProto.UINT16}
+DTYPES = {np.int8: TensorProto.INT8, np.uint8: TensorProto.UINT8, np.int16: TensorProto.INT16, np.uint16: TensorProto.UINT16}
 
 
-@pytest.mark.parametrize("dtype", KINDS)
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("axis", "size", "shape"), [(1, 2, (3, 2)), (1, 3, (3, 2)), (0, 2, (2, 4)), (-1, 4, (3, 1)), (1, 2, (3, 3))])
 def test_blocks(dtype: type, axis: int, size: int, shape: tuple[int, int]) -> None:
-    limits, kind = np.iinfo(dtype), KINDS[dtype]
+    limits, kind = np.iinfo(dtype), DTYPES[dtype]
     scale = RNG.uniform(0.001, 0.02, shape).astype(np.float32)
     zero = RNG.integers(limits.min, limits.max, shape).astype(dtype)
     q = RNG.integers(limits.min, limits.max, (3, 4)).astype(dtype)

@@ -86,10 +86,10 @@ def test_a_caller_that_is_held_to_one_cpu_works_alone() -> None:
     thread_pool._TEAMS.clear()
     try:
         os.sched_setaffinity(0, {min(cpus)})
-        assert thread_pool.team_of(library, 2) is None and not thread_pool._TEAMS
+        assert thread_pool.pool_of(library, 2) is None and not thread_pool._TEAMS
         os.sched_setaffinity(0, cpus)
-        made = thread_pool.team_of(library, 2)
-        assert made is not None and thread_pool.team_of(library, 2) is made
+        made = thread_pool.pool_of(library, 2)
+        assert made is not None and thread_pool.pool_of(library, 2) is made
     finally:
         os.sched_setaffinity(0, cpus)
         thread_pool._TEAMS.clear()
