@@ -22,7 +22,8 @@ class QuantConfig:
 
     calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although excluded, each
-    a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs: last products give float directly.
+    a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs: products and averages
+    whose results are outputs of the graph give float32 directly, without rounding to 8 bits, and a classifier's scores stay float.
     balance_channels: channels in units of their own (22). correct_bias: biases less the shift of rounded weights (26).
     min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or for top-1 accuracy below float, in points (needs labels):
     layers are kept float until it is met.

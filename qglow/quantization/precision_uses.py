@@ -1,9 +1,10 @@
-"""What each value is needed as: quantized, float, or not at all; and which clamps their producers absorb.
+"""What each value is needed as: quantized, float, or not at all; and which clamps their producers fuse.
 
 1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and a Select its condition as it is.
 2. A value that is a function of a root (pointwise.py) needs the root quantized, and the nodes between are not needed.
-3. A clamp whose root nothing else needs is absorbed: the root's producer writes the clamp's value, limited to its interval.
-4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits.
+3. A clamp whose root nothing else needs is fused: the root's producer writes the clamp's value, limited to its interval.
+4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits. Without
+   `float_outputs` those that are outputs of the graph are rounded to 8 bits first.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ ALWAYS_FLOAT_OUTPUT = ("ArgMax", "LSTM")  # int8 nodes whose outputs are never q
 
 @dataclass(slots=True)
 class PrecisionUses:
-    """quantized / real: values needed so. absorbed: root -> the clamp's value that its producer writes in its place."""
+    """quantized / real: values needed so. fused_clamps: root -> the clamp's value that its producer writes in its place."""
 
     quantized: set[str] = field(default_factory=set)
     real: set[str] = field(default_factory=set)
@@ -36,10 +37,17 @@ def data_inputs(graph: Graph, node: Node) -> list[str]:
     return [node.inputs[0]]
 
 
+def _gives_float(node: Node, plan: Plan) -> bool:
+    return node.name in plan.int8 and node.op in FLOAT_OUTPUT_OPS
+
+
 def find_precision_uses(graph: Graph, plan: Plan, float_outputs: bool) -> PrecisionUses:
-    needs = PrecisionUses(real=set(graph.outputs))
-    readers: dict[str, set[str]] = {}
+    """The uses of every value of a float graph. float_outputs: of `QuantConfig`, see rule 4."""
     producers = graph.producers()
+    needs = PrecisionUses(real=set(graph.outputs))
+    if not float_outputs:
+        needs.quantized = {o for o in graph.outputs if o in producers and _gives_float(producers[o], plan)}
+    readers: dict[str, set[str]] = {}
     for node in reversed(graph.nodes):
         if not any(o in needs.quantized or o in needs.real for o in node.outputs):
             continue

@@ -158,3 +158,12 @@ def test_wrong_configuration_is_one_clear_line(tmp_path: Path) -> None:
         QuantConfig.load(tmp_path / "q.toml")
     with pytest.raises(ConfigError, match="calibration must be one of"):
         QuantConfig(calibration="best")
+
+
+@pytest.mark.parametrize(("float_outputs", "ops"), [(True, ["Quantize", "Conv"]), (False, ["Quantize", "Conv", "Dequantize"])])
+def test_float_outputs_says_whether_a_last_product_is_rounded(float_outputs: bool, ops: list[str]) -> None:
+    net = Net()
+    graph, _ = net.quantize(net.conv("x"), QuantConfig(float_outputs=float_outputs))
+    assert [n.op for n in graph.nodes] == ops
+    values = evaluate(graph, {"x": normal(1, 4, 8, 8)})[graph.outputs[0]]
+    assert (len(np.unique(values)) <= 256) == (not float_outputs)
