@@ -166,4 +166,4 @@ def test_float_outputs_says_whether_a_last_product_is_rounded(float_outputs: boo
     graph, _ = net.quantize(net.conv("x"), QuantConfig(float_outputs=float_outputs))
     assert [n.op for n in graph.nodes] == ops
     values = evaluate(graph, {"x": normal(1, 4, 8, 8)})[graph.outputs[0]]
-    assert (len(np.unique(values)) <= 256) == (not float_outputs)
+    assert (len(np.unique(values)) < 200) == (not float_outputs)  # of 256 elements
