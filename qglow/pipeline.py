@@ -34,6 +34,7 @@ from .report.agreement import Agreement, measure
 from .report.isolated_layer_error import worst_layers
 from .report.target import MixedPrecisionResult, missed, reach
 from .runtime.bundle import Bundle
+from .runtime.manifest import Manifest, precision_of
 from .simplify import simplify
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
@@ -146,13 +147,13 @@ def _samples_to_check(
     return found.spread(limit) if found is not None else None
 
 
-def manifest_of(graph: Graph, result: QuantResult, source: dict[str, Any], agreement: Agreement | None) -> dict[str, Any]:
+def manifest_of(graph: Graph, result: QuantResult, source: dict[str, Any], agreement: Agreement | None) -> Manifest:
     """What a bundle says about itself."""
     return {
         "name": graph.name,
         "profile": source,
         "float_bytes": int(sum(a.nbytes for a in graph.constants.values())),
         "int8_bytes": int(sum(np.asarray(a).nbytes for a in result.graph.constants.values())),
-        "decisions": [{"node": d.node, "op": d.op, "precision": d.precision, "reason": d.reason} for d in result.decisions],
+        "decisions": [{"node": d.node, "op": d.op, "precision": precision_of(d.precision), "reason": d.reason} for d in result.decisions],
         "agreement": agreement.to_dict() if agreement is not None else None,
     }

@@ -16,6 +16,7 @@ from ..quantization.config import QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
 from ..report.verdict import described
+from ..runtime.manifest import Manifest
 from ..runtime.step_profile import host_nodes
 from .options import finite
 
@@ -94,7 +95,7 @@ def _sizes(floats: int, ints: int) -> str:
     return f"constants {ints / floats:.1f} times larger (tables of functions)"
 
 
-def _print_account(path: Path, manifest: dict[str, Any], host: Counter[str]) -> None:
+def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, {_sizes(manifest['float_bytes'], manifest['int8_bytes'])}")
     print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")

@@ -21,6 +21,7 @@ from ..profiling.dataset import Sample, open_dataset, spread_indices
 from ..progress import track
 from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession, load
+from ..runtime.manifest import Manifest
 from ..simplify import simplify
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .comparison import Error
@@ -45,7 +46,7 @@ class AccuracyReport:
     agreement: Agreement
     votes: dict[str, Top1Agreement]
     layers: list[dict[str, Any]]
-    manifest: dict[str, Any]
+    manifest: Manifest
     beside: PeerComparison = field(default_factory=PeerComparison)
     layer_samples: int = 0
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..arguments import path_of, shown
 from ..errors import BundleError, LimitError
@@ -20,6 +19,7 @@ from ..graph.text import parse_graph, print_graph
 from ..graph.verify import verify
 from ..reading import read_bytes
 from ..reference.implemented import check_meanings
+from .manifest import Manifest, checked
 from .seal import BLANK, seal_of, sealed
 from .tensors import mapped as map_file
 from .tensors import read_all, to_bytes
@@ -32,7 +32,7 @@ class Bundle:
     """A quantized graph and its manifest: `decisions` (what became of each node), `profile`, `agreement`, `float_bytes`."""
 
     graph: Graph
-    manifest: dict[str, Any] = field(default_factory=dict)
+    manifest: Manifest = field(default_factory=lambda: Manifest())
 
     def __post_init__(self) -> None:
         if not isinstance(self.graph, Graph) or not isinstance(self.manifest, dict):
@@ -71,9 +71,7 @@ def load(path: str | Path, *, mapped: bool = False) -> Bundle:
         if seal_of(header, hashes) != metadata.get("seal"):
             raise BundleError(f"{path}: not what was saved: its bytes do not match the hash that they were saved with; get the file again")
         graph = check_meanings(verify(parse_graph(metadata["graph"], constants, hashes)))
-        manifest = json.loads(metadata["manifest"])
-        if not isinstance(manifest, dict):
-            raise BundleError(f"{path}: expected a manifest of names and values, got {type(manifest).__name__}; quantize the model again")
+        manifest = checked(json.loads(metadata["manifest"]))
     except (BundleError, LimitError):
         raise
     except MemoryError as error:
