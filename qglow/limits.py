@@ -29,7 +29,7 @@ TRIP = 40  # units that a trip of a loop takes beside its nodes
 SURELY = 1 << 20  # bytes that are never too many: nobody need be asked for the limit
 _LARGEST = 1 << 62
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE | re.ASCII)
+_SIZE = r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?"  # compiled when it is asked for
 _memory: ContextVar[int | None] = ContextVar("memory", default=None)
 _work: ContextVar[int | None] = ContextVar("work", default=None)
 _spent: ContextVar[list[int] | None] = ContextVar("spent", default=None)
@@ -37,7 +37,7 @@ _spent: ContextVar[list[int] | None] = ContextVar("spent", default=None)
 
 def bytes_of(value: int | str, what: str = "max_memory") -> int:
     """A number of bytes, or text as `512M`, `4G`, `1.5GiB`. Raises ConfigError."""
-    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    match = re.fullmatch(_SIZE, value.strip(), re.IGNORECASE | re.ASCII) if isinstance(value, str) else None
     if match is not None:
         value = int(float(match[1]) * _UNITS[match[2].lower()])
     elif isinstance(value, str):
@@ -65,7 +65,12 @@ def work_limit() -> int:
 
 @contextmanager
 def limited(max_memory: int | str | None = None, max_work: int | None = None) -> Iterator[None]:
-    """Within it, these limits hold for this thread; None leaves the one that holds. Raises ConfigError."""
+    """Within it, these limits hold for this thread; None leaves the one that holds. Raises ConfigError.
+
+    They hold in the threads that qglow starts, and in tasks of asyncio that are made within it, as context variables do. They do not
+    reach threads that the caller starts: there, give a session its limits, run the thread's work in `contextvars.copy_context()`, or set
+    QGLOW_MAX_MEMORY and QGLOW_MAX_WORK.
+    """
     memory = None if max_memory is None else _memory.set(bytes_of(max_memory))
     work = None if max_work is None else _work.set(count_of(max_work, "max_work", ConfigError, 1, _LARGEST))
     try:

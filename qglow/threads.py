@@ -8,6 +8,7 @@ from __future__ import annotations
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 
 
 def start(work: Callable[[], None]) -> bool:
@@ -23,12 +24,15 @@ class _Helper:
 
     def __init__(self) -> None:
         self.came, self.gone = False, allocate_lock()
+        self.context = copy_context()
         self.error: BaseException | None = None
         self.gone.acquire()
 
 
 def helped(work: Callable[[], None], helpers: int) -> None:
     """Call work here and, at the same time, in as many other threads as come of so many; return when all that came are done.
+
+    What holds here holds there: the limits of `qglow.limited`, and all other context variables.
 
     work takes what is left to do, so that it is the same however many call it. Raises the first error that a call ended with; one here,
     as an interrupt, without waiting for the others.
@@ -42,7 +46,7 @@ def helped(work: Callable[[], None], helpers: int) -> None:
                 return
             helper.came = True
         try:
-            work()
+            helper.context.run(work)
         except BaseException as error:
             helper.error = error
         finally:

@@ -8,7 +8,6 @@ of a concatenation are written where it wants them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from functools import cache
 from math import prod
 
@@ -122,7 +121,7 @@ class Lowering:
         if name in self.concat_slots:
             parent, axis, start = self.concat_slots[name]
             whole = self.place(parent)
-            place = replace(whole.part(axis, start, shape[axis]), halo=whole.halo if axis == 1 else NO_HALO)
+            place = whole.part(axis, start, shape[axis])._replace(halo=whole.halo if axis == 1 else NO_HALO)
         elif channels_last:
             image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
             place = self.image(image, t.kind.dtype.str, self.wanted_halo(name), pitch)  # type: ignore[arg-type]
@@ -271,7 +270,7 @@ class Lowering:
         fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
         fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
         for at_y, at_x in offsets(apart, 2):
-            parts: dict[str, TensorView | None] = {"x": replace(x, start=x.start + at_x), "y": replace(y, start=y.start + at_y)}
+            parts: dict[str, TensorView | None] = {"x": x._replace(start=x.start + at_x), "y": y._replace(start=y.start + at_y)}
             self.emit("transpose", parts, {}, {**fields, "item": item})
 
     def copied(self, place: TensorView) -> TensorView:

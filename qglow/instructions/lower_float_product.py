@@ -113,7 +113,7 @@ def conv(low: Lowering, node: Node) -> bool:
     depthwise = groups == x.shape[1] == oc and icg == 1
     depthwise = depthwise and kh * kw <= LONGEST
     target = target_of(low, node, adds=not depthwise and len(chain_ranges(kh, kw, icg)) == 1)
-    x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
+    x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     if is_column(target.y.as_image(), kw):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
@@ -151,7 +151,7 @@ def product(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: A
     for k, box in enumerate(boxes):
         last = k == len(boxes) - 1
         part = FloatTarget(y if last else low.image(image_shape(y), "<f4", NO_HALO), target.bounds if last else NO_BOUNDS, before)
-        corner = replace(x, start=x.start + sum(s.start * step for s, step in zip(box, steps, strict=True)))
+        corner = x._replace(start=x.start + sum(s.start * step for s, step in zip(box, steps, strict=True)))
         taps = np.ascontiguousarray(w[:, :, *box]) if len(boxes) > 1 else w
         window: Fields = {**shape, "KH": taps.shape[2], "KW": taps.shape[3]}
         one_chain(low, corner, part, taps, bias if k == 0 else np.zeros_like(bias), window, group)
@@ -221,7 +221,7 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
             if a.taps and b.taps:
                 taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
             kernel = taps.reshape(groups, ic // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
-            corner = replace(x, start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
+            corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
             part = y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw)
             shape: Fields = {**UNIT, "KH": taps.shape[2], "KW": taps.shape[3]}
             product(low, corner, FloatTarget(part, target.bounds), kernel, bias_of(low, node, per * groups), shape)
@@ -272,7 +272,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
 def like(low: Lowering, y: TensorView) -> TensorView:
     """A new place with the strides of another."""
     size = sum((d - 1) * s for d, s in zip(y.shape, y.strides, strict=True)) + y.itemsize
-    return replace(y, buffer=low.allocate(size), start=0)
+    return y._replace(buffer=low.allocate(size), start=0)
 
 
 def chain_of_two(

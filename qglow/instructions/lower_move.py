@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from ..graph import DType, Node
@@ -78,7 +76,7 @@ def transpose(low: Lowering, node: Node) -> bool:
     place = low.places[node.inputs[0]]
     perm = node.attr("perm") or tuple(reversed(range(len(place.shape))))
     return bind_view(
-        low, node, replace(place, shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=NO_HALO)
+        low, node, place._replace(shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=NO_HALO)
     )
 
 
@@ -96,7 +94,7 @@ def gather(low: Lowering, node: Node) -> bool:
         return False
     view = place.part(axis, flat[0], len(flat), steps.pop())
     if indices.ndim == 0:
-        view = replace(view, shape=view.shape[:axis] + view.shape[axis + 1 :], strides=view.strides[:axis] + view.strides[axis + 1 :])
+        view = view._replace(shape=view.shape[:axis] + view.shape[axis + 1 :], strides=view.strides[:axis] + view.strides[axis + 1 :])
     return bind_view(low, node, view)
 
 
@@ -108,7 +106,7 @@ def expand(low: Lowering, node: Node) -> bool:
     place, shape = low.places[node.inputs[0]], low.type(node.outputs[0]).static_shape
     missing = len(shape) - len(place.shape)
     strides = (0,) * missing + tuple(0 if d == 1 else s for d, s in zip(place.shape, place.strides, strict=True))
-    return bind_view(low, node, replace(place, shape=shape, strides=strides, halo=NO_HALO))
+    return bind_view(low, node, place._replace(shape=shape, strides=strides, halo=NO_HALO))
 
 
 @rule("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
@@ -127,7 +125,7 @@ def reshape(low: Lowering, node: Node) -> bool:
 def reshaped(place: TensorView, shape: tuple[int, ...]) -> TensorView | None:
     """The place in another shape, of as many elements; None where no strides give that."""
     strides = reshaped_strides(place.shape, place.strides, shape, place.itemsize)
-    return None if strides is None else replace(place, shape=shape, strides=strides, halo=NO_HALO)
+    return None if strides is None else place._replace(shape=shape, strides=strides, halo=NO_HALO)
 
 
 def reshaped_strides(shape: tuple[int, ...], strides: tuple[int, ...], target: tuple[int, ...], item: int) -> tuple[int, ...] | None:
@@ -231,7 +229,7 @@ def blocks(low: Lowering, node: Node) -> bool:
     view = reshaped(x, split_shape)
     if view is None:
         return False
-    turned = replace(view, shape=tuple(view.shape[p] for p in perm), strides=tuple(view.strides[p] for p in perm), halo=NO_HALO)
+    turned = view._replace(shape=tuple(view.shape[p] for p in perm), strides=tuple(view.strides[p] for p in perm), halo=NO_HALO)
     y = low.place(node.outputs[0])
     target = reshaped(y, turned.shape)
     if target is None or any(y.halo):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -169,7 +169,7 @@ def conv(low: Lowering, node: Node) -> bool:
     oc, icg, kh, kw = w.shape
     target = target_of(low, node)
     target = target.as_image()
-    x = replace(x, start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
+    x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     if is_column(target.y, kw):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
@@ -307,7 +307,7 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
             kernel = taps.reshape(groups, ic // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
             sums = kernel.astype(np.int64).sum((2, 3, 4)).reshape(-1)
             bias = np.broadcast_to(bias_of(low, node), sums.shape) - low.zero(node.inputs[0]) * sums
-            corner = replace(x, start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
+            corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
             part = y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw)
             shape: Fields = {"KH": taps.shape[2], "KW": taps.shape[3], "SH": 1, "SW": 1, "DH": 1, "DW": 1}
             product(low, node, corner, Target(part), kernel, bias, shape)
@@ -377,7 +377,7 @@ def matrices(y: TensorView, *others: TensorView | None) -> tuple[TensorView, Ten
     made = []
     for k, p in enumerate(operands):
         sn, sh, sw = (s[k] for _, s in rows)
-        made.append(replace(p, shape=(n, p.shape[-1], h, w), strides=(sn, p.itemsize, sh, sw), halo=NO_HALO))
+        made.append(p._replace(shape=(n, p.shape[-1], h, w), strides=(sn, p.itemsize, sh, sw), halo=NO_HALO))
     return made[0], made[1], made[2] if len(made) == 3 else None
 
 
@@ -446,4 +446,4 @@ def operands_of_two(
 
 
 def shifted(place: TensorView, offset: int) -> TensorView:
-    return replace(place, start=place.start + offset)
+    return place._replace(start=place.start + offset)

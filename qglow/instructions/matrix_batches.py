@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from .coalesce_dims import coalesce_dims, offsets, padded
@@ -37,12 +37,12 @@ class Group:
 def as_matrices(y: TensorView, a: TensorView, b: TensorView) -> tuple[TensorView, TensorView, TensorView]:
     """The operands of numpy's matmul, each [..., rows, columns] with as many dimensions; repeated ones have a stride of 0."""
     if len(a.shape) == 1:
-        a = replace(a, shape=(1, *a.shape), strides=(0, *a.strides))
+        a = a._replace(shape=(1, *a.shape), strides=(0, *a.strides))
         at = len(y.shape) - (len(b.shape) > 1)
-        y = replace(y, shape=(*y.shape[:at], 1, *y.shape[at:]), strides=(*y.strides[:at], 0, *y.strides[at:]))
+        y = y._replace(shape=(*y.shape[:at], 1, *y.shape[at:]), strides=(*y.strides[:at], 0, *y.strides[at:]))
     if len(b.shape) == 1:
-        b = replace(b, shape=(*b.shape, 1), strides=(*b.strides, 0))
-        y = replace(y, shape=(*y.shape, 1), strides=(*y.strides, y.itemsize))
+        b = b._replace(shape=(*b.shape, 1), strides=(*b.strides, 0))
+        y = y._replace(shape=(*y.shape, 1), strides=(*y.strides, y.itemsize))
     outer = y.shape[:-2]
     return y, _repeated(a, outer), _repeated(b, outer)
 
@@ -51,7 +51,7 @@ def _repeated(p: TensorView, outer: tuple[int, ...]) -> TensorView:
     missing = len(outer) + 2 - len(p.shape)
     own = zip(p.shape[:-2], p.strides[:-2], strict=True)
     strides = (*(0,) * missing, *(0 if d == 1 else s for d, s in own), *p.strides[-2:])
-    return replace(p, shape=(*outer, *p.shape[-2:]), strides=strides)
+    return p._replace(shape=(*outer, *p.shape[-2:]), strides=strides)
 
 
 def grouped(y: TensorView, a: TensorView, b: TensorView) -> list[Group] | None:

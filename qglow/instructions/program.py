@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -30,8 +31,7 @@ class Buffer:
     constant: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TensorView:
+class TensorView(NamedTuple):
     """Where a value lies: numpy semantics over a buffer. Strides and start in bytes; shape in the graph's order.
 
     halo: border of a channels-last image that belongs to the buffer and lies around the value.
@@ -68,23 +68,23 @@ class TensorView:
         if len(self.shape) == 4:
             return self
         (n, c, w), (sn, sc, sw) = self.shape, self.strides
-        return replace(self, shape=(n, c, 1, w), strides=(sn, sc, sn, sw))
+        return self._replace(shape=(n, c, 1, w), strides=(sn, sc, sn, sw))
 
     def as_ncw(self) -> TensorView:
         """An image of one row as a line."""
         (n, c, _, w), (sn, sc, _, sw) = self.shape, self.strides
-        return replace(self, shape=(n, c, w), strides=(sn, sc, sw))
+        return self._replace(shape=(n, c, w), strides=(sn, sc, sw))
 
     def swap_hw(self) -> TensorView:
         """An image with its rows as columns; the same bytes."""
         (n, c, h, w), (sn, sc, sh, sw), (top, left, bottom, right) = self.shape, self.strides, self.halo
-        return replace(self, shape=(n, c, w, h), strides=(sn, sc, sw, sh), halo=(left, top, right, bottom))
+        return self._replace(shape=(n, c, w, h), strides=(sn, sc, sw, sh), halo=(left, top, right, bottom))
 
     def part(self, axis: int, start: int, count: int, step: int = 1) -> TensorView:
         """Indices start, start + step, ... of one axis."""
         shape, strides = list(self.shape), list(self.strides)
         shape[axis], strides[axis] = count, strides[axis] * step
-        return replace(self, start=self.start + start * self.strides[axis], shape=tuple(shape), strides=tuple(strides), halo=(0, 0, 0, 0))
+        return self._replace(start=self.start + start * self.strides[axis], shape=tuple(shape), strides=tuple(strides), halo=(0, 0, 0, 0))
 
     def view(self, arena: Array) -> Array:
         """The value as an array over the arena's bytes."""
@@ -123,8 +123,7 @@ class Instruction:
     hints: dict[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class HostCall:
+class HostCall(NamedTuple):
     """A node that has no kernel: evaluated by the reference on views of the arena. reason: why, where it says so: of an op that has one."""
 
     node: Node

@@ -7,7 +7,6 @@ numpy and the C library choose other code for other CPUs and versions. Each func
 
 from __future__ import annotations
 
-from fractions import Fraction
 from functools import lru_cache
 from math import factorial
 
@@ -242,8 +241,14 @@ def mish(x: Array) -> Array:
     return np.where(x > 20.0, x, x * (n / (n + 2.0)))
 
 
-def _atan_table() -> tuple[Array, Array]:
-    """atan(k / 8) for k = 0 ... 8 as two float64 whose sum has 106 bits: its series in exact fractions."""
+@lru_cache(maxsize=1)
+def atan_table() -> tuple[Array, Array]:
+    """atan(k / 8) for k = 0 ... 8 as two float64 whose sum has 106 bits: its series in exact fractions.
+
+    NOTE: made when it is first asked for, and so is what it imports: few models have a use for it, and every process starts here.
+    """
+    from fractions import Fraction
+
     high, low = [0.0], [0.0]
     total = Fraction(0)
     for k in range(1, ATAN_STEPS + 1):  # atan(k / 8) - atan((k - 1) / 8) = atan(8 / (64 + k (k - 1)))
@@ -255,9 +260,6 @@ def _atan_table() -> tuple[Array, Array]:
     return np.array(high), np.array(low)
 
 
-ATAN_HIGH, ATAN_LOW = _atan_table()
-
-
 def atan(x: Array) -> Array:
     """atan a = atan(k / 8) + atan((a - k / 8) / (1 + a k / 8)) with k / 8 near a, a = |x| or 1 / |x|."""
     a = np.abs(x)
@@ -267,10 +269,10 @@ def atan(x: Array) -> Array:
     near = k * (1 / ATAN_STEPS)
     t = (a - near) / (a * near + 1.0)
     square = t * t
-    at = k.astype(np.int64)
-    small = ((square * t) * polynomial(square, ATAN_TERMS) + ATAN_LOW[at]) + t
-    y = ATAN_HIGH[at] + small
-    y = np.where(turned, (1.5707963267948966 - ATAN_HIGH[at]) - (small - 6.123233995736766e-17), y)
+    high, low = (table[k.astype(np.int64)] for table in atan_table())
+    small = ((square * t) * polynomial(square, ATAN_TERMS) + low) + t
+    y = high + small
+    y = np.where(turned, (1.5707963267948966 - high) - (small - 6.123233995736766e-17), y)
     return np.where((x == 0) | (x != x), x, np.where(x < 0, -y, y))
 
 

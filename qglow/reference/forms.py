@@ -8,8 +8,8 @@ float, or runs on the host, with the reason. Which attributes a float meaning ha
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from ..graph import Node
 
@@ -28,11 +28,10 @@ def all_ones(value: Any) -> bool:
     return all(v == 1 for v in value)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(NamedTuple):
     """attributes: name -> whether a value is implemented. outputs: how many are, None for any number."""
 
-    attributes: Mapping[str, Takes] = field(default_factory=dict)
+    attributes: Mapping[str, Takes] = MappingProxyType({})
     outputs: int | None = 1
 
     def refusal(self, node: Node) -> str | None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -12,8 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 from ..graph import Array, Node
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """Geometry of a convolution or pool. Sequences have one entry a spatial axis; `begin`/`end` are the padding."""
 
     kernel: tuple[int, ...]

@@ -60,7 +60,7 @@ class Constants:
     def view(self, place: TensorView) -> Array:
         """A constant as an array over its block."""
         block, start = self._find(place.buffer.offset)
-        return replace(place, buffer=replace(place.buffer, offset=place.buffer.offset - start)).view(block.data)
+        return place._replace(buffer=replace(place.buffer, offset=place.buffer.offset - start)).view(block.data)
 
 
 class ConstantPool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import signal
+import sys
 from functools import partial
 from types import CodeType, FunctionType, MethodType
 
 
 def of_a_signal_handler(error: BaseException) -> bool:
-    """Whether an error was raised within one of the functions that handle signals now."""
+    """Whether an error was raised within one of the functions that handle signals now.
+
+    NOTE: who gave a signal a function has imported `signal`; where nobody did, it is not imported for this.
+    """
+    signal = sys.modules.get("signal")
+    if signal is None:
+        return False
     codes = {code for number in signal.valid_signals() if (code := _code_of(signal.getsignal(number))) is not None}
     trace = error.__traceback__
     while trace is not None:

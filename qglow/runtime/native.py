@@ -105,7 +105,7 @@ class NativePlan:
         if place.buffer.constant:
             return self.constants.view(place)
         if self._own:
-            return replace(place, buffer=replace(place.buffer, offset=0)).view(self._own[id(place.buffer)])
+            return place._replace(buffer=replace(place.buffer, offset=0)).view(self._own[id(place.buffer)])
         return place.view(self.arena)
 
     def _bind(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 from ..instructions.packing import FLOAT_VECTORS, round_up
 from ..instructions.program import Instruction, Program
@@ -13,8 +13,7 @@ from ..targets import NEAR, target
 Hints = dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class ProductShape:
+class ProductShape(NamedTuple):
     """What a product has to do, in the units that a kernel loops over.
 
     rows: of pixels, of all images; width: pixels of a row; jobs: blocks of output channels, of all groups; block: channels of one;
@@ -44,7 +43,7 @@ class ProductShape:
     @property
     def key(self) -> str:
         """The name by which a measured choice is kept."""
-        return "-".join(map(str, astuple(self)[:-1]))
+        return "-".join(map(str, self[:-1]))
 
 
 SchedulePolicy = Callable[[ProductShape, int], Hints]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import os
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import hungry_models
@@ -21,6 +23,7 @@ import qglow.pipeline
 from qglow import limits
 from qglow.commands.main import main
 from qglow.errors import ConfigError, LimitError
+from qglow.threads import helped
 
 # Each model in turn: imported, profiled, quantized, run. Prints what was said and how much memory was taken at most.
 ATTACK = """
@@ -92,6 +95,26 @@ def test_a_loop_that_ends_runs() -> None:
     with qglow.limited(max_work=3000), pytest.raises(LimitError):
         session.run(None, feeds)
     assert (session.run(None, feeds)[0] == 102).all()
+
+
+def test_limits_hold_in_threads_that_help_and_where_a_context_is_copied() -> None:
+    """And not in threads that the caller starts, for which a session has limits of its own."""
+    found: dict[str, int] = {}
+    entered = threading.Barrier(3, timeout=60)
+
+    def work() -> None:
+        found[threading.current_thread().name] = limits.work_limit()
+        entered.wait()
+
+    with qglow.limited(max_work=77):
+        helped(work, 2)
+        assert set(found.values()) == {77} and len(found) == 3
+        context, others = contextvars.copy_context(), []
+        for run in (lambda: others.append(limits.work_limit()), lambda: context.run(lambda: others.append(limits.work_limit()))):
+            thread = threading.Thread(target=run)
+            thread.start()
+            thread.join()
+    assert others == [limits.MAX_WORK, 77]
 
 
 def test_the_limit_decides_whether_a_model_runs(

@@ -28,7 +28,7 @@ MOVING = {
 # NOTE: cumsum adds one after the other by its definition; argmax and argmin find the first; a stable argsort has one result; power and
 # prod are of integers
 METHODS = {"sum", "mean", "std", "var", "dot", "prod", "cumprod", "ptp", "trace", "max", "min"}
-BY_TABLE = {"turn_parts", "_pi", "_atan_table"}  # of integers and fractions
+BY_TABLE = {"turn_parts", "_pi", "atan_table"}  # of integers and fractions
 KNOWN = {  # why what the walk finds in a function has one result
     "float_pool.tap_counts: .sum()": "counts",
     "float_pool.pool_counts: np.maximum": "counts",
