@@ -7,12 +7,12 @@ import re
 
 LONGEST = 480  # characters of an error line
 # What a terminal acts on instead of showing it: control characters, marks that turn the direction of text, halves of surrogate pairs.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+_CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"  # compiled when there is an error
 
 
 def plain(text: str) -> str:
     """The text with escapes such as `\\x1b` for what a terminal would act on; tabs and ends of lines stay."""
-    return _CONTROLS.sub(lambda m: m.group().encode("unicode_escape").decode(), text)
+    return re.sub(_CONTROLS, lambda m: m.group().encode("unicode_escape").decode(), text)
 
 
 def shortened(text: str, most: int = LONGEST) -> str:
@@ -24,6 +24,13 @@ def shortened(text: str, most: int = LONGEST) -> str:
 def one_line(text: str, most: int = LONGEST) -> str:
     """The text as one line of at most so many characters that a terminal shows and does not act on."""
     return shortened(plain(" ".join(text.split())), most)
+
+
+def around(text: str, at: int, most: int = 120) -> str:
+    """At most about so many characters of a text as one line: those around a place in it."""
+    first = min(max(0, at - most // 2), max(0, len(text) - most))
+    last = first + most
+    return f"{'... ' if first else ''}{one_line(text[first:last], 6 * most)}{' ...' if last < len(text) else ''}"
 
 
 def in_one_line(error: BaseException, most: int = 160) -> str:

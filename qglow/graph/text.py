@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ModelError, one_line
+from ..errors import ModelError, around
 from .digest import digest
 from .graph import Array, Attribute, Graph, Node
 from .types import DType, Quant, TensorType
@@ -137,7 +137,8 @@ class _Parser:
                 elif self.line.strip() and not self.line.startswith(";"):
                     nodes.append(self.node(types))
             except (ValueError, KeyError, IndexError, TypeError, AssertionError, OverflowError, RecursionError) as error:
-                raise ModelError(f"graph text, line {self.number}: {error or 'malformed'}: {one_line(self.line, 120)}") from error
+                place = int(getattr(error, "pos", self.at))  # NOTE: JSON's decoder says where it stopped
+                raise ModelError(f"graph text, line {self.number}: {error or 'malformed'}: {around(self.line, place)}") from error
         return Graph(name, tuple(inputs), tuple(outputs), tuple(nodes), types, constants)
 
     def expect(self, token: str) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..arguments import path_of, shown
-from ..errors import BundleError, LimitError
+from ..errors import BundleError, LimitError, shortened
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph
@@ -78,5 +78,6 @@ def load(path: str | Path, *, mapped: bool = False) -> Bundle:
         raise LimitError(f"{path}: there is not enough memory for it") from error
     except Exception as error:  # NOTE: a file of any bytes may fail anywhere, and says nothing of qglow
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        raise BundleError(f"{path}: not a sound bundle ({why[:200]}); quantize the model again") from error
+        name = shortened(str(path), 100)  # NOTE: of a fault the beginning says where, and the end what; a line has room for both
+        raise BundleError(f"{name}: not a sound bundle ({shortened(why, 300)}); quantize the model again") from error
     return Bundle(graph, manifest)

@@ -46,6 +46,20 @@ def test_malformed_lines_are_refused_by_number(line: str) -> None:
         parse_graph(f'graph "g"\n{line}\n')
 
 
+@pytest.mark.parametrize(("before", "fault", "words"), [
+    (200, "%y f32[1]", "expected ': ' at column"), (0, "%y f32[1]", "expected ': ' at column 3"),
+    (60, "%y: f32[1] = Relu(%x) {nothing}", "Expecting"),
+])  # fmt: skip
+def test_the_place_of_a_fault_is_in_the_error_however_long_its_line_is(before: int, fault: str, words: str) -> None:
+    """Before it there are `before` outputs that are in order, and behind it many more."""
+    outputs = ", ".join(f"%v{k}: f32[1]" for k in range(before))
+    line = f"{outputs}{', ' if before else ''}{fault}" + ", %more: f32[1]" * 300
+    with pytest.raises(ModelError) as caught:
+        parse_graph(f'graph "g"\n{line}\n')
+    said = str(caught.value)
+    assert said.startswith("graph text, line 2: ") and words in said and fault[:9] in said and len(said) < 500
+
+
 def test_verifier_collects_what_is_broken() -> None:
     t = TensorType(DType.F32, (1,))
     bad = TensorType(DType.U8, (1,), Quant((0.5,), (300,), None))

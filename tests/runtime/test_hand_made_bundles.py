@@ -296,6 +296,30 @@ def test_a_bundle_that_lies_is_refused_by_name(name: str, tmp_path: Path) -> Non
     assert "cannot run on" not in str(caught.value), "an error that nobody foresaw"
 
 
+@pytest.mark.parametrize("which", range(3))
+def test_an_error_of_a_long_path_and_a_long_line_says_where_and_what(which: int, tmp_path: Path) -> None:
+    """The node, or the column, and what is wrong there: neither is cut, though path and line are longer than the error may be."""
+    text = """
+        input %x: f32[1,4,8,8]
+        %one: f32[1,4,8,8] = Relu(%x) "{long}"
+        %y: f32[1,4,8,8] = LSTM(%one) {attributes} "faulty"
+        output %y
+    """
+    more = ", ".join(f'"a{k}": {k}' for k in range(200))
+    long, attributes, words = [
+        ("long" * 200, '{"hidden_size": 0}', ("faulty", "LSTM")),
+        ("relu", f'{{"hidden_size": 0, {more}}}', ("faulty", "LSTM")),
+        ("relu", f'{{{more}, "b": nothing, {more}}}', ("line 4", '"b": nothing', "Expecting value")),
+    ][which]
+    path = tmp_path / ("p" * 200) / ("q" * 200)
+    path.parent.mkdir()
+    lie = Lie(text.replace("{long}", long).replace("{attributes}", attributes), {}, "")
+    with pytest.raises(QGlowError) as caught:
+        run(lie.bundle(path, edited=False))
+    said = str(caught.value)
+    assert len(said) < 500 and "\n" not in said and all(w in said for w in words) and "not a sound bundle" in said, said
+
+
 SAMPLES: list[tuple[str, dict[str, Array]]] = [
     (LSTM, LSTM_ARRAYS), (INT8_LSTM, int8_lstm()), (PRODUCT, PRODUCT_ARRAYS), (INT8_PRODUCT, INT8_PRODUCT_ARRAYS), (POOL, {}),
     (GEMM, GEMM_ARRAYS), (INT8_GEMM, INT8_GEMM_ARRAYS), (SPLIT, {}), (LOOKUP, {"t": integers("u1", 0, 256, 4, 256)}),
