@@ -18,6 +18,7 @@ from ..graph.verify import verify
 from ..reading import read_file
 from ..reference import retype
 from .adapters import adapt, trains_by_input
+from .aligned import with_aligned_operands
 from .element_types import DTYPES, ValueTypes, array_of
 from .external_data import load_external_data
 from .functions import inlined as without_functions
@@ -100,7 +101,7 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
 def _converted(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
     """The model in the oldest opset that nodes are read in."""
     try:
-        converted = onnx.version_converter.convert_version(proto, OLDEST_OPSET)
+        converted = onnx.version_converter.convert_version(with_aligned_operands(proto), OLDEST_OPSET)
         _stand_up_slopes(converted)
     except Exception as error:
         raise ModelError(f"{where}: it is of opset {opset}, and cannot be converted to {OLDEST_OPSET}: {_first_line(error)}") from error

@@ -31,6 +31,10 @@ CASES: list[Case] = [
     *((op, opset, [X, other], {"broadcast": 1}, [of(X, other)])
       for op, of in (("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Div", np.divide))
       for opset in (1, 6) for other in (PLANE, FIVE, THREE[:1])),
+    *((op, opset, [SQUARE, other], {"broadcast": 1, "axis": axis}, [of(SQUARE, at)])
+      for op, of in (("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Div", np.divide)) for opset in (1, 6)
+      for other, axis, at in ((FOUR, 1, along(FOUR)), (FOUR, -2, FOUR[:, None]), (SQUARE[0, 0], 1, SQUARE[0, 0][..., None]),
+                              (FOUR, 3, FOUR), (SQUARE[1], 1, SQUARE[1]))),
     *(("PRelu", opset, [X, slope], {}, [np.where(X < 0, X * along(slope), X)]) for opset in (1, 6) for slope in (THREE, THREE[:1])),
     ("PRelu", 6, [SQUARE, FOUR], {}, [np.where(SQUARE < 0, SQUARE * along(FOUR), SQUARE)]),
     ("PRelu", 6, [SQUARE[:, :, 0], FOUR], {}, [np.where(SQUARE < 0, SQUARE * along(FOUR), SQUARE)[:, :, 0]]),
@@ -47,7 +51,7 @@ CASES: list[Case] = [
     ("Clip", 1, [X], {"max": 0.5}, [np.minimum(X, F32(0.5))]), ("Max", 1, [X, -X], {}, [np.abs(X)]),
 ]  # fmt: skip
 REFUSED: list[Case] = [
-    ("Add", 6, [SQUARE, FOUR], {"broadcast": 1, "axis": 1}, [SQUARE]), ("Cast", 1, [X], {"to": "INT32"}, [X.astype(np.int32)]),
+    ("Add", 6, [SQUARE, FOUR], {"broadcast": 1, "axis": 4}, [SQUARE]), ("Cast", 1, [X], {"to": "INT32"}, [X.astype(np.int32)]),
     ("Greater", 1, [X, PLANE], {"broadcast": 1}, [X > PLANE]), ("Dropout", 6, [X], {"is_test": 0}, [X]),
     ("BatchNormalization", 6, [X, SCALE, SHIFT, MEAN, POWER], {"is_test": 1, "spatial": 0}, [X]),
 ]  # fmt: skip
@@ -77,3 +81,22 @@ def test_old_models_mean_what_they_meant(case: Case) -> None:
 def test_old_forms_without_a_form_of_today_are_refused(case: Case) -> None:
     with pytest.raises(ModelError, match=r"cannot be converted to 7|is not supported"):
         answers(case)
+
+
+def test_operands_are_aligned_through_a_model_whose_ranks_follow_from_each_other() -> None:
+    """Behind arithmetic ONNX infers no shapes in old opsets; a computed operand, and one that has two places, are aligned too."""
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["one"], broadcast=1, axis=1),
+        helper.make_node("Relu", ["one"], ["two"]),
+        helper.make_node("Neg", ["b"], ["minus"]),
+        helper.make_node("Mul", ["two", "minus"], ["three"], broadcast=1, axis=2),
+        helper.make_node("Div", ["three", "b"], ["y"], broadcast=1),
+    ]
+    info = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [2, 4, 4, 4]) for n in ("x", "y")]
+    given = helper.make_tensor_value_info("b", onnx.TensorProto.FLOAT, [4])
+    graph = helper.make_graph(nodes, "old", [info[0], given], info[1:], [numpy_helper.from_array(FOUR, "b")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 6)], ir_version=3)
+    before = model.SerializeToString(deterministic=True)
+    [got] = qglow.InferenceSession(float_graph(model), threads=1).run(None, {"x": SQUARE})
+    want = np.maximum(SQUARE + along(FOUR), 0) * -FOUR[:, None] / FOUR
+    assert np.allclose(got, want, rtol=1e-5, atol=1e-6) and model.SerializeToString(deterministic=True) == before
