@@ -1,4 +1,4 @@
-"""The meaning of Loop and Scan: their bodies are graphs like any other, imported and evaluated as such.
+"""The meaning of Loop and Scan, and of If over lists: their bodies are graphs like any other, imported and evaluated as such.
 
 1. A Loop runs its body while its trip count and its condition last; a condition that is not given is true at first, and what the
    body makes of it counts all the same, as in onnxruntime.
@@ -95,6 +95,22 @@ def _scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opse
             slices.add(made[len(carried) :])
     ordered = [c[::-1] if side else c for c, side in zip(slices.values, out_sides, strict=True)]
     return [*carried, *(body.stacked(n, c, axis) for n, c, axis in zip(names, ordered, out_axes, strict=True))]
+
+
+def evaluate_if(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
+    """Outputs of an If in whose branches are lists: the branch that is taken is a graph of ours. Raises ModelError where it cannot be."""
+    if inputs[0] is None or inputs[0].size != 1:
+        raise ValueError(f"expected a condition of one element, got {None if inputs[0] is None else list(inputs[0].shape)}")
+    branch = _graph_of(proto, "then_branch" if inputs[0].ravel()[0] else "else_branch")
+    return Body(branch, outer, opsets, proto.name)([])
+
+
+def repeats(proto: onnx.NodeProto) -> bool:
+    """Whether a node is a loop, or one is in its subgraphs."""
+    if proto.op_type in ("Loop", "Scan", "SequenceMap"):
+        return True
+    graphs = [g for a in proto.attribute for g in (a.g, *a.graphs)]
+    return any(repeats(n) for g in graphs for n in g.node)
 
 
 class Slices:

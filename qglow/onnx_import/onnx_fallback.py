@@ -20,7 +20,7 @@ from ..limits import check_memory
 from ..reference import set_fallback
 from .adapters import ADAPTERS
 from .forms import has_meaning, unmet
-from .loops import evaluate_loop, evaluate_scan
+from .loops import evaluate_if, evaluate_loop, evaluate_scan, repeats
 from .own_meanings import evaluate_own, own_meaning
 
 _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
@@ -29,6 +29,7 @@ _HELD_ELSEWHERE = {
     "ai.onnx.preview": {"FlexAttention"},
 }
 _LOOPS = {"Loop": evaluate_loop, "Scan": evaluate_scan}
+_BODIES = {**_LOOPS, "If": evaluate_if}
 HELD = frozenset({  # beside onnxruntime, by tests/sweep
     "AffineGrid", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike", "CenterCropPad",
     "Col2Im", "ConvInteger", "DFT", "DeformConv", "Det", "Einsum", "EyeLike", "GatherND", "HammingWindow",
@@ -172,11 +173,17 @@ def domain_of(text: str) -> tuple[str, int]:
 def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Outputs of an `Onnx` node by onnx.reference."""
     proto = onnx.NodeProto.FromString(node.attributes["proto"])
-    if proto.op_type in _LOOPS:
+    if proto.op_type in _BODIES:
         own = len(proto.input)
         outer = {n: a for n, a in zip(_reads(proto)[own:], inputs[own:], strict=True) if a is not None}
         outer |= {n: a for n, a in zip(proto.input, inputs, strict=False) if n in captures(proto) and a is not None}
-        return _LOOPS[proto.op_type](proto, inputs[:own], outer, tuple(node.attributes["opset"]))
+        try:
+            return _BODIES[proto.op_type](proto, inputs[:own], outer, tuple(node.attributes["opset"]))
+        except ModelError:
+            if repeats(proto):  # NOTE: onnx's reference counts no work, so that a loop there may have no end
+                raise
+    elif repeats(proto):
+        raise ModelError(f"node {node.name!r} ({node.operator}): a loop within it is not supported")
     domains = dict(map(domain_of, node.attributes["opset"]))
     if own_meaning(proto, domains) is not None:
         with np.errstate(all="ignore"):

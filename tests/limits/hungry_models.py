@@ -245,6 +245,26 @@ def _nested() -> onnx.ModelProto:
     return loop(nodes, ["x"], ["x_out"], 1 << 10)
 
 
+@hungry("an endless Loop in an If over lists")
+def _endless_in_a_branch() -> onnx.ModelProto:
+    endless = next(n for n in loop([_plus()], ["x"], ["x_out"]).graph.node if n.op_type == "Loop")
+    net = Net()
+    endless.input[:] = [net.constant(1 << 62), net.constant(True, np.bool_), "x"]
+    nodes = [
+        endless,
+        helper.make_node("SequenceConstruct", [endless.output[0]], ["list"]),
+        helper.make_node("SequenceAt", ["list", net.constant(0)], ["first"]),
+    ]
+    other = helper.make_node("Neg", ["x"], ["minus"])
+    branches = [
+        helper.make_graph(given, name, [], [helper.make_tensor_value_info(out, FLOAT, [2, 3])])
+        for name, given, out in (("then", nodes, "first"), ("else", [other], "minus"))
+    ]
+    net.nodes.append(helper.make_node("If", [net.op("Cast", net.op("Squeeze", "n"), to=TensorProto.BOOL)], ["branch"], "if",
+                                      then_branch=branches[0], else_branch=branches[1]))  # fmt: skip
+    return net.model("branch")
+
+
 @hungry("functions in functions")
 def _functions() -> onnx.ModelProto:
     """Each of 40 functions calls the one before it twice: 2 ** 40 nodes."""
