@@ -39,7 +39,7 @@ class Contradiction(ValueError):
 
 
 class Misdeclared(ModelError):
-    """What a graph declares of a node's values is not so: nothing is computed from it, not on the host either."""
+    """No values of a node can be as the graph says: nothing is computed from it, not on the host either."""
 
 
 class Undecided(Exception):
@@ -307,7 +307,8 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
         raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: {error}") from error
     if (short := next((s for s in shapes if any(d < 0 for d in s)), None)) is not None:
         given = [types[i].shape if i else None for i in node.inputs]
-        raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: the output would have the shape {list(short)}")
+        fault = f"shapes {given} do not fit: the output would have the shape {list(short)}"
+        raise Misdeclared(f"node {node.name!r} ({node.operator}): {fault}")  # NOTE: of a node that nothing uses, too
     if any(t.kind is DType.STRING for t in grown):
         raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
     if rule is None:

@@ -7,8 +7,9 @@ import pytest
 
 import qglow
 from qglow.errors import ModelError
-from qglow.graph import DType, Graph, Node, TensorType, float_type
-from qglow.reference import retype
+from qglow.graph import DType, Graph, GraphBuilder, Node, TensorType, float_type
+from qglow.reference import evaluate, retype
+from qglow.runtime import InferenceSession
 
 
 def graph(op: str, extra: TensorType | None, out: TensorType) -> Graph:
@@ -48,6 +49,34 @@ def test_a_shape_below_nothing_is_said_to_not_fit() -> None:
     g = Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "conv"),), types, constants)
     with pytest.raises(ModelError, match=r"node 'conv' \(Conv\).*do not fit"):
         retype(g, {"x": (1, 1, 2)})
+
+
+def windows(taken: bool | None) -> Graph:
+    """A pool whose window is larger than its input, which nothing uses, or (taken) which a branch takes or does not."""
+    b = GraphBuilder()
+    b.types["x"] = float_type(1, 1, 3, 3)
+    pool = b.add("MaxPool", ("x",), float_type(1, 1, "h", "w"), "pool", kernel_shape=(5, 5))
+    y = b.add("Relu", ("x",), float_type(1, 1, 3, 3), "y")
+    if taken is None:
+        return b.build("windows", ["x"], [y])
+    condition = b.add_constant("c", np.array(taken))
+    out = b.add("Select", (condition, pool, y), TensorType(DType.F32, None), "out")
+    return b.build("windows", ["x"], [out])
+
+
+@pytest.mark.parametrize("taken", [None, True])
+def test_a_node_that_cannot_be_is_refused_as_the_reference_does_used_or_not(taken: bool | None) -> None:
+    made, feeds = windows(taken), {"x": np.ones((1, 1, 3, 3), np.float32)}
+    with pytest.raises(ModelError):
+        evaluate(made, feeds)
+    with pytest.raises(ModelError, match=r"pool.*do not fit: the output would have the shape \[1, 1, -1, -1\]"):
+        InferenceSession(made, 1).run(None, feeds)
+
+
+def test_a_branch_that_is_never_taken_may_hold_what_cannot_be() -> None:
+    made, feeds = windows(False), {"x": np.ones((1, 1, 3, 3), np.float32)}
+    want = evaluate(made, feeds)[made.outputs[0]]
+    assert np.array_equal(InferenceSession(made, 1).run(None, feeds)[0], want)
 
 
 def test_what_has_no_dimensions_is_a_value_like_any_other() -> None:
