@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +17,10 @@ from .cases import INSTRUCTIONS, kind_of, make
 from .corpus import Corpus, make_corpus
 from .draws import Draws
 from .kept import kept_cases
-from .pool import run_cases
+from .pool import TESTS, run_cases
 
 SEED, COUNT = 0, 2000
+PATHS = f"{TESTS.parent}{os.pathsep}{TESTS}"
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +75,36 @@ def test_faults_made_on_purpose_are_seen(corpus: Path, tmp_path: Path) -> None:
     cases = [{"kind": "fault", "name": name, "path": str(empty)} for name in (*WANTED, "refused")]
     answers = list(run_cases(cases, corpus, tmp_path, 1, seconds=3.0))
     assert [(a.asked["name"], a.outcome) for a in answers] == [*WANTED.items(), ("refused", "refused")]
+
+
+def test_a_worker_ends_with_its_parent(corpus: Path, tmp_path: Path) -> None:
+    """However the parent ends: here it is killed while its worker is in a case that has no end."""
+    empty = tmp_path / "empty"
+    empty.touch()
+    code = (
+        "import sys, time\nfrom pathlib import Path\nfrom fuzz.pool import Worker\n"
+        "w = Worker(Path(sys.argv[1]), Path(sys.argv[2]))\n"
+        "w.ask({'kind': 'fault', 'name': 'hang', 'path': sys.argv[3]})\nprint(w.process.pid, flush=True)\ntime.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(corpus), str(tmp_path / "w"), str(empty)]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PATHS}, cwd=TESTS)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    end = time.monotonic() + 60
+    while is_alive(worker):
+        assert time.monotonic() < end, "it outlives its parent"
+        time.sleep(0.05)
+
+
+def is_alive(pid: int) -> bool:
+    """NOTE: in a container whose first process takes in nobody's children, one that has ended stays in the table."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def test_a_case_follows_from_its_numbers(corpus: Path) -> None:

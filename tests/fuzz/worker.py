@@ -1,4 +1,7 @@
-"""A worker process: `python -m fuzz.worker CORPUS FOLDER`. Lines in name cases; lines out say how they went."""
+"""A worker process: `python -m fuzz.worker CORPUS FOLDER PARENT`. Lines in name cases; lines out say how they went.
+
+It ends with its parent, whose process number it is given.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any, TextIO
+
+from qglow.kernels.workers import die_with
 
 ADDRESS_SPACE = 8 << 30  # bytes; a session's threads and onnxruntime take little of it
 CPU_SLACK = 3600
@@ -54,5 +59,6 @@ def _answer(asked: dict[str, Any], folder: Path, corpus: Any, lines: TextIO) -> 
 
 
 if __name__ == "__main__":
+    die_with(int(sys.argv[3]))
     Path(sys.argv[2], "tried").mkdir(parents=True, exist_ok=True)
     serve(Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve())
