@@ -18,7 +18,7 @@ from .meaning import meaning_of
 from .program import Instruction
 from .region import Region, Site
 from .table import INSTRUCTIONS
-from .verify_fields import HINTS, field_faults
+from .verify_fields import field_faults, hints_fit
 
 KEPT = 4096  # footprints of instructions, and of values
 TABLES = ("rows", "columns")  # constants whose elements say what is read
@@ -96,7 +96,7 @@ def access_of(operand: str, region: Region) -> Access:
 def footprint_of(step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]) -> Footprint | None:
     """None of an instruction that is not sound by itself. ints: reads int32 elements of a constant of a step."""
     kind = INSTRUCTIONS.get(step.kind)
-    if kind is None or len(step.fields) != len(kind.fields) or (step.hints and not _hints_fit(step, kind.hints)):
+    if kind is None or len(step.fields) != len(kind.fields) or (step.hints and not hints_fit(step.kind, step.hints)):
         return None
     try:
         key = (step.kind, isa, *_values(step.kind)(step.fields))
@@ -120,16 +120,13 @@ def _values(kind: str) -> Callable[[Any], tuple[Any, ...]]:
     return itemgetter(*INSTRUCTIONS[kind].fields)
 
 
-def _hints_fit(step: Instruction, names: tuple[str, ...]) -> bool:
-    return all(n in names and isinstance(v, int) and 0 < v <= HINTS[n] for n, v in step.hints.items())
-
-
 def _analysed(step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]) -> Footprint | None:
     kind, meaning = INSTRUCTIONS[step.kind], meaning_of(step.kind)
     if meaning is None or field_faults(step):
         return None
+    site = Site(step.fields, isa, lambda name, shape: ints(step, name, shape))
     try:
-        regions = meaning.regions(Site(step.fields, isa, lambda name, shape: ints(step, name, shape)))
+        regions = meaning.regions(site)
     except VerifyError:
         return None
     operands = {n.partition(".")[0] for n in regions} | ({"scratch"} & {*kind.outs})
@@ -142,7 +139,7 @@ def _analysed(step: Instruction, isa: str, ints: Callable[[Instruction, str, tup
             continue
         found = access_of(name.partition(".")[0], region)
         written = found.operand in kind.outs
-        if written and not found.is_distinct:
+        if written and (not found.is_distinct or any(end > len(region.shape) for _, end in meaning.cut)):
             return None
         (writes if written else reads).append(found)
-    return Footprint(frozenset(operands), tuple(reads), tuple(writes), meaning.in_place)
+    return Footprint(frozenset(operands), tuple(reads), tuple(writes), meaning.shares(site))

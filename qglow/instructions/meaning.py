@@ -21,17 +21,28 @@ Regions = dict[str, Region]  # by operand; "operand.part" where one has several,
 Views = dict[str, Array]
 RegionsOf = Callable[[Site], Regions]
 Compute = Callable[[Views, Site], None]
+Cut = tuple[tuple[int, int], ...]
+ROWS: Cut = ((0, 2),)  # of N x H x W x C elements, whole rows of pixels
+RUNS: Cut = ((0, 1),)  # the first axis alone
 
 
 class Meaning(NamedTuple):
     """regions: what an instruction of the kind touches. compute: writes the output's views from those of the inputs.
 
-    in_place: inputs that may be the output, element for element.
+    in_place: inputs that may be the output, element for element. cut: ways in which kernels divide the work between threads, each as
+    the axes [first, end) of every region that is written: elements that differ along no other axis are of one piece. Without any, the
+    work is never divided. repeats: whether a kernel may compute an element more than once, which rules out work in place.
     """
 
     regions: RegionsOf
     compute: Compute
     in_place: tuple[str, ...] = ()
+    cut: Cut = ()
+    repeats: Callable[[Site], bool] | None = None
+
+    def shares(self, s: Site) -> tuple[str, ...]:
+        """The inputs that may be the output of one instruction."""
+        return () if self.repeats is not None and self.repeats(s) else self.in_place
 
 
 MEANINGS: dict[str, Meaning] = {}
@@ -49,11 +60,13 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
 _FAMILIES = {kind: family for family, kinds in FAMILIES.items() for kind in kinds}
 
 
-def meaning(kind: str, regions: RegionsOf, in_place: tuple[str, ...] = ()) -> Callable[[Compute], Compute]:
+def meaning(
+    kind: str, regions: RegionsOf, in_place: tuple[str, ...] = (), *, cut: Cut = (), repeats: Callable[[Site], bool] | None = None
+) -> Callable[[Compute], Compute]:
     """Register the meaning of a kind."""
 
     def register(function: Compute) -> Compute:
-        MEANINGS[kind] = Meaning(regions, function, in_place)
+        MEANINGS[kind] = Meaning(regions, function, in_place, cut, repeats)
         return function
 
     return register

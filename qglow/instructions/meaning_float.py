@@ -11,7 +11,7 @@ from ..reference import float_math, recurrent
 from ..reference.float_ordered import layer_norm, of_rows
 from ..reference.float_resize import mixed
 from ..reference.float_sums import BLOCK
-from .meaning import Regions, Views, image, meaning
+from .meaning import ROWS, RUNS, Regions, Views, image, meaning
 from .meaning_move import tables
 from .meaning_window import taps
 from .region import Region, Site
@@ -48,7 +48,7 @@ def _two(s: Site) -> Regions:
     return {n: image(s, n, "<f4", 4 if n == "y" else 4 * s[f"{n}_c"]) for n in ("a", "b", "y")}
 
 
-@meaning("float_binary", _two, in_place=("a", "b"))
+@meaning("float_binary", _two, in_place=("a", "b"), cut=ROWS)
 def float_binary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = _BINARY[FLOAT_BINARY[s["op"]]](v["a"], v["b"])
@@ -58,7 +58,7 @@ def _one(s: Site) -> Regions:
     return {"x": image(s, "x", "<f4"), "y": image(s, "y", "<f4")}
 
 
-@meaning("float_unary", _one, in_place=("x",))
+@meaning("float_unary", _one, in_place=("x",), cut=ROWS)
 def float_unary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = _UNARY[FLOAT_UNARY[s["op"]]](np.ascontiguousarray(v["x"]), s.f32("f_a"), s.f32("f_b"))
@@ -71,7 +71,7 @@ def _cell(s: Site) -> Regions:
     return {**gates, **units, "q": Region((n, c), (s["q_b"], 1)), "bias": Region((4 * c,), (4,), "<f4")}
 
 
-@meaning("lstm_cell", _cell, in_place=("c_in",))
+@meaning("lstm_cell", _cell, in_place=("c_in",), cut=((0, 2),))
 def lstm_cell(v: Views, s: Site) -> None:
     h, c = recurrent.cell((v["gx"] + v["gh"]) + v["bias"], v["c_in"])
     v["c"][...], v["y"][...], v["q"][...] = c, h, recurrent.state_bytes(h)
@@ -81,7 +81,7 @@ def _rows(s: Site) -> Regions:
     return {n: Region(s.many("H C"), (s[f"{n}_h"], 4), "<f4") for n in ("x", "y")}
 
 
-@meaning("float_softmax", _rows)
+@meaning("float_softmax", _rows, cut=RUNS)
 def float_softmax(v: Views, s: Site) -> None:
     v["y"][...] = float_math.softmax(np.ascontiguousarray(v["x"]), -1)
 
@@ -90,7 +90,7 @@ def _windows(s: Site) -> Regions:
     return {"x": Region(s.many("N IH IW C"), (*s.many("x_n x_h x_w"), 4), "<f4"), "y": image(s, "y", "<f4")}
 
 
-@meaning("float_pool2d", _windows)
+@meaning("float_pool2d", _windows, cut=((0, 3), (3, 4)))
 def float_pool2d(v: Views, s: Site) -> None:
     name, shape = FLOAT_REDUCE[s["op"]], v["y"].shape
     total = np.full(shape, -np.inf if name == "Max" else 0, np.float32)
@@ -107,13 +107,13 @@ def float_pool2d(v: Views, s: Site) -> None:
         v["y"][...] = total / np.maximum(count, 1) if name == "Mean" else total
 
 
-@meaning("float_reduce", lambda s: {"x": _rows(s)["x"], "y": Region((s["H"],), (s["y_h"],), "<f4")})
+@meaning("float_reduce", lambda s: {"x": _rows(s)["x"], "y": Region((s["H"],), (s["y_h"],), "<f4")}, cut=RUNS)
 def float_reduce(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = of_rows(FLOAT_REDUCE[s["op"]], np.ascontiguousarray(v["x"]))
 
 
-@meaning("float_resize", lambda s: tables(s, 3, 4))
+@meaning("float_resize", lambda s: tables(s, 3, 4), cut=ROWS)
 def float_resize(v: Views, s: Site) -> None:
     rows, columns = v["rows"], v["columns"]
     with np.errstate(all="ignore"):
@@ -121,7 +121,7 @@ def float_resize(v: Views, s: Site) -> None:
         v["y"][...] = mixed(tall, columns[0], columns[1], columns[2].view(np.float32), 2)
 
 
-@meaning("float_layer_norm", lambda s: {**_rows(s), **{n: Region((s["C"],), (4,), "<f4") for n in ("gain", "shift")}})
+@meaning("float_layer_norm", lambda s: {**_rows(s), **{n: Region((s["C"],), (4,), "<f4") for n in ("gain", "shift")}}, cut=RUNS)
 def float_layer_norm(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = layer_norm(np.ascontiguousarray(v["x"]), v["gain"], v["shift"], s.f32("f_epsilon"))

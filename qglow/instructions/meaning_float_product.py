@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import Array
 from ..reference.float_product import chains
-from .meaning import Regions, Views, image, meaning
+from .meaning import ROWS, RUNS, Regions, Views, image, meaning
 from .meaning_product import PIECE, _steps
 from .packing import pack_floats, round_up, unpack_floats
 from .region import Region, Site, dense
@@ -41,7 +41,7 @@ def _conv2d(s: Site) -> Regions:
     }
 
 
-@meaning("float_conv2d", _conv2d)
+@meaning("float_conv2d", _conv2d, cut=((0, 3), (3, 5)))
 def float_conv2d(v: Views, s: Site) -> None:
     g, c, n, h = s.many("G C N H")
     terms = s["KH"] * s["runs"] * s["run"]
@@ -67,7 +67,7 @@ def _depthwise2d(s: Site) -> Regions:
     }
 
 
-@meaning("float_depthwise2d", _depthwise2d)
+@meaning("float_depthwise2d", _depthwise2d, cut=ROWS)
 def float_depthwise2d(v: Views, s: Site) -> None:
     c, taps = s["C"], s["KH"] * s["KW"]
     w = v["w"].transpose(1, 0, 2).reshape(taps, -1)[:, :c, None]
@@ -81,6 +81,6 @@ def _pack(s: Site) -> Regions:
     return {"x": Region((g, k, c), s.many("x_g x_k x_c"), "<f4"), "y": dense((g * round_up(c, s.packing.lanes) * k,), "<f4")}
 
 
-@meaning("float_pack", _pack)
+@meaning("float_pack", _pack, cut=RUNS)
 def float_pack(v: Views, s: Site) -> None:
     v["y"][...] = pack_floats(s.isa, v["x"].swapaxes(1, 2))

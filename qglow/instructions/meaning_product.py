@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import Array
 from ..reference.integer_product import exact_dtype
-from .meaning import Regions, Views, clipped, meaning, minus_zero_point, requantized
+from .meaning import ROWS, Regions, Views, clipped, meaning, minus_zero_point, requantized
 from .packing import pack as pack_weights
 from .packing import round_up, unpack
 from .region import Region, Site, dense
@@ -44,7 +44,7 @@ def _conv2d(s: Site) -> Regions:
     }
 
 
-@meaning("conv2d", _conv2d)
+@meaning("conv2d", _conv2d, cut=((0, 3), (3, 5)))
 def conv2d(v: Views, s: Site) -> None:
     g, c, kh, runs, run = s.many("G C KH runs run")
     dtype = exact_dtype(kh * runs * run)
@@ -106,7 +106,7 @@ def _blocks(s: Site) -> tuple[Array, Array]:
     return block % blocks, channel - np.minimum(block * lanes, c - lanes)
 
 
-@meaning("depthwise2d", _depthwise2d)
+@meaning("depthwise2d", _depthwise2d, cut=ROWS)
 def depthwise2d(v: Views, s: Site) -> None:
     block, lane = _blocks(s)
     for image in range(s["N"]):
@@ -125,7 +125,7 @@ def _pack(s: Site) -> Regions:
     return {"x": x, "y": Region((g, channels * size), (s["y_g"], 1), "|i1"), "bias": dense((g, channels), "<i4")}
 
 
-@meaning("pack", _pack)
+@meaning("pack", _pack, cut=((0, 2),))
 def pack(v: Views, s: Site) -> None:
     w = (v["x"].astype(np.int16) - 128).astype(np.int8).transpose(0, 2, 1)  # [G, C, K]
     if v["y"].size:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .meaning import Regions, Views, meaning, requantized
+from .meaning import RUNS, Regions, Views, meaning, requantized
 from .region import Region, Site, dense
 
 
@@ -17,7 +17,7 @@ def _softmax(s: Site) -> Regions:
     return {"x": _rows(s, "x"), "y": _rows(s, "y"), "table": dense((256,), "<i4"), "table.planes": planes}
 
 
-@meaning("softmax", _softmax)
+@meaning("softmax", _softmax, cut=RUNS)
 def softmax(v: Views, s: Site) -> None:
     x = v["x"].astype(np.int64)
     t = v["table"][x.max(1, keepdims=True, initial=0) - x]
@@ -31,7 +31,7 @@ def _layer_norm(s: Site) -> Regions:
     return {"x": _rows(s, "x"), "y": _rows(s, "y"), "gain": vector, "shift": vector}
 
 
-@meaning("layer_norm", _layer_norm)
+@meaning("layer_norm", _layer_norm, cut=RUNS)
 def layer_norm(v: Views, s: Site) -> None:
     x, c = v["x"].astype(np.int64), s["C"]
     s1, s2 = x.sum(1, keepdims=True), (x * x).sum(1, keepdims=True)

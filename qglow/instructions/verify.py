@@ -6,7 +6,7 @@
 3. Buffers lie in the arena, 64-byte aligned; no two that live at one time overlap; a step uses a buffer only while it lives.
 4. Values lie in their buffers; a value that a host step uses has the kind and shape of its type.
 5. (whole) Each byte is written before it is read, and once by an instruction; what is written is not read by the same instruction,
-   unless its kind may work in place and the elements are the same.
+   unless its kind may work in place and the elements are the same. So are the parts of an instruction that threads share.
 6. (whole) Between two steps that meet in a byte, of which one at least writes it, there is a barrier.
 """
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from operator import le
 
 import numpy as np
 
+from ..errors import VerifyError
 from .program import Instruction
 from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY, INSTRUCTIONS, POST_ADD, POST_NONE, POST_TABLE
 
@@ -55,6 +56,19 @@ def field_faults(step: Instruction) -> list[str]:
         if not isinstance(hint, int) or not 0 < hint <= most:
             faults.append(f"expected hints of {', '.join(kind.hints) or 'no name'}, from 1 to {most}, got {name}={hint!r}")
     return faults or _relations(step)
+
+
+def hints_fit(kind: str, hints: Mapping[str, int]) -> bool:
+    """Whether a kind takes such hints, 0 for one that is not given."""
+    names = INSTRUCTIONS[kind].hints
+    return all(n in names and isinstance(v, int) and 0 < v <= HINTS[n] for n, v in hints.items())
+
+
+def check_hints(step: Instruction, ways: Iterable[Mapping[str, int]]) -> None:
+    """Raise VerifyError for hints that a proven instruction would be given and that its kernel does not take."""
+    for way in ways:
+        if not hints_fit(step.kind, way):
+            raise VerifyError(f"{step.kind}: expected hints within {HINTS}, got {dict(way)}")
 
 
 def _all_fit(kind: str, fields: Mapping[str, int | float]) -> bool:

@@ -6,6 +6,7 @@ Exact to the byte: operands are regions, and two regions of one buffer may lie b
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -13,12 +14,14 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Array
 from .barriers import flags_of
-from .interpret import blob_of
+from .interpret import blob_of, site_of
 from .meaning import MEANINGS, Regions
 from .packing import unpack
 from .program import HostCall, Instruction, Program, TensorView
 from .region import Region
 from .table import INSTRUCTIONS
+from .verify_pieces import NOBODY
+from .verify_pieces import faults as faults_of_pieces
 
 UNWRITTEN, INPUT = -2, -1
 Fault = tuple[int, str]  # step, what is wrong with it
@@ -31,6 +34,7 @@ class Memory:
         self.program, self.regions = program, regions
         self.written = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.read = np.full(program.arena_size, UNWRITTEN, np.int32)
+        self.parts = np.full(program.arena_size, NOBODY, np.int32)
         self.since = 0  # the first step after the last barrier
         self.flags, self.constant_pool = flags_of(program), blob_of(program)
 
@@ -99,7 +103,9 @@ class Memory:
             yield from self._reads(name, region, at, used)
         for name, region, at in outputs:
             yield from self._overwrites(name, region, at)
-        allowed = {(region, at) for name, region, at in inputs if name in MEANINGS[step.kind].in_place}
+        meaning = MEANINGS[step.kind]
+        shares = meaning.shares(site_of(self.program, step, lambda: self.constant_pool))
+        allowed = {(region, at) for name, region, at in inputs if name in shares}
         written_over = allowed & {(region, at) for _, region, at in outputs}
         for name, region, at in inputs:
             if (region, at) not in written_over:
@@ -111,6 +117,8 @@ class Memory:
             if (_elements(self.written, region, at) == k).any():
                 yield f"expected each byte of {name} to be written once, got some twice"
             _elements(self.written, region, at)[...] = k
+        others = [(name, region, at) for name, region, at in inputs if (region, at) not in written_over]
+        yield from faults_of_pieces(meaning, outputs, others, partial(_elements, self.parts), used)
 
     def _used(self, step: Instruction, k: int) -> Any:
         """An index of the elements of x whose value matters.

@@ -10,6 +10,7 @@ from math import prod
 import numpy as np
 
 from ..graph import Array
+from ..instructions.meaning import meaning_of
 from ..instructions.program import Instruction
 
 MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/thread_pool.py
@@ -39,8 +40,11 @@ def work(step: Instruction) -> int:
 
 
 def pieces(step: Instruction, threads: int, small: int) -> int:
-    """Pieces of an instruction: one where its work is below `small`."""
-    return 1 if threads == 1 or work(step) < small else threads
+    """Pieces of an instruction: one where its work is below `small`, or its kind does not say how it may be divided."""
+    if threads == 1 or work(step) < small:
+        return 1
+    found = meaning_of(step.kind)
+    return threads if found is not None and found.cut else 1
 
 
 class Schedule:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ..instructions.program import Instruction
+from ..instructions.prove import prove
 from ..instructions.table import INSTRUCTIONS
+from ..instructions.verify_fields import check_hints
 from ..tuning.cost import CostModel, candidates, features
 from ..tuning.schedule import Hints, ProductShape, default_schedule, product_shape, products
 from .native import NativePlan, Segment
@@ -65,11 +67,17 @@ def try_products(plan: NativePlan) -> list[Trial]:
     for step, t in zip(products(plan.program, TUNED), places, strict=True):
         step.hints.clear()
         step.hints.update(t.chosen)
+    prove(plan.program)
     return list(trials.values())
 
 
 def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Schedule]], rounds: int) -> None:
-    """Run the network until each product had each of its ways `rounds` times; the minima go into the trials."""
+    """Run the network until each product had each of its ways `rounds` times; the minima go into the trials.
+
+    Raises VerifyError for a way that kernels do not take: the plan was proven with others.
+    """
+    for step, trial in zip(products(plan.program, TUNED), places, strict=True):
+        check_hints(step, map(dict, ways[trial.work.key]))
     rows = [row for s in plan._steps if isinstance(s, Segment) for row in s.rows]
     natives = [s for s in plan.program.steps if isinstance(s, Instruction)]
     places_of = iter(places)

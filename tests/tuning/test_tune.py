@@ -12,6 +12,8 @@ import pytest
 import qglow
 from qglow.commands import tune
 from qglow.commands.main import main
+from qglow.errors import VerifyError
+from qglow.instructions.prove import prove
 from qglow.kernels.cache import cache_folder
 from qglow.runtime import native
 from qglow.runtime import tune as trials
@@ -39,6 +41,28 @@ def test_typical_products_are_products() -> None:
     assert len(graphs) > 30
     plan = make_plan(graphs[-1], {"x": graphs[-1].types["x"].static_shape}, 1)
     assert isinstance(plan, native.NativePlan) and [s.kind for s in plan.program.steps if hasattr(s, "kind")].count("conv2d") == 1
+
+
+@pytest.mark.parametrize("hints", [{"tile": 1 << 20}, {"limit": -1}, {"split": 3}, {"other": 1}])
+def test_a_way_that_no_kernel_takes_is_refused_before_it_runs(hints: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = next(islice(tuning_products(), 24, 25))
+    plan = make_plan(graph, {"x": graph.types["x"].static_shape}, 1)
+    assert isinstance(plan, native.NativePlan)
+    monkeypatch.setattr(trials, "candidates", lambda *_: [hints])
+    monkeypatch.setattr(plan, "_run_segment", lambda _: pytest.fail("it ran"))
+    with pytest.raises(VerifyError, match="conv2d: expected hints within .*, got {"):
+        trials.try_products(plan)
+
+
+def test_a_plan_is_proven_again_with_the_ways_that_won(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, proven = next(islice(tuning_products(), 24, 25)), []
+    plan = make_plan(graph, {"x": graph.types["x"].static_shape}, 1)
+    assert isinstance(plan, native.NativePlan)
+    monkeypatch.setattr(trials, "prove", lambda program: proven.append(prove(program)))
+    monkeypatch.setattr(trials, "FIRST", 1)
+    monkeypatch.setattr(trials, "SECOND", 1)
+    trials.try_products(plan)
+    assert proven == [plan.program]
 
 
 def test_tune_keeps_choices_and_bits(quick: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
