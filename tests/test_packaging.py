@@ -25,6 +25,13 @@ def test_is_typed_and_every_public_name_loads() -> None:
         assert getattr(qglow, name) is not None
 
 
+def test_a_wheel_carries_every_file_that_is_no_module() -> None:
+    carried = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["qglow"]
+    listed = subprocess.run(["git", "ls-files", "qglow"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    found = {f.removeprefix("qglow/") for f in listed if not f.endswith(".py")}
+    assert not listed or found == set(carried)
+
+
 def test_every_command_is_a_module() -> None:
     assert PROJECT["scripts"] == {"qglow": "qglow.commands.main:main"}
     for name in COMMANDS:
