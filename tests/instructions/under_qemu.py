@@ -104,6 +104,7 @@ class Linked:
     """The kernels of a target and the driver at their addresses."""
 
     def __init__(self, isa: str) -> None:
+        self.isa = isa
         kernels, driver = Layout(objects.unsealed(objects.ensure(isa))), _driver()
         second = -(-kernels.size // PAGE) * PAGE
         self.code = bytearray(second + driver.size)
