@@ -5,7 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import cgutils
 
-from .dots import HARDWARE_DOT, centred, pixel_dot
+from .dots import IS_INSTRUCTION, centred, pixel_dot
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
 from .epilogue_scratch import finish_pixels
 from .jit import njit
@@ -21,7 +21,7 @@ CHAINS = 8  # sums in flight that hide the latency of a dot product
 
 def micro(b, a, pixels, vectors, pixel_of):
     """Sums of four taps a step, two or more of them at a time where there are few; then the epilogue."""
-    ways = max(1, CHAINS // (pixels * vectors)) if HARDWARE_DOT else 1
+    ways = max(1, CHAINS // (pixels * vectors)) if IS_INSTRUCTION else 1
     size = 4 * LANES * vectors  # bytes of weights that one step reads
     t = vec(I32, LANES)
     start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]

@@ -6,16 +6,10 @@
 
 from __future__ import annotations
 
-from .target import EMULATE, ISA
-from .vector import I32, call, const, dot4, joined, part, vec
+from .target import ISA, PRODUCT
+from .vector import I32, call, const, dot4, joined, part, vec, vpdpbusd
 
 OFFSET = ISA.offset
-PRODUCT = "" if EMULATE else ISA.product.partition(".")[0]
-
-
-def vpdpbusd(b, acc, u, s):
-    """x86, VNNI: acc[i] + sum of four products u8 * s8. Its meaning is `dot4`."""
-    return call(b, f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}", acc.type, acc, u, s)
 
 
 def _neon(name):
@@ -53,7 +47,7 @@ DOTS = {"vpdpbusd": vpdpbusd, "usdot": usdot, "sdot": dot_by_udot}
 PIXEL_DOTS = {"sdot": sdot}
 dot = DOTS.get(PRODUCT, dot4)
 pixel_dot = PIXEL_DOTS.get(PRODUCT, signed_dot4) if OFFSET else dot
-HARDWARE_DOT = PRODUCT in DOTS
+IS_INSTRUCTION = PRODUCT in DOTS  # whether `pixel_dot` is one instruction
 
 
 def centred(b, u):
@@ -61,4 +55,4 @@ def centred(b, u):
     return b.xor(u, const(u.type, OFFSET)) if OFFSET else u
 
 
-__all__ = ["HARDWARE_DOT", "OFFSET", "centred", "dot", "pixel_dot"]
+__all__ = ["IS_INSTRUCTION", "OFFSET", "centred", "dot", "pixel_dot"]

@@ -152,5 +152,10 @@ def dot4(b, acc, u, s, signed=False):
     return acc
 
 
+def vpdpbusd(b, acc, u, s):
+    """x86, VNNI: acc[i] + sum of four products u8 * s8. Its meaning is `dot4`."""
+    return call(b, f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}", acc.type, acc, u, s)
+
+
 __all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "prefetch_range", "call", "minus_zero_point", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
-           "part", "pixel", "prefetch", "requantize", "rint", "splat", "store_at", "to_int", "vec", "widened", "within"]  # fmt: skip
+           "part", "pixel", "prefetch", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd", "widened", "within"]  # fmt: skip

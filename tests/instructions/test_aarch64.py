@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import under_qemu
+from hypothesis import HealthCheck, assume, given, settings
+from program_graphs import feeds_of, nets
 from test_meaning import FORMS, Net
 from three_engines import same, static, with_all_values
 
+import qglow
+from qglow.graph import Graph
 from qglow.instructions.lower import lower
 from qglow.instructions.program import HostCall
 from qglow.instructions.verify import verify_program
@@ -34,3 +40,21 @@ def test_every_form_has_the_bits_of_the_reference(name: str, linked: under_qemu.
     assert native
     for program in native:
         same(linked.run(program, feeds, tmp_path), evaluate(program.graph, feeds), f"{name} under qemu")
+
+
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
+@given(nets())
+def test_grown_graphs_have_the_bits_of_the_reference(linked: under_qemu.Linked, made: tuple[Graph, int]) -> None:
+    graph, seed = made
+    feeds = feeds_of(graph, np.random.default_rng(seed))
+    program = lower(static(with_all_values(graph), feeds), linked.isa)
+    assume(not any(isinstance(s, HostCall) for s in program.steps))
+    with tempfile.TemporaryDirectory() as folder:
+        same(linked.run(program, feeds, Path(folder)), evaluate(program.graph, feeds), "a grown graph under qemu")
+
+
+def test_the_demo_model_has_the_bits_of_the_reference(linked: under_qemu.Linked, digits: Path, tmp_path: Path) -> None:
+    graph = qglow.quantize(digits / "model.onnx", qglow.profile(digits / "model.onnx", digits, samples=8)).graph
+    feeds = {"image": np.load(digits / "007.npy")}
+    program = lower(static(with_all_values(graph), feeds), linked.isa)
+    same(linked.run(program, feeds, tmp_path), evaluate(program.graph, feeds), "the demo model under qemu")
