@@ -21,12 +21,15 @@ def with_aligned_operands(proto: onnx.ModelProto) -> onnx.ModelProto:
         return proto
     result = onnx.ModelProto.FromString(proto.SerializeToString())
     ranks, nodes = _ranks(proto), []
+    taken = {name for n in proto.graph.node for name in (*n.input, *n.output)}
     for k, n in enumerate(result.graph.node):
         behind = _behind(n, ranks)
         if behind is not None:
             del n.attribute[next(j for j, a in enumerate(n.attribute) if a.name == "axis")]
         if behind:
             first, name = ranks[n.input[1]], f"{n.input[1]}.aligned.{k}"
+            while name in taken:
+                name += "_"
             nodes.append(onnx.helper.make_node("Unsqueeze", [n.input[1]], [name], axes=list(range(first, first + behind))))
             n.input[1] = name
         nodes.append(n)

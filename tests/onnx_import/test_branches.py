@@ -260,5 +260,20 @@ g (float[N] x, bool c) => (float[M] y) {
         close(list(evaluate(float_graph(model), feeds).values()), theirs(model, feeds), 1e-6)
 
 
+def test_a_branch_of_what_has_no_meaning_here_is_refused() -> None:
+    """onnx's reference gives such values a dimension more than they have."""
+    text = """<ir_version: 8, opset_import: ["": 17]>
+g (float[3] x, bool c) => (float[M] y) {
+  y = If (c) <then_branch = t () => (float[M] a) { o = Optional (x) a = OptionalGetElement (o) },
+              else_branch = e () => (float[M] b) { s = SequenceConstruct (x) k = Constant <value = int64 {0}> () b = SequenceAt (s, k) }>
+}"""
+    model = onnx.parser.parse_model(text)
+    feeds = {"x": noise_of(3), "c": np.array(True)}
+    with pytest.raises(qglow.errors.ModelError, match="optional; only tensors are supported"):
+        evaluate(float_graph(model), feeds)
+    feeds["c"] = np.array(False)
+    close(list(evaluate(float_graph(model), feeds).values()), theirs(model, feeds), 1e-6)
+
+
 def noise_of(size: int) -> np.ndarray:
     return np.linspace(-1, 1, size, dtype=np.float32)

@@ -89,8 +89,9 @@ def test_operands_are_aligned_through_a_model_whose_ranks_follow_from_each_other
         helper.make_node("Add", ["x", "b"], ["one"], broadcast=1, axis=1),
         helper.make_node("Relu", ["one"], ["two"]),
         helper.make_node("Neg", ["b"], ["minus"]),
+        helper.make_node("Neg", ["minus"], ["b.aligned.0"]),
         helper.make_node("Mul", ["two", "minus"], ["three"], broadcast=1, axis=2),
-        helper.make_node("Div", ["three", "b"], ["y"], broadcast=1),
+        helper.make_node("Div", ["three", "b.aligned.0"], ["y"], broadcast=1),
     ]
     info = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [2, 4, 4, 4]) for n in ("x", "y")]
     given = helper.make_tensor_value_info("b", onnx.TensorProto.FLOAT, [4])
