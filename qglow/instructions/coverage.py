@@ -6,7 +6,7 @@ What is written is its box exactly, what is read lies within its box; so a proof
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from math import prod
 
 import numpy as np
@@ -19,7 +19,7 @@ Box = list[tuple[int, int]]  # of each digit the first value and the one after t
 CELLS = 1 << 16
 KEPT = 4096
 UNWRITTEN = -2
-_held: set[tuple[Use, ...]] = set()
+_held: set[tuple[Hashable, ...]] = set()  # of uses that hold, all that the proof is made of
 
 
 def holds(uses: Sequence[Use]) -> bool:
@@ -27,7 +27,7 @@ def holds(uses: Sequence[Use]) -> bool:
 
     What a step reads comes before what it writes. False: not proven; then it may hold or not.
     """
-    key = tuple(uses)
+    key = tuple([(a.dims, at + a.low, phase, how) for a, at, phase, how in uses])
     if key in _held:
         return True
     if not _proven(uses):

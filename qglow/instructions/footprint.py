@@ -129,17 +129,23 @@ def _analysed(step: Instruction, isa: str, ints: Callable[[Instruction, str, tup
         regions = meaning.regions(site)
     except VerifyError:
         return None
-    operands = {n.partition(".")[0] for n in regions} | ({"scratch"} & {*kind.outs})
+    outs, axes = kind.outs, max([end for _, end in meaning.cut], default=0)
+    operands = {"scratch"} if "scratch" in outs else set()
     reads: list[Access] = []
     writes: list[Access] = []
     for name, region in regions.items():
-        if min(region.shape, default=0) <= 0:
-            if min(region.shape, default=0) < 0:
-                return None
-            continue
-        found = access_of(name.partition(".")[0], region)
-        written = found.operand in kind.outs
-        if written and (not found.is_distinct or any(end > len(region.shape) for _, end in meaning.cut)):
+        operand = name.partition(".")[0]
+        operands.add(operand)
+        least = min(region.shape, default=0)
+        if least < 0:
             return None
-        (writes if written else reads).append(found)
+        if least == 0:
+            continue
+        found = access_of(operand, region)
+        if operand not in outs:
+            reads.append(found)
+            continue
+        if axes > len(region.shape) or not found.is_distinct:
+            return None
+        writes.append(found)
     return Footprint(frozenset(operands), tuple(reads), tuple(writes), meaning.shares(site))

@@ -195,16 +195,21 @@ class _Proof:
         self.longest = 0
 
     def _waited(self, buffer: Buffer, writes: bool) -> bool:
-        """Whether no other buffer that steps since the last barrier use lies on this one where one of the two is written."""
+        """Whether no other buffer that steps since the last barrier use lies on this one where one of the two is written.
+
+        NOTE: of two buffers the one that comes later is held to the one before, so that none need be looked at twice.
+        """
+        key = id(buffer), writes
+        if key in self.used:
+            return True
         low, high = buffer.offset, buffer.offset + buffer.size
         for k in range(bisect_right(self.phase, low - self.longest, key=_start), bisect_left(self.phase, high, key=_start)):
             other, written = self.phase[k]
             if (writes or written) and other is not buffer and low < other.offset + other.size:
                 return False
-        if (id(buffer), writes) not in self.used:
-            insort(self.phase, (buffer, writes), key=_start)
-            self.used.add((id(buffer), writes))
-            self.longest = max(self.longest, buffer.size)
+        insort(self.phase, (buffer, writes), key=_start)
+        self.used.add(key)
+        self.longest = max(self.longest, buffer.size)
         return True
 
     def _within_piece(self, at: int, found: Access) -> bool:

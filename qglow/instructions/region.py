@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -84,6 +85,11 @@ def dense(shape: tuple[int, ...], dtype: str = "|u1") -> Region:
     return Region(shape, tuple(reversed(strides)), dtype)
 
 
+@cache
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
 class Site:
     """One instruction, as far as its regions and its meaning depend on it.
 
@@ -109,4 +115,5 @@ class Site:
 
     def many(self, names: str) -> tuple[int, ...]:
         """Integer fields by names with spaces between."""
-        return tuple(int(self.fields[n]) for n in names.split())
+        fields = self.fields
+        return tuple([int(fields[n]) for n in _split(names)])

@@ -42,11 +42,10 @@ def field_faults(step: Instruction) -> list[str]:
     kind = INSTRUCTIONS.get(step.kind)
     if kind is None:
         return [f"expected a kind of the instruction table, got {step.kind!r}"]
-    missing = [n for n in kind.fields if n not in step.fields]
-    extra = [n for n in step.fields if n not in kind.fields]
-    faults = [f"expected field {n}, got none" for n in missing] + [f"expected no field {n}" for n in extra]
-    if faults:
-        return faults
+    if step.fields.keys() != _names(step.kind):
+        faults = [f"expected field {n}, got none" for n in kind.fields if n not in step.fields]
+        return faults + [f"expected no field {n}" for n in step.fields if n not in kind.fields]
+    faults = []
     for name, value in () if _all_fit(step.kind, step.fields) else step.fields.items():
         fault = _float_fault(name, value) if name.startswith("f_") else _int_fault(name, value)
         if fault:
@@ -78,6 +77,11 @@ def _all_fit(kind: str, fields: Mapping[str, int | float]) -> bool:
     if not all(map(le, low, values)) or not all(map(le, values, high)) or not {*map(type, values)} <= {int}:
         return False
     return not any(_float_fault(n, fields[n]) for n in floats)
+
+
+@cache
+def _names(kind: str) -> frozenset[str]:
+    return frozenset(INSTRUCTIONS[kind].fields)
 
 
 @cache
@@ -113,9 +117,15 @@ def _int_fault(name: str, value: object) -> str:
     return "" if low <= value <= high else f"expected {low} to {high}, got {value}"
 
 
+@cache
+def _ordered(kind: str) -> tuple[tuple[str, str], ...]:
+    """Pairs of a kind's fields of which the first is not above the second."""
+    return tuple(pair for pair in ORDERED if _names(kind).issuperset(pair))
+
+
 def _relations(step: Instruction) -> list[str]:
     f = step.fields
-    faults = [f"expected {a} of at most {b}, {f[b]}, got {f[a]}" for a, b in ORDERED if a in f and b in f and f[a] > f[b]]
+    faults = [f"expected {a} of at most {b}, {f[b]}, got {f[a]}" for a, b in _ordered(step.kind) if f[a] > f[b]]
     if "P" in f and f["P"] - f["C"] > 3:
         faults.append(f"expected P within 3 of C, {f['C']}, got {f['P']}")
     if "op" in f and not 0 <= f["op"] < len(OPERATIONS.get(step.kind, ())):
