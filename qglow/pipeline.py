@@ -92,7 +92,8 @@ def quantize(
     model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *, check: Data | bool | None = True,
     dump_dir: str | Path | None = None, progress: bool | None = None,
 ) -> Bundle:  # fmt: skip
-    """Quantize a model by its profile. profile None is right for a model that is already quantized.
+    """Quantize a model by its profile. profile None is right for a model that is already quantized, and for one of which block-wise
+    weights alone are asked for: all else of it stays float.
 
     check: samples on which float and int8 are compared, four at most: True takes those that the profile keeps,
     False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its `bundle`, where
@@ -109,7 +110,7 @@ def quantize(
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
     if recorded is None:
-        result = recover(graph, imported)
+        result = recover(graph, imported, config)
         source: dict[str, Any] = {"source": "quantized model"}
     else:
         observed, way = recorded.matched(graph), taken(graph, recorded.choices_of(graph))

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import AccuracyError
 from ..files import check_writable
+from ..graph.blocks import IN_BLOCKS
 from ..pipeline import quantize
 from ..quantization.config import QuantConfig
 from ..report.comparison import ratio_db
@@ -23,13 +24,15 @@ from .options import finite
 EXAMPLES = """examples:
   qglow quantize model.onnx --profile model.profile.json
   qglow quantize model.onnx --profile model.profile.json --calibration percentile --exclude op:Softmax -o model.qglow
+  qglow quantize model.onnx --weights int4_block -o model.qglow      4-bit weights in large matrix products, all else float
   qglow quantize model.onnx --profile model.profile.json --data images/ --min-sqnr-db 20      keep layers float until it is met
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
-    parser.add_argument("--profile", metavar="FILE", help="from qglow profile; not for a model that is already quantized")
+    said = "from qglow profile; not for a model that is already quantized, nor for block-wise weights alone"
+    parser.add_argument("--profile", metavar="FILE", help=said)
     parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name beside you")
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
     parser.add_argument("--data", help="samples to compare float and int8 on (default: a few that the profile keeps)")
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         elif isinstance(f.default, bool):
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
         else:
-            kind = str if isinstance(f.default, str) else finite
+            kind = type(f.default) if isinstance(f.default, (str, int)) else finite
             parser.add_argument(option, type=kind, default=None, help="default: no target" if f.default is None else f"default {f.default}")
 
 
@@ -98,7 +101,8 @@ def _sizes(floats: int, ints: int) -> str:
 def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, {_sizes(manifest['float_bytes'], manifest['int8_bytes'])}")
-    print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {counts['float']} float")
+    blocks = "".join(f"{counts[p]} with {p.replace(' ', ' weights in ')}, " for p in IN_BLOCKS if counts[p])
+    print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {blocks}{counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")
     if host:

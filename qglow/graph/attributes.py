@@ -76,6 +76,7 @@ ATTRIBUTES: Mapping[str, Declared] = {
     "auto_pad": _word("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"),
     "direction": _word("forward", "reverse", "bidirectional"),
     "approximate": _word("none", "tanh"),
+    "compute": _word("int8", "float32"),
     "nearest_mode": _word("round_prefer_floor", "round_prefer_ceil", "floor", "ceil"),
     "coordinate_transformation_mode": _word("half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "tf_half_pixel_for_nn",
                                             "align_corners", "asymmetric", "tf_crop_and_resize", "output_half_pixel"),

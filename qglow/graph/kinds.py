@@ -7,7 +7,8 @@
    are inputs and outputs of other arithmetic on quantized values.
 4. A table has 256 entries of its output's kind, or so many for each channel.
 5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
-6. Operands that are computed with each other and not quantized, or moved into one value, have one kind; scales of a Resize are float32,
+6. What is quantized block-wise is read as the weights of a BlockwiseMatMul alone, whose operands blocks.py says.
+7. Operands that are computed with each other and not quantized, or moved into one value, have one kind; scales of a Resize are float32,
    sizes int64 (all held where shapes are known).
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from . import blocks
 from .graph import Array, Node
 from .types import DType, TensorType
 
@@ -50,8 +52,12 @@ def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     ins = [types.get(i) if i else None for i in node.inputs]
     outs = [types.get(o) if o else None for o in node.outputs]
     known = [t for t in (*ins, *outs) if t is not None]
-    if not any(t.quant for t in known) and node.op not in ("Select", *MOVES, "Lookup"):
+    if not any(t.quant for t in known) and node.op not in ("Select", *MOVES, "Lookup", blocks.OP):
         return []
+    if node.op == blocks.OP:
+        return list(blocks.product_faults(node, ins, outs[0], constants))
+    if any(t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None) for t in known):
+        return [f"expected block-wise quantized values as weights of {blocks.OP} alone, got them in {node.op}"]
     faults = list(_limits(node, outs[0]))
     if rule is None and any(t.quant for t in known) and node.op not in (*FREE, "Onnx"):
         faults.append(f"expected {node.op} of values that are not quantized, got {', '.join(map(_quant, known))}")

@@ -24,7 +24,7 @@ _REDUCTIONS = tuple(f"Reduce{f}" for f in ("L1", "L2", "LogSum", "LogSumExp", "M
 COUNTS: Mapping[str, Count] = {
     **dict.fromkeys(_ONE, (1, 1)), **dict.fromkeys(_TWO, (2, 2)), **dict.fromkeys(_REDUCTIONS, (1, 2)),
     **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "MatMul", "LayerNormalization"), (2, 3)),
-    "LSTM": (3, 8), "GRU": (3, 6), "RNN": (3, 6),
+    "BlockwiseMatMul": (3, 5), "LSTM": (3, 8), "GRU": (3, 6), "RNN": (3, 6),
     **dict.fromkeys(("Where", "InstanceNormalization", "Select", "Range", "OneHot", "ScatterElements"), (3, 3)),
     "BatchNormalization": (5, 5), "Clip": (1, 3), "Slice": (3, 5), "Pad": (2, 4), "Resize": (1, 4), "GridSample": (2, 2),
     **dict.fromkeys(("Split", "Squeeze", "Softmax", "Trilu"), (1, 2)), **dict.fromkeys(("Concat", "Max", "Min", "Sum", "Mean"), (1, None)),
@@ -32,6 +32,7 @@ COUNTS: Mapping[str, Count] = {
 _NUMBER, _LIST, _ANY = (0, 1), (1, 1), 64  # NOTE: where a number is asked for, a list of one is one too; an LSTM of bytes has a state at 4
 RANKS: Mapping[str, Mapping[int, tuple[int, int]]] = {  # by op and operand: at least and at most so many dimensions
     **dict.fromkeys(("Conv", "ConvTranspose"), {1: (3, _ANY), 2: _LIST}), "Gemm": {1: (2, 2), 2: (0, 2)},
+    "BlockwiseMatMul": {0: (1, _ANY), 1: (2, 2), 2: (2, 2), 3: (2, 2), 4: _LIST},
     **dict.fromkeys(("LSTM", "GRU", "RNN"), {1: (2, 3), 2: (2, 3), 3: (1, 2), 4: (1, 3), 5: (3, 3), 6: (3, 3), 7: (2, 2)}),
     "BatchNormalization": dict.fromkeys(range(1, 5), _LIST), "InstanceNormalization": dict.fromkeys((1, 2), _LIST),
     **dict.fromkeys(_REDUCTIONS, {1: _NUMBER}), "Clip": dict.fromkeys((1, 2), _NUMBER), "Slice": dict.fromkeys(range(1, 5), _NUMBER),

@@ -3,6 +3,7 @@
     graph "net"
     input %x: f32[N,3,8,8]
     const %w: i8[4,3,3,3]<[0.5, 0.25, 0.5, 0.5], [0, 0, 0, 0], 0> = @sha256:...
+    const %v: u4[64,2048]<block 32, 1> = @sha256:...
     %y: u8[N,4,6,6]<0.5, 3> = Conv(%x, %w) {"strides": [1, 1]} "Conv_0"
     output %y
 
@@ -67,6 +68,8 @@ def print_type(t: TensorType) -> str:
     if t.quant is None:
         return t.kind.value + dims
     q = t.quant
+    if q.block is not None:
+        return f"{t.kind.value}{dims}<block {q.block}, {q.axis}>"
     parts = [repr(q.scale[0]), str(q.zero_point[0])] if q.axis is None else [json.dumps(q.scale), json.dumps(q.zero_point), str(q.axis)]
     return f"{t.kind.value}{dims}<{', '.join(parts)}>"
 
@@ -208,6 +211,13 @@ class _Parser:
 
     def quant(self) -> Quant:
         self.expect("<")
+        if self.peek("block "):
+            self.at += 6
+            size = int(self.json())
+            self.expect(", ")
+            axis = int(self.json())
+            self.expect(">")
+            return Quant.blockwise(axis, size)
         scale = self.json()
         self.expect(", ")
         zero: Any = self.zeros() or self.json()
@@ -240,7 +250,7 @@ class _Parser:
             if (self.hashes.get(value) or digest(array)) != want:
                 raise ValueError(f"the data of constant {value} does not match its hash")
             return array
-        return np.array(self.json(), t.kind.dtype).reshape(t.static_shape)
+        return np.array(self.json(), t.kind.dtype).reshape(t.stored_shape)
 
     def node(self, types: dict[str, TensorType]) -> Node:
         outputs = [self.declaration(types)]

@@ -19,6 +19,7 @@ class DType(Enum):
     F32 = "f32"
     F16 = "f16"
     F64 = "f64"
+    U4 = "u4"  # two in a byte, the first of them in its lower half; a constant's array holds these bytes
     I8 = "i8"
     U8 = "u8"
     I16 = "i16"
@@ -32,8 +33,13 @@ class DType(Enum):
 
     @property
     def dtype(self) -> np.dtype:  # type: ignore[type-arg]
-        """The numpy dtype of the elements."""
+        """The numpy dtype of the elements, or of the bytes that hold several of them."""
         return np.dtype(_DTYPES[self])
+
+    @property
+    def per_item(self) -> int:
+        """Elements that one item of `dtype` holds."""
+        return 2 if self is DType.U4 else 1
 
     @property
     def is_float(self) -> bool:
@@ -49,23 +55,26 @@ class DType(Enum):
 
 
 _DTYPES: dict[DType, str] = {
-    DType.F32: "f4", DType.F16: "f2", DType.F64: "f8", DType.I8: "i1", DType.U8: "u1", DType.I16: "i2", DType.U16: "u2",
+    DType.F32: "f4", DType.F16: "f2", DType.F64: "f8", DType.U4: "u1", DType.I8: "i1", DType.U8: "u1", DType.I16: "i2", DType.U16: "u2",
     DType.I32: "i4", DType.U32: "u4", DType.I64: "i8", DType.U64: "u8", DType.BOOL: "?", DType.STRING: "O",
 }  # fmt: skip
-_KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k is not DType.STRING}
-_KIND_LIMITS = {DType.U8: (0, 255), DType.I8: (-128, 127), DType.I16: (-32768, 32767), DType.U16: (0, 65535)}
+_KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k not in (DType.STRING, DType.U4)}
+_KIND_LIMITS = {DType.U4: (0, 15), DType.U8: (0, 255), DType.I8: (-128, 127), DType.I16: (-32768, 32767), DType.U16: (0, 65535)}
 
 
 @dataclass(frozen=True, slots=True)
 class Quant:
-    """Quantization parameters: real = scale * (q - zero_point), per tensor (axis None, one entry) or per index of `axis`.
+    """Quantization parameters: real = scale * (q - zero_point), per tensor (axis None, one entry), per index of `axis`, or block-wise.
 
-    Every scale is a Python float that is exactly representable in float32.
+    Every scale is a Python float that is exactly representable in float32. Block-wise (`block` is not None) each run of `block` elements
+    along `axis`, the last one maybe shorter, has a scale and a zero point of its own. There are too many of these for a type: they are
+    operands of the node that reads the value, and the tuples here are empty.
     """
 
     scale: tuple[float, ...]
     zero_point: tuple[int, ...]
     axis: int | None = None
+    block: int | None = None
 
     @staticmethod
     def per_tensor(scale: float, zero_point: int) -> Quant:
@@ -76,6 +85,11 @@ class Quant:
         """Symmetric (zero point 0) parameters, one scale per index of `axis`. scales: float array [channels]."""
         s = tuple(float(v) for v in np.asarray(scales, np.float32))
         return Quant(s, (0,) * len(s), axis)
+
+    @staticmethod
+    def blockwise(axis: int, size: int) -> Quant:
+        """A scale and a zero point for each block of `size` elements along an axis."""
+        return Quant((), (), axis, size)
 
     @property
     def s(self) -> np.float32:
@@ -120,6 +134,12 @@ class TensorType:
         if self.shape is None or len(dims) != len(self.shape):
             raise ModelError(f"expected a shape that is known, got {'one of unknown rank' if self.shape is None else list(self.shape)}")
         return dims
+
+    @property
+    def stored_shape(self) -> tuple[int, ...]:
+        """The shape of the array that holds a constant: along the last axis an item may hold several elements."""
+        shape = self.static_shape
+        return (*shape[:-1], -(-shape[-1] // self.kind.per_item)) if shape else shape
 
     @property
     def rank(self) -> int | None:

@@ -4,7 +4,8 @@
 2. A value is written before it is read, and every value has a type.
 3. A constant's array has the kind and shape of its type.
 4. Scales are positive, finite and representable in float32; zero points fit the kind; an axis lies within the rank and has
-   one entry for each of its indices.
+   one entry for each of its indices. A value that is quantized block-wise, or has elements below a byte, is a constant of both
+   (blocks.py holds what its node makes of it).
 5. Every output of the graph exists.
 6. Attributes are declared, and their values are what they are declared as (attributes.py); a node has the inputs that its op needs,
    of so many dimensions (operands.py).
@@ -21,10 +22,11 @@ import numpy as np
 
 from ..errors import ConfigError, VerifyError
 from .attributes import attribute_faults
+from .blocks import block_faults
 from .graph import Graph, Node
 from .kinds import kind_faults
 from .operands import operand_faults, rank_faults
-from .text import print_node
+from .text import print_node, print_type
 from .types import DType, TensorType
 
 _QUANTIZED = (DType.U8, DType.I8, DType.I16, DType.U16)
@@ -84,6 +86,8 @@ def _check_constants(graph: Graph) -> list[str]:
         t = graph.types.get(name)
         if t is None:
             continue
+        if t.kind is DType.U4 and t.is_static and array.dtype == t.kind.dtype and tuple(array.shape) == t.stored_shape:
+            continue
         if DType.of(array.dtype) is not t.kind or tuple(array.shape) != t.shape:
             broken.append(f"constant {name!r}: expected {t.kind.value}{list(t.shape or ())}, got {array.dtype}{list(array.shape)}")
     return broken
@@ -91,7 +95,13 @@ def _check_constants(graph: Graph) -> list[str]:
 
 def _check_quant(graph: Graph) -> list[str]:
     producers = graph.producers()
-    return [
+    broken = [
+        f"value {name!r}: expected a constant as what is quantized block-wise, or of u4, got {print_type(t)[:80]} of no constant"
+        for name, t in graph.types.items()
+        if (t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None)) and name not in graph.constants
+    ]
+    broken += [f"value {n!r}: expected u4 with a quantization" for n, t in graph.types.items() if t.kind is DType.U4 and t.quant is None]
+    return broken + [
         f"{show(producers[name], graph)}: {name!r}: {fault}" if name in producers else f"value {name!r}: {fault}"
         for name, t in graph.types.items()
         if t.quant is not None
@@ -102,6 +112,8 @@ def _check_quant(graph: Graph) -> list[str]:
 def _quant_faults(t: TensorType) -> list[str]:
     q = t.quant
     assert q is not None
+    if q.block is not None or t.kind is DType.U4:
+        return block_faults(t)
     if t.kind not in _QUANTIZED:
         return [f"expected a kind that is quantized ({', '.join(k.value for k in _QUANTIZED)}), got {t.kind.value}"]
     faults = []

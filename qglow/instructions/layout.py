@@ -13,7 +13,7 @@ from ..graph.classes import Classes
 WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
 _IMAGES = (*WINDOWS, "Resize", "DepthToSpace", "SpaceToDepth")
 _MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand")
-_APART = (*_MOVES, "MatMul", "Gemm", "Softmax", "LayerNormalization", "ReduceMean")
+_APART = (*_MOVES, "MatMul", "Gemm", "BlockwiseMatMul", "Softmax", "LayerNormalization", "ReduceMean")
 
 
 def channels_last_floats(graph: Graph) -> set[str]:

@@ -23,7 +23,7 @@ from ..reference.windows import Window
 from ..targets import target
 from .coalesce_dims import coalesce_dims, offsets, padded
 from .layout import channels_last_floats, channels_last_values
-from .packed import PackedFloats
+from .packed import PackedBlocks, PackedFloats
 from .packing import Packed, pack, pack_floats
 from .plan import plan
 from .program import Buffer, ConstantData, Halo, HostCall, Instruction, Program, TensorView, dense_strides
@@ -63,7 +63,7 @@ class Lowering:
             self.place(name).buffer.first = 0  # it is fed before the first step
         for name, array in self.graph.constants.items():
             t = self.graph.types[name]
-            if t.kind is DType.U8 and t.is_quantized:  # an operand like any other, but for where its bytes are
+            if t.kind is DType.U8 and t.quant is not None and t.quant.block is None:  # an operand like any other, but in another place
                 self.constant_place(name, array)
         for node in self.graph.nodes:
             if node.name in self.fused:
@@ -295,6 +295,10 @@ class Lowering:
         packed = PackedFloats(self.isa, w)
         return self._kept(packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes())
 
+    def block_weights(self, w: Array, shape: tuple[int, int], size: int, bits: int) -> int:
+        """Bytes into the blob of block-wise weights, packed."""
+        return self._kept(PackedBlocks(self.isa, w, shape, size, bits))
+
     def _kept(self, data: ConstantData) -> int:
         if not isinstance(data, bytes) or len(data) > SEARCHED:
             return self._append(data)
@@ -411,7 +415,7 @@ def _check_values(graph: Graph) -> None:
 
 
 def _fill_rules() -> None:
-    from . import lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401
+    from . import lower_blockwise, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401
 
 
 @cache

@@ -239,6 +239,11 @@ def matmul(low: Lowering, node: Node) -> bool:
     if node.input(2) and low.graph.constants[node.inputs[2]].size not in (1, w.shape[1]):
         return False
     bias = scaled(bias_of(low, node, w.shape[1]), node.attr("beta", 1.0)) if node.op == "Gemm" else bias_of(low, node, w.shape[1])
+    return matmul_by(low, node, w, bias)
+
+
+def matmul_by(low: Lowering, node: Node, w: Array, bias: Array) -> bool:
+    """The product of a node's first input, of two dimensions or more, with constant weights [K, N], plus a bias [N]."""
     x = low.places[node.inputs[0]]
     if not x.has_rows:
         x = low.dense_of(node.inputs[0])

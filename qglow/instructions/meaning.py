@@ -47,6 +47,7 @@ class Meaning(NamedTuple):
 
 MEANINGS: dict[str, Meaning] = {}
 FAMILIES = {  # the module, and the kinds whose meanings are there
+    "meaning_blockwise": ("quantize_rows", "blockwise_matmul"),
     "meaning_float": (
         "float_binary", "float_unary", "lstm_cell", "float_softmax", "float_pool2d", "float_reduce", "float_resize", "float_layer_norm",
     ),

@@ -11,8 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..errors import ModelError
 from ..graph import Array, Graph, Node
-from .packed import PackedFloats
-from .packing import Packed
+from .packed import Lazy
 
 Halo = tuple[int, int, int, int]  # top, left, bottom, right
 
@@ -131,7 +130,7 @@ class HostCall(NamedTuple):
 
 
 Step = Instruction | HostCall
-ConstantData = bytes | memoryview | Packed | PackedFloats  # of the constants: bytes, or weights that become bytes where they are bound
+ConstantData = bytes | memoryview | Lazy  # of the constants: bytes, or weights that become bytes where they are bound
 
 
 @dataclass(slots=True)
@@ -156,7 +155,7 @@ class Program:
 def bytes_of(constant_pool: Iterable[ConstantData]) -> Iterator[bytes | memoryview]:
     """The pieces of the constants as bytes."""
     for piece in constant_pool:
-        if isinstance(piece, Packed | PackedFloats):
+        if isinstance(piece, Lazy):
             out = np.empty(len(piece), np.uint8)
             piece.write(out)
             yield out.data

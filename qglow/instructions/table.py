@@ -91,6 +91,12 @@ INSTRUCTIONS = {
               "run counts floats. post 1: plus r. act 1: what is below f_low becomes f_low; 2: and what is above f_high f_high. w may lie "
               "in the arena", "x r", "y scratch", "w bias",
               f"{_FLOAT_PRODUCT} G x_c y_g runs run post r_n r_h r_w r_g", "tile limit split"),
+        _row("quantize_rows", "rows of C floats in blocks of `size` (42, 43): y the int8 of each block, a short last one filled up with "
+              "zeros, scale its float32, sum -factor times the sum of its int8", "x", "y scale sum", "", "H C x_h size factor"),
+        _row("blockwise_matmul", "rows of K blocks of `size` int8, their scales and sums, by C columns of `bits`-bit weights in blocks "
+              "(44 to 46), then the bias; a sum begins with that of the row's block, multiplied by the column's zero point where there "
+              "are `points`. w: PackedBlocks; scale, zero: [columns / block, K, block], bias: [columns]",
+              "x x_scale x_sum", "y scratch", "w scale zero bias", "H K C y_h size bits points"),
         _row("float_depthwise2d", "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]", "x",
               "y", "w bias", _FLOAT_PRODUCT),
         _row("float_pack", "float matrices [G, K, C] with any strides (bytes) as weights of a float_conv2d", "x", "y", "",

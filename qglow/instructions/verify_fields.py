@@ -11,6 +11,8 @@ from operator import le
 import numpy as np
 
 from ..errors import VerifyError
+from ..graph.blocks import LARGEST as LARGEST_BLOCK
+from ..graph.blocks import STEP
 from .program import Instruction
 from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY, INSTRUCTIONS, POST_ADD, POST_NONE, POST_TABLE
 
@@ -24,16 +26,18 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),  # a reduction is a window as large as its axis
     **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 31)),
     **dict.fromkeys(["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)),
-    **dict.fromkeys(["y_f32", "include", "flat", "b_c"], (0, 1)),
+    **dict.fromkeys(["y_f32", "include", "flat", "b_c", "points"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (POST_NONE, POST_TABLE),
+    "size": (STEP, LARGEST_BLOCK),
+    "factor": (0, 255),
     "act": (0, 2),
 }
 HINTS = {"tile": LONGEST, "limit": LONGEST, "split": 2}  # the largest of each
 OPERATIONS = {
     "float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY, "float_pool2d": FLOAT_REDUCE, "float_reduce": FLOAT_REDUCE,
 }  # fmt: skip
-CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8)}
+CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8)}
 ORDERED = (("low", "high"), ("p_low", "p_high"), ("C", "P"))
 
 
@@ -134,6 +138,8 @@ def _relations(step: Instruction) -> list[str]:
         faults.append("expected one operand to move along the run, got none")
     if step.kind == "float_unary" and FLOAT_UNARY.index("Power") == f["op"] and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2)):
         faults.append(f"expected a power that is not 0, and 0 to 2 for its kind, got {f['f_a']!r} and {f['f_b']!r}")
+    if f.get("size", 0) % STEP:
+        faults.append(f"expected blocks of a multiple of {STEP} elements, got {f['size']}")
     if f.get("y_f32") and f.get("post"):
         faults.append("expected nothing behind a float output, got post and y_f32")
     if f.get("flat") and (f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)):

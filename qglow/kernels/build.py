@@ -19,7 +19,7 @@ from .workers import die_with, shared_out
 ARGUMENTS = 5
 MOST_PROCESSES = 8  # each takes some 300 MB
 EXCEPTION = ".const.picklebuf."  # how numba names an exception that compiled code can raise
-HEAVY = ("conv2d", "float_conv2d", "depthwise2d", "float_unary", "float_binary")  # compiled first, so that none is left alone at the end
+HEAVY = ("conv2d", "float_conv2d", "blockwise_matmul", "depthwise2d", "float_unary", "float_binary")  # compiled first, so that none is left alone at the end
 
 
 def main(name: str, output: int, emulate: bool) -> None:
@@ -39,6 +39,7 @@ def compile_all(cpu: str, features: str) -> bytes:
     from numba import types
 
     from . import (  # noqa: F401  (fill the table)
+        blockwise,
         depthwise,
         elementwise,
         execute,

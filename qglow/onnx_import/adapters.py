@@ -13,6 +13,7 @@ import onnx
 from ..errors import ModelError
 from ..graph import DType, GraphBuilder, Node, TensorType
 from ..graph.registry import enters
+from .block_weights import matmul_n_bits
 from .element_types import DTYPES, name_of
 
 Adapter = Callable[[GraphBuilder, Node, int], None]
@@ -334,3 +335,8 @@ def _qlinear_binary(b: GraphBuilder, node: Node, opset: int) -> None:
     cf = b.add("DequantizeLinear", (c, sc, zc), TensorType(f32, b.types[c].shape), f"{y}.b")
     yf = b.add(node.op.removeprefix("QLinear"), (af, cf), TensorType(f32, b.types[y].shape), f"{y}.real")
     b.append(Node("QuantizeLinear", (yf, sy, *([zy] if zy else [])), (y,), {}, node.name))
+
+
+@_adapter("MatMulNBits")
+def _matmul_n_bits(b: GraphBuilder, node: Node, opset: int) -> None:
+    matmul_n_bits(b, node)

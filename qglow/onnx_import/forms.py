@@ -47,7 +47,7 @@ READ: dict[str, tuple[str, ...]] = {
     "Squeeze": ("axes",), "Unsqueeze": ("axes",), "Swish": ("alpha",), "ThresholdedRelu": ("alpha",), "TopK": ("axis", "k", "largest"),
     "Transpose": ("perm",), "Trilu": ("upper",), "QLinearConv": (*_WINDOW, "group"), "QGemm": ("alpha", "transA", "transB"),
     "QLinearAveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "QLinearLeakyRelu": ("alpha",), "QLinearConcat": ("axis",),
-    "QLinearSoftmax": ("axis", "opset"),
+    "QLinearSoftmax": ("axis", "opset"), "MatMulNBits": ("K", "N", "accuracy_level", "bits", "block_size", "weight_prepacked"),
     "LRN": ("alpha", "beta", "bias", "size"), "LpPool": (*_WINDOW, "ceil_mode", "p"), "GlobalLpPool": ("p",),
     "LpNormalization": ("axis", "p"), "MaxUnpool": ("kernel_shape", "pads", "strides"), "MaxRoiPool": ("pooled_shape", "spatial_scale"),
     "RoiAlign": ("coordinate_transformation_mode", "mode", "output_height", "output_width", "sampling_ratio", "spatial_scale"),

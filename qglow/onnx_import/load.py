@@ -19,6 +19,7 @@ from ..reading import read_file
 from ..reference import retype
 from .adapters import adapt, trains_by_input
 from .aligned import with_aligned_operands
+from .block_weights import joined_blocks
 from .element_types import DTYPES, ValueTypes, array_of
 from .external_data import load_external_data
 from .functions import inlined as without_functions
@@ -52,7 +53,8 @@ def load(model: Model) -> Graph:
 def imported(proto: onnx.ModelProto, where: str) -> Graph:
     """The graph of a valid model."""
     versions = [o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")]
-    return _with_own_sizes(Importer(_infer(proto), max(versions, default=onnx.defs.onnx_opset_version()), where).graph())
+    graph = Importer(_infer(proto), max(versions, default=onnx.defs.onnx_opset_version()), where).graph()
+    return _with_own_sizes(joined_blocks(graph))
 
 
 def _with_own_sizes(graph: Graph) -> Graph:

@@ -49,7 +49,7 @@ def is_fallback(proto: onnx.NodeProto) -> bool:
 
     Raises ModelError where an op of another domain has a form that its adapter does not know: nothing else knows the op at all.
     """
-    if proto.domain == "com.microsoft" and proto.op_type.startswith("Q") and proto.op_type in ADAPTERS:
+    if proto.domain == "com.microsoft" and proto.op_type.startswith(("Q", "MatMulNBits")) and proto.op_type in ADAPTERS:
         if (reason := unmet(proto)) is not None:
             raise ModelError(f"{proto.op_type} with {reason} is not supported")
         return False

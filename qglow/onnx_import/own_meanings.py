@@ -42,7 +42,7 @@ def own_meaning(proto: onnx.NodeProto, domains: Mapping[str, int]) -> Meaning | 
     """The meaning of a node here, or None."""
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     found = OWN.get((domain, proto.op_type))
-    return found if found is not None and found.when(domains.get(domain, 0), _written(proto)) else None
+    return found if found is not None and found.when(domains.get(domain, 0), attributes_of(proto)) else None
 
 
 def evaluate_own(proto: onnx.NodeProto, domains: Mapping[str, int], inputs: Sequence[Any]) -> list[Array]:
@@ -51,8 +51,9 @@ def evaluate_own(proto: onnx.NodeProto, domains: Mapping[str, int], inputs: Sequ
     assert meaning is not None
     schema = onnx.defs.get_schema(proto.op_type, domains[domain], domain)
     defaults = {a.name: onnx.helper.get_attribute_value(a.default_value) for a in schema.attributes.values() if a.default_value.type}
-    return meaning.evaluate({**defaults, **_written(proto)}, inputs, len(proto.output))
+    return meaning.evaluate({**defaults, **attributes_of(proto)}, inputs, len(proto.output))
 
 
-def _written(proto: onnx.NodeProto) -> dict[str, Any]:
+def attributes_of(proto: onnx.NodeProto) -> dict[str, Any]:
+    """The attributes that a node was written with."""
     return {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}

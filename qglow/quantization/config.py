@@ -13,12 +13,18 @@ from ..errors import ConfigError
 from ..graph import Graph, Node
 from ..toml import read_toml
 
+BLOCK_BITS = {"int4_block": 4, "int8_block": 8}
+BLOCK_SIZES = (16, 32, 64, 128, 256)
+PATTERNS = ("exclude", "include", "block_nodes")
 CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
 
 
 @dataclass(frozen=True, slots=True)
 class QuantConfig:
-    """activations: uint8 (asymmetric) or int8 (symmetric). weights: per_channel or per_tensor, int8 in [-127, 127].
+    """activations: uint8 (asymmetric) or int8 (symmetric). weights: per_channel or per_tensor, int8 in [-127, 127]; int4_block or
+    int8_block: large matrix products have a scale for each block of `block_size` weights, and rows of activations that are int8 by
+    their own range; other products are per_channel. block_nodes: the products that have block-wise weights, as `exclude` names nodes
+    (default: large ones, see block_weights.py).
 
     calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although excluded, each
@@ -32,6 +38,8 @@ class QuantConfig:
 
     activations: str = "uint8"
     weights: str = "per_channel"
+    block_size: int = 32
+    block_nodes: tuple[str, ...] = ()
     calibration: str = "mse"
     percentile: float = 99.99
     power_of_two: bool = False
@@ -45,7 +53,7 @@ class QuantConfig:
     max_accuracy_drop: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("exclude", "include"):
+        for name in PATTERNS:
             patterns = getattr(self, name)
             if not isinstance(patterns, (list, tuple)) or not all(isinstance(p, str) for p in patterns):
                 raise ConfigError(f"{name} must be a tuple of names, `op:TYPE` or `re:PATTERN`; got {shown(patterns)}")
@@ -57,7 +65,11 @@ class QuantConfig:
             if isinstance(f.default, float) or (f.default is None and value is not None):
                 number_of(value, f.name)
         _one_of("activations", self.activations, ("uint8", "int8"))
-        _one_of("weights", self.weights, ("per_channel", "per_tensor"))
+        _one_of("weights", self.weights, ("per_channel", "per_tensor", *BLOCK_BITS))
+        if isinstance(self.block_size, bool) or self.block_size not in BLOCK_SIZES:
+            raise ConfigError(f"block_size must be one of {', '.join(map(str, BLOCK_SIZES))}; got {shown(self.block_size)}")
+        if self.block_nodes and not self.block_bits:
+            raise ConfigError(f"block_nodes needs weights of {' or '.join(BLOCK_BITS)}, got {self.weights}")
         _one_of("calibration", self.calibration, CALIBRATIONS)
         if not 50 < self.percentile <= 100:
             raise ConfigError(f"percentile must be above 50 and at most 100, got {self.percentile}")
@@ -65,7 +77,7 @@ class QuantConfig:
             target = getattr(self, name)
             if target is not None and not 0 <= target <= 200:
                 raise ConfigError(f"{name} must be 0 to 200, got {target}")
-        for pattern in (*self.exclude, *self.include):
+        for pattern in (*self.exclude, *self.include, *self.block_nodes):
             if pattern.startswith("re:"):
                 try:
                     re.compile(pattern[3:])
@@ -90,7 +102,7 @@ class QuantConfig:
             if name not in known:
                 raise ConfigError(f"{where}: unknown field {name!r}; known are {sorted(known)}")
             default = known[name].default
-            number = default is None or isinstance(default, float)
+            number = default is None or isinstance(default, float)  # NOTE: block_size is a whole number, which the class checks
             wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if number else type(default)
             strange = isinstance(default, tuple) and isinstance(value, (list, tuple)) and not all(isinstance(v, str) for v in value)
             if not isinstance(value, wanted) or strange or (number and isinstance(value, bool)):
@@ -105,12 +117,22 @@ class QuantConfig:
     def check_names(self, graph: Graph) -> None:
         """Raises ConfigError, with what is spelled alike, where an exclude or include matches no node of the graph."""
         known = {name for n in graph.nodes for name in (n.name, *n.outputs, f"op:{n.operator}") if name}
-        for field, patterns in (("exclude", self.exclude), ("include", self.include)):
+        for field, patterns in ((name, getattr(self, name)) for name in PATTERNS):
             for pattern in patterns:
                 if not any(_matches(pattern, n) for n in graph.nodes):
                     alike = get_close_matches(pattern, known, 3)
                     hint = f"spelled alike are {', '.join(map(repr, alike))}" if alike else "`qglow inspect MODEL.onnx` shows them"
                     raise ConfigError(f"{field} {pattern!r} matches no node of the model; {hint}")
+
+    @property
+    def block_bits(self) -> int:
+        """Bits of block-wise weights; 0 where none are asked for."""
+        return BLOCK_BITS.get(self.weights, 0)
+
+    def in_blocks(self, node: Node) -> bool:
+        """Whether the user names the node among those with block-wise weights. `re:` names, of all that it matches, the products."""
+        patterns = self.block_nodes if node.op in ("MatMul", "Gemm") else [p for p in self.block_nodes if not p.startswith("re:")]
+        return any(_matches(p, node) for p in patterns)
 
     def included(self, node: Node) -> bool:
         """Whether the user wants the node int8 although a rule would keep it float."""

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
+from ..graph.blocks import precision_of as block_precision
 from ..profiling.observers import Observer
 from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
 from .assign import assign
 from .bias import channel_means, output_shift
+from .block_weights import with_block_weights
 from .channel_equalization import equalize_channels, with_channel_scales
 from .config import QuantConfig
 from .noise_amplification import precision_sensitive_nodes
@@ -31,7 +33,8 @@ _NOTHING: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What became of one node of the float graph: precision is int8, float or folded (part of another int8 node)."""
+    """What became of one node of the float graph: precision is int8, float, folded (part of another int8 node), or that of
+    block-wise weights whose activations are int8 as they come."""
 
     node: str
     op: str
@@ -49,6 +52,7 @@ class QuantResult:
 
 def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig) -> QuantResult:
     """Quantize a simplified float graph by what was observed of its values (names as in the graph)."""
+    graph = with_block_weights(graph, config)
     plan = make_plan(graph, observed, config)
     nodes = {n.name: n for n in graph.nodes}
     plan = plan.without({n: r for n, r in float_views(graph, plan).items() if not config.included(nodes[n])})
@@ -61,7 +65,7 @@ def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: Quant
     if too_fine := {n: r for n, r in too_fine.items() if not config.included(nodes[n])}:
         plan, needs, quants = _within_int32(graph, propagate_float(graph, plan.without(too_fine), config), observed, config)
     factors: Mapping[str, Array] = {}
-    if config.balance_channels and config.weights == "per_channel":
+    if config.balance_channels and config.weights != "per_tensor":
         balanced = equalize_channels(graph, plan, needs, observed, quants)
         graph, plan, factors = balanced.graph, Plan(plan.reasons, balanced.functions, plan.int8), balanced.factors
     means = channel_means(observed, factors) if config.correct_bias else {}
@@ -163,7 +167,8 @@ class Converter:
 
     def node(self, node: Node) -> None:
         if node.name not in self.plan.int8:
-            self.decide(node, "float", self.plan.reasons[node.name])
+            precision = block_precision(node, self.graph.types)
+            self.decide(node, precision or "float", "" if precision else self.plan.reasons[node.name])
             exact = {o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs}
             self.b.types |= {name: self.graph.types[o] for o, name in exact.items() if o}
             self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs), outputs=tuple(exact.values())))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, DType, Graph, Node
+from ..graph.blocks import OP as BLOCKWISE
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
 from ..profiling.observers import Observer
@@ -91,6 +92,8 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return "it works on a constant: nothing to quantize"
     if (refused := refusal(INT8, node)) is not None and (node.op in INT8 or node.op in MOVING):
         return f"{node.operator} has no int8 variant with {refused}"
+    if node.op == BLOCKWISE:
+        return "its weights are in blocks, its activations float: weights of int4_block or int8_block make them int8"
     if node.op in PRODUCTS:
         return _product_obstacle(graph, node)
     if node.op in SUMS:

@@ -12,10 +12,13 @@ from dataclasses import replace
 
 from ..errors import ConfigError
 from ..graph import Graph
+from ..graph.blocks import OP as BLOCKWISE
+from ..graph.blocks import precision_of
 from ..profiling.observers import Observer
 from ..reference import retype
+from .block_weights import with_block_weights
 from .config import QuantConfig
-from .convert import Converter, QuantResult
+from .convert import Converter, Decision, QuantResult
 from .folded import stored_constants
 from .plan import PRODUCTS, Plan, make_plan
 from .precision_uses import FLOAT_OUTPUT_OPS, PrecisionUses, data_inputs, find_precision_uses
@@ -26,10 +29,27 @@ from .stored import kept_integers, overflow
 _NONE = "the model gives a value that it reads or writes no int8 parameters"
 
 
-def recover(graph: Graph, imported: Graph) -> QuantResult:
-    """The int8 graph of a quantized model. imported: before simplification. Raises ConfigError where it holds no quantized node."""
-    if not any(n.op in ("QuantizeLinear", "DequantizeLinear") for n in imported.nodes):
+def recover(graph: Graph, imported: Graph, config: QuantConfig | None = None) -> QuantResult:
+    """The int8 graph of a quantized model. imported: before simplification. config: of which block-wise weights alone are looked at, which
+    what stays float gets. Raises ConfigError where the model holds no quantized node, and no such weights are asked for.
+    """
+    config = QuantConfig() if config is None else config
+    if any(n.op in ("QuantizeLinear", "DequantizeLinear") for n in imported.nodes):
+        return _in_blocks(_recovered(graph, imported), config)
+    if not config.block_bits and not any(n.op == BLOCKWISE for n in graph.nodes):
         raise ConfigError("the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)")
+    return _in_blocks(QuantResult(graph, tuple(Decision(n.name, n.operator, "float", "no profile was given") for n in graph.nodes)), config)
+
+
+def _in_blocks(result: QuantResult, config: QuantConfig) -> QuantResult:
+    """The result with block-wise weights where the configuration asks for them, and the precision of all that has such weights."""
+    graph = with_block_weights(result.graph, config)
+    precisions = {n.name: p for n in graph.nodes if (p := precision_of(n, graph.types))}
+    decisions = (replace(d, precision=precisions[d.node], reason="") if d.node in precisions else d for d in result.decisions)
+    return QuantResult(graph, tuple(decisions))
+
+
+def _recovered(graph: Graph, imported: Graph) -> QuantResult:
     config, stored = QuantConfig(), stored_constants(imported, graph)
     found = strip_qdq(_with_ranks(graph))
     plan, needs = _plan(found, config, stored)

@@ -1,6 +1,7 @@
 """The law: the slow, obvious meaning of every op, float and integer, and the evaluator that walks a graph."""
 
 from . import (  # noqa: F401  (fill the tables)  # noqa: F401
+    blockwise,
     float_conv,
     float_elementwise,
     float_grid,

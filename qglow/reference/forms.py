@@ -81,7 +81,7 @@ INT8: dict[str, Form] = {
     "MaxPool": _MAX, "AveragePool": _AVERAGE, "GlobalAveragePool": _form(*_LIMITS),
     "ReduceMean": _form("keepdims", "noop_with_empty_axes", *_LIMITS), "Resize": _RESIZE,
     "Softmax": _form("axis", *_LIMITS), "LayerNormalization": _NORM, "ArgMax": _form("axis", "keepdims", "select_last_index"),
-    "Lookup": _form("axis", "function"), "Shape": _form("start", "end"),
+    "BlockwiseMatMul": _form("compute"), "Lookup": _form("axis", "function"), "Shape": _form("start", "end"),
     "LSTM": _form("direction", "hidden_size", "activations", "activation_alpha", "activation_beta", outputs=3,
                   clip=only(0.0), input_forget=only(0), layout=only(0)),
 }  # fmt: skip

@@ -181,6 +181,11 @@ def _global_lp_pool(node: Node, shapes: Shapes, arrays: Arrays) -> list[Shape]:
     return [(*x[:2], *(1,) * (len(x) - 2))]
 
 
+def _blockwise(node: Node, shapes: Shapes, constants: Arrays) -> list[tuple[int, ...]]:
+    """NOTE: of arrays, of which that of the weights may hold several elements in an item."""
+    return [(*_first(shapes)[:-1], shapes[1][0])] if shapes[1] else []
+
+
 GROWING: dict[str, Growth] = {
     "Expand": Growth(_expand), "Tile": Growth(_tile), "Pad": Growth(_pad), "OneHot": Growth(_one_hot, (2,)),
     "ConstantOfShape": Growth(_constant_of_shape), "Range": Growth(_range), "Gather": Growth(_gather), "Concat": Growth(_concat),
@@ -189,12 +194,13 @@ GROWING: dict[str, Growth] = {
     "GridSample": Growth(_grid_sample), "RoiAlign": Growth(_roi_align), "MaxRoiPool": Growth(_max_roi_pool),
     "MaxUnpool": Growth(_max_unpool), "LpPool": Growth(_lp_pool), "GlobalLpPool": Growth(_global_lp_pool),
     **dict.fromkeys(("Cast", "Hardmax", "LRN", "LpNormalization", "Trilu", "ScatterElements", "CumSum"), Growth(_same)),
+    "BlockwiseMatMul": Growth(_blockwise),
     **dict.fromkeys(("Not", "IsNaN"), Growth(_same, (np.bool_,))),
 }  # fmt: skip
 
 
 _ROOMY = frozenset({"Conv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool"})  # they pad what they are given
-_SUMS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Gemm", "MatMul", "Resize", "LSTM", "GRU", "RNN")
+_SUMS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "Gemm", "MatMul", "BlockwiseMatMul", "Resize", "LSTM", "GRU", "RNN")
 GROWS = frozenset({
     *_SUMS, "Expand", "Tile", "Pad", "OneHot", "ConstantOfShape", "Range", "Gather", "Concat", "GridSample", "RoiAlign", "MaxRoiPool",
     "MaxUnpool", "LpPool", "NonZero", "GatherElements",

@@ -152,7 +152,17 @@ def _recurrent(node: Node, shapes: Shapes, constants: list[Array | None]) -> lis
     return [(x[0], *state), state, state][: len(node.outputs)]
 
 
+def _blockwise(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    x, w = shapes[0], shapes[1]
+    if x is None or w is None:
+        raise ValueError("an input is missing")
+    if not x or len(w) != 2 or x[-1] != w[1]:
+        raise Contradiction(f"rows of {list(x)}, weights of {list(w)}")
+    return [(*x[:-1], w[0])]
+
+
 RULES: dict[str, ShapeRule] = {
+    "BlockwiseMatMul": _blockwise,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     **dict.fromkeys(UNARY, _same),
     **dict.fromkeys(("Softmax", "LogSoftmax"), _along), **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), _normalized),

@@ -195,6 +195,10 @@ def _matmul(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [(*outer, s[0][-2], s[1][-1])]
 
 
+def _blockwise(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [(*s[0][:-1], s[1][0])]
+
+
 def _reduce(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     given = known(node.input(1))
     if node.input(1) and given is None:
@@ -225,6 +229,7 @@ _RULES: dict[str, Rule] = {
     "Concat": _concat, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Transpose": _transpose, "Gather": _gather, "Slice": _cut,
     "GatherElements": lambda node, s, known: [s[1]], "Split": _split, "Expand": _expand, "Reshape": _reshape, "Flatten": _flatten,
     "Shape": _shape, "Size": _scalar, "Range": _range, "ConstantOfShape": _filled, "Gemm": _gemm, "MatMul": _matmul,
+    "BlockwiseMatMul": _blockwise,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
 }  # fmt: skip
 _INDICES = ("ArgMax", "ArgMin", "Shape", "Size")

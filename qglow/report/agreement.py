@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..graph import Array, Graph
+from ..graph.blocks import precision_of
 from ..oracle import Oracle
 from ..profiling.dataset import Dataset
 from ..reference import evaluate
@@ -72,10 +73,12 @@ def compare_outputs(result: Agreement, real: Mapping[str, Any], quantized: Graph
 
 
 def compare_layers(result: Agreement, real: Mapping[str, Array], quantized: Graph, values: Mapping[str, Array]) -> None:
-    """Add one sample of float values by name, and of the quantized graph's, to the layers: the quantized values that stand for floats."""
+    """Add one sample of float values by name, and of the quantized graph's, to the layers: the quantized values that stand for floats, and
+    what products with block-wise weights make."""
+    by_blocks = {n.outputs[0] for n in quantized.nodes if precision_of(n, quantized.types)}
     for name, value in values.items():
         source = float_name(name)
-        if not quantized.types[name].is_quantized or source not in real or name in quantized.inputs:
+        if source not in real or name in quantized.inputs or not (quantized.types[name].is_quantized or name in by_blocks):
             continue
         if real[source].dtype.kind == "f" and real[source].shape == value.shape:
             result.layers.setdefault(source, Error()).add(real[source], as_real(quantized, name, value))

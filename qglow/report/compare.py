@@ -15,13 +15,14 @@ from ..errors import BundleError, ConfigError, DataError, OutputError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph
+from ..graph.blocks import precision_of
 from ..onnx_import import load as import_onnx
 from ..oracle import float_oracle
 from ..profiling.dataset import Sample, open_dataset, spread_indices
 from ..progress import track
 from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession, load
-from ..runtime.manifest import Manifest
+from ..runtime.manifest import PRECISIONS, Manifest
 from ..simplify import simplify
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .comparison import Error
@@ -62,7 +63,7 @@ class AccuracyReport:
             "outputs": outputs,
             "layers": self.layers,
             "layer_samples": self.layer_samples,
-            "nodes": {p: sum(d["precision"] == p for d in decisions) for p in ("int8", "folded", "float")},
+            "nodes": {p: sum(d["precision"] == p for d in decisions) for p in PRECISIONS},
             "kept_float": [d for d in decisions if d["precision"] == "float"],
             "proposed_exclude": self.to_blame(),
             "size": {k: self.manifest.get(k) for k in ("float_bytes", "int8_bytes")},
@@ -168,7 +169,8 @@ def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread:
                 continue
             t = bundle.graph.types[o]
             e = error.to_dict()
-            row = {"name": name, "op": node.operator, "precision": "int8" if t.is_quantized else "float", "sqnr_db": e["sqnr_db"]}
+            precision = precision_of(node, bundle.graph.types) or ("int8" if t.is_quantized else "float")
+            row = {"name": name, "op": node.operator, "precision": precision, "sqnr_db": e["sqnr_db"]}
             own_db = own[name].to_dict()["sqnr_db"] if name in own else None
             rest = spread[name].to_dict() if t.is_quantized and name in spread else {}
             rows.append({**row, "cosine": e["cosine"], "own_sqnr_db": own_db, **rest})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..graph.blocks import IN_BLOCKS
 from .advice import advice, blame
 from .comparison import ratio_db
 from .plots import grade
@@ -109,8 +110,11 @@ def _coverage(nodes: dict[str, int]) -> list[Fact]:
     total = sum(nodes.values())
     if not total:
         return []
-    inside = nodes["int8"] + nodes["folded"]
-    return [Fact("Nodes in int8", f"{inside} of {total}", (f"{nodes['folded']} of them part of others", f"{nodes['float']} stayed float"))]
+    blocks = [(p, nodes[p]) for p in IN_BLOCKS if nodes.get(p)]
+    inside = nodes["int8"] + nodes["folded"] + sum(n for _, n in blocks)
+    weights = [f"{n} with weights in {p}" for p, n in blocks]
+    details = (f"{nodes['folded']} of them part of others", *weights, f"{nodes['float']} stayed float")
+    return [Fact("Nodes in int8", f"{inside} of {total}", details)]
 
 
 def _blame(report: dict[str, Any]) -> list[Fact]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, DType, Graph, TensorType
+from ..graph.blocks import precision_of
 from ..profiling.dataset import Sample
 from ..progress import track
 from ..quantization import QuantConfig
@@ -21,6 +22,7 @@ from ..quantization.precision_uses import FLOAT_OUTPUT_OPS
 from ..quantization.weights import output_axis, quantize_weights
 from ..reference import evaluate
 from ..reference.arithmetic import dequantize
+from ..reference.blockwise import widened
 from ..reference.evaluate import evaluate_node
 from .comparison import Error
 from .effort import seconds_of
@@ -100,12 +102,25 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
             makers = functions[value].nodes if value in functions else () if maker is None or maker.op in FLOAT_OUTPUT_OPS else (maker,)
             nodes = tuple(dict.fromkeys(n.name for n in (*readers, *makers)))
             yield _Rounding(f"rounding of {value!r}", nodes, value, stored=name)
+    yield from _block_roundings(graph, quantized)
     for node in graph.nodes:
         if node.op in PRODUCTS and f"{node.outputs[0]}.w" in quantized.constants:
             w = graph.constants[node.inputs[1]]
             q, quant, _ = quantize_weights(w, output_axis(node), None, 1.0, config)
             rounded = dequantize(q, TensorType(DType.I8, tuple(q.shape), quant))
             yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=rounded)
+
+
+def _block_roundings(graph: Graph, quantized: Graph) -> Iterator[_Rounding]:
+    """Of block-wise weights, as the float products would have them. The rounding of activations is small beside it."""
+    floats = {n.name: n for n in graph.nodes if n.op in ("MatMul", "Gemm")}
+    for made in quantized.nodes:
+        node = floats.get(made.name)
+        if node is None or precision_of(made, quantized.types) is None or not (alpha := node.attr("alpha", 1.0)):
+            continue
+        c, name = quantized.constants, made.inputs[1]
+        w = widened(c[name], quantized.types[name], c[made.inputs[2]], c.get(made.input(3))) / np.float32(alpha)
+        yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=w if node.attr("transB", 0) else w.T)
 
 
 def _signal(real: Array) -> float:

@@ -16,8 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from ..graph import Array
-from ..instructions.packed import PackedFloats, way_of
-from ..instructions.packing import Packed
+from ..instructions.packed import Lazy, way_of
 from ..instructions.program import ConstantData, TensorView
 from .guard import guarded, is_guarded
 
@@ -84,7 +83,7 @@ class ConstantPool:
         return sum(len(b.data) for b in self._blocks.values())
 
     def _key(self, piece: ConstantData) -> Hashable | None:
-        if not isinstance(piece, Packed | PackedFloats):
+        if not isinstance(piece, Lazy):
             return len(piece), hash(bytes(piece))
         w = piece.weights
         if id(_root(w)) not in self._roots:
@@ -93,13 +92,13 @@ class ConstantPool:
 
     def _found(self, key: Hashable, piece: ConstantData) -> Block | None:
         block = self._blocks.get(key) if key is not None else None
-        if block is None or isinstance(piece, Packed | PackedFloats):
+        if block is None or isinstance(piece, Lazy):
             return block
         return block if block.data.tobytes() == piece else None
 
     def _made(self, key: Hashable | None, piece: ConstantData, room: _Room) -> Block:
         data = room.take(len(piece))
-        if not isinstance(piece, Packed | PackedFloats):
+        if not isinstance(piece, Lazy):
             data[:] = np.frombuffer(piece, np.uint8)
             return self._blocks.setdefault(key, Block(data, None))
         piece.write(data)

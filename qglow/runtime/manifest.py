@@ -8,8 +8,8 @@ from typing import Any, Literal, TypedDict, cast
 
 from ..arguments import shown
 
-Precision = Literal["int8", "folded", "float"]
-PRECISIONS: tuple[Precision, ...] = ("int8", "folded", "float")
+Precision = Literal["int8", "folded", "float", "int4 blocks", "int8 blocks"]
+PRECISIONS: tuple[Precision, ...] = ("int8", "folded", "float", "int4 blocks", "int8 blocks")
 MOST_BYTES = 1 << 62
 
 

@@ -23,6 +23,8 @@ _EXTENTS = ("N", "H", "W", "C", "K", "G", *(f"D{k}" for k in range(6)))
 def products(step: Instruction) -> int:
     """Multiplications of a convolution or matrix product, in int8 ones; 0 of any other instruction."""
     f = step.fields
+    if step.kind == "blockwise_matmul":
+        return int(f["H"] * f["C"] * f["K"] * f["size"])
     if not step.kind.endswith(("conv2d", "depthwise2d")):
         return 0
     taps = f["KW"] if step.kind.endswith("depthwise2d") else f["runs"] * f["run"]

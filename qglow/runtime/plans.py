@@ -28,7 +28,7 @@ from .constants import ConstantPool
 from .pieces import work
 from .plan_cache import PlanCache, Plans, WeakPlans
 
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN")
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BlockwiseMatMul", "LSTM", "GRU", "RNN")
 HEAVY = (*PRODUCTS, "Onnx")  # what a condition is better not computed from on the reference
 MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
 FEW = 1 << 16  # elements that a part without products may write and still be left to the reference

@@ -1,8 +1,10 @@
-"""MatMul by a constant [.., K, N], then Add of a constant [N]: the sum becomes the third input, `bias`, of the MatMul."""
+"""MatMul by a constant [K, N] or BlockwiseMatMul, then Add of a constant [N]: the sum becomes the product's input `bias`."""
 
 from __future__ import annotations
 
 from ..graph import Graph, Node
+
+_BIAS = {"MatMul": (2, 1), "BlockwiseMatMul": (4, 0)}  # the input that is the bias, and the weights' axis of output channels
 
 
 def fuse_matmul_bias(graph: Graph) -> Graph:
@@ -11,12 +13,13 @@ def fuse_matmul_bias(graph: Graph) -> Graph:
     for node in graph.nodes:
         value = node.outputs[0]
         readers = consumers.get(value, [])
-        if node.op != "MatMul" or len(node.inputs) > 2 or len(readers) != 1 or readers[0].op != "Add" or value in outputs:
+        place, axis = _BIAS.get(node.op, (0, 0))
+        if node.op not in _BIAS or node.input(place) or len(readers) != 1 or readers[0].op != "Add" or value in outputs:
             continue
         add, w = readers[0], graph.constants.get(node.inputs[1])
         other = add.inputs[1] if add.inputs[0] == value else add.inputs[0]
         bias = graph.constants.get(other)
-        if w is None or bias is None or w.ndim != 2 or bias.size != w.shape[-1] or bias.shape[-1:] != w.shape[-1:]:
+        if w is None or bias is None or w.ndim != 2 or bias.size != w.shape[axis] or bias.shape[-1:] != (w.shape[axis],):
             continue
         rank = graph.types[value].rank
         if rank is None or bias.ndim > rank:
@@ -25,6 +28,7 @@ def fuse_matmul_bias(graph: Graph) -> Graph:
         constants, types = {**graph.constants, flat: bias.reshape(-1)}, dict(graph.types)
         types[flat] = types[other].__class__(types[other].kind, (bias.size,))
         graph = graph.with_(constants=constants, types=types)
-        fused[id(node)], fused[id(add)] = None, node.with_(inputs=(*node.inputs, flat), outputs=add.outputs)
+        inputs = (*node.inputs, "", "")[:place]
+        fused[id(node)], fused[id(add)] = None, node.with_(inputs=(*inputs, flat), outputs=add.outputs)
     nodes = [fused.get(id(n), n) for n in graph.nodes]
     return graph.with_(nodes=tuple(n for n in nodes if n is not None))

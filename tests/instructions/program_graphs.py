@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from qglow.graph import DType, Graph, GraphBuilder, Node, Quant, TensorType
 from qglow.graph import text as graph_text
 from qglow.reference import FLOAT
+from qglow.reference.blockwise import packed_nibbles
 from qglow.reference.integer_mean import exponent_table
 
 COMMON = Quant.per_tensor(0.02, 100)  # what is concatenated has these parameters
@@ -90,6 +91,21 @@ class Net:
     def table(self, x: str, channels: int = 0, quant: Quant = COMMON) -> str:
         data = self.rng.integers(0, 256, (channels, 256) if channels else 256).astype(np.uint8)
         return self.op("Lookup", (x, self.constant("t", data)), quant, axis=1)
+
+    def blockwise(self, x: str, columns: int, size: int, bits: int, points: bool = True, bias: bool = True, compute: str = "int8") -> str:
+        """A product of float rows with block-wise weights."""
+        rows, top = self.shape(x), (1 << bits) - 1
+        k = rows[-1]
+        blocks = -(-k // size)
+        q = self.rng.integers(0, top + 1, (columns, k)).astype(np.uint8)
+        t = TensorType(DType.U4 if bits == 4 else DType.U8, (columns, k), Quant.blockwise(1, size))
+        names = [self.b.add_constant("w", packed_nibbles(q) if bits == 4 else q, t)]
+        names.append(self.constant("s", self.rng.normal(0, 0.1, (columns, blocks)).astype(np.float32)))
+        names.append(self.constant("z", self.rng.integers(0, top + 1, (columns, blocks)).astype(np.uint8)) if points else "")
+        names.append(self.floats(columns) if bias else "")
+        while not names[-1]:
+            names.pop()
+        return self.b.add("BlockwiseMatMul", (x, *names), TensorType(DType.F32, (*rows[:-1], columns)), "blockwise", compute=compute)
 
     def softmax(self, x: str) -> str:
         quant = self.b.types[x].quant

@@ -350,6 +350,20 @@ def float_layer_norms(n: Net) -> tuple[str, ...]:
     return n.op("LayerNormalization", (x, n.floats(37), n.floats(37)), None), n.op("LayerNormalization", (x, n.floats(37)), None)
 
 
+@form("quantize_rows")
+def rows_in_blocks(n: Net) -> tuple[str, ...]:
+    """Read by several products, as rows of a part of a matrix, and of a short last block."""
+    x = n.input(2, 3, 75, quant=None, kind=DType.F32)
+    return n.blockwise(x, 20, 16, 4), n.blockwise(x, 7, 16, 8, points=False), n.blockwise(x, 7, 32, 4, points=False, bias=False)
+
+
+@form("blockwise_matmul")
+def block_wise_products(n: Net) -> tuple[str, ...]:
+    x = n.input(13, 64, quant=None, kind=DType.F32)
+    y = n.op("Relu", (n.blockwise(x, 33, 32, 4),), None)
+    return n.blockwise(y, 40, 16, 8), n.blockwise(y, 16, 48, 4, False), n.blockwise(x, 19, 64, 4, compute="float32")
+
+
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
     image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=DType.F32),), None, axis=1)

@@ -1,0 +1,225 @@
+"""Products of rows, quantized when they come, with block-wise quantized weights: equations (42) to (46) of docs/quantization.md.
+
+A micro-kernel keeps some rows times a block of columns in registers: int32 sums over the elements of a block, which start from the row's own
+sum times the zero point, and float32 sums over blocks, in their order. Weights are the unsigned operand of the byte dot product, rows the
+signed one. Of 4-bit weights a vector of bytes holds four elements of each column in the lower halves, the next four in the upper ones.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .epilogue_scratch import copy_pixels
+from .fused import fma
+from .jit import njit
+from .memory import I8, fill_bytes, load_i64, words
+from .sizes import SCRATCH_BYTES
+from .table import kernel
+from .target import HARDWARE_DOT, ISA
+from .vector import F32, I32, I64, add_to, call, const, dot4, load_at, splat, store_at, to_int, vec, vpdpbusd
+from .vector_loops import accumulator, chunks, masked
+
+LANES, VECTORS = ISA.lanes, ISA.vectors
+BLOCK = LANES * VECTORS
+MOST = 6 if LANES == 16 else 3  # rows of a micro-kernel
+i64 = types.int64
+dot = vpdpbusd if HARDWARE_DOT else dot4
+RX, RY, RSCALE, RSUM, RH, RC, RXH, RSIZE, RFACTOR = words("quantize_rows", "x y scale sum H C x_h size factor")
+SMALLEST = 2.0**-100  # see reference/blockwise.py
+
+
+def largest_bits(b, x, count):
+    """The largest magnitude of a run of floats, as its bits: those of NaN are above all others."""
+    best, whole = accumulator(b, vec(I32, LANES)), const(vec(I32, LANES), 0x7FFFFFFF)
+
+    def body(at, mask):
+        bits = masked(b, b.and_(load_at(b, b.add(x, b.mul(at, ir.Constant(I64, 4))), vec(I32, LANES)), whole), mask)
+        old = b.load(best)
+        b.store(b.select(b.icmp_signed(">", old, bits), old, bits), best)
+
+    chunks(b, count, LANES, body)
+    return call(b, f"llvm.vector.reduce.smax.v{LANES}i32", I32, b.load(best))
+
+
+@intrinsic
+def quantize_block(context, x, count, y, scale, total, factor):
+    """(42, 43) `count` floats at x as int8 at y, their scale, and -factor times their sum."""
+
+    def generate(ctx, b, sig, args):
+        x, count, y, scale, total, factor = args
+        bits = largest_bits(b, x, count)
+        largest, one27 = b.bitcast(bits, F32), ir.Constant(F32, 127.0)
+        endless = b.icmp_signed(">=", bits, ir.Constant(I32, 0x7F800000))
+        nothing = b.fcmp_ordered("<", largest, ir.Constant(F32, SMALLEST))
+        none = ir.Constant(F32, 0.0)
+        step = b.select(nothing, none, b.fdiv(largest, one27))
+        store_at(b, scale, b.select(endless, ir.Constant(F32, float("nan")), step))
+        inverse = splat(b, b.select(b.or_(endless, nothing), none, b.fdiv(one27, largest)), LANES)
+        sums = accumulator(b, vec(I32, LANES))
+
+        def body(at, mask):
+            real = b.fmul(load_at(b, b.add(x, b.mul(at, ir.Constant(I64, 4))), vec(F32, LANES)), inverse)
+            real = b.select(b.fcmp_ordered("==", real, real), real, const(real.type, 0.0))
+            q = masked(b, to_int(b, real), mask)
+            b.store(b.add(b.load(sums), q), sums)
+            store_at(b, b.add(y, at), b.trunc(q, vec(I8, LANES)))
+
+        chunks(b, count, LANES, body)
+        whole = call(b, f"llvm.vector.reduce.add.v{LANES}i32", I32, b.load(sums))
+        store_at(b, total, b.neg(b.mul(whole, b.trunc(factor, I32))))
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64, i64), generate
+
+
+@kernel("quantize_rows")
+@njit(nogil=True)
+def quantize_rows(i, worker, constants, thread, threads):
+    h, c, size, factor = load_i64(i + RH), load_i64(i + RC), load_i64(i + RSIZE), load_i64(i + RFACTOR)
+    blocks = (c + size - 1) // size
+    for job in range(h * blocks * thread // threads, h * blocks * (thread + 1) // threads):
+        r, k = job // blocks, job % blocks
+        x, y = load_i64(i + RX) + r * load_i64(i + RXH) + 4 * k * size, load_i64(i + RY) + job * size
+        count = min(size, c - k * size)
+        if count < size:
+            fill_bytes(y, 0, size)
+        quantize_block(x, count, y, load_i64(i + RSCALE) + 4 * job, load_i64(i + RSUM) + 4 * job, factor)
+
+
+FIELDS = "x x_scale x_sum pitch blocks size w scale zero bias points y y_h".split()
+SIGNATURE = types.Tuple([i64] * len(FIELDS))
+
+
+def _halves(b, v):
+    """The lower and the upper four bits of each byte."""
+    low = const(v.type, 15)
+    return b.and_(v, low), b.and_(b.lshr(v, const(v.type, 4)), low)
+
+
+def micro_kernel(rows, bits):
+    """An intrinsic of a tuple in the order of FIELDS: `rows` rows by one block of columns. pitch: bytes from row to row of x, `blocks` times
+    4 those of its scales and sums."""
+    groups = 8 // bits  # of four elements that a vector of weights holds
+    apart = 2 if rows * VECTORS < 8 else 1  # sums that are kept apart, so that they do not wait for each other
+
+    def generate(ctx, b, sig, args):
+        a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+        ints, floats, bytes_ = vec(I32, LANES), vec(F32, LANES), vec(I8, 4 * LANES)
+        cells = [(p, v) for p in range(rows) for v in range(VECTORS)]
+        y = {cell: cgutils.alloca_once_value(b, const(floats, 0.0)) for cell in cells}
+        acc = {cell: [cgutils.alloca_once(b, ints) for _ in range(apart)] for cell in cells}
+        for cell in cells:
+            b.store(const(floats, 0.0), y[cell])
+        w = cgutils.alloca_once(b, I64)
+        b.store(a["w"], w)
+        steps = b.udiv(a["size"], ir.Constant(I64, 4 * groups))
+        row = b.mul(a["blocks"], ir.Constant(I64, 4))
+        row_of = [[b.add(a[n], b.mul(a[m] if m else row, ir.Constant(I64, p))) for p in range(rows)] for n, m in (
+            ("x", "pitch"), ("x_scale", ""), ("x_sum", ""))]  # fmt: skip
+        with cgutils.for_range(b, a["blocks"]) as k:
+            at = b.mul(k.index, ir.Constant(I64, 4))
+            columns = b.mul(k.index, ir.Constant(I64, BLOCK))
+            for p in range(rows):
+                start = splat(b, load_at(b, b.add(row_of[2][p], at), I32), LANES)
+                for v in range(VECTORS):
+                    b.store(start, acc[p, v][0])
+                    for other in acc[p, v][1:]:
+                        b.store(const(ints, 0), other)
+            with b.if_then(b.icmp_signed("!=", a["points"], ir.Constant(I64, 0))):
+                for v in range(VECTORS):
+                    zero = b.zext(load_at(b, add_to(b, b.add(a["zero"], columns), LANES * v), vec(I8, LANES)), ints)
+                    for p in range(rows):
+                        b.store(b.mul(b.load(acc[p, v][0]), zero), acc[p, v][0])
+            base = b.mul(k.index, a["size"])
+            with cgutils.for_range(b, steps) as s:
+                here = b.add(base, b.mul(s.index, ir.Constant(I64, 4 * groups)))
+                parts = []
+                for v in range(VECTORS):
+                    packed = load_at(b, add_to(b, b.load(w), 4 * LANES * v), bytes_)
+                    parts.append(_halves(b, packed) if groups == 2 else (packed,))
+                b.store(add_to(b, b.load(w), 4 * LANES * VECTORS), w)
+                for p in range(rows):
+                    for g in range(groups):
+                        four = splat(b, load_at(b, add_to(b, b.add(row_of[0][p], here), 4 * g), I32), LANES)
+                        for v in range(VECTORS):
+                            target = acc[p, v][g % apart]
+                            b.store(dot(b, b.load(target), parts[v][g], b.bitcast(four, bytes_)), target)
+            for v in range(VECTORS):
+                scale = load_at(b, add_to(b, b.add(a["scale"], b.mul(columns, ir.Constant(I64, 4))), 4 * LANES * v), floats)
+                for p in range(rows):
+                    whole = b.load(acc[p, v][0])
+                    for other in acc[p, v][1:]:
+                        whole = b.add(whole, b.load(other))
+                    term = b.fmul(b.sitofp(whole, floats), scale)
+                    factor = splat(b, load_at(b, b.add(row_of[1][p], at), F32), LANES)
+                    b.store(fma(b, term, factor, b.load(y[p, v])), y[p, v])
+        for p, v in cells:
+            bias = load_at(b, add_to(b, a["bias"], 4 * LANES * v), floats)
+            target = add_to(b, b.add(a["y"], b.mul(a["y_h"], ir.Constant(I64, p))), 4 * LANES * v)
+            store_at(b, target, b.fadd(b.load(y[p, v]), bias))
+        return ctx.get_dummy_value()
+
+    @intrinsic
+    def run(context, operands):
+        return types.void(SIGNATURE), generate
+
+    return run
+
+
+def dispatcher(bits):
+    """A function (rows, operands) that runs the micro-kernel of so many rows: a chain of comparisons, made as text for numba."""
+    scope = {f"k{p}": njit(nogil=True)(_wrap(micro_kernel(p, bits))) for p in range(1, MOST + 1)}
+    lines = ["def dispatch(p, a):"] + [f"    {'if' if p == 1 else 'elif'} p == {p}: k{p}(a)" for p in range(1, MOST + 1)]
+    exec("\n".join(lines), scope)  # NOTE: this text is fixed by MOST alone
+    return njit(nogil=True)(scope["dispatch"])
+
+
+def _wrap(run):
+    def call_it(a):
+        run(a)
+
+    return call_it
+
+
+of_4_bits, of_8_bits = dispatcher(4), dispatcher(8)
+MX, MXSCALE, MXSUM, MY, MSCRATCH, MW, MSCALE, MZERO, MBIAS, MH, MK, MC, MYH, MSIZE, MBITS, MPOINTS = words(
+    "blockwise_matmul", "x x_scale x_sum y scratch w scale zero bias H K C y_h size bits points"
+)
+
+
+@kernel("blockwise_matmul")
+@njit(nogil=True)
+def blockwise_matmul(i, worker, constants, thread, threads):
+    """Threads share blocks of columns; where these are fewer, rows."""
+    h, k, c, y_h = load_i64(i + MH), load_i64(i + MK), load_i64(i + MC), load_i64(i + MYH)
+    size, bits, points = load_i64(i + MSIZE), load_i64(i + MBITS), load_i64(i + MPOINTS)
+    jobs = (c + BLOCK - 1) // BLOCK
+    job0, job1, first, end = 0, jobs, 0, h
+    if jobs >= threads:
+        job0, job1 = jobs * thread // threads, jobs * (thread + 1) // threads
+    else:
+        first, end = h * thread // threads, h * (thread + 1) // threads
+    parts = (end - first + MOST - 1) // MOST
+    scratch = load_i64(i + MSCRATCH) + worker * SCRATCH_BYTES
+    for job in range(job0, job1):
+        w = load_i64(i + MW) + job * (BLOCK * k * size * bits // 8)
+        scale, zero = load_i64(i + MSCALE) + job * (BLOCK * k * 4), load_i64(i + MZERO) + job * (BLOCK * k)
+        bias, valid = load_i64(i + MBIAS) + job * (BLOCK * 4), min(BLOCK, c - job * BLOCK)
+        for part in range(parts):
+            r0 = first + (end - first) * part // parts
+            count = first + (end - first) * (part + 1) // parts - r0
+            y = load_i64(i + MY) + r0 * y_h + job * (BLOCK * 4)
+            target, pitch = (y, y_h) if valid == BLOCK else (scratch, BLOCK * 4)
+            operands = (
+                load_i64(i + MX) + r0 * k * size, load_i64(i + MXSCALE) + r0 * k * 4, load_i64(i + MXSUM) + r0 * k * 4, k * size, k, size, w,
+                scale, zero, bias, points, target, pitch,
+            )  # fmt: skip
+            if bits == 4:
+                of_4_bits(count, operands)
+            else:
+                of_8_bits(count, operands)
+            if valid < BLOCK:
+                copy_pixels(y, y_h, scratch, pitch, count, valid * 4)

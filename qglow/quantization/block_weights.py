@@ -1,0 +1,106 @@
+"""Block-wise 4-bit and 8-bit weights for large matrix products of float models, where the configuration asks for them.
+
+1. Without `block_nodes`, each MatMul and Gemm with constant weights that has at least LARGE of them, and whose rows are whole blocks; else
+   the nodes that these patterns name, each of which must be able to have such weights.
+2. What is excluded stays as it is. What has block-wise weights already keeps its integers, and its activations become int8 too.
+3. A block's scale is that of its element of the largest magnitude, which becomes the lowest integer, times the factor with the least
+   squared error (48).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import ConfigError
+from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
+from ..graph.blocks import MOST, OP
+from ..graph.types import Quant
+from ..reference.blockwise import packed_nibbles
+from ..reference.float_product import scaled
+from .config import QuantConfig
+
+LARGE = 1 << 16  # weights of a product from which reading them takes most of its time
+FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+ROWS = 256  # rows of weights that are quantized at once
+
+
+def with_block_weights(graph: Graph, config: QuantConfig) -> Graph:
+    """The graph with block-wise weights; the same object where none are asked for. Raises ConfigError for a named node that has none."""
+    if not config.block_bits:
+        return graph
+    b = GraphBuilder(graph)
+    for node in graph.nodes:
+        if node.op == OP and config.excluded(node) is None:
+            b.append(node.with_attributes(compute="int8"))
+            continue
+        named = config.in_blocks(node)
+        obstacle = _obstacle(graph, node, config.block_size) if named or not config.block_nodes else ""
+        if named and obstacle is not None and config.excluded(node) is None:
+            raise ConfigError(f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: {obstacle}")
+        fits = obstacle is None and config.excluded(node) is None and (named or graph.constants[node.inputs[1]].size >= LARGE)
+        b.append(_converted(b, graph, node, config) if fits else node)
+    return b.build(graph.name, graph.inputs, graph.outputs)
+
+
+def _obstacle(graph: Graph, node: Node, size: int) -> str | None:
+    """Why a node cannot have block-wise weights, or None."""
+    if node.op not in ("MatMul", "Gemm"):
+        return "it is no MatMul and no Gemm"
+    w = graph.constants.get(node.inputs[1])
+    if w is None or w.ndim != 2 or w.dtype != np.float32 or not w.size or not np.isfinite(w).all():
+        return "its weights are no constant matrix of finite float32"
+    if graph.types[node.inputs[0]].kind is not DType.F32 or graph.types[node.inputs[0]].is_quantized or node.attr("transA", 0):
+        return "its rows are not those of a float32 tensor"
+    n, k = w.shape if node.attr("transB", 0) else w.shape[::-1]
+    if k % size or k // size > MOST:
+        return f"its rows have {k} elements, which are no {MOST} whole blocks of {size}, or fewer"
+    if node.input(2):
+        bias = graph.constants.get(node.inputs[2])
+        if bias is None or bias.dtype != np.float32 or (bias.size != 1 and bias.shape not in ((n,), (1, n))):
+            return "its bias is no constant vector of float32"
+    return None
+
+
+def _converted(b: GraphBuilder, graph: Graph, node: Node, config: QuantConfig) -> Node:
+    w = graph.constants[node.inputs[1]]
+    rows = w if node.attr("transB", 0) else w.T
+    if node.op == "Gemm":
+        rows = scaled(rows, node.attr("alpha", 1.0))
+    q, scales = quantize_blocks(rows, config.block_size, config.block_bits)
+    hint, kind = node.outputs[0], DType.U4 if config.block_bits == 4 else DType.U8
+    t = TensorType(kind, (rows.shape[0], rows.shape[1]), Quant.blockwise(1, config.block_size))
+    names = [b.add_constant(f"{hint}.blocks", packed_nibbles(q) if kind is DType.U4 else q, t), b.add_constant(f"{hint}.scales", scales)]
+    if node.input(2):
+        bias = scaled(graph.constants[node.inputs[2]], node.attr("beta", 1.0) if node.op == "Gemm" else 1.0).reshape(-1)
+        names += ["", b.add_constant(f"{hint}.bias", np.ascontiguousarray(np.broadcast_to(bias, (len(rows),))))]
+    return Node(OP, (node.inputs[0], *names), node.outputs, {"compute": "int8"}, node.name)
+
+
+def quantize_blocks(w: Array, size: int, bits: int) -> tuple[Array, Array]:
+    """(48) Weights float32 [N, K] as (integers uint8 [N, K] around 2^(bits - 1), scales float32 [N, K / size])."""
+    n, k = w.shape
+    q, scales = np.empty((n, k), np.uint8), np.empty((n, k // size), np.float32)
+    for first in range(0, n, ROWS):
+        part = w[first : first + ROWS].reshape(-1, k // size, size)
+        made, scales[first : first + ROWS] = _quantized(part, bits)
+        q[first : first + ROWS] = made.reshape(-1, k)
+    return q, scales
+
+
+def _quantized(w: Array, bits: int) -> tuple[Array, Array]:
+    """w [rows, blocks, size] -> (integers of that shape, scales [rows, blocks])."""
+    middle = 1 << (bits - 1)
+    lowest, top = (-8, 7) if bits == 4 else (-127, 127)
+    place = np.abs(w).argmax(2)[..., None]
+    whole = (np.take_along_axis(w, place, 2) / np.float32(lowest)).astype(np.float32)
+    best = np.full(whole.shape, np.inf)
+    scales, q = whole.copy(), np.zeros(w.shape, np.int16)
+    for factor in FACTORS:
+        scale = (whole * np.float32(factor)).astype(np.float32)
+        with np.errstate(all="ignore"):
+            steps = np.where(scale == 0, np.float32(0), np.clip(np.rint(w / scale), lowest, top))
+        error = ((steps * scale - w).astype(np.float64) ** 2).sum(2, keepdims=True)
+        better = error < best
+        best, scales = np.where(better, error, best), np.where(better, scale, scales)
+        q = np.where(better, steps, q).astype(np.int16)
+    return (q + middle).astype(np.uint8), scales[..., 0]

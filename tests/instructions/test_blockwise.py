@@ -1,0 +1,57 @@
+"""Products with block-wise weights: every instruction set at its tile edges, and what does not fit a block's int8."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from program_graphs import Net
+from three_engines import all_agree
+
+from qglow.graph import DType
+from qglow.instructions.packed import PackedBlocks, unpack_blocks
+from qglow.instructions.packing import round_up
+from qglow.reference import evaluate
+from qglow.reference.blockwise import packed_nibbles
+from qglow.targets import TARGETS, target
+
+SIZES = [(1, 1), (2, 15), (3, 16), (6, 17), (7, 32), (8, 33), (127, 8), (128, 70)]
+
+
+@pytest.fixture(params=TARGETS)
+def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each instruction set in turn, emulated where this CPU lacks it."""
+    monkeypatch.setenv("QGLOW_EMULATE", "1")
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("rows", "columns"), SIZES)
+def test_tile_edges(isa: str, rows: int, columns: int) -> None:
+    net = Net(rows)
+    inputs = [net.input(rows, k, quant=None, kind=DType.F32) for k in (64, 75)]
+    forms = [(16, 4, True), (32, 8, False), (48, 4, False), (128, 8, True)]
+    outputs = [net.blockwise(x, columns, size, bits, points) for x in inputs for size, bits, points in forms]
+    all_agree(net.graph(*outputs), net.feeds(), isa, (1, 2, 3))
+
+
+def test_what_is_not_finite_or_vanishes_stays_so(isa: str) -> None:
+    """A block with NaN or an infinity makes its row NaN, whatever the weights; one below 2^-100 counts as zeros."""
+    net = Net()
+    x = net.input(6, 48, quant=None, kind=DType.F32)
+    graph = net.graph(net.blockwise(x, 20, 16, 4, bias=False), net.blockwise(x, 20, 16, 8, points=False))
+    rows = np.random.default_rng(0).normal(0, 1, (6, 48)).astype(np.float32)
+    rows[0, 3], rows[1, 47], rows[2, :], rows[3, :], rows[4, :16] = np.nan, -np.inf, 0, 1e-38, 3e38
+    feeds = {graph.inputs[0]: rows}
+    assert all(np.isnan(y[:2]).all() and np.isfinite(y[2:4]).all() for y in evaluate(graph, feeds).values())
+    all_agree(graph, feeds, isa, (1, 2))
+
+
+@pytest.mark.parametrize(("columns", "k", "size", "bits"), [(1, 16, 16, 4), (33, 75, 16, 4), (40, 64, 32, 8), (17, 130, 128, 4)])
+@pytest.mark.parametrize("name", TARGETS)
+def test_packed_blocks_read_back(name: str, columns: int, k: int, size: int, bits: int) -> None:
+    q = np.random.default_rng(0).integers(0, 1 << bits, (columns, k)).astype(np.uint8)
+    packed = PackedBlocks(name, packed_nibbles(q) if bits == 4 else q, (columns, k), size, bits)
+    out = np.full(len(packed), 0xCC, np.uint8)
+    packed.write(out)
+    whole = unpack_blocks(name, out, (round_up(columns, target(name).block), -(-k // size), size), bits)
+    again = whole.reshape(len(whole), -1)
+    assert np.array_equal(again[:columns, :k], q) and not again[columns:].any() and not again[:, k:].any()
