@@ -18,7 +18,7 @@ from .types import DType, TensorType
 OP = "BlockwiseMatMul"
 KINDS = (DType.U4, DType.U8)
 InBlocks = Literal["int4 blocks", "int8 blocks"]
-IN_BLOCKS: tuple[InBlocks, InBlocks] = ("int4 blocks", "int8 blocks")  # what reports call a product whose activations are int8 by these weights
+IN_BLOCKS: tuple[InBlocks, InBlocks] = ("int4 blocks", "int8 blocks")  # what reports call a product with these weights
 STEP, LARGEST, MOST = 16, 1024, 8192  # a block is a multiple of so many elements, and at most so long; blocks of a row at most
 
 

@@ -11,6 +11,8 @@ from onnx import helper, numpy_helper
 
 from ..errors import ModelError
 from ..graph import Array, DType, Graph, Node, TensorType
+from ..graph.blocks import OP as BLOCKWISE
+from .export_blocks import DOMAIN, Parts, blockwise_nodes
 from .export_branches import nested
 from .onnx_fallback import domain_of, renamed
 
@@ -108,12 +110,22 @@ def make_model(
     inputs = [value_info(i, graph.types[i]) for i in graph.inputs]
     proto = helper.make_graph(nodes, graph.name, inputs, [value_info(n, t) for n, t in outputs.items()], arrays)
     domains = {d: v for n in graph.nodes if n.op == "Onnx" for d, v in map(domain_of, n.attributes["opset"]) if d}
+    domains |= {DOMAIN: 1} if any(n.domain == DOMAIN for n in nodes) and DOMAIN not in domains else {}
     imports = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(d, v) for d, v in sorted(domains.items()))]
     return helper.make_model(proto, opset_imports=imports, ir_version=IR_VERSION, producer_name="qglow")
 
 
 def export_float(graph: Graph, outputs: Iterable[str] | None = None) -> onnx.ModelProto:
     """The model of a float graph; `outputs` may name any of its values (default: its own outputs)."""
-    nodes = [p for n in graph.nodes for p in export_nodes(n, n.inputs, n.outputs)]
+    nodes: list[onnx.NodeProto] = []
+    tensors: list[onnx.TensorProto] = []
+    for n in graph.nodes:
+        parts = blockwise_nodes(graph, n) if n.op == BLOCKWISE else Parts(export_nodes(n, n.inputs, n.outputs), [])
+        nodes += parts.nodes
+        tensors += parts.tensors
     wanted = graph.outputs if outputs is None else tuple(outputs)
-    return make_model(graph, nodes, graph.constants, {o: graph.types[o] for o in wanted})
+    read = {i for n in graph.nodes if n.op != BLOCKWISE for i in n.inputs} | {*wanted}
+    plain = {name: a for name, a in graph.constants.items() if name in read}
+    model = make_model(graph, nodes, plain, {o: graph.types[o] for o in wanted})
+    model.graph.initializer.extend(tensors)
+    return model

@@ -16,6 +16,8 @@ from onnx import helper
 from ..errors import QGlowError, in_one_line
 from ..files import write_atomically
 from ..graph import Array, DType, Graph, Node, TensorType
+from ..graph.blocks import OP as BLOCKWISE
+from .export_blocks import blockwise_nodes
 from .export_float import OPSET, export_nodes, make_model
 
 
@@ -25,6 +27,7 @@ def export_qdq(graph: Graph) -> onnx.ModelProto:
     for node in graph.nodes:
         exporter.node(node)
     model = make_model(graph, exporter.nodes, exporter.constants, {o: graph.types[o] for o in graph.outputs})
+    model.graph.initializer.extend(exporter.tensors)
     try:
         if model.ByteSize() < 2**31:  # NOTE: what is larger cannot be checked, nor saved as one file
             onnx.checker.check_model(model)
@@ -44,6 +47,7 @@ class _Exporter:
         self.graph = graph
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
+        self.tensors: list[onnx.TensorProto] = []  # those that no array of numpy's own is
         self.reals: dict[str, str] = {}
 
     def node(self, node: Node) -> None:
@@ -54,6 +58,10 @@ class _Exporter:
             self.nodes += export_nodes(node, node.inputs, node.outputs)
         elif node.op == "Lookup":
             self.lookup(node)
+        elif node.op == BLOCKWISE:
+            parts = blockwise_nodes(graph, node)
+            self.nodes += parts.nodes
+            self.tensors += parts.tensors
         elif node.op == "Quantize":
             self.quantize(node.inputs[0], node.outputs[0])
         elif node.op == "Dequantize":

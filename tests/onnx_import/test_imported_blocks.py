@@ -10,13 +10,16 @@ import onnxruntime as ort
 import pytest
 from nbits_models import model, n_bits
 from onnx import TensorProto, helper
-from qglow.runtime.steps import host_steps
 
 import qglow
 from qglow.errors import ModelError
-from qglow.graph import DType
+from qglow.graph import DType, Graph, Node, Quant, TensorType, float_type
+from qglow.onnx_import.export_float import export_float
+from qglow.onnx_import.export_qdq import export_qdq
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate
+from qglow.reference.blockwise import packed_nibbles
+from qglow.runtime.step_profile import host_steps
 
 RNG = np.random.default_rng(0)
 
@@ -172,3 +175,35 @@ def test_blocks_along_the_columns_are_floats() -> None:
     want = run(proto, None, {"v": x})[0]
     graph = float_graph(proto)
     assert "BlockwiseMatMul" not in [n.op for n in graph.nodes] and db(want, evaluate(graph, {"v": x})["y"]) > 120
+
+
+@pytest.mark.parametrize("form", [
+    {}, {"bits": 8, "bias": True}, {"zeros": "", "bias": True}, {"level": 4, "k": 128}, {"level": 4, "bits": 8, "zeros": "", "k": 130},
+], ids=str)  # fmt: skip
+def test_export_gives_the_same_product_back(form: dict[str, Any]) -> None:
+    graph = float_graph(n_bits(**form))
+    x = RNG.normal(0, 1, (5, form.get("k", 100))).astype(np.float32)
+    got = evaluate(graph, {"x": x})["y"]
+    for exported in (export_qdq(graph), export_float(graph)):
+        assert [n.op_type for n in exported.graph.node] == ["MatMulNBits"]
+        assert db(got, run(exported, None, {"x": x})[0]) > (60 if form.get("level") else 120)
+        assert np.array_equal(evaluate(float_graph(exported), {"x": x})["y"], got)
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_blocks_of_other_sizes_are_exported_as_floats(bits: int) -> None:
+    k, n, names = 75, 20, ("x", "y.blocks", "s", "", "b")
+    kind = DType.U4 if bits == 4 else DType.U8
+    q = RNG.integers(0, 1 << bits, (n, k)).astype(np.uint8)
+    constants = {"y.blocks": packed_nibbles(q) if bits == 4 else q, "s": RNG.normal(0, 0.1, (n, 2)).astype(np.float32)}
+    constants["b"] = RNG.normal(0, 1, n).astype(np.float32)
+    types = {"x": float_type("M", k), "y": float_type("M", n), "y.blocks": TensorType(kind, (n, k), Quant.blockwise(1, 48))}
+    types |= {"s": float_type(n, 2), "b": float_type(n)}
+    node = Node("BlockwiseMatMul", names, ("y",), {"compute": "float32"}, "mm")
+    graph = Graph("odd", ("x",), ("y",), (node,), types, constants)
+    exported = export_qdq(graph)
+    assert [n.op_type for n in exported.graph.node] == ["DequantizeLinear", "Transpose", "MatMul", "Add"]
+    feeds = {"x": RNG.normal(0, 1, (5, k)).astype(np.float32)}
+    want = evaluate(graph, feeds)["y"]
+    assert db(want, run(exported, None, feeds)[0]) > 120
+    assert np.array_equal(evaluate(float_graph(exported), feeds)["y"], want)
