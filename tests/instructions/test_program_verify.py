@@ -210,7 +210,7 @@ def test_every_field_has_a_range() -> None:
     for kind in INSTRUCTIONS.values():
         for name in kind.fields:
             stride = "_" in name or (len(name) == 2 and name[0] in "xy")
-            assert name in RANGES or name in ("op", "item") or name.startswith("f_") or stride, f"{kind.name}: {name}"
+            assert name in RANGES or name in ("op", "item", "bits") or name.startswith("f_") or stride, f"{kind.name}: {name}"
 
 
 VALUES = (-(2**62), -4097, -1, 0, 1, 2, 3, 7, 64, 255, 256, 4096, 2**31, 2**62)
