@@ -181,11 +181,6 @@ def _global_lp_pool(node: Node, shapes: Shapes, arrays: Arrays) -> list[Shape]:
     return [(*x[:2], *(1,) * (len(x) - 2))]
 
 
-def _blockwise(node: Node, shapes: Shapes, constants: Arrays) -> list[tuple[int, ...]]:
-    """NOTE: of arrays, of which that of the weights may hold several elements in an item."""
-    return [(*_first(shapes)[:-1], shapes[1][0])] if shapes[1] else []
-
-
 GROWING: dict[str, Growth] = {
     "Expand": Growth(_expand), "Tile": Growth(_tile), "Pad": Growth(_pad), "OneHot": Growth(_one_hot, (2,)),
     "ConstantOfShape": Growth(_constant_of_shape), "Range": Growth(_range), "Gather": Growth(_gather), "Concat": Growth(_concat),
@@ -194,7 +189,6 @@ GROWING: dict[str, Growth] = {
     "GridSample": Growth(_grid_sample), "RoiAlign": Growth(_roi_align), "MaxRoiPool": Growth(_max_roi_pool),
     "MaxUnpool": Growth(_max_unpool), "LpPool": Growth(_lp_pool), "GlobalLpPool": Growth(_global_lp_pool),
     **dict.fromkeys(("Cast", "Hardmax", "LRN", "LpNormalization", "Trilu", "ScatterElements", "CumSum"), Growth(_same)),
-    "BlockwiseMatMul": Growth(_blockwise),
     **dict.fromkeys(("Not", "IsNaN"), Growth(_same, (np.bool_,))),
 }  # fmt: skip
 
@@ -218,6 +212,8 @@ def bytes_made(node: Node, inputs: Arrays) -> int:
     try:
         if node.op == "NonZero":
             return 8 * len(arrays[0].shape) * arrays[0].size
+        if node.op == "BlockwiseMatMul":  # NOTE: an item of its weights may hold several elements
+            return arrays[0].size // max(1, arrays[0].shape[-1]) * arrays[1].shape[0] * arrays[0].itemsize
         if node.op == "GatherElements":
             return arrays[1].size * max(8, item)
         growth = GROWING.get(node.op)
