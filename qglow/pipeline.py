@@ -1,12 +1,11 @@
 """The straight line: model -> graph -> simplified graph -> profile -> quantized graph -> bundle. Each verb is one function.
 
-`stage()` verifies, dumps and times, and nothing else does. QGLOW_VERIFY: 0 off, 1 verify the result of each stage (default),
+`stage()` verifies and dumps, and nothing else does. QGLOW_VERIFY: 0 off, 1 verify the result of each stage (default),
 2 also print it and parse it back equal and recompute its types, 3 also evaluate before and after each pass of simplify.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from os import PathLike
@@ -38,15 +37,12 @@ from .runtime.manifest import Manifest, precision_of
 from .simplify import simplify
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
-TIMES: dict[str, float] = {}
 CHECK_SAMPLES, BLAME_SECONDS = 4, 5.0  # NOTE: no clock decides how much is compared: a busy machine makes the same bundle
 
 
 def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0) -> Graph:
-    """Run one graph-making stage: time it, verify its result, write its text to `dump_dir`/NN_name.txt."""
-    start = time.perf_counter()
+    """Run one graph-making stage, verify its result and write its text to `dump_dir`/NN_name.txt."""
     graph = make()
-    TIMES[name] = time.perf_counter() - start
     level = verify_level()
     if level >= 1:
         verify(graph)

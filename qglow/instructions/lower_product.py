@@ -218,11 +218,18 @@ def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array
     rows = round_up(kh, 4)
     taps = np.zeros((channels, rows, kw), np.int8)
     taps[:, :kh] = w[:, 0]
+    bias = centred_bias(low, bias, w)
     order = taps[blocks].reshape(len(blocks), lanes, rows // 4, 4, kw).transpose(0, 2, 4, 1, 3)
     scale = np.broadcast_to(scales(low, node), bias.shape)
     constants = {"w": low.constant(order), "bias": low.constant(bias[blocks].astype(np.int32)), "scale": low.constant(scale[blocks])}
     fields = {**image_fields(x, y), "G": 1, "x_c": 1, "y_g": 0, **shape, "runs": 1, "run": 1, **limits(low, node), **target.post}
     low.emit("depthwise2d", operands(low, x, target, constants), constants, {**fields, "blocks": len(blocks), "flat": int(flat)})
+
+
+def centred_bias(low: Lowering, bias: Array, w: Array) -> Array:
+    """The bias of products that read their pixels less the target's offset, int64. w: [channels, ...]."""
+    offset = low.packing.offset
+    return bias + offset * w.reshape(len(w), -1).sum(1, dtype=np.int64) if offset else bias
 
 
 def image_fields(x: TensorView, y: TensorView) -> Fields:
@@ -248,6 +255,7 @@ def product(
         x, y, residual = flattened(x, y, residual)
         if residual is not None:
             target.post |= {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
+    bias = centred_bias(low, bias, w.reshape(groups * oc, -1))
     constants = {
         "w": low.weights(w, fused),
         **channel_constants(low, bias, scales(low, node) if scale is None else scale, groups, low.packing.multiple),

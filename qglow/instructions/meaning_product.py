@@ -58,7 +58,8 @@ def conv2d(v: Views, s: Site) -> None:
             acc = np.zeros((g, x.shape[0] * wd, c), dtype)
             for a in range(kh):
                 for r in range(runs):
-                    acc += x[:, :, :, a, r].reshape(x.shape[0] * wd, g, run).transpose(1, 0, 2).astype(dtype) @ w[a, r]
+                    pixels: Array = x[:, :, :, a, r].reshape(x.shape[0] * wd, g, run).transpose(1, 0, 2).astype(dtype)
+                    acc += (pixels - s.packing.offset) @ w[a, r]
             sums = acc.transpose(1, 0, 2).reshape(x.shape[0], wd, g, c).astype(np.int64) + v["bias"][:, :c]
             _finish(v, s, piece, sums, v["scale"][:, :c])
 
@@ -114,7 +115,7 @@ def depthwise2d(v: Views, s: Site) -> None:
         sums = np.broadcast_to(v["bias"][block, lane].astype(np.int64), x.shape[:3]).copy()
         for a in range(s["KH"]):
             for b in range(s["KW"]):
-                sums += x[..., a, b].astype(np.int64) * v["w"][block, a // 4, b, lane, a % 4]
+                sums += (x[..., a, b].astype(np.int64) - s.packing.offset) * v["w"][block, a // 4, b, lane, a % 4]
         _finish(v, s, np.s_[image, :], sums[:, :, None], v["scale"][block, lane][:, None])
 
 
@@ -131,4 +132,4 @@ def pack(v: Views, s: Site) -> None:
     if v["y"].size:
         v["y"][...] = pack_weights(s.isa, w[:, :, None, None, :], True).reshape(v["y"].shape)
     v["bias"][...] = 0
-    v["bias"][:, : s["C"]] = -s["x_zero"] * w.astype(np.int64).sum(2)
+    v["bias"][:, : s["C"]] = (s.packing.offset - s["x_zero"]) * w.astype(np.int64).sum(2)

@@ -54,7 +54,8 @@ _FLOAT_PRODUCT = f"{_XY} {_WINDOW} act f_low f_high"
 INSTRUCTIONS = {
     k.name: k
     for k in (
-        _row("conv2d", "sum over taps and channels of x * w, plus bias, requantized (y_f32 = 0) or scaled to float (1). x is at the first "
+        _row("conv2d", "sum over taps and channels of (x - offset) * w, offset that of the target, plus bias, requantized (y_f32 = 0) or "
+              "scaled to float (1). x is at the first "
               "tap of the first output; C is per group; runs x run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group "
               "to group. post 1: the bytes q become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero); 2: table[q]. "
               "w and bias may lie in the arena.",
@@ -62,7 +63,8 @@ INSTRUCTIONS = {
         _row("depthwise2d", "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel rows "
               "and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",
               "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat"),
-        _row("pack", "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias -x_zero * sum over K",
+        _row("pack", "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias (offset - x_zero) "
+              "* sum over K",
               "x", "y bias", "", "G K C x_g x_k x_c y_g x_zero"),
         _row("add", "C(rint(f32(a - a_zero) * f_a + f32(b - b_zero) * f_b) + zero); strides of 0 repeat b", "a b", "y", "",
               f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b {_RANGE}"),

@@ -43,7 +43,7 @@ def print_program(program: Program) -> str:
     names = _buffer_names(program)
     size, digest = program.constant_pool_size, _digest(program.constant_pool)
     head = f"program {json.dumps(program.graph.name)} for {program.isa}: arena {program.arena_size} bytes, constants {size} bytes"
-    steps = [_step(k, s, program, names) for k, s in enumerate(program.steps)]
+    steps = [_step(k, s, names) for k, s in enumerate(program.steps)]
     seen = [f"seen %{json.dumps(name)} after {k} steps" for k, looked_at in program.moments.items() for name in looked_at]
     return "\n".join([f"{head} @sha256:{digest}", *_buffers(program, names), *_values(program, names), *seen, *steps]) + "\n"
 
@@ -64,7 +64,7 @@ def print_plan(program: Program) -> str:
 
 def print_step(number: int, program: Program) -> str:
     """One step's line."""
-    return _step(number, program.steps[number], program, _buffer_names(program))
+    return _step(number, program.steps[number], _buffer_names(program))
 
 
 def _buffer_names(program: Program) -> dict[int, str]:
@@ -102,7 +102,7 @@ def _values(program: Program, names: dict[int, str]) -> list[str]:
     return lines
 
 
-def _step(number: int, step: Instruction | HostCall, program: Program, names: dict[int, str]) -> str:
+def _step(number: int, step: Instruction | HostCall, names: dict[int, str]) -> str:
     if isinstance(step, HostCall):
         reason = f" {json.dumps(step.reason)}" if step.reason else ""
         return f"{number}: host {json.dumps(step.node.name)}{reason} ; {step.node.op}"

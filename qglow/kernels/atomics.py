@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .memory import I64
+from .memory import I32, I64
 from .target import ARCHITECTURE
 
 i64 = types.int64
@@ -55,9 +56,12 @@ def pause(context):
     """The CPU's hint that a loop only waits."""
 
     def generate(ctx, b, sig, args):
-        hint = {"x86_64": "pause", "aarch64": "yield"}.get(ARCHITECTURE)
-        if hint:
-            b.call(ir.InlineAsm(ir.FunctionType(ir.VoidType(), []), hint, "~{memory}", side_effect=True), [])
+        nothing = ir.FunctionType(ir.VoidType(), [])
+        if ARCHITECTURE == "x86_64":
+            b.call(ir.InlineAsm(nothing, "pause", "~{memory}", side_effect=True), [])
+        elif ARCHITECTURE == "aarch64":  # yield
+            hint = cgutils.get_or_insert_function(b.module, ir.FunctionType(ir.VoidType(), [I32]), "llvm.aarch64.hint")
+            b.call(hint, [ir.Constant(I32, 1)])
         return ctx.get_dummy_value()
 
     return types.void(), generate
@@ -71,7 +75,9 @@ def ticks(context):
         if ARCHITECTURE == "x86_64":
             return b.call(b.module.declare_intrinsic("llvm.readcyclecounter", (), ir.FunctionType(I64, [])), [])
         if ARCHITECTURE == "aarch64":
-            return b.call(ir.InlineAsm(ir.FunctionType(I64, []), "mrs $0, cntvct_el0", "=r", side_effect=True), [])
+            t = ir.FunctionType(I64, [ir.MetaDataType()])
+            read = cgutils.get_or_insert_function(b.module, t, "llvm.read_volatile_register.i64")
+            return b.call(read, [b.module.add_metadata([ir.MetaDataString(b.module, "CNTVCT_EL0")])])
         return ir.Constant(I64, 0)
 
     return i64(), generate

@@ -12,9 +12,13 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from .objects import sealed
 from .workers import die_with, shared_out
+
+if TYPE_CHECKING:
+    from ..targets import Target
 
 ARGUMENTS = 5
 MOST_PROCESSES = 8  # each takes some 300 MB
@@ -28,13 +32,30 @@ def main(name: str, output: int, emulate: bool) -> None:
     isa = TARGETS["generic" if emulate else name]
     os.environ |= {"QGLOW_BUILD_ISA": name, "QGLOW_BUILD_EMULATE": "1" if emulate else "0"}
     os.environ |= {"NUMBA_CPU_NAME": isa.cpu, "NUMBA_CPU_FEATURES": isa.features, "NUMBA_CACHE_DIR": os.devnull, "NUMBA_DISABLE_JIT": "0"}
-    data = compile_all(isa.cpu, isa.features)
+    data = compile_all(isa, aim(isa))
     with open(output, "wb") as file:
         file.write(sealed(data))
         file.truncate()  # NOTE: more was reserved
 
 
-def compile_all(cpu: str, features: str) -> bytes:
+def aim(isa: Target) -> str:
+    """Make numba compile for the target's architecture, whatever this machine's is; the triple. Called before numba is imported.
+
+    NOTE: numba links what it compiles into this process, and nothing calls it there.
+    """
+    import llvmlite.binding as llvm
+
+    host = llvm.get_default_triple()
+    triple = isa.triple(host)
+    if triple != host:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        llvm.get_process_triple = lambda: triple
+        llvm.Target.from_default_triple = classmethod(lambda cls: cls.from_triple(triple))
+    return triple
+
+
+def compile_all(isa: Target, triple: str) -> bytes:
     import llvmlite.binding as llvm
     from numba import types
 
@@ -49,6 +70,7 @@ def compile_all(cpu: str, features: str) -> bytes:
         float_rows,
         float_windows,
         floats,
+        futex,
         move,
         observe,
         pack,
@@ -58,7 +80,7 @@ def compile_all(cpu: str, features: str) -> bytes:
         rows,
         thread_pool,
     )
-    from .target import ISA
+    from .target import ARCHITECTURE, ISA
 
     if ISA.tiles:
         from . import conv_tiles  # noqa: F401
@@ -68,6 +90,7 @@ def compile_all(cpu: str, features: str) -> bytes:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
+    llvm.add_symbol(futex.FUTEX, 4096)  # NOTE: numba links what it compiles; nothing is called there
     whole = llvm.parse_assembly("")
     functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, **execute.EXPORTED, **observe.EXPORTED, **thread_pool.EXPORTED}
     print(f"part 0 {len(functions)}", flush=True)
@@ -83,7 +106,12 @@ def compile_all(cpu: str, features: str) -> bytes:
         print(f"part {len(made)} {len(functions)}", flush=True)
     for name in functions:
         whole.link_in(llvm.parse_bitcode(made[name]))
-    machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=3, reloc="pic", codemodel="small")
+    if ARCHITECTURE == "aarch64":
+        whole.link_in(llvm.parse_assembly(futex.DEFINED))
+        whole.get_function(futex.FUTEX).linkage = "internal"
+    machine = llvm.Target.from_triple(triple).create_target_machine(
+        cpu=isa.cpu, features=isa.features, opt=3, reloc="pic", codemodel="small"
+    )
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes = llvm.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()

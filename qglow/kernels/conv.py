@@ -5,13 +5,14 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import cgutils
 
+from .dots import IS_INSTRUCTION, centred, pixel_dot
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
 from .epilogue_scratch import finish_pixels
 from .jit import njit
 from .product import Kernels, product
 from .table import kernel
-from .target import HARDWARE_DOT, ISA
-from .vector import I8, I32, I64, add_to, dot4, load_at, prefetch, prefetch_range, splat, vec, vpdpbusd
+from .target import ISA
+from .vector import I8, I32, I64, add_to, load_at, prefetch, prefetch_range, splat, vec
 
 LANES = ISA.lanes
 BURST = 1536  # bytes of the next weights that are asked for at once; more are asked for between the steps of the sum
@@ -20,8 +21,7 @@ CHAINS = 8  # sums in flight that hide the latency of a dot product
 
 def micro(b, a, pixels, vectors, pixel_of):
     """Sums of four taps a step, two or more of them at a time where there are few; then the epilogue."""
-    dot = vpdpbusd if HARDWARE_DOT else dot4
-    ways = max(1, CHAINS // (pixels * vectors)) if HARDWARE_DOT else 1
+    ways = max(1, CHAINS // (pixels * vectors)) if IS_INSTRUCTION else 1
     size = 4 * LANES * vectors  # bytes of weights that one step reads
     t = vec(I32, LANES)
     start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]
@@ -39,9 +39,9 @@ def micro(b, a, pixels, vectors, pixel_of):
         ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
         for p in range(pixels):
             four = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
-            u = b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES))
+            x = centred(b, b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES)))
             for v in range(vectors):
-                b.store(dot(b, b.load(acc[way][p][v]), u, ws[v]), acc[way][p][v])
+                b.store(pixel_dot(b, b.load(acc[way][p][v]), x, ws[v]), acc[way][p][v])
 
     with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
         base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))

@@ -11,18 +11,18 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .dots import centred, pixel_dot
 from .epilogue_scratch import finish_pixels
 from .jit import njit
 from .memory import load_i64, words
 from .sizes import SCRATCH_BYTES
 from .table import kernel
-from .target import HARDWARE_DOT, ISA
-from .vector import F32, I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, requantize, store_at, vec, vpdpbusd
+from .target import ISA
+from .vector import F32, I8, I32, I64, add_to, const, joined, load_at, mask, part, requantize, store_at, vec
 
 LANES = ISA.lanes
 FIELDS = "x w KH KW row tap pix bias scale zero low high y y_pix y_f32 count x_on w_on c_on y_on".split()
 SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
-dot = vpdpbusd if HARDWARE_DOT else dot4
 i64 = types.int64
 
 
@@ -86,9 +86,9 @@ def fixed(pixels, kh, kw, stride):
                 continue
             step = b.mul(a["tap"], ir.Constant(I64, column))
             for g in groups:
-                v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]])
+                v = centred(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]]))
                 for p, k in uses:
-                    sums[p] = dot(b, sums[p], v, weights[g // 4][k])
+                    sums[p] = pixel_dot(b, sums[p], v, weights[g // 4][k])
         _finish(b, a, sums)
 
     return repeated(one_block)
@@ -116,8 +116,8 @@ def any_size(pixels):
             ws = load_at(b, b.load(w), vec(I8, 4 * LANES))
             for p in range(pixels):
                 step = b.mul(a["pix"], ir.Constant(I64, p))
-                v = interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows])
-                b.store(dot(b, b.load(acc[p]), v, ws), acc[p])
+                v = centred(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows]))
+                b.store(pixel_dot(b, b.load(acc[p]), v, ws), acc[p])
             b.store(add_to(b, b.load(w), 4 * LANES), w)
         _finish(b, a, [b.load(x) for x in acc])
 

@@ -1,4 +1,5 @@
 """Sleep and wake on a word of memory: the futex of Linux, as a system call of a few lines of assembly, for kernels link to no library.
+On Arm these are words of machine code: LLVM is built without an assembler for any machine but its own.
 
 Elsewhere both do nothing, and `SLEEPS` in sizes.py says so to those who then have to sleep in Python.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .memory import I64
@@ -15,19 +17,26 @@ from .target import ARCHITECTURE
 
 WAIT_PRIVATE, WAKE_PRIVATE = 128, 129
 i64 = types.int64
-_CALLS = {
-    "x86_64": (202, "syscall", "={rax},0,{rdi},{rsi},{rdx},{r10},~{rcx},~{r11},~{memory}"),
-    "aarch64": (98, "svc #0", "={x0},{x8},0,{x1},{x2},{x3},~{memory}"),
-}
+FUTEX = "qglow.futex"  # what kernels of Arm call; build.py links DEFINED in
+WORDS = {0xD2800C48: "mov x8, #98", 0xD4000001: "svc #0", 0xD65F03C0: "ret"}
+DEFINED = f"""
+define i64 @{FUTEX}(i64 %address, i64 %operation, i64 %value, i64 %timeout) naked noinline optnone
+    prologue <{{ {', '.join(['i32'] * len(WORDS))} }}> <{{ {', '.join(f'i32 {w - (1 << 32)}' for w in WORDS)} }}> {{
+  unreachable
+}}
+"""
 
 
 def _futex(b, address, operation, value):
     if not SLEEPS:
         return
-    number, text, constraints = _CALLS[ARCHITECTURE]
+    arguments = [address, ir.Constant(I64, operation), value, ir.Constant(I64, 0)]
+    if ARCHITECTURE == "aarch64":
+        b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(I64, [I64] * 4), FUTEX), arguments)
+        return
     t = ir.FunctionType(I64, [I64] * 5)
-    arguments = [ir.Constant(I64, number), address, ir.Constant(I64, operation), value, ir.Constant(I64, 0)]
-    b.call(ir.InlineAsm(t, text, constraints, side_effect=True), arguments)
+    constraints = "={rax},0,{rdi},{rsi},{rdx},{r10},~{rcx},~{r11},~{memory}"
+    b.call(ir.InlineAsm(t, "syscall", constraints, side_effect=True), [ir.Constant(I64, 202), *arguments])
 
 
 @intrinsic

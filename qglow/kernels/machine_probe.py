@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..targets import choose, target
+from ..targets import Target, choose, target
 
 ROUNDS = 100
 
@@ -48,6 +48,12 @@ _SSE2 = Loop("<4 x i32>", "declare <4 x i32> @llvm.x86.sse2.pmadd.wd(<8 x i16>, 
              "%N.h = bitcast <4 x i32> %A to <8 x i16>\n  %N.p = call <4 x i32> @llvm.x86.sse2.pmadd.wd(<8 x i16> %N.h, <8 x i16> %b)\n"
              "  %N = add <4 x i32> %A, %N.p", 16, 12)  # fmt: skip
 _PLAIN = Loop("<4 x i32>", "", "%N.p = mul <4 x i32> %A, %u\n  %N = add <4 x i32> %A, %N.p", 8, 8)
+_NEON_BYTES = "%N.b = bitcast <4 x i32> %u to <16 x i8>\n  "
+_SDOT, _USDOT = (
+    Loop("<4 x i32>", f"declare <4 x i32> @llvm.aarch64.neon.{name}.v4i32.v16i8(<4 x i32>, <16 x i8>, <16 x i8>)",
+         f"{_NEON_BYTES}%N = call <4 x i32> @llvm.aarch64.neon.{name}.v4i32.v16i8(<4 x i32> %A, <16 x i8> %N.b, <16 x i8> %N.b)", 32, 16)
+    for name in ("sdot", "usdot")
+)  # fmt: skip
 _AMX = Loop("i32", "declare void @llvm.x86.tdpbusd(i8, i8, i8)\ndeclare void @llvm.x86.tilezero(i8)\n"
             "declare void @llvm.x86.tilerelease()\ndeclare void @llvm.x86.ldtilecfg(ptr)", "", 2 * 16 * 16 * 64, 4)  # fmt: skip
 LOOPS = {
@@ -56,16 +62,23 @@ LOOPS = {
     "vpdpbusd.256": (_AVX_VNNI, _AVX_VNNI_BYTES),
     "pmaddwd.256": (_AVX2,),
     "pmaddwd.128": (_SSE2,),
+    "sdot.128": (_SDOT,),
+    "usdot.128": (_USDOT,),
     "mul": (_PLAIN,),
 }
 """By a target's product instruction; the first that this LLVM knows is used."""
 _BYTES = {"<16 x i32>": "<64 x i8>", "<8 x i32>": "<16 x i16>", "<4 x i32>": "<8 x i16>"}
 
 
+def loops_of(isa: Target) -> tuple[Loop, ...]:
+    """The loops of a target's product instruction."""
+    return LOOPS["tdpbusd" if isa.tiles else isa.product]
+
+
 def peak_ops(threads: int = 1) -> float:
     """int8 operations a second (2 for each product) of the chosen instruction set's product instruction, on all threads together."""
     isa, _ = choose()
-    loop, run = next((found, f) for found in LOOPS["tdpbusd" if isa.tiles else isa.product] if (f := _compiled(product_text(found), isa.name)) is not None)
+    loop, run = next((found, f) for found in loops_of(isa) if (f := _compiled(product_text(found), isa.name)) is not None)
     data = np.zeros(64, np.uint8) if loop is not _AMX else _tile_configuration()
     count = 20_000 if loop is _AMX else 200_000
     return threads * count * loop.count * loop.ops / _fastest(lambda k: run(data.ctypes.data, count, 0), threads)
@@ -156,7 +169,12 @@ def machine_code(text: str, isa: str) -> bytes | None:
     except RuntimeError:
         return None
     features = target(isa).features + (",+amx-int8,+amx-tile" if target(isa).tiles else "")
-    machine = llvm.Target.from_default_triple().create_target_machine(
+    host = llvm.get_default_triple()
+    triple = target(isa).triple(host)
+    if triple != host:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+    machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=target(isa).cpu, features=features.strip(","), opt=3, reloc="pic", codemodel="small"
     )
     return bytes(machine.emit_object(module))

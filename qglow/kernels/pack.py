@@ -7,11 +7,12 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .dots import OFFSET, dot
 from .jit import njit
 from .memory import load_i64, load_u8, store_i32, store_u8, words
 from .table import kernel
-from .target import HARDWARE_VNNI, ISA
-from .vector import I8, I32, I64, add_to, const, dot4, joined, load_at, mask, part, splat, store_at, vec, vpdpbusd
+from .target import ISA
+from .vector import I8, I32, I64, add_to, const, joined, load_at, mask, part, splat, store_at, vec
 from .vector_loops import accumulator
 
 LANES, VECTORS = ISA.lanes, ISA.vectors
@@ -39,7 +40,6 @@ class Packer:
         turn = ir.Constant(self.bytes, [j % 4 for j in range(4 * LANES)])
         valid = b.and_(self.lanes, b.icmp_signed("<", turn, splat(b, b.trunc(left, I8), 4 * LANES)))
         value = b.select(valid, b.xor(value, const(self.bytes, 128)), const(self.bytes, 0))
-        dot = vpdpbusd if HARDWARE_VNNI else dot4
         b.store(dot(b, b.load(self.sums), const(self.bytes, 1), value), self.sums)
         far = b.mul(b.sdiv(s, ir.Constant(I64, PER_STEP)), self.block)
         near = b.mul(b.srem(s, ir.Constant(I64, PER_STEP)), ir.Constant(I64, 4 * LANES))
@@ -121,7 +121,7 @@ def pack_any(x, x_k, x_c, k, channels, steps, y, vectors, bias, zero):
 @njit(nogil=True)
 def pack(i, arena, constants, thread, threads):
     """One vector of output channels after the other; a block's weights lie as [steps, vectors, STEP / 4, lanes, 4], its bias as [channels]."""
-    groups, k, c, zero = load_i64(i + G), load_i64(i + K), load_i64(i + C), load_i64(i + X_ZERO)
+    groups, k, c, zero = load_i64(i + G), load_i64(i + K), load_i64(i + C), load_i64(i + X_ZERO) - OFFSET
     x_k, x_c = load_i64(i + X_K), load_i64(i + X_C)
     multiple = LANES if NARROW else LANES * VECTORS
     padded, steps = (c + multiple - 1) // multiple * multiple, (k + STEP - 1) // STEP * PER_STEP

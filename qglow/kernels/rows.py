@@ -9,13 +9,14 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .dots import dot
 from .elementwise_u8 import find, run_of, table_of
 from .jit import njit
 from .memory import load_f32, load_i32, load_i64, load_u8, store_u8, words
 from .sizes import SCRATCH_BYTES
 from .table import kernel
-from .target import HARDWARE_TABLE, HARDWARE_VNNI, ISA
-from .vector import F32, I8, I32, I64, add_to, call, const, dot4, load_at, requantize, splat, store_at, vec, vpdpbusd, widened, within
+from .target import HARDWARE_TABLE, ISA
+from .vector import F32, I8, I32, I64, add_to, call, const, load_at, requantize, splat, store_at, vec, widened, within
 from .vector_loops import accumulator, chunks, masked, store_chunk
 
 LANES = ISA.lanes
@@ -134,7 +135,6 @@ def softmax(i, worker, constants, thread, threads):
 @intrinsic
 def row_sums(context, x, count):
     """(sum of q, sum of q (q - 128)) over a row of bytes q: two dot products."""
-    dot = vpdpbusd if HARDWARE_VNNI else dot4
 
     def generate(ctx, b, sig, args):
         bytes_, ints = vec(I8, CHUNK), vec(I32, LANES)

@@ -9,7 +9,7 @@ from ..targets import HOST, TARGETS
 ISA = TARGETS[os.environ.get("QGLOW_BUILD_ISA", "generic")]
 EMULATE = os.environ.get("QGLOW_BUILD_EMULATE") == "1"
 ARCHITECTURE = (HOST if EMULATE else ISA.architecture).name  # of the machine that runs the object
-HARDWARE_DOT = ISA.product.startswith("vpdpbusd") and not EMULATE and not ISA.tiles
-HARDWARE_VNNI = ISA.lanes == 16 and not EMULATE
+PRODUCT = "" if EMULATE else ISA.product.partition(".")[0]  # a key of dots.py; "" where its meaning is compiled
+HARDWARE_DOT = PRODUCT == "vpdpbusd"
 HARDWARE_PACK = "" if EMULATE else ISA.narrowing
 HARDWARE_TABLE = ISA.byte_tables and not EMULATE

@@ -129,8 +129,8 @@ def pixel(b, at, step, p, second=None, count=0):
     return b.add(b.add(at, second), b.mul(step, ir.Constant(I64, p - count)))
 
 
-def dot4(b, acc, u, s):
-    """acc[i] + sum of four products u8 * s8 of the bytes of element i: the executable meaning of vpdpbusd, exact in any order.
+def dot4(b, acc, u, s, signed=False):
+    """acc[i] + sum of four products u8 * s8 of the bytes of element i, exact in any order; signed: u holds s8 bytes too.
 
     The products of even and of odd bytes are summed in pairs, a form that LLVM turns into the pair-multiply of SSE2 and AVX2.
     """
@@ -138,9 +138,10 @@ def dot4(b, acc, u, s):
     wide = vec(I16, 2 * n)
     u16, s16 = b.bitcast(u, wide), b.bitcast(s, wide)
     eight = const(wide, 8)
+    low = b.ashr(b.shl(u16, eight), eight) if signed else b.and_(u16, const(wide, 255))
     parts = (
-        (b.and_(u16, const(wide, 255)), b.ashr(b.shl(s16, eight), eight)),
-        (b.lshr(u16, eight), b.ashr(s16, eight)),
+        (low, b.ashr(b.shl(s16, eight), eight)),
+        (b.ashr(u16, eight) if signed else b.lshr(u16, eight), b.ashr(s16, eight)),
     )
     for x, y in parts:
         product = b.mul(b.sext(x, vec(I32, 2 * n)), b.sext(y, vec(I32, 2 * n)))
@@ -152,7 +153,7 @@ def dot4(b, acc, u, s):
 
 
 def vpdpbusd(b, acc, u, s):
-    """The hardware instruction; its meaning is `dot4`."""
+    """x86, VNNI: acc[i] + sum of four products u8 * s8. Its meaning is `dot4`."""
     return call(b, f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}", acc.type, acc, u, s)
 
 

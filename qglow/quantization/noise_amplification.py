@@ -34,7 +34,7 @@ def precision_sensitive_nodes(
     for value, f in plan.functions.items():
         if value in (needs.quantized | needs.real) - set(needs.fused_clamps.values()) and f.root in quants:
             db = signal_to_noise(graph, f, observed, *quants[f.root])
-            lost = lost_channels(f, observed, *quants[f.root])
+            lost = lost_channels(f, observed, quants[f.root][1])
             if db < LIMIT_DB or lost > LOST:
                 part = f"{db:.1f} dB of its output" if db < LIMIT_DB else f"nothing of {100 * lost:.0f} % of its channels"
                 reason = f"the rounding of its input to 8 bits would leave {part}"
@@ -72,7 +72,7 @@ def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer],
     return 10 * float(np.log10(max(variance, 1e-30) / noise)) if noise > 0 and variance > 0 else 200.0
 
 
-def lost_channels(f: Function, observed: Mapping[str, Observer], kind: DType, quant: Quant) -> float:
+def lost_channels(f: Function, observed: Mapping[str, Observer], quant: Quant) -> float:
     """The part of the channels that span less than 2 steps of the root, and more than 2 of the 255 that span the output."""
     spans = []
     for o in (observed[f.root], observed.get(f.output)):

@@ -85,7 +85,7 @@ def find_functions(graph: Graph, blocked: Mapping[str, str], roots: frozenset[st
         dynamic = list(dict.fromkeys(i for i in node.inputs if i and i not in graph.constants))
         if not dynamic or not (node.op in UNARY or node.op in _OTHERS):
             continue
-        root = _common_root(graph, within, dynamic, consumers, outputs)
+        root = _common_root(within, dynamic, consumers, outputs)
         if root is None or not graph.types[root].kind.is_float:
             continue
         nodes: dict[str, Node] = {}
@@ -102,7 +102,7 @@ def find_functions(graph: Graph, blocked: Mapping[str, str], roots: frozenset[st
 
 
 def _common_root(
-    graph: Graph, found: Mapping[str, Function], dynamic: list[str], consumers: Mapping[str, list[Node]], outputs: set[str]
+    found: Mapping[str, Function], dynamic: list[str], consumers: Mapping[str, list[Node]], outputs: set[str]
 ) -> str | None:
     if len(dynamic) == 1:
         d = dynamic[0]

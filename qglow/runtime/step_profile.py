@@ -229,7 +229,3 @@ def _shape(step: Instruction) -> str:
     if "KH" in f:
         text += f" k{int(f['KH'])}x{int(f['KW'])}" + (f" s{int(f['SH'])}" if f["SH"] > 1 else "")
     return text
-
-
-def total_seconds(steps: list[StepTime]) -> float:
-    return float(np.sum([s.seconds for s in steps])) if steps else 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from .architecture import HOST, X86_64
+from .architecture import AARCH64, HOST, X86_64
 from .target import Target
 
 GENERIC = Target("generic", HOST, HOST.baseline, "", (), lanes=8, pixels=2, product=HOST.int8, fma=HOST.fma)
@@ -27,6 +27,13 @@ AMX = replace(  # NOTE: its bits are tested by emulation; no speed was measured 
     needs=("amx_int8", "amx_tile", "avx512_vnni", "avx512vbmi"),
     pixels=32, step=64, narrow=False, tiles=True, on_request=True,
 )  # fmt: skip
+AARCH64_DOTPROD = Target(
+    "aarch64_dotprod", AARCH64, "generic", "+dotprod", ("asimd", "asimddp"),
+    lanes=8, pixels=6, product="sdot.128", offset=128,
+)  # fmt: skip
+AARCH64_I8MM = replace(
+    AARCH64_DOTPROD, name="aarch64_i8mm", features="+dotprod,+i8mm", needs=("asimd", "asimddp", "i8mm"), product="usdot.128", offset=0
+)
 
 
 def table(rows: Iterable[Target]) -> dict[str, Target]:
@@ -38,7 +45,7 @@ def table(rows: Iterable[Target]) -> dict[str, Target]:
     return found
 
 
-TARGETS = table((AMX, AVX512_VBMI, AVX512_VNNI, AVX_VNNI, AVX2, GENERIC))
+TARGETS = table((AMX, AVX512_VBMI, AVX512_VNNI, AVX_VNNI, AVX2, AARCH64_I8MM, AARCH64_DOTPROD, GENERIC))
 
 
 def target(name: str) -> Target:

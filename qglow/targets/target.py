@@ -19,7 +19,9 @@ class Target:
     Products. product: the instruction that multiplies bytes, a key of kernels/dots.py and, with the bits of its vector, of
     kernels/machine_probe.py; tiles: whether convolutions and matrix products use the tile registers instead, in rows of `step` bytes.
     lanes: int32 elements of a vector; vectors, pixels: accumulator block of the micro-kernel; float_pixels: pixels of the float
-    micro-kernel, and of the one that has one vector of output channels. fma: whether there is a fused multiply-add of float vectors.
+    micro-kernel, and of the one that has one vector of output channels. offset: products read their u8 pixels less this, and their bias
+    holds this times the sum of weights: 128 where the instruction takes signed bytes alone. fma: whether there is a fused multiply-add
+    of float vectors.
 
     Packed weights. step: bytes of a run of weights that one step of a product takes; narrow: a last block of output channels that fits one
     vector is stored as one.
@@ -42,6 +44,7 @@ class Target:
     vectors: int = 2
     float_pixels: tuple[int, int] = (6, 10)
     fma: bool = True
+    offset: int = 0
     step: int = 4
     narrow: bool = True
     tiles: bool = False

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import backends_agree
 from expectations import Asked, asked_of, check
 
-from qglow.checking import check_meaning, check_types
+from qglow.checking import check_meaning, check_types, random_feeds
 from qglow.graph import Graph
 from qglow.graph.text import parse_graph, print_graph
 from qglow.graph.verify import verify
@@ -78,6 +79,12 @@ def run(case: Case) -> Graph:
 def test_case(path: Path) -> None:
     case = read(path)
     check(case.asked, case.gives, lambda: printed(run(case)))
+
+
+@pytest.mark.parametrize("path", [p for p in CASES if not read(p).asked["error"]], ids=lambda p: p.stem)
+def test_every_backend_runs_the_result(path: Path) -> None:
+    graph = run(read(path))
+    backends_agree(graph, random_feeds(graph))
 
 
 def printed(graph: Graph) -> str:

@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from kernel_targets import KERNEL_TARGETS
 from program_graphs import Net
 from three_engines import Guarded, same, static
 
@@ -16,12 +17,11 @@ from qglow.instructions.program import Instruction
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
 from qglow.reference import evaluate
-from qglow.targets import TARGETS
 
 CHOICES = {"tile": (0, 1, 3, 5), "limit": (0, 1, 5), "split": (0, 1, 2)}
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=KERNEL_TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("QGLOW_ISA", request.param)
     monkeypatch.setenv("QGLOW_EMULATE", "1")

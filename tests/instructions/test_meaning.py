@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import shared_models
 from hypothesis import HealthCheck, given, settings
+from kernel_targets import KERNEL_TARGETS
 from program_graphs import COMMON, Net, feeds_of, nets
 from three_engines import all_agree, meaning_agrees, static, with_all_values
 
@@ -370,7 +371,7 @@ def float_softmaxes(n: Net) -> tuple[str, ...]:
     return image, *(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=DType.F32),), None, axis=-1) for size in (1, 16, 45))
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=KERNEL_TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set in turn, emulated where this CPU lacks it."""
     monkeypatch.setenv("QGLOW_EMULATE", "1")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from backends import backends_agree
 from expectations import Asked, asked_of, check
 from program_graphs import feeds_of
 from three_engines import same
@@ -96,3 +97,9 @@ def without_hash(text: str) -> str:
 def test_case(path: Path) -> None:
     case = read(path)
     check(case.asked, case.gives, lambda: without_hash(print_program(run(case))))
+
+
+@pytest.mark.parametrize("path", [p for p in CASES if not read(p).asked["error"]], ids=lambda p: p.stem)
+def test_every_backend_runs_the_graph(path: Path) -> None:
+    graph = read(path).graph
+    backends_agree(graph, feeds_of(graph, np.random.default_rng(1)))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shared_models
+from kernel_targets import KERNEL_TARGETS
 
 import qglow
 from qglow.errors import KernelError
@@ -21,7 +22,7 @@ from qglow.targets import TARGETS
 RNG = np.random.default_rng(0)
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=KERNEL_TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set in turn, emulated where this CPU lacks it."""
     monkeypatch.setenv("QGLOW_ISA", request.param)

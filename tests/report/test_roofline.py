@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from qglow.kernels.machine_probe import LOOPS, machine_code, product_text
+from qglow.kernels.machine_probe import loops_of, machine_code, product_text
 from qglow.report.roofline import roofline
 from qglow.runtime.machine_limits import MachineLimits, machine_roof
+from qglow.targets import TARGETS
 
 ROOF = MachineLimits(1, 1e12, 1e11, 2e10)
 
@@ -50,8 +51,8 @@ def test_the_machine_is_measured() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="compiles with the LLVM of this machine")
-@pytest.mark.parametrize("isa", ["amx", "avx512_vnni", "avx_vnni", "avx2", "generic"])
+@pytest.mark.parametrize("isa", TARGETS)
 def test_a_loop_compiles_for_every_instruction_set(isa: str) -> None:
-    texts = [product_text(loop) for loop in LOOPS[isa.split("_")[0]]]
+    texts = [product_text(loop) for loop in loops_of(TARGETS[isa])]
     assert any(machine_code(text, isa) for text in texts)
     assert all(len(re.findall("phi", t)) > 0 for t in texts)

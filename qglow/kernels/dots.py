@@ -1,0 +1,58 @@
+"""Products of bytes, four to an int32 element: each target's instruction beside its executable meaning.
+
+`dot(b, acc, u, s)` adds products of u8 and s8 bytes. Where the instruction takes signed bytes alone, products read their pixels less
+`OFFSET` (see Target.offset): `centred(b, u)` makes these bytes, and `pixel_dot(b, acc, x, s)` adds their products with s8 bytes.
+"""
+
+from __future__ import annotations
+
+from .target import ISA, PRODUCT
+from .vector import I32, call, const, dot4, joined, part, vec, vpdpbusd
+
+OFFSET = ISA.offset
+
+
+def _neon(name):
+    """A dot product of Arm on vectors of 128 bits, on vectors of any length."""
+
+    def dot(b, acc, x, y):
+        n = acc.type.count
+        parts = [
+            call(b, f"llvm.aarch64.neon.{name}.v4i32.v16i8", vec(I32, 4), part(b, acc, k, 4), part(b, x, 4 * k, 16), part(b, y, 4 * k, 16))
+            for k in range(0, n, 4)
+        ]
+        return joined(b, parts)
+
+    return dot
+
+
+usdot = _neon("usdot")  # Arm, I8MM: acc[i] + sum of four products u8 * s8. Its meaning is `dot4`.
+sdot = _neon("sdot")  # Arm, dot product: of s8 * s8. Its meaning is `signed_dot4`.
+udot = _neon("udot")  # of u8 * u8
+
+
+def signed_dot4(b, acc, x, s):
+    """acc[i] + sum of four products s8 * s8."""
+    return dot4(b, acc, x, s, signed=True)
+
+
+def dot_by_udot(b, acc, u, s):
+    """u s = u (s + 128) - 128 u, where there is no instruction for bytes of different signs."""
+    raised = udot(b, acc, u, b.xor(s, const(s.type, 128)))
+    sums = udot(b, const(acc.type, 0), u, const(u.type, 1))
+    return b.sub(raised, b.shl(sums, const(acc.type, 7)))
+
+
+DOTS = {"vpdpbusd": vpdpbusd, "usdot": usdot, "sdot": dot_by_udot}
+PIXEL_DOTS = {"sdot": sdot}
+dot = DOTS.get(PRODUCT, dot4)
+pixel_dot = PIXEL_DOTS.get(PRODUCT, signed_dot4) if OFFSET else dot
+IS_INSTRUCTION = PRODUCT in DOTS  # whether `pixel_dot` is one instruction
+
+
+def centred(b, u):
+    """u8 bytes less OFFSET, as s8."""
+    return b.xor(u, const(u.type, OFFSET)) if OFFSET else u
+
+
+__all__ = ["IS_INSTRUCTION", "OFFSET", "centred", "dot", "pixel_dot"]
