@@ -9,7 +9,18 @@ from qglow.targets import HOST, TARGETS, Target, has
 
 def _emulated(row: Target) -> Target:
     """A row without what has no part in emulated kernels, nor in the programs that they run."""
-    return replace(row, name="", architecture=HOST, cpu="", features="", needs=(), product="", narrowing="", fma=False, on_request=False)
+    return replace(
+        row,
+        name="",
+        architecture=HOST,
+        cpu="",
+        features="",
+        needs=(),
+        product="",
+        narrowing="",
+        fma=False,
+        on_request=False,
+    )
 
 
 def _kernels() -> list[str]:

@@ -218,7 +218,7 @@ def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array
     rows = round_up(kh, 4)
     taps = np.zeros((channels, rows, kw), np.int8)
     taps[:, :kh] = w[:, 0]
-    bias = centred_bias(low, bias, w)
+    bias = offset_bias(low, bias, w)
     order = taps[blocks].reshape(len(blocks), lanes, rows // 4, 4, kw).transpose(0, 2, 4, 1, 3)
     scale = np.broadcast_to(scales(low, node), bias.shape)
     constants = {"w": low.constant(order), "bias": low.constant(bias[blocks].astype(np.int32)), "scale": low.constant(scale[blocks])}
@@ -226,7 +226,7 @@ def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array
     low.emit("depthwise2d", operands(low, x, target, constants), constants, {**fields, "blocks": len(blocks), "flat": int(flat)})
 
 
-def centred_bias(low: Lowering, bias: Array, w: Array) -> Array:
+def offset_bias(low: Lowering, bias: Array, w: Array) -> Array:
     """The bias of products that read their pixels less the target's offset, int64. w: [channels, ...]."""
     offset = low.packing.offset
     return bias + offset * w.reshape(len(w), -1).sum(1, dtype=np.int64) if offset else bias
@@ -255,7 +255,7 @@ def product(
         x, y, residual = flattened(x, y, residual)
         if residual is not None:
             target.post |= {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
-    bias = centred_bias(low, bias, w.reshape(groups * oc, -1))
+    bias = offset_bias(low, bias, w.reshape(groups * oc, -1))
     constants = {
         "w": low.weights(w, fused),
         **channel_constants(low, bias, scales(low, node) if scale is None else scale, groups, low.packing.multiple),

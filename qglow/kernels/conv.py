@@ -5,7 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba.core import cgutils
 
-from .dots import IS_INSTRUCTION, centred, pixel_dot
+from .dots import IS_INSTRUCTION, less_offset, pixel_dot
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
 from .epilogue_scratch import finish_pixels
 from .jit import njit
@@ -39,7 +39,7 @@ def micro(b, a, pixels, vectors, pixel_of):
         ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
         for p in range(pixels):
             four = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
-            x = centred(b, b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES)))
+            x = less_offset(b, b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES)))
             for v in range(vectors):
                 b.store(pixel_dot(b, b.load(acc[way][p][v]), x, ws[v]), acc[way][p][v])
 

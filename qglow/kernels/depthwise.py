@@ -11,7 +11,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .dots import centred, pixel_dot
+from .dots import less_offset, pixel_dot
 from .epilogue_scratch import finish_pixels
 from .jit import njit
 from .memory import load_i64, words
@@ -86,7 +86,7 @@ def fixed(pixels, kh, kw, stride):
                 continue
             step = b.mul(a["tap"], ir.Constant(I64, column))
             for g in groups:
-                v = centred(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]]))
+                v = less_offset(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]]))
                 for p, k in uses:
                     sums[p] = pixel_dot(b, sums[p], v, weights[g // 4][k])
         _finish(b, a, sums)
@@ -116,7 +116,7 @@ def any_size(pixels):
             ws = load_at(b, b.load(w), vec(I8, 4 * LANES))
             for p in range(pixels):
                 step = b.mul(a["pix"], ir.Constant(I64, p))
-                v = centred(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows]))
+                v = less_offset(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows]))
                 b.store(pixel_dot(b, b.load(acc[p]), v, ws), acc[p])
             b.store(add_to(b, b.load(w), 4 * LANES), w)
         _finish(b, a, [b.load(x) for x in acc])

@@ -1,7 +1,8 @@
 """Products of bytes, four to an int32 element: each target's instruction beside its executable meaning.
 
-`dot(b, acc, u, s)` adds products of u8 and s8 bytes. Where the instruction takes signed bytes alone, products read their pixels less
-`OFFSET` (see Target.offset): `centred(b, u)` makes these bytes, and `pixel_dot(b, acc, x, s)` adds their products with s8 bytes.
+`dot(b, acc, u, s)` adds products of u8 and s8 bytes. Where the instruction takes signed bytes alone, products read
+their pixels less `OFFSET` (see Target.offset): `less_offset(b, u)` makes these bytes, and `pixel_dot(b, acc, x, s)` adds
+their products with s8 bytes.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ def _neon(name):
     """A dot product of Arm on vectors of 128 bits, on vectors of any length."""
 
     def dot(b, acc, x, y):
-        n = acc.type.count
-        parts = [
-            call(b, f"llvm.aarch64.neon.{name}.v4i32.v16i8", vec(I32, 4), part(b, acc, k, 4), part(b, x, 4 * k, 16), part(b, y, 4 * k, 16))
-            for k in range(0, n, 4)
-        ]
+        """acc, x, y: cut into vectors of 4 int32 elements, or 16 bytes."""
+        parts = []
+        for k in range(0, acc.type.count, 4):
+            operands = part(b, acc, k, 4), part(b, x, 4 * k, 16), part(b, y, 4 * k, 16)
+            parts.append(call(b, f"llvm.aarch64.neon.{name}.v4i32.v16i8", vec(I32, 4), *operands))
         return joined(b, parts)
 
     return dot
@@ -50,9 +51,9 @@ pixel_dot = PIXEL_DOTS.get(PRODUCT, signed_dot4) if OFFSET else dot
 IS_INSTRUCTION = PRODUCT in DOTS  # whether `pixel_dot` is one instruction
 
 
-def centred(b, u):
+def less_offset(b, u):
     """u8 bytes less OFFSET, as s8."""
     return b.xor(u, const(u.type, OFFSET)) if OFFSET else u
 
 
-__all__ = ["IS_INSTRUCTION", "OFFSET", "centred", "dot", "pixel_dot"]
+__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "pixel_dot"]

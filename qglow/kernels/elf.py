@@ -1,7 +1,9 @@
-"""A relocatable ELF object of x86-64 or AArch64 in memory, ready to be called: what a linker would do, for the few forms that kernels need.
+"""A relocatable ELF object of x86-64 or AArch64 in memory, ready to be called: what a linker would do, for the few
+forms that kernels need.
 
-It spares inference the import of LLVM, 50 MB and a tenth of a second. Elsewhere, or where memory may not be made executable, llvmlite
-loads the object. Formats: System V ABI, chapter 4, its AMD64 supplement, and ELF for the Arm 64-bit Architecture.
+It spares inference the import of LLVM, 50 MB and a tenth of a second. Elsewhere, or where memory may not be made
+executable, llvmlite loads the object. Formats: System V ABI, chapter 4, its AMD64 supplement, and ELF for the Arm
+64-bit Architecture.
 """
 
 from __future__ import annotations
@@ -69,7 +71,8 @@ class Layout:
         self.size = at + 16 + 16 * len(outside)
 
     def put(self, memory: Memory, base: int, function: Callable[[str], int]) -> dict[str, int]:
-        """Write the object, relocated, into zeroed memory that is to be used at the address `base`, a whole page; addresses of its symbols.
+        """Write the object, relocated, into zeroed memory that is to be used at the address `base`, a whole page;
+        addresses of its symbols.
 
         function: the address of one outside of it.
         """
@@ -81,7 +84,10 @@ class Layout:
         jump = STUBS[self.machine]
         for k, at in self._stubs.items():
             memory[at : at + len(jump) + 8] = jump + struct.pack("<Q", function(self._names[k]))
-        values = [base + (self._stubs[k] if k in self._stubs else self.places.get(s[3], 0) + s[4]) for k, s in enumerate(self._table)]
+        values = [
+            base + (self._stubs[k] if k in self._stubs else self.places.get(s[3], 0) + s[4])
+            for k, s in enumerate(self._table)
+        ]
         for section in self.sections:
             if section.kind == RELOCATIONS and section.info in self.places:
                 self._relocate(section, memory, base, values)
@@ -108,7 +114,8 @@ def _x86_64(memory: Memory, kind: int, at: int, value: int, base: int) -> None:
         raise CannotLoad(f"relocation {kind}")
 
 
-_LOW_BITS = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}  # ADD_ABS_LO12_NC, LDST8 to LDST128: of an address in units of 2^n bytes
+# ADD_ABS_LO12_NC, LDST8 to LDST128_ABS_LO12_NC: the low bits of an address, in units of 2^n bytes
+_LOW_BITS = {277: 0, 278: 0, 284: 1, 285: 2, 286: 3, 299: 4}
 
 
 def _aarch64(memory: Memory, kind: int, at: int, value: int, base: int) -> None:

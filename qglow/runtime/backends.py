@@ -1,7 +1,7 @@
 """Backends: what turns a program into something that runs. All of them give the same bits.
 
-`native` runs compiled kernels. `interpreter` runs the meaning of each instruction in numpy: slow, exact, and on every machine, for it
-needs no compiler and no compiled kernel.
+`native` runs compiled kernels. `interpreter` runs the meaning of each instruction in numpy: slow, exact, and on every
+machine, for it needs no compiler and no compiled kernel.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Backend(Protocol):
         ...
 
     def load(self, program: Program, threads: int, pool: ConstantPool) -> Executable:
-        """Make a program for this backend's target ready to run on at most so many threads. pool: where constants are shared.
+        """Make a program for this backend's target ready to run on at most so many threads. pool: where constants are
+        shared.
 
         Raises VerifyError for a program that would touch memory that is not its own.
         """
@@ -49,7 +50,9 @@ class Backend(Protocol):
 
 
 class NativeBackend:
-    """Compiled kernels. choose: how products get their hints; by default as `qglow tune` measured, or by the rule where it never ran."""
+    """Compiled kernels. choose: how products get their hints; by default as `qglow tune` measured, or by the rule
+    where it never ran.
+    """
 
     name = "native"
 
@@ -94,7 +97,9 @@ BACKENDS: dict[str, type[NativeBackend | InterpreterBackend]] = {b.name: b for b
 def backend_of(name: object) -> Backend:
     """The backend of a name. Raises ConfigError for an unknown one."""
     if not isinstance(name, str) or name not in BACKENDS:
-        raise ConfigError(f"no backend {repr(name) if isinstance(name, str) else shown(name)}; known are {', '.join(BACKENDS)}")
+        raise ConfigError(
+            f"no backend {repr(name) if isinstance(name, str) else shown(name)}; known are {', '.join(BACKENDS)}"
+        )
     return BACKENDS[name]()
 
 

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 class Architecture:
     """name: as in a triple of LLVM. baseline: the CPU, in LLVM's words, whose instructions every such machine has.
 
-    flags: the key of /proc/cpuinfo behind which Linux lists a CPU's features, "" where none is known. fma: whether the baseline has a fused
-    multiply-add of float vectors. int8: the baseline's best instruction for int8 products (see Target.product).
+    flags: the key of /proc/cpuinfo behind which Linux lists a CPU's features, "" where none is known. fma: whether the
+    baseline has a fused multiply-add of float vectors. int8: the baseline's best instruction for int8 products (see
+    Target.product).
     """
 
     name: str

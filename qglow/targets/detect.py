@@ -37,7 +37,16 @@ def cpu_flags() -> frozenset[str]:
 def cpu_name() -> str:
     """The CPU's model as it names itself, with family, model and stepping; an Arm CPU says its part in numbers."""
     info = _cpu_info()
-    keys = ("model name", "cpu family", "model", "stepping", "CPU implementer", "CPU variant", "CPU part", "CPU revision")
+    keys = (
+        "model name",
+        "cpu family",
+        "model",
+        "stepping",
+        "CPU implementer",
+        "CPU variant",
+        "CPU part",
+        "CPU revision",
+    )
     return " ".join(info[k] for k in keys if k in info) or platform.processor() or "unknown"
 
 

@@ -9,7 +9,9 @@ from .architecture import AARCH64, HOST, X86_64
 from .target import Target
 
 GENERIC = Target("generic", HOST, HOST.baseline, "", (), lanes=8, pixels=2, product=HOST.int8, fma=HOST.fma)
-AVX2 = Target("avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2")
+AVX2 = Target(
+    "avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2"
+)
 AVX_VNNI = replace(
     AVX2, name="avx_vnni", features="+avxvnni", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256"
 )
@@ -32,7 +34,12 @@ AARCH64_DOTPROD = Target(
     lanes=8, pixels=6, product="sdot.128", offset=128,
 )  # fmt: skip
 AARCH64_I8MM = replace(
-    AARCH64_DOTPROD, name="aarch64_i8mm", features="+dotprod,+i8mm", needs=("asimd", "asimddp", "i8mm"), product="usdot.128", offset=0
+    AARCH64_DOTPROD,
+    name="aarch64_i8mm",
+    features="+dotprod,+i8mm",
+    needs=("asimd", "asimddp", "i8mm"),
+    product="usdot.128",
+    offset=0,
 )
 
 

@@ -23,7 +23,9 @@ from qglow.targets import AARCH64, TARGETS
 
 ARM = [n for n, row in TARGETS.items() if row.architecture == AARCH64 and n != "generic"]
 ON_THE_HOST = ("mirrored_pads",)  # forms of which a step has no kernel
-pytestmark = pytest.mark.skipif(under_qemu.QEMU is None, reason="no qemu-aarch64 here (Debian: apt-get install qemu-user)")
+pytestmark = pytest.mark.skipif(
+    under_qemu.QEMU is None, reason="no qemu-aarch64 here (Debian: apt-get install qemu-user)"
+)
 
 
 @pytest.fixture(scope="module", params=ARM)

@@ -1,7 +1,8 @@
-"""Run a program's kernels for AArch64 on any machine: one static executable under `qemu-aarch64`, made here of the kernels' object.
+"""Run a program's kernels for AArch64 on any machine: one static executable under `qemu-aarch64`, made here of the
+kernels' object.
 
-The executable holds the relocated kernels, a driver, and the program's memory at a fixed address: rows of instructions, constants, scratch
-and the arena. The driver calls the executor and writes the memory to its standard output.
+The executable holds the relocated kernels, a driver, and the program's memory at a fixed address: rows of instructions,
+constants, scratch and the arena. The driver calls the executor and writes the memory to its standard output.
 """
 
 from __future__ import annotations
@@ -96,7 +97,9 @@ def _driver() -> Layout:
 
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
-    machine = llvm.Target.from_triple(TRIPLE).create_target_machine(cpu="generic", opt=0, reloc="pic", codemodel="small")
+    machine = llvm.Target.from_triple(TRIPLE).create_target_machine(
+        cpu="generic", opt=0, reloc="pic", codemodel="small"
+    )
     return Layout(bytes(machine.emit_object(llvm.parse_assembly(DRIVER))))
 
 
@@ -117,7 +120,11 @@ class Linked:
 
     def executable(self, memory: bytes) -> bytes:
         """A static ELF file with the code at CODE and the memory at MEMORY."""
-        head = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 183, 1, self.start, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+        head = (
+            b"\x7fELF\x02\x01\x01"
+            + bytes(9)
+            + struct.pack("<HHIQQQIHHHHHH", 2, 183, 1, self.start, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+        )
         at, parts = PAGE, []
         for flags, address, data in ((5, CODE, bytes(self.code)), (6, MEMORY, memory)):
             head += struct.pack("<IIQQQQQQ", 1, flags, at, address, address, len(data), len(data), PAGE)

@@ -29,7 +29,9 @@ def value(name: str, kind: int, *shape: int | str) -> onnx.ValueInfoProto:
 
 
 def data_dependent() -> onnx.ModelProto:
-    """A product, then the places of its large values: a shape that depends on data; then a branch and another product."""
+    """A product, then the places of its large values: a shape that depends on data; then a branch and another
+    product.
+    """
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Relu", ["m"], ["r"]),
         helper.make_node("NonZero", ["r"], ["places"]), helper.make_node("Transpose", ["r"], ["t"], perm=[1, 0]),
@@ -137,7 +139,9 @@ for backend in ("interpreter", "native"):
 
 
 def test_unknown_backends_are_refused(
-    digits_bundle: tuple[qglow.Bundle, Path, np.ndarray], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    digits_bundle: tuple[qglow.Bundle, Path, np.ndarray],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bundle, path, _ = digits_bundle
     for name in ("gpu", "", None, 3, ["native"]):
@@ -152,13 +156,33 @@ def test_unknown_backends_are_refused(
 
 
 def test_commands_take_a_backend(
-    digits_bundle: tuple[qglow.Bundle, Path, np.ndarray], digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    digits_bundle: tuple[qglow.Bundle, Path, np.ndarray],
+    digits: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     _, path, _ = digits_bundle
     made = {}
     for backend in BACKENDS:
         out = tmp_path / f"{backend}.npz"
-        assert main(["run", "--quiet", str(path), "--data", str(digits), "--samples", "3", "-o", str(out), "--backend", backend]) == 0
+        assert (
+            main(
+                [
+                    "run",
+                    "--quiet",
+                    str(path),
+                    "--data",
+                    str(digits),
+                    "--samples",
+                    "3",
+                    "-o",
+                    str(out),
+                    "--backend",
+                    backend,
+                ]
+            )
+            == 0
+        )
         made[backend] = np.load(out)
     native, interpreted = made.values()
     assert native.files == interpreted.files and all(np.array_equal(native[n], interpreted[n]) for n in native.files)
@@ -168,7 +192,9 @@ def test_commands_take_a_backend(
     assert "conv2d" in capsys.readouterr().out
 
 
-def test_a_program_of_another_machine_is_held_to_its_memory(digits_bundle: tuple[qglow.Bundle, Path, np.ndarray]) -> None:
+def test_a_program_of_another_machine_is_held_to_its_memory(
+    digits_bundle: tuple[qglow.Bundle, Path, np.ndarray],
+) -> None:
     """The interpreter's executable is proven before it runs, as the native one."""
     from qglow.errors import VerifyError
     from qglow.instructions.lower import lower

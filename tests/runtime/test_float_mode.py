@@ -76,7 +76,7 @@ def same(a: list[np.ndarray], b: list[np.ndarray]) -> bool:
 
 
 @pytest.mark.parametrize("bits", MODES.values(), ids=MODES)
-@pytest.mark.parametrize("engine", ["native", "reference"])
+@pytest.mark.parametrize("engine", ["native", "reference", "interpreter"])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_run(bits: int, engine: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "SMALL_WORK", 0)
@@ -84,7 +84,7 @@ def test_run(bits: int, engine: str, threads: int, monkeypatch: pytest.MonkeyPat
     x = SAMPLES[0]
     bundle = qglow.quantize(MODEL, qglow.profile(MODEL, SAMPLES), check=False)
     want = qglow.InferenceSession(bundle, threads).run(None, x)
-    session = qglow.InferenceSession(bundle, threads)
+    session = qglow.InferenceSession(bundle, threads, backend=engine if engine == "interpreter" else "native")
     with caller_with(bits):
         assert same(session.run(None, x), want)
         assert same(session.run(None, x), want)

@@ -35,13 +35,18 @@ def agrees(graph: Any, backend: str) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"lanes": 4}, {"lanes": 4, "vectors": 3, "pixels": 5}, {"lanes": 32, "vectors": 1}, {"offset": 128, "narrow": False},
+        {"lanes": 4}, {"lanes": 4, "vectors": 3, "pixels": 5}, {"lanes": 32, "vectors": 1},
+        {"offset": 128, "narrow": False},
         {"step": 16, "vectors": 4}, {"byte_tables": True, "lanes": 16},
     ],
     ids=str,
 )  # fmt: skip
-def test_one_new_row_is_lowered_packed_and_run(change: dict[str, Any], digits_graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing but the row knows of it: lowering, packing, the verifiers and the interpreter take all of it from there."""
+def test_one_new_row_is_lowered_packed_and_run(
+    change: dict[str, Any], digits_graph: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the row knows of it: lowering, packing, the verifiers and the interpreter take all of it from
+    there.
+    """
     monkeypatch.setitem(TARGETS, "new", replace(TARGETS["avx2"], name="new", **change))
     monkeypatch.setenv("QGLOW_ISA", "new")
     monkeypatch.setenv("QGLOW_VERIFY", "2")
@@ -65,7 +70,9 @@ def test_a_row_has_one_name() -> None:
 
 
 def test_no_target_is_named_elsewhere() -> None:
-    """Whatever differs between targets is said in their table: no other file of the package tells them apart by name."""
+    """Whatever differs between targets is said in their table: no other file of the package tells them apart by
+    name.
+    """
     names = "|".join(n for n in TARGETS if n != "generic")
     allowed = {"targets/table.py"}
     found = []
@@ -78,8 +85,10 @@ def test_no_target_is_named_elsewhere() -> None:
 
 
 CPUINFO = {
-    "x86": "processor\t: 0\nmodel name\t: A CPU\nflags\t\t: fpu sse avx2 fma avx512f\n\nprocessor\t: 1\nflags\t\t: none\n",
-    "arm": "processor\t: 0\nBogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm asimddp i8mm\nCPU part\t: 0xd40\n\nprocessor\t: 1\n",
+    "x86": "processor\t: 0\n"
+    "model name\t: A CPU\nflags\t\t: fpu sse avx2 fma avx512f\n\nprocessor\t: 1\nflags\t\t: none\n",
+    "arm": "processor\t: 0\n"
+    "BogoMIPS\t: 50.00\nFeatures\t: fp asimd evtstrm asimddp i8mm\nCPU part\t: 0xd40\n\nprocessor\t: 1\n",
 }
 
 
@@ -91,12 +100,16 @@ def test_features_are_read_by_each_architectures_own_name() -> None:
 @pytest.mark.parametrize(
     ("architecture", "flags", "wanted"),
     [
-        (AARCH64, "fp asimd", "generic"), (AARCH64, "fp asimd asimddp", "aarch64_dotprod"), (AARCH64, "asimd asimddp i8mm", "aarch64_i8mm"),
-        (X86_64, "asimd asimddp i8mm", "generic"), (X86_64, "avx2 fma", "avx2"), (X86_64, "avx2 fma avx_vnni", "avx_vnni"),
+        (AARCH64, "fp asimd", "generic"), (AARCH64, "fp asimd asimddp", "aarch64_dotprod"),
+        (AARCH64, "asimd asimddp i8mm", "aarch64_i8mm"),
+        (X86_64, "asimd asimddp i8mm", "generic"), (X86_64, "avx2 fma", "avx2"),
+        (X86_64, "avx2 fma avx_vnni", "avx_vnni"),
         (AARCH64, "avx2 fma", "generic"),
     ],
 )  # fmt: skip
-def test_the_best_that_a_cpu_has_is_chosen(architecture: Any, flags: str, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_that_a_cpu_has_is_chosen(
+    architecture: Any, flags: str, wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("QGLOW_ISA", raising=False)
     monkeypatch.setattr(detect, "HOST", architecture)
     monkeypatch.setattr(detect, "cpu_flags", lambda: frozenset(flags.split()))
@@ -118,7 +131,9 @@ def test_objects_are_named_after_the_machine_that_runs_them() -> None:
     assert objects.object_name("aarch64_dotprod").endswith("-aarch64_dotprod-linux-aarch64.o")
     assert objects.object_name("aarch64_dotprod", emulated=True).endswith(f"-emulated-linux-{HOST.name}.o")
     row = target("aarch64_dotprod")
-    assert row.triple("x86_64-unknown-linux-gnu") == "aarch64-unknown-linux-gnu" == row.triple("aarch64-unknown-linux-gnu")
+    assert (
+        row.triple("x86_64-unknown-linux-gnu") == "aarch64-unknown-linux-gnu" == row.triple("aarch64-unknown-linux-gnu")
+    )
 
 
 def test_every_field_of_a_row_is_read_somewhere() -> None:
