@@ -12,21 +12,21 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .dots import dot, half_dot
 from .epilogue_scratch import copy_pixels
 from .fused import fma
 from .jit import njit
 from .memory import I8, fill_bytes, load_i64, words
 from .sizes import SCRATCH_BYTES
 from .table import kernel
-from .target import HARDWARE_DOT, ISA
-from .vector import F32, I32, I64, add_to, call, const, dot4, load_at, splat, store_at, to_int, vec, vpdpbusd
+from .target import ISA
+from .vector import F32, I32, I64, add_to, call, const, load_at, splat, store_at, to_int, vec
 from .vector_loops import accumulator, chunks, masked
 
 LANES, VECTORS = ISA.lanes, ISA.vectors
 BLOCK = LANES * VECTORS
 MOST = 6 if LANES == 16 else 3  # rows of a micro-kernel
 i64 = types.int64
-dot = vpdpbusd if HARDWARE_DOT else dot4
 RX, RY, RSCALE, RSUM, RH, RC, RXH, RSIZE, RFACTOR = words("quantize_rows", "x y scale sum H C x_h size factor")
 SMALLEST = 2.0**-100  # see reference/blockwise.py
 
@@ -103,6 +103,7 @@ def micro_kernel(rows, bits):
     """An intrinsic of a tuple in the order of FIELDS: `rows` rows by one block of columns. pitch: bytes from row to row of x, `blocks` times
     4 those of its scales and sums."""
     groups = 8 // bits  # of four elements that a vector of weights holds
+    multiply = half_dot if bits == 4 else dot
     apart = 2 if rows * VECTORS < 8 else 1  # sums that are kept apart, so that they do not wait for each other
 
     def generate(ctx, b, sig, args):
@@ -146,7 +147,7 @@ def micro_kernel(rows, bits):
                         four = splat(b, load_at(b, add_to(b, b.add(row_of[0][p], here), 4 * g), I32), LANES)
                         for v in range(VECTORS):
                             target = acc[p, v][g % apart]
-                            b.store(dot(b, b.load(target), parts[v][g], b.bitcast(four, bytes_)), target)
+                            b.store(multiply(b, b.load(target), parts[v][g], b.bitcast(four, bytes_)), target)
             for v in range(VECTORS):
                 scale = load_at(b, add_to(b, b.add(a["scale"], b.mul(columns, ir.Constant(I64, 4))), 4 * LANES * v), floats)
                 for p in range(rows):

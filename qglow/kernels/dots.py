@@ -48,6 +48,7 @@ DOTS = {"vpdpbusd": vpdpbusd, "usdot": usdot, "sdot": dot_by_udot}
 PIXEL_DOTS = {"sdot": sdot}
 dot = DOTS.get(PRODUCT, dot4)
 pixel_dot = PIXEL_DOTS.get(PRODUCT, signed_dot4) if OFFSET else dot
+half_dot = PIXEL_DOTS.get(PRODUCT, dot)  # as `dot`, where the u8 bytes are below 128 and so of either sign
 IS_INSTRUCTION = PRODUCT in DOTS  # whether `pixel_dot` is one instruction
 
 
@@ -56,4 +57,4 @@ def less_offset(b, u):
     return b.xor(u, const(u.type, OFFSET)) if OFFSET else u
 
 
-__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "pixel_dot"]
+__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "half_dot", "pixel_dot"]

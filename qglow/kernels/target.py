@@ -10,6 +10,5 @@ ISA = TARGETS[os.environ.get("QGLOW_BUILD_ISA", "generic")]
 EMULATE = os.environ.get("QGLOW_BUILD_EMULATE") == "1"
 ARCHITECTURE = (HOST if EMULATE else ISA.architecture).name  # of the machine that runs the object
 PRODUCT = "" if EMULATE else ISA.product.partition(".")[0]  # a key of dots.py; "" where its meaning is compiled
-HARDWARE_DOT = PRODUCT == "vpdpbusd"
 HARDWARE_PACK = "" if EMULATE else ISA.narrowing
 HARDWARE_TABLE = ISA.byte_tables and not EMULATE
