@@ -44,7 +44,7 @@ def blocks_of(t: TensorType) -> tuple[int, int, int, int]:
 
 def precision_of(node: Node, types: Mapping[str, TensorType]) -> InBlocks | None:
     """What a report calls a product with block-wise weights and int8 activations; None of any other node."""
-    if node.op != OP or node.attr("compute", "int8") != "int8":
+    if node.op != OP or node.attr("compute") != "int8":
         return None
     return IN_BLOCKS[types[node.inputs[1]].kind is not DType.U4]
 

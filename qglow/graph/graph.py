@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..ops.definition import OpDef
+from ..ops.registry import OPS, default, has
+from ..ops.traits import Trait
 from .types import DType, TensorType
 
 Attribute = Any  # int | float | str | bytes | tuple of int, float or str | np.ndarray | Graph
@@ -24,8 +27,22 @@ class Node:
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
     name: str = ""
 
-    def attr(self, name: str, default: Attribute = None) -> Attribute:
-        return self.attributes.get(name, default)
+    def attr(self, name: str) -> Attribute:
+        """The value of an attribute; where the node has none, the default that the op declares, or None. Raises KeyError for an attribute
+        that the op does not declare."""
+        try:
+            return self.attributes[name]
+        except KeyError:
+            return default(self.op, name)
+
+    @property
+    def definition(self) -> OpDef:
+        """The declaration of the op. Raises KeyError where there is none."""
+        return OPS[self.op]
+
+    def has(self, trait: Trait) -> bool:
+        """Whether the op has a trait."""
+        return has(self.op, trait)
 
     @property
     def operator(self) -> str:

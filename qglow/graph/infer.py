@@ -13,11 +13,12 @@ import numpy as np
 
 from ..errors import InputError, LimitError, ModelError
 from ..limits import at_most
+from ..ops.traits import SHAPE_ONLY
+from .declared import rank_faults, sizing_operands
+from .dtypes import kind_made, mixed_kinds
 from .graph import Array, Graph, Node
-from .kinds import kind_faults, mixed_kinds
-from .operands import rank_faults
+from .kinds import kind_faults
 from .select_op import SELECT, has_branches, side, truth, walk
-from .shaping import shaping
 from .types import DType, TensorType
 
 Evaluate = Callable[[Node, list[Array | None]], list[Array]]
@@ -25,7 +26,6 @@ Types = Mapping[str, TensorType]
 Shapes = Mapping[str, tuple[int, ...] | None]
 ShapeRule = Callable[[Node, list[tuple[int, ...] | None], list[Array | None]], list[tuple[int, ...]]]
 FallbackTypes = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType | None]]
-Growing = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType]]
 _FOLD_LIMIT = 4096
 _FOLD_BYTES, _FOLD_WORK = 32 << 20, 1 << 12  # of one node; NOTE: what is more is left to where it runs
 
@@ -52,12 +52,10 @@ class Undecided(Exception):
 
 class Meaning(NamedTuple):
     """What typing asks of the ops. evaluate: the float meaning of a node, called on zeros. rules: output shapes of ops that would cost
-    time to evaluate. growing: types of the outputs of others that would cost time or memory. foreign: the types of an `Onnx` node's
-    outputs, None for one that is not known."""
+    time to evaluate. foreign: the types of an `Onnx` node's outputs, None for one that is not known."""
 
     evaluate: Evaluate
     rules: Mapping[str, ShapeRule]
-    growing: Mapping[str, Growing]
     foreign: FallbackTypes
 
 
@@ -186,7 +184,7 @@ class _Retyping:
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
         whole = all(self.graph.types[o].kind is not DType.F32 for o in node.outputs if o)
-        fold = node.op in ("Shape", "Size") or (known and small and not quantized and whole)
+        fold = node.has(SHAPE_ONLY) or (known and small and not quantized and whole)
         results = self.folded(node) if fold else None
         if results is not None:
             found = [(o, a, TensorType(_kind(node, a), tuple(a.shape))) for o, a in zip(node.outputs, results, strict=False) if o]
@@ -203,8 +201,6 @@ class _Retyping:
                 old = self.graph.types[o]
                 types[o] = TensorType(old.kind if old.is_quantized else t.kind, t.shape, old.quant)
                 self.known.add(o)
-        if mixed := mixed_kinds(node, types):
-            raise Misdeclared(f"node {node.name!r} ({node.op}): {mixed}")
         if quantized:  # NOTE: of shapes that were not known when the graph was verified
             _check_kinds(node, types, constants)
         self.nodes.append(node)
@@ -276,30 +272,23 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     evaluated on zeros: any other would have the shape that zeros happen to give."""
     if wrong := rank_faults(node, types):  # NOTE: of shapes that were not known when the graph was verified
         raise Misdeclared(f"node {node.name!r} ({node.op}): {wrong[0]}")
+    if mixed := mixed_kinds(node, types):
+        raise Misdeclared(f"node {node.name!r} ({node.op}): {mixed}")
     if node.op == "Onnx":
         return meaning.foreign(node, [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs])
-    deciding = shaping(node)
+    deciding = sizing_operands(node)
     if deciding is None:
-        if node.op in meaning.rules:
-            deciding = ()
-        else:
-            raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {node.inputs[0]!r}")
+        raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {node.inputs[0]!r}")
     unknown = [name for k in deciding if (name := node.input(k)) and name not in constants]
     if unknown:
         raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {unknown[0]!r}")
-    rule, growing = meaning.rules.get(node.op), meaning.growing.get(node.op)
-    if rule is None and growing is None:
+    rule = meaning.rules.get(node.op)
+    if rule is None:
         arrays = meaning.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
         return [TensorType(_kind(node, a), tuple(a.shape)) for a in arrays]
     given_types, elements = [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs]
-    grown: list[TensorType] = []
     try:
-        if rule is None:
-            assert growing is not None
-            grown = growing(node, given_types, elements)
-            shapes = [t.static_shape for t in grown]
-        else:
-            shapes = rule(node, [None if t is None else t.static_shape for t in given_types], elements)
+        shapes = rule(node, [None if t is None else t.static_shape for t in given_types], elements)
     except Contradiction as error:
         raise Misdeclared(f"node {node.name!r} ({node.op}): {error}") from error
     except Exception as error:
@@ -309,20 +298,10 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
         given = [types[i].shape if i else None for i in node.inputs]
         fault = f"shapes {given} do not fit: the output would have the shape {list(short)}"
         raise Misdeclared(f"node {node.name!r} ({node.operator}): {fault}")  # NOTE: of a node that nothing uses, too
-    if any(t.kind is DType.STRING for t in grown):
+    made = [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]
+    if any(t is not None and t.kind is DType.STRING for t in made):
         raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
-    if rule is None:
-        return [t if o else None for o, t in zip(node.outputs, grown, strict=False)]
-    return [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]
-
-
-_BOOLEAN = frozenset({"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor"})
-_OF_ONE_KIND = {  # bits of the inputs that are
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "PRelu",
-                     "Conv", "ConvTranspose", "Gemm", "MatMul", "Max", "Min", "Sum", "Mean", "Clip", "InstanceNormalization"), -1),
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), ~(1 << 4)), "Where": 0b110,
-}  # fmt: skip
-_DECIDES = {"Where": 1, "DequantizeLinear": 1, "QuantizeLinear": 2}  # the input whose kind the output has, if not the first
+    return made
 
 
 def _kind_of(node: Node, output: str, types: Types) -> DType:
@@ -333,24 +312,7 @@ def _kind_of(node: Node, output: str, types: Types) -> DType:
     declared, inputs = types[output], [types[i] if i else None for i in node.inputs]
     if declared.is_quantized:
         return declared.kind
-    if any(t is not None and t.is_quantized for t in inputs):
-        table = inputs[1] if node.op == "Lookup" and len(inputs) > 1 else None
-        made = table.kind if table is not None else DType.F32
-    else:
-        made = _made(node, output, inputs, declared)
+    made = kind_made(node, node.outputs.index(output), inputs) or declared.kind
     if made is not declared.kind and declared.shape is not None:
         raise Misdeclared(f"node {node.name!r} ({node.op}): it makes {made.value}, but {output!r} is declared as {declared.kind.value}")
     return made
-
-
-def _made(node: Node, output: str, inputs: list[TensorType | None], declared: TensorType) -> DType:
-    if node.op == "MaxPool" and output in node.outputs[1:]:
-        return DType.I64
-    decides, same = _DECIDES.get(node.op, 0), _OF_ONE_KIND.get(node.op, 0)
-    kinds = {t.kind for k, t in enumerate(inputs) if t is not None and same >> k & 1}
-    if len(kinds) > 1:
-        raise Misdeclared(f"node {node.name!r} ({node.op}): expected inputs of one kind, got {', '.join(sorted(k.value for k in kinds))}")
-    found = inputs[decides] if decides < len(inputs) else None
-    if node.op in _BOOLEAN:
-        return DType.BOOL
-    return found.kind if found is not None else DType.U8 if node.op == "QuantizeLinear" else declared.kind

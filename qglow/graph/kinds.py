@@ -8,8 +8,6 @@
 4. A table has 256 entries of its output's kind, or so many for each channel.
 5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
 6. What is quantized block-wise is read as the weights of a BlockwiseMatMul alone, whose operands blocks.py says.
-7. Operands that are computed with each other and not quantized, or moved into one value, have one kind; scales of a Resize are float32,
-   sizes int64 (all held where shapes are known).
 """
 
 from __future__ import annotations
@@ -17,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
+from ..ops import OPS
+from ..ops.control import SELECT
+from ..ops.traits import BINARY
 from . import blocks
 from .graph import Array, Node
 from .types import DType, TensorType
@@ -24,59 +25,30 @@ from .types import DType, TensorType
 Types = Mapping[str, TensorType]
 Constants = Mapping[str, Array]
 STORED = (DType.U8, DType.I8, DType.I16, DType.U16)
-MOVES = (
-    "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Split", "Concat", "Gather", "Expand", "Tile",
-    "DepthToSpace", "SpaceToDepth", "MaxPool", "GlobalMaxPool", "Pad",
-)  # fmt: skip
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-ARITHMETIC = ("Add", "Sub", "Mul", "Softmax", "LayerNormalization")
-FREE = ("ArgMax", "Shape", "Size", "Resize", "Rescale")  # they take quantized values as they are, or have parameters of their own
-MEANS = ("AveragePool", "GlobalAveragePool", "ReduceMean")
-_RECURRENT = (0, 1, 2, 3, 5, 6, 7)  # all but the lengths of sequences
-ALIKE: dict[str, tuple[int, ...]] = {  # operands that have one kind where they are not quantized
-    **dict.fromkeys(("Add", "Sub", "Mul", "Div", "PRelu", "MatMul"), (0, 1)),
-    **dict.fromkeys(("Conv", "ConvTranspose", "Gemm", "Clip", "LayerNormalization", "InstanceNormalization"), (0, 1, 2)),
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _RECURRENT),
-    **dict.fromkeys(("Max", "Min", "Mean", "Sum", "Einsum"), tuple(range(64))),
-    "Range": (0, 1, 2),
-}
-MOVED: dict[str, tuple[int, ...]] = {"Pad": (0, 2), "Where": (1, 2), "ScatterND": (0, 2), "ScatterElements": (0, 2)}  # quantized or not
-SAYING: dict[tuple[str, int], DType] = {("Resize", 2): DType.F32, ("Resize", 3): DType.I64}  # operands that say how
 
 
 def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     """What is wrong with the kinds of a node's values; only of values that have a type."""
-    rule = _RULES.get(node.op)
-    if node.op == "Select" and (len(node.inputs) != 3 or len(node.outputs) != 1 or not all((*node.inputs, *node.outputs))):
+    declared = OPS.get(node.op)
+    typing = "" if declared is None else declared.typing
+    if node.op == SELECT and (len(node.inputs) != 3 or len(node.outputs) != 1 or not all((*node.inputs, *node.outputs))):
         return [f"expected a condition, two values and one output, got {len(node.inputs)} inputs and {len(node.outputs)} outputs"]
     ins = [types.get(i) if i else None for i in node.inputs]
     outs = [types.get(o) if o else None for o in node.outputs]
     known = [t for t in (*ins, *outs) if t is not None]
-    if not any(t.quant for t in known) and node.op not in ("Select", *MOVES, "Lookup", blocks.OP):
+    if not any(t.quant for t in known) and typing not in _OF_ALL_VALUES:
         return []
     if node.op == blocks.OP:
         return list(blocks.product_faults(node, ins, outs[0], constants))
     if any(t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None) for t in known):
         return [f"expected block-wise quantized values as weights of {blocks.OP} alone, got them in {node.op}"]
     faults = list(_limits(node, outs[0]))
-    if rule is None and any(t.quant for t in known) and node.op not in (*FREE, "Onnx"):
+    if not typing and any(t.quant for t in known):
         faults.append(f"expected {node.op} of values that are not quantized, got {', '.join(map(_quant, known))}")
+    rule = _RULES.get(typing)
     if rule is not None and ins and ins[0] is not None and outs and outs[0] is not None:
         faults += rule(node, [t for t in ins if t is not None], outs[0], Values(types, constants))
     return faults
-
-
-def mixed_kinds(node: Node, types: Types) -> str | None:
-    """What is wrong where operands that are computed with each other, or moved into one value, are of several kinds."""
-    for (op, k), kind in SAYING.items():
-        if op == node.op and (t := types.get(node.input(k))) is not None and t.kind is not kind:
-            return f"expected operand {k} of kind {kind.value}, got {t.kind.value}"
-    moved = node.op in MOVED
-    names = [i for i in map(node.input, MOVED.get(node.op) or ALIKE.get(node.op, ())) if i and i in types]
-    kinds = {types[i].kind for i in names}
-    if len(kinds) < 2 or (not moved and any(types[i].is_quantized for i in names)):
-        return None
-    return f"expected operands of one kind, got {', '.join(types[i].kind.value for i in names)}"
 
 
 class Values(NamedTuple):
@@ -97,7 +69,7 @@ def _limits(node: Node, out: TensorType | None) -> Iterator[str]:
         yield f"expected no qmin and qmax of an output that is not quantized, {_quant(out)}"
         return
     low, high = out.limits()
-    qmin, qmax = node.attr("qmin", low), node.attr("qmax", high)
+    qmin, qmax = node.attributes.get("qmin", low), node.attributes.get("qmax", high)
     whole = isinstance(qmin, int) and isinstance(qmax, int)
     if not whole or not low <= qmin <= qmax <= high:  # type: ignore[operator]
         yield f"expected qmin and qmax within {low} to {high}, in order, got {qmin!r} and {qmax!r}"
@@ -136,9 +108,24 @@ def _product(node: Node, ins: list[TensorType], out: TensorType, values: Values)
 
 def channel_axis(node: Node, rank: int | None) -> int | None:
     """The axis of a product's second operand, of that rank, along which its output channels lie (one group's, where there are groups)."""
-    if node.op == "MatMul":
-        return None if rank is None else rank - 1
-    return {"Conv": 0, "ConvTranspose": 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+    found = OPS[node.op].channel_axis
+    return None if found is None else found(node, rank)
+
+
+class GemmForm(NamedTuple):
+    """y = alpha a' b' + beta c of a Gemm; what a MatMul is too, with the defaults."""
+
+    turns_a: bool = False
+    turns_b: bool = False
+    alpha: float = 1.0
+    beta: float = 1.0
+
+
+def gemm_form(node: Node) -> GemmForm:
+    """The form of a Gemm or MatMul."""
+    if node.op != "Gemm":
+        return GemmForm()
+    return GemmForm(bool(node.attr("transA")), bool(node.attr("transB")), float(node.attr("alpha")), float(node.attr("beta")))
 
 
 def _per_tensor(op: str, *values: TensorType) -> Iterator[str]:
@@ -154,7 +141,7 @@ def _along(op: str, weights: list[TensorType], axis: int | None) -> Iterator[str
 
 
 def _arithmetic(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    operands = [*(ins[:1] if node.op in ("Softmax", "LayerNormalization") else ins[:2]), out]
+    operands = [*(ins[:2] if node.has(BINARY) else ins[:1]), out]
     if any(t.quant for t in operands) and any(t.quant is None or t.quant.axis is not None for t in operands):
         yield f"expected {node.op} of values that are quantized per tensor, got {', '.join(map(_quant, operands))}"
 
@@ -176,8 +163,8 @@ def _norm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
     if out.quant is None:
         return
     rank = ins[0].rank
-    if rank is not None and node.attr("axis", -1) not in (-1, rank - 1):
-        yield f"expected LayerNormalization along the last axis of {rank}, got axis {node.attr('axis', -1)!r}"
+    if rank is not None and node.attr("axis") not in (-1, rank - 1):
+        yield f"expected LayerNormalization along the last axis of {rank}, got axis {node.attr('axis')!r}"
     size = ins[0].shape[-1] if ins[0].shape else None
     for name in (node.input(1), node.input(2)):
         array = values.constants.get(name)
@@ -186,8 +173,8 @@ def _norm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
             yield f"expected gain and shift as constant f32[{size if isinstance(size, int) else 'C'}], got {got}"
 
 
-def _axis(node: Node, x: TensorType, default: int = -1) -> Iterator[str]:
-    axis = node.attr("axis", default)
+def _axis(node: Node, x: TensorType) -> Iterator[str]:
+    axis = node.attr("axis")
     if x.rank is not None and not (isinstance(axis, int) and -x.rank <= axis < x.rank):
         yield f"expected an axis of {x.rank} dimensions, got axis {axis!r}"
 
@@ -211,7 +198,7 @@ def _lookup(node: Node, ins: list[TensorType], out: TensorType, values: Values) 
     if table is None or not constant or table.kind is not out.kind or table.rank not in (1, 2) or table.static_shape[-1] != 256:
         yield f"expected a table of 256 {out.kind.value}, or so many a channel, got {'none' if table is None else table.kind.value}"
     elif table.rank == 2 and x.shape is not None:
-        axis = node.attr("axis", 1)
+        axis = node.attr("axis")
         if not isinstance(axis, int) or not -len(x.shape) <= axis < len(x.shape):
             yield f"expected an axis of {len(x.shape)} dimensions for its tables, got {axis!r}"
         elif isinstance(x.shape[axis], int) and x.shape[axis] != table.static_shape[0]:
@@ -249,8 +236,8 @@ def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
     yield from _along(node.op, ins[1:3], 0)
 
 
-_RULES: dict[str, Rule] = {
-    **dict.fromkeys(MOVES, _moves), **dict.fromkeys(PRODUCTS, _product), **dict.fromkeys(ARITHMETIC, _arithmetic),
-    **dict.fromkeys(MEANS, _mean), "Softmax": _softmax, "LayerNormalization": _norm, "Quantize": _quantize, "Dequantize": _dequantize,
-    "Lookup": _lookup, "Select": _select, "LSTM": _lstm,
+_RULES: dict[str, Rule] = {  # by the `typing` of an op's declaration; "free": quantized values as they are, or with parameters of their own
+    "moves": _moves, "product": _product, "arithmetic": _arithmetic, "mean": _mean, "softmax": _softmax, "norm": _norm,
+    "quantize": _quantize, "dequantize": _dequantize, "lookup": _lookup, "select": _select, "lstm": _lstm,
 }  # fmt: skip
+_OF_ALL_VALUES = ("moves", "select", "lookup", "blockwise")  # rules that hold for values that are not quantized too

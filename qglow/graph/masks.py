@@ -13,13 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..ops.traits import ADDITIVE, LOWER_BOUND, MASK_ARITHMETIC, MASK_CARRIER, SOFTMAX
 from .graph import Graph, Node
 
 FAR = 1000.0
-_SOFTMAX = ("Softmax", "LogSoftmax")
-_MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity", "Expand", "Slice", "Quantize", "Dequantize")
-_ARITHMETIC = (*_MOVES, "Add", "Sub", "Mul", "Neg", "Log", "Where", "Cast", "Trilu", "Min", "Max", "Concat", "Gather", "Tile",
-               "ConstantOfShape")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +40,15 @@ def for_softmax(graph: Graph) -> set[str]:
 
 
 def _passes(graph: Graph, reader: Node, v: str, found: set[str]) -> bool:
-    if reader.op in _SOFTMAX:
+    if reader.has(SOFTMAX):
         return True
     if not set(reader.outputs) <= found:
         return False
-    if reader.op in ("Add", "Sub"):
+    if reader.has(ADDITIVE):
         return True
     if reader.op == "Where":
         return reader.inputs[0] != v
-    return reader.inputs[0] == v and (reader.op in _MOVES or reader.op in ("Max", "Clip") and is_low_bound(graph, reader))
+    return reader.inputs[0] == v and (reader.has(MASK_CARRIER) or reader.has(LOWER_BOUND) and is_low_bound(graph, reader))
 
 
 def is_low_bound(graph: Graph, node: Node) -> bool:
@@ -101,10 +98,10 @@ def is_mask(graph: Graph, value: str, producers: Mapping[str, Node]) -> bool:
             far |= _is_far(graph.constants[v])
         elif v not in graph.inputs:
             node = producers.get(v)
-            if node is None or node.op not in _ARITHMETIC:
+            if node is None or not node.has(MASK_ARITHMETIC):
                 return False
             far |= node.op == "Log"
-            far |= node.op == "ConstantOfShape" and _is_far(np.asarray(node.attr("value", 0.0)))
+            far |= node.op == "ConstantOfShape" and node.attr("value") is not None and _is_far(node.attr("value"))
             pending += node.inputs
     return far
 
@@ -129,7 +126,7 @@ def masked_inputs(graph: Graph) -> set[str]:
     masks = {(m, k.output) for k in maskings(graph) for _, m, _ in k.pairs}
 
     def masks_in(v: str, reader: Node) -> bool:
-        moved = reader.op in _MOVES and reader.inputs[0] == v
+        moved = reader.has(MASK_CARRIER) and reader.inputs[0] == v
         return is_read_as_mask(reader.outputs[0]) if moved else any((v, o) in masks for o in reader.outputs)
 
     def is_read_as_mask(v: str) -> bool:

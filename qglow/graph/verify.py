@@ -7,8 +7,8 @@
    one entry for each of its indices. A value that is quantized block-wise, or has elements below a byte, is a constant of both
    (blocks.py holds what its node makes of it).
 5. Every output of the graph exists.
-6. Attributes are declared, and their values are what they are declared as (attributes.py); a node has the inputs that its op needs,
-   of so many dimensions (operands.py).
+6. A node's op is declared (qglow/ops); its attributes are those that the op declares, of the declared values; it has the inputs and
+   outputs that its op declares, of so many dimensions (declared.py).
 7. The first output of a node has a name; others that nothing reads may be the empty string.
 8. Kinds and parameters of a node's values are what its op makes them (kinds.py).
 """
@@ -21,11 +21,10 @@ import os
 import numpy as np
 
 from ..errors import ConfigError, VerifyError
-from .attributes import attribute_faults
 from .blocks import block_faults
+from .declared import node_faults
 from .graph import Graph, Node
 from .kinds import kind_faults
-from .operands import operand_faults, rank_faults
 from .text import print_node, print_type
 from .types import DType, TensorType
 
@@ -69,8 +68,7 @@ def _check_nodes(graph: Graph) -> list[str]:
                 faults.append(f"expected an output that nothing else writes, got {o!r}, which is {writers[o]}")
             writers.setdefault(o, f"written by {node.name!r}")
         faults += [f"expected a type for every value, got none for {v!r}" for v in _untyped((*node.inputs, *node.outputs), graph)]
-        faults += [*operand_faults(node), *rank_faults(node, graph.types)]
-        faults += [*attribute_faults(node), *kind_faults(node, graph.types, graph.constants)]
+        faults += [*node_faults(node, graph.types), *kind_faults(node, graph.types, graph.constants)]
         broken += [f"{show(node, graph)}: {fault}" for fault in faults]
     broken += [f"output {o!r}: expected a value that is written, got one that is not" for o in graph.outputs if o not in writers]
     return broken + [f"expected a type for every value, got none for {v!r}" for v in _untyped((*graph.inputs, *graph.constants), graph)]

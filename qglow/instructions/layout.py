@@ -9,11 +9,7 @@ from __future__ import annotations
 
 from ..graph import DType, Graph
 from ..graph.classes import Classes
-
-WINDOWS = ("Conv", "ConvTranspose", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
-_IMAGES = (*WINDOWS, "Resize", "DepthToSpace", "SpaceToDepth")
-_MOVES = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand")
-_APART = (*_MOVES, "MatMul", "Gemm", "BlockwiseMatMul", "Softmax", "LayerNormalization", "ReduceMean")
+from ..ops.traits import IMAGE, OWN_LAYOUT, WINDOW
 
 
 def channels_last_floats(graph: Graph) -> set[str]:
@@ -35,10 +31,10 @@ def _connected(graph: Graph, among: set[str]) -> set[str]:
     for node in graph.nodes:
         values = [v for v in (*node.inputs, *node.outputs) if v in among and v not in graph.constants]
         images = [v for v in values if graph.types[v].rank == 4]
-        if node.op in _IMAGES:
+        if node.has(IMAGE):
             wanted.update(images)
-            lines.update(v for v in values if graph.types[v].rank == 3 and node.op in WINDOWS)
-        if node.op not in _APART:
+            lines.update(v for v in values if graph.types[v].rank == 3 and node.has(WINDOW))
+        if not node.has(OWN_LAYOUT):
             for v in images[1:]:
                 connected.join(v, images[0])
     return lines | connected.beside(wanted)

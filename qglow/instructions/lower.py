@@ -17,8 +17,9 @@ from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.dead import remove_dead
 from ..graph.registry import enters
 from ..limits import check_memory
+from ..ops import refusal
+from ..ops.traits import CONVOLUTION, STRIDED_FLOATS, VIEW
 from ..reference import is_quantized
-from ..reference.forms import FLOAT_KERNELS, INT8_KERNELS, refusal
 from ..reference.windows import Window
 from ..targets import target
 from .coalesce_dims import coalesce_dims, offsets, padded
@@ -29,8 +30,6 @@ from .plan import plan
 from .program import Buffer, ConstantData, Halo, HostCall, Instruction, Program, TensorView, dense_strides
 from .unsigned import unsigned
 
-MOVES = ("Slice", "Split", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Expand", "Gather", "Concat")
-IN_PLACE = ("Conv", "ConvTranspose", "Relu", "Clip", "MaxPool", "AveragePool")  # float ops whose kernels write with whatever strides
 Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
 RULES: dict[str, Rule] = {}
 FLOAT_RULES: dict[str, Rule] = {}
@@ -70,8 +69,8 @@ class Lowering:
                 self._note(node)
                 continue
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
-            table, forms = (RULES, INT8_KERNELS) if node.op in MOVES or is_quantized(self.graph, node) else (_float_rules(), FLOAT_KERNELS)
-            take, refused = table.get(node.op), refusal(forms, node)
+            table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (_float_rules(), "float_kernel")
+            take, refused = table.get(node.op), refusal(form, node, node.op)
             self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
             if take is None or refused is not None or self.is_empty(node) or not take(self, node):
                 self.host(node, self.refusal)
@@ -158,14 +157,14 @@ class Lowering:
         """The widest border that a convolution reading this value, or a concatenation that holds it, wants."""
         halo = NO_HALO
         for node in self.consumers.get(name, []):
-            if node.op in ("Conv", "ConvTranspose") and node.inputs[0] == name:
+            if node.has(CONVOLUTION) and node.inputs[0] == name:
                 halo = widest(halo, conv_halo(self.graph, node))
             if node.op == "Concat" and self.concat_slots.get(name, ("", 0, 0))[:2] == (node.outputs[0], 1):
                 halo = widest(halo, self.wanted_halo(node.outputs[0]))
         for part, (parent, axis, _) in self.concat_slots.items():
             if parent == name and axis == 1:
                 for node in self.consumers.get(part, []):
-                    if node.op in ("Conv", "ConvTranspose") and node.inputs[0] == part:
+                    if node.has(CONVOLUTION) and node.inputs[0] == part:
                         halo = widest(halo, conv_halo(self.graph, node))
         return halo
 
@@ -209,9 +208,11 @@ class Lowering:
             axis = int(node.attr("axis")) % len(self.graph.types[out].static_shape)
             for v in node.inputs:
                 t, producer = self.graph.types[v], self.producers.get(v)
-                writes = producer is not None and producer.op not in MOVES[:-1]
+                writes = producer is not None and (producer.op == "Concat" or not producer.has(VIEW))
                 same = t.kind is DType.U8 and t.is_quantized and t.quant == self.graph.types[out].quant
-                same = same or (v in self.float_images and out in self.float_images and producer is not None and producer.op in IN_PLACE)
+                same = same or (
+                    v in self.float_images and out in self.float_images and producer is not None and producer.has(STRIDED_FLOATS)
+                )
                 if v not in fixed and v not in concat_slots and writes and same and node.inputs.count(v) == 1:
                     concat_slots[v] = (out, axis, at)
                 at += t.static_shape[axis]

@@ -20,7 +20,7 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
     n, k, size, blocks = blocks_of(t)
     if node.inputs[0] not in low.places or low.places[node.inputs[0]].dtype != "<f4" or 0 in (n, blocks):
         return False
-    if node.attr("compute", "int8") == "float32":
+    if node.attr("compute") == "float32":
         return _as_floats(low, node)
     zeros = c[node.inputs[3]] if node.input(3) else np.full((n, blocks), default_zero(t), np.uint8)
     points = bool(np.ptp(zeros))

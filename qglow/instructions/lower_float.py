@@ -92,10 +92,10 @@ def power(low: Lowering, node: Node) -> tuple[str, float, float] | None:
 SPECIAL: dict[str, Parameters] = {
     "Clip": clip,
     "Pow": power,
-    "Gelu": lambda low, n: ("Gelu", 0.0, 0.0) if n.attr("approximate", "none") == "none" else None,
-    "LeakyRelu": lambda low, n: ("LeakyRelu", float(n.attr("alpha", 0.01)), 0.0),
-    "Swish": lambda low, n: ("Swish", float(n.attr("alpha", 1.0)), 0.0),
-    "HardSigmoid": lambda low, n: ("HardSigmoid", float(n.attr("alpha", 0.2)), float(n.attr("beta", 0.5))),
+    "Gelu": lambda low, n: ("Gelu", 0.0, 0.0) if n.attr("approximate") == "none" else None,
+    "LeakyRelu": lambda low, n: ("LeakyRelu", float(n.attr("alpha")), 0.0),
+    "Swish": lambda low, n: ("Swish", float(n.attr("alpha")), 0.0),
+    "HardSigmoid": lambda low, n: ("HardSigmoid", float(n.attr("alpha")), float(n.attr("beta"))),
 }
 PLAIN = tuple(f for f in FLOAT_UNARY if f not in (*SPECIAL, "Square", "Power"))
 
@@ -139,7 +139,7 @@ def unary(low: Lowering, node: Node) -> bool:
 @float_rule("Softmax")
 def softmax(low: Lowering, node: Node) -> bool:
     x, t = operand(low, node.inputs[0]), low.type(node.outputs[0])
-    axis = int(node.attr("axis", -1)) % max(1, len(t.static_shape))
+    axis = int(node.attr("axis")) % max(1, len(t.static_shape))
     if x is None or t.kind is not DType.F32 or 0 in t.static_shape or any(d != 1 for d in t.static_shape[axis + 1 :]):
         return False
     if axis == len(t.static_shape) - 1:

@@ -65,7 +65,7 @@ def emit_last(low: Lowering, node: Node, op: str, a: TensorView, b: TensorView) 
 def log_softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     shape = t.static_shape
-    axis = int(node.attr("axis", -1)) % max(1, len(shape))
+    axis = int(node.attr("axis")) % max(1, len(shape))
     if operand(low, node.inputs[0]) is None or t.kind is not DType.F32 or 0 in shape or any(d != 1 for d in shape[axis + 1 :]):
         return False
     rows, width = prod(shape[:axis]), shape[axis]
@@ -93,7 +93,7 @@ def instance_normalization(low: Lowering, node: Node) -> bool:
     x = low.dense_of(node.inputs[0])
     normal, scaled = (low.dense((n, c, size), "<f4") for _ in range(2))
     constants = {"gain": low.constant(np.ones(size, np.float32)), "shift": low.constant(np.zeros(size, np.float32))}
-    fields = {"H": n * c, "C": size, "x_h": 4 * size, "y_h": 4 * size, "f_epsilon": float(np.float32(node.attr("epsilon", 1e-5)))}
+    fields = {"H": n * c, "C": size, "x_h": 4 * size, "y_h": 4 * size, "f_epsilon": float(np.float32(node.attr("epsilon")))}
     low.emit("float_layer_norm", {"x": x, "y": normal}, constants, fields)
     scale, shift = (by_channel(low, i, (n, c, size)) for i in node.inputs[1:3])
     emit_binary(low, "Mul", normal, scale, scaled)

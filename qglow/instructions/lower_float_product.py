@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..graph import Array, DType, Node
+from ..graph.kinds import gemm_form
+from ..ops.traits import CLAMP
 from ..reference.float_product import LONGEST, chain_ranges, scaled
 from .lower import NO_HALO, Lowering, conv_halo, conv_window, float_rule
 from .lower_float import operand
@@ -59,7 +61,7 @@ def target_of(low: Lowering, node: Node, image: bool = True, adds: bool = True) 
             residual = residual_of(low, reader, name, image)
             if residual is None:
                 break
-        elif reader.op in ("Relu", "Clip") and reader.inputs[0] == name:
+        elif reader.has(CLAMP) and reader.inputs[0] == name:
             limits = bounds_of(low, reader)
             if limits is not None:
                 low.fused.add(reader.name)
@@ -107,7 +109,7 @@ def conv(low: Lowering, node: Node) -> bool:
     if w is None or w.ndim not in (3, 4):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, (oc, icg, kh, kw) = int(node.attr("group", 1)), w.shape
+    groups, (oc, icg, kh, kw) = int(node.attr("group")), w.shape
     _, win = conv_window(low.graph, node)
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     depthwise = groups == x.shape[1] == oc and icg == 1
@@ -210,7 +212,7 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
     if w is None or w.ndim not in (3, 4) or any(d != 1 for d in node.attr("dilations") or ()):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, (ic, per, _, _) = int(node.attr("group", 1)), w.shape
+    groups, (ic, per, _, _) = int(node.attr("group")), w.shape
     (sh, sw), axes = transposed_phases(low.graph, node)
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     target = target_of(low, node, adds=False)
@@ -233,12 +235,13 @@ def matmul(low: Lowering, node: Node) -> bool:
     w = weights_of(low, node)
     if w is None or w.ndim != 2:
         return node.op == "MatMul" and product_of_two(low, node)
-    if low.type(node.inputs[0]).rank in (None, 0, 1) or node.attr("transA", 0):
+    form = gemm_form(node)
+    if low.type(node.inputs[0]).rank in (None, 0, 1) or form.turns_a:
         return False
-    w = scaled(w.T if node.attr("transB", 0) else w, node.attr("alpha", 1.0))
+    w = scaled(w.T if form.turns_b else w, form.alpha)
     if node.input(2) and low.graph.constants[node.inputs[2]].size not in (1, w.shape[1]):
         return False
-    bias = scaled(bias_of(low, node, w.shape[1]), node.attr("beta", 1.0)) if node.op == "Gemm" else bias_of(low, node, w.shape[1])
+    bias = scaled(bias_of(low, node, w.shape[1]), form.beta)
     return matmul_by(low, node, w, bias)
 
 

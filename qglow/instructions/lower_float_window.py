@@ -32,8 +32,8 @@ def window(low: Lowering, name: str, x: TensorView, y: TensorView, win: Window, 
 
 @float_rule("MaxPool", "AveragePool")
 def pool(low: Lowering, node: Node) -> bool:
-    include = bool(node.attr("count_include_pad", 0)) and node.op == "AveragePool"
-    if not is_image(low, node) or (include and node.attr("ceil_mode", 0)):
+    include = node.op == "AveragePool" and bool(node.attr("count_include_pad"))
+    if not is_image(low, node) or (include and node.attr("ceil_mode")):
         return False
     size, win = conv_window(low.graph, node)
     y = low.place(node.outputs[0]).as_image()
@@ -82,7 +82,7 @@ def reduce(low: Lowering, node: Node) -> bool:
 
 @float_rule("Resize")
 def resize(low: Lowering, node: Node) -> bool:
-    mode = node.attr("mode", "nearest")
+    mode = node.attr("mode")
     if not is_image(low, node) or low.type(node.inputs[0]).rank != 4 or mode not in ("nearest", "linear"):
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
@@ -111,7 +111,7 @@ def resize(low: Lowering, node: Node) -> bool:
 @float_rule("LayerNormalization")
 def layer_norm(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
-    last = int(node.attr("axis", -1)) % max(1, len(t.static_shape)) == len(t.static_shape) - 1
+    last = int(node.attr("axis")) % max(1, len(t.static_shape)) == len(t.static_shape) - 1
     constants = [low.graph.constants.get(i) if i else np.zeros(1, np.float32) for i in (*node.inputs[1:], "")[:2]]
     if operand(low, node.inputs[0]) is None or not last or any(node.outputs[1:]) or 0 in t.static_shape:
         return False
@@ -120,6 +120,6 @@ def layer_norm(low: Lowering, node: Node) -> bool:
     x, y, fields = rows(low, node, 4)
     size = t.static_shape[-1]
     gain, shift = (low.constant(np.broadcast_to(np.asarray(c).reshape(-1), (size,))) for c in constants)
-    epsilon = float(np.float32(node.attr("epsilon", 1e-5)))
+    epsilon = float(np.float32(node.attr("epsilon")))
     low.emit("float_layer_norm", {"x": x, "y": y}, {"gain": gain, "shift": shift}, {**fields, "f_epsilon": epsilon})
     return True

@@ -61,7 +61,7 @@ def split(low: Lowering, node: Node) -> bool:
     if not is_movable(low, node.inputs[0]):
         return False
     place = low.use(low.places[node.inputs[0]])
-    axis, at = int(node.attr("axis", 0)) % len(place.shape), 0
+    axis, at = int(node.attr("axis")) % len(place.shape), 0
     for name, size in zip(node.outputs, split_sizes(node, place.shape[axis], low.graph.constants.get(node.input(1))), strict=True):
         if name:
             low.places[name] = place.part(axis, at, size)
@@ -87,7 +87,7 @@ def gather(low: Lowering, node: Node) -> bool:
     if not is_movable(low, node.inputs[0]) or indices is None or not indices.size or indices.ndim > 1:
         return False
     place = low.places[node.inputs[0]]
-    axis = int(node.attr("axis", 0)) % len(place.shape)
+    axis = int(node.attr("axis")) % len(place.shape)
     flat = [int(v) % place.shape[axis] for v in indices.reshape(-1)]
     steps = {b - a for a, b in zip(flat, flat[1:], strict=False)} or {1}
     if len(steps) > 1 or min(steps) < 0:
@@ -167,7 +167,7 @@ def pad(low: Lowering, node: Node) -> bool:
     widths = pad_widths(len(x.shape), inputs)
     if any(b < 0 or e < 0 for b, e in widths):
         return False
-    mode = str(node.attr("mode", "constant"))
+    mode = str(node.attr("mode"))
     if mode == "constant":
         return constant_pad(low, node, x, widths, inputs[2] if len(inputs) > 2 else None)
     return mirrored_pad(low, node, x, widths, mode)
@@ -219,7 +219,7 @@ def blocks(low: Lowering, node: Node) -> bool:
     if node.op == "DepthToSpace":
         n, c, h, w = x.shape
         depth = c // size**2
-        if node.attr("mode", "DCR") == "CRD":
+        if node.attr("mode") == "CRD":
             split_shape, perm = (n, depth, size, size, h, w), (0, 1, 4, 2, 5, 3)
         else:
             split_shape, perm = (n, size, size, depth, h, w), (0, 3, 4, 1, 5, 2)

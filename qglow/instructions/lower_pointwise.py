@@ -81,7 +81,7 @@ def pitch(low: Lowering, name: str) -> int:
     """Pixels of three channels take four bytes where only convolutions read them: a pixel is then one load."""
     readers, t = low.consumers.get(name, []), low.type(name)
     fit = t.rank == 4 and t.static_shape[1] == 3 and name not in low.concat_slots and name not in low.graph.outputs
-    return 4 if fit and readers and all(n.op == "Conv" and n.attr("group", 1) == 1 and n.inputs[0] == name for n in readers) else 0
+    return 4 if fit and readers and all(n.op == "Conv" and n.attr("group") == 1 and n.inputs[0] == name for n in readers) else 0
 
 
 @rule("Dequantize")
@@ -115,7 +115,7 @@ def lookup(low: Lowering, node: Node) -> bool:
     if low.type(node.inputs[0]).kind is not DType.U8 or low.type(node.outputs[0]).kind is not DType.U8:
         return False
     table, x = low.graph.constants[node.inputs[1]], low.use(low.places[node.inputs[0]])
-    axis = int(node.attr("axis", 1)) % max(1, len(x.shape))
+    axis = int(node.attr("axis")) % max(1, len(x.shape))
     by_channel = table.ndim == 2
     turn = True if by_channel and axis == 1 and len(x.shape) in (3, 4) else None
     y = low.place(node.outputs[0], channels_last=turn, like=x)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..graph import Array, DType, Node
+from ..ops.traits import ADDITIVE, CONVOLUTION
 from ..reference.arithmetic import bounds, multiplier, product_scale, within_int32
 from ..reference.integer_elementwise import addends
 from ..reference.integer_product import groups_of
@@ -107,9 +108,7 @@ def target_of(low: Lowering, node: Node, channels_last: bool | None = True) -> T
     readers = low.consumers.get(name, [])
     if low.type(name).kind is DType.U8 and len(readers) == 1 and name not in low.graph.outputs:
         reader = readers[0]
-        target = (
-            fold_table(low, reader, name) if reader.op == "Lookup" else fold_sum(low, reader, name) if reader.op in ("Add", "Sub") else None
-        )
+        target = fold_table(low, reader, name) if reader.op == "Lookup" else fold_sum(low, reader, name) if reader.has(ADDITIVE) else None
         if target is not None:
             low.fused.add(reader.name)
             return target
@@ -119,13 +118,13 @@ def target_of(low: Lowering, node: Node, channels_last: bool | None = True) -> T
 def fold_table(low: Lowering, reader: Node, name: str) -> Target | None:
     out, table = low.type(reader.outputs[0]), low.graph.constants[reader.inputs[1]]
     rank = low.type(name).rank
-    by_channel = low.producers[name].op == "Conv" and rank is not None and int(reader.attr("axis", 1)) % rank == 1
+    by_channel = low.producers[name].op == "Conv" and rank is not None and int(reader.attr("axis")) % rank == 1
     if out.kind is not DType.U8 or (table.ndim == 2 and not by_channel):
         return None
     if table.ndim == 2 and low.packing.byte_tables and len(table) >= 16:
         return None  # many pixels at a time are faster than those of one block
     post = {**NO_POST, "post": POST_TABLE, "t_c": 256 if table.ndim == 2 else 0}
-    channels_last = True if low.producers[name].op in ("Conv", "ConvTranspose") else None
+    channels_last = True if low.producers[name].has(CONVOLUTION) else None
     return Target(low.place(reader.outputs[0], channels_last=channels_last), post, None, table)
 
 
@@ -138,8 +137,8 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
     shape = low.type(name).static_shape
     if any(t.static_shape != shape for t in types):
         return None
-    residual, product = low.places[other], low.producers[name].op
-    if not residual.is_channels_last if product in ("Conv", "ConvTranspose") else residual.strides[-1] != 1:
+    residual, product = low.places[other], low.producers[name]
+    if not residual.is_channels_last if product.has(CONVOLUTION) else residual.strides[-1] != 1:
         return None
     m_a, m_b = addends(reader, *types)
     if 255 * (abs(float(m_a)) + abs(float(m_b))) >= MAX_SUM:
@@ -147,7 +146,7 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
     if other == a:
         m_a, m_b = m_b, m_a
     qmin, qmax = bounds(reader, types[2])
-    y = low.place(reader.outputs[0], channels_last=True if product in ("Conv", "ConvTranspose") else None)
+    y = low.place(reader.outputs[0], channels_last=True if product.has(CONVOLUTION) else None)
     factors = {"a_zero": low.zero(name), "r_zero": low.zero(other), "f_a": float(m_a), "f_r": float(m_b)}
     limits_of_sum = {"p_zero": low.zero(reader.outputs[0]), "p_low": qmin, "p_high": qmax}
     post: Fields = {**NO_POST, "post": POST_ADD, **factors, **limits_of_sum}
@@ -162,7 +161,7 @@ def conv(low: Lowering, node: Node) -> bool:
     if not fits(low, node, w, 0):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, halo = int(node.attr("group", 1)), conv_halo(low.graph, node)
+    groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
     _, win = conv_window(low.graph, node)
     parts = parts_of(w)
     x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 1)
@@ -301,7 +300,7 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
     if not fits(low, node, w, 1):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, halo = int(node.attr("group", 1)), conv_halo(low.graph, node)
+    groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
     (sh, sw), axes = transposed_phases(low.graph, node)
     parts = parts_of(w)
     x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 0, groups)
@@ -330,7 +329,7 @@ def matmul(low: Lowering, node: Node) -> bool:
     if low.graph.constants[node.inputs[1]].ndim != 2 or x_type.rank in (None, 0, 1) or w_type.quant is None or not y_type.is_static:
         return False
     w = weights_of(low, node)
-    w = w.T if node.op == "Gemm" and node.attr("transB", 0) else w
+    w = w.T if node.op == "Gemm" and node.attr("transB") else w
     if not are_u8_by_i8(low, node) or not fits(low, node, w, 1):
         return False
     parts = parts_of(w)

@@ -30,7 +30,7 @@ def rows(low: Lowering, node: Node, item: int = 1) -> tuple[TensorView, TensorVi
 @rule("Softmax")
 def softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
-    if not is_u8(low, node.inputs[0], node.outputs[0]) or int(node.attr("axis", -1)) % len(t.static_shape) != len(t.static_shape) - 1:
+    if not is_u8(low, node.inputs[0], node.outputs[0]) or int(node.attr("axis")) % len(t.static_shape) != len(t.static_shape) - 1:
         return False
     if node.outputs[0] in low.concat_slots:
         return False
@@ -57,7 +57,7 @@ def layer_normalization(low: Lowering, node: Node) -> bool:
         return False
     assert x_type.quant is not None
     with np.errstate(over="ignore"):
-        epsilon = float(np.float32(float(node.attr("epsilon", 1e-5)) * n * n / float(x_type.quant.s) ** 2))
+        epsilon = float(np.float32(float(node.attr("epsilon")) * n * n / float(x_type.quant.s) ** 2))
     if not np.isfinite(epsilon):
         return low.refuse("its epsilon over its scale is no float32")
     x, y, fields = rows(low, node)

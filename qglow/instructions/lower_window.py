@@ -46,7 +46,7 @@ def average_pool(low: Lowering, node: Node) -> bool:
         return False
     if node.op == "AveragePool":
         _, win = conv_window(low.graph, node)
-        if node.attr("count_include_pad", 0) and any((*win.begin, *win.end)):
+        if node.attr("count_include_pad") and any((*win.begin, *win.end)):
             return False
         kernel = win.kernel
     else:
@@ -116,7 +116,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
 
 @rule("Resize")
 def resize(low: Lowering, node: Node) -> bool:
-    t, mode = low.type(node.inputs[0]), node.attr("mode", "nearest")
+    t, mode = low.type(node.inputs[0]), node.attr("mode")
     if t.kind is not DType.U8 or t.rank != 4:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]

@@ -9,14 +9,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, DType, Graph, Node, Quant, TensorType
-
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM")
+from ..ops.traits import WEIGHTED
 
 
 def unsigned(graph: Graph) -> Graph:
     """The graph with u8 in place of i8 activations; the same object where there are none."""
     fixed = {*graph.inputs, *graph.outputs}
-    fixed |= {i for n in graph.nodes if n.op in _PRODUCTS for i in n.inputs[1:] if i in graph.constants}
+    fixed |= {i for n in graph.nodes if n.has(WEIGHTED) for i in n.inputs[1:] if i in graph.constants}
     moved = {v for v, t in graph.types.items() if t.kind is DType.I8 and t.quant is not None and t.quant.axis is None and v not in fixed}
     if not moved or any(graph.types[v].quant is not None and graph.types[v].kind is DType.I8 for v in (*graph.inputs, *graph.outputs)):
         return graph

@@ -32,7 +32,7 @@ def _append(b: GraphBuilder, node: Node, opset: int) -> None:
 
 def _attribute_to_input(b: GraphBuilder, node: Node, name: str, position: int, dtype: type = np.int64) -> Node:
     """Move an attribute to the input at a position, where the node still has it as an attribute."""
-    value = node.attr(name)
+    value = node.attributes.get(name)
     if value is None:
         return node
     inputs = list(node.inputs) + [""] * (position + 1 - len(node.inputs))
@@ -101,7 +101,7 @@ def _clip(b: GraphBuilder, node: Node, opset: int) -> None:
 @_adapter("Upsample")
 def _upsample(b: GraphBuilder, node: Node, opset: int) -> None:
     node = _attribute_to_input(b, node, "scales", 1, np.float32)
-    mode = {"bilinear": "linear"}.get(node.attr("mode", "nearest"), node.attr("mode", "nearest"))
+    mode = {"bilinear": "linear"}.get(node.attributes.get("mode", "nearest"), node.attributes.get("mode", "nearest"))
     attributes = {"mode": mode, "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     b.append(Node("Resize", (node.inputs[0], "", node.inputs[1]), node.outputs, attributes, node.name))
 
@@ -127,12 +127,12 @@ def _batch_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("Cast")
 def _cast(b: GraphBuilder, node: Node, opset: int) -> None:
-    b.append(node.with_attributes(to=_dtype_name(node.attr("to")), saturate=None, round_mode=None))
+    b.append(node.with_attributes(to=_dtype_name(node.attributes["to"]), saturate=None, round_mode=None))
 
 
 @_adapter("TopK")
 def _top_k(b: GraphBuilder, node: Node, opset: int) -> None:
-    k = node.attr("k", None)
+    k = node.attributes.get("k")
     b.append(_attribute_to_input(b, node if k is None else node.with_attributes(k=(k,)), "k", 1))  # NOTE: the input has one element
 
 
@@ -155,14 +155,14 @@ def _scatter(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("GridSample")
 def _grid_sample(b: GraphBuilder, node: Node, opset: int) -> None:
-    mode = node.attr("mode", "linear")
+    mode = node.attributes.get("mode", "linear")
     b.append(node.with_attributes(mode={"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode)))
 
 
 @_adapter("GroupNormalization")
 def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     """The InstanceNormalization of each group as one channel, then scale and bias: of channels, before opset 21 of groups."""
-    (x, scale, bias), y, groups = node.inputs, node.outputs[0], int(node.attr("num_groups"))
+    (x, scale, bias), y, groups = node.inputs, node.outputs[0], int(node.attributes["num_groups"])
     shape, kind = b.types[x].shape, b.types[x].kind
     if shape is None or (opset < 21 and not isinstance(shape[1], int)):
         what = "rank" if shape is None else "number of channels"
@@ -176,7 +176,7 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     grouped = b.add_constant(f"{y}.grouped", np.array([0, groups, size], np.int64))
     flat = b.add("Reshape", (stash, grouped), unknown, f"{y}.groups")
     one, zero = (b.add_constant(f"{y}.{v}", np.full(groups, v, np.float32)) for v in (1, 0))
-    normal = b.add("InstanceNormalization", (flat, one, zero), unknown, f"{y}.normal", epsilon=float(node.attr("epsilon", 1e-5)))
+    normal = b.add("InstanceNormalization", (flat, one, zero), unknown, f"{y}.normal", epsilon=float(node.attributes.get("epsilon", 1e-5)))
     sizes = b.add("Shape", (x,), TensorType(DType.I64, (rank,)), f"{y}.shape")
     real = b.add("Reshape", (normal, sizes), TensorType(DType.F32, shape), f"{y}.unscaled")
     if kind is not DType.F32:
@@ -204,7 +204,7 @@ def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
     if opset >= 13:
         b.append(node)
         return
-    axis = node.attr("axis", 1)
+    axis = node.attributes.get("axis", 1)
     x, y = node.inputs[0], node.outputs[0]
     shape = b.types[x].shape
     if axis == -1 or (shape is not None and axis % len(shape) == len(shape) - 1):
@@ -221,11 +221,11 @@ def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
 def _recurrent(b: GraphBuilder, node: Node, opset: int) -> None:
     """hidden_size from the weights where it is not given; batch-first data (layout 1) are turned before and after."""
     r = b.types[node.inputs[2]].shape
-    if not node.attr("hidden_size") and r is not None and isinstance(r[-1], int):
+    if not node.attributes.get("hidden_size") and r is not None and isinstance(r[-1], int):
         node = node.with_attributes(hidden_size=r[-1])
-    if not node.attr("hidden_size"):
+    if not node.attributes.get("hidden_size"):
         raise ModelError(f"node {node.name!r}: {node.op} has neither hidden_size nor weights of a known shape")
-    if not node.attr("layout", 0):
+    if not node.attributes.get("layout", 0):
         b.append(node.with_attributes(layout=None))
         return
     inputs, outputs, turned = list(node.inputs), list(node.outputs), []
@@ -279,7 +279,7 @@ def _qlinear_matmul(b: GraphBuilder, node: Node, opset: int) -> None:
 def _qlinear_unary(b: GraphBuilder, node: Node, opset: int) -> None:
     """onnxruntime's int8 functions of one tensor (domain com.microsoft) as Quantize(op(Dequantize))."""
     x, sx, zx, sy, zy = (*node.inputs, "")[:5]
-    if node.attr("channels_last", 0):
+    if node.attributes.get("channels_last", 0):
         raise ModelError(f"node {node.name!r}: {node.op} with channels last is not supported; export the model with channels first")
     y, f32 = node.outputs[0], b.types[sx].kind
     xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
@@ -296,7 +296,11 @@ def _qlinear_softmax(b: GraphBuilder, node: Node, opset: int) -> None:
     xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
     yf = b.fresh(f"{y}.real")
     b.types[yf] = TensorType(f32, b.types[y].shape)
-    _softmax(b, Node("Softmax", (xf,), (yf,), {"axis": node.attr("axis", -1)}, f"{node.name}.real"), int(node.attr("opset", 13)))
+    _softmax(
+        b,
+        Node("Softmax", (xf,), (yf,), {"axis": node.attributes.get("axis", -1)}, f"{node.name}.real"),
+        int(node.attributes.get("opset", 13)),
+    )
     b.append(Node("QuantizeLinear", (yf, sy, *([zy] if zy else [])), (y,), {}, node.name))
 
 
@@ -306,7 +310,7 @@ def _qlinear_concat(b: GraphBuilder, node: Node, opset: int) -> None:
     y, f32 = node.outputs[0], b.types[sy].kind
     triples = [tuple(rest[k : k + 3]) for k in range(0, len(rest), 3)]
     parts = [b.add("DequantizeLinear", t, TensorType(f32, b.types[t[0]].shape), f"{y}.part") for t in triples]
-    yf = b.add("Concat", parts, TensorType(f32, b.types[y].shape), f"{y}.real", axis=node.attr("axis"))
+    yf = b.add("Concat", parts, TensorType(f32, b.types[y].shape), f"{y}.real", axis=node.attributes.get("axis"))
     b.append(Node("QuantizeLinear", (yf, sy, zy), (y,), {}, node.name))
 
 
@@ -315,11 +319,13 @@ def _qgemm(b: GraphBuilder, node: Node, opset: int) -> None:
     """onnxruntime's QGemm: the bias is int32 in units of alpha times a's scale times b's; without an output scale the result is float."""
     a, sa, za, w, sw, zw, bias, sy, zy = (*node.inputs, "", "", "")[:9]
     y, f32 = node.outputs[0], b.types[sa].kind
-    axis = 0 if node.attr("transB", 0) else 1
+    axis = 0 if node.attributes.get("transB", 0) else 1
     inputs = [b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a"),
               b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b", axis=axis)]  # fmt: skip
     if bias:
-        unit = b.add_constant(f"{y}.bias.scale", np.asarray(node.attr("alpha", 1.0) * b.constants[sa] * b.constants[sw], np.float32))
+        unit = b.add_constant(
+            f"{y}.bias.scale", np.asarray(node.attributes.get("alpha", 1.0) * b.constants[sa] * b.constants[sw], np.float32)
+        )
         inputs.append(b.add("DequantizeLinear", (bias, unit), TensorType(f32, b.types[bias].shape), f"{y}.bias", axis=0))
     yf = b.add("Gemm", inputs, TensorType(f32, b.types[y].shape), f"{y}.real" if sy else y, **node.attributes)
     last = ("QuantizeLinear", (yf, sy, *([zy] if zy else []))) if sy else ("Identity", (yf,))

@@ -16,7 +16,9 @@ import onnx
 from ..errors import ModelError
 from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
 from ..graph.blocks import LARGEST, MOST, OP, STEP
+from ..graph.kinds import gemm_form
 from ..graph.types import Quant
+from ..ops.traits import MATRIX_PRODUCT
 from ..reference.blockwise import nibbles, packed_nibbles
 from .own_meanings import attributes_of
 
@@ -53,7 +55,7 @@ def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
     """Append what a MatMulNBits is. Raises ModelError, in one line, for what is not supported."""
     x, _, _, _, _, bias = (*node.inputs, "", "", "", "")[:6]
     q, scales, zeros, groups = _operands(b, node)
-    n, k, size, y = len(q), q.shape[1], int(node.attr("block_size")), node.outputs[0]
+    n, k, size, y = len(q), q.shape[1], int(node.attributes["block_size"]), node.outputs[0]
     t = b.types[x]
     wide = t.kind is not DType.F32
     shape = None if t.shape is None else (*t.shape[:-1], n)
@@ -70,7 +72,7 @@ def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
         w = b.add_constant(f"{y}.w", np.ascontiguousarray(real_weights(q, scales, zeros, groups).T))
         b.append(Node("MatMul", (real, w, *([bias] if bias else [])), (made,), {}, node.name))
     else:
-        compute = "int8" if node.attr("accuracy_level", 0) == INT8_LEVEL else "float32"
+        compute = "int8" if node.attributes.get("accuracy_level", 0) == INT8_LEVEL else "float32"
         inputs = (real, *names, bias)
         b.append(Node(OP, _trimmed(inputs), (made,), {"compute": compute}, node.name))
     if wide:
@@ -87,9 +89,9 @@ def _trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
 def _operands(b: GraphBuilder, node: Node) -> tuple[Array, Array, Array, Array]:
     """Integers [N, K], scales and zero points [N, blocks], the block of each of K. Zero points are floats where they are no integers."""
     _, packed, scale, zero, g_idx, _ = (*node.inputs, "", "", "", "")[:6]
-    k, n, bits, size = (int(node.attr(a) or 0) for a in ("K", "N", "bits", "block_size"))
-    if bits not in (4, 8) or node.attr("weight_prepacked", 0) or min(k, n) < 1 or size < 16 or size & (size - 1):
-        raise _refused(node, f"bits {bits}, block_size {size}, K {k}, N {n}, weight_prepacked {node.attr('weight_prepacked', 0)}")
+    k, n, bits, size = (int(node.attributes.get(a) or 0) for a in ("K", "N", "bits", "block_size"))
+    if bits not in (4, 8) or node.attributes.get("weight_prepacked", 0) or min(k, n) < 1 or size < 16 or size & (size - 1):
+        raise _refused(node, f"bits {bits}, block_size {size}, K {k}, N {n}, weight_prepacked {node.attributes.get('weight_prepacked', 0)}")
     blocks, per = -(-k // size), 8 // bits
     data = _constant(b, node, packed, "B")
     if data.dtype != np.uint8 or data.size != n * blocks * (size // per):
@@ -139,13 +141,13 @@ def _refused(node: Node, why: str) -> ModelError:
 
 def joined_blocks(graph: Graph) -> Graph:
     """Rule 2: the graph with the products of block-wise DequantizeLinear nodes as BlockwiseMatMul; these nodes stay for other readers."""
-    dequantized = {n.outputs[0]: n for n in graph.nodes if n.op == "Onnx" and n.attr("op_type") == "DequantizeLinear"}
+    dequantized = {n.outputs[0]: n for n in graph.nodes if n.op == "Onnx" and n.operator == "DequantizeLinear"}
     if not dequantized:
         return graph
     turned = {n.outputs[0]: dequantized[n.inputs[0]] for n in graph.nodes if _is_turn(n) and n.inputs[0] in dequantized}
     b = GraphBuilder(graph)
     for node in graph.nodes:
-        made = _joined(b, graph, node, dequantized, turned) if node.op in ("MatMul", "Gemm") and len(node.inputs) > 1 else None
+        made = _joined(b, graph, node, dequantized, turned) if node.has(MATRIX_PRODUCT) and len(node.inputs) > 1 else None
         b.append(node if made is None else made)
     return b.build(graph.name, graph.inputs, graph.outputs)
 
@@ -160,8 +162,9 @@ def _joined(b: GraphBuilder, graph: Graph, node: Node, dequantized: dict[str, No
     source = turned.get(w) or dequantized.get(w)
     if source is None or any(i and i not in graph.constants for i in source.inputs) or graph.types[node.inputs[0]].kind is not DType.F32:
         return None
-    plain = all(node.attr(a, 1.0) == 1.0 for a in ("alpha", "beta")) and not node.attr("transA", 0)
-    by_rows = (w in turned) != bool(node.attr("transB", 0))  # the weights' array is [N, K], else [K, N]
+    form = gemm_form(node)
+    plain = form.alpha == form.beta == 1.0 and not form.turns_a
+    by_rows = (w in turned) != form.turns_b  # the weights' array is [N, K], else [K, N]
     found = _blocks_of(graph, source, 1 if by_rows else 0)
     if not plain or found is None:
         return None

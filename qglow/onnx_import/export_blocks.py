@@ -53,7 +53,7 @@ def _matmul_n_bits(graph: Graph, node: Node) -> Parts:
     if node.input(4):
         arrays[f"{of}.bias"] = c[node.inputs[4]]
         names += [""] * (5 - len(names)) + [f"{of}.bias"]
-    level = 4 if node.attr("compute", "int8") == "int8" else 1
+    level = 4 if node.attr("compute") == "int8" else 1
     attributes: dict[str, Any] = {"K": k, "N": n, "bits": 4 if four else 8, "block_size": size, "accuracy_level": level}
     made = helper.make_node("MatMulNBits", names, [y], name=node.name, domain=DOMAIN, **attributes)
     return Parts([made], [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in arrays.items()])

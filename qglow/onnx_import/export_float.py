@@ -80,7 +80,7 @@ def _is_same(op: str, opset: int) -> bool:
 
 def _swish(node: Node, x: str, y: str) -> list[onnx.NodeProto]:
     """x sigmoid(alpha x): an operator of its own since opset 24 alone."""
-    alpha, nodes, scaled = float(node.attr("alpha", 1.0)), [], x
+    alpha, nodes, scaled = float(node.attr("alpha")), [], x
     if alpha != 1:
         nodes = [
             helper.make_node("Constant", [], [f"{y}.alpha"], value_float=alpha),

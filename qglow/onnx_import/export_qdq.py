@@ -17,6 +17,7 @@ from ..errors import QGlowError, in_one_line
 from ..files import write_atomically
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.blocks import OP as BLOCKWISE
+from ..ops.traits import PRODUCT
 from .export_blocks import blockwise_nodes
 from .export_float import OPSET, export_nodes, make_model
 
@@ -110,7 +111,7 @@ class _Exporter:
 
     def wrapped(self, node: Node) -> None:
         inputs = [self.real(i) for i in self.float_inputs(node)]
-        if node.op in ("Conv", "ConvTranspose", "Gemm", "MatMul") and node.input(2):
+        if node.has(PRODUCT) and node.input(2):
             inputs[2] = self.bias(node)
         outputs = [f"{o}.exact" if o and self.graph.types[o].is_quantized else o for o in node.outputs]
         self.nodes += export_nodes(node, inputs, outputs)
@@ -165,7 +166,7 @@ class _Exporter:
         if "qmin" not in node.attributes and "qmax" not in node.attributes:
             return exact
         low, high = t.limits()
-        bounds = [(int(node.attr(k, d)) - t.quant.z) * t.quant.s for k, d in (("qmin", low), ("qmax", high))]
+        bounds = [(int(node.attributes.get(k, d)) - t.quant.z) * t.quant.s for k, d in (("qmin", low), ("qmax", high))]
         names = [self.constant(f"{exact}.{k}", np.array(v, np.float32)) for k, v in zip(("low", "high"), bounds, strict=True)]
         return self.add("Clip", [exact, *names], f"{exact}.clipped")
 
@@ -176,7 +177,7 @@ class _Exporter:
         offset = np.array(-t.limits()[0] if t.kind is DType.I8 else 0, np.int32)
         if table.ndim == 2:
             shape = [1] * len(t.shape or ())
-            shape[int(node.attr("axis", 1))] = -1
+            shape[int(node.attr("axis"))] = -1
             offset = offset + (np.arange(table.shape[0], dtype=np.int32) * 256).reshape(shape)
         if np.any(offset):
             index = self.add("Add", [index, self.constant(f"{y}.offset", offset)], f"{y}.place")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ..errors import DisagreementError
-from ..graph import Array, Graph
+from ..graph import Array, Graph, Node
+from ..ops.traits import STEP
 from ..oracle import Oracle
 from .dataset import Feeds
 
@@ -28,10 +29,6 @@ ROUNDING = 1e-6  # of the largest input of a node: what a few roundings come to
 PERTURBATION = 1e-6
 MARGIN_DB = 10.0
 NORMAL = 1e-20  # sums of squares in float32 above this have lost nothing to underflow that matters
-STEPS = (
-    "Floor", "Ceil", "Round", "Sign", "Mod", "Cast", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "ArgMax", "ArgMin",
-    "TopK", "NonZero", "NonMaxSuppression", "Where", "QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Hardmax",
-)  # fmt: skip
 RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout")
 
 
@@ -39,8 +36,8 @@ class EngineCheck:
     """Holds an engine's values of a graph to an oracle's, on the first SAMPLES calls of `hold`."""
 
     def __init__(self, graph: Graph, names: Sequence[str], oracle: Oracle) -> None:
-        random = _behind(graph, RANDOM)
-        self.stepped = _behind(graph, STEPS)
+        random = _behind(graph, lambda n: n.operator in RANDOM)
+        self.stepped = _behind(graph, lambda n: n.has(STEP) or n.operator == "DynamicQuantizeLinear")
         self.graph, self.oracle = graph, oracle
         self.names = [n for n in names if n not in random and n not in graph.inputs]
         self.left = SAMPLES
@@ -141,10 +138,10 @@ def _largest(a: Array) -> float:
     return largest if np.isfinite(largest) else 0.0
 
 
-def _behind(graph: Graph, ops: Sequence[str]) -> set[str]:
-    """Values that a node of one of these ops has a part in."""
+def _behind(graph: Graph, chosen: Callable[[Node], bool]) -> set[str]:
+    """Values that one of the chosen nodes has a part in."""
     behind: set[str] = set()
     for node in graph.nodes:
-        if node.operator in ops or behind & set(node.inputs):
+        if chosen(node) or behind & set(node.inputs):
             behind |= {o for o in node.outputs if o}
     return behind

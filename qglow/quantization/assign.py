@@ -17,16 +17,16 @@ from functools import partial
 
 import numpy as np
 
-from ..graph import DType, Graph, Quant
+from ..graph import DType, Graph, Node, Quant
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
+from ..ops.traits import ARITHMETIC, KEEPS_QUANTIZATION, NEVER_QUANTIZED_OUTPUT
 from ..profiling.observers import Observer
-from ..reference.integer_elementwise import MOVING
 from .config import QuantConfig
 from .masks import masked_ranges
-from .plan import SUMS, Plan
+from .plan import Plan
 from .pointwise import Function
-from .precision_uses import ALWAYS_FLOAT_OUTPUT, PrecisionUses
+from .precision_uses import PrecisionUses
 from .ranges import Range, Through, activation_quant, select
 
 
@@ -45,7 +45,7 @@ def assign(
     masked = masked_ranges(graph, observed, lambda v: ranges[v] if v in ranges else select(observed[v], config))
     ranges |= {v: r for v, r in (masked.scores | masked.masks).items() if v in ranges}
     for node in graph.nodes:
-        if node.name in plan.int8 and _moves(node.op, node.attr("mode", "nearest")) and node.outputs[0] not in plan.functions:
+        if node.name in plan.int8 and _moves(node) and node.outputs[0] not in plan.functions:
             if node.op == "Concat":
                 continue
             for o in node.outputs:
@@ -98,18 +98,19 @@ def _stand_for_weights(graph: Graph, plan: Plan) -> list[str]:
 
 def _quantized_constants(graph: Graph, plan: Plan) -> list[str]:
     """Constants that an int8 sum or concatenation reads, and that no function of one value has taken in."""
-    nodes = [n for n in graph.nodes if n.op in (*SUMS, "Concat", SELECT) and n.name in plan.int8 and n.outputs[0] not in plan.functions]
+    int8 = [n for n in graph.nodes if n.name in plan.int8 and n.outputs[0] not in plan.functions]
+    nodes = [n for n in int8 if n.has(ARITHMETIC) or n.op == "Concat" or n.op == SELECT]
     return [i for n in nodes for i in n.inputs if i in graph.constants and graph.constants[i].size]
 
 
-def _moves(op: str, mode: str) -> bool:
-    return op in MOVING or (op == "Resize" and mode == "nearest")
+def _moves(node: Node) -> bool:
+    return node.has(KEEPS_QUANTIZATION) or (node.op == "Resize" and node.attr("mode") == "nearest")
 
 
 def _values(graph: Graph, plan: Plan, needs: PrecisionUses) -> list[str]:
     """Values that will exist quantized: needed so, or made by an int8 node (other than a direct float) and needed at all."""
     fused_clamps = set(needs.fused_clamps)
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
-    made = {o for n in graph.nodes if n.name in plan.int8 and n.op not in ALWAYS_FLOAT_OUTPUT for o in n.outputs if o}
+    made = {o for n in graph.nodes if n.name in plan.int8 and not n.has(NEVER_QUANTIZED_OUTPUT) for o in n.outputs if o}
     return [v for v in names if v not in fused_clamps and graph.types[v].kind.is_float
             and (v in needs.quantized or (v in made and v in needs.real))]  # fmt: skip

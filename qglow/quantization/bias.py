@@ -30,12 +30,12 @@ def output_shift(node: Node, w: Array, q: Array, quant: Quant, mean: Array) -> A
     s = np.array(quant.scale, np.float64)
     if node.op == "Conv":
         error = (q * s.reshape(-1, *(1,) * (w.ndim - 1)) - w.astype(np.float64)).reshape(w.shape[0], w.shape[1], -1).sum(2)
-        groups = int(node.attr("group", 1))
+        groups = int(node.attr("group"))
         if mean.size != w.shape[1] * groups:
             return None
         return np.asarray((error * np.repeat(mean.reshape(groups, -1), w.shape[0] // groups, 0)).sum(1))
     if node.op == "Gemm":
-        error = q * (s[:, None] if node.attr("transB", 0) else s) - w.astype(np.float64)
-        error = error if node.attr("transB", 0) else error.T
+        error = q * (s[:, None] if node.attr("transB") else s) - w.astype(np.float64)
+        error = error if node.attr("transB") else error.T
         return np.asarray(error @ mean) if mean.size == error.shape[1] else None
     return None

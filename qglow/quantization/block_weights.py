@@ -14,7 +14,9 @@ import numpy as np
 from ..errors import ConfigError
 from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
 from ..graph.blocks import MOST, OP
+from ..graph.kinds import gemm_form
 from ..graph.types import Quant
+from ..ops.traits import MATRIX_PRODUCT
 from ..reference.blockwise import packed_nibbles
 from ..reference.float_product import scaled
 from .config import QuantConfig
@@ -44,14 +46,14 @@ def with_block_weights(graph: Graph, config: QuantConfig) -> Graph:
 
 def _obstacle(graph: Graph, node: Node, size: int) -> str | None:
     """Why a node cannot have block-wise weights, or None."""
-    if node.op not in ("MatMul", "Gemm"):
+    if not node.has(MATRIX_PRODUCT):
         return "it is no MatMul and no Gemm"
     w = graph.constants.get(node.inputs[1])
     if w is None or w.ndim != 2 or w.dtype != np.float32 or not w.size or not np.isfinite(w).all():
         return "its weights are no constant matrix of finite float32"
-    if graph.types[node.inputs[0]].kind is not DType.F32 or graph.types[node.inputs[0]].is_quantized or node.attr("transA", 0):
+    if graph.types[node.inputs[0]].kind is not DType.F32 or graph.types[node.inputs[0]].is_quantized or gemm_form(node).turns_a:
         return "its rows are not those of a float32 tensor"
-    n, k = w.shape if node.attr("transB", 0) else w.shape[::-1]
+    n, k = w.shape if gemm_form(node).turns_b else w.shape[::-1]
     if k % size or k // size > MOST:
         return f"its rows have {k} elements, which are no {MOST} whole blocks of {size}, or fewer"
     if node.input(2):
@@ -63,15 +65,14 @@ def _obstacle(graph: Graph, node: Node, size: int) -> str | None:
 
 def _converted(b: GraphBuilder, graph: Graph, node: Node, config: QuantConfig) -> Node:
     w = graph.constants[node.inputs[1]]
-    rows = w if node.attr("transB", 0) else w.T
-    if node.op == "Gemm":
-        rows = scaled(rows, node.attr("alpha", 1.0))
+    form = gemm_form(node)
+    rows = scaled(w if form.turns_b else w.T, form.alpha)
     q, scales = quantize_blocks(rows, config.block_size, config.block_bits)
     hint, kind = node.outputs[0], DType.U4 if config.block_bits == 4 else DType.U8
     t = TensorType(kind, (rows.shape[0], rows.shape[1]), Quant.blockwise(1, config.block_size))
     names = [b.add_constant(f"{hint}.blocks", packed_nibbles(q) if kind is DType.U4 else q, t), b.add_constant(f"{hint}.scales", scales)]
     if node.input(2):
-        bias = scaled(graph.constants[node.inputs[2]], node.attr("beta", 1.0) if node.op == "Gemm" else 1.0).reshape(-1)
+        bias = scaled(graph.constants[node.inputs[2]], form.beta).reshape(-1)
         names += ["", b.add_constant(f"{hint}.bias", np.ascontiguousarray(np.broadcast_to(bias, (len(rows),))))]
     return Node(OP, (node.inputs[0], *names), node.outputs, {"compute": "int8"}, node.name)
 

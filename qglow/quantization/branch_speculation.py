@@ -16,6 +16,7 @@ import numpy as np
 from ..graph import Array, Graph, GraphBuilder, Node
 from ..graph.dead import remove_dead
 from ..graph.select_op import SELECT, truth
+from ..ops.traits import SHAPE_ONLY
 from ..profiling import Dataset
 from ..reference import evaluate
 from ..simplify import simplify
@@ -118,7 +119,7 @@ def _copied(b: GraphBuilder, quantized: Graph, graph: Graph, new: Mapping[str, s
         if node.op == SELECT or behind & set(node.inputs):
             behind |= set(node.outputs)
         inputs: Sequence[str] = [name[i] if i else "" for i in node.inputs]
-        if node.op in ("Shape", "Size") and node.inputs[0] not in behind:
+        if node.has(SHAPE_ONLY) and node.inputs[0] not in behind:
             inputs = [next((new.get(v, v) for v in (node.inputs[0], f"{node.inputs[0]}.q") if v in made), inputs[0])]
         for o in filter(None, node.outputs):
             name[o] = b.fresh(f"{o}.other")

@@ -18,9 +18,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..graph import Array, DType, Graph, Node, Quant, TensorType
+from ..graph.kinds import channel_axis
+from ..ops.traits import HOMOGENEOUS, PRODUCT
 from ..profiling.observers import Observer
-from .channels import KEPT_SHAPE, SMALL, ChannelGroups, Channels
-from .plan import PRODUCTS, Plan
+from .channels import SMALL, ChannelGroups, Channels
+from .plan import Plan
 from .pointwise import Function
 from .precision_uses import PrecisionUses
 
@@ -74,7 +76,7 @@ def _too_dear(graph: Graph, plan: Plan, factors: Mapping[str, Array]) -> list[st
     for v, f in plan.functions.items():
         shape = graph.types[v].shape or ("unknown",)
         size = np.prod([d for d in shape if isinstance(d, int)]) if all(isinstance(d, int) for d in shape[1:]) else np.inf
-        if v not in factors or f.root not in factors or f.axis is not None or size <= SMALL or all(n.op in KEPT_SHAPE for n in f.nodes):
+        if v not in factors or f.root not in factors or f.axis is not None or size <= SMALL or all(n.has(HOMOGENEOUS) for n in f.nodes):
             continue
         if all((factors[k] ** 2).mean() > WORTH for k in (f.root, v)):
             values += [f.root, v]
@@ -124,7 +126,7 @@ def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:
         return f
     one = np.ones(1)
     a, b = (one if d is None else d.ravel() for d in (d_in, d_out))
-    if all(n.op in KEPT_SHAPE for n in f.nodes):
+    if all(n.has(HOMOGENEOUS) for n in f.nodes):
         return f
     size = max(f.size, a.size, b.size)
     return replace(f, axis=1 if size > 1 else None, size=size, d_in=a, d_out=b)
@@ -136,12 +138,12 @@ def _scaled_weights(graph: Graph, plan: Plan, needs: PrecisionUses, factors: Map
     for node in graph.nodes:
         d_in = factors.get(node.inputs[0]) if node.inputs else None
         d_out = factors.get(needs.fused_clamps.get(node.outputs[0], node.outputs[0]))
-        if node.op not in PRODUCTS or node.name not in plan.int8 or (d_in is None and d_out is None):
+        if not node.has(PRODUCT) or node.name not in plan.int8 or (d_in is None and d_out is None):
             nodes.append(node)
             continue
         w = graph.constants[node.inputs[1]].astype(np.float64)
         w = _along_inputs(node, w, None if d_in is None else d_in.ravel())
-        out_axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": w.ndim - 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+        out_axis = channel_axis(node, w.ndim)
         bias = graph.constants[node.inputs[2]].astype(np.float64).ravel() if node.input(2) else None
         if d_out is not None:
             d = d_out.ravel()
@@ -163,8 +165,8 @@ def _along_inputs(node: Node, w: Array, d: Array | None) -> Array:
     if d is None:
         return w
     if node.op == "Conv":
-        groups = int(node.attr("group", 1))
+        groups = int(node.attr("group"))
         per_output = np.repeat(d.reshape(groups, -1), w.shape[0] // groups, 0)
         return np.asarray(w * per_output.reshape(w.shape[0], w.shape[1], *(1,) * (w.ndim - 2)))
-    axis = 1 if node.op == "Gemm" and node.attr("transB", 0) else 0
+    axis = 1 if node.op == "Gemm" and node.attr("transB") else 0
     return np.asarray(w * d.reshape([-1 if k == axis else 1 for k in range(w.ndim)]))

@@ -16,16 +16,15 @@ import numpy as np
 
 from ..graph import Array, DType, Graph, Node, Quant, TensorType
 from ..graph.classes import Classes
+from ..graph.kinds import channel_axis
+from ..ops.traits import ACCUMULATES, ARITHMETIC, BY_CHANNEL, HOMOGENEOUS, NEVER_QUANTIZED_OUTPUT, PRODUCT, VIEW
 from ..reference import FLOAT
 from ..reference.arithmetic import quantize
-from .plan import PRODUCTS, Plan
+from .plan import Plan
 from .pointwise import Function
-from .precision_uses import ALWAYS_FLOAT_OUTPUT, FLOAT_OUTPUT_OPS, PrecisionUses
+from .precision_uses import PrecisionUses
 
 SMALL = 2**16  # elements: a float product by the factors of fewer costs nothing
-KEPT_SHAPE = ("Relu", "LeakyRelu", "PRelu", "Identity")
-_WINDOWS = ("MaxPool", "GlobalMaxPool", "AveragePool", "GlobalAveragePool", "Resize")
-_REARRANGED = ("Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "Squeeze", "Unsqueeze", "Flatten")
 
 
 class Channels:
@@ -82,10 +81,10 @@ class ChannelGroups:
             elif node.outputs[0] in self.plan.functions:
                 if outputs[0] in self.quants and outputs[0] not in self.ids:
                     self.function(self.plan.functions[node.outputs[0]])
-            elif node.op in FLOAT_OUTPUT_OPS and outputs[0] not in self.needs.quantized | set(self.needs.fused_clamps.values()):
+            elif node.has(ACCUMULATES) and outputs[0] not in self.needs.quantized | set(self.needs.fused_clamps.values()):
                 self.direct(node)
                 self.none(outputs[0])
-            elif node.op in ALWAYS_FLOAT_OUTPUT:
+            elif node.has(NEVER_QUANTIZED_OUTPUT):
                 self.none(node.inputs[0])
             elif any(o in self.quants for o in outputs):
                 done = [self.rule(node, k) for k in range(len(outputs))]
@@ -138,7 +137,7 @@ class ChannelGroups:
         if x is None or shape is None or len(shape) < 3 or not isinstance(shape[1], int):
             self.none(f.root)
             self.none(v)
-        elif all(n.op in KEPT_SHAPE for n in f.nodes):
+        elif all(n.has(HOMOGENEOUS) for n in f.nodes):
             self.ids[v] = x
         elif f.axis not in (None, 1) or any(d != 1 for k, d in enumerate(x.shape) if k != 1):
             self.none(f.root)
@@ -148,13 +147,13 @@ class ChannelGroups:
 
     def direct(self, node: Node) -> None:
         """A product with a float output takes factors in; an average does not."""
-        if node.op not in PRODUCTS or not self.takes(node):
+        if not node.has(PRODUCT) or not self.takes(node):
             for v in node.inputs:
                 self.none(v)
 
     def takes(self, node: Node) -> bool:
         """Whether a product has constant weights, in whose input channels the factors vary (rule 2)."""
-        if node.inputs[1] not in self.graph.constants or (node.op == "ConvTranspose" and node.attr("group", 1) != 1):
+        if node.inputs[1] not in self.graph.constants or (node.op == "ConvTranspose" and node.attr("group") != 1):
             return False
         x = self.ids.get(node.inputs[0])
         along = 1 if node.op != "MatMul" else (x.ndim - 1 if x is not None else 0)
@@ -164,22 +163,22 @@ class ChannelGroups:
         """The numbers of output k, or None where it has no factors."""
         v = self.needs.fused_clamps.get(node.outputs[k], node.outputs[k])
         x = self.ids.get(node.inputs[0])
-        if node.op in PRODUCTS:
+        if node.has(PRODUCT):
             return self.product(node, v)
         if x is None:
             return None
         spatial = all(d == 1 for d in x.shape[2:])
-        if node.op in KEPT_SHAPE:
+        if node.has(HOMOGENEOUS):
             return x
-        if node.op in _WINDOWS:
+        if node.has(BY_CHANNEL):
             return x if spatial and x.shape[0] == 1 and self.keeps_channels(node) else None
         if node.op == "Pad":
             return self.padded(node, x)
         if node.op == "ReduceMean":
             return self.reduced(node, x)
-        if node.op in ("Add", "Sub", "Mul"):
+        if node.has(ARITHMETIC):
             return self.binary(node, v)
-        return self.rearranged(node, k) if node.op in _REARRANGED else None
+        return self.rearranged(node, k) if node.has(VIEW) and node.op != "Expand" else None
 
     def keeps_channels(self, node: Node) -> bool:
         """Whether a node's output surely has as many channels as its input: a Resize may change them."""
@@ -189,24 +188,23 @@ class ChannelGroups:
     def product(self, node: Node, v: str) -> Array | None:
         if not self.takes(node):
             self.none(node.inputs[0])
-            if node.inputs[1] not in self.graph.constants or (node.op == "ConvTranspose" and node.attr("group", 1) != 1):
+            if node.inputs[1] not in self.graph.constants or (node.op == "ConvTranspose" and node.attr("group") != 1):
                 return None
         w = self.graph.constants[node.inputs[1]]
         rank = self.graph.types[v].rank
-        out = {"Conv": w.shape[0], "ConvTranspose": w.shape[1], "MatMul": w.shape[-1]}.get(
-            node.op, w.shape[0 if node.attr("transB", 0) else 1])  # fmt: skip
-        return None if rank is None else self.axis(v, rank - 1 if node.op == "MatMul" else 1, out)
+        out = channel_axis(node, w.ndim)
+        return None if rank is None or out is None else self.axis(v, rank - 1 if node.op == "MatMul" else 1, w.shape[out])
 
     def reduced(self, node: Node, x: Array) -> Array | None:
         axes = [int(a) % x.ndim for a in self.graph.constants[node.inputs[1]]] if node.input(1) else list(range(x.ndim))
         if any(x.shape[a] != 1 for a in axes):
             return None
-        return x if node.attr("keepdims", 1) else x.reshape([d for a, d in enumerate(x.shape) if a not in axes])
+        return x if node.attr("keepdims") else x.reshape([d for a, d in enumerate(x.shape) if a not in axes])
 
     def padded(self, node: Node, x: Array) -> Array | None:
         """New channels, which hold zeros, get numbers of their own."""
         pads = self.graph.constants.get(node.inputs[1])
-        if pads is None or len(node.inputs) > 3 or pads.size != 2 * x.ndim or node.attr("mode", "constant") != "constant":
+        if pads is None or len(node.inputs) > 3 or pads.size != 2 * x.ndim or node.attr("mode") != "constant":
             return None
         shape = self.graph.types[node.inputs[0]].shape
         widths = [(0, 0)] * x.ndim
@@ -260,7 +258,7 @@ class ChannelGroups:
         parts = []
         for v in node.inputs:
             a, shape = self.ids.get(v), self.graph.types[v].shape
-            axis = int(node.attr("axis", 1)) % (len(shape) if shape else 1)
+            axis = int(node.attr("axis")) % (len(shape) if shape else 1)
             size = shape[axis] if shape else None
             if a is None or not isinstance(size, int):
                 return None

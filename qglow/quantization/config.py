@@ -11,6 +11,7 @@ from typing import Any
 from ..arguments import number_of, path_of, quoted, shown
 from ..errors import ConfigError
 from ..graph import Graph, Node
+from ..ops.traits import MATRIX_PRODUCT
 from ..toml import read_toml
 
 BLOCK_BITS = {"int4_block": 4, "int8_block": 8}
@@ -131,7 +132,7 @@ class QuantConfig:
 
     def in_blocks(self, node: Node) -> bool:
         """Whether the user names the node among those with block-wise weights. `re:` names, of all that it matches, the products."""
-        patterns = self.block_nodes if node.op in ("MatMul", "Gemm") else [p for p in self.block_nodes if not p.startswith("re:")]
+        patterns = self.block_nodes if node.has(MATRIX_PRODUCT) else [p for p in self.block_nodes if not p.startswith("re:")]
         return any(_matches(p, node) for p in patterns)
 
     def included(self, node: Node) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
 from ..graph.blocks import precision_of as block_precision
+from ..ops.traits import ACCUMULATES, PRODUCT
 from ..profiling.observers import Observer
 from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
@@ -19,9 +20,9 @@ from .block_weights import with_block_weights
 from .channel_equalization import equalize_channels, with_channel_scales
 from .config import QuantConfig
 from .noise_amplification import precision_sensitive_nodes
-from .plan import PRODUCTS, Plan, make_plan, propagate_float
+from .plan import Plan, make_plan, propagate_float
 from .pointwise import Function
-from .precision_uses import FLOAT_OUTPUT_OPS, PrecisionUses, classifier_tail, data_inputs, find_precision_uses
+from .precision_uses import PrecisionUses, classifier_tail, data_inputs, find_precision_uses
 from .qdq import Stored
 from .reach import beyond_int32
 from .stored import kept_integers
@@ -185,9 +186,9 @@ class Converter:
         self.decide(node, "int8")
         if output in self.plan.functions:
             self.lookup(self.plan.functions[output])
-        elif node.op in FLOAT_OUTPUT_OPS and self.target(output) not in self.quants_needed():
+        elif node.has(ACCUMULATES) and self.target(output) not in self.quants_needed():
             self.direct(node)
-        elif node.op in PRODUCTS:
+        elif node.has(PRODUCT):
             self.product(node, None)
         elif node.op == "LSTM":
             self.lstm(node)
@@ -216,7 +217,7 @@ class Converter:
         """A product or average with a float output."""
         output = node.outputs[0]
         self.b.types[output] = TensorType(DType.F32, self.graph.types[output].shape)
-        if node.op in PRODUCTS:
+        if node.has(PRODUCT):
             self.product(node, output)
         else:
             self.b.append(node.with_(inputs=(self.q(node.inputs[0]), *node.inputs[1:])))

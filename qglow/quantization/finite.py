@@ -12,12 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..graph import Graph
+from ..ops.traits import PRODUCT, RECURRENT
 from ..profiling.observers import Observer
 from .masks import masked_ranges
 from .pointwise import Function
 
 _ASKING = ("IsNaN", "IsInf")
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM")
 
 
 def endless_values(graph: Graph, observed: Mapping[str, Observer], functions: Mapping[str, Function]) -> set[str]:
@@ -44,7 +44,7 @@ def asked_if_finite(graph: Graph) -> list[str]:
     pending = [n.inputs[0] for n in graph.nodes if n.op in _ASKING]
     while pending:
         node = producers.get(pending.pop())
-        if node is not None and node.name not in found and node.op not in _PRODUCTS:
+        if node is not None and node.name not in found and not (node.has(PRODUCT) or (node.has(RECURRENT) and node.definition.integer)):
             found[node.name] = None
             pending += [i for i in node.inputs if i and graph.types[i].kind.is_float]
     return list(found)

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..errors import QGlowError
 from ..graph import Array, Graph, Node
+from ..ops.traits import REORDER
 from ..reference import evaluate_node
 from .qdq import Stored
 
-_MOVES = ("Transpose", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Identity")
 MIXED = -1  # the axis of parameters that no single axis has, once their constant was reshaped
 
 
@@ -24,9 +24,9 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
         x, y = (node.inputs[0] if node.inputs else ""), (node.outputs[0] if node.outputs else "")
         if node.op == "DequantizeLinear" and all(i in integers for i in node.inputs if i):
             stands[y] = _dequantized(node, integers)
-        elif node.op in _MOVES and x in stands and (moved := _moved(imported, node, *stands[x])) is not None:
+        elif node.has(REORDER) and x in stands and (moved := _moved(imported, node, *stands[x])) is not None:
             stands[y] = moved
-        elif node.op in (*_MOVES, "QuantizeLinear") and all(i in integers for i in node.inputs if i):
+        elif (node.has(REORDER) or node.op == "QuantizeLinear") and all(i in integers for i in node.inputs if i):
             computed = _computed(imported, node, [integers[i] if i else None for i in node.inputs])
             integers |= {} if computed is None else {y: computed}
     # NOTE: a constant that differs was changed by simplification
@@ -36,7 +36,7 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
 def _dequantized(node: Node, constants: dict[str, Array]) -> tuple[Stored, Array]:
     """What a DequantizeLinear of constants stands for, and the reals [q.shape]."""
     q, scale = constants[node.inputs[0]].astype(np.int64), np.atleast_1d(constants[node.inputs[1]].astype(np.float32))
-    axis = int(node.attr("axis", 1)) % max(1, q.ndim) if scale.size > 1 else None
+    axis = int(node.attr("axis")) % max(1, q.ndim) if scale.size > 1 else None
     zero = np.zeros(1, np.int64) if not node.input(2) else constants[node.inputs[2]].astype(np.int64).reshape(-1)
     stored = Stored(q, scale, np.broadcast_to(zero, scale.shape), axis)
     along = [-1 if k == axis else 1 for k in range(q.ndim)]

@@ -56,9 +56,7 @@ def _cut(low: float, top: float, sign: int) -> Range:
     return (-top, -low) if sign < 0 else (low, top)
 
 
-def _top(
-    graph: Graph, observed: Mapping[str, Observer], mask: str, sign: int, span: float, producers: Mapping[str, Node]
-) -> float | None:
+def _top(graph: Graph, observed: Mapping[str, Observer], mask: str, sign: int, span: float, producers: Mapping[str, Node]) -> float | None:
     """The largest that a mask adds to what it does not mask; None where the value is none."""
     c = graph.constants.get(mask)
     if c is not None:

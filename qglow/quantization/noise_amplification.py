@@ -17,10 +17,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..graph import DType, Graph, Quant, TensorType
+from ..ops.traits import ACCUMULATES
 from ..profiling.observers import BINS, Observer
 from .plan import Plan
 from .pointwise import Function
-from .precision_uses import FLOAT_OUTPUT_OPS, PrecisionUses
+from .precision_uses import PrecisionUses
 
 LIMIT_DB = 12.0
 LOST = 0.25
@@ -41,12 +42,7 @@ def precision_sensitive_nodes(
                 reasons |= dict.fromkeys((n.name for n in f.nodes), reason)
     consumers = graph.consumers()
     for node in reversed(graph.nodes):
-        if (
-            node.name in plan.int8
-            and node.name not in reasons
-            and node.op not in FLOAT_OUTPUT_OPS
-            and not set(node.outputs) & set(graph.outputs)
-        ):
+        if node.name in plan.int8 and node.name not in reasons and not node.has(ACCUMULATES) and not set(node.outputs) & set(graph.outputs):
             readers = {r.name for o in node.outputs for r in consumers.get(o, [])}
             if readers and readers <= set(reasons):
                 reasons[node.name] = "only a function that needs more than 8 bits reads it"

@@ -11,17 +11,13 @@ from ..graph import Array, DType, Graph, Node
 from ..graph.blocks import OP as BLOCKWISE
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
+from ..ops import refusal
+from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, WEIGHTED
 from ..profiling.observers import Observer
-from ..reference.forms import INT8, refusal
-from ..reference.integer_elementwise import MOVING
 from ..reference.recurrent import form_obstacle
 from .config import QuantConfig
 from .finite import asked_if_finite, endless_values
 from .pointwise import Function, find_functions
-
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-AVERAGES = ("AveragePool", "GlobalAveragePool", "ReduceMean")
-SUMS = ("Add", "Sub", "Mul")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +84,30 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return "not reached in calibration: a tensor of it was never seen"
     if node.outputs[0] in functions:
         return None
-    if node.inputs[0] in c and node.op not in (*SUMS, "Concat"):
+    if node.inputs[0] in c and not (node.has(ARITHMETIC) or node.op == "Concat"):
         return "it works on a constant: nothing to quantize"
-    if (refused := refusal(INT8, node)) is not None and (node.op in INT8 or node.op in MOVING):
+    if (refused := refusal("int8", node, node.op)) is not None and node.definition.integer is not None:
         return f"{node.operator} has no int8 variant with {refused}"
     if node.op == BLOCKWISE:
         return "its weights are in blocks, its activations float: weights of int4_block or int8_block make them int8"
-    if node.op in PRODUCTS:
+    if node.has(PRODUCT):
         return _product_obstacle(graph, node)
-    if node.op in SUMS:
+    if node.has(ARITHMETIC):
         if any(i in c and not _is_quantizable(c[i], node.op == "Add") for i in node.inputs):
             return "its constant is not a finite float32 tensor"
         return None if all(graph.types[i].rank is not None for i in node.inputs) else "the rank of an input is not known"
-    if node.op in MOVING:
+    if node.has(KEEPS_QUANTIZATION):
         return _moving_obstacle(graph, node)
-    if node.op in AVERAGES:
+    if node.has(MEAN):
         return None if all(i in c for i in node.inputs[1:] if i) else "its axes are not constant"
     if node.op == "Resize":
         return None
     if node.op == "Softmax":
         rank = graph.types[node.inputs[0]].rank
-        return None if rank is not None and int(node.attr("axis", -1)) % rank == rank - 1 else "its axis is not the last"
+        return None if rank is not None and int(node.attr("axis")) % rank == rank - 1 else "its axis is not the last"
     if node.op == "LayerNormalization":
         rank = graph.types[node.inputs[0]].rank
-        last = rank is not None and int(node.attr("axis", -1)) % rank == rank - 1
+        last = rank is not None and int(node.attr("axis")) % rank == rank - 1
         fits = last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1
         return None if fits else "only the last axis with constant factors"
     if node.op == "LSTM":
@@ -151,13 +147,13 @@ def _product_obstacle(graph: Graph, node: Node) -> str | None:
     w = c[node.inputs[1]]
     if w.dtype != np.float32:
         return f"its weights are {w.dtype}"
-    if node.op in ("Conv", "ConvTranspose") and w.ndim not in (3, 4):
+    if node.has(CONVOLUTION) and w.ndim not in (3, 4):
         return f"a {w.ndim - 2}-D convolution has no int8 variant"
     if node.op == "MatMul" and w.ndim != 2:
         return "its weights are not a matrix"
-    if node.op == "Gemm" and node.input(2) and c[node.inputs[2]].size not in (1, w.shape[0 if node.attr("transB", 0) else 1]):
+    if node.op == "Gemm" and node.input(2) and c[node.inputs[2]].size not in (1, w.shape[0 if node.attr("transB") else 1]):
         return "its bias is not a vector"
-    terms = {"Conv": w[0].size, "ConvTranspose": w[:, 0].size}.get(node.op, w.size // max(1, w.shape[-1]))
+    terms = w[0].size if node.op == "Conv" else w[:, 0].size if node.op == "ConvTranspose" else w.size // max(1, w.shape[-1])
     return "a sum of its products could overflow int32" if terms * 255 * 127 >= 2**30 else None
 
 
@@ -170,7 +166,7 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
             else None
         )
     if node.op == "Pad":
-        if node.attr("mode", "constant") != "constant":
+        if node.attr("mode") != "constant":
             return None
         value = c.get(node.input(2))
         return None if not node.input(2) or (value is not None and np.all(value == 0)) else "its padding value is not zero"
@@ -190,5 +186,5 @@ def isolated_from_products(graph: Graph, int8: set[str]) -> list[str]:
         for v in (*node.inputs, *node.outputs):
             if v and v not in graph.constants and graph.types[v].kind.is_float:
                 classes.join(f"value {v}", f"node {node.name}")
-    beside = classes.beside(f"node {n.name}" for n in chosen if n.op in (*PRODUCTS, "LSTM"))
+    beside = classes.beside(f"node {n.name}" for n in chosen if n.has(WEIGHTED))
     return [n.name for n in chosen if f"node {n.name}" not in beside]

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, Graph, Node
+from ..ops.traits import CLAMP, FUSIBLE
 from ..reference import FLOAT
-from ..reference.float_elementwise import UNARY
-
-_OTHERS = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu", "Clip", "Identity")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Function:
     @property
     def is_clamp(self) -> bool:
         """Whether the function only clamps: such a function is the limits of its producer's output."""
-        return all(n.op in ("Relu", "Clip") for n in self.nodes)
+        return all(n.has(CLAMP) for n in self.nodes)
 
     def describe(self) -> str:
         return " ".join(n.op for n in self.nodes)
@@ -83,7 +81,7 @@ def find_functions(graph: Graph, blocked: Mapping[str, str], roots: frozenset[st
         if node.name in blocked or len(node.outputs) != 1 or not graph.types[node.outputs[0]].kind.is_float:
             continue
         dynamic = list(dict.fromkeys(i for i in node.inputs if i and i not in graph.constants))
-        if not dynamic or not (node.op in UNARY or node.op in _OTHERS):
+        if not dynamic or not node.has(FUSIBLE):
             continue
         root = _common_root(within, dynamic, consumers, outputs)
         if root is None or not graph.types[root].kind.is_float:

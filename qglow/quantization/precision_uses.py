@@ -13,10 +13,8 @@ from dataclasses import dataclass, field
 
 from ..graph import Graph, Node
 from ..graph.select_op import SELECT
-from .plan import AVERAGES, PRODUCTS, SUMS, Plan
-
-FLOAT_OUTPUT_OPS = (*PRODUCTS, *AVERAGES)
-ALWAYS_FLOAT_OUTPUT = ("ArgMax", "LSTM")  # int8 nodes whose outputs are never quantized
+from ..ops.traits import ACCUMULATES, ARITHMETIC, RANK_PRESERVING
+from .plan import Plan
 
 
 @dataclass(slots=True)
@@ -32,13 +30,13 @@ def data_inputs(graph: Graph, node: Node) -> list[str]:
     """The inputs that an int8 node reads as quantized activations."""
     if node.op == SELECT:
         return list(node.inputs[1:])
-    if node.op in SUMS or node.op == "Concat" or (node.op == "MatMul" and node.inputs[1] not in graph.constants):
+    if node.has(ARITHMETIC) or node.op == "Concat" or (node.op == "MatMul" and node.inputs[1] not in graph.constants):
         return list(node.inputs)
     return [node.inputs[0]]
 
 
 def _gives_float(node: Node, plan: Plan) -> bool:
-    return node.name in plan.int8 and node.op in FLOAT_OUTPUT_OPS
+    return node.name in plan.int8 and node.has(ACCUMULATES)
 
 
 def find_precision_uses(graph: Graph, plan: Plan, float_outputs: bool) -> PrecisionUses:
@@ -73,7 +71,7 @@ def find_precision_uses(graph: Graph, plan: Plan, float_outputs: bool) -> Precis
         producer = producers.get(function.root)
         alone = readers.get(function.root, set()) == {producers[value].name} and function.root not in graph.outputs
         plain = producer is not None and producer.name in plan.int8 and function.root not in plan.functions
-        if alone and plain and producer is not None and producer.op in (*FLOAT_OUTPUT_OPS, *SUMS):
+        if alone and plain and producer is not None and (producer.has(ACCUMULATES) or producer.has(ARITHMETIC)):
             needs.fused_clamps[function.root] = value
             needs.quantized.discard(function.root)
     return needs
@@ -81,13 +79,12 @@ def find_precision_uses(graph: Graph, plan: Plan, float_outputs: bool) -> Precis
 
 def classifier_tail(graph: Graph, int8: frozenset[str]) -> set[str]:
     """int8 nodes between the last product or average and an output of rank at most 2: score vectors, whose order must not be lost."""
-    ops = ("Softmax", "LogSoftmax", "Flatten", "Reshape", "Squeeze", "Identity", "ArgMax")
     producers = graph.producers()
     tail: set[str] = set()
     pending = [o for o in graph.outputs if (r := graph.types[o].rank) is not None and r <= 2]
     while pending:
         node = producers.get(pending.pop())
-        if node is not None and node.name in int8 and node.op in ops:
+        if node is not None and node.name in int8 and node.has(RANK_PRESERVING):
             tail.add(node.name)
             pending.append(node.inputs[0])
     return tail

@@ -14,14 +14,15 @@ from ..errors import ConfigError
 from ..graph import Graph
 from ..graph.blocks import OP as BLOCKWISE
 from ..graph.blocks import precision_of
+from ..ops.traits import ACCUMULATES, ONNX_QUANTIZATION, PRODUCT
 from ..profiling.observers import Observer
 from ..reference import retype
 from .block_weights import with_block_weights
 from .config import QuantConfig
 from .convert import Converter, Decision, QuantResult
 from .folded import stored_constants
-from .plan import PRODUCTS, Plan, make_plan
-from .precision_uses import FLOAT_OUTPUT_OPS, PrecisionUses, data_inputs, find_precision_uses
+from .plan import Plan, make_plan
+from .precision_uses import PrecisionUses, data_inputs, find_precision_uses
 from .qdq import Stored, StrippedModel, moves, strip_qdq
 from .reach import beyond_int32
 from .stored import kept_integers, overflow
@@ -34,7 +35,7 @@ def recover(graph: Graph, imported: Graph, config: QuantConfig | None = None) ->
     what stays float gets. Raises ConfigError where the model holds no quantized node, and no such weights are asked for.
     """
     config = QuantConfig() if config is None else config
-    if any(n.op in ("QuantizeLinear", "DequantizeLinear") for n in imported.nodes):
+    if any(n.has(ONNX_QUANTIZATION) for n in imported.nodes):
         return _in_blocks(_recovered(graph, imported), config)
     if not config.block_bits and not any(n.op == BLOCKWISE for n in graph.nodes):
         raise ConfigError("the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)")
@@ -97,7 +98,7 @@ def _not_kept(found: StrippedModel, plan: Plan, needs: PrecisionUses, stored: Ma
     """Products whose weights the model stores as integers that int8 products cannot have, and why."""
     reasons = {}
     for node in found.graph.nodes:
-        if node.name in plan.int8 and node.op in PRODUCTS and node.inputs[1] in stored:
+        if node.name in plan.int8 and node.has(PRODUCT) and node.inputs[1] in stored:
             x, y = found.quants[node.inputs[0]][1], needs.fused_clamps.get(node.outputs[0], node.outputs[0])
             kept = kept_integers(found.graph, stored, node, x)
             rounded = y in needs.quantized or y in needs.fused_clamps.values()
@@ -119,7 +120,7 @@ def _lacks(found: StrippedModel, plan: Plan, needs: PrecisionUses, name: str) ->
     sources = [function.root] if function else data_inputs(graph, node)
     if any(s not in quants for s in sources) or node.op == "ArgMax":
         return any(s not in quants for s in sources)
-    if node.op in FLOAT_OUTPUT_OPS and not any(o in needs.quantized or o in needs.fused_clamps.values() for o in outputs):
+    if node.has(ACCUMULATES) and not any(o in needs.quantized or o in needs.fused_clamps.values() for o in outputs):
         return False
     if any(o not in quants for o in outputs):
         return True

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
-from ..reference.forms import INT8, refusal
-from ..reference.integer_elementwise import MOVING
+from ..ops import refusal
+from ..ops.traits import KEEPS_QUANTIZATION
 
 Parameters = tuple[DType, Quant]
 
@@ -109,8 +109,8 @@ def strip_qdq(graph: Graph) -> StrippedModel:
 
 def moves(node: Node) -> bool:
     """Whether the op moves data without a look at it."""
-    nearest = node.op == "Resize" and node.attr("mode", "nearest") == "nearest"
-    return (nearest or (node.op in MOVING and node.op != "Pad")) and refusal(INT8, node) is None
+    nearest = node.op == "Resize" and node.attr("mode") == "nearest"
+    return (nearest or (node.has(KEEPS_QUANTIZATION) and node.op != "Pad")) and refusal("int8", node, node.op) is None
 
 
 def _pass_on(node: Node, quants: dict[str, Parameters], constants: Mapping[str, Array]) -> None:

@@ -12,7 +12,9 @@ from math import prod
 import numpy as np
 
 from ..graph import DType, Graph, Node, Quant
-from .plan import AVERAGES, PRODUCTS, SUMS, Plan
+from ..graph.kinds import channel_axis
+from ..ops.traits import ACCUMULATES, ARITHMETIC, PRODUCT
+from .plan import Plan
 from .precision_uses import PrecisionUses
 
 STEPS = 255.0
@@ -37,9 +39,9 @@ def beyond_int32(graph: Graph, plan: Plan, needs: PrecisionUses, quants: Quants)
 
 def _read(graph: Graph, node: Node) -> list[str]:
     """The quantized values that a node's sums are of."""
-    if node.op in SUMS or (node.op == "MatMul" and node.inputs[1] not in graph.constants):
+    if node.has(ARITHMETIC) or (node.op == "MatMul" and node.inputs[1] not in graph.constants):
         return list(node.inputs[:2])
-    return [node.inputs[0]] if node.op in (*PRODUCTS, *AVERAGES, "Resize") else []
+    return [node.inputs[0]] if node.has(ACCUMULATES) or node.op == "Resize" else []
 
 
 def _count_obstacle(graph: Graph, node: Node) -> str | None:
@@ -56,7 +58,7 @@ def _scale_obstacle(graph: Graph, node: Node, quants: Quants, y: Quant) -> str |
         return None
     if node.op == "Mul":
         most = STEPS * STEPS * s[0] * s[1]
-    elif node.op in PRODUCTS:
+    elif node.has(PRODUCT):
         most = _largest_sum(graph, node, s)
     else:
         most = STEPS * sum(s)
@@ -70,7 +72,7 @@ def _largest_sum(graph: Graph, node: Node, s: list[float]) -> float:
         terms = shape[-1] if shape and isinstance(shape[-1], int) else 1
         return terms * STEPS * 128 * s[0] * s[1]
     w = np.abs(graph.constants[node.inputs[1]].astype(np.float64))
-    axis = {"Conv": 0, "ConvTranspose": 1, "MatMul": w.ndim - 1}.get(node.op, 0 if node.attr("transB", 0) else 1)
+    axis = channel_axis(node, w.ndim)
     sums = w.sum(tuple(k for k in range(w.ndim) if k != axis)) if prod(w.shape) else np.zeros(1)
     bias = float(np.abs(graph.constants[node.inputs[2]]).max(initial=0)) if node.input(2) else 0.0
     return STEPS * s[0] * float(sums.max(initial=0)) + bias

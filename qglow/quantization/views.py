@@ -10,17 +10,15 @@ from collections.abc import Mapping
 
 from ..graph import Graph, Node
 from ..graph.select_op import SELECT
+from ..ops.traits import NEVER_QUANTIZED_OUTPUT, RESHAPE, VIEW
 from .plan import Plan
 from .pointwise import Function
-from .precision_uses import ALWAYS_FLOAT_OUTPUT, data_inputs
-
-VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
-COPIES = ("Transpose", "Slice", "Split", "Concat", "Gather", "Expand", SELECT)
+from .precision_uses import data_inputs
 
 
 def float_views(graph: Graph, plan: Plan) -> dict[str, str]:
     """int8 nodes that should stay float, and why."""
-    moves = [n for n in graph.nodes if n.name in plan.int8 and n.op in (*VIEWS, *COPIES) and n.outputs[0] not in plan.functions]
+    moves = [n for n in graph.nodes if n.name in plan.int8 and (n.has(VIEW) or n.op == SELECT) and n.outputs[0] not in plan.functions]
     names = {n.name for n in moves}
     made, read = _arithmetic(graph, plan, names)
     for node in moves:
@@ -37,7 +35,7 @@ def float_views(graph: Graph, plan: Plan) -> dict[str, str]:
         if node.name in reasons or node.op == SELECT or maker is None or made & set(node.inputs):
             continue
         is_float = maker.name not in plan.int8 or maker.name in reasons or maker.op == "LSTM"
-        if is_float and (node.op in VIEWS or in_float & set(node.outputs)):
+        if is_float and (node.has(RESHAPE) or in_float & set(node.outputs)):
             reasons[node.name] = "what it reads is made in float: it is rounded after it"
             in_float |= set(node.inputs)
     return reasons
@@ -49,7 +47,7 @@ def _arithmetic(graph: Graph, plan: Plan, moves: set[str]) -> tuple[set[str], se
     read: set[str] = set()
     for node in graph.nodes:
         if node.name in plan.int8 and node.name not in moves:
-            made |= set() if node.op in ALWAYS_FLOAT_OUTPUT else set(node.outputs)
+            made |= set() if node.has(NEVER_QUANTIZED_OUTPUT) else set(node.outputs)
             read |= _sources(graph, plan.functions, node)
     return made, read
 

@@ -14,7 +14,7 @@ _SMALLEST = 2.0**-100
 
 def output_axis(node: Node) -> int | None:
     """The axis of a product's weights along which its output channels lie; None where one scale must serve all."""
-    if node.op == "ConvTranspose" and node.attr("group", 1) != 1:
+    if node.op == "ConvTranspose" and node.attr("group") != 1:
         return None
     return channel_axis(node, 2)
 

@@ -12,7 +12,7 @@ F32 = np.float32
 def bounds(node: Node, t: TensorType) -> tuple[int, int]:
     """The limits that an output is clamped to: the kind's, or the node's narrower `qmin` and `qmax`."""
     low, high = t.limits()
-    return int(node.attr("qmin", low)), int(node.attr("qmax", high))
+    return int(node.attributes.get("qmin", low)), int(node.attributes.get("qmax", high))
 
 
 def clamped(rounded: Array, low: int, high: int) -> Array:

@@ -15,7 +15,6 @@ from ..graph.blocks import blocks_of
 from .float_product import product_of
 from .fused import chain
 from .integer_product import Types
-from .integer_table import integer_op
 
 SMALLEST = np.float32(2.0**-100)  # a block whose largest magnitude is below is 0
 
@@ -72,14 +71,13 @@ def block_sums(q: Array, w: Array, zeros: Array) -> Array:
     return np.asarray(q.astype(np.float64) @ (w.astype(np.float64) - zeros).T)
 
 
-@integer_op("BlockwiseMatMul")
 def blockwise_matmul(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x, w, scales, zeros, bias = (*inputs, None, None)[:5]
     t = types[1]
     assert x is not None and w is not None and scales is not None and t is not None
     n, k, size, blocks = blocks_of(t)
     rows = np.ascontiguousarray(x).reshape(-1, k)
-    if node.attr("compute", "int8") == "float32":
+    if node.attr("compute") == "float32":
         y = product_of(rows, widened(w, t, scales, zeros).T, bias)
         return [y.reshape(*x.shape[:-1], n)]
     q, s = quantized_rows(rows, size)

@@ -12,6 +12,7 @@ from ..float_mode import in_usual_mode
 from ..graph import Array, Graph, Node
 from ..graph.select_op import Uses, has_branches, side, truth, walk
 from ..limits import ELEMENTS, check_memory, is_counted, spend
+from ..ops.traits import SEVERAL_ROUNDINGS
 from .float_table import FLOAT, strict_meaning
 from .growing import bytes_made
 from .integer_table import INTEGER
@@ -19,14 +20,6 @@ from .integer_table import INTEGER
 Keep = Callable[[str, Array], None]
 Fallback = Callable[[Node, list[Array | None]], list[Array]]
 
-# Ops with several roundings to an element: on float16 they are computed in float32 and rounded once, as in onnxruntime.
-SUMMING = frozenset({
-    "Conv", "ConvTranspose", "Gemm", "MatMul", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceMean", "ReduceProd",
-    "ReduceSum", "ReduceSumSquare", "Softmax", "LogSoftmax", "BatchNormalization", "InstanceNormalization", "LayerNormalization",
-    "AveragePool", "GlobalAveragePool", "LpPool", "GlobalLpPool", "LpNormalization", "LRN", "RoiAlign", "GridSample", "Resize",
-    "LSTM", "GRU", "RNN", "CumSum", "Elu", "Selu", "Celu", "Gelu", "HardSigmoid", "HardSwish", "Mish", "Sigmoid", "Softplus", "Softsign",
-    "Swish", "Tanh", "Erf", "Mean", "Sum",
-})  # fmt: skip
 _fallback: list[Fallback] = []
 
 
@@ -138,7 +131,7 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
         return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
     if node.op not in FLOAT:
         return _evaluate_fallback(node, inputs)
-    halves = node.op in SUMMING and any(a is not None and a.dtype == np.float16 for a in inputs)
+    halves = node.has(SEVERAL_ROUNDINGS) and any(a is not None and a.dtype == np.float16 for a in inputs)
     with np.errstate(all="ignore"):
         given = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs] if halves else inputs
         results = (FLOAT[node.op] if fast else strict_meaning(node.op, given))(node, given)

@@ -9,7 +9,6 @@ from typing import Any, cast
 import numpy as np
 
 from ..graph import Array, Node
-from .float_table import float_op
 from .windows import Window, pad_spatial, windows
 
 NEAR = 1 << 17  # bytes that stay near while all taps of a depthwise convolution go over them
@@ -32,7 +31,7 @@ def optional(inputs: list[Array | None], index: int) -> Array | None:
 
 def convolve(x: Array, w: Array, node: Node, pad_value: float = 0) -> Array:
     """x [N, C, spatial...] * w [OC, C/group, kernel...] -> [N, OC, out...], in the dtype of the operands, no bias."""
-    groups = int(node.attr("group", 1))
+    groups = int(node.attr("group"))
     win = Window.of(node, x.shape[2:], w.shape[2:])
     out = win.out(x.shape[2:])
     x = pad_spatial(x, win.begin, win.end, pad_value)
@@ -110,14 +109,13 @@ def add_channel_bias(y: Array, bias: Array | None) -> Array:
     return y if bias is None else y + bias.reshape(1, -1, *(1,) * (y.ndim - 2))
 
 
-@float_op("Conv")
 def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [add_channel_bias(convolve(given(inputs, 0), given(inputs, 1), node), optional(inputs, 2))]
 
 
 def convolve_transposed(x: Array, w: Array, node: Node) -> Array:
     """Transposed convolution: x [N, C, spatial...], w [C, OC/group, kernel...] -> [N, OC, out...] in the dtype of the operands."""
-    groups, rank = int(node.attr("group", 1)), x.ndim - 2
+    groups, rank = int(node.attr("group")), x.ndim - 2
     kernel = w.shape[2:]
     strides = tuple(node.attr("strides") or (1,) * rank)
     dilations = tuple(node.attr("dilations") or (1,) * rank)
@@ -144,7 +142,7 @@ def transposed_geometry(node: Node, spatial: tuple[int, ...], kernel: tuple[int,
     extra = tuple(node.attr("output_padding") or (0,) * rank)
     pads = tuple(node.attr("pads") or (0,) * (2 * rank))
     natural = tuple((d - 1) * s + e + (k - 1) * r + 1 for d, s, e, k, r in zip(spatial, strides, extra, kernel, dilations, strict=True))
-    target, auto = node.attr("output_shape"), node.attr("auto_pad", "NOTSET")
+    target, auto = node.attr("output_shape"), node.attr("auto_pad")
     if target is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         target = tuple(d * s for d, s in zip(spatial, strides, strict=True))
     if target is None:
@@ -154,22 +152,19 @@ def transposed_geometry(node: Node, spatial: tuple[int, ...], kernel: tuple[int,
     return begin, tuple(target[-rank:])
 
 
-@float_op("ConvTranspose")
 def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [add_channel_bias(convolve_transposed(given(inputs, 0), given(inputs, 1), node), optional(inputs, 2))]
 
 
-@float_op("Gemm")
 def gemm(node: Node, inputs: list[Array | None]) -> list[Array]:
     a, b = given(inputs, 0), given(inputs, 1)
-    a = a.T if node.attr("transA", 0) else a
-    b = b.T if node.attr("transB", 0) else b
-    y = np.matmul(a, b) * a.dtype.type(node.attr("alpha", 1.0))
+    a = a.T if node.attr("transA") else a
+    b = b.T if node.attr("transB") else b
+    y = np.matmul(a, b) * a.dtype.type(node.attr("alpha"))
     c = optional(inputs, 2)
-    return [y if c is None else cast(Array, y + c * c.dtype.type(node.attr("beta", 1.0)))]
+    return [y if c is None else cast(Array, y + c * c.dtype.type(node.attr("beta")))]
 
 
-@float_op("MatMul")
 def matmul(node: Node, inputs: list[Array | None]) -> list[Array]:
     """MatMul with the optional third input `bias` [N] that simplification folds into it."""
     y = np.matmul(given(inputs, 0), given(inputs, 1))
@@ -177,30 +172,27 @@ def matmul(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.asarray(y) if bias is None else y + bias]
 
 
-@float_op("BatchNormalization")
 def batch_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, scale, bias, mean, var = (given(inputs, k) for k in range(5))
-    factor = scale / np.sqrt(var + var.dtype.type(node.attr("epsilon", 1e-5)))
+    factor = scale / np.sqrt(var + var.dtype.type(node.attr("epsilon")))
     return [add_channel_bias(x * factor.reshape(1, -1, *(1,) * (x.ndim - 2)), bias - mean * factor)]
 
 
-@float_op("InstanceNormalization")
 def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, scale, bias = (given(inputs, k) for k in range(3))
     axes = tuple(range(2, x.ndim))
     minus_zero_point = x - x.mean(axes, keepdims=True)
     var = np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True)
     shape = (1, -1, *(1,) * len(axes))
-    return [minus_zero_point / np.sqrt(var + x.dtype.type(node.attr("epsilon", 1e-5))) * scale.reshape(shape) + bias.reshape(shape)]
+    return [minus_zero_point / np.sqrt(var + x.dtype.type(node.attr("epsilon"))) * scale.reshape(shape) + bias.reshape(shape)]
 
 
-@float_op("LayerNormalization")
 def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
-    axes = tuple(range(int(node.attr("axis", -1)) % x.ndim, x.ndim))
+    axes = tuple(range(int(node.attr("axis")) % x.ndim, x.ndim))
     mean = x.mean(axes, keepdims=True)
     minus_zero_point = x - mean
-    inverse = 1 / np.sqrt(np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True) + x.dtype.type(node.attr("epsilon", 1e-5)))
+    inverse = 1 / np.sqrt(np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True) + x.dtype.type(node.attr("epsilon")))
     y = minus_zero_point * inverse * given(inputs, 1)
     bias = optional(inputs, 2)
     return [y if bias is None else y + bias, mean, inverse]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph import Array
-from . import double_math
+from . import double_math, float_math
 from .float_math import limited, relu, sigmoid, tanh
 
 F64 = np.float64
@@ -29,8 +29,10 @@ def rounded(double: Unary) -> Unary:
 
 
 softplus, mish = rounded(double_math.softplus), rounded(double_math.mish)
-DOUBLE = ("Sin", "Cos", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh")
-ROUNDED: dict[str, Unary] = {name: rounded(getattr(double_math, name.lower())) for name in DOUBLE}
+sin, cos, tan = rounded(double_math.sin), rounded(double_math.cos), rounded(double_math.tan)
+sinh, cosh = rounded(double_math.sinh), rounded(double_math.cosh)
+asin, acos, atan = rounded(double_math.asin), rounded(double_math.acos), rounded(double_math.atan)
+asinh, acosh, atanh = rounded(double_math.asinh), rounded(double_math.acosh), rounded(double_math.atanh)
 
 
 def elu(x: Array, alpha: float, gamma: float = 1.0) -> Array:
@@ -46,6 +48,22 @@ def celu(x: Array, alpha: float) -> Array:
 def hard_sigmoid(x: Array, alpha: float, beta: float) -> Array:
     t = x.dtype.type
     return limited(x * t(alpha) + t(beta), t(0), t(1))
+
+
+def hard_swish(x: Array) -> Array:
+    return x * hard_sigmoid(x, 1 / 6, 0.5)
+
+
+def swish(x: Array, alpha: float) -> Array:
+    return x * sigmoid(x * x.dtype.type(alpha))
+
+
+def gelu(x: Array, approximate: str) -> Array:
+    return float_math.gelu_tanh(x) if approximate == "tanh" else float_math.gelu(x)
+
+
+def reciprocal(x: Array) -> Array:
+    return np.asarray(x.dtype.type(1) / x)
 
 
 def leaky_relu(x: Array, alpha: float) -> Array:

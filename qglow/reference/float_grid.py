@@ -8,16 +8,14 @@ import numpy as np
 
 from ..graph import Array, Node
 from .float_conv import given
-from .float_table import float_op
 
 Taps = list[tuple[Array, Array]]  # (index, weight) of each point's neighbours along one axis; an index may lie outside
 
 
-@float_op("GridSample")
 def grid_sample(node: Node, inputs: list[Array | None]) -> list[Array]:
     """x [N, C, spatial...] at grid [N, out..., axes], whose last axis counts from the last spatial axis back, in [-1, 1] over the image."""
     x, grid = given(inputs, 0), given(inputs, 1)
-    mode, padding, corners = node.attr("mode", "linear"), node.attr("padding_mode", "zeros"), bool(node.attr("align_corners", 0))
+    mode, padding, corners = node.attr("mode"), node.attr("padding_mode"), bool(node.attr("align_corners"))
     sizes = x.shape[2:]
     at = [_pixels(grid[..., len(sizes) - 1 - k], size, corners) for k, size in enumerate(sizes)]
     if mode != "cubic" and padding != "zeros":

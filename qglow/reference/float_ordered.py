@@ -14,7 +14,7 @@ from .float_conv import given, optional
 from .float_pool import max_indices, of_nothing, pool_counts
 from .float_reduce import reduction_axes
 from .float_sums import sum_in_blocks, sum_of_terms
-from .float_table import FLOAT, strict_op
+from .float_table import FLOAT, FloatOp
 from .windows import Window, patches
 
 F32 = np.float32
@@ -56,28 +56,47 @@ def reduced(name: str, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     return in_order(name, front, len(front)).reshape(shape)
 
 
-_NAMES = {"ReduceMax": "Max", "ReduceSum": "Sum", "ReduceMean": "Mean", "GlobalAveragePool": "Mean", "GlobalMaxPool": "Max"}
-_OF_SUMS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
-    "ReduceL1": (np.abs, lambda t: t),
-    "ReduceL2": (lambda x: x * x, np.sqrt),
-    "ReduceSumSquare": (lambda x: x * x, lambda t: t),
-    "ReduceLogSum": (lambda x: x, float_math.log),
-}
+Before = Callable[[Array], Array]
 
 
-@strict_op("ReduceMax", "ReduceSum", "ReduceMean", "ReduceMin", "ReduceLogSumExp", *_OF_SUMS)
-def reduce(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """The sums of (29), of what stands in the sum, and a function of the sum."""
+def _reduction(name: str, before: Before | None = None, after: Before | None = None) -> FloatOp:
+    """The reduction (29) of what `before` makes of the input, then `after`. Without axes: only the functions."""
+
+    def run(node: Node, inputs: list[Array | None]) -> list[Array]:
+        x = given(inputs, 0)
+        axes, keep = reduction_axes(node, inputs, x.ndim), bool(node.attr("keepdims"))
+        if x.size == 0 or (not axes and before is None and after is None):
+            return FLOAT[node.op](node, inputs)
+        terms = x if before is None else before(x)
+        y = reduced(name, terms, axes, keep) if axes else terms
+        return [np.asarray(y if after is None else after(y))]
+
+    return run
+
+
+def _square(x: Array) -> Array:
+    return x * x
+
+
+def _same(x: Array) -> Array:
+    return x
+
+
+reduce_max, reduce_sum, reduce_mean = _reduction("Max"), _reduction("Sum"), _reduction("Mean")
+reduce_l1, reduce_l2 = _reduction("Sum", np.abs), _reduction("Sum", _square, np.sqrt)
+reduce_sum_square, reduce_log_sum = _reduction("Sum", _square), _reduction("Sum", _same, float_math.log)
+
+
+def reduce_min(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
-    axes, keep = reduction_axes(node, inputs, x.ndim), bool(node.attr("keepdims", 1))
-    if x.size == 0 or (not axes and node.op in _NAMES):
-        return FLOAT[node.op](node, inputs)
-    if node.op == "ReduceMin":
-        return [-reduced("Max", -x, axes, keep)]
-    if node.op == "ReduceLogSumExp":
-        return [log_sum_exp(x, axes, keep)]
-    before, after = _OF_SUMS.get(node.op, (lambda v: v, lambda v: v))
-    return [np.asarray(after(reduced(_NAMES.get(node.op, "Sum"), before(x), axes, keep) if axes else before(x)))]
+    axes = reduction_axes(node, inputs, x.ndim)
+    return FLOAT[node.op](node, inputs) if x.size == 0 else [-reduced("Max", -x, axes, bool(node.attr("keepdims")))]
+
+
+def reduce_log_sum_exp(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x = given(inputs, 0)
+    axes = reduction_axes(node, inputs, x.ndim)
+    return FLOAT[node.op](node, inputs) if x.size == 0 else [log_sum_exp(x, axes, bool(node.attr("keepdims")))]
 
 
 def log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
@@ -90,7 +109,6 @@ def log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     return y if keep else y.reshape(tuple(d for k, d in enumerate(x.shape) if k not in axes))
 
 
-@strict_op("ReduceProd")
 def reduce_prod(node: Node, inputs: list[Array | None]) -> list[Array]:
     """One factor after the other, beginning with 1."""
     x = given(inputs, 0)
@@ -101,16 +119,23 @@ def reduce_prod(node: Node, inputs: list[Array | None]) -> list[Array]:
     y = np.ones(front.shape[len(axes) :], x.dtype)
     for part in front.reshape(-1, *front.shape[len(axes) :]):
         y = y * part
-    return [np.asarray(np.expand_dims(y, axes) if node.attr("keepdims", 1) else y)]
+    return [np.asarray(np.expand_dims(y, axes) if node.attr("keepdims") else y)]
 
 
-@strict_op("GlobalAveragePool", "GlobalMaxPool")
-def global_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
+def global_max_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return _whole_image("Max", node, inputs)
+
+
+def global_average_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return _whole_image("Mean", node, inputs)
+
+
+def _whole_image(name: str, node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     if x.size == 0:
         return FLOAT[node.op](node, inputs)
     flat = np.moveaxis(x.reshape(*x.shape[:2], -1), -1, 0)
-    return [in_order(_NAMES[node.op], flat, len(flat)).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))]
+    return [in_order(name, flat, len(flat)).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))]
 
 
 def _taps(view: Array, kernel: tuple[int, ...]) -> Iterator[Array]:
@@ -119,22 +144,20 @@ def _taps(view: Array, kernel: tuple[int, ...]) -> Iterator[Array]:
         yield view[(..., *at)]
 
 
-@strict_op("MaxPool", "AveragePool")
-def pool(node: Node, inputs: list[Array | None]) -> list[Array]:
+def max_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x = given(inputs, 0)
+    win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
+    view, out = patches(x, win, -np.inf, bool(node.attr("ceil_mode")))
+    best = of_nothing(in_order("Max", _taps(view, win.kernel), 1), x, win, out)
+    return [best, *max_indices(node, x, win, view)]
+
+
+def average_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Zeros around an average's image change no sum, for one that starts from 0 is never -0."""
     x = given(inputs, 0)
-    win, name = Window.of(node, x.shape[2:], node.attr("kernel_shape")), node.op.removesuffix("Pool").removesuffix("erage")
-    view, out = patches(x, win, -np.inf if name == "Max" else 0, bool(node.attr("ceil_mode", 0)))
-    if name == "Max":
-        best = of_nothing(in_order("Max", _taps(view, win.kernel), 1), x, win, out)
-        return [best, *max_indices(node, x, win, view)]
+    win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
+    view, _ = patches(x, win, 0, bool(node.attr("ceil_mode")))
     return [in_order("Mean", _taps(view, win.kernel), pool_counts(node, x, win).astype(x.dtype))]
-
-
-@strict_op("Resize")
-def resize(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """Its float meaning has one order of operations."""
-    return FLOAT["Resize"](node, inputs)
 
 
 def normalized(x: Array, epsilon: float | np.floating[Any]) -> tuple[Array, Array, Array]:
@@ -150,27 +173,25 @@ def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float | np.floating
     return np.asarray(normalized(x, epsilon)[0] * gain + shift)
 
 
-@strict_op("LayerNormalization")
 def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Rows of all axes from `axis` on; Mean and InvStdDev too."""
     x = given(inputs, 0)
-    axis = int(node.attr("axis", -1)) % x.ndim
+    axis = int(node.attr("axis")) % x.ndim
     if x.size == 0:
         return FLOAT[node.op](node, inputs)
-    y, mean, inverse = normalized(x.reshape(*x.shape[:axis], -1), node.attr("epsilon", 1e-5))
+    y, mean, inverse = normalized(x.reshape(*x.shape[:axis], -1), node.attr("epsilon"))
     y = y.reshape(x.shape) * given(inputs, 1)
     bias, kept = optional(inputs, 2), (*x.shape[:axis], *(1,) * (x.ndim - axis))
     shift = np.zeros(1, x.dtype) if bias is None else bias
     return [np.asarray(y + shift), mean.reshape(kept), inverse.reshape(kept)][: len(node.outputs)]
 
 
-@strict_op("InstanceNormalization")
 def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Each channel of an image is a row of (29); then scale and shift."""
     x, scale, shift = (given(inputs, k) for k in range(3))
     if x.size == 0:
         return [x]
-    y = normalized(x.reshape(*x.shape[:2], -1), node.attr("epsilon", 1e-5))[0].reshape(x.shape)
+    y = normalized(x.reshape(*x.shape[:2], -1), node.attr("epsilon"))[0].reshape(x.shape)
     along = (-1, *(1,) * (x.ndim - 2))
     return [y * scale.reshape(along) + shift.reshape(along)]
 
@@ -186,7 +207,6 @@ def is_single_power(y: float) -> bool:
     return bool(np.isfinite(y)) and y != 0 and (y == -1 or y > 0 or y % 2 != 1)
 
 
-@strict_op("Pow")
 def pow_(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Of float32 by one exponent, as kernels have it; the rest in float64, rounded once."""
     x, y = given(inputs, 0), given(inputs, 1)

@@ -8,17 +8,15 @@ import numpy as np
 
 from ..graph import Array, Node
 from .float_conv import given
-from .float_table import float_op
 from .windows import Window, patches
 
 
-@float_op("MaxPool")
 def max_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The largest of each window, and, where it is asked for, its place in the tensor, int64; that of the first of several."""
     x = given(inputs, 0)
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
-    view, out = patches(x, win, lowest, bool(node.attr("ceil_mode", 0)))
+    view, out = patches(x, win, lowest, bool(node.attr("ceil_mode")))
     taps = tuple(range(-len(out), 0))
     return [of_nothing(view.max(taps), x, win, out), *max_indices(node, x, win, view)]
 
@@ -41,8 +39,8 @@ def max_indices(node: Node, x: Array, win: Window, view: Array) -> list[Array]:
         return []
     spatial = x.shape[2:]
     count = int(np.prod(spatial))
-    order = np.arange(count).reshape(spatial[::-1]).T if node.attr("storage_order", 0) else np.arange(count).reshape(spatial)
-    index, out = patches(order[None, None].astype(np.int64), win, -1, bool(node.attr("ceil_mode", 0)))
+    order = np.arange(count).reshape(spatial[::-1]).T if node.attr("storage_order") else np.arange(count).reshape(spatial)
+    index, out = patches(order[None, None].astype(np.int64), win, -1, bool(node.attr("ceil_mode")))
     flat, places = view.reshape(*view.shape[: -len(out)], -1), index.reshape(*index.shape[: -len(out)], -1)
     inside = np.where(places >= 0, flat, -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min)
     first = np.argmax(np.where(places >= 0, (inside == inside.max(-1, keepdims=True)) * 2 + 1, 0), -1)
@@ -64,26 +62,23 @@ def tap_counts(win: Window, spatial: Sequence[int], out: Sequence[int], padded: 
 
 def pool_counts(node: Node, x: Array, win: Window) -> Array:
     """Elements that each window of an AveragePool averages over, float64 [1, 1, out...]; at least 1: the mean of nothing is 0."""
-    out = win.out(x.shape[2:], bool(node.attr("ceil_mode", 0)))
-    counts = tap_counts(win, x.shape[2:], out, bool(node.attr("count_include_pad", 0)))
+    out = win.out(x.shape[2:], bool(node.attr("ceil_mode")))
+    counts = tap_counts(win, x.shape[2:], out, bool(node.attr("count_include_pad")))
     return np.maximum(counts, 1).astype(np.float64)
 
 
-@float_op("AveragePool")
 def average_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
-    view, out = patches(x, win, 0, bool(node.attr("ceil_mode", 0)))
+    view, out = patches(x, win, 0, bool(node.attr("ceil_mode")))
     return [(view.sum(tuple(range(-len(out), 0))) / pool_counts(node, x, win)).astype(x.dtype)]
 
 
-@float_op("GlobalAveragePool")
 def global_average_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     return [x.mean(tuple(range(2, x.ndim)), keepdims=True)]
 
 
-@float_op("GlobalMaxPool")
 def global_max_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     return [x.max(tuple(range(2, x.ndim)), keepdims=True)]

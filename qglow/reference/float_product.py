@@ -14,7 +14,6 @@ import numpy as np
 
 from ..graph import Array, Node
 from .float_conv import given, optional, transposed_geometry
-from .float_table import strict_op
 from .fused import chain
 from .phases import phases
 from .windows import Window, pad_spatial, windows
@@ -82,20 +81,18 @@ def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -
     return y
 
 
-@strict_op("Conv")
 def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, w = given(inputs, 0), given(inputs, 1)
     win = Window.of(node, x.shape[2:], w.shape[2:])
     none = (0,) * len(win.kernel)
     inside = Window(win.kernel, win.strides, win.dilations, none, none)
-    return [convolve(pad_spatial(x, win.begin, win.end, 0), w, optional(inputs, 2), inside, int(node.attr("group", 1)))]
+    return [convolve(pad_spatial(x, win.begin, win.end, 0), w, optional(inputs, 2), inside, int(node.attr("group")))]
 
 
-@strict_op("ConvTranspose")
 def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The phases' convolutions (reference/phases.py)."""
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
-    groups, rank, per = int(node.attr("group", 1)), x.ndim - 2, w.shape[1]
+    groups, rank, per = int(node.attr("group")), x.ndim - 2, w.shape[1]
     strides = tuple(node.attr("strides") or (1,) * rank)
     begin, out = transposed_geometry(node, x.shape[2:], w.shape[2:])
     dilations = tuple(node.attr("dilations") or (1,) * rank)
@@ -141,12 +138,11 @@ def product_of(a: Array, b: Array, bias: Array | None) -> Array:
     return y.reshape(shape)
 
 
-@strict_op("Gemm")
 def gemm(node: Node, inputs: list[Array | None]) -> list[Array]:
     """alpha and beta are multiplied into the second and the third operand first."""
     a, b, c = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
-    a, b = a.T if node.attr("transA", 0) else a, b.T if node.attr("transB", 0) else b
-    return [product_of(a, scaled(b, node.attr("alpha", 1.0)), None if c is None else scaled(c, node.attr("beta", 1.0)))]
+    a, b = a.T if node.attr("transA") else a, b.T if node.attr("transB") else b
+    return [product_of(a, scaled(b, node.attr("alpha")), None if c is None else scaled(c, node.attr("beta")))]
 
 
 def scaled(x: Array, factor: float) -> Array:
@@ -154,6 +150,5 @@ def scaled(x: Array, factor: float) -> Array:
     return x if factor == 1 else np.asarray(x * x.dtype.type(factor))
 
 
-@strict_op("MatMul")
 def matmul(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [product_of(given(inputs, 0), given(inputs, 1), optional(inputs, 2))]

@@ -10,29 +10,15 @@ import numpy as np
 from ..graph import Array, Node
 from . import float_math
 from .float_conv import given, optional
-from .float_table import float_op
+from .float_table import FloatOp
 
 
 def reduction_axes(node: Node, inputs: list[Array | None], rank: int) -> tuple[int, ...]:
     """The axes of a Reduce op (second input), all of them where none are given; empty for its no-op form."""
     axes = optional(inputs, 1)
     if axes is None or axes.size == 0:
-        return () if node.attr("noop_with_empty_axes", 0) else tuple(range(rank))
+        return () if node.attr("noop_with_empty_axes") else tuple(range(rank))
     return tuple(int(a) % rank for a in axes.ravel())
-
-
-_REDUCE: dict[str, Callable[[Array, tuple[int, ...], bool], Array]] = {
-    "ReduceMean": lambda x, a, k: _mean(x, a, k),
-    "ReduceSum": lambda x, a, k: x.sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
-    "ReduceMax": lambda x, a, k: x.max(a, keepdims=k, **_of_nothing(x, a, 0)),  # type: ignore[call-overload]
-    "ReduceMin": lambda x, a, k: x.min(a, keepdims=k, **_of_nothing(x, a, 1)),  # type: ignore[call-overload]
-    "ReduceProd": lambda x, a, k: x.prod(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
-    "ReduceL1": lambda x, a, k: np.abs(x).sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
-    "ReduceL2": lambda x, a, k: np.sqrt((x * x).sum(a, keepdims=k)).astype(x.dtype),  # type: ignore[call-overload]
-    "ReduceSumSquare": lambda x, a, k: (x * x).sum(a, keepdims=k, dtype=x.dtype),  # type: ignore[call-overload]
-    "ReduceLogSum": lambda x, a, k: float_math.log(np.asarray(x.sum(a, keepdims=k, dtype=x.dtype))),  # type: ignore[call-overload]
-    "ReduceLogSumExp": lambda x, a, k: _log_sum_exp(x, a, k),
-}
 
 
 def _of_nothing(x: Array, axes: tuple[int, ...], end: int) -> dict[str, Any]:
@@ -65,33 +51,64 @@ def _log_sum_exp(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     return np.asarray(y if keep else y.squeeze(axes))
 
 
-def _reduce(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x = given(inputs, 0)
-    if x.dtype.kind in "iub" and x.dtype.itemsize < 4 and node.op not in ("ReduceMax", "ReduceMin"):
-        raise ValueError(f"{node.op} of {x.dtype} is not defined: sums would wrap around")
-    return [np.asarray(_REDUCE[node.op](x, reduction_axes(node, inputs, x.ndim), bool(node.attr("keepdims", 1))))]
+Reduce = Callable[[Any, tuple[int, ...], bool], Array]
 
 
-for _name in _REDUCE:
-    float_op(_name)(_reduce)
+def _extreme(reduce: Reduce) -> FloatOp:
+    """The float meaning of an op from a function of its input, its axes, and whether they are kept."""
+
+    def run(node: Node, inputs: list[Array | None]) -> list[Array]:
+        x = given(inputs, 0)
+        return [np.asarray(reduce(x, reduction_axes(node, inputs, x.ndim), bool(node.attr("keepdims"))))]
+
+    return run
 
 
-@float_op("ArgMax", "ArgMin")
-def arg_extreme(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, axis = given(inputs, 0), int(node.attr("axis", 0))
-    find = np.argmax if node.op == "ArgMax" else np.argmin
-    if node.attr("select_last_index", 0):
+def _sum(reduce: Reduce) -> FloatOp:
+    """As `_extreme`, of a reduction that adds or multiplies."""
+
+    def run(node: Node, inputs: list[Array | None]) -> list[Array]:
+        x = given(inputs, 0)
+        if x.dtype.kind in "iub" and x.dtype.itemsize < 4:
+            raise ValueError(f"{node.op} of {x.dtype} is not defined: sums would wrap around")
+        return _extreme(reduce)(node, inputs)
+
+    return run
+
+
+reduce_mean = _sum(_mean)
+reduce_sum = _sum(lambda x, a, k: x.sum(a, keepdims=k, dtype=x.dtype))
+reduce_max = _extreme(lambda x, a, k: x.max(a, keepdims=k, **_of_nothing(x, a, 0)))
+reduce_min = _extreme(lambda x, a, k: x.min(a, keepdims=k, **_of_nothing(x, a, 1)))
+reduce_prod = _sum(lambda x, a, k: x.prod(a, keepdims=k, dtype=x.dtype))
+reduce_l1 = _sum(lambda x, a, k: np.abs(x).sum(a, keepdims=k, dtype=x.dtype))
+reduce_l2 = _sum(lambda x, a, k: np.sqrt((x * x).sum(a, keepdims=k)).astype(x.dtype))
+reduce_sum_square = _sum(lambda x, a, k: (x * x).sum(a, keepdims=k, dtype=x.dtype))
+reduce_log_sum = _sum(lambda x, a, k: float_math.log(np.asarray(x.sum(a, keepdims=k, dtype=x.dtype))))
+reduce_log_sum_exp = _sum(_log_sum_exp)
+
+
+def arg_max(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return _found(np.argmax, node, given(inputs, 0))
+
+
+def arg_min(node: Node, inputs: list[Array | None]) -> list[Array]:
+    return _found(np.argmin, node, given(inputs, 0))
+
+
+def _found(find: Callable[..., Any], node: Node, x: Array) -> list[Array]:
+    axis = int(node.attr("axis"))
+    if node.attr("select_last_index"):
         index = x.shape[axis] - 1 - find(np.flip(x, axis), axis)
     else:
         index = find(x, axis)
-    return [np.asarray(np.expand_dims(index, axis) if node.attr("keepdims", 1) else index, np.int64)]
+    return [np.asarray(np.expand_dims(index, axis) if node.attr("keepdims") else index, np.int64)]
 
 
-@float_op("TopK")
 def top_k(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The first of equal ones comes first; what is not a number is the largest."""
-    x, k, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0]), int(node.attr("axis", -1))
-    if node.attr("largest", 1):  # NOTE: -x is no order of unsigned integers, nor of the least signed one
+    x, k, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0]), int(node.attr("axis"))
+    if node.attr("largest"):  # NOTE: -x is no order of unsigned integers, nor of the least signed one
         order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
     else:
         order = np.argsort(x, axis, kind="stable")
@@ -99,13 +116,12 @@ def top_k(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.take_along_axis(x, order, axis), order.astype(np.int64)]
 
 
-@float_op("CumSum")
 def cumulative_sum(node: Node, inputs: list[Array | None]) -> list[Array]:
     """One after the other from the first, floats in float64, each sum rounded; exclusive: each sum without its own element."""
     x, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0])
-    x = np.flip(x, axis) if node.attr("reverse", 0) else x
-    if node.attr("exclusive", 0) and x.shape[axis]:
+    x = np.flip(x, axis) if node.attr("reverse") else x
+    if node.attr("exclusive") and x.shape[axis]:
         first = np.zeros_like(x.take([0], axis))
         x = np.concatenate([first, x.take(range(x.shape[axis] - 1), axis)], axis)
     y = np.cumsum(x, axis, dtype=np.float64 if x.dtype.kind == "f" else x.dtype).astype(x.dtype)
-    return [np.flip(y, axis) if node.attr("reverse", 0) else y]
+    return [np.flip(y, axis) if node.attr("reverse") else y]

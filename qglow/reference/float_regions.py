@@ -10,11 +10,9 @@ from ..graph import Array, Node
 from . import double_math
 from .float_conv import given, optional
 from .float_sums import sum_in_blocks
-from .float_table import float_op
 from .windows import Window, patches
 
 
-@float_op("LRN")
 def local_response_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     """x / (bias + alpha / size * sum of squares) ** beta; the sum is over `size` channels, (size - 1) // 2 of them before."""
     x, size = given(inputs, 0), int(node.attr("size"))
@@ -23,32 +21,29 @@ def local_response_normalization(node: Node, inputs: list[Array | None]) -> list
     for c in range(channels):
         first, last = c - (size - 1) // 2, c + size // 2
         sums[:, c] = total(square[:, max(0, first) : last + 1], 1)
-    bias, alpha, beta = (x.dtype.type(node.attr(k, d)) for k, d in (("bias", 1.0), ("alpha", 1e-4), ("beta", 0.75)))
+    bias, alpha, beta = (x.dtype.type(node.attr(k)) for k in ("bias", "alpha", "beta"))
     return [x / power(bias + alpha / x.dtype.type(size) * sums, beta)]
 
 
-@float_op("LpPool")
 def lp_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """(sum of |x| ** p) ** (1 / p) over each window; what lies outside of x counts as 0."""
-    x, p = given(inputs, 0), x_type(inputs)(node.attr("p", 2))
+    x, p = given(inputs, 0), x_type(inputs)(node.attr("p"))
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
-    view, out = patches(power(np.abs(x), p), win, 0, bool(node.attr("ceil_mode", 0)))
+    view, out = patches(power(np.abs(x), p), win, 0, bool(node.attr("ceil_mode")))
     return [power(total(view.reshape(*view.shape[: -len(out)], -1), -1), 1 / p)]
 
 
-@float_op("GlobalLpPool")
 def global_lp_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """(sum of |x| ** p) ** (1 / p) over each image."""
-    x, p = given(inputs, 0), x_type(inputs)(node.attr("p", 2))
+    x, p = given(inputs, 0), x_type(inputs)(node.attr("p"))
     sums = total(power(np.abs(x), p).reshape(*x.shape[:2], -1), -1)
     return [power(sums, 1 / p).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))]
 
 
-@float_op("LpNormalization")
 def lp_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     """x over the sum of |x|, or the root of the sum of squares, along an axis; 0 where that is 0."""
-    x, axis = given(inputs, 0), int(node.attr("axis", -1))
-    if node.attr("p", 2) == 1:
+    x, axis = given(inputs, 0), int(node.attr("axis"))
+    if node.attr("p") == 1:
         norm = np.expand_dims(total(np.abs(x), axis), axis)
     else:
         norm = np.sqrt(np.expand_dims(total(x * x, axis), axis))
@@ -70,7 +65,6 @@ def x_type(inputs: list[Array | None]) -> type:
     return given(inputs, 0).dtype.type
 
 
-@float_op("MaxUnpool")
 def max_unpool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """x at the places that a MaxPool's indices say, zeros elsewhere.
 
@@ -90,7 +84,6 @@ def max_unpool(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [y.reshape(full)]
 
 
-@float_op("RoiAlign")
 def roi_align(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Averages, or maxima, of bilinear samples in the cells of each region [x1, y1, x2, y2].
 
@@ -98,9 +91,9 @@ def roi_align(node: Node, inputs: list[Array | None]) -> list[Array]:
     maximum is of each sample's largest weighted corner, as onnxruntime has it.
     """
     x, rois, batches = given(inputs, 0), given(inputs, 1), given(inputs, 2)
-    rows, columns = int(node.attr("output_height", 1)), int(node.attr("output_width", 1))
-    half = node.attr("coordinate_transformation_mode", "half_pixel") == "half_pixel"
-    scale, ratio = np.float32(node.attr("spatial_scale", 1.0)), int(node.attr("sampling_ratio", 0))
+    rows, columns = int(node.attr("output_height")), int(node.attr("output_width"))
+    half = node.attr("coordinate_transformation_mode") == "half_pixel"
+    scale, ratio = np.float32(node.attr("spatial_scale")), int(node.attr("sampling_ratio"))
     y = np.zeros((len(rois), x.shape[1], rows, columns), x.dtype)
     for r, (roi, batch) in enumerate(zip(rois, batches, strict=True)):
         x1, y1, x2, y2 = (np.float32(v) * scale - np.float32(0.5 if half else 0) for v in roi)
@@ -109,7 +102,7 @@ def roi_align(node: Node, inputs: list[Array | None]) -> list[Array]:
         u_at = _samples(x1, width / np.float32(columns), columns, ratio)
         corners = _corners(x[int(batch)], v_at.ravel(), u_at.ravel())
         shape = (len(corners), x.shape[1], *v_at.shape, *u_at.shape)
-        if node.attr("mode", "avg") == "avg":
+        if node.attr("mode") == "avg":
             cells = np.moveaxis(total(corners, 0).reshape(shape[1:]), 2, 3)
             sums = total(cells.reshape(*cells.shape[:3], -1), -1) if cells.size else np.zeros_like(y[r])
             y[r] = sums / np.float32(max(1, v_at.shape[1] * u_at.shape[1]))
@@ -143,12 +136,11 @@ def _corner(at: Array, size: int) -> list[tuple[Array, Array]]:
     return [(low, (1 - fraction) * inside), (high, fraction * inside)]
 
 
-@float_op("MaxRoiPool")
 def max_roi_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Maxima in the cells of each region [batch, x1, y1, x2, y2], in whole pixels; 0 where a cell is empty."""
     x, rois = given(inputs, 0), given(inputs, 1)
     rows, columns = (int(v) for v in node.attr("pooled_shape"))
-    scale = np.float32(node.attr("spatial_scale", 1.0))
+    scale = np.float32(node.attr("spatial_scale"))
     y = np.zeros((len(rois), x.shape[1], rows, columns), x.dtype)
     for r, roi in enumerate(rois):
         x1, y1, x2, y2 = (int(np.floor(np.float32(v) * scale + np.float32(0.5))) for v in roi[1:])

@@ -13,7 +13,6 @@ import numpy as np
 
 from ..graph import Array, Node
 from .float_conv import given, optional
-from .float_table import float_op
 
 F32 = np.float32
 CROP = "tf_crop_and_resize"
@@ -52,7 +51,7 @@ def resize_geometry(node: Node, inputs: list[Array | None]) -> list[Axis]:
         raise ValueError(f"expected {len(axes)} scales or sizes, got {0 if wanted is None else wanted.size}")
     result = [Axis(d, d, 1.0) for d in x.shape]
     ratios = [float(v) / x.shape[a] for a, v in zip(axes, wanted.ravel(), strict=True)] if by_size else []
-    policy = str(node.attr("keep_aspect_ratio_policy", "stretch"))
+    policy = str(node.attr("keep_aspect_ratio_policy"))
     for a, v in zip(axes, wanted.ravel(), strict=True):
         size, (begin, end) = x.shape[a], crops[a]
         if not by_size:
@@ -67,7 +66,7 @@ def resize_geometry(node: Node, inputs: list[Array | None]) -> list[Axis]:
 
 def source_positions(node: Node, axis: Axis) -> Array:
     """Where each output index lies in the input, float32 [out] (coordinate_transformation_mode)."""
-    mode = node.attr("coordinate_transformation_mode", "half_pixel")
+    mode = node.attr("coordinate_transformation_mode")
     size, out, scale = axis.size, axis.out, F32(axis.scale)
     k, half = np.arange(out, dtype=F32), F32(0.5)
     if mode == "asymmetric":
@@ -100,7 +99,7 @@ _ROUNDING: dict[str, Callable[[Array], Array]] = {
 def nearest_indices(node: Node, axis: Axis) -> Array:
     """The input index that each output index takes, int64 [out]."""
     at = np.arange(axis.out, dtype=F32) if axis.scale == 1.0 and axis.size == axis.out else source_positions(node, axis)
-    rounded = _ROUNDING[str(node.attr("nearest_mode", "round_prefer_floor"))](at)
+    rounded = _ROUNDING[str(node.attr("nearest_mode"))](at)
     return np.clip(rounded, 0, axis.size - 1).astype(np.int64)
 
 
@@ -125,13 +124,13 @@ def _cubic(d: Array, a: float) -> Array:
 
 def weighted_taps(node: Node, axis: Axis) -> Taps:
     """Every element that an output element is a sum of, and its weight: of cubic, or of linear that is widened against aliases."""
-    cubic, outside = node.attr("mode") == "cubic", bool(node.attr("exclude_outside", 0))
+    cubic, outside = node.attr("mode") == "cubic", bool(node.attr("exclude_outside"))
     kernel, radius = (_cubic, 2) if cubic else (_triangle, 1)
-    narrow = min(1.0, axis.scale) if node.attr("antialias", 0) else 1.0
+    narrow = min(1.0, axis.scale) if node.attr("antialias") else 1.0
     at = source_positions(node, axis).astype(np.float64)
     first = int(np.floor(-radius / narrow)) + 1
     index = np.floor(at).astype(np.int64) + np.arange(first, 2 - first)[:, None]
-    weight = kernel((index - at) * narrow, float(node.attr("cubic_coeff_a", -0.75)))
+    weight = kernel((index - at) * narrow, float(node.attr("cubic_coeff_a")))
     if outside:
         weight = np.where((index >= 0) & (index < axis.size), weight, 0.0)
     if outside or narrow < 1:
@@ -141,7 +140,7 @@ def weighted_taps(node: Node, axis: Axis) -> Taps:
 
 def is_weighted(node: Node) -> bool:
     """Whether a Resize has taps and weights of its own: else it is a choice of elements, or a mix of two."""
-    return node.attr("mode", "nearest") == "cubic" or (node.attr("mode", "nearest") == "linear" and bool(node.attr("antialias", 0)))
+    return node.attr("mode") == "cubic" or (node.attr("mode") == "linear" and bool(node.attr("antialias")))
 
 
 def weighted(x: Array, taps: Taps, axis: int) -> Array:
@@ -165,7 +164,7 @@ def mixed(x: Array, low: Array, high: Array, weight: Array, axis: int) -> Array:
 
 def resampled(node: Node, inputs: list[Array | None]) -> Array:
     """A Resize of any mode; elements of integers are rounded in the end."""
-    x, mode = given(inputs, 0), node.attr("mode", "nearest")
+    x, mode = given(inputs, 0), node.attr("mode")
     axes, y = resize_geometry(node, inputs), given(inputs, 0)
     if mode not in ("nearest", "linear", "cubic"):
         raise ValueError(f"Resize mode {mode} is not supported")
@@ -193,9 +192,8 @@ def _beyond(node: Node, axes: list[Axis], y: Array) -> Array:
         at = source_positions(node, axis)
         beyond = (at < 0) | (at > axis.size - 1) if not axis.same else np.zeros(axis.out, np.bool_)
         outside = outside | beyond.reshape([-1 if j == k else 1 for j in range(y.ndim)])
-    return np.where(outside, y.dtype.type(node.attr("extrapolation_value", 0.0)), y)
+    return np.where(outside, y.dtype.type(node.attr("extrapolation_value")), y)
 
 
-@float_op("Resize")
 def resize(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [resampled(node, inputs)]

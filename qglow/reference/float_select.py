@@ -7,16 +7,14 @@ import numpy as np
 from ..errors import ModelError
 from ..graph import Array, Node
 from .float_conv import given, optional
-from .float_table import float_op
 
 
-@float_op("OneHot")
 def one_hot(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Indices in [-depth, depth) turn `on` at a new axis; others leave it `off` throughout. values: [off, on]."""
     indices, depth, values = given(inputs, 0), int(given(inputs, 1).ravel()[0]), given(inputs, 2)
     if depth <= 0:
         raise ValueError(f"expected a depth of at least 1, got {depth}")
-    axis = int(node.attr("axis", -1))
+    axis = int(node.attr("axis"))
     axis = axis + indices.ndim + 1 if axis < 0 else axis
     whole = np.trunc(indices).astype(np.int64)
     places = np.where((whole >= -depth) & (whole < depth), whole % depth, -1)
@@ -25,17 +23,15 @@ def one_hot(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.where(np.expand_dims(places, axis) == np.arange(depth).reshape(shape), values[1], values[0])]
 
 
-@float_op("Hardmax")
 def hardmax(node: Node, inputs: list[Array | None]) -> list[Array]:
     """1 at the first maximum along an axis, 0 elsewhere."""
-    x, axis = given(inputs, 0), int(node.attr("axis", -1))
+    x, axis = given(inputs, 0), int(node.attr("axis"))
     y = np.zeros_like(x)
     if x.size:
         np.put_along_axis(y, np.expand_dims(x.argmax(axis), axis), 1, axis)
     return [y]
 
 
-@float_op("Compress")
 def compress(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The slices along an axis, or of all elements in a row, at which a condition holds; the condition may be shorter than the axis."""
     x, condition, axis = given(inputs, 0), given(inputs, 1), node.attr("axis")
@@ -44,14 +40,13 @@ def compress(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.take(x, np.flatnonzero(condition), int(axis))]
 
 
-@float_op("Unique")
 def unique(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Unique slices along an axis (elements without one), sorted or in order of appearance; first places, inverse, counts."""
     x, axis = given(inputs, 0), node.attr("axis")
     x, axis = (x.ravel(), 0) if axis is None else (x, int(axis))
     _, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis)
     inverse = inverse.ravel()
-    if not node.attr("sorted", 1):
+    if not node.attr("sorted"):
         order = np.argsort(first, kind="stable")
         place = np.empty_like(order)
         place[order] = np.arange(len(order))
@@ -59,7 +54,6 @@ def unique(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.take(x, first, axis), *(np.asarray(a, np.int64) for a in (first, inverse, counts))]
 
 
-@float_op("NonMaxSuppression")
 def non_max_suppression(node: Node, inputs: list[Array | None]) -> list[Array]:
     """[batch, class, box] of the boxes that are kept, int64 [kept, 3]; boxes [B, N, 4], scores [B, C, N].
 
@@ -68,7 +62,7 @@ def non_max_suppression(node: Node, inputs: list[Array | None]) -> list[Array]:
     """
     boxes, scores = given(inputs, 0), given(inputs, 1)
     most, overlap, least = (_scalar(inputs, k) for k in (2, 3, 4))
-    corners = _corners(boxes, bool(node.attr("center_point_box", 0)))
+    corners = _corners(boxes, bool(node.attr("center_point_box")))
     kept: list[tuple[int, int, int]] = []
     limit = 0 if most is None else int(most)
     for b in range(scores.shape[0]):
@@ -118,11 +112,10 @@ def _overlap(boxes: Array, areas: Array, a: int, b: int) -> np.float32:
 _REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
 
 
-@float_op("ScatterElements")
 def scatter_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
     """x with updates written, or reduced, at the places that indices say along an axis; of several at one place the last is written."""
     x, indices, updates = (given(inputs, k) for k in range(3))
-    axis, reduction = int(node.attr("axis", 0)) % max(1, x.ndim), node.attr("reduction", "none")
+    axis, reduction = int(node.attr("axis")) % max(1, x.ndim), node.attr("reduction")
     y = x.copy()
     at: list[Array] = list(np.indices(indices.shape, sparse=True))
     at[axis] = np.where(indices < 0, indices + x.shape[axis], indices)

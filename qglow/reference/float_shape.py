@@ -10,46 +10,39 @@ import numpy as np
 from ..graph import Array, Node
 from .casts import cast
 from .float_conv import given, optional
-from .float_table import float_op
 
 
 def ints(array: Array) -> list[int]:
     return [int(v) for v in np.asarray(array).ravel()]
 
 
-@float_op("Reshape")
 def reshape(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, shape = given(inputs, 0), ints(given(inputs, 1))
-    if not node.attr("allowzero", 0):
+    if not node.attr("allowzero"):
         shape = [x.shape[k] if d == 0 else d for k, d in enumerate(shape)]
     return [x.reshape(shape)]
 
 
-@float_op("Flatten")
 def flatten(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, axis = given(inputs, 0), int(node.attr("axis", 1))
+    x, axis = given(inputs, 0), int(node.attr("axis"))
     axis = axis + x.ndim if axis < 0 else axis
     return [x.reshape(prod(x.shape[:axis]), prod(x.shape[axis:]))]
 
 
-@float_op("Transpose")
 def transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     return [x.transpose(node.attr("perm") or tuple(reversed(range(x.ndim))))]
 
 
-@float_op("Squeeze")
 def squeeze(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, axes = given(inputs, 0), optional(inputs, 1)
     return [x.squeeze() if axes is None else x.squeeze(tuple(ints(axes)))]
 
 
-@float_op("Unsqueeze")
 def unsqueeze(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.expand_dims(given(inputs, 0), tuple(ints(given(inputs, 1))))]
 
 
-@float_op("Concat")
 def concat(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.concatenate([given(inputs, k) for k in range(len(inputs))], int(node.attr("axis")))]
 
@@ -66,9 +59,8 @@ def split_sizes(node: Node, size: int, sizes: Array | None) -> list[int]:
     return parts
 
 
-@float_op("Split")
 def split(node: Node, inputs: list[Array | None]) -> list[Array]:
-    x, axis = given(inputs, 0), int(node.attr("axis", 0))
+    x, axis = given(inputs, 0), int(node.attr("axis"))
     return list(np.split(x, np.cumsum(split_sizes(node, x.shape[axis], optional(inputs, 1)))[:-1], axis))
 
 
@@ -84,7 +76,6 @@ def slice_index(rank: int, inputs: list[Array | None]) -> tuple[slice, ...]:
     return tuple(index)
 
 
-@float_op("Slice")
 def slice_(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     return [x[slice_index(x.ndim, inputs)]]
@@ -100,51 +91,43 @@ def pad_widths(rank: int, inputs: list[Array | None]) -> list[tuple[int, int]]:
     return widths
 
 
-@float_op("Pad")
 def pad(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, value = given(inputs, 0), optional(inputs, 2)
     widths = pad_widths(x.ndim, inputs)
     x = x[tuple(slice(max(0, -b), d - max(0, -a)) for (b, a), d in zip(widths, x.shape, strict=True))]  # a negative width cuts
     widths = [(max(0, b), max(0, a)) for b, a in widths]
-    mode = node.attr("mode", "constant")
+    mode = node.attr("mode")
     if mode == "constant":
         return [np.pad(x, widths, constant_values=0 if value is None else value.ravel()[0])]
     known: dict[str, Any] = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
     return [np.pad(x, widths, mode=known[mode])]
 
 
-@float_op("Gather")
 def gather(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [np.asarray(np.take(given(inputs, 0), given(inputs, 1), int(node.attr("axis", 0))))]
+    return [np.asarray(np.take(given(inputs, 0), given(inputs, 1), int(node.attr("axis"))))]
 
 
-@float_op("GatherElements")
 def gather_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [np.take_along_axis(given(inputs, 0), given(inputs, 1), int(node.attr("axis", 0)))]
+    return [np.take_along_axis(given(inputs, 0), given(inputs, 1), int(node.attr("axis")))]
 
 
-@float_op("Expand")
 def expand(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     return [np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(ints(given(inputs, 1)))))]
 
 
-@float_op("Tile")
 def tile(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.tile(given(inputs, 0), ints(given(inputs, 1)))]
 
 
-@float_op("Shape")
 def shape(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [np.array(given(inputs, 0).shape, np.int64)[node.attr("start", 0) : node.attr("end")]]
+    return [np.array(given(inputs, 0).shape, np.int64)[node.attr("start") : node.attr("end")]]
 
 
-@float_op("Size")
 def size(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.array(given(inputs, 0).size, np.int64)]
 
 
-@float_op("Range")
 def range_(node: Node, inputs: list[Array | None]) -> list[Array]:
     """start + k step, each a product and a sum."""
     start, stop, step = (given(inputs, k).ravel()[0] for k in range(3))
@@ -156,58 +139,60 @@ def range_(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.arange(count).astype(start.dtype) * step + start]
 
 
-@float_op("ConstantOfShape")
 def constant_of_shape(node: Node, inputs: list[Array | None]) -> list[Array]:
     value = node.attr("value")
     fill = np.zeros(1, np.float32) if value is None else value.ravel()
     return [np.full(ints(given(inputs, 0)), fill[0], fill.dtype)]
 
 
-@float_op("Cast")
 def cast_(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [cast(given(inputs, 0), np.dtype(node.attr("to")))]
 
 
-@float_op("NonZero")
 def non_zero(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.array(np.nonzero(given(inputs, 0)), np.int64)]
 
 
-@float_op("DepthToSpace")
 def depth_to_space(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, b = given(inputs, 0), int(node.attr("blocksize"))
     n, c, h, w = x.shape
-    if node.attr("mode", "DCR") == "DCR":
+    if node.attr("mode") == "DCR":
         y = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
     else:
         y = x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
     return [y.reshape(n, c // (b * b), h * b, w * b)]
 
 
-@float_op("SpaceToDepth")
 def space_to_depth(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, b = given(inputs, 0), int(node.attr("blocksize"))
     n, c, h, w = x.shape
-    order = (0, 3, 5, 1, 2, 4) if node.attr("mode", "DCR") == "DCR" else (0, 1, 3, 5, 2, 4)
+    order = (0, 3, 5, 1, 2, 4) if node.attr("mode") == "DCR" else (0, 1, 3, 5, 2, 4)
     return [x.reshape(n, c, h // b, b, w // b, b).transpose(order).reshape(n, c * b * b, h // b, w // b)]
 
 
-@float_op("Trilu")
 def trilu(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, k = given(inputs, 0), optional(inputs, 1)
-    keep = np.triu if node.attr("upper", 1) else np.tril
+    keep = np.triu if node.attr("upper") else np.tril
     return [keep(x, 0 if k is None else int(k))]
 
 
-@float_op("QuantizeLinear", "DequantizeLinear")
-def quantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:
+def _along_axis(node: Node, inputs: list[Array | None]) -> tuple[Array, Array, Array | None]:
+    """(x, scale, zero point), the parameters in a shape that broadcasts over x."""
     x, s, z = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     if s.ndim and s.size > 1:
         shape = [1] * x.ndim
-        shape[int(node.attr("axis", 1))] = -1
+        shape[int(node.attr("axis"))] = -1
         s, z = s.reshape(shape), None if z is None else z.reshape(shape)
-    if node.op == "DequantizeLinear":
-        return [((x.astype(np.int32) - (0 if z is None else z.astype(np.int32))).astype(np.float32) * s).astype(s.dtype)]
+    return x, s, z
+
+
+def quantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, s, z = _along_axis(node, inputs)
     dtype = np.dtype(np.uint8) if z is None else z.dtype
     limits = np.iinfo(dtype)
     return [np.clip(np.rint(x / s) + (0 if z is None else z.astype(np.float32)), limits.min, limits.max).astype(dtype)]
+
+
+def dequantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, s, z = _along_axis(node, inputs)
+    return [((x.astype(np.int32) - (0 if z is None else z.astype(np.int32))).astype(np.float32) * s).astype(s.dtype)]

@@ -1,4 +1,4 @@
-"""The tables of float meanings: FLOAT[op](node, inputs) -> outputs. Each family is a file; importing it fills the table.
+"""Float meanings by op: FLOAT[op](node, inputs) -> outputs.
 
 FLOAT is what an op means. Products, sums and pools there are in whatever order is fast: their last bits are those of the machine's BLAS
 and of numpy. EXACT has, for those ops, the law: IEEE operations in a fixed order, which compiled kernels follow (docs/quantization.md).
@@ -8,17 +8,37 @@ Every other op of FLOAT is its own law (docs/determinism.md).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..graph import Array, Node
-from ..graph.registry import enters
+from ..ops import OpDef
+from ..ops.shorthand import LIMITS
+from .lookup import Meanings, function_of
 
 FloatOp = Callable[[Node, list[Array | None]], list[Array]]
-FLOAT: dict[str, FloatOp] = {}
-STRICT_FLOAT: dict[str, FloatOp] = {}
-float_op = enters(FLOAT)  # the float meaning of ops: newest-opset ONNX semantics
-strict_op = enters(STRICT_FLOAT)  # the law of ops on floats
+
+
+def _float_op(row: OpDef, field: str) -> FloatOp:
+    meaning = getattr(row, field)
+    function: Callable[..., Any] = function_of(meaning)
+    if meaning.takes == "node":
+        return function
+    parameters = [name for name in row.attributes if name not in LIMITS]
+    count = len(row.operands)
+
+    def run(node: Node, inputs: list[Array | None]) -> list[Array]:
+        missing = next((k for k in range(count) if k >= len(inputs) or inputs[k] is None), None)
+        if missing is not None:
+            raise ValueError(f"input {missing} is missing")
+        return [np.asarray(function(*inputs[:count], *(node.attr(name) for name in parameters)))]
+
+    return run
+
+
+FLOAT: Meanings[FloatOp] = Meanings("meaning", _float_op)  # newest-opset ONNX semantics
+STRICT_FLOAT: Meanings[FloatOp] = Meanings("strict", _float_op)  # the law of ops on floats
 
 HALF, SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 

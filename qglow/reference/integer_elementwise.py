@@ -9,35 +9,22 @@ from .arithmetic import F32, dequantize, minus_zero_point, quantize, requantize
 from .float_conv import given
 from .float_table import FLOAT
 from .integer_product import Types, _typed
-from .integer_table import INTEGER, integer_op
-
-MOVING = (
-    "MaxPool", "GlobalMaxPool", "Reshape", "Transpose", "Slice", "Split", "Concat", "Gather", "Pad", "Squeeze", "Unsqueeze", "Flatten",
-    "DepthToSpace", "SpaceToDepth", "Identity", "Expand", "Tile",
-)  # fmt: skip
 
 
-def _move(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+def move(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """Integers move unchanged; input and output have the same parameters. Pad's value is its quantized third input."""
     return [a.astype(t.kind.dtype, copy=False) for a, t in zip(FLOAT[node.op](node, inputs), outputs, strict=False)]
 
 
-for _name in (*MOVING, "Select"):
-    INTEGER[_name] = _move
-
-
-@integer_op("Shape", "Size")
 def shape_op(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """Integers have the shape of the reals that they stand for."""
     return FLOAT[node.op](node, inputs)
 
 
-@integer_op("Quantize")
 def quantize_op(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     return [quantize(given(inputs, 0), outputs[0])]
 
 
-@integer_op("Dequantize")
 def dequantize_op(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     return [dequantize(given(inputs, 0), _typed(types, 0))]
 
@@ -49,7 +36,6 @@ def addends(node: Node, a: TensorType, b: TensorType, y: TensorType) -> tuple[np
     return F32(a.quant.s / y.quant.s), F32(-m_b) if node.op == "Sub" else m_b
 
 
-@integer_op("Add", "Sub")
 def add(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """(9) C(rint(f32(a - z_a) * m_a + f32(b - z_b) * m_b) + z_y)."""
     ta, tb = _typed(types, 0), _typed(types, 1)
@@ -65,7 +51,6 @@ def factor(a: TensorType, b: TensorType, y: TensorType) -> np.float32:
     return F32(F32(a.quant.s * b.quant.s) / y.quant.s)
 
 
-@integer_op("Mul")
 def mul(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """(11) C(rint(f32((a - z_a) (b - z_b)) * m) + z_y)."""
     ta, tb = _typed(types, 0), _typed(types, 1)
@@ -73,7 +58,6 @@ def mul(node: Node, inputs: list[Array | None], types: Types, outputs: list[Tens
     return [requantize(product.astype(F32) * factor(ta, tb, outputs[0]), node, outputs[0])]
 
 
-@integer_op("Lookup")
 def lookup(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """(12) table[x], or table[c, x] with c the index along `axis`. The table's position is the stored integer minus the kind's least."""
     x, table = given(inputs, 0), given(inputs, 1)
@@ -81,10 +65,9 @@ def lookup(node: Node, inputs: list[Array | None], types: Types, outputs: list[T
     if table.ndim == 1:
         return [table[index]]
     shape = [1] * x.ndim
-    shape[int(node.attr("axis", 1))] = -1
+    shape[int(node.attr("axis"))] = -1
     return [table[np.arange(table.shape[0]).reshape(shape), index]]
 
 
-@integer_op("ArgMax")
 def arg_max(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     return FLOAT["ArgMax"](node, inputs)

@@ -7,7 +7,6 @@ import numpy as np
 from ..graph import Array, Node, TensorType
 from .arithmetic import F32, less_zeros, minus_zero_point, multiplier, product_scale, requantize
 from .float_conv import convolve, convolve_transposed, given, optional
-from .integer_table import integer_op
 
 Types = list[TensorType | None]
 
@@ -36,10 +35,9 @@ def requantize_sums(acc: Array, channel_axis: int, node: Node, x: TensorType, w:
 
 def groups_of(node: Node) -> int:
     """Over how many groups the scales along a weight's axis repeat: those of a transposed convolution, else 1."""
-    return int(node.attr("group", 1)) if node.op == "ConvTranspose" else 1
+    return int(node.attr("group")) if node.op == "ConvTranspose" else 1
 
 
-@integer_op("Conv", "ConvTranspose")
 def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     tx, tw = _typed(types, 0), _typed(types, 1)
@@ -51,17 +49,15 @@ def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
     return [requantize_sums(acc, 1, node, tx, tw, outputs[0])]
 
 
-@integer_op("Gemm")
 def gemm(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     dtype = exact_dtype(x.shape[-1])
     w = less_zeros(w, _typed(types, 1), dtype)
-    acc = np.matmul(minus_zero_point(x, _typed(types, 0), dtype), w.T if node.attr("transB", 0) else w).astype(np.int64)
+    acc = np.matmul(minus_zero_point(x, _typed(types, 0), dtype), w.T if node.attr("transB") else w).astype(np.int64)
     acc = acc if bias is None else acc + bias
     return [requantize_sums(acc, 1, node, _typed(types, 0), _typed(types, 1), outputs[0])]
 
 
-@integer_op("MatMul")
 def matmul(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     a, b, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     ta, tb = _typed(types, 0), _typed(types, 1)

@@ -1,12 +1,19 @@
-"""The table of integer meanings: INTEGER[op](node, inputs, input_types, output_types) -> outputs, exact to the bit."""
+"""Integer meanings by op: INTEGER[op](node, inputs, input_types, output_types) -> outputs, exact to the bit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from ..graph import Array, Node, TensorType
-from ..graph.registry import enters
+from ..ops import OpDef
+from .lookup import Meanings, function_of
 
 IntegerOp = Callable[[Node, list[Array | None], list[TensorType | None], list[TensorType]], list[Array]]
-INTEGER: dict[str, IntegerOp] = {}
-integer_op = enters(INTEGER)  # the integer meaning of ops; equation numbers refer to docs/quantization.md
+
+
+def _integer_op(row: OpDef, field: str) -> IntegerOp:
+    function: IntegerOp = function_of(getattr(row, field))
+    return function
+
+
+INTEGER: Meanings[IntegerOp] = Meanings("integer", _integer_op)  # equation numbers refer to docs/quantization.md

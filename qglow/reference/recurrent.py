@@ -9,7 +9,6 @@ from .arithmetic import F32, clamped, minus_zero_point, product_scale
 from .float_conv import given, optional
 from .float_math import sigmoid, tanh
 from .integer_product import Types, _typed
-from .integer_table import integer_op
 from .recurrent_float import DEFAULTS, activations, directions
 
 STATE_SCALE, STATE_ZERO = F32(1) / F32(127), 128
@@ -21,7 +20,7 @@ def form_obstacle(node: Node) -> str | None:
         return "it has sequence lengths"
     if node.input(7):
         return "it has peepholes"
-    if node.attr("clip") or node.attr("input_forget", 0):
+    if node.attr("clip") or node.attr("input_forget"):
         return f"it has the attribute {'clip' if node.attr('clip') else 'input_forget'}"
     usual = all(tuple(a.name for a in side) == DEFAULTS["LSTM"] for side in activations(node))
     return None if usual else "its activations are not Sigmoid, Tanh, Tanh"
@@ -39,7 +38,6 @@ def state_bytes(h: Array) -> Array:
     return clamped(np.rint(h / STATE_SCALE) + F32(STATE_ZERO), 0, 255).astype(np.int32)
 
 
-@integer_op("LSTM")
 def integer_lstm(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """(19), (20) gates = (f32(sum (q_x - z) w) m_w + f32(sum (q_h - 128) r) m_r) + b, m_w = f32(s_x s_w), m_r = f32(s_h s_r).
 

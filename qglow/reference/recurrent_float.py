@@ -9,7 +9,7 @@ them, and everything of an entry of length 0, as in onnxruntime.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,6 @@ from . import float_functions as functions
 from .float_conv import given, optional
 from .float_math import limited, tanh
 from .float_product import product_of
-from .float_table import FloatOp, float_op, strict_op
 
 Product = Callable[[Array, Array], Array]
 Function = Callable[[Array], Array]
@@ -56,7 +55,7 @@ class Activation(NamedTuple):
 
 def directions(node: Node) -> tuple[bool, ...]:
     """For each direction, whether it goes backwards."""
-    return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[str(node.attr("direction", "forward"))]
+    return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[str(node.attr("direction"))]
 
 
 def activations(node: Node) -> list[tuple[Activation, ...]]:
@@ -116,7 +115,7 @@ def gru_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[
     """h' = (1 - z) n + z h, n = g(x W + (r h) R + b), or with linear_before_reset g(x W + r (h R + Rb) + Wb)."""
     (h,), k, (f, g) = state, s.hidden, s.f
     wb, rb = s.wb, s.rb
-    if node.attr("linear_before_reset", 0):
+    if node.attr("linear_before_reset"):
         gh = s.product(h, s.r.T)
         z, r = np.split(f(clipped((gx[:, : 2 * k] + gh[:, : 2 * k]) + (wb + rb)[: 2 * k], s.clip)), 2, -1)
         inner = gx[:, 2 * k :] + r * (gh[:, 2 * k :] + rb[2 * k :]) + wb[2 * k :]
@@ -138,7 +137,7 @@ def lstm_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple
     i, o, forget, new = np.split(gates, 4, -1)
     p_i, p_o, p_f = (None,) * 3 if s.p is None else np.split(s.p, 3)
     i = f(clipped(i if p_i is None else i + p_i * c, s.clip))
-    if node.attr("input_forget", 0):
+    if node.attr("input_forget"):
         forget = i.dtype.type(1) - i
     else:
         forget = f(clipped(forget if p_f is None else forget + p_f * c, s.clip))
@@ -202,13 +201,11 @@ def in_order(x: Array, w: Array) -> Array:
     return product_of(x, w, None)
 
 
-def _with(product: Product) -> FloatOp:
-    def run(node: Node, inputs: list[Array | None]) -> list[Array]:
-        return layer(node, inputs, product)
-
-    return run
+def run(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The layer with numpy's products."""
+    return layer(node, inputs, np.matmul)
 
 
-RECURRENT: Sequence[str] = tuple(GATES)
-float_op(*RECURRENT)(_with(np.matmul))
-strict_op(*RECURRENT)(_with(in_order))
+def run_in_order(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The layer with products in one order."""
+    return layer(node, inputs, in_order)

@@ -1,4 +1,4 @@
-"""Output shapes of the ops that would cost time to evaluate; other ops' are in growing.py, or found by evaluating them on zeros."""
+"""Output shapes of products, windows, reductions and element-wise ops, from the shapes of their inputs and the elements that size them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import cast
 import numpy as np
 
 from ..graph import Array, Node
-from ..graph.infer import Contradiction, ShapeRule
+from ..graph.infer import Contradiction
 from .float_conv import transposed_geometry
-from .float_elementwise import BINARY, UNARY
-from .float_reduce import _REDUCE, reduction_axes
+from .float_reduce import reduction_axes
 from .float_resize import resize_geometry
 from .recurrent_float import GATES, directions
 from .windows import Window
@@ -18,35 +17,35 @@ from .windows import Window
 Shapes = list[tuple[int, ...] | None]
 
 
-def _same(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    return [cast(tuple[int, ...], shapes[0])] * len(node.outputs)
+def same(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    return [cast(tuple[int, ...], shapes[0])]
 
 
-def _along(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    """As `_same`, of an op along an axis."""
-    rank, axis = len(cast(tuple[int, ...], shapes[0])), int(node.attr("axis", -1))
+def along(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    """As `same`, of an op along an axis."""
+    rank, axis = len(cast(tuple[int, ...], shapes[0])), int(node.attr("axis"))
     if not -rank <= axis < max(1, rank):
         raise Contradiction(f"axis {axis} of {rank} dimensions")
-    return _same(node, shapes, constants)
+    return same(node, shapes, constants)
 
 
-def _normalized(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    """As `_same`; every other operand has an element a channel."""
+def normalized(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+    """As `same`; every other operand has an element a channel."""
     x = cast(tuple[int, ...], shapes[0])
     if wrong := [s for s in shapes[1:] if s is not None and s != x[1:2]]:
         raise Contradiction(f"expected one element for each of {list(x[1:2])} channels, got {list(wrong[0])}")
-    return _same(node, shapes, constants)
+    return same(node, shapes, constants)
 
 
-def _broadcast(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def broadcast(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     return [np.broadcast_shapes(*(s for s in shapes if s is not None))]
 
 
-def _conv(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def conv(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, w = shapes[0], shapes[1]
     if x is None or w is None:
         raise ValueError("an input is missing")
-    groups = int(node.attr("group", 1))
+    groups = int(node.attr("group"))
     _check_ranks(x, w)
     if x[1] != w[1] * groups or w[0] % groups:
         raise Contradiction(f"{x[1]} channels, weights for {w[1] * groups}")
@@ -68,36 +67,36 @@ def _check_window(node: Node, kernel: tuple[int, ...], rest: Shapes, channels: i
         raise Contradiction(f"a bias of {list(rest[0])} for {channels} channels")
 
 
-def _conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, w = shapes[0], shapes[1]
     if x is None or w is None:
         raise ValueError("an input is missing")
     _check_ranks(x, w)
     if x[1] != w[0]:
         raise Contradiction(f"{x[1]} channels, weights for {w[0]}")
-    groups = int(node.attr("group", 1))
+    groups = int(node.attr("group"))
     if w[0] % groups:
         raise Contradiction(f"{w[0]} channels in {groups} groups")
     _check_window(node, w[2:], shapes[2:], w[1] * groups)
-    return [(x[0], w[1] * int(node.attr("group", 1)), *transposed_geometry(node, x[2:], w[2:])[1])]
+    return [(x[0], w[1] * int(node.attr("group")), *transposed_geometry(node, x[2:], w[2:])[1])]
 
 
-def _pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x = cast(tuple[int, ...], shapes[0])
-    return [(*x[:2], *Window.of(node, x[2:], node.attr("kernel_shape")).out(x[2:], bool(node.attr("ceil_mode", 0))))] * len(node.outputs)
+    return [(*x[:2], *Window.of(node, x[2:], node.attr("kernel_shape")).out(x[2:], bool(node.attr("ceil_mode"))))] * len(node.outputs)
 
 
-def _global_pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def global_pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x = cast(tuple[int, ...], shapes[0])
     return [(*x[:2], *(1,) * (len(x) - 2))]
 
 
-def _gemm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def gemm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
     if len(a) != 2 or len(b) != 2:
         raise Contradiction(f"matrices of {len(a)} and {len(b)} dimensions")
-    m, k = reversed(a) if node.attr("transA", 0) else a
-    k2, n = reversed(b) if node.attr("transB", 0) else b
+    m, k = reversed(a) if node.attr("transA") else a
+    k2, n = reversed(b) if node.attr("transB") else b
     if k != k2:
         raise Contradiction(f"inner sizes {k} and {k2} differ")
     if len(shapes) > 2 and shapes[2] is not None and not _spreads(shapes[2], (m, n)):
@@ -110,7 +109,7 @@ def _spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:
     return len(shape) <= len(over) and all(d in (1, o) for d, o in zip(reversed(shape), reversed(over), strict=False))
 
 
-def _matmul(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def matmul(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
     if not a or not b:
         raise Contradiction("a matrix without dimensions")
@@ -122,24 +121,24 @@ def _matmul(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[t
     return [(*np.broadcast_shapes(left[:-2], right[:-2]), *rows, *columns)]
 
 
-def _reduce(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def reduce(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x = cast(tuple[int, ...], shapes[0])
     axes = reduction_axes(node, [np.empty(0), *constants[1:]], len(x))
-    if node.attr("keepdims", 1):
+    if node.attr("keepdims"):
         return [tuple(1 if k in axes else d for k, d in enumerate(x))]
     return [tuple(d for k, d in enumerate(x) if k not in axes)]
 
 
-def _resize(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def resize(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x = np.broadcast_to(np.zeros(()), cast(tuple[int, ...], shapes[0]))
     return [tuple(axis.out for axis in resize_geometry(node, [x, *constants[1:]]))]
 
 
-def _recurrent(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def recurrent(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, sides = cast(tuple[int, ...], shapes[0]), len(directions(node))
     w, r = cast(tuple[int, ...], shapes[1]), cast(tuple[int, ...], shapes[2])
     hidden, rows = r[-1], GATES[node.op] * r[-1]
-    if node.attr("hidden_size", hidden) != hidden:
+    if node.attr("hidden_size") not in (None, hidden):
         raise Contradiction(f"hidden_size {node.attr('hidden_size')!r}, recurrent weights of {list(r)}")
     state, flat = (sides, x[1], hidden), len(w) == 2  # NOTE: of bytes, w and r are matrices of the rows of all directions
     gates, bias = ((sides * rows,), (sides * rows,)) if flat else ((sides, rows), (sides, 2 * rows))
@@ -148,28 +147,14 @@ def _recurrent(node: Node, shapes: Shapes, constants: list[Array | None]) -> lis
     wanted |= {"initial_h": state, "initial_c": state, "p": (sides, 3 * hidden)}
     for (name, want), got in zip(wanted.items(), shapes[1:], strict=False):
         if got is not None and got != want:
-            raise Contradiction(f"expected {name} of {list(want)} for direction {node.attr('direction', 'forward')!r}, got {list(got)}")
+            raise Contradiction(f"expected {name} of {list(want)} for direction {node.attr('direction')!r}, got {list(got)}")
     return [(x[0], *state), state, state][: len(node.outputs)]
 
 
-def _blockwise(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def blockwise(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
     x, w = shapes[0], shapes[1]
     if x is None or w is None:
         raise ValueError("an input is missing")
     if not x or len(w) != 2 or x[-1] != w[1]:
         raise Contradiction(f"rows of {list(x)}, weights of {list(w)}")
     return [(*x[:-1], w[0])]
-
-
-RULES: dict[str, ShapeRule] = {
-    "BlockwiseMatMul": _blockwise,
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
-    **dict.fromkeys(UNARY, _same),
-    **dict.fromkeys(("Softmax", "LogSoftmax"), _along), **dict.fromkeys(("BatchNormalization", "InstanceNormalization"), _normalized),
-    **dict.fromkeys(("Clip", "Quantize", "Dequantize",
-                     "Rescale", "Lookup", "QuantizeLinear", "DequantizeLinear"), _same),
-    **dict.fromkeys((*BINARY, "PRelu", "Min", "Max", "Sum", "Mean", "Pow", "Where"), _broadcast),
-    **dict.fromkeys(_REDUCE, _reduce),
-    "Conv": _conv, "ConvTranspose": _conv_transpose, "MaxPool": _pool, "AveragePool": _pool,
-    "GlobalAveragePool": _global_pool, "GlobalMaxPool": _global_pool, "Gemm": _gemm, "MatMul": _matmul, "Resize": _resize,
-}  # fmt: skip

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-import numpy as np
-
-from ..graph import Array, DType, Graph, Node, TensorType
+from ..graph import Array, Graph, Node, TensorType
 from ..graph.infer import FallbackTypes, Meaning, Typed
 from ..graph.infer import Shapes as InputShapes
 from ..graph.infer import retype as _retype
 from ..graph.infer import retype_known as _retype_known
 from .evaluate import evaluate_node
-from .growing import GROWING
-from .shape_rules import RULES
+from .shape_table import SHAPES
 
 
 def retype(graph: Graph, shapes: InputShapes, decided: Mapping[str, bool] | None = None, *, partly: bool = False) -> Graph:
@@ -56,15 +52,4 @@ class _Floats(dict):  # type: ignore[type-arg]
         return float_type()
 
 
-def _grown(node: Node, types: list[TensorType | None], constants: list[Array | None]) -> list[TensorType]:
-    growth = GROWING[node.op]
-    shapes = growth.shapes(node, [None if t is None else t.static_shape for t in types], constants)
-    dtypes = [None if t is None else _dtype(t) for t in types]
-    return [TensorType(DType.of(growth.dtype(k, node, dtypes)), s) for k, s in enumerate(shapes)]
-
-
-def _dtype(t: TensorType) -> np.dtype[Any]:
-    return np.dtype(np.float32) if t.is_quantized or t.kind is DType.STRING else t.kind.dtype
-
-
-MEANING = Meaning(_evaluate, RULES, dict.fromkeys(GROWING, _grown), _types_of_foreign)
+MEANING = Meaning(_evaluate, SHAPES, _types_of_foreign)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from ..graph import Array, Dim, DType, Graph, Node, Shape, TensorType
+from ..graph.dtypes import kind_made
 from ..graph.infer import either
-from .float_elementwise import BINARY, UNARY
-from .float_reduce import _REDUCE
+from ..ops.traits import BROADCAST
+from .lookup import Meanings, named
 from .recurrent_float import directions
 
 Known = Callable[[str], Array | None]
@@ -27,12 +26,13 @@ def refine(graph: Graph) -> Graph:
             if types[node.outputs[0]].shape is None:
                 types[node.outputs[0]] = either([types[v] for v in node.inputs[1:]])
             continue
-        rule = _RULES.get(node.op)
+        rule = SYMBOLIC.get(node.op)
         if rule is None or all(types[o].shape is not None for o in node.outputs if o):
             continue
         shapes = [types[i].shape if i else () for i in node.inputs]
-        needed = [s for s in (shapes if node.op in _MANY else shapes[:2]) if s is not None]
-        if len(needed) < len(shapes if node.op in _MANY else shapes[:2]):
+        asked = shapes if node.has(BROADCAST) or node.definition.operands[-1].variadic else shapes[:2]
+        needed = [s for s in asked if s is not None]
+        if len(needed) < len(asked):
             continue
         try:
             found = rule(node, needed, lambda v: graph.constants.get(v) if v else None)
@@ -48,15 +48,7 @@ def _kind(node: Node, output: str, types: Mapping[str, TensorType]) -> DType:
     """The kind of an output whose inputs are known. What stood there without a shape may be a guess."""
     if types[output].is_quantized:
         return types[output].kind
-    if node.op in _INDICES or output in node.outputs[1:] and node.op == "MaxPool":
-        return DType.I64
-    if node.op in _TRUTHS:
-        return DType.BOOL
-    if node.op == "Cast":
-        return DType.of(np.dtype(node.attr("to")))
-    if node.op == "ConstantOfShape":
-        return DType.of(np.asarray(node.attr("value", np.float32(0))).dtype)
-    return types[node.inputs[1 if node.op == "Where" else 0]].kind
+    return kind_made(node, node.outputs.index(output), [types.get(i) for i in node.inputs]) or types[output].kind
 
 
 def _ints(array: Array | None) -> list[int]:
@@ -65,11 +57,11 @@ def _ints(array: Array | None) -> list[int]:
     return [int(v) for v in array.reshape(-1)]
 
 
-def _same(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def same(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [s[0]]
 
 
-def _broadcast(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def broadcast(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     rank = max(map(len, s))
     padded = [(1,) * (rank - len(t)) + t for t in s]
     return [tuple(_dim([t[k] for t in padded]) for k in range(rank))]
@@ -81,68 +73,68 @@ def _dim(dims: list[Dim]) -> Dim:
     return 1 if not wide else sizes[0] if sizes else wide[0] if len(wide) == 1 else "?"
 
 
-def _unsqueeze(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def unsqueeze(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     axes = _ints(known(node.input(1)))
     rank = len(s[0]) + len(axes)
     places, rest = {a % rank for a in axes}, iter(s[0])
     return [tuple(1 if k in places else next(rest) for k in range(rank))]
 
 
-def _squeeze(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def squeeze(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     gone = {a % len(s[0]) for a in _ints(known(node.input(1)))}
     return [tuple(d for k, d in enumerate(s[0]) if k not in gone)]
 
 
-def _transpose(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def transpose(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [tuple(s[0][p] for p in node.attr("perm") or reversed(range(len(s[0]))))]
 
 
-def _concat(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def concat(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     axis = int(node.attr("axis")) % len(s[0])
     joined = [t[axis] for t in s]
     whole = [d for d in joined if isinstance(d, int)]
     return [tuple((sum(whole) if len(whole) == len(s) else "?") if k == axis else d for k, d in enumerate(s[0]))]
 
 
-def _gather(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
-    axis = int(node.attr("axis", 0)) % len(s[0])
+def gather(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    axis = int(node.attr("axis")) % len(s[0])
     return [(*s[0][:axis], *s[1], *s[0][axis + 1 :])]
 
 
-def _cut(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def cut(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     """Slice: the axes that it cuts lose their names."""
     axes = known(node.input(3))
     cut = {a % len(s[0]) for a in _ints(axes)} if axes is not None else set(range(len(s[0])))
     return [tuple("?" if k in cut else d for k, d in enumerate(s[0]))]
 
 
-def _padded(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def padded(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [("?",) * len(s[0])]
 
 
-def _reshape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def reshape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     wanted = known(node.input(1))
     if wanted is None:
         return [("?",) * s[1][0] if s[1] and isinstance(s[1][0], int) else None]
-    keeps = not node.attr("allowzero", 0)
+    keeps = not node.attr("allowzero")
     return [tuple("?" if d < 0 else s[0][k] if d == 0 and keeps else d for k, d in enumerate(_ints(wanted)))]
 
 
-def _split(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
-    axis, sizes = int(node.attr("axis", 0)) % len(s[0]), known(node.input(1))
+def split(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    axis, sizes = int(node.attr("axis")) % len(s[0]), known(node.input(1))
     parts: list[Dim] = ["?"] * len(node.outputs) if sizes is None else [*_ints(sizes)]
     return [tuple(p if k == axis else d for k, d in enumerate(s[0])) for p in parts]
 
 
-def _expand(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def expand(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     wanted = known(node.input(1))
     if wanted is not None:
-        return _broadcast(node, [s[0], tuple(_ints(wanted))], known)
+        return broadcast(node, [s[0], tuple(_ints(wanted))], known)
     size = s[1][0] if s[1] else None
     return [("?",) * max(len(s[0]), size) if isinstance(size, int) else None]
 
 
-def _filled(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def filled(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     """ConstantOfShape."""
     wanted = known(node.inputs[0])
     if wanted is not None:
@@ -150,88 +142,76 @@ def _filled(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [("?",) * s[0][0] if s[0] and isinstance(s[0][0], int) else None]
 
 
-def _one_axis(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def one_axis(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     """ArgMax and ArgMin."""
-    axis, keeps = int(node.attr("axis", 0)) % len(s[0]), node.attr("keepdims", 1)
+    axis, keeps = int(node.attr("axis")) % len(s[0]), node.attr("keepdims")
     return [tuple(1 if k == axis else d for k, d in enumerate(s[0]) if k != axis or keeps)]
 
 
-def _range(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def range_(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [("?",)]
 
 
-def _scalar(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def scalar(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [()]
 
 
-def _flatten(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def flatten(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [("?", "?")]
 
 
-def _shape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
-    return [(len(s[0][node.attr("start", 0) : node.attr("end")]),)]
+def shape(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [(len(s[0][node.attr("start") : node.attr("end")]),)]
 
 
-def _window(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def window(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     channels = s[1][0] if node.op == "Conv" else s[0][1]
     if node.op == "ConvTranspose":
-        channels = s[1][1] * int(node.attr("group", 1)) if isinstance(s[1][1], int) else "?"
+        channels = s[1][1] * int(node.attr("group")) if isinstance(s[1][1], int) else "?"
     return [(s[0][0], channels, *("?",) * (len(s[0]) - 2))]
 
 
-def _global_pool(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def global_pool(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [(*s[0][:2], *(1,) * (len(s[0]) - 2))]
 
 
-def _gemm(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
-    return [(s[0][1 if node.attr("transA", 0) else 0], s[1][0 if node.attr("transB", 0) else 1])]
+def gemm(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [(s[0][1 if node.attr("transA") else 0], s[1][0 if node.attr("transB") else 1])]
 
 
-def _matmul(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def matmul(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     if min(map(len, s)) < 2:
         return [None]
-    outer = _broadcast(node, [t[:-2] for t in s], known)[0]
+    outer = broadcast(node, [t[:-2] for t in s], known)[0]
     assert outer is not None
     return [(*outer, s[0][-2], s[1][-1])]
 
 
-def _blockwise(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def blockwise(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     return [(*s[0][:-1], s[1][0])]
 
 
-def _reduce(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def reduce(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     given = known(node.input(1))
     if node.input(1) and given is None:
         return [None]
     if given is not None and given.size:
         axes = {a % len(s[0]) for a in _ints(given)}
     else:
-        axes = set() if node.attr("noop_with_empty_axes", 0) else set(range(len(s[0])))
-    if node.attr("keepdims", 1):
+        axes = set() if node.attr("noop_with_empty_axes") else set(range(len(s[0])))
+    if node.attr("keepdims"):
         return [tuple(1 if k in axes else d for k, d in enumerate(s[0]))]
     return [tuple(d for k, d in enumerate(s[0]) if k not in axes)]
 
 
-def _recurrent(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+def recurrent(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
     state = (len(directions(node)), s[0][1], int(node.attr("hidden_size")))
     shapes: list[Shape | None] = [(s[0][0], *state), state, state]
     return shapes[: len(node.outputs)]
 
 
-_MANY = (*BINARY, "Min", "Max", "Sum", "Mean", "Pow", "Mod", "Where", "PRelu", "Concat")
-_RULES: dict[str, Rule] = {
-    **dict.fromkeys((*UNARY, "Softmax", "LogSoftmax", "Clip", "Cast", "Not", "BatchNormalization", "InstanceNormalization",
-                     "LayerNormalization", "Trilu", "IsNaN", "CumSum"), _same),
-    **dict.fromkeys(_MANY, _broadcast), **dict.fromkeys(_REDUCE, _reduce), **dict.fromkeys(("ArgMax", "ArgMin"), _one_axis),
-    **dict.fromkeys(("Conv", "ConvTranspose", "MaxPool", "AveragePool"), _window),
-    **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool"), _global_pool),
-    **dict.fromkeys(("Pad", "Resize", "Tile", "DepthToSpace", "SpaceToDepth"), _padded),
-    "Concat": _concat, "Unsqueeze": _unsqueeze, "Squeeze": _squeeze, "Transpose": _transpose, "Gather": _gather, "Slice": _cut,
-    "GatherElements": lambda node, s, known: [s[1]], "Split": _split, "Expand": _expand, "Reshape": _reshape, "Flatten": _flatten,
-    "Shape": _shape, "Size": _scalar, "Range": _range, "ConstantOfShape": _filled, "Gemm": _gemm, "MatMul": _matmul,
-    "BlockwiseMatMul": _blockwise,
-    **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
-}  # fmt: skip
-_INDICES = ("ArgMax", "ArgMin", "Shape", "Size")
-_TRUTHS = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "And", "Or", "Xor", "Not", "IsNaN", "IsInf")
-SHAPED = frozenset(_RULES)  # ops whose output shapes follow
+def gather_elements(node: Node, s: list[Shape], known: Known) -> list[Shape | None]:
+    return [s[1]]
+
+
+SYMBOLIC: Meanings[Rule] = Meanings("symbolic", lambda row, field: named(row.symbolic))  # ops whose output shapes follow

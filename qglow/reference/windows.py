@@ -25,10 +25,10 @@ class Window(NamedTuple):
         """Read the attributes of a node whose input has the sizes `spatial`; resolves auto_pad (ONNX Conv, newest opset)."""
         n = len(spatial)
         strides = tuple(node.attr("strides") or (1,) * n)
-        dilations = tuple(node.attr("dilations") or (1,) * n)
+        dilations = tuple(node.attributes.get("dilations") or (1,) * n)  # NOTE: MaxUnpool has neither these nor auto_pad
         pads = tuple(node.attr("pads") or (0,) * (2 * n))
         begin, end = pads[:n], pads[n:]
-        auto = node.attr("auto_pad", "NOTSET")
+        auto = node.attributes.get("auto_pad")
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             total = [
                 max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d) for d, s, k, r in zip(spatial, strides, kernel, dilations, strict=True)

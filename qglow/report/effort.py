@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 
 from ..graph import Array, Graph, Node
 from ..graph.blocks import OP as BLOCKWISE
-from ..graph.kinds import PRODUCTS, channel_axis
+from ..graph.kinds import channel_axis
+from ..ops.traits import RECURRENT, WEIGHTED
 
 NODE, ELEMENT, PRODUCT = 20e-6, 5e-9, 0.1e-9  # seconds: of a node's call, of an element that it makes, of a multiplication in a product
-RECURRENT, GATES = ("LSTM", "GRU", "RNN"), 4
+GATES = 4
 
 
 def seconds_of(graph: Graph, made: Iterable[str], values: Mapping[str, Array]) -> float:
@@ -28,9 +29,9 @@ def _of_node(node: Node, known: Mapping[str, Array]) -> float:
 
 def _terms(node: Node, known: Mapping[str, Array]) -> int:
     """Products that are summed to an element of the output; 0 for what is no product."""
-    if node.op not in (*PRODUCTS, *RECURRENT, BLOCKWISE) or any(i not in known for i in node.inputs[:2]):
+    if not node.has(WEIGHTED) or any(i not in known for i in node.inputs[:2]):
         return 0
     x, w = (known[i].shape for i in node.inputs[:2])
-    if node.op in RECURRENT:
+    if node.has(RECURRENT):
         return GATES * (x[-1] + w[-2] // GATES)
-    return x[-1] if node.op in ("MatMul", BLOCKWISE) else math.prod(w) // max(1, w[channel_axis(node, len(w)) or 0])
+    return x[-1] if node.op == "MatMul" or node.op == BLOCKWISE else math.prod(w) // max(1, w[channel_axis(node, len(w)) or 0])

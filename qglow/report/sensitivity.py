@@ -13,12 +13,12 @@ import numpy as np
 
 from ..graph import Array, DType, Graph, TensorType
 from ..graph.blocks import precision_of
+from ..graph.kinds import gemm_form
+from ..ops.traits import ACCUMULATES, MATRIX_PRODUCT, PRODUCT
 from ..profiling.dataset import Sample
 from ..progress import track
 from ..quantization import QuantConfig
-from ..quantization.plan import PRODUCTS
 from ..quantization.pointwise import find_functions
-from ..quantization.precision_uses import FLOAT_OUTPUT_OPS
 from ..quantization.weights import output_axis, quantize_weights
 from ..reference import evaluate
 from ..reference.arithmetic import dequantize
@@ -99,12 +99,12 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
         value = values.get(float_name(name))
         if t.is_quantized and value is not None and name not in quantized.constants and (readers := consumers.get(value)):
             maker = producers.get(value)  # NOTE: products and averages give float where it is wanted; what else is int8 does not
-            makers = functions[value].nodes if value in functions else () if maker is None or maker.op in FLOAT_OUTPUT_OPS else (maker,)
+            makers = functions[value].nodes if value in functions else () if maker is None or maker.has(ACCUMULATES) else (maker,)
             nodes = tuple(dict.fromkeys(n.name for n in (*readers, *makers)))
             yield _Rounding(f"rounding of {value!r}", nodes, value, stored=name)
     yield from _block_roundings(graph, quantized)
     for node in graph.nodes:
-        if node.op in PRODUCTS and f"{node.outputs[0]}.w" in quantized.constants:
+        if node.has(PRODUCT) and f"{node.outputs[0]}.w" in quantized.constants:
             w = graph.constants[node.inputs[1]]
             q, quant, _ = quantize_weights(w, output_axis(node), None, 1.0, config)
             rounded = dequantize(q, TensorType(DType.I8, tuple(q.shape), quant))
@@ -113,14 +113,14 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
 
 def _block_roundings(graph: Graph, quantized: Graph) -> Iterator[_Rounding]:
     """Of block-wise weights, as the float products would have them. The rounding of activations is small beside it."""
-    floats = {n.name: n for n in graph.nodes if n.op in ("MatMul", "Gemm")}
+    floats = {n.name: n for n in graph.nodes if n.has(MATRIX_PRODUCT)}
     for made in quantized.nodes:
         node = floats.get(made.name)
-        if node is None or precision_of(made, quantized.types) is None or not (alpha := node.attr("alpha", 1.0)):
+        if node is None or precision_of(made, quantized.types) is None or not (alpha := gemm_form(node).alpha):
             continue
         c, name = quantized.constants, made.inputs[1]
         w = widened(c[name], quantized.types[name], c[made.inputs[2]], c.get(made.input(3))) / np.float32(alpha)
-        yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=w if node.attr("transB", 0) else w.T)
+        yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=w if gemm_form(node).turns_b else w.T)
 
 
 def _signal(real: Array) -> float:

@@ -9,9 +9,10 @@ import numpy as np
 
 from ..graph import Array, Graph
 from ..graph.stages import Stage, cut
+from ..ops.traits import WEIGHTED
 from ..reference import evaluate, evaluate_node, retype_known
 from .observed import InstrumentedExecutable, Keep
-from .plans import PRODUCTS, as_given, described
+from .plans import as_given, described
 
 
 def instrumented(
@@ -31,7 +32,7 @@ class InstrumentedStages:
         made = {o for n in first.nodes for o in n.outputs}
         seen = [n for n in names if n in made or n in first.constants]
         self._first = InstrumentedExecutable(first, dict.fromkeys((*seen, *first.outputs))) if first.nodes else None
-        self._heavy = stage.rest is not None and any(n.op in PRODUCTS for n in stage.rest.nodes)
+        self._heavy = stage.rest is not None and any(n.has(WEIGHTED) for n in stage.rest.nodes)
         self._rest: InstrumentedExecutable | InstrumentedStages | None = None
         self._shapes: object = None
 

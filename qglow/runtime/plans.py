@@ -22,14 +22,14 @@ from ..graph.stages import Stage, cut
 from ..instructions.lower import lower
 from ..instructions.program import Instruction
 from ..limits import UNIT_PRODUCTS, check_work
+from ..ops.control import ONNX
+from ..ops.traits import WEIGHTED
 from ..reference import evaluate, evaluate_node, retype_known
 from .backends import Backend, Executable, NativeBackend, is_reference_only
 from .constants import ConstantPool
 from .pieces import work
 from .plan_cache import PlanCache, Plans, WeakPlans
 
-PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "BlockwiseMatMul", "LSTM", "GRU", "RNN")
-HEAVY = (*PRODUCTS, "Onnx")  # what a condition is better not computed from on the reference
 MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
 FEW = 1 << 16  # elements that a part without products may write and still be left to the reference
 _NOTHING: Mapping[str, bool] = {}
@@ -78,7 +78,7 @@ class Planner:
         if len(decided) >= MOST_CHOICES:
             return ReferencePlan(graph)
         asked = remove_dead(graph.with_(outputs=(condition,)))
-        heavy = any(n.op in HEAVY for n in asked.nodes)
+        heavy = any(n.op == ONNX or n.has(WEIGHTED) for n in asked.nodes)  # better not computed on the reference
         first = self.plan(asked, shapes, decided, (key, condition)) if heavy else ReferencePlan(asked)
 
         cache, make = self.for_plans().cache, partial(self.for_plans()._side, graph, shapes, decided, condition, key)
@@ -150,7 +150,7 @@ class StagedPlan:
     def __init__(self, planner: Planner, stage: Stage, decided: Mapping[str, bool], key: Hashable) -> None:
         self.stage, self._planner, self._decided, self._key = stage, planner, decided, key
         self.first = planner.loaded(stage.first) if stage.first.nodes else None
-        self._light = stage.rest is not None and not any(n.op in PRODUCTS for n in stage.rest.nodes)
+        self._light = stage.rest is not None and not any(n.has(WEIGHTED) for n in stage.rest.nodes)
 
     @property
     def nbytes(self) -> int:

@@ -10,9 +10,8 @@ import numpy as np
 
 from ..graph import Array, Graph, Node, TensorType
 from ..graph.types import DType
+from ..ops.traits import COMMUTATIVE, CONVOLUTION
 from .scale import holds
-
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm")
 
 
 def fold_affine(graph: Graph) -> Graph:
@@ -29,7 +28,12 @@ def _fold_once(graph: Graph) -> tuple[Graph, bool]:
     for product in graph.nodes:
         value = product.outputs[0]
         readers = consumers.get(value, [])
-        if product.op not in _PRODUCTS or len(readers) != 1 or value in outputs or not _has_constant_weights(graph, product):
+        if (
+            not (product.has(CONVOLUTION) or product.op == "Gemm")
+            or len(readers) != 1
+            or value in outputs
+            or not _has_constant_weights(graph, product)
+        ):
             continue
         after = readers[0]
         function = _affine(graph, after, value, _channels(graph, product), product)
@@ -44,7 +48,7 @@ def _fold_once(graph: Graph) -> tuple[Graph, bool]:
 
 
 def _has_constant_weights(graph: Graph, node: Node) -> bool:
-    if node.op == "Gemm" and (node.attr("alpha", 1.0) != 1.0 or node.attr("beta", 1.0) != 1.0):
+    if node.op == "Gemm" and (node.attr("alpha") != 1.0 or node.attr("beta") != 1.0):
         return False
     w, bias = graph.constants.get(node.inputs[1]), node.input(2)
     return w is not None and w.dtype == np.float32 and (not bias or bias in graph.constants)
@@ -55,8 +59,8 @@ def _channels(graph: Graph, node: Node) -> int:
     if node.op == "Conv":
         return int(w[0])
     if node.op == "ConvTranspose":
-        return int(w[1]) * int(node.attr("group", 1))
-    return int(w[0] if node.attr("transB", 0) else w[1])
+        return int(w[1]) * int(node.attr("group"))
+    return int(w[0] if node.attr("transB") else w[1])
 
 
 def _affine(graph: Graph, node: Node, value: str, channels: int, product: Node) -> tuple[Array, Array] | None:
@@ -64,9 +68,9 @@ def _affine(graph: Graph, node: Node, value: str, channels: int, product: Node) 
     c = graph.constants
     if node.op == "BatchNormalization" and node.inputs[0] == value and all(i in c for i in node.inputs[1:]):
         scale, bias, mean, var = (c[i].astype(np.float64) for i in node.inputs[1:5])
-        a = scale / np.sqrt(var + node.attr("epsilon", 1e-5))
+        a = scale / np.sqrt(var + node.attr("epsilon"))
         return a, bias - mean * a
-    if node.op not in ("Mul", "Add", "Sub", "Div") or product.op == "Gemm" or (node.op in ("Sub", "Div") and node.inputs[0] != value):
+    if node.definition.neutral is None or product.op == "Gemm" or (not node.has(COMMUTATIVE) and node.inputs[0] != value):
         return None
     other = node.inputs[1] if node.inputs[0] == value else node.inputs[0]
     rank = graph.types[product.inputs[0]].rank
@@ -80,7 +84,9 @@ def _affine(graph: Graph, node: Node, value: str, channels: int, product: Node) 
     ones, zeros = np.ones(channels), np.zeros(channels)
     if node.op == "Div":
         return (1 / per_channel, zeros) if np.all(per_channel != 0) else None
-    return {"Mul": (per_channel, zeros), "Add": (ones, per_channel), "Sub": (ones, -per_channel)}[node.op]
+    if node.op == "Mul":
+        return per_channel, zeros
+    return ones, per_channel if node.op == "Add" else -per_channel
 
 
 def _fold(product: Node, after: Node, a: Array, c: Array, constants: dict[str, Array], types: dict[str, TensorType]) -> Node | None:
@@ -90,9 +96,9 @@ def _fold(product: Node, after: Node, a: Array, c: Array, constants: dict[str, A
     if product.op == "Conv":
         scaled = w * a.reshape(-1, *(1,) * (w.ndim - 1))
     elif product.op == "Gemm":
-        scaled = w * (a[:, None] if product.attr("transB", 0) else a)
+        scaled = w * (a[:, None] if product.attr("transB") else a)
     else:
-        groups = int(product.attr("group", 1))
+        groups = int(product.attr("group"))
         per_group = a.reshape(groups, 1, -1, *(1,) * (w.ndim - 2))
         scaled = (w.reshape(groups, -1, *w.shape[1:]) * per_group).reshape(w.shape)
     if not holds(scaled) or np.isnan(bias * a + c).any():

@@ -16,7 +16,7 @@ def split_batch_norm(graph: Graph) -> Graph:
             nodes.append(node)
             continue
         scale, bias, mean, var = (constants[i].astype(np.float64) for i in node.inputs[1:5])
-        a = scale / np.sqrt(var + node.attr("epsilon", 1e-5))
+        a = scale / np.sqrt(var + node.attr("epsilon"))
         y, shape = node.outputs[0], (-1, *(1,) * (rank - 2))
         for name, array in ((f"{y}.factor", a), (f"{y}.offset", bias - mean * a)):
             constants[name] = array.astype(np.float32).reshape(shape)

@@ -11,7 +11,6 @@ import numpy as np
 from ..graph import Array, Graph, Node
 
 SMALLEST, LARGE = np.float32(2.0**-126), np.float32(2.0**-80)
-_WEIGHTS = {"Conv": (1,), "ConvTranspose": (1,), "Gemm": (0, 1), "MatMul": (0, 1), "LSTM": (1, 2), "GRU": (1, 2), "RNN": (1, 2)}
 
 
 def flush_denormal_weights(graph: Graph) -> Graph:
@@ -22,7 +21,8 @@ def flush_denormal_weights(graph: Graph) -> Graph:
 
 
 def _is_weight(node: Node, place: int) -> bool:
-    return place in _WEIGHTS.get(node.op, ())
+    operands = node.definition.operands
+    return place < len(operands) and operands[place].weight
 
 
 def _flushed(w: Array) -> Array | None:

@@ -14,6 +14,7 @@ import numpy as np
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.dead import remove_dead
 from ..graph.select_op import SELECT, has_branches, side, truth
+from ..ops.traits import SHAPE_ONLY
 from ..reference.float_shape import slice_index
 from ..reference.symbolic import refine
 from .constants import fold_constants
@@ -69,7 +70,7 @@ def _shapes(graph: Graph) -> Graph:
     dims: dict[str, tuple[int | str, ...]] = {}
     for node in graph.nodes:
         if node.op == "Shape" and (rank := graph.types[node.inputs[0]].rank) is not None:
-            types[node.outputs[0]] = TensorType(DType.I64, (len(range(rank)[node.attr("start", 0) : node.attr("end")]),))
+            types[node.outputs[0]] = TensorType(DType.I64, (len(range(rank)[node.attr("start") : node.attr("end")]),))
         found = _constant(graph, node, dims)
         if found is None or node.outputs[0] in outputs:
             nodes.append(node)
@@ -81,13 +82,13 @@ def _shapes(graph: Graph) -> Graph:
 
 def _constant(graph: Graph, node: Node, dims: dict[str, tuple[int | str, ...]]) -> Array | None:
     """What a node makes of a shape, where that is known; `dims` collects the shapes that are values."""
-    t = graph.types[node.inputs[0]] if node.op in ("Shape", "Size") else TensorType(DType.F32)
+    t = graph.types[node.inputs[0]] if node.has(SHAPE_ONLY) else TensorType(DType.F32)
     shape = t.shape
     if node.op == "Size" and t.is_static:
         return np.array(np.prod(t.static_shape, dtype=np.int64))
     if node.op == "Shape" and shape is not None:
-        picked = shape[node.attr("start", 0) : node.attr("end")]
-    elif node.op in ("Gather", "Slice") and node.inputs[0] in dims:
+        picked = shape[node.attr("start") : node.attr("end")]
+    elif node.inputs and node.inputs[0] in dims:
         whole = dims[node.inputs[0]]
         rest = [graph.constants.get(i) if i else None for i in node.inputs]
         if any(c is None and i for c, i in zip(rest[1:], node.inputs[1:], strict=True)):
@@ -95,7 +96,7 @@ def _constant(graph: Graph, node: Node, dims: dict[str, tuple[int | str, ...]]) 
         if node.op == "Slice":
             picked = whole[slice_index(1, rest)[0]]
         else:
-            index = rest[1]
+            index = rest[1] if node.op == "Gather" else None
             if index is None:
                 return None
             flat = [int(k) for k in index.reshape(-1)]

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Graph, Node
-
-_NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}
+from ..ops.traits import COMMUTATIVE, RESHAPE
 
 
 def remove_identities(graph: Graph) -> Graph:
@@ -47,7 +46,7 @@ def _named(graph: Graph) -> Graph:
 
 def _same_value(graph: Graph, node: Node) -> str | None:
     """The input that a node gives unchanged, or None."""
-    if node.op in _NEUTRAL:
+    if node.definition.neutral is not None:
         return _without_neutral(graph, node)
     return node.inputs[0] if _changes_nothing(graph, node) else None
 
@@ -58,7 +57,7 @@ def _changes_nothing(graph: Graph, node: Node) -> bool:
     if node.op == "Cast":
         t = graph.types[node.inputs[0]]  # NOTE: where its shape is not known, its kind may be a guess
         return t.shape is not None and t.kind.dtype.name == node.attr("to")
-    if node.op in ("Reshape", "Flatten"):
+    if node.has(RESHAPE):
         t = graph.types[node.inputs[0]]
         return t.is_static and t.shape == graph.types[node.outputs[0]].shape
     if node.op == "Pad":
@@ -80,8 +79,8 @@ def _whole(inputs: list[Array | None]) -> bool:
 def _without_neutral(graph: Graph, node: Node) -> str | None:
     for value, other in (node.inputs, node.inputs[::-1]):
         c, shape = graph.constants.get(other), graph.types[value].shape
-        if c is None or value in graph.constants or shape is None or (other != node.inputs[1] and node.op in ("Sub", "Div")):
+        if c is None or value in graph.constants or shape is None or (other != node.inputs[1] and not node.has(COMMUTATIVE)):
             continue
-        if c.size == 1 and c.ndim <= len(shape) and c.reshape(-1)[0] == _NEUTRAL[node.op]:
+        if c.size == 1 and c.ndim <= len(shape) and c.reshape(-1)[0] == node.definition.neutral:
             return value
     return None

@@ -30,7 +30,7 @@ class _Reader:
         rank = self.graph.types[node.inputs[0]].rank
         axes = self.graph.constants.get(node.input(1))
         last = rank is not None and axes is not None and axes.size == 1 and int(axes.reshape(-1)[0]) % rank == rank - 1
-        return bool(last and node.attr("keepdims", 1))
+        return bool(last and node.attr("keepdims"))
 
 
 def fuse_layer_norm(graph: Graph) -> Graph:

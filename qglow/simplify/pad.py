@@ -14,7 +14,7 @@ def fold_pads(graph: Graph) -> Graph:
     for node in graph.nodes:
         pad = producers.get(node.inputs[0]) if node.op == "Conv" else None
         widths = _zero_spatial_pad(graph, pad) if pad is not None and len(consumers[node.inputs[0]]) == 1 else None
-        if widths is None or pad is None or node.attr("auto_pad", "NOTSET") not in ("NOTSET", "VALID"):
+        if widths is None or pad is None or node.attr("auto_pad") not in ("NOTSET", "VALID"):
             nodes.append(node)
             continue
         n = len(widths)
@@ -26,7 +26,7 @@ def fold_pads(graph: Graph) -> Graph:
 
 def _zero_spatial_pad(graph: Graph, pad: Node) -> list[tuple[int, int]] | None:
     rank = graph.types[pad.inputs[0]].rank if pad.op == "Pad" else None
-    if rank is None or pad.attr("mode", "constant") != "constant" or pad.outputs[0] in graph.outputs:
+    if rank is None or pad.attr("mode") != "constant" or pad.outputs[0] in graph.outputs:
         return None
     inputs = [graph.constants.get(i) if i else None for i in pad.inputs]
     value = inputs[2] if len(inputs) > 2 else None

@@ -10,15 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Graph, Node, TensorType
+from ..graph.kinds import gemm_form
 from ..graph.types import DType
-
-_PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_MOVES = ("Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Identity")
+from ..ops.traits import PRODUCT, REORDER
 
 
 def sink_scales(graph: Graph) -> Graph:
     for scale in graph.nodes:
-        if scale.op in ("Mul", "Div") and (found := _factor(graph, scale)) is not None:
+        if scale.definition.neutral == 1 and (found := _factor(graph, scale)) is not None:
             value, factor = found
             chain = _chain(graph, value)
             if chain is not None and all(holds(graph.constants[i].astype(np.float64) * factor) for i in chain[-1].inputs[1:] if i):
@@ -54,11 +53,11 @@ def _chain(graph: Graph, value: str) -> list[Node] | None:
         if node is None or len(consumers.get(value, [])) != 1 or value in graph.outputs or len(node.outputs) != 1:
             return None
         chain.append(node)
-        if node.op in _PRODUCTS and node.inputs[1] in graph.constants:
+        if node.has(PRODUCT) and node.inputs[1] in graph.constants:
             fits = not node.input(2) or node.inputs[2] in graph.constants
-            plain = node.attr("alpha", 1.0) == 1.0 and node.attr("beta", 1.0) == 1.0
+            plain = gemm_form(node).alpha == gemm_form(node).beta == 1.0
             return chain if fits and plain and graph.constants[node.inputs[1]].dtype == np.float32 else None
-        if node.op not in _MOVES and not (node.op == "MatMul" and len(node.inputs) == 2):
+        if not node.has(REORDER) and not (node.op == "MatMul" and len(node.inputs) == 2):
             return None
         value = node.inputs[0]
 

@@ -79,8 +79,8 @@ def test_clip_bounds_hold() -> None:
     t = graph.types[y]
     assert ops(graph) == ["Quantize", "Conv", "Conv"] and t.quant is not None
     conv = graph.nodes[1]
-    low = (conv.attr("qmin", 0) - t.quant.z) * t.quant.scale[0]
-    high = (conv.attr("qmax", 255) - t.quant.z) * t.quant.scale[0]
+    low = (conv.attributes.get("qmin", 0) - t.quant.z) * t.quant.scale[0]
+    high = (conv.attributes.get("qmax", 255) - t.quant.z) * t.quant.scale[0]
     assert abs(low + 0.25) <= t.quant.scale[0] and abs(high - 0.5) <= t.quant.scale[0]
 
 

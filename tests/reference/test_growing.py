@@ -1,4 +1,4 @@
-"""The rows of growing.py beside the ops themselves: the same shapes and dtypes, and an error where they have one."""
+"""Shape rules of ops that make much of little, beside the ops themselves: the same shapes and dtypes, and an error where they have one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from qglow.graph import Array, Node
+from qglow.graph import Array, DType, Node, TensorType
+from qglow.graph.dtypes import kind_made
+from qglow.ops import FROM_DATA, OPS, has, having
+from qglow.ops.traits import GROWS
 from qglow.reference.float_table import FLOAT
-from qglow.reference.growing import GROWING, GROWS, bytes_made
-from qglow.reference.shape_rules import RULES
+from qglow.reference.growing import bytes_made
+from qglow.reference.shape_table import SHAPES
 
 Case = tuple[str, list[Array], dict[str, object]]
 F, I64 = np.float32, np.int64
@@ -88,23 +91,26 @@ CASES = list(_cases())
 def test_rows_say_what_the_op_gives(number: int) -> None:
     op, inputs, attributes = CASES[number]
     node = Node(op, tuple(f"i{k}" for k in range(len(inputs))), ("a", "b"), attributes, "n")  # type: ignore[arg-type]
-    growth = GROWING[op]
+    rule = SHAPES[op]
     try:
         expected = [np.asarray(a) for a in FLOAT[op](node, list(inputs))]
     except Exception:
         with pytest.raises(Exception):  # noqa: B017  (whatever it is that does not fit)
-            shapes = growth.shapes(node, [a.shape for a in inputs], list(inputs))
+            shapes = rule(node, [a.shape for a in inputs], list(inputs))
             assert all(d >= 0 for s in shapes for d in s)
         return
-    shapes = growth.shapes(node, [a.shape for a in inputs], list(inputs))
-    dtypes = [growth.dtype(k, node, [a.dtype for a in inputs]) for k in range(len(shapes))]
+    shapes = rule(node, [a.shape for a in inputs], list(inputs))
+    types: list[TensorType | None] = [TensorType(DType.of(a.dtype), tuple(a.shape)) for a in inputs]
+    dtypes = [kind_made(node, k, types) for k in range(len(shapes))]
     assert [a.shape for a in expected][: len(shapes)] == shapes
-    assert [a.dtype for a in expected][: len(shapes)] == dtypes
-    assert op not in GROWS or bytes_made(node, list(inputs)) >= sum(a.nbytes for a in expected) - 8 * len(expected)
+    assert [DType.of(a.dtype) for a in expected][: len(shapes)] == dtypes
+    assert not has(op, GROWS) or bytes_made(node, list(inputs)) >= sum(a.nbytes for a in expected) - 8 * len(expected)
 
 
 def test_every_row_has_a_case() -> None:
-    assert {op for op, *_ in CASES} == set(GROWING)
+    """Of each op whose rule is for what elements size, or for regions."""
+    sized = {op for op, row in OPS.items() if str(row.shape).startswith("shape_rules_sized.")}
+    assert sized <= {op for op, *_ in CASES}
 
 
 BOUNDED = frozenset({  # by their inputs: what they write has no more elements, or as many as a broadcast, which is asked
@@ -114,5 +120,6 @@ BOUNDED = frozenset({  # by their inputs: what they write has no more elements, 
 
 
 def test_every_op_says_how_much_it_makes() -> None:
-    """An op that is added must have a row, a rule, or a place among those that its inputs bound."""
-    assert set(FLOAT) == set(GROWING) | set(RULES) & set(FLOAT) | BOUNDED | {"NonZero", "GatherElements"}
+    """An op that is added must have a shape rule, or a place among those that its inputs bound."""
+    assert set(FLOAT) == set(SHAPES) & set(FLOAT) | BOUNDED | {"NonZero", "GatherElements"}
+    assert {op for op in having(GROWS) if OPS[op].sized_by != FROM_DATA} <= set(SHAPES) | {"GatherElements"}

@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from qglow.ops import OPS
 from qglow.reference import FLOAT, INTEGER
 from qglow.reference.float_table import STRICT_FLOAT
 
 SINGLE = {  # one IEEE operation for each element, or integers
-    "abs", "add", "multiply", "subtract", "divide", "sqrt", "rint", "floor", "ceil", "trunc", "sign", "fmod", "mod", "power", "equal",
+    "abs", "add", "multiply", "subtract", "divide", "negative",
+    "sqrt", "rint", "floor", "ceil", "trunc", "sign", "fmod", "mod", "power", "equal",
     "greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and",
     "bitwise_or", "bitwise_xor", "isnan", "isfinite", "isinf", "signbit", "copysign", "clip", "left_shift", "right_shift", "invert",
 }  # fmt: skip
@@ -114,6 +116,11 @@ def law(op: str) -> Callable[..., Any]:
 def test_float_meanings_call_only_what_is_the_same_everywhere() -> None:
     found = {f for op in FLOAT for function in reached(law(op)) if function.__name__ not in BY_TABLE for f in faults(function)}
     assert found == set(KNOWN)
+
+
+def test_functions_of_numpy_that_declarations_name_are_the_same_everywhere() -> None:
+    named = {str(m.function).removeprefix("numpy.") for row in OPS.values() if (m := row.meaning) and str(m.function).startswith("numpy.")}
+    assert named and named <= SINGLE | MOVING
 
 
 def test_the_walk_finds_what_it_should() -> None:

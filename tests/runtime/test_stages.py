@@ -13,10 +13,8 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 import qglow
 from qglow.graph import Array, DType, Graph, Node, TensorType, float_type
 from qglow.graph.infer import DataDependent
-from qglow.graph.shaping import FROM_DATA, FROM_ELEMENTS, FROM_SHAPES
 from qglow.pipeline import float_graph
-from qglow.reference import FLOAT, evaluate, retype
-from qglow.reference.shapes import RULES
+from qglow.reference import evaluate, retype
 from qglow.runtime.native import NativePlan
 from qglow.runtime.plans import ReferencePlan, StagedPlan
 from qglow.runtime.step_profile import host_cost, host_nodes, host_steps, plan_of, time_steps
@@ -245,13 +243,6 @@ def test_small_parts_without_products_stay_on_the_reference() -> None:
         values = plan.known(FEEDS[0])
         list(plan.hosted(values))
         assert isinstance(plan.following(values), ReferencePlan)
-
-
-def test_of_every_op_it_is_declared_what_its_shape_follows_from() -> None:
-    """What is not would run on the host for nothing, and what is declared twice might be declared differently."""
-    declared = [set(RULES) - set(FROM_ELEMENTS), set(FROM_SHAPES), set(FROM_ELEMENTS), set(FROM_DATA)]
-    assert not {op for op in FLOAT if op != "Select" and not op.startswith("Reduce")} - set.union(*declared)
-    assert sum(map(len, declared)) == len(set.union(*declared))
 
 
 def test_an_op_that_is_not_declared_has_no_shape() -> None:

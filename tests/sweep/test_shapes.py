@@ -9,7 +9,7 @@ from sweep.test_sweep import GROUPS
 
 from qglow.graph import Dim, Graph, Node, TensorType
 from qglow.onnx_import import load
-from qglow.reference.symbolic import SHAPED, refine
+from qglow.reference.symbolic import SYMBOLIC, refine
 
 ANYWHERE = {"Resize", "Pad", "Tile", "DepthToSpace", "SpaceToDepth", "Flatten", "Reshape", "Range", "ConstantOfShape"}
 IN_SPACE = {"Conv", "ConvTranspose", "MaxPool", "AveragePool"}
@@ -19,7 +19,7 @@ NOT_FOLLOWED = {"Reshape", "Squeeze", "MaxPool", "Expand", "MatMul", "ConstantOf
 def distinct() -> list[Case]:
     """Of each op the cases of other attributes, ranks and constants, at the newest opset; of the others one of each rank."""
     found: dict[object, Case] = {}
-    for c in sorted((c for cases in GROUPS.values() for c in cases if c.op in SHAPED), key=lambda c: c.opset):
+    for c in sorted((c for cases in GROUPS.values() for c in cases if c.op in SYMBOLIC), key=lambda c: c.opset):
         arrays = [None if i is None else getattr(i, "array", i) for i in c.inputs]
         if any(a is not None and a.dtype.kind not in "fiub" for a in arrays):
             continue
@@ -43,7 +43,7 @@ def may_be_open(graph: Graph, node: Node, k: int) -> bool:
         axes = graph.constants.get(node.input(3))
         return axes is None or k in {int(a) % len(graph.types[node.inputs[0]].static_shape) for a in axes.ravel()}
     if node.op == "Split":
-        return not node.input(1) and k == int(node.attr("axis", 0)) % len(graph.types[node.inputs[0]].static_shape)
+        return not node.input(1) and k == int(node.attr("axis")) % len(graph.types[node.inputs[0]].static_shape)
     return node.op in ANYWHERE or (node.op in IN_SPACE and k >= 2) or (node.op == "Expand" and node.inputs[1] not in graph.constants)
 
 
@@ -53,7 +53,7 @@ def test_shapes_follow(opset: str) -> None:
     graph = load(with_types(model, oracle(model, feeds)))
     types, compared = refine(forgotten(graph)).types, 0
     for node in graph.nodes:
-        for o in node.outputs if node.op in SHAPED else ():
+        for o in node.outputs if node.op in SYMBOLIC else ():
             real, found = graph.types[o].shape if o else None, types[o].shape if o else None
             if real is None or any(types[i].shape is None for i in node.inputs if i):
                 continue
@@ -73,7 +73,7 @@ def test_names_of_dimensions_follow(opset: str) -> None:
     sizes: dict[Dim, int] = {f"{name}_{k}": d for name, a in feeds.items() for k, d in enumerate(a.shape)}
     graph = load(with_types(model, want, symbolic=True))
     types, names = refine(forgotten(graph)).types, 0
-    for node in (n for n in graph.nodes if n.op in SHAPED):
+    for node in (n for n in graph.nodes if n.op in SYMBOLIC):
         for o in (o for o in node.outputs if o in want):
             found, real = types[o].shape, want[o].shape
             if found is None:

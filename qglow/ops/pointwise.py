@@ -1,0 +1,69 @@
+"""Functions of one number, applied to every element: any of them becomes a lookup table where its input is int8."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import traits as t
+from .attributes import Attribute, real, word
+from .definition import OpDef, Operand
+from .forms import Form, form, only
+from .shorthand import NUMBER, TRUTHS, X, elements, node, optional
+
+_SAME: Any = {"shape": "shape_rules.same", "symbolic": "symbolic.same"}
+_TABLE = frozenset({t.POINTWISE, t.FUSIBLE})
+_SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
+
+
+def _unary(
+    name: str, function: str, *traits: t.Trait, float_kernel: Form | None = None, **attributes: Attribute
+) -> OpDef:  # fmt: skip
+    """function: of the elements and the attributes, in this order."""
+    return OpDef(
+        name, (X,), attributes=attributes, traits=_TABLE | {*traits}, **_SAME, meaning=elements(function),
+        float_kernel=float_kernel,
+    )  # fmt: skip
+
+
+OPS = (
+    _unary("Relu", "float_math.relu", t.CLAMP, t.HOMOGENEOUS, t.STRIDED_FLOATS),
+    _unary("LeakyRelu", "float_functions.leaky_relu", t.HOMOGENEOUS, alpha=real(0.01), float_kernel=form("alpha")),
+    _unary("Sigmoid", "float_math.sigmoid", t.SEVERAL_ROUNDINGS),
+    _unary("Tanh", "float_math.tanh", t.SEVERAL_ROUNDINGS),
+    _unary("HardSigmoid", "float_functions.hard_sigmoid", t.SEVERAL_ROUNDINGS, alpha=real(0.2), beta=real(0.5),
+           float_kernel=form("alpha", "beta")),
+    _unary("HardSwish", "float_functions.hard_swish", t.SEVERAL_ROUNDINGS),
+    _unary("Swish", "float_functions.swish", t.SEVERAL_ROUNDINGS, alpha=real(1.0), float_kernel=form("alpha")),
+    _unary("Gelu", "float_functions.gelu", t.SEVERAL_ROUNDINGS, approximate=word("none", "tanh", default="none"),
+           float_kernel=form(approximate=only("none"))),
+    _unary("Erf", "float_math.erf", t.SEVERAL_ROUNDINGS),
+    _unary("Elu", "float_functions.elu", t.SEVERAL_ROUNDINGS, alpha=real(1.0)),
+    _unary("Selu", "float_functions.elu", t.SEVERAL_ROUNDINGS, alpha=real(_SELU_ALPHA), gamma=real(_SELU_GAMMA)),
+    _unary("Celu", "float_functions.celu", t.SEVERAL_ROUNDINGS, alpha=real(1.0)),
+    _unary("Mish", "float_functions.mish", t.SEVERAL_ROUNDINGS),
+    _unary("Softplus", "float_functions.softplus", t.SEVERAL_ROUNDINGS),
+    _unary("Softsign", "float_functions.softsign", t.SEVERAL_ROUNDINGS),
+    _unary("ThresholdedRelu", "float_functions.thresholded_relu", alpha=real(1.0)),
+    _unary("Shrink", "float_functions.shrink", bias=real(0.0), lambd=real(0.5)),
+    _unary("Exp", "float_math.exp"),
+    _unary("Log", "float_math.log", t.MASK_ARITHMETIC),
+    _unary("Sqrt", "numpy.sqrt"),
+    _unary("Reciprocal", "float_functions.reciprocal"),
+    _unary("Abs", "numpy.abs"),
+    _unary("Neg", "numpy.negative", t.MASK_ARITHMETIC),
+    _unary("Floor", "numpy.floor", t.STEP),
+    _unary("Ceil", "numpy.ceil", t.STEP),
+    _unary("Round", "numpy.rint", t.STEP),
+    _unary("Sign", "numpy.sign", t.STEP),
+    *(_unary(name, f"float_functions.{name.lower()}")
+      for name in ("Sin", "Cos", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Asinh", "Acosh", "Atanh")),
+    OpDef("Identity", (X,), **_SAME, typing="moves", meaning=node("float_elementwise.identity"),
+          integer=node("integer_elementwise.move"),
+          traits=_TABLE | {t.HOMOGENEOUS, t.KEEPS_QUANTIZATION, t.VIEW, t.RESHAPE, t.REORDER, t.RANK_PRESERVING,
+                           t.MASK_CARRIER, t.MASK_ARITHMETIC}),
+    OpDef("Clip", (X, optional("min", "T", NUMBER), optional("max", "T", NUMBER)), **_SAME,
+          meaning=node("float_elementwise.clip"),
+          traits=frozenset({t.FUSIBLE, t.CLAMP, t.LOWER_BOUND, t.STRIDED_FLOATS})),
+    OpDef("Not", (Operand("x"),), TRUTHS, **_SAME, meaning=node("float_elementwise.logical_not")),
+    OpDef("IsNaN", (Operand("x"),), TRUTHS, **_SAME, meaning=node("float_elementwise.is_nan")),
+)  # fmt: skip

@@ -1,0 +1,39 @@
+"""Recurrent layers. Quantization writes an int8 LSTM with its weights as matrices of the rows of all directions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import traits as t
+from .attributes import flag, real, reals, size, word, words
+from .definition import OpDef, Output
+from .forms import form, only
+from .shorthand import X, node, optional, weight
+
+_TRAITS = frozenset({t.RECURRENT, t.WEIGHTED, t.SEVERAL_ROUNDINGS, t.GROWS})
+_LAYER = (
+    X, weight("w", "T", (2, 3)), weight("r", "T", (2, 3)), optional("b", "T", (1, 2)),
+    optional("sequence_lens", "", (1, 3)), optional("initial_h", "T", (3, 3)),
+)  # fmt: skip
+_OUTPUTS = (Output("y"), Output("y_h"))
+_ATTRIBUTES = {
+    "activation_alpha": reals(), "activation_beta": reals(), "activations": words(), "clip": real(),
+    "direction": word("forward", "reverse", "bidirectional", default="forward"), "hidden_size": size(),
+    "layout": flag(),
+}  # fmt: skip
+_INT8 = form(
+    "direction", "hidden_size", "activations", "activation_alpha", "activation_beta", outputs=3,
+    clip=only(0.0), input_forget=only(0), layout=only(0),
+)  # fmt: skip
+_RULES: Any = {
+    "shape": "shape_rules.recurrent", "symbolic": "symbolic.recurrent",
+    "meaning": node("recurrent_float.run"), "strict": node("recurrent_float.run_in_order"),
+}  # fmt: skip
+
+OPS = (
+    OpDef("LSTM", (*_LAYER, optional("initial_c", "T", (3, 3)), optional("p", "T", (2, 2))), (*_OUTPUTS, Output("y_c")),
+          {**_ATTRIBUTES, "input_forget": flag()}, _TRAITS | {t.NEVER_QUANTIZED_OUTPUT}, typing="lstm", **_RULES,
+          integer=node("recurrent.integer_lstm"), equations="19, 20", int8=_INT8, int8_kernel=_INT8),
+    OpDef("GRU", _LAYER, _OUTPUTS, {**_ATTRIBUTES, "linear_before_reset": flag()}, _TRAITS, **_RULES),
+    OpDef("RNN", _LAYER, _OUTPUTS, _ATTRIBUTES, _TRAITS, **_RULES),
+)  # fmt: skip

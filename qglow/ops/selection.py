@@ -1,0 +1,22 @@
+"""Ops that choose or place elements by the values of others. The shapes of most depend on data."""
+
+from __future__ import annotations
+
+from . import traits as t
+from .attributes import flag, integer
+from .definition import FROM_DATA, OpDef, Operand, Output
+from .shorthand import INDICES, LIST, NUMBER, X, node, optional
+
+OPS = (
+    OpDef("OneHot", (Operand("indices"), Operand("depth", "", NUMBER), Operand("values", "T", LIST)),
+          attributes={"axis": integer(-1)}, traits=frozenset({t.GROWS}), sized_by=(1,),
+          shape="shape_rules_sized.one_hot", meaning=node("float_select.one_hot")),
+    OpDef("Compress", (X, Operand("condition")), attributes={"axis": integer()}, sized_by=FROM_DATA,
+          meaning=node("float_select.compress")),
+    OpDef("Unique", (X,), (Output("y"), *(Output(n, "i64") for n in ("indices", "inverse_indices", "counts"))),
+          sized_by=FROM_DATA, attributes={"axis": integer(), "sorted": flag(1)}, meaning=node("float_select.unique")),
+    OpDef("NonMaxSuppression",
+          (Operand("boxes"), Operand("scores"), optional("max_boxes"), optional("iou_threshold"), optional("score_threshold")),
+          INDICES, {"center_point_box": flag()}, frozenset({t.STEP}), sized_by=FROM_DATA,
+          meaning=node("float_select.non_max_suppression")),
+)  # fmt: skip
