@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..graph import DType, Node
+from ..ops import numbers
 from ..reference.float_ordered import is_single_power
 from .coalesce_dims import Loop, coalesce_dims, padded
 from .lower import Lowering, float_rule
@@ -89,15 +90,10 @@ def power(low: Lowering, node: Node) -> tuple[str, float, float] | None:
     return None if y == 1.0 or not is_single_power(y) else ("Power", y, float(0 if y != round(y) else 1 if y % 2 else 2))
 
 
-SPECIAL: dict[str, Parameters] = {
-    "Clip": clip,
-    "Pow": power,
-    "Gelu": lambda low, n: ("Gelu", 0.0, 0.0) if n.attr("approximate") == "none" else None,
-    "LeakyRelu": lambda low, n: ("LeakyRelu", float(n.attr("alpha")), 0.0),
-    "Swish": lambda low, n: ("Swish", float(n.attr("alpha")), 0.0),
-    "HardSigmoid": lambda low, n: ("HardSigmoid", float(n.attr("alpha")), float(n.attr("beta"))),
-}
-PLAIN = tuple(f for f in FLOAT_UNARY if f not in (*SPECIAL, "Square", "Power"))
+def by_numbers(low: Lowering, node: Node) -> tuple[str, float, float]:
+    """A function whose parameters are the numbers among its attributes."""
+    f_a, f_b = (*(float(node.attr(name)) for name in numbers(node.op)), 0.0, 0.0)[:2]
+    return node.op, f_a, f_b
 
 
 def times_itself(low: Lowering, node: Node) -> Node | None:
@@ -109,12 +105,26 @@ def times_itself(low: Lowering, node: Node) -> Node | None:
     return readers[0] if low.type(readers[0].outputs[0]).kind is DType.F32 else None
 
 
-@float_rule(*PLAIN, *SPECIAL)
+@float_rule("Clip")
+def clipped(low: Lowering, node: Node) -> bool:
+    return function_of(low, node, clip)
+
+
+@float_rule("Pow")
+def raised(low: Lowering, node: Node) -> bool:
+    return function_of(low, node, power)
+
+
+@float_rule(*(f for f in FLOAT_UNARY if f not in ("Clip", "Square", "Power")))
 def unary(low: Lowering, node: Node) -> bool:
+    return function_of(low, node, by_numbers)
+
+
+def function_of(low: Lowering, node: Node, parameters: Parameters) -> bool:
     out, x = node.outputs[0], operand(low, node.inputs[0])
     if x is None or low.type(out).kind is not DType.F32 or 0 in x.shape:
         return False
-    found = SPECIAL[node.op](low, node) if node.op in SPECIAL else (node.op, 0.0, 0.0)
+    found = parameters(low, node)
     if found is None or not np.isfinite(np.array(found[1:], np.float32)).all():
         return False
     name, f_a, f_b = found
@@ -131,8 +141,8 @@ def unary(low: Lowering, node: Node) -> bool:
             low.deallocate(out)
             low.fused -= {product.name} if product is not None else set()
             return False
-    parameters = {"op": FLOAT_UNARY.index(name), "f_a": float(np.float32(f_a)), "f_b": float(np.float32(f_b))}
-    low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), **parameters})
+    fields = {"op": FLOAT_UNARY.index(name), "f_a": float(np.float32(f_a)), "f_b": float(np.float32(f_b))}
+    low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), **fields})
     return True
 
 

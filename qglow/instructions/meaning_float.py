@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..graph import Array
-from ..reference import float_math, recurrent
+from ..graph import Array, Node
+from ..ops import numbers
+from ..reference import FLOAT, float_math, recurrent
 from ..reference.float_ordered import layer_norm, of_rows
 from ..reference.float_resize import mixed
 from ..reference.float_sums import BLOCK
@@ -17,31 +18,24 @@ from .meaning_window import taps
 from .region import Region, Site
 from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY
 
-_BINARY: dict[str, Callable[[Array, Array], Array]] = {
-    "Add": np.add, "Sub": np.subtract, "Mul": np.multiply, "Div": np.divide, "Max": np.maximum, "Min": np.minimum,
-    "PRelu": lambda x, y: np.where(x >= 0, x, x * y),
-}  # fmt: skip
-_ONE = np.float32(1)
-_UNARY: dict[str, Callable[[Array, np.float32, np.float32], Array]] = {
-    "Sqrt": lambda x, a, b: np.sqrt(x),
-    "Exp": lambda x, a, b: float_math.exp(x),
-    "Sigmoid": lambda x, a, b: float_math.sigmoid(x),
-    "Tanh": lambda x, a, b: float_math.tanh(x),
-    "Log": lambda x, a, b: float_math.log(x),
-    "Relu": lambda x, a, b: float_math.relu(x),
-    "Abs": lambda x, a, b: np.abs(x),
-    "Neg": lambda x, a, b: -x,
-    "Reciprocal": lambda x, a, b: _ONE / x,
+_OWN: dict[str, Callable[[Array, np.float32, np.float32], Array]] = {  # functions that are no op of their own
     "Square": lambda x, a, b: x * x,
-    "Erf": lambda x, a, b: float_math.erf(x),
-    "Gelu": lambda x, a, b: float_math.gelu(x),
-    "LeakyRelu": lambda x, a, b: np.where(x >= 0, x, x * a),
-    "HardSigmoid": float_math.hard_sigmoid,
-    "HardSwish": lambda x, a, b: x * float_math.hard_sigmoid(x, np.float32(1 / 6), np.float32(0.5)),
-    "Swish": lambda x, a, b: x * float_math.sigmoid(x * a),
     "Clip": float_math.limited,
     "Power": lambda x, a, b: float_math.power(x, a),
 }
+
+
+def _of_two(op: str, x: Array, y: Array) -> Array:
+    """The op's float meaning."""
+    return FLOAT[op](Node(op, ("a", "b"), ("y",)), [x, y])[0]
+
+
+def _of_one(op: str, x: Array, f_a: np.float32, f_b: np.float32) -> Array:
+    """The op's float meaning, with the fields as the numbers among its attributes."""
+    if op in _OWN:
+        return _OWN[op](x, f_a, f_b)
+    attributes = dict(zip(numbers(op), (f_a, f_b), strict=False))
+    return FLOAT[op](Node(op, ("x",), ("y",), attributes), [x])[0]
 
 
 def _two(s: Site) -> Regions:
@@ -51,7 +45,7 @@ def _two(s: Site) -> Regions:
 @meaning("float_binary", _two, in_place=("a", "b"), cut=ROWS)
 def float_binary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
-        v["y"][...] = _BINARY[FLOAT_BINARY[s["op"]]](v["a"], v["b"])
+        v["y"][...] = _of_two(FLOAT_BINARY[s["op"]], v["a"], v["b"])
 
 
 def _one(s: Site) -> Regions:
@@ -61,7 +55,7 @@ def _one(s: Site) -> Regions:
 @meaning("float_unary", _one, in_place=("x",), cut=ROWS)
 def float_unary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
-        v["y"][...] = _UNARY[FLOAT_UNARY[s["op"]]](np.ascontiguousarray(v["x"]), s.f32("f_a"), s.f32("f_b"))
+        v["y"][...] = _of_one(FLOAT_UNARY[s["op"]], np.ascontiguousarray(v["x"]), s.f32("f_a"), s.f32("f_b"))
 
 
 def _cell(s: Site) -> Regions:

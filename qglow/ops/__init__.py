@@ -1,9 +1,9 @@
 """Every op, declared once. Nothing else of the package is imported here: functions are referred to by name."""
 
 from .definition import FROM_DATA, Meaning, OpDef, Operand, Output
-from .registry import OPS, default, extended, has, having, refusal
+from .registry import OPS, default, extended, has, having, numbers, refusal
 from .traits import Trait
 
 __all__ = [
-    "FROM_DATA", "OPS", "Meaning", "OpDef", "Operand", "Output", "Trait", "default", "extended", "has", "having", "refusal",
+    "FROM_DATA", "OPS", "Meaning", "OpDef", "Operand", "Output", "Trait", "default", "extended", "has", "having", "numbers", "refusal",
 ]  # fmt: skip

@@ -18,37 +18,50 @@ _GEMM = form("transB", *LIMITS, transA=only(0), alpha=only(1.0), beta=only(1.0))
 _OPERANDS = (X, weight("w", "T", (3, 64)), optional("bias", "T", LIST))
 
 
+def _first_axis(node: Any, rank: int | None) -> int:
+    return 0
+
+
+def _second_axis(node: Any, rank: int | None) -> int:
+    return 1
+
+
+def _last_axis(node: Any, rank: int | None) -> int | None:
+    return None if rank is None else rank - 1
+
+
 def _gemm_axis(node: Any, rank: int | None) -> int:
     return 0 if node.attr("transB") else 1
 
 
 OPS = (
     OpDef("Conv", _OPERANDS, attributes={**WINDOWED, "group": size(1), **LIMITS}, traits=_CONVOLUTION,
-          channel_axis=lambda node, rank: 0, typing="product", shape="shape_rules.conv", symbolic="symbolic.window",
+          channel_axis=_first_axis, typing="product", shape="shape_rules.conv", symbolic="symbolic.window",
           meaning=node("float_conv.conv"), strict=node("float_product.conv"), integer=node("integer_product.conv"),
           equations="3 to 7", int8=_CONV, int8_kernel=_CONV, float_kernel=_CONV),
-    OpDef("ConvTranspose", _OPERANDS, traits=_CONVOLUTION, channel_axis=lambda node, rank: 1, typing="product",
+    OpDef("ConvTranspose", _OPERANDS, traits=_CONVOLUTION, channel_axis=_second_axis, typing="product",
           attributes={**STRIDES, "pads": integers(), "group": size(1), "output_padding": integers(0),
           "output_shape": integers(0), **LIMITS}, shape="shape_rules.conv_transpose", symbolic="symbolic.window",
           meaning=node("float_conv.conv_transpose"), strict=node("float_product.conv_transpose"),
           integer=node("integer_product.conv"), equations="3 to 7", int8=_TRANSPOSED,
           int8_kernel=_TRANSPOSED.but(dilations=all_ones), float_kernel=_TRANSPOSED.but(dilations=all_ones)),
     OpDef("Gemm", (weight("a", "T"), weight("b", "T", MATRIX), optional("c", "T", (0, 2))),
-          traits=_PRODUCT | {t.MATRIX_PRODUCT, t.OWN_LAYOUT}, attributes={"transA": flag(), "transB": flag(), "alpha": real(1.0),
-          "beta": real(1.0), **LIMITS}, channel_axis=_gemm_axis, typing="product", shape="shape_rules.gemm",
-          symbolic="symbolic.gemm", meaning=node("float_conv.gemm"), strict=node("float_product.gemm"),
-          integer=node("integer_product.gemm"), equations="3 to 7", int8=_GEMM, int8_kernel=_GEMM,
-          float_kernel=form("transB", "alpha", "beta", transA=only(0))),
+          traits=_PRODUCT | {t.MATRIX_PRODUCT, t.OWN_LAYOUT}, attributes={"transA": flag(), "transB": flag(),
+          "alpha": real(1.0), "beta": real(1.0), **LIMITS}, channel_axis=_gemm_axis, typing="product",
+          shape="shape_rules.gemm", symbolic="symbolic.gemm", meaning=node("float_conv.gemm"),
+          strict=node("float_product.gemm"), integer=node("integer_product.gemm"), equations="3 to 7", int8=_GEMM,
+          int8_kernel=_GEMM, float_kernel=form("transB", "alpha", "beta", transA=only(0))),
     OpDef("MatMul", (weight("a", "T"), weight("b", "T"), optional("bias")), attributes=LIMITS,
-          traits=_PRODUCT | {t.MATRIX_PRODUCT, t.OWN_LAYOUT}, channel_axis=lambda node, rank: None if rank is None else rank - 1,
-          typing="product", shape="shape_rules.matmul", symbolic="symbolic.matmul", meaning=node("float_conv.matmul"),
-          strict=node("float_product.matmul"), integer=node("integer_product.matmul"), equations="3 to 7",
-          int8=form(*LIMITS), int8_kernel=form(*LIMITS)),
+          traits=_PRODUCT | {t.MATRIX_PRODUCT, t.ROW_PRODUCT, t.OWN_LAYOUT}, channel_axis=_last_axis,
+          typing="product", shape="shape_rules.matmul",
+          symbolic="symbolic.matmul", meaning=node("float_conv.matmul"), strict=node("float_product.matmul"),
+          integer=node("integer_product.matmul"), equations="3 to 7", int8=form(*LIMITS), int8_kernel=form(*LIMITS)),
     OpDef("BlockwiseMatMul",
           (Operand("x", "", (1, 64)), Operand("w", "", MATRIX), Operand("scales", "", MATRIX),
            optional("zero_points", "", MATRIX), optional("bias", "", LIST)),
           (Output("y", "f32"),), {"compute": word("int8", "float32", default="int8")},
-          frozenset({t.WEIGHTED, t.GROWS, t.OWN_LAYOUT}), shape="shape_rules.blockwise", symbolic="symbolic.blockwise",
-          typing="blockwise", integer=node("blockwise.blockwise_matmul"), equations="42 to 47",
-          int8=form("compute"), int8_kernel=form("compute")),
+          frozenset({t.WEIGHTED, t.ROW_PRODUCT, t.GROWS, t.OWN_LAYOUT}), channel_axis=_first_axis,
+          shape="shape_rules.blockwise", symbolic="symbolic.blockwise", typing="blockwise",
+          integer=node("blockwise.blockwise_matmul"), equations="42 to 47", int8=form("compute"),
+          int8_kernel=form("compute")),
 )  # fmt: skip

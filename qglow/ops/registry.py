@@ -80,6 +80,11 @@ def default(op: str, attribute: str) -> Any:
     return declared.default
 
 
+def numbers(op: str) -> tuple[str, ...]:
+    """Names of the attributes of an op that are real numbers, in the order of their declaration."""
+    return tuple(name for name, attribute in OPS[op].attributes.items() if isinstance(attribute.default, float))
+
+
 def refusal(form: str, node: NodeLike, op: str) -> str | None:
     """What a node asks for beyond a form of its op's declaration: "int8", "int8_kernel" or "float_kernel". Without one, an
     op takes no attributes and gives one output."""

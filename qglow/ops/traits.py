@@ -32,6 +32,7 @@ RANK_PRESERVING: Final = Trait("rank preserving", "keeps which of a vector of sc
 
 PRODUCT: Final = Trait("product", "a matrix product or convolution: operand 1 holds the weights, operand 2 a bias")
 MATRIX_PRODUCT: Final = Trait("matrix product", "a product of two matrices, or stacks of them")
+ROW_PRODUCT: Final = Trait("row product", "a product of rows with weights; the last operand is a bias")
 CONVOLUTION: Final = Trait("convolution", "a product over a window of an image")
 WEIGHTED: Final = Trait("weighted", "has weights: a product or a recurrent layer")
 ACCUMULATES: Final = Trait("accumulates", "its int8 variant sums in integers, and can return the sum as float")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..graph import Graph, Node
-
-_BIAS = {"MatMul": (2, 1), "BlockwiseMatMul": (4, 0)}  # the input that is the bias, and the weights' axis of output channels
+from ..graph.kinds import channel_axis
+from ..ops.traits import ROW_PRODUCT
 
 
 def fuse_matmul_bias(graph: Graph) -> Graph:
@@ -13,8 +13,10 @@ def fuse_matmul_bias(graph: Graph) -> Graph:
     for node in graph.nodes:
         value = node.outputs[0]
         readers = consumers.get(value, [])
-        place, axis = _BIAS.get(node.op, (0, 0))
-        if node.op not in _BIAS or node.input(place) or len(readers) != 1 or readers[0].op != "Add" or value in outputs:
+        if not node.has(ROW_PRODUCT) or len(readers) != 1 or readers[0].op != "Add" or value in outputs:
+            continue
+        place, axis = len(node.definition.operands) - 1, channel_axis(node, 2)
+        if axis is None or node.input(place):
             continue
         add, w = readers[0], graph.constants.get(node.inputs[1])
         other = add.inputs[1] if add.inputs[0] == value else add.inputs[0]

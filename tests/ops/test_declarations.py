@@ -18,7 +18,7 @@ from qglow.ops import FROM_DATA, OPS, OpDef, extended, has, having
 from qglow.ops.forms import Form
 from qglow.ops.registry import joined
 from qglow.ops.shorthand import LIMITS, X, elements
-from qglow.ops.traits import KEEPS_QUANTIZATION, POINTWISE, PRODUCT
+from qglow.ops.traits import KEEPS_QUANTIZATION, POINTWISE, PRODUCT, ROW_PRODUCT
 from qglow.reference import FLOAT, INTEGER
 from qglow.reference.float_table import STRICT_FLOAT
 from qglow.reference.shape_table import SHAPES
@@ -85,7 +85,8 @@ def test_what_a_declaration_names_is_there(op: str) -> None:
         assert form is None or set(form.attributes) <= set(row.attributes)
     assert all(a.default is None or a.holds(a.default) for a in row.attributes.values())
     assert row.sized_by == FROM_DATA or all(0 <= k < len(row.operands) for k in row.sized_by)
-    assert (row.channel_axis is not None) == (PRODUCT in row.traits)
+    assert row.channel_axis is not None or not row.traits & {PRODUCT, ROW_PRODUCT}
+    assert ROW_PRODUCT not in row.traits or row.operands[-1].name == "bias"
     assert row.integer is None or row.typing
 
 
