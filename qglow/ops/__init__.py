@@ -5,5 +5,6 @@ from .registry import OPS, default, extended, has, having, numbers, refusal
 from .traits import Trait
 
 __all__ = [
-    "FROM_DATA", "OPS", "Meaning", "OpDef", "Operand", "Output", "Trait", "default", "extended", "has", "having", "numbers", "refusal",
+    "FROM_DATA", "OPS", "Meaning", "OpDef", "Operand", "Output", "Trait", "default", "extended", "has", "having",
+    "numbers", "refusal",
 ]  # fmt: skip

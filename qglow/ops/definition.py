@@ -16,8 +16,8 @@ class Operand(NamedTuple):
     """One input. dtype: a name that all operands of one dtype share ("T"), a dtype ("i64"), or "" for any. rank: least
     and most dimensions.
 
-    optional: it may be left out. variadic: it stands for one or more inputs, all of which must be there. weight: trained
-    parameters stand here where they are constant.
+    optional: it may be left out. variadic: it stands for one or more inputs, all of which must be there.
+    weight: trained parameters stand here where they are constant.
     """
 
     name: str
@@ -30,8 +30,8 @@ class Operand(NamedTuple):
 
 class Output(NamedTuple):
     """One output. dtype: that of the operands of this dtype name ("T"), a dtype ("i64"), "=to" for the dtype that an
-    attribute names, "=value" for that of an attribute's array, or "" where the graph alone says. without: the dtype where
-    those operands are left out. A name that ends in "..." stands for any number of outputs."""
+    attribute names, "=value" for that of an attribute's array, or "" where the graph alone says. without: the dtype
+    where those operands are left out. A name that ends in "..." stands for any number of outputs."""
 
     name: str
     dtype: str = "T"
@@ -39,8 +39,8 @@ class Output(NamedTuple):
 
 
 class Meaning(NamedTuple):
-    """A numpy function in `qglow/reference`, or of numpy, by name. takes: "node": f(node, inputs) -> outputs; "elements":
-    f(*inputs, *attribute values in the order of their declaration) -> output."""
+    """A numpy function in `qglow/reference`, or of numpy, by name. takes: "node": f(node, inputs) -> outputs;
+    "elements": f(*inputs, *attribute values in the order of their declaration) -> output."""
 
     function: str | Callable[..., Any]
     takes: str = "node"
@@ -60,8 +60,8 @@ class OpDef(NamedTuple):
     meaning: of floats and plain integers, as ONNX says. strict: of floats, with one order of operations.
     integer: of quantized values. equations: the numbers of docs/quantization.md that it follows.
     typing: the rule for the types of quantized values (graph/kinds.py); "" where an op takes none.
-    int8: what the integer meaning implements of the attributes; int8_kernel, float_kernel: what the kernels do. None: no
-        attribute, one output.
+    int8: what the integer meaning implements of the attributes; int8_kernel, float_kernel: what the kernels do.
+        None: no attribute, one output.
     neutral: the constant that as operand 1 changes nothing.
     open_attributes: a node may have attributes of any name.
     """

@@ -86,8 +86,8 @@ def numbers(op: str) -> tuple[str, ...]:
 
 
 def refusal(form: str, node: NodeLike, op: str) -> str | None:
-    """What a node asks for beyond a form of its op's declaration: "int8", "int8_kernel" or "float_kernel". Without one, an
-    op takes no attributes and gives one output."""
+    """What a node asks for beyond a form of its op's declaration: "int8", "int8_kernel" or "float_kernel". Without
+    one, an op takes no attributes and gives one output."""
     row = _OPS.get(op)
     found: Form | None = getattr(row, form) if row is not None else None
     return (PLAIN if found is None else found).refusal(node)

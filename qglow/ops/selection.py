@@ -16,7 +16,8 @@ OPS = (
     OpDef("Unique", (X,), (Output("y"), *(Output(n, "i64") for n in ("indices", "inverse_indices", "counts"))),
           sized_by=FROM_DATA, attributes={"axis": integer(), "sorted": flag(1)}, meaning=node("float_select.unique")),
     OpDef("NonMaxSuppression",
-          (Operand("boxes"), Operand("scores"), optional("max_boxes"), optional("iou_threshold"), optional("score_threshold")),
+          (Operand("boxes"), Operand("scores"), optional("max_boxes"), optional("iou_threshold"),
+           optional("score_threshold")),
           INDICES, {"center_point_box": flag()}, frozenset({t.STEP}), sized_by=FROM_DATA,
           meaning=node("float_select.non_max_suppression")),
 )  # fmt: skip
