@@ -15,17 +15,17 @@ KIND = re.compile(r"(?<=: )[a-z]+\d*(?=\[)")
 QUANT = re.compile(r"<[^<>]*>(?=$| =|,)", re.M)
 SHAPE = re.compile(r"\[[^\[\]]*\](?=<| =|,|$)", re.M)
 ATTRIBUTES = re.compile(r"\{.*\}(?= \")")
-INSTRUCTIONS = ("u8", "i8", "u16", "i16", "i32", "i64", "u32", "u64", "f16", "f32", "f64", "bool", "str", "bf16", "x9")
+INSTRUCTIONS = ("u4", "u8", "i8", "u16", "i16", "i32", "i64", "u32", "u64", "f16", "f32", "f64", "bool", "str", "bf16", "x9")
 _OPERATORS = """
     Conv Add Mul MaxPool Concat Softmax Quantize Dequantize Lookup Flatten Transpose MatMul GlobalAveragePool
     Reshape Slice ConvTranspose Gemm Identity LayerNormalization Pad LSTM GRU RNN Resize Split Select Onnx
     AveragePool ReduceMean Expand Tile Range ConstantOfShape Gather Clip Loop If NonZero Shape Cast DepthToSpace
-    TopK PRelu Where Einsum InstanceNormalization
+    TopK PRelu Where Einsum InstanceNormalization BlockwiseMatMul
 """
 OPERATORS = tuple(_OPERATORS.split())
 _ATTRIBUTE_NAMES = """
     axis kernel_shape pads strides dilations group hidden_size mode perm auto_pad epsilon transA transB ceil_mode
-    output_padding direction keepdims axes act body
+    output_padding direction keepdims axes act body compute
 """
 ATTRIBUTE_NAMES = tuple(_ATTRIBUTE_NAMES.split())
 Edit = Callable[[str, Draws], str]

@@ -14,6 +14,7 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "onnx_import")]
 
 from chains.chains import model_of  # noqa: E402
+from nbits_models import n_bits  # noqa: E402
 
 CHAINS = (
     ("conv", "relu", "max_pool"),
@@ -89,6 +90,7 @@ def models() -> dict[str, ModelProto]:
         made
         | {name: text_model(text) for name, text in TEXTS.items()}
         | {op.lower(): recurrent(op) for op in ("LSTM", "GRU", "RNN")}
+        | {f"blocks-{bits}-{level}": n_bits(20, 40, 16, bits, level=level, bias=True) for bits in (4, 8) for level in (0, 4)}
     )
 
 
