@@ -98,6 +98,11 @@ def _check_quant(graph: Graph) -> list[str]:
         for name, t in graph.types.items()
         if (t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None)) and name not in graph.constants
     ]
+    broken += [
+        f"output {o!r}: expected plain values, got block-wise weights"
+        for o in graph.outputs
+        if o in graph.types and (q := graph.types[o].quant) is not None and q.block is not None
+    ]
     broken += [f"value {n!r}: expected u4 with a quantization" for n, t in graph.types.items() if t.kind is DType.U4 and t.quant is None]
     return broken + [
         f"{show(producers[name], graph)}: {name!r}: {fault}" if name in producers else f"value {name!r}: {fault}"
