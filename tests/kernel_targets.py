@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from qglow.targets import HOST, TARGETS, Target, has
 
 
 def _emulated(row: Target) -> Target:
     """A row without what has no part in emulated kernels, nor in the programs that they run."""
-    return replace(
-        row,
+    return row._replace(
         name="",
         architecture=HOST,
         cpu="",

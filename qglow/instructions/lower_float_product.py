@@ -289,7 +289,7 @@ def chain_of_two(
     """The instructions of one chain of k terms, (y, a, b) from its first term on; it adds to `before`, which lies as y does."""
     y, a, b = operands
     columns = b.shape[-1]
-    channels, count = round_up(columns, low.packing.lanes), groups[0].count
+    channels, count = round_up(columns, low.packing.lanes), groups[0].matrices
     size = round_up(count * channels * k * 4, 64)
     packed = low.allocate(len(groups) * size)
     weights = [TensorView(packed, j * size, (size // 4,), (4,), "<f4") for j in range(len(groups))]

@@ -407,7 +407,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     (y, a, b), groups, after = made
     columns, p, zero = b.shape[-1], low.packing, low.zero(node.inputs[0])
     channels, steps = round_up(columns, p.multiple), round_up(k, p.step)
-    count = groups[0].count
+    count = groups[0].matrices
     size, bias_size = (round_up(count * channels * n, 64) for n in (steps, 4))
     packed, bias = low.allocate(len(groups) * size), low.allocate(len(groups) * bias_size)
     parts = range(len(groups))

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from .coalesce_dims import coalesce_dims, offsets, padded
@@ -24,12 +23,11 @@ class Rows(NamedTuple):
     fields: dict[str, int | float]
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Matrices of b that are packed together, b_g bytes from one to the next, the first at b; and the rows that read them."""
+class Group(NamedTuple):
+    """So many matrices of b that are packed together, b_g bytes from one to the next, the first at b; and the rows that read them."""
 
     b: int
-    count: int
+    matrices: int
     b_g: int
     rows: tuple[Rows, ...]
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Architecture:
+class Architecture(NamedTuple):
     """name: as in a triple of LLVM. baseline: the CPU, in LLVM's words, whose instructions every such machine has.
 
     flags: the key of /proc/cpuinfo behind which Linux lists a CPU's features, "" where none is known. fma: whether the

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from .architecture import AARCH64, HOST, X86_64
 from .target import Target
 
 GENERIC = Target("generic", HOST, HOST.baseline, "", (), lanes=8, pixels=2, product=HOST.int8, fma=HOST.fma)
-AVX2 = Target(
-    "avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2"
-)
-AVX_VNNI = replace(
-    AVX2, name="avx_vnni", features="+avxvnni", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256"
-)
+AVX2 = Target("avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2")
+AVX_VNNI = AVX2._replace(name="avx_vnni", features="+avxvnni", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256")
 AVX512_VNNI = Target(
     "avx512_vnni", X86_64, "x86-64-v4", "+avx512vnni,-prefer-256-bit",
     ("avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
     lanes=16, pixels=14, product="vpdpbusd.512", float_pixels=(14, 24), narrowing="avx512",
 )  # fmt: skip
-AVX512_VBMI = replace(
-    AVX512_VNNI, name="avx512_vbmi", features="+avx512vnni,+avx512vbmi,-prefer-256-bit",
+AVX512_VBMI = AVX512_VNNI._replace(
+    name="avx512_vbmi", features="+avx512vnni,+avx512vbmi,-prefer-256-bit",
     needs=(*AVX512_VNNI.needs, "avx512vbmi"), byte_tables=True,
 )  # fmt: skip
-AMX = replace(  # NOTE: its bits are tested by emulation; no speed was measured on tiles yet
-    AVX512_VBMI, name="amx", cpu="sapphirerapids", features="-prefer-256-bit",
+AMX = AVX512_VBMI._replace(  # NOTE: its bits are tested by emulation; no speed was measured on tiles yet
+    name="amx", cpu="sapphirerapids", features="-prefer-256-bit",
     needs=("amx_int8", "amx_tile", "avx512_vnni", "avx512vbmi"),
     pixels=32, step=64, narrow=False, tiles=True, on_request=True,
 )  # fmt: skip
@@ -33,8 +28,7 @@ AARCH64_DOTPROD = Target(
     "aarch64_dotprod", AARCH64, "generic", "+dotprod", ("asimd", "asimddp"),
     lanes=8, pixels=6, product="sdot.128", offset=128,
 )  # fmt: skip
-AARCH64_I8MM = replace(
-    AARCH64_DOTPROD,
+AARCH64_I8MM = AARCH64_DOTPROD._replace(
     name="aarch64_i8mm",
     features="+dotprod,+i8mm",
     needs=("asimd", "asimddp", "i8mm"),

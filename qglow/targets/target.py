@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .architecture import Architecture
 
 NEAR = 393216  # see Target.near
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """An instruction set that kernels are compiled for.
 
     cpu, features: LLVM's names, so that an object is the same bytes wherever it is built. needs: features that the CPU

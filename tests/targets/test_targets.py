@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +46,7 @@ def test_one_new_row_is_lowered_packed_and_run(
     """Nothing but the row knows of it: lowering, packing, the verifiers and the interpreter take all of it from
     there.
     """
-    monkeypatch.setitem(TARGETS, "new", replace(TARGETS["avx2"], name="new", **change))
+    monkeypatch.setitem(TARGETS, "new", TARGETS["avx2"]._replace(name="new", **change))
     monkeypatch.setenv("QGLOW_ISA", "new")
     monkeypatch.setenv("QGLOW_VERIFY", "2")
     agrees(digits_graph, "interpreter")
@@ -55,7 +54,7 @@ def test_one_new_row_is_lowered_packed_and_run(
 
 def test_one_new_row_has_kernels(digits_graph: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that differs from another in its name alone has the same kernels: here they are those."""
-    monkeypatch.setitem(TARGETS, "new", replace(TARGETS["generic"], name="new"))
+    monkeypatch.setitem(TARGETS, "new", TARGETS["generic"]._replace(name="new"))
     monkeypatch.setenv("QGLOW_ISA", "new")
     kept = objects.ensure
     monkeypatch.setattr(objects, "ensure", lambda isa, emulated=False: kept("generic", emulated))
@@ -66,7 +65,7 @@ def test_one_new_row_has_kernels(digits_graph: Any, monkeypatch: pytest.MonkeyPa
 
 def test_a_row_has_one_name() -> None:
     with pytest.raises(ValueError, match="two targets are named avx2"):
-        table((*TARGETS.values(), replace(TARGETS["generic"], name="avx2")))
+        table((*TARGETS.values(), TARGETS["generic"]._replace(name="avx2")))
 
 
 def test_no_target_is_named_elsewhere() -> None:
@@ -113,7 +112,7 @@ def test_the_best_that_a_cpu_has_is_chosen(
     monkeypatch.delenv("QGLOW_ISA", raising=False)
     monkeypatch.setattr(detect, "HOST", architecture)
     monkeypatch.setattr(detect, "cpu_flags", lambda: frozenset(flags.split()))
-    monkeypatch.setitem(TARGETS, "generic", replace(TARGETS["generic"], architecture=architecture))
+    monkeypatch.setitem(TARGETS, "generic", TARGETS["generic"]._replace(architecture=architecture))
     assert choose()[0].name == wanted
 
 
@@ -138,4 +137,4 @@ def test_objects_are_named_after_the_machine_that_runs_them() -> None:
 
 def test_every_field_of_a_row_is_read_somewhere() -> None:
     text = "\n".join(p.read_text() for p in PACKAGE.rglob("*.py") if p.name != "table.py" or p.parent.name != "targets")
-    assert not [f.name for f in fields(Target) if not re.search(rf"\.{f.name}\b", text)]
+    assert not [f for f in Target._fields if not re.search(rf"\.{f}\b", text)]
