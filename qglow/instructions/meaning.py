@@ -64,9 +64,12 @@ _FAMILIES = {kind: family for family, kinds in FAMILIES.items() for kind in kind
 def meaning(
     kind: str, regions: RegionsOf, in_place: tuple[str, ...] = (), *, cut: Cut = (), repeats: Callable[[Site], bool] | None = None
 ) -> Callable[[Compute], Compute]:
-    """Register the meaning of a kind."""
+    """Register the meaning of a kind. Raises ValueError for a kind that has one."""
 
     def register(function: Compute) -> Compute:
+        if kind in MEANINGS:
+            before = MEANINGS[kind].compute.__module__
+            raise ValueError(f"instruction {kind} has two meanings: one of {before}, one of {function.__module__}")
         MEANINGS[kind] = Meaning(regions, function, in_place, cut, repeats)
         return function
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 from qglow.errors import VerifyError
 from qglow.graph import DType, Graph, Node, TensorType, float_type
 from qglow.graph.kinds import _RULES
+from qglow.graph.registry import enters
 from qglow.graph.verify import verify
+from qglow.instructions.meaning import load_families, meaning
 from qglow.ops import FROM_DATA, OPS, OpDef, extended, has, having
 from qglow.ops.forms import Form
 from qglow.ops.registry import joined
@@ -99,6 +102,20 @@ def test_a_name_is_declared_once() -> None:
     with extended(OpDef("Twice", (X,), traits=frozenset({POINTWISE}), meaning=elements(lambda x: x + x))):
         assert has("Twice", POINTWISE) and "Twice" in having(POINTWISE) and FLOAT["Twice"](Node("Twice", ("x",), ("y",)), [np.ones(2)])
     assert dict(OPS) == before and "Twice" not in FLOAT and not has("Twice", POINTWISE)
+
+
+def test_a_name_has_one_function() -> None:
+    """What is registered is never replaced in silence, whichever comes first."""
+    table: dict[str, Callable[[], int]] = {}
+    enter = enters(table)
+    first = enter("A", "B")(lambda: 1)
+    assert table == {"A": first, "B": first} and enter("A")(first) is first
+    with pytest.raises(ValueError, match="B has two functions"):
+        enter("C", "B")(lambda: 2)
+    assert table["B"] is first
+    with pytest.raises(ValueError, match="instruction add has two meanings"):
+        load_families()
+        meaning("add", lambda s: {})(lambda v, s: None)
 
 
 def test_an_attribute_that_is_not_declared_is_an_error() -> None:
