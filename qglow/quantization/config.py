@@ -67,7 +67,7 @@ class QuantConfig:
                 number_of(value, f.name)
         _one_of("activations", self.activations, ("uint8", "int8"))
         _one_of("weights", self.weights, ("per_channel", "per_tensor", *BLOCK_BITS))
-        if isinstance(self.block_size, bool) or self.block_size not in BLOCK_SIZES:
+        if type(self.block_size) is not int or self.block_size not in BLOCK_SIZES:
             raise ConfigError(f"block_size must be one of {', '.join(map(str, BLOCK_SIZES))}; got {shown(self.block_size)}")
         if self.block_nodes and not self.block_bits:
             raise ConfigError(f"block_nodes needs weights of {' or '.join(BLOCK_BITS)}, got {self.weights}")
