@@ -40,7 +40,7 @@ def test_every_value_is_seen_once_and_in_order(digits: Path) -> None:
     plan = InstrumentedExecutable(static, names)
     want: dict[str, Array] = {}
     evaluate(graph, feeds, keep=want.__setitem__)
-    twin, other = plan.twin(), {"image": feeds["image"][..., ::-1] + 1}
+    twin, other = plan.clone(), {"image": feeds["image"][..., ::-1] + 1}
     for _ in range(2):
         found = seen(plan, feeds)
         assert list(found) == names

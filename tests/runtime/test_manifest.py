@@ -56,7 +56,8 @@ def test_a_manifest_that_says_little_is_reported_on(tmp_path: Path) -> None:
     path = saved(tmp_path / "b.qglow", json.dumps({"later": [1], "decisions": [DECISION], "int8_bytes": 0}))
     bundle = qglow.load(path)
     report = qglow.compare(bundle.graph, bundle, [{"x": np.ones((2, 3), np.float32)}])
-    assert report.to_dict()["nodes"] == {"int8": 0, "folded": 0, "float": 1} and report.summary()
+    nodes = report.to_dict()["nodes"]
+    assert nodes["float"] == 1 == sum(nodes.values()) and report.summary()
     report.save(tmp_path / "r.html")
 
 
