@@ -6,7 +6,7 @@ import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from .cases import INSTRUCTIONS
+from .cases import KINDS
 from .pool import Answer
 
 COLUMNS = (
@@ -69,7 +69,7 @@ class Account:
         rows = [("kind", "cases", *COLUMNS)]
         rows += [
             (k, str(sum(self.counts[k].values())), *(str(self.counts[k][c]) for c in COLUMNS))
-            for k in INSTRUCTIONS
+            for k in KINDS
             if self.counts[k]
         ]
         sums = Counter[str]()

@@ -11,7 +11,7 @@ from .corpus import Corpus
 from .draws import Draws
 
 WEIGHTS = {"bundle": 34, "text": 16, "program": 16, "onnx": 12, "profile": 6, "toml": 6, "picture": 5, "array": 5}
-INSTRUCTIONS = tuple(WEIGHTS)
+KINDS = tuple(WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Case:
     data: bytes
 
 
-def kind_of(seed: int, number: int, kinds: tuple[str, ...] = INSTRUCTIONS) -> str:
+def kind_of(seed: int, number: int, kinds: tuple[str, ...] = KINDS) -> str:
     return Random(f"kind {seed} {number}").choices(kinds, [WEIGHTS[k] for k in kinds])[0]
 
 

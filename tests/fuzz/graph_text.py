@@ -15,7 +15,7 @@ KIND = re.compile(r"(?<=: )[a-z]+\d*(?=\[)")
 QUANT = re.compile(r"<[^<>]*>(?=$| =|,)", re.M)
 SHAPE = re.compile(r"\[[^\[\]]*\](?=<| =|,|$)", re.M)
 ATTRIBUTES = re.compile(r"\{.*\}(?= \")")
-INSTRUCTIONS = ("u4", "u8", "i8", "u16", "i16", "i32", "i64", "u32", "u64", "f16", "f32", "f64", "bool", "str", "bf16", "x9")
+DTYPES = ("u4", "u8", "i8", "u16", "i16", "i32", "i64", "u32", "u64", "f16", "f32", "f64", "bool", "str", "bf16", "x9")
 _OPERATORS = """
     Conv Add Mul MaxPool Concat Softmax Quantize Dequantize Lookup Flatten Transpose MatMul GlobalAveragePool
     Reshape Slice ConvTranspose Gemm Identity LayerNormalization Pad LSTM GRU RNN Resize Split Select Onnx
@@ -66,7 +66,7 @@ def operator(text: str, draws: Draws) -> str:
 
 
 def kind(text: str, draws: Draws) -> str:
-    return replaced(text, KIND, lambda _: draws.pick(INSTRUCTIONS), draws)
+    return replaced(text, KIND, lambda _: draws.pick(DTYPES), draws)
 
 
 def quant(text: str, draws: Draws) -> str:

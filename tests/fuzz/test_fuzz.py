@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from .account import FINDINGS, Account
-from .cases import INSTRUCTIONS, kind_of, make
+from .cases import KINDS, kind_of, make
 from .corpus import Corpus, make_corpus
 from .draws import Draws
 from .kept import kept_cases
@@ -109,7 +109,7 @@ def is_alive(pid: int) -> bool:
 
 def test_a_case_follows_from_its_numbers(corpus: Path) -> None:
     first, again = Corpus(corpus), Corpus(corpus)
-    for kind in INSTRUCTIONS:
+    for kind in KINDS:
         made = [make(kind, Draws.of(3, kind, k), first) for k in range(20)]
         assert made == [make(kind, Draws.of(3, kind, k), again) for k in reversed(range(20))][::-1]
         assert len({case.data for case in made}) > 15, f"{kind}: the cases are alike"

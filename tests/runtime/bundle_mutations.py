@@ -29,7 +29,7 @@ Rng = np.random.Generator
 SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 64, 100, 255, 256, 1000)
 NUMBERS = (-2147483649, -257, -129, -128, -9, -3, -2, -1, *SIZES, 32767, 65535, 65536, 2147483648)
 SCALES = ("1e-30", "1e-38", "0.5", "1.0", "3.0", "65536.0", "1e30", "1.401298464324817e-45")
-INSTRUCTIONS = tuple(k.value for k in DType)
+DTYPES = tuple(k.value for k in DType)
 OPS = ("Conv", "Add", "Sub", "Mul", "Div", "MaxPool", "AveragePool", "Concat", "Softmax", "Quantize", "Dequantize", "Lookup", "Flatten",
        "Transpose", "MatMul", "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity", "LayerNormalization", "Pad",
        "Split", "Resize", "Relu", "Sigmoid", "ReduceMean", "LSTM", "Gather", "Expand", "Where", "Clip", "ArgMax", "InstanceNormalization",
@@ -102,8 +102,8 @@ def fewer(rng: Rng, parts: Parts) -> None:
 
 
 def kind(rng: Rng, parts: Parts) -> None:
-    if (found := _line(rng, parts, r"(?<=: )(?:" + "|".join(INSTRUCTIONS) + r")(?=\[)")) is not None:
-        _put(parts, *found, str(rng.choice(INSTRUCTIONS)))
+    if (found := _line(rng, parts, r"(?<=: )(?:" + "|".join(DTYPES) + r")(?=\[)")) is not None:
+        _put(parts, *found, str(rng.choice(DTYPES)))
 
 
 def name(rng: Rng, parts: Parts) -> None:
