@@ -26,6 +26,7 @@ MAX_WORK = 1 << 22  # units of work, each about 10 us: the least that a node tak
 ELEMENTS = 1 << 13  # elements written or products added up, to a unit
 UNIT_PRODUCTS = 1 << 22  # products of bytes in compiled kernels, to a unit
 TRIP = 40  # units that a trip of a loop takes beside its nodes
+RECURRENT_STEP = 10  # units that a step of a recurrent layer takes where no kernel runs it
 SURELY = 1 << 20  # bytes that are never too many: nobody need be asked for the limit
 _LARGEST = 1 << 62
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}

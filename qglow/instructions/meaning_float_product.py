@@ -51,7 +51,8 @@ def float_conv2d(v: Views, s: Site) -> None:
         for first in range(0, h, rows):
             piece = np.s_[index, first : first + rows]
             x = v["x"][piece]
-            sums = chains(x.reshape(-1, g, terms).transpose(2, 0, 1), w, v["bias"][:, :c]).reshape(v["y"][piece].shape)
+            places = x.reshape(x.shape[0] * s["W"], g, terms).transpose(2, 0, 1)  # of no terms too
+            sums = chains(places, w, v["bias"][:, :c]).reshape(v["y"][piece].shape)
             v["y"][piece] = limited(sums + v["r"][piece] if s["post"] == POST_ADD else sums, s)
 
 
@@ -72,7 +73,7 @@ def float_depthwise2d(v: Views, s: Site) -> None:
     c, taps = s["C"], s["KH"] * s["KW"]
     w = v["w"].transpose(1, 0, 2).reshape(taps, -1)[:, :c, None]
     for index in range(s["N"]):
-        x = v["x"][index].reshape(-1, c, taps).transpose(2, 0, 1)
+        x = v["x"][index].reshape(s["H"] * s["W"], c, taps).transpose(2, 0, 1)
         v["y"][index] = limited(chains(x, w, v["bias"].reshape(-1, 1)[:c]), s).reshape(v["y"][index].shape)
 
 

@@ -82,9 +82,11 @@ def slice_(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def pad_widths(rank: int, inputs: list[Array | None]) -> list[tuple[int, int]]:
-    """(before, after) of every axis of a Pad (x, pads, value, axes)."""
+    """(before, after) of every axis of a Pad (x, pads, value, axes). Raises ValueError where pads are not two for each axis."""
     pads, axes = ints(given(inputs, 1)), optional(inputs, 3)
     where = [a % rank for a in ints(axes)] if axes is not None else list(range(rank))
+    if len(pads) != 2 * len(where):
+        raise ValueError(f"expected {2 * len(where)} pads, two for each of {len(where)} axes, got {len(pads)}")
     widths = [(0, 0)] * rank
     for k, a in enumerate(where):
         widths[a] = (pads[k], pads[k + len(where)])

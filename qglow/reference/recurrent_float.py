@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph import Array, Node
+from ..limits import RECURRENT_STEP, check_work
 from . import float_functions as functions
 from .float_conv import given, optional
 from .float_math import limited, tanh
@@ -177,12 +178,13 @@ def run_side(
 
 
 def layer(node: Node, inputs: list[Array | None], product: Product) -> list[Array]:
-    """[Y, Y_h] or, of an LSTM, [Y, Y_h, Y_c]."""
+    """[Y, Y_h] or, of an LSTM, [Y, Y_h, Y_c]. Raises LimitError where its steps take more than the limit of work."""
     x, w, r = given(inputs, 0), given(inputs, 1), given(inputs, 2)
     (steps, batch), hidden, gates, sides = x.shape[:2], r.shape[-1], GATES[node.op], directions(node)
     b, p, lens = optional(inputs, 3), optional(inputs, 7), lengths_of(inputs, steps, batch)
     starts = [optional(inputs, k) for k in ((5, 6) if node.op == "LSTM" else (5,))]
     bias = np.zeros((len(sides), 2 * gates * hidden), x.dtype) if b is None else b
+    check_work(RECURRENT_STEP * steps * len(sides), f"node {node.name!r} ({node.operator}): a layer of {steps} steps")
     functions_of, clip = activations(node), node.attr("clip")
     ys, finals = [], []
     for d, backwards in enumerate(sides):

@@ -32,7 +32,10 @@ def _zero_spatial_pad(graph: Graph, pad: Node) -> list[tuple[int, int]] | None:
     value = inputs[2] if len(inputs) > 2 else None
     if inputs[1] is None or (pad.input(3) and inputs[3] is None) or (pad.input(2) and (value is None or np.any(value != 0))):
         return None
-    widths = pad_widths(rank, [*inputs, None, None][:4])
+    try:
+        widths = pad_widths(rank, [*inputs, None, None][:4])
+    except ValueError:  # whoever computes its shape says what is wrong with it
+        return None
     if any(w != (0, 0) for w in widths[:2]) or any(min(w) < 0 for w in widths):
         return None
     return widths[2:]

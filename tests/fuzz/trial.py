@@ -28,7 +28,8 @@ from .documents import PICTURES
 from .engines import ACCEPTED, TooLarge, Wrong, run_case_of_program, run_graph
 
 LONGEST_ERROR = 500
-MOST_GROWTH = 1 << 30  # bytes by which one case may raise the process's largest memory
+MOST_GROWTH = 1 << 30  # bytes by which one case may raise the process's largest memory, beside what its plans say
+COPIES = 5  # of a plan's memory: two runs with guard pages, the outputs of both, and what packs them
 
 
 @dataclass(frozen=True)
@@ -45,22 +46,34 @@ class Result:
 
 def attempt(case: Case, folder: Path, corpus: Corpus) -> Result:
     """Try a case in this process, with a look at memory and descriptors behind it."""
-    descriptors, largest = len(os.listdir("/proc/self/fd")), largest_memory()
+    before, largest = descriptors(), largest_memory()
     path = folder / case.name
     result = _judged(lambda: TRIALS[case.kind](case, path, corpus))
     path.unlink(missing_ok=True)
+    planned = COPIES * sum(p.arena_size for p in ACCEPTED)
     ACCEPTED.clear()
     grown = largest_memory() - largest
-    if result.outcome in GOOD and grown << 10 > MOST_GROWTH:
+    if result.outcome in GOOD and grown << 10 > MOST_GROWTH + planned:
         return Result("memory", f"{grown >> 10} MiB more than before", f"memory {case.kind}")
     if MARKER.exists():
         MARKER.unlink()
         return Result("pickle", "code of a file was run", "pickle")
-    if result.outcome in GOOD and len(os.listdir("/proc/self/fd")) > descriptors:
+    if result.outcome in GOOD and len(descriptors()) > len(before):
         gc.collect()
-        if (left := len(os.listdir("/proc/self/fd")) - descriptors) > 0:
-            return Result("leak", f"{left} descriptors more than before", f"leak {case.kind}")
+        after = descriptors()
+        if (left := len(after) - len(before)) > 0:
+            new = [path for number, path in after.items() if number not in before]
+            return Result("leak", f"{left} descriptors more than before: {new}", f"leak {case.kind}")
     return result
+
+
+def descriptors() -> dict[str, str]:
+    """What each open file descriptor of this process leads to."""
+    found = {}
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one that lists them
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+    return found
 
 
 def largest_memory() -> int:
