@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import NamedTuple
 
 from .dead import remove_dead
@@ -52,7 +51,7 @@ def cut(typed: Typed) -> Stage:
     read = {*whole.outputs, *(i for n in (*host, *later) for i in n.inputs)}
     outputs = [o for n in first for o in n.outputs if o and o in read]
     inputs = set(whole.inputs) & {i for n in first for i in n.inputs}
-    types = {**whole.types, **{o: replace(whole.types[o], shape=None) for o in hosted if o}}
+    types = {**whole.types, **{o: whole.types[o]._replace(shape=None) for o in hosted if o}}
     rest = _part(whole.with_(types=types), later, _inputs_of(later, whole), [o for n in later for o in n.outputs if o in whole.outputs])
     return Stage(whole, _part(whole, first, [i for i in whole.inputs if i in inputs], outputs), tuple(host), rest if later else None)
 

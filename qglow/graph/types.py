@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,8 +62,7 @@ _KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k not in (DType.STRING, 
 _KIND_LIMITS = {DType.U4: (0, 15), DType.U8: (0, 255), DType.I8: (-128, 127), DType.I16: (-32768, 32767), DType.U16: (0, 65535)}
 
 
-@dataclass(frozen=True, slots=True)
-class Quant:
+class Quant(NamedTuple):
     """Quantization parameters: real = scale * (q - zero_point), per tensor (axis None, one entry), per index of `axis`, or block-wise.
 
     Every scale is a Python float that is exactly representable in float32. Block-wise (`block` is not None) each run of `block` elements
@@ -108,8 +107,7 @@ class Quant:
             raise ModelError(f"expected one scale for the whole tensor, got {len(self.scale)} along axis {self.axis}")
 
 
-@dataclass(frozen=True, slots=True)
-class TensorType:
+class TensorType(NamedTuple):
     """Type of one value. shape None: the rank is not known; a str dimension is symbolic (equal names, equal sizes).
 
     quant is set exactly when the elements stand for real numbers through scale and zero point.

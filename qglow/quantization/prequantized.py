@@ -71,7 +71,7 @@ def _with_ranks(graph: Graph) -> Graph:
         a, b = (p.types.get(name, t).shape for p in probes)
         known = t.shape is None and a is not None and b is not None and len(a) == len(b)
         dims = tuple(x if x == y else f"{name}.{k}" for k, (x, y) in enumerate(zip(a or (), b or (), strict=False)))
-        types[name] = replace(t, shape=dims) if known else t
+        types[name] = t._replace(shape=dims) if known else t
     return graph.with_(types=types)
 
 

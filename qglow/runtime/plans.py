@@ -210,7 +210,7 @@ def as_given(graph: Graph, feeds: Mapping[str, Array]) -> Graph:
     types = dict(graph.types)
     for name, value in feeds.items():
         if described(value) is not None and not types[name].is_quantized:
-            types[name] = replace(types[name], kind=DType.of(value.dtype))
+            types[name] = types[name]._replace(kind=DType.of(value.dtype))
     return graph.with_(types=types)
 
 

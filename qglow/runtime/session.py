@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
@@ -26,8 +25,7 @@ MOST_THREADS = 1024
 _ONNX_NAMES = {"f32": "float", "f64": "double", "f16": "float16", "bool": "bool", "str": "string"}
 
 
-@dataclass(frozen=True, slots=True)
-class ValueInfo:
+class ValueInfo(NamedTuple):
     """Name, shape (symbolic dimensions as strings) and ONNX type name of an input or output, as onnxruntime's NodeArg."""
 
     name: str
