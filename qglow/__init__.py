@@ -14,6 +14,7 @@ import gc
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from . import fallback
 from .errors import QGlowError
 
 __version__ = "0.1.0"
@@ -34,6 +35,15 @@ _HOMES = {
     "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "report.compare", "load": "runtime.bundle",
     "limited": "limits", "profile": "pipeline", "quantize": "pipeline",
 }  # fmt: skip
+
+
+def _fallback_ops() -> fallback.FallbackOps:
+    from .onnx_import.fallback_ops import FALLBACK_OPS  # NOTE: it imports onnx, for which models of our own ops do not wait
+
+    return FALLBACK_OPS
+
+
+fallback.hand_in(_fallback_ops)
 
 
 def __getattr__(name: str) -> Any:

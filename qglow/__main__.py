@@ -1,7 +1,7 @@
 """`python -m qglow` is the command `qglow`."""
 
 try:
-    from .commands.main import main
+    from .commands.main import main  # NOTE: an interrupt while this is imported ends quietly too
 
     code = main()
 except KeyboardInterrupt:  # NOTE: before the command had begun

@@ -158,7 +158,7 @@ def default_memory() -> int:
 
 
 def _of_process() -> Iterator[int]:
-    import resource
+    import resource  # NOTE: it exists on Unix alone, and is read once
 
     for limit in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
         soft, _ = resource.getrlimit(limit)

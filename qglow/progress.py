@@ -20,15 +20,15 @@ def track(items: Iterable[T], what: str, total: int | None = None, quiet: bool =
     if quiet or not sys.stderr.isatty():
         yield from items
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-    from rich.text import Text
+    from rich import progress as bars  # NOTE: without a terminal nothing is drawn
+    from rich.console import Console  # NOTE: likewise
+    from rich.text import Text  # NOTE: likewise
 
-    class Rate(ProgressColumn):
-        def render(self, task: Task) -> Text:
+    class Rate(bars.ProgressColumn):
+        def render(self, task: bars.Task) -> Text:
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.1f}/s")
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=_terminal()), transient=True) as bar:
+    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), Rate(), bars.TimeRemainingColumn())
+    with bars.Progress(*columns, console=Console(file=_terminal()), transient=True) as bar:
         yield from bar.track(items, total=total, description=what)

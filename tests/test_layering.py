@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "qglow"
 FILES = sorted(PACKAGE.rglob("*.py"))
-BASE = {"arguments", "errors", "files", "float_mode", "limits", "npz", "progress", "reading", "toml", "threads"}
+BASE = {"arguments", "errors", "files", "float_mode", "fallback", "limits", "npz", "progress", "reading", "toml", "threads"}
 MAY_IMPORT = {
     "errors": set(),
     "arguments": {"errors"},
@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "npz": {"errors", "files", "limits", "reading"},
     "toml": {"errors", "reading"},
     "float_mode": set(),
+    "fallback": set(),
     "progress": {"errors"},
     "threads": set(),
     "ops": set(),
@@ -43,6 +44,12 @@ MAY_IMPORT = {
     "pipeline": BASE
     | {"checking", "ops", "graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "instructions"}
     | {"runtime", "report"},
+}
+BY_NAME = {
+    "__init__.py": "the public names, each when it is first asked for",
+    "commands/main.py": "the command that was given, and no other",
+    "instructions/meaning.py": "the meanings of the instructions that a program has",
+    "reference/lookup.py": "the functions of the ops that a graph has, as their declarations name them",
 }
 DOORS = {
     "onnx": ("onnx_import/", "onnx_backend.py"),
@@ -84,6 +91,36 @@ def test_foreign_libraries_stop_at_their_doors(path: Path) -> None:
     for name in imported(path):
         doors = DOORS.get(name.split(".")[0])
         assert doors is None or where.startswith(doors), f"{where} imports {name}: allowed in {doors} only"
+
+
+def late_imports(path: Path) -> Iterator[tuple[int, str]]:
+    """(line, text) of each import within a function."""
+    source = path.read_text()
+    lines = source.splitlines()
+    for function in (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)):
+        inner = (n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom))
+        yield from ((n.lineno, lines[n.lineno - 1]) for n in inner)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_late_import_says_why_it_is_late(path: Path) -> None:
+    if path.relative_to(PACKAGE).parts[0] == "kernels":  # the process that compiles them imports numba, and chooses a target before it does
+        return
+    for number, line in late_imports(path):
+        assert "NOTE: " in line, f"{path.relative_to(PACKAGE)}:{number} imports within a function: at the top, or with its reason: {line}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_modules_are_imported_by_name_in_four_places(path: Path) -> None:
+    """Of their own package alone: which layer a name belongs to, the test above does not see."""
+    nodes = ast.walk(ast.parse(path.read_text()))
+    names = {n.id if isinstance(n, ast.Name) else n.attr for n in nodes if isinstance(n, ast.Name | ast.Attribute)}
+    assert not names & {"import_module", "__import__"} or path.relative_to(PACKAGE).as_posix() in BY_NAME
+
+
+def test_the_reference_does_not_know_onnx() -> None:
+    for path in (PACKAGE / "reference").rglob("*.py"):
+        assert "onnx_import" not in path.read_text(), path
 
 
 def test_inference_imports_neither_onnx_nor_numba() -> None:

@@ -12,6 +12,8 @@ from ..graph.infer import Undecided
 from ..graph.stages import Stage, cut
 from ..graph.text import print_graph
 from ..instructions.program import Program
+from ..reference import retype_known
+from ..targets import choose
 
 EXAMPLES = """examples:
   qglow inspect model.onnx
@@ -35,18 +37,18 @@ def run(options: argparse.Namespace) -> int:
     if options.shape and options.stage not in PROGRAMS:
         raise ConfigError(f"--shape goes with --stage {' or '.join(PROGRAMS)}")
     if path.suffix == ".onnx":
-        from ..pipeline import float_graph
+        from ..pipeline import float_graph  # NOTE: it imports onnx, which other files do not need
 
         print(print_graph(float_graph(path)), end="")
     elif path.suffix == ".json":
-        from ..profiling.profile import Profile
+        from ..profiling.profile import Profile  # NOTE: likewise: each kind of file its own reader
 
         profile = Profile.load(path)
         print(f"profile of graph {profile.graph}: {profile.samples} samples")
         for name, o in profile.tensors.items():
             print(f"{name}: {o.count} values in [{o.min:g}, {o.max:g}]")
     elif path.suffix == ".qglow":
-        from ..runtime import load
+        from ..runtime import load  # NOTE: likewise
 
         print(_bundle_text(load(path).graph, options.stage, options.shape), end="")
     else:
@@ -58,7 +60,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     """The quantized graph, or the program that it becomes for its shapes."""
     if stage not in PROGRAMS:
         return print_graph(graph)
-    from ..instructions.text import print_plan, print_program
+    from ..instructions.text import print_plan, print_program  # NOTE: a graph's text needs no code generation
 
     shapes = _shapes(graph, given)
     try:
@@ -81,9 +83,7 @@ def _program(
 
     A condition that depends on data is taken as true, or as false where nothing fits the shapes otherwise.
     """
-    from ..instructions.lower import lower
-    from ..reference import retype_known
-    from ..targets import choose
+    from ..instructions.lower import lower  # NOTE: likewise
 
     try:
         part = cut(retype_known(graph, shapes, decided))

@@ -374,7 +374,7 @@ def conv_halo(graph: Graph, node: Node) -> Halo:
     if len(graph.types[node.inputs[0]].static_shape) not in (3, 4):
         return NO_HALO
     if node.op == "ConvTranspose":
-        from .phases import transposed_halo
+        from .phases import transposed_halo  # NOTE: few programs have a ConvTranspose
 
         return transposed_halo(graph, node)
     size, win = conv_window(graph, node)
@@ -416,13 +416,13 @@ def _check_values(graph: Graph) -> None:
 
 
 def _fill_rules() -> None:
-    from . import lower_blockwise, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401
+    from . import lower_blockwise, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  NOTE: they import this
 
 
 @cache
 def _float_rules() -> dict[str, Rule]:
     """FLOAT_RULES, filled: where a node computes with floats, which many programs have none of."""
-    from . import lower_float, lower_float_composed, lower_float_product, lower_float_window  # noqa: F401
+    from . import lower_float, lower_float_composed, lower_float_product, lower_float_window  # noqa: F401  NOTE: likewise
 
     return FLOAT_RULES
 

@@ -29,7 +29,7 @@ BEFORE = -1  # the phase in which inputs are written
 def prove(program: Program) -> Program:
     """The program itself. Raises VerifyError as `verify_program` does."""
     if not is_quick(program):
-        from .verify import verify_program
+        from .verify import verify_program  # NOTE: the quick proof needs none of it
 
         verify_program(program)
     return program

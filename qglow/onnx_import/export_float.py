@@ -14,7 +14,8 @@ from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.blocks import OP as BLOCKWISE
 from .export_blocks import DOMAIN, Parts, blockwise_nodes
 from .export_branches import nested
-from .onnx_fallback import domain_of, renamed
+from .onnx_fallback import renamed
+from .opsets import domain_of
 
 OPSET, IR_VERSION = 21, 10
 

@@ -8,8 +8,7 @@ import onnx
 from onnx import TypeProto, helper, numpy_helper
 
 from ..graph import Array, DType, Node, TensorType
-from ..reference.shapes import set_fallback_types
-from .onnx_fallback import domain_of
+from .opsets import domain_of
 
 _MOST = 4096  # elements of a constant that inference is shown
 
@@ -54,6 +53,3 @@ def _static(t: TypeProto) -> TensorType | None:
     except KeyError:
         return None
     return None if kind is DType.STRING else TensorType(kind, tuple(dims))
-
-
-set_fallback_types(infer)

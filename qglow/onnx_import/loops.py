@@ -21,6 +21,7 @@ from ..errors import ModelError
 from ..graph import Array, Graph
 from ..limits import TRIP, check_memory, counted, spend
 from ..reference import evaluate
+from .opsets import domain_of
 
 Arrays = Sequence[Array]
 Given = Sequence[Array | None]
@@ -47,8 +48,6 @@ def evaluate_loop(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Arra
 
 def evaluate_scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
     """Outputs of a Scan. inputs: carried values, scanned inputs, in opset 8 after lengths; outer: the values that the body captures."""
-    from .onnx_fallback import domain_of
-
     if dict(map(domain_of, opsets)).get("", 9) == 8:
         return _scan_batch(proto, inputs, outer, opsets)
     return _scan(proto, inputs, outer, opsets)
@@ -158,8 +157,7 @@ def _graph_of(proto: onnx.NodeProto, name: str) -> onnx.GraphProto:
 @lru_cache(maxsize=64)
 def _imported(data: bytes, outer: tuple[tuple[str, int], ...], opsets: tuple[str, ...], where: str) -> Graph:
     """The graph of a subgraph, whose captured values are inputs after its own."""
-    from .load import imported
-    from .onnx_fallback import domain_of
+    from .load import imported  # NOTE: load imports this: a graph may hold bodies, and a body is a graph
 
     graph = onnx.GraphProto.FromString(data)
     graph.input.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n, kind in outer)

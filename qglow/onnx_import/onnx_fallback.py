@@ -17,10 +17,11 @@ from onnx.reference import ReferenceEvaluator
 from ..errors import ModelError
 from ..graph import Array, DType, Node, TensorType
 from ..limits import check_memory
-from ..reference import set_fallback
 from .adapters import ADAPTERS
+from .fallback_types import infer
 from .forms import has_meaning, unmet
 from .loops import evaluate_if, evaluate_loop, evaluate_scan, repeats
+from .opsets import domain_of
 from .own_meanings import evaluate_own, own_meaning
 
 _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
@@ -153,20 +154,12 @@ def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> 
 
 def _check_size(node: Node, inputs: list[Array | None]) -> None:
     """Raise LimitError where the outputs, as the schema infers them from these inputs, are beyond the limit of memory."""
-    from .fallback_types import infer
-
     types = [TensorType(DType.of(a.dtype), a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
     if any(t is None or t.kind is DType.STRING for t, i in zip(types, node.inputs, strict=True) if i):
         return
     for t in infer(node, types, inputs):
         if t is not None:
             check_memory(prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output")
-
-
-def domain_of(text: str) -> tuple[str, int]:
-    """(domain, version) of one `opset` of an `Onnx` node."""
-    domain, version = text.rsplit("=", 1)
-    return domain, int(version)
 
 
 def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
@@ -192,6 +185,3 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     with np.errstate(all="ignore"):  # NOTE: its exp overflows to the right infinity
         results = iter(evaluator.run(None, feeds))
     return [np.asarray(next(results)) if o else np.empty(0) for o in proto.output]
-
-
-set_fallback(evaluate)

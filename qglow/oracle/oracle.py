@@ -48,7 +48,7 @@ def float_oracle(model: Any, graph: Graph) -> Oracle:
     reference evaluates the graph, and the name says why.
     """
     try:
-        from .onnxruntime_oracle import OnnxruntimeOracle
+        from .onnxruntime_oracle import OnnxruntimeOracle  # NOTE: onnxruntime may not be installed
 
         return OnnxruntimeOracle(model, graph)
     except Exception as error:  # NOTE: onnxruntime raises types of its own, and others, for what it does not support

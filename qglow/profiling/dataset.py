@@ -193,7 +193,7 @@ def _fits(shape: tuple[int, ...], t: TensorType) -> bool:
 
 
 def _read_pb(folder: Path, names: list[str]) -> Feeds:
-    from ..onnx_import.tensor_file import read_tensor
+    from ..onnx_import.tensor_file import read_tensor  # NOTE: other data needs no onnx
 
     files = list(folder.glob("input_*.pb"))
     if not files or not all(p.stem.removeprefix("input_").isdecimal() for p in files):

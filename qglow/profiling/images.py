@@ -79,7 +79,7 @@ def _check_size(path: Path, size: tuple[int, int], channels: int) -> None:
 
 def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
     """[H, W, C] float32 in 0..255."""
-    from PIL import Image
+    from PIL import Image  # NOTE: other data needs no images
 
     channels = 1 if color == "gray" else 3
     try:

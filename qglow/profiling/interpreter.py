@@ -115,7 +115,7 @@ def _engine(engine: str, graph: Graph, names: list[str]) -> tuple[Callable[[Sequ
     if engine == "qglow":
         native = NativeEngine(graph, names)
         return native.run, native.lanes
-    from .engine_onnxruntime import runner
+    from .engine_onnxruntime import runner  # NOTE: the other engine needs no onnxruntime
 
     one = runner(graph, names)
     return lambda jobs: one(*jobs[0]), 1

@@ -243,11 +243,8 @@ def mish(x: Array) -> Array:
 
 @lru_cache(maxsize=1)
 def atan_table() -> tuple[Array, Array]:
-    """atan(k / 8) for k = 0 ... 8 as two float64 whose sum has 106 bits: its series in exact fractions.
-
-    NOTE: made when it is first asked for, and so is what it imports: few models have a use for it, and every process starts here.
-    """
-    from fractions import Fraction
+    """atan(k / 8) for k = 0 ... 8 as two float64 whose sum has 106 bits: its series in exact fractions."""
+    from fractions import Fraction  # NOTE: few models need it, and every process starts here
 
     high, low = [0.0], [0.0]
     total = Fraction(0)

@@ -8,6 +8,7 @@ from math import isqrt
 import numpy as np
 
 from ..errors import LimitError, ModelError, QGlowError
+from ..fallback import fallback_ops
 from ..float_mode import in_usual_mode
 from ..graph import Array, Graph, Node
 from ..graph.select_op import Uses, has_branches, side, truth, walk
@@ -18,14 +19,6 @@ from .growing import bytes_made
 from .integer_table import INTEGER
 
 Keep = Callable[[str, Array], None]
-Fallback = Callable[[Node, list[Array | None]], list[Array]]
-
-_fallback: list[Fallback] = []
-
-
-def set_fallback(evaluator: Fallback) -> None:
-    """Register the meaning of `Onnx` nodes (ops that have none here); the importer does so when it makes such a node."""
-    _fallback[:] = [evaluator]
 
 
 @in_usual_mode
@@ -130,7 +123,7 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
         types = [graph.types[i] if i else None for i in node.inputs]
         return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
     if node.op not in FLOAT:
-        return _evaluate_fallback(node, inputs)
+        return fallback_ops().evaluate(node, inputs)
     halves = node.has(SEVERAL_ROUNDINGS) and any(a is not None and a.dtype == np.float16 for a in inputs)
     with np.errstate(all="ignore"):
         given = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs] if halves else inputs
@@ -141,14 +134,6 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
 def is_quantized(graph: Graph, node: Node) -> bool:
     """Whether the node has its integer meaning: some value that it reads or writes carries quantization parameters."""
     return any(v and graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-
-
-def _evaluate_fallback(node: Node, inputs: list[Array | None]) -> list[Array]:
-    if not _fallback:
-        from importlib import import_module
-
-        import_module("qglow.onnx_import.onnx_fallback")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
-    return _fallback[0](node, inputs)
 
 
 def _last_uses(graph: Graph) -> dict[int, list[str]]:

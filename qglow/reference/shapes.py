@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..graph import Array, Graph, Node, TensorType
-from ..graph.infer import FallbackTypes, Meaning, Typed
+from ..fallback import fallback_ops
+from ..graph import Array, Graph, Node, TensorType, float_type
+from ..graph.infer import Meaning, Typed
 from ..graph.infer import Shapes as InputShapes
 from ..graph.infer import retype as _retype
 from ..graph.infer import retype_known as _retype_known
@@ -23,20 +24,8 @@ def retype_known(graph: Graph, shapes: InputShapes, decided: Mapping[str, bool])
     return _retype_known(graph, shapes, MEANING, decided)
 
 
-_fallback_types: list[FallbackTypes] = []
-
-
-def set_fallback_types(infer: FallbackTypes) -> None:
-    """Register what infers the types of `Onnx` nodes."""
-    _fallback_types[:] = [infer]
-
-
-def _types_of_foreign(node: Node, types: list[TensorType | None], constants: list[Array | None]) -> list[TensorType | None]:
-    if not _fallback_types:
-        from importlib import import_module
-
-        import_module("qglow.onnx_import.fallback_types")  # NOTE: registers itself; only models with foreign ops pay for importing onnx
-    return _fallback_types[0](node, types, constants)
+def _types_of_fallback(node: Node, types: list[TensorType | None], constants: list[Array | None]) -> list[TensorType | None]:
+    return fallback_ops().infer(node, types, constants)
 
 
 def _evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
@@ -47,9 +36,7 @@ class _Floats(dict):  # type: ignore[type-arg]
     """Every value a plain float: evaluation on zeros takes the float meaning of a quantized node too."""
 
     def __missing__(self, key: str) -> object:
-        from ..graph import float_type
-
         return float_type()
 
 
-MEANING = Meaning(_evaluate, SHAPES, _types_of_foreign)
+MEANING = Meaning(_evaluate, SHAPES, _types_of_fallback)

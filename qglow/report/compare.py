@@ -83,7 +83,7 @@ class AccuracyReport:
     @in_usual_mode
     def save(self, path: str | Path) -> None:
         """Write the report: .json as to_dict(), anything else as one self-contained HTML page."""
-        from .html import page
+        from .html import page  # NOTE: a report that is not written needs no template engine
 
         path = path_of(path, "the file to write", OutputError)
         text = self.to_json() if str(path).endswith(".json") else page(self.to_dict())
@@ -95,7 +95,7 @@ class AccuracyReport:
     @in_usual_mode
     def summary(self) -> str:
         """Tables for a terminal."""
-        from .terminal import tables
+        from .terminal import tables  # NOTE: a report that is not shown needs no tables
 
         return tables(self.to_dict())
 

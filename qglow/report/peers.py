@@ -18,7 +18,7 @@ PEERS = ("onnxruntime", "openvino")
 
 def onnxruntime_session(model: str | Path | bytes, threads: int) -> Any:
     """An onnxruntime.InferenceSession of a model."""
-    import onnxruntime as ort
+    import onnxruntime as ort  # NOTE: it is imported where a peer is asked for
 
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
@@ -36,7 +36,7 @@ def onnxruntime_runner(model: str | Path | bytes, feeds: Mapping[str, Any], thre
 def openvino_runner(model: str | Path, feeds: Mapping[str, Any], threads: int) -> Call:
     """A call of OpenVINO on an ONNX file or an OpenVINO one (.xml). Raises ConfigError where it is not installed."""
     try:
-        import openvino
+        import openvino  # NOTE: it may not be installed
     except ImportError as error:
         raise ConfigError("openvino is not installed: pip install qglow[peers]") from error
     settings = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
@@ -53,10 +53,10 @@ def onnxruntime_int8(
 
     op_types: operators to quantize, default all that quantize_static knows. method: MinMax, Entropy or Percentile.
     """
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    from onnxruntime import quantization as ort  # NOTE: it takes a second
+    from onnxruntime.quantization.shape_inference import quant_pre_process  # NOTE: likewise
 
-    class Feeds(CalibrationDataReader):  # type: ignore[misc]
+    class Feeds(ort.CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
             self.samples = iter(samples)
 
@@ -72,9 +72,11 @@ def onnxruntime_int8(
         source = Path(model)
 
     def quantize(**extra: bool) -> None:
-        quantize_static(str(source), str(out), Feeds(), quant_format=QuantFormat.QDQ, per_channel=True, op_types_to_quantize=op_types,
-                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
-                        calibrate_method=CalibrationMethod[method], extra_options=extra)  # fmt: skip
+        ort.quantize_static(
+            str(source), str(out), Feeds(), quant_format=ort.QuantFormat.QDQ, per_channel=True, op_types_to_quantize=op_types,
+            activation_type=ort.QuantType.QUInt8, weight_type=ort.QuantType.QInt8,
+            calibrate_method=ort.CalibrationMethod[method], extra_options=extra,
+        )  # fmt: skip
 
     try:
         try:

@@ -6,6 +6,9 @@ import io
 from math import log1p
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+
 from .headline import facts, float_groups, is_shown, share
 
 _LEVELS = " ▁▂▃▄▅▆▇█"
@@ -18,9 +21,6 @@ _COLUMNS = (
 
 def tables(report: dict[str, Any], worst: int = 10) -> str:
     """Text: the facts first, then the outputs, the layers with most noise, and what stayed float."""
-    from rich.console import Console
-    from rich.table import Table
-
     console = Console(file=io.StringIO(), width=140, force_terminal=False)
     for fact in facts(report):
         details = f" ({'; '.join(fact.details)})" if fact.details else ""

@@ -14,6 +14,7 @@ from ..arguments import shown
 from ..errors import ConfigError
 from ..graph import Array
 from ..instructions.program import Program
+from ..targets import choose, named
 from .constants import ConstantPool
 
 if TYPE_CHECKING:
@@ -60,14 +61,14 @@ class NativeBackend:
         self.choose = choose
 
     def target(self) -> str:
-        from ..kernels.library import load
+        from ..kernels.library import load  # NOTE: the interpreter needs no kernels
 
         return load().isa
 
     def load(self, program: Program, threads: int, pool: ConstantPool) -> Executable:
-        from ..kernels.library import load
-        from ..tuning import schedule, schedule_policy
-        from .native import NativePlan, team_size
+        from ..kernels.library import load  # NOTE: the interpreter needs no kernels
+        from ..tuning import schedule, schedule_policy  # NOTE: likewise
+        from .native import NativePlan, team_size  # NOTE: likewise
 
         team = team_size(program, threads)
         schedule(program, team, self.choose or schedule_policy(program.isa))
@@ -80,13 +81,11 @@ class InterpreterBackend:
     name = "interpreter"
 
     def target(self) -> str:
-        from ..targets import choose, named
-
         forced = os.environ.get("QGLOW_ISA")
         return named(forced).name if forced else choose()[0].name
 
     def load(self, program: Program, threads: int, pool: ConstantPool) -> Executable:
-        from .interpreted import InterpretedPlan
+        from .interpreted import InterpretedPlan  # NOTE: it loads every instruction's meaning
 
         return InterpretedPlan(program)
 

@@ -43,8 +43,8 @@ def team_size(program: Program, threads: int) -> int:
 
 def check_program(program: Program) -> None:
     """The exact proof, and the text form (see NativePlan)."""
-    from ..instructions.text import check_program_text
-    from ..instructions.verify import verify_program
+    from ..instructions.text import check_program_text  # NOTE: at the higher levels of verification alone
+    from ..instructions.verify import verify_program  # NOTE: likewise
 
     check_program_text(verify_program(program))
 

@@ -15,6 +15,7 @@ from ..arguments import count_of, path_of, shown
 from ..errors import BundleError, ConfigError, InputError, LimitError, ModelError, QGlowError, in_one_line
 from ..graph import Array, Dim, Graph, Shape, TensorType
 from ..limits import limited
+from ..reference import evaluate
 from .backends import backend_of
 from .bundle import Bundle, load
 from .constants import ConstantPool
@@ -108,8 +109,6 @@ class InferenceSession:
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every value of the quantized graph by name, from the reference: for layer-by-layer reports."""
-        from ..reference import evaluate
-
         values: dict[str, Array] = {}
         arrays = self._checked(feeds)
         try:

@@ -29,7 +29,7 @@ def _kept(path: Path, written: int, isa: str) -> SchedulePolicy:
 
 def policy_of(tuning: Tuning, isa: str) -> SchedulePolicy:
     """The choices of a tuning."""
-    from .cost import NAMES, CostModel
+    from .cost import NAMES, CostModel  # NOTE: few machines have a tuning
 
     models = {int(t): CostModel(p) for t, p in tuning.coefficients.items() if len(p) == len(NAMES)}
 

@@ -59,7 +59,7 @@ def _checked(found: Any) -> Tuning:
 
 
 def _hints(found: Any) -> Hints:
-    from ..instructions.verify_fields import HINTS
+    from ..instructions.verify_fields import HINTS  # NOTE: few machines have a tuning
 
     for name, value in found.items():
         if type(value) is not int or not 0 < value <= HINTS[name]:
