@@ -7,6 +7,8 @@ signed one. Of 4-bit weights a vector of bytes holds four elements of each colum
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,9 +18,9 @@ from .dots import dot, half_dot
 from .epilogue_scratch import copy_pixels
 from .fused import fma
 from .jit import njit
-from .memory import I8, fill_bytes, load_i64, words
-from .sizes import SCRATCH_BYTES
-from .table import kernel
+from .memory import I8, fill_bytes
+from .row import operands
+from .split import part_of, part_of_either, scratch_of
 from .target import ISA
 from .vector import F32, I32, I64, add_to, call, const, load_at, splat, store_at, to_int, vec
 from .vector_loops import accumulator, chunks, masked
@@ -27,7 +29,6 @@ LANES, VECTORS = ISA.lanes, ISA.vectors
 BLOCK = LANES * VECTORS
 MOST = 6 if LANES == 16 else 3  # rows of a micro-kernel
 i64 = types.int64
-RX, RY, RSCALE, RSUM, RH, RC, RXH, RSIZE, RFACTOR = words("quantize_rows", "x y scale sum H C x_h size factor")
 SMALLEST = 2.0**-100  # see reference/blockwise.py
 
 
@@ -75,22 +76,21 @@ def quantize_block(context, x, count, y, scale, total, factor):
     return types.void(i64, i64, i64, i64, i64, i64), generate
 
 
-@kernel("quantize_rows")
 @njit(nogil=True)
-def quantize_rows(i, worker, constants, thread, threads):
-    h, c, size, factor = load_i64(i + RH), load_i64(i + RC), load_i64(i + RSIZE), load_i64(i + RFACTOR)
+def quantize_rows(i, share):
+    h, c, size, factor = i.H, i.C, i.size, i.factor
     blocks = (c + size - 1) // size
-    for job in range(h * blocks * thread // threads, h * blocks * (thread + 1) // threads):
+    first, end = part_of(share, h * blocks)
+    for job in range(first, end):
         r, k = job // blocks, job % blocks
-        x, y = load_i64(i + RX) + r * load_i64(i + RXH) + 4 * k * size, load_i64(i + RY) + job * size
+        x, y = i.x + r * i.x_h + 4 * k * size, i.y + job * size
         count = min(size, c - k * size)
         if count < size:
             fill_bytes(y, 0, size)
-        quantize_block(x, count, y, load_i64(i + RSCALE) + 4 * job, load_i64(i + RSUM) + 4 * job, factor)
+        quantize_block(x, count, y, i.scale + 4 * job, i.sum + 4 * job, factor)
 
 
-FIELDS = "x x_scale x_sum pitch blocks size w scale zero bias points y y_h".split()
-SIGNATURE = types.Tuple([i64] * len(FIELDS))
+Rows = namedtuple("Rows", "x x_scale x_sum pitch blocks size w scale zero bias points y y_h")
 
 
 def _halves(b, v):
@@ -100,14 +100,14 @@ def _halves(b, v):
 
 
 def micro_kernel(rows, bits):
-    """An intrinsic of a tuple in the order of FIELDS: `rows` rows by one block of columns. pitch: bytes from row to row of x, `blocks` times
+    """An intrinsic of Rows: `rows` rows by one block of columns. pitch: bytes from row to row of x, `blocks` times
     4 those of its scales and sums."""
     groups = 8 // bits  # of four elements that a vector of weights holds
     multiply = half_dot if bits == 4 else dot
     apart = 2 if rows * VECTORS < 8 else 1  # sums that are kept apart, so that they do not wait for each other
 
     def generate(ctx, b, sig, args):
-        a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+        a = operands(b, sig, args)
         ints, floats, bytes_ = vec(I32, LANES), vec(F32, LANES), vec(I8, 4 * LANES)
         cells = [(p, v) for p in range(rows) for v in range(VECTORS)]
         y = {cell: cgutils.alloca_once_value(b, const(floats, 0.0)) for cell in cells}
@@ -164,8 +164,8 @@ def micro_kernel(rows, bits):
         return ctx.get_dummy_value()
 
     @intrinsic
-    def run(context, operands):
-        return types.void(SIGNATURE), generate
+    def run(context, rows_of_block):
+        return types.void(rows_of_block), generate
 
     return run
 
@@ -186,37 +186,29 @@ def _wrap(run):
 
 
 of_4_bits, of_8_bits = dispatcher(4), dispatcher(8)
-MX, MXSCALE, MXSUM, MY, MSCRATCH, MW, MSCALE, MZERO, MBIAS, MH, MK, MC, MYH, MSIZE, MBITS, MPOINTS = words(
-    "blockwise_matmul", "x x_scale x_sum y scratch w scale zero bias H K C y_h size bits points"
-)
 
 
-@kernel("blockwise_matmul")
 @njit(nogil=True)
-def blockwise_matmul(i, worker, constants, thread, threads):
+def blockwise_matmul(i, share):
     """Threads share blocks of columns; where these are fewer, rows."""
-    h, k, c, y_h = load_i64(i + MH), load_i64(i + MK), load_i64(i + MC), load_i64(i + MYH)
-    size, bits, points = load_i64(i + MSIZE), load_i64(i + MBITS), load_i64(i + MPOINTS)
+    h, k, c, y_h = i.H, i.K, i.C, i.y_h
+    size, bits, points = i.size, i.bits, i.points
     jobs = (c + BLOCK - 1) // BLOCK
-    job0, job1, first, end = 0, jobs, 0, h
-    if jobs >= threads:
-        job0, job1 = jobs * thread // threads, jobs * (thread + 1) // threads
-    else:
-        first, end = h * thread // threads, h * (thread + 1) // threads
+    job0, job1, first, end = part_of_either(share, jobs, h, jobs < share.pieces)
     parts = (end - first + MOST - 1) // MOST
-    scratch = load_i64(i + MSCRATCH) + worker * SCRATCH_BYTES
+    scratch = scratch_of(i, share)
     for job in range(job0, job1):
-        w = load_i64(i + MW) + job * (BLOCK * k * size * bits // 8)
-        scale, zero = load_i64(i + MSCALE) + job * (BLOCK * k * 4), load_i64(i + MZERO) + job * (BLOCK * k)
-        bias, valid = load_i64(i + MBIAS) + job * (BLOCK * 4), min(BLOCK, c - job * BLOCK)
+        w = i.w + job * (BLOCK * k * size * bits // 8)
+        scale, zero = i.scale + job * (BLOCK * k * 4), i.zero + job * (BLOCK * k)
+        bias, valid = i.bias + job * (BLOCK * 4), min(BLOCK, c - job * BLOCK)
         for part in range(parts):
             r0 = first + (end - first) * part // parts
             count = first + (end - first) * (part + 1) // parts - r0
-            y = load_i64(i + MY) + r0 * y_h + job * (BLOCK * 4)
+            y = i.y + r0 * y_h + job * (BLOCK * 4)
             target, pitch = (y, y_h) if valid == BLOCK else (scratch, BLOCK * 4)
-            operands = (
-                load_i64(i + MX) + r0 * k * size, load_i64(i + MXSCALE) + r0 * k * 4, load_i64(i + MXSUM) + r0 * k * 4, k * size, k, size, w,
-                scale, zero, bias, points, target, pitch,
+            operands = Rows(
+                x=i.x + r0 * k * size, x_scale=i.x_scale + r0 * k * 4, x_sum=i.x_sum + r0 * k * 4, pitch=k * size, blocks=k, size=size, w=w,
+                scale=scale, zero=zero, bias=bias, points=points, y=target, y_h=pitch,
             )  # fmt: skip
             if bits == 4:
                 of_4_bits(count, operands)

@@ -12,18 +12,26 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .objects import sealed
+from .table import KERNELS, KernelRow
 from .workers import die_with, shared_out
 
 if TYPE_CHECKING:
     from ..targets import Target
 
-ARGUMENTS = 5
 MOST_PROCESSES = 8  # each takes some 300 MB
 EXCEPTION = ".const.picklebuf."  # how numba names an exception that compiled code can raise
-HEAVY = ("conv2d", "float_conv2d", "blockwise_matmul", "depthwise2d", "float_unary", "float_binary")  # compiled first, so that none is left alone at the end
+HEAVY = (
+    "conv2d",
+    "float_conv2d",
+    "blockwise_matmul",
+    "depthwise2d",
+    "float_unary",
+    "float_binary",
+)  # compiled first, so that none is left alone at the end
 
 
 def main(name: str, output: int, emulate: bool) -> None:
@@ -59,46 +67,24 @@ def compile_all(isa: Target, triple: str) -> bytes:
     import llvmlite.binding as llvm
     from numba import types
 
-    from . import (  # noqa: F401  (fill the table)
-        blockwise,
-        depthwise,
-        elementwise,
-        execute,
-        float_conv,
-        float_depthwise,
-        float_pack,
-        float_rows,
-        float_windows,
-        floats,
-        futex,
-        move,
-        observe,
-        pack,
-        pool,
-        recurrent,
-        resample,
-        rows,
-        thread_pool,
-    )
+    from . import execute, futex, observe, thread_pool
+    from .row import Row
+    from .split import SHARE
     from .target import ARCHITECTURE, ISA
-
-    if ISA.tiles:
-        from . import conv_tiles  # noqa: F401
-    else:
-        from . import conv  # noqa: F401
-    from .table import KERNELS
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     llvm.add_symbol(futex.FUTEX, 4096)  # NOTE: numba links what it compiles; nothing is called there
     whole = llvm.parse_assembly("")
-    functions = {**{n: (f, ARGUMENTS) for n, f in KERNELS.items()}, **execute.EXPORTED, **observe.EXPORTED, **thread_pool.EXPORTED}
+    kernels = {k.instruction: (_function(k), (Row(k.instruction), SHARE)) for k in KERNELS if k.on(ISA)}
+    exported = {**execute.EXPORTED, **observe.EXPORTED, **thread_pool.EXPORTED}
+    functions = kernels | {name: (f, (types.int64,) * count) for name, (f, count) in exported.items()}
     print(f"part 0 {len(functions)}", flush=True)
     made: dict[str, bytes] = {}
 
     def compiled(name):
-        function, arguments = functions[name]
-        return name, bytes(_module(llvm, name, function, (types.int64,) * arguments, name not in KERNELS).as_bitcode())
+        function, signature = functions[name]
+        return name, bytes(_module(llvm, name, function, signature, name in exported).as_bitcode())
 
     processes = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
     for name, bitcode in shared_out(compiled, sorted(functions, key=lambda n: n not in HEAVY), processes):
@@ -120,6 +106,12 @@ def compile_all(isa: Target, triple: str) -> bytes:
     return bytes(machine.emit_object(whole))
 
 
+def _function(kernel: KernelRow) -> Any:
+    """The numba function that a row names."""
+    module, name = kernel.function.split(".")
+    return getattr(import_module(f"{__package__}.{module}"), name)
+
+
 # What a function that Python enters does around its work: the caller's floating point mode (flush to zero, rounding) is put by, and
 # put back. The usual mode of x86 is 0x1F80, that of Arm 0. Kernels run within such a function.
 _MODES = {
@@ -139,6 +131,8 @@ _MODES = {
 
 def _module(llvm, name, function, signature, entered):
     """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments. entered: by Python, see _MODES."""
+    from numba import types
+
     from .target import ARCHITECTURE
 
     function.compile(signature)
@@ -147,8 +141,9 @@ def _module(llvm, name, function, signature, entered):
     if EXCEPTION in text:
         raise RuntimeError(f"kernel {name} can raise an exception, which would end it early without a word; see jit.py")
     module = llvm.parse_assembly(text)
-    numbers = ", ".join(f"i64 %{k}" for k in range(len(signature)))
-    kinds = ", ".join(["ptr", "ptr", *["i64"] * len(signature)])
+    count = sum(len(t) if isinstance(t, types.BaseTuple) else 1 for t in signature)
+    numbers = ", ".join(f"i64 %{k}" for k in range(count))
+    kinds = ", ".join(["ptr", "ptr", *["i64"] * count])
     declared, before, after = _MODES.get(ARCHITECTURE, ("", "", "")) if entered else ("", "", "")
     module.link_in(llvm.parse_assembly(
         f'declare i32 @"{entry}"({kinds})\n{declared}'

@@ -8,9 +8,7 @@ from numba.core import cgutils
 from .dots import IS_INSTRUCTION, less_offset, pixel_dot
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
 from .epilogue_scratch import finish_pixels
-from .jit import njit
 from .product import Kernels, product
-from .table import kernel
 from .target import ISA
 from .vector import I8, I32, I64, add_to, load_at, prefetch, prefetch_range, splat, vec
 
@@ -78,14 +76,4 @@ def micro(b, a, pixels, vectors, pixel_of):
     epilogue(b, a, sums, pixels, vectors, pixel_of)
 
 
-@njit(nogil=True)
-def finish(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel):
-    finish_pixels(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel)
-
-
-conv2d = kernel("conv2d")(
-    product(
-        "conv2d",
-        Kernels(ISA.vectors, ISA.pixels, ISA.narrow_pixels, True, 4, BURST, 1, micro, size_of, modes_of, finish),
-    )
-)
+conv2d = product(Kernels(ISA.vectors, ISA.pixels, ISA.narrow_pixels, True, 4, BURST, 1, micro, size_of, modes_of, finish_pixels))

@@ -10,13 +10,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from ..instructions.table import BY_BLOCKS
 from . import tiles
 from .epilogue_scratch import finish_pixels
 from .jit import njit
-from .memory import load_i64, store_i64, store_u8, words
-from .sizes import SCRATCH_BYTES
-from .split import share_of
-from .table import kernel
+from .memory import store_i64, store_u8
+from .split import part_of_either, row_at, scratch_of
 from .tiles import configure, release
 from .vector import F32, I32, I64, add_to, load_at, part, requantize, store_at, vec
 
@@ -91,17 +90,12 @@ def sums_of(x, second, w, kh, runs, steps, row, tap, pix, rows, scratch, two):
         store3(scratch + 2112, 128, rows, file)
 
 
-(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, G, X_C, KH, KW, SH, SW, DH, DW, RUNS, RUN, Y_F32, ZERO, LOW, HIGH, POST,
- R, R_N, R_H, R_W, R_G, Y_G, SPLIT) = words("conv2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w G x_c KH KW SH SW DH DW runs run y_f32 "
-                                     "zero low high post r r_n r_h r_w r_g y_g split")  # fmt: skip
-
-
 @njit(nogil=True)
 def store_pixels(i, scratch, sums, y, y_w, r, rows, bias, scale, valid, f32_out, channel):
     """Requantize the rows of one tile of pixels into the output. valid: output channels of this block."""
-    size, r_w = 4 if f32_out else 1, load_i64(i + R_W)
-    zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
-    direct = valid == BLOCK and load_i64(i + POST) == 0
+    size, r_w = 4 if f32_out else 1, i.r_w
+    zero, low, high = i.zero, i.low, i.high
+    direct = valid == BLOCK and i.post == 0
     for p in range(rows):
         if direct:
             finish(sums + 128 * p, bias, scale, zero, low, high, y + p * y_w, f32_out)
@@ -110,34 +104,33 @@ def store_pixels(i, scratch, sums, y, y_w, r, rows, bias, scale, valid, f32_out,
             finish_pixels(i, scratch + PIXEL, 0, r + p * r_w, r_w, y + p * y_w, y_w, 1, valid * size, channel)
 
 
-@kernel("conv2d")
 @njit(nogil=True)
-def conv2d(i, worker, constants, thread, threads):
-    n, h, wd, groups, oc = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + G), load_i64(i + C)
-    steps = (load_i64(i + RUN) + 63) // 64
-    kh, runs, f32_out = load_i64(i + KH), load_i64(i + RUNS), load_i64(i + Y_F32)
+def conv2d(i, share):
+    n, h, wd, groups, oc = i.N, i.H, i.W, i.G, i.C
+    steps = (i.run + 63) // 64
+    kh, runs, f32_out = i.KH, i.runs, i.y_f32
     block_bytes = kh * runs * steps * 2048
     blocks = (oc + BLOCK - 1) // BLOCK
     size = 4 if f32_out else 1
     rows = min(16, wd)
     last, cuts = wd - rows, (wd + 31) // 32
     jobs = groups * blocks
-    piece0, piece1, job0, job1 = share_of(n * h * cuts, jobs, thread, threads, load_i64(i + SPLIT))
-    scratch = load_i64(i + SCRATCH) + worker * SCRATCH_BYTES
+    piece0, piece1, job0, job1 = part_of_either(share, n * h * cuts, jobs, i.split == BY_BLOCKS)
+    scratch = scratch_of(i, share)
     write_configuration(scratch + CONFIGURATION, rows)
     configure(scratch + CONFIGURATION)
-    x_w, y_w, r_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W), load_i64(i + R_W)
-    row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
+    x_w, y_w, r_w = i.x_w * i.SW, i.y_w, i.r_w
+    row, tap = i.x_h * i.DH, i.x_w * i.DW
     for job in range(job0, job1):
         g, blk = job // blocks, job % blocks
-        w = load_i64(i + W) + job * block_bytes
-        bias, scale = load_i64(i + BIAS) + job * BLOCK * 4, load_i64(i + SCALE) + job * BLOCK * 4
+        w = i.w + job * block_bytes
+        bias, scale = i.bias + job * BLOCK * 4, i.scale + job * BLOCK * 4
         valid, channel = min(BLOCK, oc - blk * BLOCK), g * oc + blk * BLOCK
         for piece in range(piece0, piece1):
             rr, pixel = piece // cuts, piece % cuts * 32
-            x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H) + g * load_i64(i + X_C)
-            y = load_i64(i + Y) + rr // h * load_i64(i + Y_N) + rr % h * load_i64(i + Y_H) + g * load_i64(i + Y_G) + blk * BLOCK * size
-            r = load_i64(i + R) + rr // h * load_i64(i + R_N) + rr % h * load_i64(i + R_H) + g * load_i64(i + R_G) + blk * BLOCK
+            x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h) + g * i.x_c
+            y = row_at(i.y, i.y_n, i.y_h, rr, h) + g * i.y_g + blk * BLOCK * size
+            r = row_at(i.r, i.r_n, i.r_h, rr, h) + g * i.r_g + blk * BLOCK
             two = pixel + 16 < wd
             o0, o1 = min(pixel, last), min(pixel + 16, last)
             sums_of(x + o0 * x_w, x + o1 * x_w, w, kh, runs, steps, row, tap, x_w, rows, scratch, two)

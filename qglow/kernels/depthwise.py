@@ -6,6 +6,8 @@ beyond the kernel's are zero. Where channels are fewer than a vector's lanes, a 
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -14,15 +16,13 @@ from numba.extending import intrinsic
 from .dots import less_offset, pixel_dot
 from .epilogue_scratch import finish_pixels
 from .jit import njit
-from .memory import load_i64, words
-from .sizes import SCRATCH_BYTES
-from .table import kernel
+from .row import operands
+from .split import part_of, row_at, scratch_of
 from .target import ISA
 from .vector import F32, I8, I32, I64, add_to, const, joined, load_at, mask, part, requantize, store_at, vec
 
 LANES = ISA.lanes
-FIELDS = "x w KH KW row tap pix bias scale zero low high y y_pix y_f32 count x_on w_on c_on y_on".split()
-SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
+Block = namedtuple("Block", "x w KH KW row tap pix bias scale zero low high y y_pix y_f32 count x_on w_on c_on y_on")
 i64 = types.int64
 
 
@@ -56,9 +56,9 @@ def repeated(one_block):
     """An intrinsic that runs one_block(b, operands) `count` times; x, w, bias and scale, and y move on by x_on, w_on, c_on, y_on bytes."""
 
     @intrinsic
-    def run(context, operands):
+    def run(context, block):
         def generate(ctx, b, sig, args):
-            given = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+            given = operands(b, sig, args)
             on = {"x": "x_on", "w": "w_on", "bias": "c_on", "scale": "c_on", "y": "y_on"}
             moving = {name: cgutils.alloca_once_value(b, given[name]) for name in on}
             with cgutils.for_range(b, given["count"]):
@@ -67,7 +67,7 @@ def repeated(one_block):
                     b.store(b.add(b.load(at), given[on[name]]), at)
             return ctx.get_dummy_value()
 
-        return types.void(SIGNATURE), generate
+        return types.void(block), generate
 
     return run
 
@@ -168,28 +168,22 @@ def dispatch(form, pixels, a):
         one(a)
 
 
-(X, Y, SCRATCH, W, BIAS, SCALE, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, KH, KW, SH, SW, DH, DW, Y_F32, ZERO, LOW, HIGH, POST, R, R_N, R_H, R_W,
- BLOCKS, FLAT) = words("depthwise2d", "x y scratch w bias scale N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW y_f32 zero low high post "
-                       "r r_n r_h r_w blocks flat")  # fmt: skip
-
-
-@kernel("depthwise2d")
 @njit(nogil=True)
-def depthwise2d(i, worker, constants, thread, threads):
-    n, h, c, f32 = load_i64(i + N), load_i64(i + H), load_i64(i + C), load_i64(i + Y_F32)
-    kh, kw, sw, dw = load_i64(i + KH), load_i64(i + KW), load_i64(i + SW), load_i64(i + DW)
+def depthwise2d(i, share):
+    n, h, c, f32 = i.N, i.H, i.C, i.y_f32
+    kh, kw, sw, dw = i.KH, i.KW, i.SW, i.DW
     size = 4 if f32 else 1
-    pix, y_w, post, r_w = load_i64(i + X_W) * sw, load_i64(i + Y_W), load_i64(i + POST), load_i64(i + R_W)
-    row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * dw
-    zero, low, high = load_i64(i + ZERO), load_i64(i + LOW), load_i64(i + HIGH)
-    w, bias, scale, blocks = load_i64(i + W), load_i64(i + BIAS), load_i64(i + SCALE), load_i64(i + BLOCKS)
+    pix, y_w, post, r_w = i.x_w * sw, i.y_w, i.post, i.r_w
+    row, tap = i.x_h * i.DH, i.x_w * dw
+    zero, low, high = i.zero, i.low, i.high
+    w, bias, scale, blocks = i.w, i.bias, i.scale, i.blocks
     block_bytes = (kh + 3) // 4 * kw * LANES * 4
-    scratch = load_i64(i + SCRATCH) + worker * SCRATCH_BYTES
+    scratch = scratch_of(i, share)
     form = 0
-    flat = load_i64(i + FLAT)
+    flat = i.flat
     if dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):
         form = (kh - 3) + sw
-    wd, channels = (1, load_i64(i + WD) * c) if flat else (load_i64(i + WD), c)
+    wd, channels = (1, i.W * c) if flat else (i.W, c)
     together = 1
     if form and wd >= FEWER:
         together = PIXELS if wd >= PIXELS else FEWER
@@ -201,10 +195,11 @@ def depthwise2d(i, worker, constants, thread, threads):
     groups = wd // together if post == 0 and channels >= LANES else 1
     along = groups > max(1, whole)
     x_on, w_on, c_on, y_on = (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
-    for rr in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H)
-        y = load_i64(i + Y) + rr // h * load_i64(i + Y_N) + rr % h * load_i64(i + Y_H)
-        r = load_i64(i + R) + rr // h * load_i64(i + R_N) + rr % h * load_i64(i + R_H)
+    first, end = part_of(share, n * h)
+    for rr in range(first, end):
+        x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h)
+        y = row_at(i.y, i.y_n, i.y_h, rr, h)
+        r = row_at(i.r, i.r_n, i.r_h, rr, h)
         o = 0
         while o < wd:
             o = min(o, wd - together)  # the last group: some pixels once more
@@ -219,9 +214,9 @@ def depthwise2d(i, worker, constants, thread, threads):
                 at, cs = block * block_bytes, block * LANES * 4
                 yy = y + o * y_w + k * size
                 target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
-                operands = (
-                    x + o * pix + k, w + at, kh, kw, row, tap, pix, bias + cs, scale + cs, zero, low, high, target, pitch, f32, count, x_on, w_on,
-                    c_on, y_on,
+                operands = Block(
+                    x=x + o * pix + k, w=w + at, KH=kh, KW=kw, row=row, tap=tap, pix=pix, bias=bias + cs, scale=scale + cs, zero=zero,
+                    low=low, high=high, y=target, y_pix=pitch, y_f32=f32, count=count, x_on=x_on, w_on=w_on, c_on=c_on, y_on=y_on,
                 )  # fmt: skip
                 dispatch(form, together, operands)
                 if not direct:

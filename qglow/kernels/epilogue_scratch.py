@@ -5,25 +5,21 @@ from __future__ import annotations
 from ..instructions.table import POST_ADD, POST_TABLE
 from .elementwise_u8 import add_run, lookup_run
 from .jit import njit
-from .memory import copy_small, load_f32, load_i64, move_1, move_4, move_8, move_16, words
-
-POST, TABLE_AT, T_C, A_ZERO, R_ZERO, F_A, F_R, P_ZERO, P_LOW, P_HIGH = words(
-    "conv2d", "post table t_c a_zero r_zero f_a f_r p_zero p_low p_high"
-)
+from .memory import copy_small, move_1, move_4, move_8, move_16
 
 
 @njit(nogil=True)
 def finish_pixels(i, source, pitch, r, r_w, y, y_w, pixels, count, channel):
     """Move `count` bytes of each pixel from `source` to y, through what the instruction's `post` says. channel: the first byte's."""
-    post = load_i64(i + POST)
+    post = i.post
     if post == POST_ADD:
-        a_zero, r_zero, m_a, m_r = load_i64(i + A_ZERO), load_i64(i + R_ZERO), load_f32(i + F_A), load_f32(i + F_R)
-        zero, low, high = load_i64(i + P_ZERO), load_i64(i + P_LOW), load_i64(i + P_HIGH)
+        a_zero, r_zero, m_a, m_r = i.a_zero, i.r_zero, i.f_a, i.f_r
+        zero, low, high = i.p_zero, i.p_low, i.p_high
         for p in range(pixels):
             add_run((source + p * pitch, r + p * r_w, y + p * y_w, a_zero, r_zero, m_a, m_r, zero, low, high), count)
         return
     if post == POST_TABLE:
-        table, t_c = load_i64(i + TABLE_AT), load_i64(i + T_C)
+        table, t_c = i.table, i.t_c
         if t_c == 0:
             lookup_run(source, source, (pixels - 1) * pitch + count, table, 0)
         else:

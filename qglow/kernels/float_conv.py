@@ -13,26 +13,20 @@ from ..instructions.table import POST_ADD
 from .epilogue_scratch import copy_pixels
 from .fused import HARDWARE_FMA, fma
 from .jit import njit
-from .memory import load_i64, words
 from .product import Kernels, product
-from .table import kernel
 from .target import ISA
 from .vector import F32, I64, add_to, load_at, prefetch, prefetch_range, splat, store_at, vec
 
 LANES, VECTORS = ISA.lanes, FLOAT_VECTORS
 MOST, NARROW_MOST = ISA.float_pixels if HARDWARE_FMA else (2, 2)
 BURST = 4096  # bytes of the next weights that are asked for at once
-ACT, LOW, HIGH, POST = words("float_conv2d", "act f_low f_high post")
 
 
-def limits_of(b, i, act, low, high):
+def limits_of(b, i):
     """The bounds of an instruction as vectors: not a number where there is none, so that no comparison with it holds."""
-    kind, none = load_at(b, add_to(b, i, act), I64), ir.Constant(F32, float("nan"))
-    found = []
-    for least, offset in ((1, low), (2, high)):
-        bound = load_at(b, add_to(b, i, offset), F32)
-        found.append(splat(b, b.select(b.icmp_signed(">=", kind, ir.Constant(I64, least)), bound, none), LANES))
-    return found
+    kind, none = i.act, ir.Constant(F32, float("nan"))
+    bounds = [b.select(b.icmp_signed(">=", kind, ir.Constant(I64, least)), f, none) for least, f in ((1, i.f_low), (2, i.f_high))]
+    return [splat(b, bound, LANES) for bound in bounds]
 
 
 def limited(b, v, low, high):
@@ -72,7 +66,7 @@ def micro(b, a, pixels, vectors, pixel_of):
 
 def store_sums(b, a, acc, pixels, vectors, pixel_of):
     """Plus the residual where there is one, within the bounds, stored."""
-    low, high = limits_of(b, a["i"], ACT, LOW, HIGH)
+    low, high = limits_of(b, a["i"])
 
     def store(residual):
         for p in range(pixels):
@@ -98,7 +92,7 @@ def size_of(i):
 
 @njit(nogil=True)
 def modes_of(i):
-    post = load_i64(i + POST)
+    post = i.post
     return post, post
 
 
@@ -107,6 +101,4 @@ def finish(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel):
     copy_pixels(y, y_w, scratch, pitch, pixels, size)
 
 
-float_conv2d = kernel("float_conv2d")(
-    product("float_conv2d", Kernels(VECTORS, MOST, NARROW_MOST, False, 1, BURST, 4, micro, size_of, modes_of, finish))
-)
+float_conv2d = product(Kernels(VECTORS, MOST, NARROW_MOST, False, 1, BURST, 4, micro, size_of, modes_of, finish))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -10,25 +12,23 @@ from numba.extending import intrinsic
 from .float_conv import limited, limits_of
 from .fused import HARDWARE_FMA, fma
 from .jit import njit
-from .memory import load_i64, words
-from .table import kernel
+from .row import operands
+from .split import part_of, row_at
 from .target import ISA
 from .vector import F32, I64, add_to, load_at, store_at, vec
 from .vector_loops import store_some
 
 LANES = ISA.lanes
-FIELDS = "x w KH KW row tap pix bias y y_pix i count".split()
-SIGNATURE = types.Tuple([types.int64] * len(FIELDS))
-ACT, LOW, HIGH = words("float_depthwise2d", "act f_low f_high")
+Pixels = namedtuple("Pixels", "x w KH KW row tap pix bias y y_pix i count")
 
 
 def micro_kernel(pixels, partial, unrolled=0):
     """P pixels x LANES channels, of which `count` are stored where partial. unrolled: columns of a kernel row, known, or 0."""
 
     @intrinsic
-    def run(context, operands):
+    def run(context, pixels_of_block):
         def generate(ctx, b, sig, args):
-            a = dict(zip(FIELDS, cgutils.unpack_tuple(b, args[0])))
+            a = operands(b, sig, args)
             t = vec(F32, LANES)
             start = load_at(b, a["bias"], t)
             acc = [cgutils.alloca_once_value(b, start) for _ in range(pixels)]
@@ -53,7 +53,7 @@ def micro_kernel(pixels, partial, unrolled=0):
                     with cgutils.for_range(b, a["KW"]) as k:
                         step(b.add(line, b.mul(k.index, a["tap"])), 0)
                         b.store(add_to(b, b.load(w), 4 * LANES), w)
-            low, high = limits_of(b, a["i"], ACT, LOW, HIGH)
+            low, high = limits_of(b, a["i"])
             for p in range(pixels):
                 y, value = b.add(a["y"], b.mul(a["y_pix"], ir.Constant(I64, p))), limited(b, b.load(acc[p]), low, high)
                 if partial:
@@ -62,38 +62,36 @@ def micro_kernel(pixels, partial, unrolled=0):
                     store_at(b, y, value)
             return ctx.get_dummy_value()
 
-        return types.void(SIGNATURE), generate
+        return types.void(pixels_of_block), generate
 
     return run
 
 
 PIXELS = 8 if HARDWARE_FMA else 2
 three, many, one, some = micro_kernel(PIXELS, False, 3), micro_kernel(PIXELS, False), micro_kernel(1, False), micro_kernel(1, True)
-(X, Y, W, BIAS, N, H, WD, C, X_N, X_H, X_W, Y_N, Y_H, Y_W, KH, KW, SH, SW, DH, DW) = words(
-    "float_depthwise2d", "x y w bias N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW")  # fmt: skip
 
 
-@kernel("float_depthwise2d")
 @njit(nogil=True)
-def float_depthwise2d(i, arena, constants, thread, threads):
-    n, h, wd, c = load_i64(i + N), load_i64(i + H), load_i64(i + WD), load_i64(i + C)
-    kh, kw = load_i64(i + KH), load_i64(i + KW)
-    pix, y_w = load_i64(i + X_W) * load_i64(i + SW), load_i64(i + Y_W)
-    row, tap = load_i64(i + X_H) * load_i64(i + DH), load_i64(i + X_W) * load_i64(i + DW)
+def float_depthwise2d(i, share):
+    n, h, wd, c = i.N, i.H, i.W, i.C
+    kh, kw = i.KH, i.KW
+    pix, y_w = i.x_w * i.SW, i.y_w
+    row, tap = i.x_h * i.DH, i.x_w * i.DW
     blocks = (c + LANES - 1) // LANES
     block_bytes = kh * kw * LANES * 4
-    for rr in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        x = load_i64(i + X) + rr // h * load_i64(i + X_N) + rr % h * load_i64(i + SH) * load_i64(i + X_H)
-        y = load_i64(i + Y) + rr // h * load_i64(i + Y_N) + rr % h * load_i64(i + Y_H)
+    first, end = part_of(share, n * h)
+    for rr in range(first, end):
+        x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h)
+        y = row_at(i.y, i.y_n, i.y_h, rr, h)
         for block in range(blocks):
             k = block * LANES
-            w, bias = load_i64(i + W) + block * block_bytes, load_i64(i + BIAS) + k * 4
+            w, bias = i.w + block * block_bytes, i.bias + k * 4
             o, count = 0, min(LANES, c - k)
             while o < wd:
                 whole = wd >= PIXELS and count == LANES
                 if whole and o + PIXELS > wd:
                     o = wd - PIXELS  # some pixels once more
-                operands = (x + o * pix + k * 4, w, kh, kw, row, tap, pix, bias, y + o * y_w + k * 4, y_w, i, count)
+                operands = Pixels(x + o * pix + k * 4, w, kh, kw, row, tap, pix, bias, y + o * y_w + k * 4, y_w, i, count)
                 if count < LANES:
                     some(operands)
                     o += 1

@@ -9,11 +9,10 @@ from numba.extending import intrinsic
 
 from .float_conv import LANES, VECTORS
 from .jit import njit
-from .memory import load_f32, load_i64, store_f32, words
-from .table import kernel
+from .memory import load_f32, store_f32
+from .split import part_of
 from .vector import F32, I64, joined, load_at, mask, store_at, vec
 
-X, Y, G, K, C, X_G, X_K, X_C = words("float_pack", "x y G K C x_g x_k x_c")
 i64 = types.int64
 
 
@@ -57,19 +56,19 @@ def pack_any(x, x_k, x_c, first, k, channels, y, y_k):
             store_f32(y + row * y_k + lane * 4, load_f32(x + row * x_k + lane * x_c) if lane < channels else types.float32(0.0))
 
 
-@kernel("float_pack")
 @njit(nogil=True)
-def float_pack(i, arena, constants, thread, threads):
+def float_pack(i, share):
     """One vector of output channels after the other; a block's weights lie as [K, vectors, lanes]."""
-    groups, k, c = load_i64(i + G), load_i64(i + K), load_i64(i + C)
-    x_k, x_c = load_i64(i + X_K), load_i64(i + X_C)
+    groups, k, c = i.G, i.K, i.C
+    x_k, x_c = i.x_k, i.x_c
     every = (c + LANES - 1) // LANES
-    for job in range(groups * every * thread // threads, groups * every * (thread + 1) // threads):
+    first, end = part_of(share, groups * every)
+    for job in range(first, end):
         g, v = job // every, job % every
         block, within = v // VECTORS, v % VECTORS
         y_k = min(VECTORS, every - block * VECTORS) * LANES * 4
-        y = load_i64(i + Y) + (g * every + block * VECTORS) * LANES * k * 4 + within * LANES * 4
-        x, channels = load_i64(i + X) + g * load_i64(i + X_G) + v * LANES * x_c, min(LANES, c - v * LANES)
+        y = i.y + (g * every + block * VECTORS) * LANES * k * 4 + within * LANES * 4
+        x, channels = i.x + g * i.x_g + v * LANES * x_c, min(LANES, c - v * LANES)
         if channels == LANES and x_c == 4:
             copy_rows(x, x_k, k, y, y_k)
         elif channels == LANES and x_k == 4:

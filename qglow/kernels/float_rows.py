@@ -11,8 +11,8 @@ from ..instructions.table import FLOAT_REDUCE
 from .float_sums import sum_of_row
 from .floats import larger
 from .jit import njit
-from .memory import load_f32, load_i64, store_f32, words
-from .table import kernel
+from .memory import store_f32
+from .split import part_of
 from .vector import F32, I64, call, const, load_at, splat, vec
 from .vector_loops import SUMS, floats, halves, masked, store_chunk
 
@@ -49,16 +49,15 @@ def _row(is_max):
 
 
 max_of_row, total_of_row = _row(True), _row(False)
-X, Y, OP, H, C, XH, YH = words("float_reduce", "x y op H C x_h y_h")
 MAX, MEAN = FLOAT_REDUCE.index("Max"), FLOAT_REDUCE.index("Mean")
 
 
-@kernel("float_reduce")
 @njit(nogil=True)
-def float_reduce(i, arena, constants, thread, threads):
-    h, c, op = load_i64(i + H), load_i64(i + C), load_i64(i + OP)
-    for r in range(h * thread // threads, h * (thread + 1) // threads):
-        x, y = load_i64(i + X) + r * load_i64(i + XH), load_i64(i + Y) + r * load_i64(i + YH)
+def float_reduce(i, share):
+    h, c, op = i.H, i.C, i.op
+    first, end = part_of(share, h)
+    for r in range(first, end):
+        x, y = i.x + r * i.x_h, i.y + r * i.y_h
         if op == MAX:
             store_f32(y, max_of_row(x, c))
         else:
@@ -93,13 +92,10 @@ def normalized_row(context, x, y, count, gain, shift, epsilon):
     return types.void(*[i64] * 5, f32), generate
 
 
-LX, LY, GAIN, SHIFT, LH, LC, LXH, LYH, EPSILON = words("float_layer_norm", "x y gain shift H C x_h y_h f_epsilon")
-
-
-@kernel("float_layer_norm")
 @njit(nogil=True)
-def float_layer_norm(i, arena, constants, thread, threads):
-    h, epsilon = load_i64(i + LH), load_f32(i + EPSILON)
-    for r in range(h * thread // threads, h * (thread + 1) // threads):
-        x, y = load_i64(i + LX) + r * load_i64(i + LXH), load_i64(i + LY) + r * load_i64(i + LYH)
-        normalized_row(x, y, load_i64(i + LC), load_i64(i + GAIN), load_i64(i + SHIFT), epsilon)
+def float_layer_norm(i, share):
+    h, epsilon = i.H, i.f_epsilon
+    first, end = part_of(share, h)
+    for r in range(first, end):
+        x, y = i.x + r * i.x_h, i.y + r * i.y_h
+        normalized_row(x, y, i.C, i.gain, i.shift, epsilon)

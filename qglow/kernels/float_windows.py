@@ -12,9 +12,9 @@ from ..reference.float_sums import BLOCK
 from .float_sums import Totals
 from .floats import larger
 from .jit import njit
-from .memory import load_f32, load_i32, load_i64, words
+from .memory import load_f32, load_i32
 from .pool import clipped
-from .table import kernel
+from .split import part_of, part_of_either, row_at
 from .target import ISA
 from .vector import F32, I64, add_to, const, load_at, splat, store_at, vec
 from .vector_loops import store_first
@@ -98,23 +98,19 @@ def _long_window(vectors):
 
 max_many, max_one, sum_many, sum_one = _window(True, MANY), _window(True, 1), _window(False, MANY), _window(False, 1)
 long_many, long_one = _long_window(MANY), _long_window(1)
-(X, Y, N, H, W, C, XN, XH, XW, YN, YH, YW, KH, KW, SH, SW, DH, DW, OP, IH, IW, TOP, LEFT, INCLUDE) = words(
-    "float_pool2d", "x y N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW op IH IW top left include")  # fmt: skip
 
 
-@kernel("float_pool2d")
 @njit(nogil=True)
-def float_pool2d(i, arena, constants, thread, threads):
+def float_pool2d(i, share):
     """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where they are few, by channels."""
-    n, h, w, c, kh, kw = load_i64(i + N), load_i64(i + H), load_i64(i + W), load_i64(i + C), load_i64(i + KH), load_i64(i + KW)
-    ih, iw, op, dh, dw = load_i64(i + IH), load_i64(i + IW), load_i64(i + OP), load_i64(i + DH), load_i64(i + DW)
-    row, tap = load_i64(i + XH) * dh, load_i64(i + XW) * dw
+    n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
+    ih, iw, op, dh, dw = i.IH, i.IW, i.op, i.DH, i.DW
+    row, tap = i.x_h * dh, i.x_w * dw
     pixels, blocks = n * h * w, (c + LANES - 1) // LANES
-    by_pixels, is_long = pixels >= threads, kh * kw > BLOCK
-    first, last = (pixels * thread // threads, pixels * (thread + 1) // threads) if by_pixels else (0, pixels)
-    block0, block1 = (0, blocks) if by_pixels else (blocks * thread // threads, blocks * (thread + 1) // threads)
+    is_long = kh * kw > BLOCK
+    first, last, block0, block1 = part_of_either(share, pixels, blocks, pixels < share.pieces)
     end = min(c, block1 * LANES)
-    sw, before, x_w = load_i64(i + SW), load_i64(i + LEFT), load_i64(i + XW)
+    sw, before, x_w = i.SW, i.left, i.x_w
     ow = first % w - 1
     image, oh, r0, rows, top = 0, 0, 0, 0, 0
     for item in range(first, last):
@@ -122,15 +118,15 @@ def float_pool2d(i, arena, constants, thread, threads):
         if ow == w or item == first:
             ow = item % w
             image, oh = item // (h * w), item // w % h
-            top = oh * load_i64(i + SH) - load_i64(i + TOP)
+            top = oh * i.SH - i.top
             r0, rows = clipped(top, kh, dh, ih)
         left = ow * sw - before
         c0, columns = 0, kw
         if left < 0 or left + (kw - 1) * dw >= iw:
             c0, columns = clipped(left, kw, dw, iw)
-        x = load_i64(i + X) + image * load_i64(i + XN) + (top + r0 * dh) * load_i64(i + XH) + (left + c0 * dw) * x_w
-        y = load_i64(i + Y) + image * load_i64(i + YN) + oh * load_i64(i + YH) + ow * load_i64(i + YW)
-        count = kh * kw if load_i64(i + INCLUDE) else max(1, rows * columns)
+        x = i.x + image * i.x_n + (top + r0 * dh) * i.x_h + (left + c0 * dw) * x_w
+        y = i.y + image * i.y_n + oh * i.y_h + ow * i.y_w
+        count = kh * kw if i.include else max(1, rows * columns)
         divisor = f32(count) if op == 2 else f32(1.0)
         k = block0 * LANES
         while k < end:
@@ -172,18 +168,14 @@ def mix(context, x00, x01, x10, x11, u, t, y, count):
     return types.void(*[i64] * 4, f32, f32, i64, i64), generate
 
 
-RX, RY, RN, RH, RW, RC, RXN, RXH, RXW, RYN, RYH, RYW, ROWS, COLUMNS = words(
-    "float_resize", "x y N H W C x_n x_h x_w y_n y_h y_w rows columns")  # fmt: skip
-
-
-@kernel("float_resize")
 @njit(nogil=True)
-def float_resize(i, arena, constants, thread, threads):
-    n, h, w, c = load_i64(i + RN), load_i64(i + RH), load_i64(i + RW), load_i64(i + RC)
-    rows, columns, x_h, x_w = load_i64(i + ROWS), load_i64(i + COLUMNS), load_i64(i + RXH), load_i64(i + RXW)
-    for item in range(n * h * thread // threads, n * h * (thread + 1) // threads):
+def float_resize(i, share):
+    n, h, w, c = i.N, i.H, i.W, i.C
+    rows, columns, x_h, x_w = i.rows, i.columns, i.x_h, i.x_w
+    first, end = part_of(share, n * h)
+    for item in range(first, end):
         image, oh = item // h, item % h
-        x, y = load_i64(i + RX) + image * load_i64(i + RXN), load_i64(i + RY) + image * load_i64(i + RYN) + oh * load_i64(i + RYH)
+        x, y = i.x + image * i.x_n, row_at(i.y, i.y_n, i.y_h, item, h)
         low, high = x + load_i32(rows + 4 * oh) * x_h, x + load_i32(rows + 4 * (h + oh)) * x_h
         u = load_f32(rows + 4 * (2 * h + oh))
         for ow in range(w):
@@ -192,4 +184,4 @@ def float_resize(i, arena, constants, thread, threads):
             for k in range(0, c, LANES):
                 at = 4 * k
                 mix(low + left + at, low + right + at, high + left + at, high + right + at, u, t, y + at, c - k)
-            y += load_i64(i + RYW)
+            y += i.y_w

@@ -12,8 +12,7 @@ from .elementwise_u8 import LANES, run_of
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
 from .float_sums import sum_of_row
 from .jit import njit
-from .memory import load_f32, load_i64, words
-from .table import kernel
+from .split import part_of, row_at
 from .vector import F32, I64, call, const, load_at, splat, vec
 from .vector_loops import SUMS, floats, halves, masked, store_chunk
 
@@ -89,20 +88,17 @@ def chosen(functions, arguments):
 both = chosen([binary_run(op, 1, 1) for op in FLOAT_BINARY], "operands, count")
 right = chosen([binary_run(op, 1, 0) for op in FLOAT_BINARY], "operands, count")
 left = chosen([binary_run(op, 0, 1) for op in FLOAT_BINARY], "operands, count")
-B_A, B_B, B_Y, OP, N, H, W, C, AN, AH, AW, AC, BN, BH, BW, BC, YN, YH, YW = words(
-    "float_binary", "a b y op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"
-)
 
 
-@kernel("float_binary")
 @njit(nogil=True)
-def float_binary(i, arena, constants, thread, threads):
-    n, h, w, c, op = load_i64(i + N), load_i64(i + H), load_i64(i + W), load_i64(i + C), load_i64(i + OP)
-    ac, bc = load_i64(i + AC), load_i64(i + BC)
-    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        a = load_i64(i + B_A) + r // h * load_i64(i + AN) + r % h * load_i64(i + AH)
-        b = load_i64(i + B_B) + r // h * load_i64(i + BN) + r % h * load_i64(i + BH)
-        y = load_i64(i + B_Y) + r // h * load_i64(i + YN) + r % h * load_i64(i + YH)
+def float_binary(i, share):
+    n, h, w, c, op = i.N, i.H, i.W, i.C, i.op
+    ac, bc = i.a_c, i.b_c
+    first, end = part_of(share, n * h)
+    for r in range(first, end):
+        a = row_at(i.a, i.a_n, i.a_h, r, h)
+        b = row_at(i.b, i.b_n, i.b_h, r, h)
+        y = row_at(i.y, i.y_n, i.y_h, r, h)
         for _ in range(w):
             if ac == bc:
                 both(op, (a, b, y), c)
@@ -110,9 +106,9 @@ def float_binary(i, arena, constants, thread, threads):
                 right(op, (a, b, y), c)
             else:
                 left(op, (a, b, y), c)
-            a += load_i64(i + AW)
-            b += load_i64(i + BW)
-            y += load_i64(i + YW)
+            a += i.a_w
+            b += i.b_w
+            y += i.y_w
 
 
 def unary_run(op):
@@ -120,21 +116,20 @@ def unary_run(op):
 
 
 function = chosen([unary_run(op) for op in FLOAT_UNARY], "operands, count")
-U_X, U_Y, UOP, UN, UH, UW, UC, UXN, UXH, UXW, UYN, UYH, UYW, UA, UB = words("float_unary", "x y op N H W C x_n x_h x_w y_n y_h y_w f_a f_b")
 
 
-@kernel("float_unary")
 @njit(nogil=True)
-def float_unary(i, arena, constants, thread, threads):
-    n, h, w, c, op = load_i64(i + UN), load_i64(i + UH), load_i64(i + UW), load_i64(i + UC), load_i64(i + UOP)
-    f_a, f_b = load_f32(i + UA), load_f32(i + UB)
-    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        x = load_i64(i + U_X) + r // h * load_i64(i + UXN) + r % h * load_i64(i + UXH)
-        y = load_i64(i + U_Y) + r // h * load_i64(i + UYN) + r % h * load_i64(i + UYH)
+def float_unary(i, share):
+    n, h, w, c, op = i.N, i.H, i.W, i.C, i.op
+    f_a, f_b = i.f_a, i.f_b
+    first, end = part_of(share, n * h)
+    for r in range(first, end):
+        x = row_at(i.x, i.x_n, i.x_h, r, h)
+        y = row_at(i.y, i.y_n, i.y_h, r, h)
         for _ in range(w):
             function(op, (x, y, f_a, f_b), c)
-            x += load_i64(i + UXW)
-            y += load_i64(i + UYW)
+            x += i.x_w
+            y += i.y_w
 
 
 @intrinsic
@@ -169,12 +164,9 @@ def softmax_row(context, x, y, count):
     return types.void(i64, i64, i64), generate
 
 
-SX, SY, SH, SC, SXH, SYH = words("float_softmax", "x y H C x_h y_h")
-
-
-@kernel("float_softmax")
 @njit(nogil=True)
-def float_softmax(i, arena, constants, thread, threads):
-    h = load_i64(i + SH)
-    for r in range(h * thread // threads, h * (thread + 1) // threads):
-        softmax_row(load_i64(i + SX) + r * load_i64(i + SXH), load_i64(i + SY) + r * load_i64(i + SYH), load_i64(i + SC))
+def float_softmax(i, share):
+    h = i.H
+    first, end = part_of(share, h)
+    for r in range(first, end):
+        softmax_row(i.x + r * i.x_h, i.y + r * i.y_h, i.C)

@@ -1,4 +1,4 @@
-"""Loads and stores by absolute address, and the fields of an instruction: what every kernel is written in."""
+"""Loads and stores by absolute address."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ..instructions.table import INSTRUCTIONS
 from .jit import njit
 
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
@@ -82,11 +81,6 @@ def copy_bytes(context, target, source, count):
         return ctx.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
-
-
-def words(kind, names):
-    """Offsets in bytes of an instruction's operands and fields."""
-    return tuple(8 * INSTRUCTIONS[kind].index(n) for n in names.split())
 
 
 def _mover(llvm):

@@ -7,34 +7,28 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import njit
-from .memory import copy_bytes, copy_small, fill, fill_bytes, load_i32, load_i64, move_1, move_2, move_4, move_8, words
-from .table import kernel
+from .memory import copy_bytes, copy_small, fill, fill_bytes, load_i32, move_1, move_2, move_4, move_8
+from .split import part_of, part_of_either, row_at
 from .vector import I8, I64, load_at, mask, store_at, vec
 
 i64 = types.int64
-XY = "x y N H W C x_n x_h x_w y_n y_h y_w"
-CX, CY, CN, CH, CW, CC, CXN, CXH, CXW, CYN, CYH, CYW = words("copy", XY)
 NEAR_ROWS = 64
 
 
-@kernel("copy")
 @njit(nogil=True)
-def copy(i, arena, constants, thread, threads):
-    n, h, w, c = load_i64(i + CN), load_i64(i + CH), load_i64(i + CW), load_i64(i + CC)
-    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        x = load_i64(i + CX) + r // h * load_i64(i + CXN) + r % h * load_i64(i + CXH)
-        y = load_i64(i + CY) + r // h * load_i64(i + CYN) + r % h * load_i64(i + CYH)
-        if load_i64(i + CXW) == c and load_i64(i + CYW) == c:
+def copy(i, share):
+    n, h, w, c = i.N, i.H, i.W, i.C
+    first, end = part_of(share, n * h)
+    for r in range(first, end):
+        x = row_at(i.x, i.x_n, i.x_h, r, h)
+        y = row_at(i.y, i.y_n, i.y_h, r, h)
+        if i.x_w == c and i.y_w == c:
             copy_bytes(y, x, w * c)
             continue
         for _ in range(w):
             copy_small(y, x, c)
-            x += load_i64(i + CXW)
-            y += load_i64(i + CYW)
-
-
-TX, TY, TITEM = words("transpose", "x y item")
-D0, X0, Y0 = words("transpose", "D0 x0 y0")
+            x += i.x_w
+            y += i.y_w
 
 
 @intrinsic
@@ -100,53 +94,43 @@ def move_plane(x, y, rows, columns, x_row, x_col, y_row, y_col, item):
             move_item(y + r * y_row + c * y_col, x + r * x_row + c * x_col, item)
 
 
-@kernel("transpose")
 @njit(nogil=True)
-def transpose(i, arena, constants, thread, threads):
+def transpose(i, share):
     """The first four dimensions are shared by the threads, or, where they are few, the fifth."""
-    a, b, c, d = load_i64(i + D0), load_i64(i + D0 + 8), load_i64(i + D0 + 16), load_i64(i + D0 + 24)
-    rows, columns, item = load_i64(i + D0 + 32), load_i64(i + D0 + 40), load_i64(i + TITEM)
+    a, b, c, d = i.D0, i.D1, i.D2, i.D3
+    rows, columns, item = i.D4, i.D5, i.item
     outer = a * b * c * d
-    by_outer = outer >= threads
-    o0, o1 = (outer * thread // threads, outer * (thread + 1) // threads) if by_outer else (0, outer)
-    r0, r1 = (0, rows) if by_outer else (rows * thread // threads, rows * (thread + 1) // threads)
-    x_row, x_col, y_row, y_col = load_i64(i + X0 + 32), load_i64(i + X0 + 40), load_i64(i + Y0 + 32), load_i64(i + Y0 + 40)
+    o0, o1, r0, r1 = part_of_either(share, outer, rows, outer < share.pieces)
+    x_row, x_col, y_row, y_col = i.x4, i.x5, i.y4, i.y5
     for k in range(o0, o1):
         kd, rest = k % d, k // d
         kc, rest = rest % c, rest // c
         kb, ka = rest % b, rest // b
-        x = load_i64(i + TX) + ka * load_i64(i + X0) + kb * load_i64(i + X0 + 8) + kc * load_i64(i + X0 + 16) + kd * load_i64(i + X0 + 24)
-        y = load_i64(i + TY) + ka * load_i64(i + Y0) + kb * load_i64(i + Y0 + 8) + kc * load_i64(i + Y0 + 16) + kd * load_i64(i + Y0 + 24)
+        x = i.x + ka * i.x0 + kb * i.x1 + kc * i.x2 + kd * i.x3
+        y = i.y + ka * i.y0 + kb * i.y1 + kc * i.y2 + kd * i.y3
         move_plane(x + r0 * x_row, y + r0 * y_row, r1 - r0, columns, x_row, x_col, y_row, y_col, item)
 
 
-RX, RY, RN, RH, RW, RC, RXN, RXH, RXW, RYN, RYH, RYW = words("resize_nearest", XY)
-RR, RCOL = words("resize_nearest", "rows columns")
-
-
-@kernel("resize_nearest")
 @njit(nogil=True)
-def resize_nearest(i, arena, constants, thread, threads):
-    n, h, w, c = load_i64(i + RN), load_i64(i + RH), load_i64(i + RW), load_i64(i + RC)
-    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        x = load_i64(i + RX) + r // h * load_i64(i + RXN) + load_i32(load_i64(i + RR) + 4 * (r % h)) * load_i64(i + RXH)
-        y = load_i64(i + RY) + r // h * load_i64(i + RYN) + r % h * load_i64(i + RYH)
+def resize_nearest(i, share):
+    n, h, w, c = i.N, i.H, i.W, i.C
+    first, end = part_of(share, n * h)
+    for r in range(first, end):
+        x = i.x + r // h * i.x_n + load_i32(i.rows + 4 * (r % h)) * i.x_h
+        y = row_at(i.y, i.y_n, i.y_h, r, h)
         for col in range(w):
-            copy_small(y + col * load_i64(i + RYW), x + load_i32(load_i64(i + RCOL) + 4 * col) * load_i64(i + RXW), c)
+            copy_small(y + col * i.y_w, x + load_i32(i.columns + 4 * col) * i.x_w, c)
 
 
-HY, HN, HH, HW, HYN, HYH, HYW, HT, HL, HB, HR, HV = words("halo", "y N H W y_n y_h y_w top left bottom right value")
-
-
-@kernel("halo")
 @njit(nogil=True)
-def halo(i, arena, constants, thread, threads):
+def halo(i, share):
     """y points to the first pixel inside of the border; rows and columns beyond it are laid out around it, y_w bytes a pixel."""
-    n, h, w, c, v = load_i64(i + HN), load_i64(i + HH), load_i64(i + HW), load_i64(i + HYW), load_i64(i + HV)
-    top, left, bottom, right = load_i64(i + HT), load_i64(i + HL), load_i64(i + HB), load_i64(i + HR)
+    n, h, w, c, v = i.N, i.H, i.W, i.y_w, i.value
+    top, left, bottom, right = i.top, i.left, i.bottom, i.right
     rows = top + h + bottom
-    for r in range(n * rows * thread // threads, n * rows * (thread + 1) // threads):
-        y = load_i64(i + HY) + r // rows * load_i64(i + HYN) + (r % rows - top) * load_i64(i + HYH) - left * c
+    first, end = part_of(share, n * rows)
+    for r in range(first, end):
+        y = i.y + r // rows * i.y_n + (r % rows - top) * i.y_h - left * c
         if r % rows < top or r % rows >= top + h:
             fill(y, v, (left + w + right) * c)
         else:
@@ -154,12 +138,7 @@ def halo(i, arena, constants, thread, threads):
             fill(y + (left + w) * c, v, right * c)
 
 
-FY, FC, FV = words("fill", "y C value")
-
-
-@kernel("fill")
 @njit(nogil=True)
-def fill_all(i, arena, constants, thread, threads):
-    c = load_i64(i + FC)
-    first, last = c * thread // threads, c * (thread + 1) // threads
-    fill_bytes(load_i64(i + FY) + first, load_i64(i + FV), last - first)
+def fill_all(i, share):
+    first, end = part_of(share, i.C)
+    fill_bytes(i.y + first, i.value, end - first)

@@ -9,8 +9,8 @@ from numba.extending import intrinsic
 
 from .dots import OFFSET, dot
 from .jit import njit
-from .memory import load_i64, load_u8, store_i32, store_u8, words
-from .table import kernel
+from .memory import load_u8, store_i32, store_u8
+from .split import part_of
 from .target import ISA
 from .vector import I8, I32, I64, add_to, const, joined, load_at, mask, part, splat, store_at, vec
 from .vector_loops import accumulator
@@ -18,7 +18,6 @@ from .vector_loops import accumulator
 LANES, VECTORS = ISA.lanes, ISA.vectors
 STEP, NARROW = ISA.step, ISA.narrow
 PER_STEP = STEP // 4
-X, Y, BIAS, G, K, C, X_G, X_K, X_C, Y_G, X_ZERO = words("pack", "x y bias G K C x_g x_k x_c y_g x_zero")
 i64 = types.int64
 
 
@@ -117,23 +116,23 @@ def pack_any(x, x_k, x_c, k, channels, steps, y, vectors, bias, zero):
         store_i32(bias + lane * 4, -zero * total)
 
 
-@kernel("pack")
 @njit(nogil=True)
-def pack(i, arena, constants, thread, threads):
+def pack(i, share):
     """One vector of output channels after the other; a block's weights lie as [steps, vectors, STEP / 4, lanes, 4], its bias as [channels]."""
-    groups, k, c, zero = load_i64(i + G), load_i64(i + K), load_i64(i + C), load_i64(i + X_ZERO) - OFFSET
-    x_k, x_c = load_i64(i + X_K), load_i64(i + X_C)
+    groups, k, c, zero = i.G, i.K, i.C, i.x_zero - OFFSET
+    x_k, x_c = i.x_k, i.x_c
     multiple = LANES if NARROW else LANES * VECTORS
     padded, steps = (c + multiple - 1) // multiple * multiple, (k + STEP - 1) // STEP * PER_STEP
     vectors_of_all = padded // LANES
-    for job in range(groups * vectors_of_all * thread // threads, groups * vectors_of_all * (thread + 1) // threads):
+    first, end = part_of(share, groups * vectors_of_all)
+    for job in range(first, end):
         g, v = job // vectors_of_all, job % vectors_of_all
         block, within = v // VECTORS, v % VECTORS
         vectors = min(VECTORS, vectors_of_all - block * VECTORS)
-        y = load_i64(i + Y) + g * load_i64(i + Y_G) + block * VECTORS * LANES * steps * 4 + within * LANES * STEP
-        bias = load_i64(i + BIAS) + (g * padded + v * LANES) * 4
+        y = i.y + g * i.y_g + block * VECTORS * LANES * steps * 4 + within * LANES * STEP
+        bias = i.bias + (g * padded + v * LANES) * 4
         channels = min(LANES, c - v * LANES)
-        x = load_i64(i + X) + g * load_i64(i + X_G) + min(v * LANES, c - 1) * x_c
+        x = i.x + g * i.x_g + min(v * LANES, c - 1) * x_c
         if channels > 0 and x_c == 1:
             pack_rows(x, x_k, k, channels, steps, y, vectors, bias, zero)
         elif channels > 0 and x_k == 1:

@@ -8,8 +8,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import njit
-from .memory import load_f32, load_i64, words
-from .table import kernel
+from .split import part_of, part_of_either, row_at
 from .target import ISA
 from .vector import F32, I8, I32, I64, const, load_at, part, requantize, splat, vec, widened
 from .vector_loops import store_first
@@ -17,9 +16,6 @@ from .vector_loops import store_first
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes
 WIDE = 4 * LANES
-NAMES = "x y N H W C x_n x_h x_w y_n y_h y_w KH KW SH SW DH DW"
-X, Y, N, H, W, C, XN, XH, XW, YN, YH, YW, KH, KW, SH, SW, DH, DW = words("max_pool2d", NAMES)
-M_IH, M_IW, M_TOP, M_LEFT = words("max_pool2d", "IH IW top left")
 
 
 def _max_of(size):
@@ -55,22 +51,22 @@ def clipped(first, taps, step, size):
     return before, max(0, min(taps, inside) - before)
 
 
-@kernel("max_pool2d")
 @njit(nogil=True)
-def max_pool2d(i, arena, constants, thread, threads):
+def max_pool2d(i, share):
     """x points to the first pixel of the image."""
-    n, h, w, c, kh, kw = load_i64(i + N), load_i64(i + H), load_i64(i + W), load_i64(i + C), load_i64(i + KH), load_i64(i + KW)
-    ih, iw, top, left = load_i64(i + M_IH), load_i64(i + M_IW), load_i64(i + M_TOP), load_i64(i + M_LEFT)
-    dh, dw, sw, x_w, y_w = load_i64(i + DH), load_i64(i + DW), load_i64(i + SW), load_i64(i + XW), load_i64(i + YW)
-    row, tap = load_i64(i + XH) * dh, x_w * dw
+    n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
+    ih, iw, top, left = i.IH, i.IW, i.top, i.left
+    dh, dw, sw, x_w, y_w = i.DH, i.DW, i.SW, i.x_w, i.y_w
+    row, tap = i.x_h * dh, x_w * dw
     inside = left == 0 and (w - 1) * sw + (kw - 1) * dw < iw
     flat = inside and c < LANES and sw == 1 and x_w == c and y_w == c  # pixels side by side are more channels
     run, columns = (w * c, 1) if flat else (c, w)
-    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        first = r % h * load_i64(i + SH) - top
+    row0, row1 = part_of(share, n * h)
+    for r in range(row0, row1):
+        first = r % h * i.SH - top
         r0, rows = clipped(first, kh, dh, ih)
-        line = load_i64(i + X) + r // h * load_i64(i + XN) + (first + r0 * dh) * load_i64(i + XH)
-        y = load_i64(i + Y) + r // h * load_i64(i + YN) + r % h * load_i64(i + YH)
+        line = i.x + r // h * i.x_n + (first + r0 * dh) * i.x_h
+        y = row_at(i.y, i.y_n, i.y_h, r, h)
         for col in range(columns):
             at, taps = col * sw - left, kw
             if not inside:
@@ -84,10 +80,6 @@ def max_pool2d(i, arena, constants, thread, threads):
                 max_one(x + k, y + k, rows, taps, row, tap, run - k)
                 k += LANES
             y += y_w
-
-
-(AX, AY, AN, AH, AW, AC, AXN, AXH, AXW, AYN, AYH, AYW, AKH, AKW, ASH, ASW, ADH, ADW) = words("avg_pool2d", NAMES)
-IH, IW, TOP, LEFT, INCLUDE, XZ, RATIO, Z, LO, HI, YF = words("avg_pool2d", "IH IW top left include x_zero f_ratio zero low high y_f32")
 
 
 @intrinsic
@@ -113,28 +105,25 @@ def mean_step(context, x, y, rows, columns, row, tap, start, m, zero, low, high,
     return types.void(*[i64] * 7, f32, *[i64] * 5), generate
 
 
-@kernel("avg_pool2d")
 @njit(nogil=True)
-def avg_pool2d(i, arena, constants, thread, threads):
+def avg_pool2d(i, share):
     """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where that is one, by channels."""
-    n, h, w, c, kh, kw = load_i64(i + AN), load_i64(i + AH), load_i64(i + AW), load_i64(i + AC), load_i64(i + AKH), load_i64(i + AKW)
-    ih, iw, xz, as_float = load_i64(i + IH), load_i64(i + IW), load_i64(i + XZ), load_i64(i + YF)
-    ratio, z, lo, hi = load_f32(i + RATIO), load_i64(i + Z), load_i64(i + LO), load_i64(i + HI)
-    dh, dw, size = load_i64(i + ADH), load_i64(i + ADW), 4 if as_float else 1
-    row, tap = load_i64(i + AXH) * dh, load_i64(i + AXW) * dw
+    n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
+    ih, iw, xz, as_float = i.IH, i.IW, i.x_zero, i.y_f32
+    ratio, z, lo, hi = i.f_ratio, i.zero, i.low, i.high
+    dh, dw, size = i.DH, i.DW, 4 if as_float else 1
+    row, tap = i.x_h * dh, i.x_w * dw
     pixels, blocks = n * h * w, (c + LANES - 1) // LANES
-    by_pixels = pixels >= threads
-    first, last = (pixels * thread // threads, pixels * (thread + 1) // threads) if by_pixels else (0, pixels)
-    block0, block1 = (0, blocks) if by_pixels else (blocks * thread // threads, blocks * (thread + 1) // threads)
-    for item in range(first, last):
+    first, end, block0, block1 = part_of_either(share, pixels, blocks, pixels < share.pieces)
+    for item in range(first, end):
         image, rest = item // (h * w), item % (h * w)
         oh, ow = rest // w, rest % w
-        top, left = oh * load_i64(i + ASH) - load_i64(i + TOP), ow * load_i64(i + ASW) - load_i64(i + LEFT)
+        top, left = oh * i.SH - i.top, ow * i.SW - i.left
         r0, rows = clipped(top, kh, dh, ih)
         c0, columns = clipped(left, kw, dw, iw)
-        x = load_i64(i + AX) + image * load_i64(i + AXN) + (top + r0 * dh) * load_i64(i + AXH) + (left + c0 * dw) * load_i64(i + AXW)
-        y = load_i64(i + AY) + image * load_i64(i + AYN) + oh * load_i64(i + AYH) + ow * load_i64(i + AYW)
-        count = kh * kw if load_i64(i + INCLUDE) else max(1, rows * columns)
+        x = i.x + image * i.x_n + (top + r0 * dh) * i.x_h + (left + c0 * dw) * i.x_w
+        y = i.y + image * i.y_n + oh * i.y_h + ow * i.y_w
+        count = kh * kw if i.include else max(1, rows * columns)
         m = ratio / f32(count)
         for block in range(block0, block1):
             k = block * LANES

@@ -10,15 +10,11 @@ from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from .elementwise_u8 import LANES
 from .float_math import sigmoid, tanh
 from .jit import njit
-from .memory import load_i64, words
-from .table import kernel
+from .split import part_of
 from .vector import F32, I64, const, load_at, part, requantize, vec
 from .vector_loops import store_first
 
 i64 = types.int64
-GX, GH, C_IN, C_OUT, Y, Q, BIAS, N, C, GX_B, GH_B, C_IN_B, C_B, Y_B, Q_B = words(
-    "lstm_cell", "gx gh c_in c y q bias N C gx_b gh_b c_in_b c_b y_b q_b"
-)
 
 
 @intrinsic
@@ -47,21 +43,21 @@ def step(context, gx, gh, bias, c_in, c, y, q, size, count):
     return types.void(*[i64] * 9), generate
 
 
-@kernel("lstm_cell")
 @njit(nogil=True)
-def lstm_cell(i, arena, constants, thread, threads):
-    n, c = load_i64(i + N), load_i64(i + C)
+def lstm_cell(i, share):
+    n, c = i.N, i.C
     pieces = (c + LANES - 1) // LANES
-    for job in range(n * pieces * thread // threads, n * pieces * (thread + 1) // threads):
+    first, end = part_of(share, n * pieces)
+    for job in range(first, end):
         row, unit = job // pieces, job % pieces * LANES
         step(
-            load_i64(i + GX) + row * load_i64(i + GX_B) + 4 * unit,
-            load_i64(i + GH) + row * load_i64(i + GH_B) + 4 * unit,
-            load_i64(i + BIAS) + 4 * unit,
-            load_i64(i + C_IN) + row * load_i64(i + C_IN_B) + 4 * unit,
-            load_i64(i + C_OUT) + row * load_i64(i + C_B) + 4 * unit,
-            load_i64(i + Y) + row * load_i64(i + Y_B) + 4 * unit,
-            load_i64(i + Q) + row * load_i64(i + Q_B) + unit,
+            i.gx + row * i.gx_b + 4 * unit,
+            i.gh + row * i.gh_b + 4 * unit,
+            i.bias + 4 * unit,
+            i.c_in + row * i.c_in_b + 4 * unit,
+            i.c + row * i.c_b + 4 * unit,
+            i.y + row * i.y_b + 4 * unit,
+            i.q + row * i.q_b + unit,
             4 * c,
             min(LANES, c - unit),
         )

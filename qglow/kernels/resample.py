@@ -6,16 +6,14 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import njit
-from .memory import load_f32, load_i32, load_i64, words
-from .table import kernel
+from .memory import load_i32
+from .split import part_of, row_at
 from .target import ISA
 from .vector import F32, I32, part, requantize, splat, vec, widened
 from .vector_loops import store_first
 
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes
-X, Y, N, H, W, C, XN, XH, XW, YN, YH, YW = words("resize_linear", "x y N H W C x_n x_h x_w y_n y_h y_w")
-ROWS, COLUMNS, ONE_H, ONE_W, XZ, M, Z, LO, HI = words("resize_linear", "rows columns one_h one_w x_zero f_m zero low high")
 
 
 @intrinsic
@@ -37,19 +35,19 @@ def blend(context, x00, x01, x10, x11, w00, w01, w10, w11, x_zero, m, zero, low,
     return types.void(*[i64] * 9, f32, *[i64] * 5), generate
 
 
-@kernel("resize_linear")
 @njit(nogil=True)
-def resize_linear(i, arena, constants, thread, threads):
-    n, h, w, c = load_i64(i + N), load_i64(i + H), load_i64(i + W), load_i64(i + C)
-    one_h, one_w, xz, m = load_i64(i + ONE_H), load_i64(i + ONE_W), load_i64(i + XZ), load_f32(i + M)
-    zero, low, high = load_i64(i + Z), load_i64(i + LO), load_i64(i + HI)
-    rows, columns, x_w = load_i64(i + ROWS), load_i64(i + COLUMNS), load_i64(i + XW)
-    for r in range(n * h * thread // threads, n * h * (thread + 1) // threads):
-        image, oh = load_i64(i + X) + r // h * load_i64(i + XN), r % h
-        top = image + load_i32(rows + 4 * oh) * load_i64(i + XH)
-        bottom = image + load_i32(rows + 4 * (h + oh)) * load_i64(i + XH)
+def resize_linear(i, share):
+    n, h, w, c = i.N, i.H, i.W, i.C
+    one_h, one_w, xz, m = i.one_h, i.one_w, i.x_zero, i.f_m
+    zero, low, high = i.zero, i.low, i.high
+    rows, columns, x_w = i.rows, i.columns, i.x_w
+    first, end = part_of(share, n * h)
+    for r in range(first, end):
+        image, oh = i.x + r // h * i.x_n, r % h
+        top = image + load_i32(rows + 4 * oh) * i.x_h
+        bottom = image + load_i32(rows + 4 * (h + oh)) * i.x_h
         v = load_i32(rows + 4 * (2 * h + oh))
-        y = load_i64(i + Y) + r // h * load_i64(i + YN) + oh * load_i64(i + YH)
+        y = row_at(i.y, i.y_n, i.y_h, r, h)
         for ow in range(w):
             left, right = load_i32(columns + 4 * ow) * x_w, load_i32(columns + 4 * (w + ow)) * x_w
             u = load_i32(columns + 4 * (2 * w + ow))
@@ -72,4 +70,4 @@ def resize_linear(i, arena, constants, thread, threads):
                     y + k,
                     c - k,
                 )
-            y += load_i64(i + YW)
+            y += i.y_w

@@ -12,9 +12,8 @@ from numba.extending import intrinsic
 from .dots import dot
 from .elementwise_u8 import find, run_of, table_of
 from .jit import njit
-from .memory import load_f32, load_i32, load_i64, load_u8, store_u8, words
-from .sizes import SCRATCH_BYTES
-from .table import kernel
+from .memory import load_i32, load_u8, store_u8
+from .split import part_of, scratch_of
 from .target import HARDWARE_TABLE, ISA
 from .vector import F32, I8, I32, I64, add_to, call, const, load_at, requantize, splat, store_at, vec, widened, within
 from .vector_loops import accumulator, chunks, masked, store_chunk
@@ -22,7 +21,6 @@ from .vector_loops import accumulator, chunks, masked, store_chunk
 LANES = ISA.lanes
 CHUNK = 4 * LANES
 f32, i64 = types.float32, types.int64
-SX, SY, SS, ST, SH, SC, SXH, SYH, SI, SZ, SL, SHI = words("softmax", "x y scratch table H C x_h y_h f_inverse zero low high")
 PLANES = 1024  # bytes into a softmax's table: its entries once more, as three planes of bytes
 
 
@@ -106,7 +104,7 @@ def distances(context, x, y, count, largest, table):
 @njit(nogil=True)
 def softmax_row(i, x, y, c, scaled):
     """A row's results depend on the distance from its maximum alone: they are made for all 256 distances, then looked up."""
-    table = load_i64(i + ST)
+    table = i.table
     largest = row_max(x, c)
     if HARDWARE_TABLE:
         total = exponentials(x, c, largest, table + PLANES)
@@ -114,8 +112,8 @@ def softmax_row(i, x, y, c, scaled):
         total = i64(0)
         for k in range(c):
             total += load_i32(table + 4 * (largest - load_u8(x + k)))
-    m = load_f32(i + SI) / f32(total)
-    scaled_table(table, m, load_i64(i + SZ), load_i64(i + SL), load_i64(i + SHI), scaled)
+    m = i.f_inverse / f32(total)
+    scaled_table(table, m, i.zero, i.low, i.high, scaled)
     if HARDWARE_TABLE:
         distances(x, y, c, largest, scaled)
     else:
@@ -123,13 +121,13 @@ def softmax_row(i, x, y, c, scaled):
             store_u8(y + k, load_u8(scaled + largest - load_u8(x + k)))
 
 
-@kernel("softmax")
 @njit(nogil=True)
-def softmax(i, worker, constants, thread, threads):
-    h, c = load_i64(i + SH), load_i64(i + SC)
-    scaled = load_i64(i + SS) + worker * SCRATCH_BYTES
-    for r in range(h * thread // threads, h * (thread + 1) // threads):
-        softmax_row(i, load_i64(i + SX) + r * load_i64(i + SXH), load_i64(i + SY) + r * load_i64(i + SYH), c, scaled)
+def softmax(i, share):
+    h, c = i.H, i.C
+    scaled = scratch_of(i, share)
+    first, end = part_of(share, h)
+    for r in range(first, end):
+        softmax_row(i, i.x + r * i.x_h, i.y + r * i.y_h, c, scaled)
 
 
 @intrinsic
@@ -161,17 +159,16 @@ def _normalized(b, at, v):
 
 
 normalize_run = run_of((1, 4, 4), "iifiii", _normalized)
-LX, LY, LG, LS, LH, LC, LXH, LYH, LE, LZ, LL, LHI = words("layer_norm", "x y gain shift H C x_h y_h f_epsilon zero low high")
 
 
-@kernel("layer_norm")
 @njit(nogil=True)
-def layer_norm(i, arena, constants, thread, threads):
-    h, c, gain, shift = load_i64(i + LH), load_i64(i + LC), load_i64(i + LG), load_i64(i + LS)
-    zero, low, high = load_i64(i + LZ), load_i64(i + LL), load_i64(i + LHI)
-    for r in range(h * thread // threads, h * (thread + 1) // threads):
-        x, y = load_i64(i + LX) + r * load_i64(i + LXH), load_i64(i + LY) + r * load_i64(i + LYH)
+def layer_norm(i, share):
+    h, c, gain, shift = i.H, i.C, i.gain, i.shift
+    zero, low, high = i.zero, i.low, i.high
+    first, end = part_of(share, h)
+    for r in range(first, end):
+        x, y = i.x + r * i.x_h, i.y + r * i.y_h
         s1, rest = row_sums(x, c)
         s2 = rest + 128 * s1
-        inverse = f32(1) / f32(math.sqrt(f32(c * s2 - s1 * s1) + load_f32(i + LE)))
+        inverse = f32(1) / f32(math.sqrt(f32(c * s2 - s1 * s1) + i.f_epsilon))
         normalize_run((x, gain, shift, y, c, s1, inverse, zero, low, high), c)

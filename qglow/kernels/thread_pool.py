@@ -87,7 +87,7 @@ def perform(team, worker, owner, k):
     piece = load_i64(load_i64(team + SCHEDULE) + LISTS + 8 * owner) + PIECE * k
     row, number, end, following = load_i64(piece), load_i64(piece + 8), load_i64(piece + 16), load_i64(piece + 24)
     start = ticks()
-    call_kernel(load_i64(row), row, worker, 0, number, load_i64(row + 8) >> 8)
+    call_kernel(load_i64(row), row, worker, number, load_i64(row + 8) >> 8)
     spent = team + SPENT + OWNER * worker
     store_i64(spent, load_i64(spent) + ticks() - start)
     if atomic_add(team + DONE, 1) + 1 < end:

@@ -26,7 +26,7 @@ from qglow.runtime.native import NativePlan, Segment
 from qglow.runtime.pieces import pieces as pieces_of
 from qglow.runtime.step_profile import plan_of
 
-KERNEL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 5)
+KERNEL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)
 COUNTS = (2, 3, 5)
 
 
@@ -54,7 +54,7 @@ class Pieces:
         return buffer.offset + at
 
     def run(self, piece: int, pieces: int) -> Array:
-        self.kernel(self.row.ctypes.data, 0, 0, piece, pieces)
+        self.kernel(self.row.ctypes.data, 0, piece, pieces)
         return self.plan.arena.copy()
 
     def alone(self, piece: int, pieces: int) -> tuple[Array, Array]:
@@ -125,7 +125,7 @@ def test_pieces_write_their_own_parts(name: str) -> None:
         plan._views[value][...] = array
     for step, row in steps_of(plan):
         if is_in_place(step):  # NOTE: its output is its input, which cannot be turned over; another form has it apart
-            KERNEL(int(row[0]))(row.ctypes.data, 0, 0, 0, 1)
+            KERNEL(int(row[0]))(row.ctypes.data, 0, 0, 1)
             continue
         for split in (0, BY_BLOCKS) if "split" in INSTRUCTIONS[step.kind].hints else (None,):
             if split is not None:
