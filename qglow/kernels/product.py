@@ -23,8 +23,8 @@ from .split import part_of_either, scratch_of
 from .target import ISA
 from .vector import I64, pixel
 
-Piece = namedtuple(  # operands of a micro-kernel
-    "Piece", "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pix r_next next share interleave_prefetch count first"
+Operands = namedtuple(  # operands of a micro-kernel
+    "Operands", "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pix r_next next share interleave_prefetch count first"
 )
 STEPS = {"x": "pix", "y": "y_pix", "r": "r_pix"}  # what one pixel is further, by operand
 LANES, NEAR = ISA.lanes, ISA.near
@@ -34,7 +34,7 @@ LANES, NEAR = ISA.lanes, ISA.near
 class Kernels:
     """What differs between products.
 
-    micro(b, operands, pixels, vectors, pixel_of) makes the code of one piece: operands by the names of Piece, pixel_of(operand, pixel) an
+    micro(b, operands, pixels, vectors, pixel_of) makes the code of one piece: operands by the names of Operands, pixel_of(operand, pixel) an
     address. most, narrow_most: pixels of a piece at most, for `vectors` vectors and for one. paired: whether there are kernels of two rows.
     taps: elements of a run that one step takes. size(i): bytes of an output element. modes(i): what a piece does at its end, in place (-1:
     it cannot) and in the scratch, from where finish(i, scratch, pitch, r, r_w, y, y_w, pixels, bytes, channel) takes it. r_size: bytes of
@@ -55,7 +55,7 @@ class Kernels:
 
 
 def micro_kernel(micro, pixels, vectors, paired):
-    """An intrinsic of a Piece: `count` pieces of so many pixels, one after the other in a row.
+    """An intrinsic of Operands: `count` pieces of so many pixels, one after the other in a row.
 
     paired: the second half of the pixels is that of the next row, x_next, y_next and r_next bytes after the first. NOTE: where all pixels are
     one row's their addresses need fewer registers, which is a quarter of the time of a product with few taps.
@@ -179,7 +179,7 @@ def product(k):
                             count = left if direct else 1
                             xx, yy, rs = x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
                             mode, target, pitch = (in_place, yy, y_w) if direct else (aside, scratch, width * size)
-                            operands = Piece(
+                            operands = Operands(
                                 x=xx, w=w, KH=kh, runs=runs, steps=steps, row=row, tap=tap, pix=x_w, x_next=x_h, bias=bias, y=target,
                                 y_pix=pitch, y_next=y_h, mode=mode, i=i, r=rs, r_pix=r_w, r_next=r_h, next=ahead, share=ahead_bytes,
                                 interleave_prefetch=interleave_prefetch, count=count, first=first,
