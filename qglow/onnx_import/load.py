@@ -20,6 +20,7 @@ from ..reference import retype
 from .adapters import adapt, trains_by_input
 from .aligned import with_aligned_operands
 from .block_weights import joined_blocks
+from .completed import completed, for_checker
 from .element_types import DTYPES, ValueTypes, array_of
 from .external_data import load_external_data
 from .functions import inlined as without_functions
@@ -44,6 +45,7 @@ def load(model: Model) -> Graph:
     else:
         path = path_of(model, "the model", ModelError, "a path, an onnx.ModelProto or a Graph")
         proto, where = _read(path), str(path)
+    proto = completed(proto)
     opset = _check(proto, where)
     if opset < OLDEST_OPSET:
         proto = _converted(proto, opset, where)
@@ -94,7 +96,7 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
         raise ModelError(f"{where}: the name {strange!r} is not valid UTF-8; is the file damaged?")
     try:
         if proto.ByteSize() < 2**31:
-            onnx.checker.check_model(proto)
+            onnx.checker.check_model(for_checker(proto))
     except Exception as error:
         raise ModelError(f"{where}: the ONNX checker refuses it: {_first_line(error)}") from error
     return opset

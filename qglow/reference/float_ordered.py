@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -50,9 +51,9 @@ def reduced(name: str, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     kept = tuple(1 if k in axes else d for k, d in enumerate(x.shape))
     shape = kept if keep else tuple(d for k, d in enumerate(x.shape) if k not in axes)
     if is_by_rows(x.ndim, axes):
-        return of_rows(name, x.reshape(*x.shape[: x.ndim - len(axes)], -1)).reshape(shape)
+        return of_rows(name, x.reshape(*x.shape[: x.ndim - len(axes)], prod(x.shape[x.ndim - len(axes) :]))).reshape(shape)
     front = np.moveaxis(x, axes, range(len(axes)))
-    front = front.reshape(-1, *front.shape[len(axes) :])
+    front = front.reshape(prod(front.shape[: len(axes)]), *front.shape[len(axes) :])
     return in_order(name, front, len(front)).reshape(shape)
 
 
@@ -117,7 +118,7 @@ def reduce_prod(node: Node, inputs: list[Array | None]) -> list[Array]:
         return FLOAT[node.op](node, inputs)
     front = np.moveaxis(x, axes, range(len(axes)))
     y = np.ones(front.shape[len(axes) :], x.dtype)
-    for part in front.reshape(-1, *front.shape[len(axes) :]):
+    for part in front.reshape(prod(front.shape[: len(axes)]), *front.shape[len(axes) :]):
         y = y * part
     return [np.asarray(np.expand_dims(y, axes) if node.attr("keepdims") else y)]
 
@@ -134,7 +135,7 @@ def _whole_image(name: str, node: Node, inputs: list[Array | None]) -> list[Arra
     x = given(inputs, 0)
     if x.size == 0:
         return FLOAT[node.op](node, inputs)
-    flat = np.moveaxis(x.reshape(*x.shape[:2], -1), -1, 0)
+    flat = np.moveaxis(x.reshape(*x.shape[:2], prod(x.shape[2:])), -1, 0)
     return [in_order(name, flat, len(flat)).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))]
 
 
@@ -179,7 +180,7 @@ def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     axis = int(node.attr("axis")) % x.ndim
     if x.size == 0:
         return FLOAT[node.op](node, inputs)
-    y, mean, inverse = normalized(x.reshape(*x.shape[:axis], -1), node.attr("epsilon"))
+    y, mean, inverse = normalized(x.reshape(*x.shape[:axis], prod(x.shape[axis:])), node.attr("epsilon"))
     y = y.reshape(x.shape) * given(inputs, 1)
     bias, kept = optional(inputs, 2), (*x.shape[:axis], *(1,) * (x.ndim - axis))
     shift = np.zeros(1, x.dtype) if bias is None else bias
@@ -191,7 +192,7 @@ def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array
     x, scale, shift = (given(inputs, k) for k in range(3))
     if x.size == 0:
         return [x]
-    y = normalized(x.reshape(*x.shape[:2], -1), node.attr("epsilon"))[0].reshape(x.shape)
+    y = normalized(x.reshape(*x.shape[:2], prod(x.shape[2:])), node.attr("epsilon"))[0].reshape(x.shape)
     along = (-1, *(1,) * (x.ndim - 2))
     return [y * scale.reshape(along) + shift.reshape(along)]
 

@@ -32,9 +32,9 @@ def _of_nothing(x: Array, axes: tuple[int, ...], end: int) -> dict[str, Any]:
 
 
 def _mean(x: Array, axes: tuple[int, ...], keep: bool) -> Array:
-    """Of integers the exact sum's quotient, rounded towards zero."""
+    """Of integers the exact sum's quotient, rounded towards zero; 0 of no elements."""
     if x.dtype.kind == "f":
-        return np.asarray(x.mean(axes, keepdims=keep))
+        return np.asarray(x.mean(axes, keepdims=keep) if x.size else x.sum(axes, keepdims=keep))
     count = max(1, int(np.prod([x.shape[a] for a in axes])))
     wide = x.astype(np.int64)  # NOTE: the sum itself may leave int64, its quotient cannot
     quotients, rests = (wide // count).sum(axes, keepdims=keep), (wide % count).sum(axes, keepdims=keep)

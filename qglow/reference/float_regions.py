@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -30,13 +31,13 @@ def lp_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, p = given(inputs, 0), x_type(inputs)(node.attr("p"))
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
     view, out = patches(power(np.abs(x), p), win, 0, bool(node.attr("ceil_mode")))
-    return [power(total(view.reshape(*view.shape[: -len(out)], -1), -1), 1 / p)]
+    return [power(total(view.reshape(*view.shape[: -len(out)], prod(view.shape[-len(out) :])), -1), 1 / p)]
 
 
 def global_lp_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """(sum of |x| ** p) ** (1 / p) over each image."""
     x, p = given(inputs, 0), x_type(inputs)(node.attr("p"))
-    sums = total(power(np.abs(x), p).reshape(*x.shape[:2], -1), -1)
+    sums = total(power(np.abs(x), p).reshape(*x.shape[:2], prod(x.shape[2:])), -1)
     return [power(sums, 1 / p).reshape(*x.shape[:2], *(1,) * (x.ndim - 2))]
 
 
