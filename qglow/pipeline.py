@@ -40,8 +40,8 @@ Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
 CHECK_SAMPLES, BLAME_SECONDS = 4, 5.0  # NOTE: no clock decides how much is compared: a busy machine makes the same bundle
 
 
-def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0) -> Graph:
-    """Run one graph-making stage, verify its result and write its text to `dump_dir`/NN_name.txt."""
+def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0, log: Iterable[str] = ()) -> Graph:
+    """Run one graph-making stage, verify its result and write its text to `dump_dir`/NN_name.txt, below what the stage logged."""
     graph = make()
     level = verify_level()
     if level >= 1:
@@ -50,7 +50,8 @@ def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = No
         check_text(graph, name)
         check_types(graph, name)
     if dump_dir is not None:
-        write_atomically(make_folder(dump_dir) / f"{number:02d}_{name}.txt", print_graph(graph).encode())
+        text = "".join(f"; {line}\n" for line in log) + print_graph(graph)
+        write_atomically(make_folder(dump_dir) / f"{number:02d}_{name}.txt", text.encode())
     return graph
 
 
@@ -64,7 +65,8 @@ def _both_graphs(model: Any, dump_dir: str | Path | None = None) -> tuple[Graph,
     """The model's graph as it is, and simplified."""
     imported = stage("import", lambda: import_onnx(model), dump_dir, 0)
     watch = check_meaning if verify_level() >= 3 else None
-    return imported, stage("simplify", lambda: simplify(imported, watch), dump_dir, 1)
+    log: list[str] = []
+    return imported, stage("simplify", lambda: simplify(imported, watch, log.append), dump_dir, 1, log)
 
 
 @in_usual_mode

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from ..graph import Graph
 from ..graph.dead import remove_dead
+from ..graph.rewrite import Rewrites
 from ..reference import retype
 from ..reference.symbolic import refine
 from .affine import fold_affine
@@ -17,6 +19,7 @@ from .identity import remove_identities
 from .layer_norm import fuse_layer_norm
 from .leaky_relu import fuse_leaky_relu
 from .matmul_bias import fuse_matmul_bias
+from .output_names import name_outputs
 from .pad import fold_pads
 from .scale import sink_scales
 from .square import square_powers
@@ -26,6 +29,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fold_constants,
     refine,
     remove_identities,
+    name_outputs,
     square_powers,
     fold_pads,
     fold_affine,
@@ -39,15 +43,24 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 )
 
 
-def simplify(graph: Graph, watch: Callable[[Graph, Graph, str], None] | None = None) -> Graph:
+def simplify(
+    graph: Graph, watch: Callable[[Graph, Graph, str], None] | None = None, log: Callable[[str], None] | None = None
+) -> Graph:
     """The simplified graph. Surviving values keep their names; outputs keep theirs always.
 
-    watch: called after each pass with the graph before, the graph after, and the pass's name.
+    watch: called after each pass with the graph before, the graph after, and the pass's name. log: told which rewrites of a pass fired,
+    and how often.
     """
     if all(graph.types[i].is_static for i in graph.inputs):
         graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs}, partly=True)
     for simplification in PASSES:
-        before, graph = graph, simplification(graph)
+        name = simplification.__name__
+        told = partial(_told, log, name) if log is not None else None
+        before, graph = graph, simplification(graph, told) if isinstance(simplification, Rewrites) else simplification(graph)
         if watch is not None:
-            watch(before, graph, simplification.__name__)
+            watch(before, graph, name)
     return graph
+
+
+def _told(log: Callable[[str], None], pass_name: str, rewrite: str, count: int) -> None:
+    log(f"{pass_name}: {rewrite} x {count}")

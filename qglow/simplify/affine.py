@@ -8,103 +8,84 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, Graph, Node, TensorType
-from ..graph.types import DType
-from ..ops.traits import COMMUTATIVE, CONVOLUTION
+from ..graph import Array, Node
+from ..graph.pattern import Match, constant, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
+from ..ops.traits import CONVOLUTION
+from .batch_norm import BATCH_NORM, factor_and_offset
 from .scale import holds
 
 
-def fold_affine(graph: Graph) -> Graph:
-    folded = True
-    while folded:
-        graph, folded = _fold_once(graph)
-    return graph
-
-
-def _fold_once(graph: Graph) -> tuple[Graph, bool]:
-    consumers, outputs = graph.consumers(), set(graph.outputs)
-    constants, types = dict(graph.constants), dict(graph.types)
-    replaced: dict[int, Node | None] = {}
-    for product in graph.nodes:
-        value = product.outputs[0]
-        readers = consumers.get(value, [])
-        if (
-            not (product.has(CONVOLUTION) or product.op == "Gemm")
-            or len(readers) != 1
-            or value in outputs
-            or not _has_constant_weights(graph, product)
-        ):
-            continue
-        after = readers[0]
-        function = _affine(graph, after, value, _channels(graph, product), product)
-        if function is None or id(after) in replaced:
-            continue
-        with np.errstate(all="ignore"):
-            folded = _fold(product, after, *function, constants, types)
-        if folded is not None:
-            replaced[id(product)], replaced[id(after)] = None, folded
-    nodes = [replaced.get(id(n), n) for n in graph.nodes]
-    return graph.with_(nodes=tuple(n for n in nodes if n is not None), constants=constants, types=types), bool(replaced)
-
-
-def _has_constant_weights(graph: Graph, node: Node) -> bool:
-    if node.op == "Gemm" and (node.attr("alpha") != 1.0 or node.attr("beta") != 1.0):
+def _is_plain_float(m: Match) -> bool:
+    product = m.node("product")
+    if product.op == "Gemm" and (product.attr("alpha") != 1.0 or product.attr("beta") != 1.0):
         return False
-    w, bias = graph.constants.get(node.inputs[1]), node.input(2)
-    return w is not None and w.dtype == np.float32 and (not bias or bias in graph.constants)
+    return m.constant("w").dtype == np.float32
 
 
-def _channels(graph: Graph, node: Node) -> int:
-    w = graph.constants[node.inputs[1]].shape
-    if node.op == "Conv":
-        return int(w[0])
-    if node.op == "ConvTranspose":
-        return int(w[1]) * int(node.attr("group"))
-    return int(w[0] if node.attr("transB") else w[1])
+_OPERANDS = (value("x"), constant("w"), constant("b", optional=True))
+_CONVOLUTION = op(CONVOLUTION, *_OPERANDS, name="product", where=_is_plain_float)
+_GEMM = op("Gemm", *_OPERANDS, name="product", where=_is_plain_float)
 
 
-def _affine(graph: Graph, node: Node, value: str, channels: int, product: Node) -> tuple[Array, Array] | None:
-    """(a, c) per channel, float64, of a node that computes a * value + c; None where it does not."""
-    c = graph.constants
-    if node.op == "BatchNormalization" and node.inputs[0] == value and all(i in c for i in node.inputs[1:]):
-        scale, bias, mean, var = (c[i].astype(np.float64) for i in node.inputs[1:5])
-        a = scale / np.sqrt(var + node.attr("epsilon"))
-        return a, bias - mean * a
-    if node.definition.neutral is None or product.op == "Gemm" or (not node.has(COMMUTATIVE) and node.inputs[0] != value):
-        return None
-    other = node.inputs[1] if node.inputs[0] == value else node.inputs[0]
-    rank = graph.types[product.inputs[0]].rank
-    if other not in c or rank is None:
-        return None
-    constant = c[other].astype(np.float64)
-    shape = (1,) * (rank - constant.ndim) + constant.shape
-    if len(shape) != rank or any(d != 1 for k, d in enumerate(shape) if k != 1) or shape[1] not in (1, channels):
-        return None
-    per_channel = np.broadcast_to(constant.ravel(), (channels,))
-    ones, zeros = np.ones(channels), np.zeros(channels)
-    if node.op == "Div":
-        return (1 / per_channel, zeros) if np.all(per_channel != 0) else None
-    if node.op == "Mul":
-        return per_channel, zeros
-    return ones, per_channel if node.op == "Add" else -per_channel
-
-
-def _fold(product: Node, after: Node, a: Array, c: Array, constants: dict[str, Array], types: dict[str, TensorType]) -> Node | None:
-    """The product with its weights scaled, writing the value that the affine node wrote; None where float32 does not hold them."""
-    out, w = after.outputs[0], constants[product.inputs[1]].astype(np.float64)
-    bias = constants[product.inputs[2]].astype(np.float64).ravel() if product.input(2) else np.zeros(1)
+def _channels(m: Match) -> int:
+    product, w = m.node("product"), m.constant("w").shape
     if product.op == "Conv":
-        scaled = w * a.reshape(-1, *(1,) * (w.ndim - 1))
-    elif product.op == "Gemm":
-        scaled = w * (a[:, None] if product.attr("transB") else a)
-    else:
-        groups = int(product.attr("group"))
-        per_group = a.reshape(groups, 1, -1, *(1,) * (w.ndim - 2))
-        scaled = (w.reshape(groups, -1, *w.shape[1:]) * per_group).reshape(w.shape)
-    if not holds(scaled) or np.isnan(bias * a + c).any():
+        return int(w[0])
+    if product.op == "ConvTranspose":
+        return int(w[1]) * int(product.attr("group"))
+    return int(w[0] if product.attr("transB") else w[1])
+
+
+def _after_norm(m: Match) -> Replacement:
+    return _folded(m, *factor_and_offset(m))
+
+
+def _after_constant(m: Match) -> Replacement:
+    """An Add, Sub, Mul or Div."""
+    rank, c, channels = m.rank("x"), m.constant("c").astype(np.float64), _channels(m)
+    if rank is None or c.ndim > rank:
         return None
-    names = f"{out}.weight", f"{out}.bias"
-    for name, array in zip(names, (scaled, bias * a + c), strict=True):
-        constants[name] = array.astype(np.float32)
-        types[name] = TensorType(DType.F32, tuple(array.shape))
-    return product.with_(inputs=(product.inputs[0], *names), outputs=(out,))
+    shape = (1,) * (rank - c.ndim) + c.shape
+    if any(d != 1 for k, d in enumerate(shape) if k != 1) or shape[1] not in (1, channels):
+        return None
+    c, ones, zeros = np.broadcast_to(c.ravel(), (channels,)), np.ones(channels), np.zeros(channels)
+    if m.root.op == "Div":
+        return _folded(m, 1 / c, zeros) if np.all(c != 0) else None
+    if m.root.op == "Mul":
+        return _folded(m, c, zeros)
+    return _folded(m, ones, c if m.root.op == "Add" else -c)
+
+
+def _folded(m: Match, a: Array, c: Array) -> Replacement:
+    """The product with its weights scaled, writing what the affine node wrote; None where float32 does not hold them."""
+    product, w = m.node("product"), m.constant("w").astype(np.float64)
+    bias = m.constant("b").astype(np.float64).ravel() if m["b"] else np.zeros(1)
+    with np.errstate(all="ignore"):
+        scaled, bias = _scaled(product, w, a), bias * a + c
+        if not holds(scaled) or np.isnan(bias).any():
+            return None
+        arrays = zip(("weight", "bias"), (scaled.astype(np.float32), bias.astype(np.float32)), strict=True)
+    out = m.root.outputs[0]
+    return product.with_(inputs=(m["x"], *(m.add_constant(f"{out}.{hint}", array) for hint, array in arrays)), outputs=(out,))
+
+
+def _scaled(product: Node, w: Array, a: Array) -> Array:
+    """The weights times a factor for each output channel."""
+    if product.op == "Conv":
+        return w * a.reshape(-1, *(1,) * (w.ndim - 1))
+    if product.op == "Gemm":
+        return w * (a[:, None] if product.attr("transB") else a)
+    groups = int(product.attr("group"))
+    per_group = a.reshape(groups, 1, -1, *(1,) * (w.ndim - 2))
+    return np.asarray((w.reshape(groups, -1, *w.shape[1:]) * per_group).reshape(w.shape))
+
+
+_NORM, *_PARAMETERS = BATCH_NORM.operands
+_AFTER = (
+    Rewrite("convolution and norm", op("BatchNormalization", _CONVOLUTION, *_PARAMETERS, name="norm"), _after_norm),
+    Rewrite("gemm and norm", op("BatchNormalization", _GEMM, *_PARAMETERS, name="norm"), _after_norm),
+    Rewrite("convolution and constant", op(("Add", "Sub", "Mul", "Div"), _CONVOLUTION, constant("c")), _after_constant),
+)
+
+fold_affine = Rewrites("fold_affine", *_AFTER)

@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import DType, Graph, Node, TensorType
+from ..graph import Array, Node
+from ..graph.pattern import Match, constant, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
+
+BATCH_NORM = op("BatchNormalization", value("x"), *map(constant, ("scale", "bias", "mean", "var")), name="norm")
 
 
-def split_batch_norm(graph: Graph) -> Graph:
-    nodes: list[Node] = []
-    constants, types = dict(graph.constants), dict(graph.types)
-    for node in graph.nodes:
-        rank = graph.types[node.inputs[0]].rank if node.op == "BatchNormalization" else None
-        if rank is None or not all(i in constants for i in node.inputs[1:5]):
-            nodes.append(node)
-            continue
-        scale, bias, mean, var = (constants[i].astype(np.float64) for i in node.inputs[1:5])
-        a = scale / np.sqrt(var + node.attr("epsilon"))
-        y, shape = node.outputs[0], (-1, *(1,) * (rank - 2))
-        for name, array in ((f"{y}.factor", a), (f"{y}.offset", bias - mean * a)):
-            constants[name] = array.astype(np.float32).reshape(shape)
-            types[name] = TensorType(DType.F32, constants[name].shape)
-        types[f"{y}.scaled"] = types[y]
-        nodes.append(Node("Mul", (node.inputs[0], f"{y}.factor"), (f"{y}.scaled",), {}, f"{node.name}.scale"))
-        nodes.append(Node("Add", (f"{y}.scaled", f"{y}.offset"), (y,), {}, node.name))
-    return graph.with_(nodes=tuple(nodes), constants=constants, types=types)
+def factor_and_offset(m: Match) -> tuple[Array, Array]:
+    """(a, c) of a matched normalization, float64 [channels]."""
+    scale, bias, mean, var = (m.constant(k).astype(np.float64) for k in ("scale", "bias", "mean", "var"))
+    a = scale / np.sqrt(var + m.node("norm").attr("epsilon"))
+    return a, bias - mean * a
+
+
+def _split(m: Match) -> Replacement:
+    rank = m.rank("x")
+    if rank is None:
+        return None
+    (y,), shape = m.root.outputs, (-1, *(1,) * (rank - 2))
+    arrays = zip((f"{y}.factor", f"{y}.offset"), factor_and_offset(m), strict=True)
+    factor, offset = (m.add_constant(name, a.astype(np.float32).reshape(shape)) for name, a in arrays)
+    scaled = m.add_value(f"{y}.scaled", m.graph.types[y])
+    return (
+        Node("Mul", (m["x"], factor), (scaled,), {}, f"{m.root.name}.scale"),
+        Node("Add", (scaled, offset), (y,), {}, m.root.name),
+    )
+
+
+split_batch_norm = Rewrites("split_batch_norm", Rewrite("split", BATCH_NORM, _split))

@@ -1,4 +1,4 @@
-"""Nodes that change nothing are removed; a graph output keeps its name, which the node before it takes.
+"""Nodes that change nothing are removed; where one wrote an output of the graph, an Identity does then (output_names.py).
 
 1. Identity, a Cast to the type that is there, a Reshape to the shape that is there.
 2. A Pad by nothing, a Slice of the whole.
@@ -9,78 +9,50 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, Graph, Node
-from ..ops.traits import COMMUTATIVE, RESHAPE
+from ..graph import Array
+from ..graph.pattern import Match, constant, is_scalar, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
+from ..ops.traits import RESHAPE
 
 
-def remove_identities(graph: Graph) -> Graph:
-    outputs, alias, nodes = set(graph.outputs), dict[str, str](), list[Node]()
-    for node in graph.nodes:
-        node = node.with_(inputs=tuple(alias.get(i, i) for i in node.inputs))
-        same = _same_value(graph, node)
-        if same is None or node.op == "Identity" and node.outputs[0] in outputs:
-            nodes.append(node)
-        elif node.outputs[0] in outputs:
-            nodes.append(Node("Identity", (same,), node.outputs, {}, node.name))
-        else:
-            alias[node.outputs[0]] = same
-    return _named(graph.with_(nodes=tuple(nodes)))
+def _captured(m: Match) -> Replacement:
+    return m["x"]
 
 
-def _named(graph: Graph) -> Graph:
-    """Without Identity nodes at the outputs whose value can have the output's name itself."""
-    new: dict[str, str] = {}
-    made = {o for n in graph.nodes for o in n.outputs if o}
-    for node in graph.nodes:
-        x = node.inputs[0] if node.op == "Identity" else ""
-        if x in made and x not in new and x not in graph.outputs and node.outputs[0] in graph.outputs:
-            new[x] = node.outputs[0]
-    nodes = [
-        n.with_(inputs=tuple(new.get(i, i) for i in n.inputs), outputs=tuple(new.get(o, o) for o in n.outputs))
-        for n in graph.nodes
-        if not (n.op == "Identity" and new.get(n.inputs[0]) == n.outputs[0])
-    ]
-    types = {**graph.types, **{o: graph.types[x] for x, o in new.items() if graph.types[o].shape is None}}
-    return graph.with_(nodes=tuple(nodes), types=types)
+def _cast(m: Match) -> Replacement:
+    t = m.type("x")  # NOTE: where its shape is not known, its kind may be a guess
+    return m["x"] if t.shape is not None and t.kind.dtype.name == m.root.attr("to") else None
 
 
-def _same_value(graph: Graph, node: Node) -> str | None:
-    """The input that a node gives unchanged, or None."""
-    if node.definition.neutral is not None:
-        return _without_neutral(graph, node)
-    return node.inputs[0] if _changes_nothing(graph, node) else None
+def _reshaped(m: Match) -> Replacement:
+    t = m.type("x")
+    return m["x"] if t.is_static and t.shape == m.graph.types[m.root.outputs[0]].shape else None
 
 
-def _changes_nothing(graph: Graph, node: Node) -> bool:
-    if node.op == "Identity":
-        return True
-    if node.op == "Cast":
-        t = graph.types[node.inputs[0]]  # NOTE: where its shape is not known, its kind may be a guess
-        return t.shape is not None and t.kind.dtype.name == node.attr("to")
-    if node.has(RESHAPE):
-        t = graph.types[node.inputs[0]]
-        return t.is_static and t.shape == graph.types[node.outputs[0]].shape
-    if node.op == "Pad":
-        pads = graph.constants.get(node.input(1))
-        return pads is not None and not np.any(pads)
-    if node.op == "Slice":
-        return _whole([graph.constants.get(i) if i else None for i in node.inputs])
-    return False
+def _sliced(m: Match) -> Replacement:
+    """A Slice (x, starts, ends, axes, steps) that begins at 0, ends beyond every size, and leaves nothing out."""
+    steps = m.constant("steps") if m["steps"] else np.ones(1)
+    whole = np.all(m.constant("starts") == 0) and np.all(m.constant("ends") >= np.iinfo(np.int32).max) and np.all(steps == 1)
+    return m["x"] if whole else None
 
 
-def _whole(inputs: list[Array | None]) -> bool:
-    """Whether a Slice (x, starts, ends, axes, steps) begins at 0, ends beyond every size, and leaves nothing out."""
-    starts, ends, steps = inputs[1], inputs[2], inputs[4] if len(inputs) > 4 else np.ones(1)
-    if starts is None or ends is None or steps is None:
-        return False
-    return bool(np.all(starts == 0) and np.all(ends >= np.iinfo(np.int32).max) and np.all(steps == 1))
+def _without_neutral(m: Match) -> Replacement:
+    fits = m.constant("c").reshape(-1)[0] == m.root.definition.neutral and m.keeps_shape("x", "c")
+    return m["x"] if fits else None
 
 
-def _without_neutral(graph: Graph, node: Node) -> str | None:
-    for value, other in (node.inputs, node.inputs[::-1]):
-        c, shape = graph.constants.get(other), graph.types[value].shape
-        if c is None or value in graph.constants or shape is None or (other != node.inputs[1] and not node.has(COMMUTATIVE)):
-            continue
-        if c.size == 1 and c.ndim <= len(shape) and c.reshape(-1)[0] == node.definition.neutral:
-            return value
-    return None
+def _is_zero(c: Array) -> bool:
+    return not np.any(c)
+
+
+_X = value("x", constants=True)
+_PARTS = (constant("starts"), constant("ends"), value("axes", constants=True, optional=True), constant("steps", optional=True))
+remove_identities = Rewrites(
+    "remove_identities",
+    Rewrite("identity", op("Identity", _X), _captured),
+    Rewrite("cast", op("Cast", _X), _cast),
+    Rewrite("reshape", op(RESHAPE, _X), _reshaped),
+    Rewrite("pad", op("Pad", _X, constant("pads", _is_zero)), _captured),
+    Rewrite("slice", op("Slice", _X, *_PARTS), _sliced),
+    Rewrite("neutral", op(("Add", "Sub", "Mul", "Div"), value("x"), constant("c", is_scalar)), _without_neutral),
+)

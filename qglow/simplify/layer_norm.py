@@ -1,107 +1,79 @@
-"""Layer normalization that was exported as its parts: (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * gamma + beta."""
+"""Layer normalization that was exported as its parts: (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * gamma + beta.
+
+The centred value may have been computed twice. Of the forms with and without gamma and beta the longest comes first: what it does not fit
+is left to a shorter one.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, Graph, Node
+from ..graph import Array, Node
+from ..graph.pattern import Match, Op, constant, is_scalar, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
 
 
-class _Reader:
-    """What made a value, and what alone reads one."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.graph, self.producers, self.consumers = graph, graph.producers(), graph.consumers()
-
-    def made(self, value: str, op: str) -> Node | None:
-        node = self.producers.get(value)
-        return node if node is not None and node.op == op else None
-
-    def only_reader(self, value: str, op: str) -> Node | None:
-        readers = self.consumers.get(value, [])
-        return readers[0] if len(readers) == 1 and readers[0].op == op and value not in self.graph.outputs else None
-
-    def constant(self, node: Node, value: str) -> Array | None:
-        """The constant that a binary node takes beside a value."""
-        other = node.inputs[1] if node.inputs[0] == value else node.inputs[0]
-        return self.graph.constants.get(other)
-
-    def is_last_axis_mean(self, node: Node) -> bool:
-        rank = self.graph.types[node.inputs[0]].rank
-        axes = self.graph.constants.get(node.input(1))
-        last = rank is not None and axes is not None and axes.size == 1 and int(axes.reshape(-1)[0]) % rank == rank - 1
-        return bool(last and node.attr("keepdims"))
+def _is_two(c: Array) -> bool:
+    return is_scalar(c) and float(c.reshape(-1)[0]) == 2.0
 
 
-def fuse_layer_norm(graph: Graph) -> Graph:
-    reader = _Reader(graph)
-    replaced: dict[str, Node] = {}
-    constants, types = dict(graph.constants), dict(graph.types)
-    for node in graph.nodes:
-        if node.op == "Div" and (match := _match(reader, node)) is not None:
-            x, epsilon = match
-            width = graph.types[x].shape[-1]  # type: ignore[index]
-            last, gamma, beta = _affine(reader, node, int(width))
-            names = []
-            for hint, array in (("gamma", gamma), ("beta", beta)):
-                name = f"{last.outputs[0]}.{hint}"
-                constants[name] = array.astype(np.float32)
-                types[name] = types[x].__class__(types[x].kind, (int(width),))
-                names.append(name)
-            attributes = {"axis": -1, "epsilon": epsilon}
-            replaced[last.name] = Node("LayerNormalization", (x, *names), last.outputs, attributes, last.name)
-    return graph.with_(nodes=tuple(replaced.get(n.name, n) for n in graph.nodes), constants=constants, types=types)
+def _mean(of: Op | None, axes: str) -> Op:
+    return op("ReduceMean", of or value("x"), constant(axes, is_scalar), attributes={"keepdims": 1}, shared=True)
 
 
-def _match(r: _Reader, div: Node) -> tuple[str, float] | None:
-    """(x, epsilon) of a division of the centred value by its standard deviation."""
-    sub, root = r.made(div.inputs[0], "Sub"), r.made(div.inputs[1], "Sqrt")
-    add = r.made(root.inputs[0], "Add") if root is not None else None
-    if sub is None or add is None:
+_CENTRED = op("Sub", value("x"), _mean(None, "axes"), shared=True)
+_SQUARES = {
+    "power": op("Pow", _CENTRED, constant("two", _is_two), shared=True),
+    "product": op("Mul", _CENTRED, _CENTRED, shared=True),
+}
+
+
+def _unit(square: Op) -> Op:
+    variance = _mean(square, "variance axes")
+    deviation = op("Sqrt", op("Add", variance, constant("epsilon", is_scalar), shared=True), shared=True)
+    return op("Div", _CENTRED, deviation)
+
+
+def _layer_norm(m: Match) -> Replacement:
+    shape = m.type("x").shape
+    if not shape or not isinstance(shape[-1], int) or any(not _is_last(m, axes) for axes in ("axes", "variance axes")):
         return None
-    mean = r.made(sub.inputs[1], "ReduceMean")
-    variance = next((n for v in add.inputs if (n := r.made(v, "ReduceMean")) is not None), None)
-    if mean is None or variance is None or mean.inputs[0] != sub.inputs[0]:
+    if any(not m.keeps_shape("x", scalar) for scalar in ("epsilon", "two") if scalar in m.values):
         return None
-    epsilon, width = r.constant(add, variance.outputs[0]), (r.graph.types[sub.inputs[0]].shape or ("",))[-1]
-    if (
-        epsilon is None
-        or epsilon.size != 1
-        or not isinstance(width, int)
-        or not (r.is_last_axis_mean(mean) and r.is_last_axis_mean(variance))
-    ):
-        return None
-    if not _is_square(r, variance.inputs[0], sub):
-        return None
-    return sub.inputs[0], float(epsilon.reshape(-1)[0])
+    names = []
+    for hint, default in (("gamma", np.ones), ("beta", np.zeros)):
+        c = _vector(m, hint, shape[-1]) if hint in m.values else default(shape[-1])
+        if c is None:
+            return None
+        names.append(m.add_constant(f"{m.root.outputs[0]}.{hint}", c.astype(np.float32)))
+    attributes = {"axis": -1, "epsilon": float(m.constant("epsilon").reshape(-1)[0])}
+    return Node("LayerNormalization", (m["x"], *names), m.root.outputs, attributes, m.root.name)
 
 
-def _is_square(r: _Reader, value: str, sub: Node) -> bool:
-    """Whether a value is the square of the centred one, which may have been computed twice."""
-    power, product = r.made(value, "Pow"), r.made(value, "Mul")
-    base = power.inputs[0] if power is not None else product.inputs[0] if product is not None and len(set(product.inputs)) == 1 else ""
-    if power is not None:
-        exponent = r.graph.constants.get(power.inputs[1])
-        if exponent is None or exponent.size != 1 or float(exponent.reshape(-1)[0]) != 2.0:
-            return False
-    twin = r.made(base, "Sub")
-    return twin is not None and (twin is sub or twin.inputs == sub.inputs)
+def _is_last(m: Match, axes: str) -> bool:
+    rank = m.rank("x")
+    return rank is not None and int(m.constant(axes).reshape(-1)[0]) % rank == rank - 1
 
 
-def _affine(r: _Reader, div: Node, width: int) -> tuple[Node, Array, Array]:
-    """The node that writes the result, gamma and beta; ones and zeros where nothing follows."""
-    last, gamma, beta = div, np.ones(width), np.zeros(width)
-    mul = r.only_reader(last.outputs[0], "Mul")
-    if mul is not None and (c := _vector(r.constant(mul, last.outputs[0]), width)) is not None:
-        last, gamma = mul, c
-    add = r.only_reader(last.outputs[0], "Add")
-    if add is not None and (c := _vector(r.constant(add, last.outputs[0]), width)) is not None:
-        last, beta = add, c
-    return last, gamma, beta
-
-
-def _vector(c: Array | None, width: int) -> Array | None:
+def _vector(m: Match, name: str, width: int) -> Array | None:
     """A constant as [width], or None where it varies along anything but the last axis."""
-    if c is None or c.size not in (1, width) or (c.size == width and width > 1 and c.shape[-1] != width):
+    c = m.constant(name)
+    if not m.keeps_shape("x", name) or c.size not in (1, width) or (c.size == width and width > 1 and c.shape[-1] != width):
         return None
     return np.broadcast_to(c.reshape(-1), (width,))
+
+
+def _forms(*after: str) -> tuple[Rewrite, ...]:
+    """after: the ops behind the quotient."""
+    made = []
+    for name, square in _SQUARES.items():
+        root = _unit(square)
+        for last in after:
+            root = op(last, root, constant({"Mul": "gamma", "Add": "beta"}[last]))
+        made.append(Rewrite(" ".join((name, *after)), root, _layer_norm))
+    return tuple(made)
+
+
+_LONGER = (_forms("Mul", "Add"), (*_forms("Mul"), *_forms("Add")))
+
+fuse_layer_norm = Rewrites("fuse_layer_norm", *_forms(), first=_LONGER)

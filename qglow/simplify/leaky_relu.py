@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from ..graph import Graph, Node
+from ..graph import Array, Node
+from ..graph.pattern import Match, constant, is_scalar, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
 
 
-def fuse_leaky_relu(graph: Graph) -> Graph:
-    producers = graph.producers()
-    nodes = []
-    for node in graph.nodes:
-        match = _match(graph, producers, node) if node.op == "Max" and len(node.inputs) == 2 else None
-        nodes.append(node if match is None else Node("LeakyRelu", (match[0],), node.outputs, {"alpha": match[1]}, node.name))
-    return graph.with_(nodes=tuple(nodes))
+def _is_slope(c: Array) -> bool:
+    return is_scalar(c) and bool(0 <= float(c.ravel()[0]) <= 1)
 
 
-def _match(graph: Graph, producers: dict[str, Node], node: Node) -> tuple[str, float] | None:
-    for x, scaled in (node.inputs, node.inputs[::-1]):
-        mul = producers.get(scaled)
-        if mul is None or mul.op != "Mul" or x not in mul.inputs:
-            continue
-        other = mul.inputs[1] if mul.inputs[0] == x else mul.inputs[0]
-        alpha = graph.constants.get(other)
-        if alpha is not None and alpha.size == 1 and 0 <= float(alpha.ravel()[0]) <= 1:
-            return x, float(alpha.ravel()[0])
-    return None
+def _leaky_relu(m: Match) -> Replacement:
+    if len(m.root.inputs) != 2 or not m.keeps_shape("x", "alpha"):
+        return None
+    return Node("LeakyRelu", (m["x"],), m.root.outputs, {"alpha": float(m.constant("alpha").ravel()[0])}, m.root.name)
+
+
+_SCALED = op("Mul", value("x"), constant("alpha", _is_slope), shared=True)
+LEAKY_RELU = Rewrite("leaky_relu", op("Max", value("x"), _SCALED, commutes=True), _leaky_relu)
+
+fuse_leaky_relu = Rewrites("fuse_leaky_relu", LEAKY_RELU)

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-from ..graph import Graph, Node
+from ..graph import TensorType
 from ..graph.kinds import channel_axis
+from ..graph.pattern import Match, constant, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
 from ..ops.traits import ROW_PRODUCT
 
 
-def fuse_matmul_bias(graph: Graph) -> Graph:
-    consumers, outputs = graph.consumers(), set(graph.outputs)
-    fused: dict[int, Node | None] = {}
-    for node in graph.nodes:
-        value = node.outputs[0]
-        readers = consumers.get(value, [])
-        if not node.has(ROW_PRODUCT) or len(readers) != 1 or readers[0].op != "Add" or value in outputs:
-            continue
-        place, axis = len(node.definition.operands) - 1, channel_axis(node, 2)
-        if axis is None or node.input(place):
-            continue
-        add, w = readers[0], graph.constants.get(node.inputs[1])
-        other = add.inputs[1] if add.inputs[0] == value else add.inputs[0]
-        bias = graph.constants.get(other)
-        if w is None or bias is None or w.ndim != 2 or bias.size != w.shape[axis] or bias.shape[-1:] != (w.shape[axis],):
-            continue
-        rank = graph.types[value].rank
-        if rank is None or bias.ndim > rank:
-            continue
-        flat = f"{add.outputs[0]}.bias"
-        constants, types = {**graph.constants, flat: bias.reshape(-1)}, dict(graph.types)
-        types[flat] = types[other].__class__(types[other].kind, (bias.size,))
-        graph = graph.with_(constants=constants, types=types)
-        inputs = (*node.inputs, "", "")[:place]
-        fused[id(node)], fused[id(add)] = None, node.with_(inputs=(*inputs, flat), outputs=add.outputs)
-    nodes = [fused.get(id(n), n) for n in graph.nodes]
-    return graph.with_(nodes=tuple(n for n in nodes if n is not None))
+def _is_matrix_without_bias(m: Match) -> bool:
+    product = m.node("product")
+    return m.constant("w").ndim == 2 and not product.input(len(product.definition.operands) - 1)
+
+
+def _with_bias(m: Match) -> Replacement:
+    product, bias, rank = m.node("product"), m.constant("bias"), m.graph.types[m.node("product").outputs[0]].rank
+    axis = channel_axis(product, 2)
+    columns = None if axis is None else m.constant("w").shape[axis]
+    if rank is None or bias.ndim > rank or bias.size != columns or bias.shape[-1:] != (columns,):
+        return None
+    flat = m.add_constant(f"{m.root.outputs[0]}.bias", bias.reshape(-1), TensorType(m.type("bias").kind, (bias.size,)))
+    inputs = (*product.inputs, "", "")[: len(product.definition.operands) - 1]
+    return product.with_(inputs=(*inputs, flat), outputs=m.root.outputs)
+
+
+_PRODUCT = op(ROW_PRODUCT, value("x"), constant("w"), name="product", where=_is_matrix_without_bias)
+
+fuse_matmul_bias = Rewrites("fuse_matmul_bias", Rewrite("bias", op("Add", _PRODUCT, constant("bias")), _with_bias))

@@ -4,38 +4,42 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Graph, Node
+from ..graph import Array
+from ..graph.pattern import Match, constant, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
 from ..reference.float_shape import pad_widths
 
 
-def fold_pads(graph: Graph) -> Graph:
-    producers, consumers = graph.producers(), graph.consumers()
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        pad = producers.get(node.inputs[0]) if node.op == "Conv" else None
-        widths = _zero_spatial_pad(graph, pad) if pad is not None and len(consumers[node.inputs[0]]) == 1 else None
-        if widths is None or pad is None or node.attr("auto_pad") not in ("NOTSET", "VALID"):
-            nodes.append(node)
-            continue
-        n = len(widths)
-        old = node.attr("pads") or (0,) * (2 * n)
-        pads = [old[k] + widths[k][0] for k in range(n)] + [old[n + k] + widths[k][1] for k in range(n)]
-        nodes.append(node.with_(inputs=(pad.inputs[0], *node.inputs[1:])).with_attributes(pads=tuple(pads), auto_pad=None))
-    return graph.with_(nodes=tuple(nodes))
+def _is_zero(c: Array) -> bool:
+    return not np.any(c != 0)
 
 
-def _zero_spatial_pad(graph: Graph, pad: Node) -> list[tuple[int, int]] | None:
-    rank = graph.types[pad.inputs[0]].rank if pad.op == "Pad" else None
-    if rank is None or pad.attr("mode") != "constant" or pad.outputs[0] in graph.outputs:
+def _padded(m: Match) -> Replacement:
+    widths = _spatial_widths(m)
+    if widths is None:
         return None
-    inputs = [graph.constants.get(i) if i else None for i in pad.inputs]
-    value = inputs[2] if len(inputs) > 2 else None
-    if inputs[1] is None or (pad.input(3) and inputs[3] is None) or (pad.input(2) and (value is None or np.any(value != 0))):
+    conv, n = m.root, len(widths)
+    old = conv.attr("pads") or (0,) * (2 * n)
+    pads = [old[k] + widths[k][0] for k in range(n)] + [old[n + k] + widths[k][1] for k in range(n)]
+    return conv.with_(inputs=(m["x"], *conv.inputs[1:])).with_attributes(pads=tuple(pads), auto_pad=None)
+
+
+def _spatial_widths(m: Match) -> list[tuple[int, int]] | None:
+    """(before, after) of each spatial axis; None where another axis is padded, or something is cut off."""
+    rank = m.rank("x")
+    if rank is None:
         return None
     try:
-        widths = pad_widths(rank, [*inputs, None, None][:4])
+        widths = pad_widths(rank, [None, *(m.graph.constants.get(m[k]) for k in ("pads", "zero", "axes"))])
     except ValueError:  # whoever computes its shape says what is wrong with it
         return None
     if any(w != (0, 0) for w in widths[:2]) or any(min(w) < 0 for w in widths):
         return None
     return widths[2:]
+
+
+_PAD = op("Pad", value("x"), constant("pads"), constant("zero", _is_zero, optional=True), constant("axes", optional=True),
+          attributes={"mode": "constant"})  # fmt: skip
+_CONV = op("Conv", _PAD, attributes={"auto_pad": lambda v: v in ("NOTSET", "VALID")})
+
+fold_pads = Rewrites("fold_pads", Rewrite("pad", _CONV, _padded))

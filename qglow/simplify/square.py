@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from ..graph import Graph, Node
-
-
-def square_powers(graph: Graph) -> Graph:
-    return graph.with_(nodes=tuple(_squared(graph, n) if n.op == "Pow" else n for n in graph.nodes))
+from ..graph import Array
+from ..graph.pattern import Match, constant, is_scalar, op, value
+from ..graph.rewrite import Replacement, Rewrite, Rewrites
 
 
-def _squared(graph: Graph, node: Node) -> Node:
-    x, exponent = node.inputs[0], graph.constants.get(node.inputs[1])
-    rank = graph.types[x].rank
-    if exponent is None or exponent.size != 1 or float(exponent.reshape(-1)[0]) != 2 or rank is None or exponent.ndim > rank:
-        return node
-    if not graph.types[x].kind.is_float or not np.isfinite(exponent).all():
-        return node
-    return node.with_(op="Mul", inputs=(x, x))
+def _is_two(c: Array) -> bool:
+    return is_scalar(c) and float(c.reshape(-1)[0]) == 2
+
+
+def _squared(m: Match) -> Replacement:
+    if not m.type("x").kind.is_float or not m.keeps_shape("x", "exponent"):
+        return None
+    return m.root.with_(op="Mul", inputs=(m["x"], m["x"]))
+
+
+SQUARE = Rewrite("square", op("Pow", value("x"), constant("exponent", _is_two)), _squared)
+
+square_powers = Rewrites("square_powers", SQUARE)
