@@ -1,12 +1,12 @@
 """Types of every value once the input shapes are known, with shape computations folded into constants.
 
-Data movement and shape arithmetic get their types by evaluating the op on zeros (a broadcast view of one element, so that a
-tensor costs nothing to stand in for); products, pools and element-wise ops have rules, because they would cost time.
+Shapes follow from the rule that an op's declaration names. Where all elements of a node's inputs are known and few, it is computed
+instead, as is one that reads shapes alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,12 +19,12 @@ from .dtypes import kind_made, mixed_kinds
 from .graph import Array, Graph, Node
 from .kinds import kind_faults
 from .select_op import SELECT, has_branches, side, truth, walk
-from .types import DType, TensorType
+from .types import DType, Shape, TensorType
 
 Evaluate = Callable[[Node, list[Array | None]], list[Array]]
 Types = Mapping[str, TensorType]
 Shapes = Mapping[str, tuple[int, ...] | None]
-ShapeRule = Callable[[Node, list[tuple[int, ...] | None], list[Array | None]], list[tuple[int, ...]]]
+ShapeRule = Callable[[Node, Sequence[Shape | None], Sequence[Array | None]], Sequence[Shape | None]]
 FallbackTypes = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType | None]]
 _FOLD_LIMIT = 4096
 _FOLD_BYTES, _FOLD_WORK = 32 << 20, 1 << 12  # of one node; NOTE: what is more is left to where it runs
@@ -51,8 +51,8 @@ class Undecided(Exception):
 
 
 class Meaning(NamedTuple):
-    """What typing asks of the ops. evaluate: the float meaning of a node, called on zeros. rules: output shapes of ops that would cost
-    time to evaluate. foreign: the types of an `Onnx` node's outputs, None for one that is not known."""
+    """What typing asks of the ops. evaluate: the float meaning of a node. rules: output shapes, by op. foreign: the types of an `Onnx`
+    node's outputs, None for one that is not known."""
 
     evaluate: Evaluate
     rules: Mapping[str, ShapeRule]
@@ -268,8 +268,7 @@ def _kind(node: Node, array: Array) -> DType:
 
 
 def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
-    """Types of the outputs, None where they depend on data. NOTE: only ops of which it is declared what their shapes follow from are
-    evaluated on zeros: any other would have the shape that zeros happen to give."""
+    """Types of the outputs, None where they depend on data."""
     if wrong := rank_faults(node, types):  # NOTE: of shapes that were not known when the graph was verified
         raise Misdeclared(f"node {node.name!r} ({node.op}): {wrong[0]}")
     if mixed := mixed_kinds(node, types):
@@ -282,20 +281,15 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     unknown = [name for k in deciding if (name := node.input(k)) and name not in constants]
     if unknown:
         raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {unknown[0]!r}")
-    rule = meaning.rules.get(node.op)
-    if rule is None:
-        arrays = meaning.evaluate(node, [_stand_in(i, types, constants) for i in node.inputs])
-        return [TensorType(_kind(node, a), tuple(a.shape)) for a in arrays]
-    given_types, elements = [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs]
+    given = [types[i].shape if i else None for i in node.inputs]
     try:
-        shapes = rule(node, [None if t is None else t.static_shape for t in given_types], elements)
+        shapes = meaning.rules[node.op](node, given, [constants.get(i) if i else None for i in node.inputs])
+        short = next((s for s in shapes if any(d < 0 for d in s)), None)  # type: ignore[operator, union-attr]  # all are static
     except Contradiction as error:
         raise Misdeclared(f"node {node.name!r} ({node.op}): {error}") from error
     except Exception as error:
-        given = [types[i].shape if i else None for i in node.inputs]
         raise ModelError(f"node {node.name!r} ({node.operator}): shapes {given} do not fit: {error}") from error
-    if (short := next((s for s in shapes if any(d < 0 for d in s)), None)) is not None:
-        given = [types[i].shape if i else None for i in node.inputs]
+    if short is not None:
         fault = f"shapes {given} do not fit: the output would have the shape {list(short)}"
         raise Misdeclared(f"node {node.name!r} ({node.operator}): {fault}")  # NOTE: of a node that nothing uses, too
     made = [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]

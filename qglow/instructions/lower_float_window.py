@@ -86,7 +86,7 @@ def resize(low: Lowering, node: Node) -> bool:
     if not is_image(low, node) or low.type(node.inputs[0]).rank != 4 or mode not in ("nearest", "linear"):
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
-    geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), low.type(node.inputs[0]).static_shape), *constants])
+    geometry = resize_geometry(node, low.type(node.inputs[0]).static_shape, [None, *constants])
     if not all(axis.same for axis in geometry[:2]):
         return False
     x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0])

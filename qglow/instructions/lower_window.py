@@ -120,7 +120,7 @@ def resize(low: Lowering, node: Node) -> bool:
     if t.kind is not DType.U8 or t.rank != 4:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
-    geometry = resize_geometry(node, [np.broadcast_to(np.zeros(()), t.static_shape), *constants])
+    geometry = resize_geometry(node, t.static_shape, [None, *constants])
     if not all(axis.same for axis in geometry[:2]):
         return False
     if mode == "linear" and 255 * float(ratio(t, low.type(node.outputs[0]))) >= MAX_ROUNDED:

@@ -55,8 +55,7 @@ class OpDef(NamedTuple):
 
     sized_by: operands whose elements, not only their shape, decide the shapes of the outputs.
     channel_axis: the axis of the weights along which the output channels lie.
-    shape, symbolic: the rules for output shapes where all dimensions are known, and where some have names; functions in
-        `qglow/reference`. An op without `shape` is evaluated on zeros.
+    shape: the rule for output shapes, whether all dimensions are known or some have names; a function in `qglow/reference`.
     meaning: of floats and plain integers, as ONNX says. strict: of floats, with one order of operations.
     integer: of quantized values. equations: the numbers of docs/quantization.md that it follows.
     typing: the rule for the types of quantized values (graph/kinds.py); "" where an op takes none.
@@ -74,7 +73,6 @@ class OpDef(NamedTuple):
     sized_by: tuple[int, ...] = ()
     channel_axis: ChannelAxis | None = None
     shape: str | Callable[..., Any] = ""
-    symbolic: str | Callable[..., Any] = ""
     meaning: Meaning | None = None
     strict: Meaning | None = None
     integer: Meaning | None = None

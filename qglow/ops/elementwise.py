@@ -11,7 +11,7 @@ from .forms import form
 from .shorthand import LIMITS, TRUTHS, X, Y, elements, node
 
 _INT8 = form(*LIMITS)
-_SPREAD: Any = {"shape": "shape_rules.broadcast", "symbolic": "symbolic.broadcast"}
+_SPREAD: Any = {"shape": "shape_rules.broadcast"}
 _FOLD = frozenset({t.BINARY, t.BROADCAST, t.FUSIBLE})
 _MANY = (Operand("x", "T", variadic=True),)
 

@@ -10,7 +10,7 @@ from .definition import OpDef, Operand
 from .forms import Form, form, only
 from .shorthand import NUMBER, TRUTHS, X, elements, node, optional
 
-_SAME: Any = {"shape": "shape_rules.same", "symbolic": "symbolic.same"}
+_SAME: Any = {"shape": "shape_rules.same"}
 _TABLE = frozenset({t.POINTWISE, t.FUSIBLE})
 _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 

@@ -26,7 +26,7 @@ _INT8 = form(
     clip=only(0.0), input_forget=only(0), layout=only(0),
 )  # fmt: skip
 _RULES: Any = {
-    "shape": "shape_rules.recurrent", "symbolic": "symbolic.recurrent",
+    "shape": "shape_rules.recurrent",
     "meaning": node("recurrent_float.run"), "strict": node("recurrent_float.run_in_order"),
 }  # fmt: skip
 

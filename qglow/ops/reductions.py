@@ -20,7 +20,7 @@ def _reduce(
 ) -> OpDef:  # fmt: skip
     return OpDef(
         name, (X, optional("axes", "", NUMBER)), attributes=_KEEP, traits=traits, sized_by=(1,),
-        shape="shape_rules.reduce", symbolic="symbolic.reduce", meaning=node(f"float_reduce.{function}"),
+        shape="shape_rules.reduce", meaning=node(f"float_reduce.{function}"),
         strict=node(f"float_ordered.{function}"), float_kernel=float_kernel,
     )  # fmt: skip
 
@@ -40,16 +40,16 @@ OPS = (
     _reduce("ReduceLogSum", "reduce_log_sum"),
     _reduce("ReduceLogSumExp", "reduce_log_sum_exp"),
     OpDef("ArgMax", (X,), INDICES, _ARG, frozenset({t.STEP, t.RANK_PRESERVING, t.NEVER_QUANTIZED_OUTPUT}),
-          typing="free", shape="shape_rules_sized.arg_extreme", symbolic="symbolic.one_axis",
+          typing="free", shape="shape_rules.arg_extreme",
           meaning=node("float_reduce.arg_max"), integer=node("integer_elementwise.arg_max"), int8=form(*_ARG)),
-    OpDef("ArgMin", (X,), INDICES, _ARG, frozenset({t.STEP}), shape="shape_rules_sized.arg_extreme",
-          symbolic="symbolic.one_axis", meaning=node("float_reduce.arg_min")),
+    OpDef("ArgMin", (X,), INDICES, _ARG, frozenset({t.STEP}), shape="shape_rules.arg_extreme",
+          meaning=node("float_reduce.arg_min")),
     OpDef("TopK", (X, Operand("k", "", NUMBER)), (Output("values"), Output("indices", "i64")),
           {"axis": integer(-1), "largest": flag(1), "sorted": ignored(flag(1))}, frozenset({t.STEP}), sized_by=(1,),
-          shape="shape_rules_sized.top_k", meaning=node("float_reduce.top_k")),
+          shape="shape_rules.top_k", meaning=node("float_reduce.top_k")),
     OpDef("CumSum", (X, Operand("axis", "", NUMBER)), attributes={"exclusive": flag(), "reverse": flag()},
-          traits=frozenset({t.SEVERAL_ROUNDINGS}), shape="shape_rules.same", symbolic="symbolic.same",
+          traits=frozenset({t.SEVERAL_ROUNDINGS}), shape="shape_rules.same",
           meaning=node("float_reduce.cumulative_sum")),
-    OpDef("NonZero", (X,), INDICES, traits=frozenset({t.STEP, t.GROWS}), sized_by=FROM_DATA,
+    OpDef("NonZero", (X,), INDICES, traits=frozenset({t.STEP, t.GROWS}), sized_by=FROM_DATA, shape="shape_rules.non_zero",
           meaning=node("float_shape.non_zero")),
 )  # fmt: skip

@@ -15,16 +15,16 @@ DTYPES = (
 _ENDS = {"start": integer(0), "end": integer()}
 
 OPS = (
-    OpDef("Shape", (IN,), INDICES, _ENDS, frozenset({t.SHAPE_ONLY}), typing="free", symbolic="symbolic.shape",
+    OpDef("Shape", (IN,), INDICES, _ENDS, frozenset({t.SHAPE_ONLY}), typing="free", shape="shape_rules_movement.shape",
           meaning=node("float_shape.shape"), integer=node("integer_elementwise.shape_op"), int8=form(*_ENDS)),
-    OpDef("Size", (IN,), INDICES, traits=frozenset({t.SHAPE_ONLY}), typing="free", symbolic="symbolic.scalar",
+    OpDef("Size", (IN,), INDICES, traits=frozenset({t.SHAPE_ONLY}), typing="free", shape="shape_rules_movement.scalar",
           meaning=node("float_shape.size"), integer=node("integer_elementwise.shape_op")),
     OpDef("Range", tuple(Operand(n, "T", NUMBER) for n in ("start", "limit", "step")), sized_by=(0, 1, 2),
-          traits=frozenset({t.GROWS}), attributes={"stash_type": ignored(flag(1))}, shape="shape_rules_sized.range_",
-          symbolic="symbolic.range_", meaning=node("float_shape.range_")),
+          traits=frozenset({t.GROWS}), attributes={"stash_type": ignored(flag(1))}, shape="shape_rules_movement.range_",
+          meaning=node("float_shape.range_")),
     OpDef("ConstantOfShape", (IN,), (Output("y", "=value", "f32"),), {"value": array()},
-          frozenset({t.GROWS, t.MASK_ARITHMETIC}), sized_by=(0,), shape="shape_rules_sized.constant_of_shape",
-          symbolic="symbolic.filled", meaning=node("float_shape.constant_of_shape")),
+          frozenset({t.GROWS, t.MASK_ARITHMETIC}), sized_by=(0,), shape="shape_rules_movement.constant_of_shape",
+          meaning=node("float_shape.constant_of_shape")),
     OpDef("Cast", (IN,), (Output("y", "=to"),), {"to": required(word(*DTYPES))}, frozenset({t.STEP, t.MASK_ARITHMETIC}),
-          shape="shape_rules.same", symbolic="symbolic.same", meaning=node("float_shape.cast_")),
+          shape="shape_rules.same", meaning=node("float_shape.cast_")),
 )  # fmt: skip

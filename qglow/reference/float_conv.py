@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from math import prod
 from typing import Any, cast
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Array, Node
 from .windows import Window, pad_spatial, windows
@@ -17,7 +19,7 @@ NEAR = 1 << 17  # bytes that stay near while all taps of a depthwise convolution
 LARGE = 1 << 24  # bytes of all taps side by side from which a product for each tap is better
 
 
-def given(inputs: list[Array | None], index: int) -> Array:
+def given(inputs: Sequence[Array | None], index: int) -> Array:
     """The input at an index, which must be there."""
     array = inputs[index] if index < len(inputs) else None
     if array is None:
@@ -25,7 +27,7 @@ def given(inputs: list[Array | None], index: int) -> Array:
     return array
 
 
-def optional(inputs: list[Array | None], index: int) -> Array | None:
+def optional(inputs: Sequence[Array | None], index: int) -> Array | None:
     return inputs[index] if index < len(inputs) else None
 
 
@@ -34,6 +36,8 @@ def convolve(x: Array, w: Array, node: Node, pad_value: float = 0) -> Array:
     groups = int(node.attr("group"))
     win = Window.of(node, x.shape[2:], w.shape[2:])
     out = win.out(x.shape[2:])
+    if x.shape[1] != w.shape[1] * groups:
+        raise ValueError(f"{x.shape[1]} channels, weights for {w.shape[1] * groups}")
     x = pad_spatial(x, win.begin, win.end, pad_value)
     if w.shape[1] == 1:  # a group for each channel
         return _depthwise(x, w, win, out)
@@ -189,7 +193,7 @@ def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array
 
 def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
-    axes = tuple(range(int(node.attr("axis")) % x.ndim, x.ndim))
+    axes = tuple(range(normalize_axis_index(int(node.attr("axis")), x.ndim), x.ndim))
     mean = x.mean(axes, keepdims=True)
     minus_zero_point = x - mean
     inverse = 1 / np.sqrt(np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True) + x.dtype.type(node.attr("epsilon")))

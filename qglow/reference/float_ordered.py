@@ -8,6 +8,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Array, Node
 from . import float_math
@@ -177,7 +178,7 @@ def layer_norm(x: Array, gain: Array, shift: Array, epsilon: float | np.floating
 def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Rows of all axes from `axis` on; Mean and InvStdDev too."""
     x = given(inputs, 0)
-    axis = int(node.attr("axis")) % x.ndim
+    axis = normalize_axis_index(int(node.attr("axis")), x.ndim)
     if x.size == 0:
         return FLOAT[node.op](node, inputs)
     y, mean, inverse = normalized(x.reshape(*x.shape[:axis], prod(x.shape[axis:])), node.attr("epsilon"))

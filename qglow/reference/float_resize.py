@@ -6,10 +6,11 @@ several elements in order.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Array, Node
 from .float_conv import given, optional
@@ -34,13 +35,13 @@ class Axis(NamedTuple):
         return self == Axis(self.size, self.size, 1.0)
 
 
-def resize_geometry(node: Node, inputs: list[Array | None]) -> list[Axis]:
-    """Every axis of a Resize (x, roi, scales, sizes). Raises ValueError where scales or sizes are not one an axis.
+def resize_geometry(node: Node, shape: tuple[int, ...], inputs: Sequence[Array | None]) -> list[Axis]:
+    """Every axis of a Resize (x, roi, scales, sizes) of an x of this shape. Raises ValueError where scales or sizes are not one an axis.
 
     NOTE: a crop's size is that of the whole input by the scale, in onnxruntime as in onnx's reference, against the words of the schema.
     """
-    x, roi, scales, sizes = given(inputs, 0), optional(inputs, 1), optional(inputs, 2), optional(inputs, 3)
-    axes = [int(a) % x.ndim for a in node.attr("axes") or range(x.ndim)]
+    roi, scales, sizes = optional(inputs, 1), optional(inputs, 2), optional(inputs, 3)
+    axes = [normalize_axis_index(int(a), len(shape)) for a in node.attr("axes") or range(len(shape))]
     crops = {a: (0.0, 1.0) for a in axes}
     if node.attr("coordinate_transformation_mode") == CROP and roi is not None and roi.size:
         starts, ends = roi.reshape(2, len(axes))
@@ -49,11 +50,11 @@ def resize_geometry(node: Node, inputs: list[Array | None]) -> list[Axis]:
     wanted = sizes if by_size else scales
     if wanted is None or wanted.size != len(axes):
         raise ValueError(f"expected {len(axes)} scales or sizes, got {0 if wanted is None else wanted.size}")
-    result = [Axis(d, d, 1.0) for d in x.shape]
-    ratios = [float(v) / x.shape[a] for a, v in zip(axes, wanted.ravel(), strict=True)] if by_size else []
+    result = [Axis(d, d, 1.0) for d in shape]
+    ratios = [float(v) / shape[a] for a, v in zip(axes, wanted.ravel(), strict=True)] if by_size else []
     policy = str(node.attr("keep_aspect_ratio_policy"))
     for a, v in zip(axes, wanted.ravel(), strict=True):
-        size, (begin, end) = x.shape[a], crops[a]
+        size, (begin, end) = shape[a], crops[a]
         if not by_size:
             result[a] = Axis(size, int(np.floor(F32(size) * F32(v))), float(v), begin, end)
         elif policy == "stretch":
@@ -165,7 +166,8 @@ def mixed(x: Array, low: Array, high: Array, weight: Array, axis: int) -> Array:
 def resampled(node: Node, inputs: list[Array | None]) -> Array:
     """A Resize of any mode; elements of integers are rounded in the end."""
     x, mode = given(inputs, 0), node.attr("mode")
-    axes, y = resize_geometry(node, inputs), given(inputs, 0)
+    y = given(inputs, 0)
+    axes = resize_geometry(node, y.shape, inputs)
     if mode not in ("nearest", "linear", "cubic"):
         raise ValueError(f"Resize mode {mode} is not supported")
     for k, axis in enumerate(axes):

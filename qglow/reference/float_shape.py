@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import ceil, prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Array, Node
 from .casts import cast
@@ -64,7 +66,7 @@ def split(node: Node, inputs: list[Array | None]) -> list[Array]:
     return list(np.split(x, np.cumsum(split_sizes(node, x.shape[axis], optional(inputs, 1)))[:-1], axis))
 
 
-def slice_index(rank: int, inputs: list[Array | None]) -> tuple[slice, ...]:
+def slice_index(rank: int, inputs: Sequence[Array | None]) -> tuple[slice, ...]:
     """Python slices of a Slice (x, starts, ends, axes, steps) on a tensor of a rank."""
     starts, ends = ints(given(inputs, 1)), ints(given(inputs, 2))
     axes, steps = optional(inputs, 3), optional(inputs, 4)
@@ -81,10 +83,10 @@ def slice_(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [x[slice_index(x.ndim, inputs)]]
 
 
-def pad_widths(rank: int, inputs: list[Array | None]) -> list[tuple[int, int]]:
+def pad_widths(rank: int, inputs: Sequence[Array | None]) -> list[tuple[int, int]]:
     """(before, after) of every axis of a Pad (x, pads, value, axes). Raises ValueError where pads are not two for each axis."""
     pads, axes = ints(given(inputs, 1)), optional(inputs, 3)
-    where = [a % rank for a in ints(axes)] if axes is not None else list(range(rank))
+    where = [normalize_axis_index(a, rank) for a in ints(axes)] if axes is not None else list(range(rank))
     if len(pads) != 2 * len(where):
         raise ValueError(f"expected {2 * len(where)} pads, two for each of {len(where)} axes, got {len(pads)}")
     widths = [(0, 0)] * rank
@@ -110,7 +112,9 @@ def gather(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def gather_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [np.take_along_axis(given(inputs, 0), given(inputs, 1), int(node.attr("axis")))]
+    x, at, axis = given(inputs, 0), given(inputs, 1), int(node.attr("axis"))
+    beside = tuple(slice(None) if k == normalize_axis_index(axis, x.ndim) else slice(d) for k, d in enumerate(at.shape))
+    return [np.take_along_axis(x[beside], at, axis)]
 
 
 def expand(node: Node, inputs: list[Array | None]) -> list[Array]:
@@ -119,7 +123,10 @@ def expand(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def tile(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [np.tile(given(inputs, 0), ints(given(inputs, 1)))]
+    x, repeats = given(inputs, 0), ints(given(inputs, 1))
+    if len(repeats) != x.ndim:
+        raise ValueError(f"{len(repeats)} repeats of {x.ndim} dimensions")
+    return [np.tile(x, repeats)]
 
 
 def shape(node: Node, inputs: list[Array | None]) -> list[Array]:

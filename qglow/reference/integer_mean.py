@@ -56,12 +56,13 @@ def _reduced(node: Node, stored: Array, types: Types, outputs: list[TensorType],
 def resize(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """Nearest moves integers. Linear: (15) weights w = rint(2^11 t), exact sums, m = f32(s_x / s_y) * 2^(-11 axes)."""
     x, tx, ty = given(inputs, 0), _typed(types, 0), outputs[0]
+    shape = x.shape
     if node.attr("mode") == "nearest":
-        for k, axis in enumerate(resize_geometry(node, inputs)):
+        for k, axis in enumerate(resize_geometry(node, shape, inputs)):
             x = x if axis.same else x.take(nearest_indices(node, axis), k)
         return [x]
     acc, bits = minus_zero_point(x, tx, np.int64), 0
-    for k, axis in enumerate(resize_geometry(node, inputs)):
+    for k, axis in enumerate(resize_geometry(node, shape, inputs)):
         if axis.same:
             continue
         low, high, weight = linear_taps(node, axis)

@@ -1,160 +1,168 @@
-"""Output shapes of products, windows, reductions and element-wise ops, from the shapes of their inputs and the elements that size them."""
+"""Output shapes of products, element-wise ops, normalizations, reductions and recurrent layers.
+
+A shape rule is a function of a node, the shapes of its inputs and their elements, where these are known, to the shapes of its outputs.
+Dimensions may be names (dims.py): what follows from sizes alone is a size, so that one rule serves a graph whose shapes are all known
+and one where some are not. Raises Contradiction for operands that cannot belong to each other, ValueError for what does not fit.
+"""
 
 from __future__ import annotations
 
-from typing import cast
-
-import numpy as np
-
-from ..graph import Array, Node
+from ..graph import Dim, Node, Shape
 from ..graph.infer import Contradiction
-from .float_conv import transposed_geometry
-from .float_reduce import reduction_axes
-from .float_resize import resize_geometry
+from .dims import OPEN, Elements, Shapes, agree, axes_of, axis_attribute, broadcast_shapes, first, integers, product, required
 from .recurrent_float import GATES, directions
-from .windows import Window
-
-Shapes = list[tuple[int, ...] | None]
 
 
-def same(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    return [cast(tuple[int, ...], shapes[0])]
+def same(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    return [first(shapes)]
 
 
-def along(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def along(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     """As `same`, of an op along an axis."""
-    rank, axis = len(cast(tuple[int, ...], shapes[0])), int(node.attr("axis"))
-    if not -rank <= axis < max(1, rank):
-        raise Contradiction(f"axis {axis} of {rank} dimensions")
-    return same(node, shapes, constants)
+    axis_attribute(node, max(1, len(first(shapes))))
+    return [first(shapes)]
 
 
-def normalized(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
+def normalized(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     """As `same`; every other operand has an element a channel."""
-    x = cast(tuple[int, ...], shapes[0])
-    if wrong := [s for s in shapes[1:] if s is not None and s != x[1:2]]:
+    x = first(shapes)
+    if wrong := [s for s in shapes[1:] if s is not None and not agree(s, x[1:2])]:
         raise Contradiction(f"expected one element for each of {list(x[1:2])} channels, got {list(wrong[0])}")
-    return same(node, shapes, constants)
+    return [x]
 
 
-def broadcast(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    return [np.broadcast_shapes(*(s for s in shapes if s is not None))]
+def layer_norm(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    """y, and the mean and inverse deviation of each row."""
+    x = first(shapes)
+    at = axis_attribute(node, len(x))
+    for s in shapes[1:3]:
+        if s is not None and not _spreads(s, x):
+            raise Contradiction(f"a gain or bias of {list(s)} for {list(x)}")
+    rows = (*x[:at], *(1,) * (len(x) - at))
+    return [x, rows, rows][: len(node.outputs)]
 
 
-def conv(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x, w = shapes[0], shapes[1]
-    if x is None or w is None:
-        raise ValueError("an input is missing")
-    groups = int(node.attr("group"))
-    _check_ranks(x, w)
-    if x[1] != w[1] * groups or w[0] % groups:
-        raise Contradiction(f"{x[1]} channels, weights for {w[1] * groups}")
-    _check_window(node, w[2:], shapes[2:], w[0])
-    return [(x[0], w[0], *Window.of(node, x[2:], w[2:]).out(x[2:]))]
+def broadcast(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    return [broadcast_shapes([s for s in shapes if s is not None])]
 
 
-def _check_ranks(x: tuple[int, ...], w: tuple[int, ...]) -> None:
-    if len(x) != len(w) or len(x) < 3:
-        raise Contradiction(f"{len(x)} dimensions, weights of {len(w)}")
-
-
-def _check_window(node: Node, kernel: tuple[int, ...], rest: Shapes, channels: int) -> None:
-    """What a convolution says of its window is what its weights are, and a bias has an element a channel."""
-    said = node.attr("kernel_shape")
-    if said and tuple(said) != kernel:
-        raise Contradiction(f"kernel_shape {list(said)}, weights of {list(kernel)}")
-    if rest and rest[0] is not None and rest[0] != (channels,):
-        raise Contradiction(f"a bias of {list(rest[0])} for {channels} channels")
-
-
-def conv_transpose(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x, w = shapes[0], shapes[1]
-    if x is None or w is None:
-        raise ValueError("an input is missing")
-    _check_ranks(x, w)
-    if x[1] != w[0]:
-        raise Contradiction(f"{x[1]} channels, weights for {w[0]}")
-    groups = int(node.attr("group"))
-    if w[0] % groups:
-        raise Contradiction(f"{w[0]} channels in {groups} groups")
-    _check_window(node, w[2:], shapes[2:], w[1] * groups)
-    return [(x[0], w[1] * int(node.attr("group")), *transposed_geometry(node, x[2:], w[2:])[1])]
-
-
-def pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x = cast(tuple[int, ...], shapes[0])
-    return [(*x[:2], *Window.of(node, x[2:], node.attr("kernel_shape")).out(x[2:], bool(node.attr("ceil_mode"))))] * len(node.outputs)
-
-
-def global_pool(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x = cast(tuple[int, ...], shapes[0])
-    return [(*x[:2], *(1,) * (len(x) - 2))]
-
-
-def gemm(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
+def gemm(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    a, b = first(shapes), required(shapes, 1)
     if len(a) != 2 or len(b) != 2:
         raise Contradiction(f"matrices of {len(a)} and {len(b)} dimensions")
     m, k = reversed(a) if node.attr("transA") else a
     k2, n = reversed(b) if node.attr("transB") else b
-    if k != k2:
+    if not agree((k,), (k2,)):
         raise Contradiction(f"inner sizes {k} and {k2} differ")
     if len(shapes) > 2 and shapes[2] is not None and not _spreads(shapes[2], (m, n)):
         raise Contradiction(f"a bias of {list(shapes[2])} for {[m, n]}")
     return [(m, n)]
 
 
-def _spreads(shape: tuple[int, ...], over: tuple[int, ...]) -> bool:
-    """Whether a shape is broadcast to another one."""
-    return len(shape) <= len(over) and all(d in (1, o) for d, o in zip(reversed(shape), reversed(over), strict=False))
+def _spreads(shape: Shape, over: Shape) -> bool:
+    """Whether a shape may broadcast to another one."""
+    return len(shape) <= len(over) and all(d == 1 or agree((d,), (o,)) for d, o in zip(reversed(shape), reversed(over), strict=False))
 
 
-def matmul(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    a, b = cast(tuple[int, ...], shapes[0]), cast(tuple[int, ...], shapes[1])
+def matmul(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    a, b = first(shapes), required(shapes, 1)
     if not a or not b:
         raise Contradiction("a matrix without dimensions")
     left, right = (1, *a) if len(a) == 1 else a, (*b, 1) if len(b) == 1 else b
-    if left[-1] != right[-2]:
+    if not agree(left[-1:], right[-2:-1]):
         raise Contradiction(f"inner sizes {left[-1]} and {right[-2]} differ")
     rows = () if len(a) == 1 else (left[-2],)
     columns = () if len(b) == 1 else (right[-1],)
-    return [(*np.broadcast_shapes(left[:-2], right[:-2]), *rows, *columns)]
+    return [(*broadcast_shapes([left[:-2], right[:-2]]), *rows, *columns)]
 
 
-def reduce(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x = cast(tuple[int, ...], shapes[0])
-    axes = reduction_axes(node, [np.empty(0), *constants[1:]], len(x))
+def blockwise(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x, w = first(shapes), required(shapes, 1)
+    if not x or len(w) != 2 or not agree(x[-1:], w[1:]):
+        raise Contradiction(f"rows of {list(x)}, weights of {list(w)}")
+    return [(*x[:-1], w[0])]
+
+
+def reduce(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x, listed = first(shapes), integers(elements, 1)
+    if node.input(1) and listed is None:
+        return [(OPEN,) * len(x) if node.attr("keepdims") else None]
+    whole = () if node.attr("noop_with_empty_axes") else range(len(x))
+    return [_without(node, x, axes_of(listed, len(x)) if listed else {*whole})]
+
+
+def _without(node: Node, x: Shape, axes: set[int]) -> Shape:
     if node.attr("keepdims"):
-        return [tuple(1 if k in axes else d for k, d in enumerate(x))]
-    return [tuple(d for k, d in enumerate(x) if k not in axes)]
+        return tuple(1 if k in axes else d for k, d in enumerate(x))
+    return tuple(d for k, d in enumerate(x) if k not in axes)
 
 
-def resize(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x = np.broadcast_to(np.zeros(()), cast(tuple[int, ...], shapes[0]))
-    return [tuple(axis.out for axis in resize_geometry(node, [x, *constants[1:]]))]
+def arg_extreme(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x = first(shapes)
+    axis = axis_attribute(node, len(x))
+    if x[axis] == 0:
+        raise ValueError("the axis is empty")
+    return [_without(node, x, {axis})]
 
 
-def recurrent(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x, sides = cast(tuple[int, ...], shapes[0]), len(directions(node))
-    w, r = cast(tuple[int, ...], shapes[1]), cast(tuple[int, ...], shapes[2])
-    hidden, rows = r[-1], GATES[node.op] * r[-1]
+def top_k(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x, k = first(shapes), integers(elements, 1)
+    axis = axis_attribute(node, len(x))
+    size, kept = x[axis], OPEN if k is None else k[0]
+    if isinstance(kept, int) and not (kept >= 0 and (isinstance(size, str) or kept <= size)):
+        raise ValueError(f"{kept} of {size} elements")
+    return [(*x[:axis], kept, *x[axis + 1 :])] * 2
+
+
+def recurrent(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x, sides = first(shapes), len(directions(node))
+    w, r = required(shapes, 1), required(shapes, 2)
+    hidden = r[-1] if isinstance(r[-1], int) else node.attr("hidden_size") or r[-1]
     if node.attr("hidden_size") not in (None, hidden):
         raise Contradiction(f"hidden_size {node.attr('hidden_size')!r}, recurrent weights of {list(r)}")
-    state, flat = (sides, x[1], hidden), len(w) == 2  # NOTE: of bytes, w and r are matrices of the rows of all directions
-    gates, bias = ((sides * rows,), (sides * rows,)) if flat else ((sides, rows), (sides, 2 * rows))
-    wanted = {"w": (*gates, x[2]), "r": (*gates, hidden), "b": bias}
-    wanted |= {} if flat else {"sequence_lens": x[1:2]}
-    wanted |= {"initial_h": state, "initial_c": state, "p": (sides, 3 * hidden)}
+    state, wanted = (sides, x[1], hidden), _recurrent_operands(node, x, sides, hidden, flat=len(w) == 2)
     for (name, want), got in zip(wanted.items(), shapes[1:], strict=False):
-        if got is not None and got != want:
+        if got is not None and not agree(got, want):
             raise Contradiction(f"expected {name} of {list(want)} for direction {node.attr('direction')!r}, got {list(got)}")
     return [(x[0], *state), state, state][: len(node.outputs)]
 
 
-def blockwise(node: Node, shapes: Shapes, constants: list[Array | None]) -> list[tuple[int, ...]]:
-    x, w = shapes[0], shapes[1]
-    if x is None or w is None:
-        raise ValueError("an input is missing")
-    if not x or len(w) != 2 or x[-1] != w[1]:
-        raise Contradiction(f"rows of {list(x)}, weights of {list(w)}")
-    return [(*x[:-1], w[0])]
+def _recurrent_operands(node: Node, x: Shape, sides: int, hidden: Dim, flat: bool) -> dict[str, Shape]:
+    """The shapes of the operands of a recurrent layer after x. flat: of bytes, w and r are matrices of the rows of all directions."""
+    rows = product((GATES[node.op], hidden))
+    gates: Shape = (product((sides, rows)),) if flat else (sides, rows)
+    bias: Shape = gates if flat else (sides, product((2, rows)))
+    wanted: dict[str, Shape] = {"w": (*gates, x[2]), "r": (*gates, hidden), "b": bias}
+    wanted |= {} if flat else {"sequence_lens": x[1:2]}
+    return wanted | {"initial_h": (sides, x[1], hidden), "initial_c": (sides, x[1], hidden), "p": (sides, product((3, hidden)))}
+
+
+def non_zero(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    return [(len(first(shapes)) or OPEN, OPEN)]
+
+
+def compress(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x = first(shapes)
+    return [(OPEN,) if node.attr("axis") is None else _opened(x, axis_attribute(node, len(x)))]
+
+
+def unique(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    vector: Shape = (OPEN,)
+    return [*compress(node, shapes, elements), vector, vector, vector][: len(node.outputs)]
+
+
+def non_max_suppression(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    return [(OPEN, 3)]
+
+
+def _opened(x: Shape, axis: int) -> Shape:
+    return (*x[:axis], OPEN, *x[axis + 1 :])
+
+
+def one_hot(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x, depth = first(shapes), integers(elements, 1)
+    size: Dim = OPEN if depth is None else depth[0]
+    if isinstance(size, int) and size <= 0:
+        raise ValueError(f"expected a depth of at least 1, got {size}")
+    at = axis_attribute(node, len(x) + 1)
+    return [(*x[:at], size, *x[at:])]

@@ -9,7 +9,7 @@ from ..graph import Graph
 from ..graph.dead import remove_dead
 from ..graph.rewrite import Rewrites
 from ..reference import retype
-from ..reference.symbolic import refine
+from ..reference.refine import refine
 from .affine import fold_affine
 from .batch_norm import split_batch_norm
 from .constants import fold_constants

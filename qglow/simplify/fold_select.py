@@ -16,7 +16,7 @@ from ..graph.dead import remove_dead
 from ..graph.select_op import SELECT, has_branches, side, truth
 from ..ops.traits import SHAPE_ONLY
 from ..reference.float_shape import slice_index
-from ..reference.symbolic import refine
+from ..reference.refine import refine
 from .constants import fold_constants
 
 

@@ -25,7 +25,6 @@ from qglow.ops.traits import KEEPS_QUANTIZATION, POINTWISE, PRODUCT, ROW_PRODUCT
 from qglow.reference import FLOAT, INTEGER
 from qglow.reference.float_table import STRICT_FLOAT
 from qglow.reference.shape_table import SHAPES
-from qglow.reference.symbolic import SYMBOLIC
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 INTERNAL = {"BlockwiseMatMul", "Quantize", "Dequantize", "Lookup", "Select", "Onnx"}  # ops that ONNX has not
@@ -81,7 +80,7 @@ def test_operands_are_those_of_onnx(op: str) -> None:
 @pytest.mark.parametrize("op", sorted(OPS))
 def test_what_a_declaration_names_is_there(op: str) -> None:
     row = OPS[op]
-    for table in (FLOAT, STRICT_FLOAT, INTEGER, SHAPES, SYMBOLIC):
+    for table in (FLOAT, STRICT_FLOAT, INTEGER, SHAPES):
         assert op not in table or callable(table[op])
     assert not row.typing or row.typing in {"free", "blockwise", *_RULES}
     for form in (row.int8, row.int8_kernel, row.float_kernel):

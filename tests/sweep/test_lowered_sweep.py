@@ -17,7 +17,7 @@ from qglow.instructions.program import HostCall
 from qglow.onnx_import.onnx_fallback import HELD
 from qglow.pipeline import float_graph
 from qglow.reference import retype
-from qglow.reference.symbolic import refine
+from qglow.reference.refine import refine
 
 # ops whose shape is found by evaluating them on stand-ins, in some of their forms or in all
 EVALUATED = {
