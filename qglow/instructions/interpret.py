@@ -10,7 +10,7 @@ from ..errors import VerifyError
 from ..graph import Array
 from ..reference import evaluate_node
 from .meaning import Regions, Views, load_families
-from .program import HostCall, Instruction, Program, Step, bytes_of, put
+from .program import CONSTANTS, HostCall, Instruction, Program, Step, TensorView, bytes_of, put
 from .region import Site
 from .table import INSTRUCTIONS
 
@@ -50,7 +50,7 @@ class Interpreter:
         self.program, self.check, self.meanings = program, check, load_families()
         self.arena: Array = np.full(program.arena_size, UNWRITTEN, np.uint8)
         self.constants = blob_of(program)
-        self.values = {n: p.view(self.constants if p.buffer.constant else self.arena) for n, p in program.places.items()}
+        self.values = {n: self._view(p) for n, p in program.places.items()}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         self.feed(feeds)
@@ -113,7 +113,10 @@ class Interpreter:
             return self.constants, step.constants[name]
         buffer, at = step.operands[name]
         assert buffer is not None, f"{step.kind}: {name} has no buffer"
-        return self.arena, buffer.offset + at
+        return self.arena, self.program.buffers[buffer].offset + at
+
+    def _view(self, place: TensorView) -> Array:
+        return place.view(self.constants if place.buffer == CONSTANTS else self.arena, self.program.base(place))
 
     def _host(self, step: HostCall) -> None:
         graph, node = self.program.graph, step.node

@@ -7,9 +7,10 @@ of a concatenation are written where it wants them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from math import prod
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,12 +23,13 @@ from ..ops.traits import CONVOLUTION, STRIDED_FLOATS, VIEW
 from ..reference import is_quantized
 from ..reference.windows import Window
 from ..targets import target
+from .bufferize import bufferize
 from .coalesce_dims import coalesce_dims, offsets, padded
 from .layout import channels_last_floats, channels_last_values
 from .packed import PackedBlocks, PackedFloats
 from .packing import Packed, pack, pack_floats
 from .plan import plan
-from .program import Buffer, ConstantData, Halo, HostCall, Instruction, Program, TensorView, dense_strides
+from .program import CONSTANTS, Buffer, ConstantData, Halo, HostCall, Instruction, Program, Step, TensorView, dense_strides, instruction
 from .unsigned import unsigned
 
 Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
@@ -39,14 +41,19 @@ SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
 
 
 class Lowering:
-    """State of one lowering: the program so far, and the places of values."""
+    """State of one selection: the steps so far, the sizes of buffers, the constants, and the places of values."""
 
-    def __init__(self, graph: Graph, isa: str, live_out: tuple[str, ...] | None = None) -> None:
+    def __init__(self, graph: Graph, isa: str, observed: Sequence[str] = ()) -> None:
+        """observed: outputs that are looked at as soon as they are whole, not in the end."""
         self.graph, self.isa, self.packing = graph, isa, target(isa)
-        self.observed, self.live_out = live_out is not None, graph.outputs if live_out is None else live_out
+        self.observed = observed
         self.done: dict[str, int] = {}
-        self.program = Program(graph, isa)
-        self.places = self.program.places
+        self.steps: list[Step] = []
+        self.sizes: list[int] = []
+        self.constant_pool: list[ConstantData] = []
+        self.constant_pool_size = 0
+        self.places: dict[str, TensorView] = {}
+        self.label = ""
         self.consumers = graph.consumers()
         self.producers = graph.producers()
         self.pooled: dict[bytes, int] = {}
@@ -59,12 +66,13 @@ class Lowering:
 
     def lower(self) -> Program:
         for name in self.graph.inputs:
-            self.place(name).buffer.first = 0  # it is fed before the first step
+            self.place(name)
         for name, array in self.graph.constants.items():
             t = self.graph.types[name]
             if t.kind is DType.U8 and t.quant is not None and t.quant.block is None:  # an operand like any other, but in another place
                 self.constant_place(name, array)
         for node in self.graph.nodes:
+            self.label = node.outputs[0]
             if node.name in self.fused:
                 self._note(node)
                 continue
@@ -75,10 +83,13 @@ class Lowering:
             if take is None or refused is not None or self.is_empty(node) or not take(self, node):
                 self.host(node, self.refusal)
             self._note(node)
-        for name in (*self.live_out, *self.graph.inputs):
-            if name in self.places:
-                self.use(self.places[name])
-        program = plan(self.program)
+        moments: dict[int, tuple[str, ...]] = {}
+        for name in self.observed:
+            moments[self.done[name]] = (*moments.get(self.done[name], ()), name)
+        program = Program(
+            self.graph, self.isa, tuple(self.steps), MappingProxyType(self.places), tuple(map(Buffer, self.sizes)),
+            tuple(self.constant_pool), self.constant_pool_size, 0, MappingProxyType(moments))  # fmt: skip
+        program = plan(bufferize(program))
         check_memory(program.arena_size + program.constant_pool_size, f"model {self.graph.name!r}: the plan of a run")
         return program
 
@@ -86,8 +97,7 @@ class Lowering:
         """After how many steps the node's values are whole; they stay so until the next step."""
         for name in node.outputs if self.observed else ():
             if name in self.places:
-                self.done[name] = self.now
-                self.use(self.places[name])
+                self.done[name] = len(self.steps)
 
     def is_empty(self, node: Node) -> bool:
         """Whether a node reads a value of no elements: the reference knows what becomes of it."""
@@ -95,19 +105,18 @@ class Lowering:
 
     # Places
 
-    @property
-    def now(self) -> int:
-        return len(self.program.steps)
-
     def use(self, place: TensorView) -> TensorView:
-        """Keep the place's buffer alive up to the next step."""
-        place.buffer.last = max(place.buffer.last, self.now)
+        """The place itself: its buffer lives as long as steps use it."""
         return place
 
-    def allocate(self, size: int) -> Buffer:
-        buffer = Buffer(size, self.now, self.now)
-        self.program.buffers.append(buffer)
-        return buffer
+    def room(self, place: TensorView) -> int:
+        """Bytes of the buffer that a place lies in; 0 of a constant."""
+        return 0 if place.buffer == CONSTANTS else self.sizes[place.buffer]
+
+    def allocate(self, size: int) -> int:
+        """A new buffer's index."""
+        self.sizes.append(size)
+        return len(self.sizes) - 1
 
     def place(self, name: str, channels_last: bool | None = None, like: TensorView | None = None, pitch: int = 0) -> TensorView:
         """The place of a new value, its border filled: inside of a concatenation's, or an image, or dense in the order of `like`."""
@@ -174,18 +183,17 @@ class Lowering:
 
     def constant_place(self, name: str, array: Array) -> None:
         """A place among the constants."""
-        buffer = Buffer(array.nbytes, 0, 0, self.constant(array), constant=True)
-        self.places[name] = TensorView(buffer, 0, array.shape, dense_strides(array.shape, array.itemsize), array.dtype.str)
+        strides = dense_strides(array.shape, array.itemsize)
+        self.places[name] = TensorView(CONSTANTS, self.constant(array), array.shape, strides, array.dtype.str)
 
     def deallocate(self, name: str) -> None:
         """Undo `place` of a value that no instruction was emitted for."""
-        gone = self.places.pop(name).buffer  # NOTE: buffers that are equal are not the same
+        gone = self.places.pop(name).buffer
         if name in self.concat_slots:
             return
-        last = self.program.steps[-1] if self.program.steps else None
-        if isinstance(last, Instruction) and last.kind == "halo" and last.operands["y"][0] is gone:
-            self.program.steps.pop()  # its border
-        self.program.buffers[:] = [b for b in self.program.buffers if b is not gone]
+        last = self.steps[-1] if self.steps else None
+        if isinstance(last, Instruction) and last.kind == "halo" and last.operands["y"][0] == gone:
+            self.steps.pop()  # its border
 
     def fill_border(self, place: TensorView, value: int) -> None:
         if any(place.halo):
@@ -308,21 +316,23 @@ class Lowering:
         return self.pooled[data]
 
     def _append(self, data: ConstantData) -> int:
-        at, rest = self.program.constant_pool_size, bytes(-len(data) % 64 + 64)
-        self.program.constant_pool += [data, rest]
-        self.program.constant_pool_size += len(data) + len(rest)
+        at, rest = self.constant_pool_size, bytes(-len(data) % 64 + 64)
+        self.constant_pool += [data, rest]
+        self.constant_pool_size += len(data) + len(rest)
         return at
 
     # Steps
 
     def emit(self, kind: str, operands: dict[str, TensorView | None], constants: dict[str, int], fields: dict[str, int | float]) -> None:
-        where: dict[str, tuple[Buffer | None, int]] = {}
+        where: dict[str, tuple[int | None, int]] = {}
         for name, place in operands.items():
-            if place is not None and place.buffer.constant:
-                constants = {**constants, name: place.buffer.offset + place.start}
+            if place is None:
+                where[name] = None, 0
+            elif place.buffer == CONSTANTS:
+                constants = {**constants, name: place.start}
             else:
-                where[name] = (None, 0) if place is None else (self.use(place).buffer, place.start)
-        self.program.steps.append(Instruction(kind, where, constants, fields))
+                where[name] = place.buffer, place.start
+        self.steps.append(instruction(kind, where, constants, fields, None, self.label))
 
     def emit_image(
         self, kind: str, x: TensorView, y: TensorView, constants: dict[str, int] | None = None, /, **fields: int | float
@@ -342,13 +352,7 @@ class Lowering:
         for name in node.outputs:
             if name:
                 self.place(name)
-        for name in node.inputs:
-            if name in self.places:
-                self.use(self.places[name])
-        for name in node.outputs:
-            if name:
-                self.use(self.places[name])
-        self.program.steps.append(HostCall(node, reason))
+        self.steps.append(HostCall(node, reason))
 
     def type(self, name: str) -> TensorType:
         return self.graph.types[name]
@@ -400,11 +404,7 @@ def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
     _check_values(graph)
     made = {o for n in graph.nodes for o in n.outputs if o}
     observed = [n for n in names if n in made]
-    lowering = Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *observed))))), isa, graph.outputs)
-    program = lowering.lower()
-    for name in observed:
-        program.moments.setdefault(lowering.done[name], []).append(name)
-    return program
+    return Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *observed))))), isa, observed).lower()
 
 
 def _check_values(graph: Graph) -> None:

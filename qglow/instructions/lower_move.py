@@ -181,7 +181,7 @@ def constant_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[in
     y = low.place(node.outputs[0])
     if any(y.halo) and int(fill[0]) != low.zero(node.outputs[0]):
         return False
-    low.emit("fill", {"y": TensorView(y.buffer, 0, (y.buffer.size,), (1,), "|u1")}, {}, {"C": y.buffer.size, "value": int(fill[0])})
+    low.emit("fill", {"y": TensorView(y.buffer, 0, (low.room(y),), (1,), "|u1")}, {}, {"C": low.room(y), "value": int(fill[0])})
     inside = y
     for k, (b, _) in enumerate(widths):
         inside = inside.part(k, b, x.shape[k])

@@ -19,7 +19,7 @@ from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, rep
 from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
 from .phases import transposed_phases
-from .program import Buffer, TensorView, dense_strides
+from .program import CONSTANTS, TensorView, dense_strides
 from .table import POST_ADD, POST_NONE, POST_TABLE
 
 Fields = dict[str, int | float]
@@ -245,7 +245,7 @@ def product(
     groups, oc, _, kw, ic = w.shape
     gap = x.strides[3] - ic
     padded_pixels = groups == 1 and 0 < gap < 4 and kw > 1
-    if padded_pixels and last_read(x, target.y, shape, ic + gap) <= x.buffer.size:  # what is beside the channels has weights of zero
+    if padded_pixels and last_read(x, target.y, shape, ic + gap) <= low.room(x):  # what is beside the channels has weights of zero
         w = np.pad(w, [(0, 0)] * 4 + [(0, gap)])
         ic += gap
     fused = kw == 1 or (x.strides[3] == ic and shape["DW"] == 1)
@@ -371,7 +371,7 @@ def layout_for_transpose(low: Lowering, name: str) -> TensorView | None:
     if not perm or perm[-1] != len(shape) - 1:
         return None
     strides = dense_strides(tuple(shape[p] for p in perm), 1)
-    return TensorView(Buffer(0, 0, 0), 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
+    return TensorView(CONSTANTS, 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
 
 
 def matrices(y: TensorView, *others: TensorView | None) -> tuple[TensorView, TensorView, TensorView | None] | None:

@@ -68,9 +68,9 @@ def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[T
     whole = batch * hidden
     for slot, to, value in ((4, q, STATE_ZERO), (5, c, 0)):
         source = start(low, node.input(slot), d)
-        flat = TensorView(to.buffer, 0, (to.buffer.size,), (1,), "|u1")
+        flat = TensorView(to.buffer, 0, (low.room(to),), (1,), "|u1")
         if source is None:
-            low.emit("fill", {"y": flat}, {}, {"C": to.buffer.size, "value": value})
+            low.emit("fill", {"y": flat}, {}, {"C": low.room(to), "value": value})
         elif slot == 4:
             runs = {"N": 1, "H": batch, "W": 1, "C": hidden, "P": hidden, "x_n": 0, "x_w": 0, "y_n": 0, "y_w": 0, "x_c": 4}
             scale = {"f_scale": float(STATE_SCALE), "zero": STATE_ZERO, "low": 0, "high": 255}

@@ -6,6 +6,7 @@ Largest first, each at the lowest offset that is free over its whole life (greed
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Sequence
 from heapq import heappop, heappush
 
 import numpy as np
@@ -19,13 +20,21 @@ SLACK = 256  # NOTE: kernels may read, never write, a little beyond a buffer
 
 
 def plan(program: Program) -> Program:
-    """Set every buffer's offset and the arena's size."""
-    lowest = _Sorted() if len(program.buffers) <= FEW else _Arrays()
-    for buffer in sorted(program.buffers, key=lambda b: (-b.size, b.first)):
-        buffer.offset = lowest.free(buffer)
-        lowest.add(buffer)
-    program.arena_size = max((b.offset + b.size for b in program.buffers), default=SLACK) + SLACK
-    return verify_plan(program)
+    """The program with every buffer's offset and the arena's size."""
+    buffers = placed(program.buffers)
+    size = max((b.offset + b.size for b in buffers), default=SLACK) + SLACK
+    return verify_plan(program._replace(buffers=buffers, arena_size=size))
+
+
+def placed(buffers: Sequence[Buffer]) -> tuple[Buffer, ...]:
+    """The buffers, each with an offset."""
+    lowest = _Sorted() if len(buffers) <= FEW else _Arrays()
+    found = list(buffers)
+    for k in sorted(range(len(found)), key=lambda k: (-found[k].size, found[k].first)):
+        size, first, last, _ = buffer = found[k]
+        found[k] = Buffer(size, first, last, lowest.free(buffer))
+        lowest.add(found[k])
+    return tuple(found)
 
 
 class _Sorted:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -16,27 +16,33 @@ from .packed import Lazy
 Halo = tuple[int, int, int, int]  # top, left, bottom, right
 
 
-@dataclass(slots=True)
-class Buffer:
-    """Bytes of the arena. first, last: steps between which they are live; offset is the planner's.
+CONSTANTS = -1  # in place of a buffer's index: the constants
+Operands = Mapping[str, tuple[int | None, int]]
+Fields = Mapping[str, int | float]
+_NONE: Mapping[str, int] = MappingProxyType({})
+_NOTHING_SEEN: Mapping[int, tuple[str, ...]] = MappingProxyType({})
 
-    constant: bytes of the constants instead, at a fixed offset.
+
+class Buffer(NamedTuple):
+    """Bytes of the arena. first, last: the steps between which they are live; -1 before bufferization.
+
+    offset: where they lie in the arena; -1 before memory is planned.
     """
 
     size: int
-    first: int
-    last: int
+    first: int = -1
+    last: int = -1
     offset: int = -1
-    constant: bool = False
 
 
 class TensorView(NamedTuple):
     """Where a value lies: numpy semantics over a buffer. Strides and start in bytes; shape in the graph's order.
 
-    halo: border of a channels-last image that belongs to the buffer and lies around the value.
+    buffer: its index among the program's, or CONSTANTS. halo: border of a channels-last image that belongs to the buffer and lies
+    around the value.
     """
 
-    buffer: Buffer
+    buffer: int
     start: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -85,12 +91,12 @@ class TensorView(NamedTuple):
         shape[axis], strides[axis] = count, strides[axis] * step
         return self._replace(start=self.start + start * self.strides[axis], shape=tuple(shape), strides=tuple(strides), halo=(0, 0, 0, 0))
 
-    def view(self, arena: Array) -> Array:
-        """The value as an array over the arena's bytes."""
+    def view(self, memory: Array, base: int = 0) -> Array:
+        """The value as an array over bytes. base: where its buffer lies in them."""
         if 0 in self.shape:
             return np.zeros(self.shape, self.dtype)
-        at = self.buffer.offset + self.start
-        flat = arena[at : at + self.itemsize].view(self.dtype)
+        at = base + self.start
+        flat = memory[at : at + self.itemsize].view(self.dtype)
         return as_strided(flat, self.shape, self.strides)
 
 
@@ -110,16 +116,29 @@ def put(view: Array, result: Array, node: Node, name: str) -> None:
     view[...] = result
 
 
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    """An instruction. operands: name -> (buffer or None for scratch, bytes into it). constants: name -> bytes into the constant pool.
-    hints: those that are not 0."""
+class Instruction(NamedTuple):
+    """An instruction. operands: name -> (index of a buffer, or None for scratch; bytes into it). constants: name -> bytes into the constant
+    pool. hints: those that are not 0. label: the value that it helps to make, for people. See `instruction`."""
 
     kind: str
-    operands: dict[str, tuple[Buffer | None, int]]
-    constants: dict[str, int]
-    fields: dict[str, int | float]
-    hints: dict[str, int] = field(default_factory=dict)
+    operands: Operands
+    constants: Mapping[str, int]
+    fields: Fields
+    hints: Mapping[str, int] = _NONE
+    label: str = ""
+
+
+def instruction(
+    kind: str,
+    operands: dict[str, tuple[int | None, int]],
+    constants: dict[str, int],
+    fields: dict[str, int | float],
+    hints: dict[str, int] | None = None,
+    label: str = "",
+) -> Instruction:
+    """An instruction that nobody can change. The dictionaries are the instruction's from then on."""
+    read_only = MappingProxyType
+    return Instruction(kind, read_only(operands), read_only(constants), read_only(fields), read_only(hints) if hints else _NONE, label)
 
 
 class HostCall(NamedTuple):
@@ -133,23 +152,26 @@ Step = Instruction | HostCall
 ConstantData = bytes | memoryview | Lazy  # of the constants: bytes, or weights that become bytes where they are bound
 
 
-@dataclass(slots=True)
-class Program:
-    """Steps in order, the places of values, the constants' bytes, and the arena's size after planning.
+class Program(NamedTuple):
+    """Steps in order, the places of values, the constants' bytes, and the arena's size after planning. Immutable.
 
     isa: the instruction set whose packing its weights have. moments: outputs that are looked at when so many steps have run, instead of
     at the end; threads wait for each other there.
     """
 
     graph: Graph
-    isa: str = ""
-    steps: list[Step] = field(default_factory=list)
-    places: dict[str, TensorView] = field(default_factory=dict)
-    buffers: list[Buffer] = field(default_factory=list)
-    constant_pool: list[ConstantData] = field(default_factory=list)
-    constant_pool_size: int = 0
+    isa: str
+    steps: tuple[Step, ...]
+    places: Mapping[str, TensorView]
+    buffers: tuple[Buffer, ...]
+    constant_pool: tuple[ConstantData, ...]
+    constant_pool_size: int
     arena_size: int = 0
-    moments: dict[int, list[str]] = field(default_factory=dict)
+    moments: Mapping[int, tuple[str, ...]] = _NOTHING_SEEN
+
+    def base(self, place: TensorView) -> int:
+        """Where the bytes lie that a place's start is counted from: in the arena, or in the constants."""
+        return 0 if place.buffer == CONSTANTS else self.buffers[place.buffer].offset
 
 
 def bytes_of(constant_pool: Iterable[ConstantData]) -> Iterator[bytes | memoryview]:

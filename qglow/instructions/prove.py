@@ -7,6 +7,7 @@ the exact verifier accepts it. What is kept between programs are footprints and 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
 from itertools import accumulate
 from math import prod
 
@@ -20,7 +21,7 @@ from .coverage import READ, SHARED, WRITE, Use, holds
 from .footprint import Access, Footprint, access, footprint_of
 from .meaning import OVER_READ
 from .plan import ALIGNMENT
-from .program import Buffer, HostCall, Instruction, Program, TensorView
+from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
 
 SCRATCH = "scratch"
 BEFORE = -1  # the phase in which inputs are written
@@ -44,15 +45,16 @@ class _Proof:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.ends = list(accumulate(map(len, program.constant_pool)))
-        self.uses: dict[int, list[Use]] = {id(b): [] for b in program.buffers}
+        self.buffers = program.buffers
+        self.uses: list[list[Use]] = [[] for _ in program.buffers]
         self.looked_at = {name for names in program.moments.values() for name in names}
         # Buffers that the steps since the last barrier use, and whether they write them, in the order of their places.
-        self.phase: list[tuple[Buffer, bool]] = []
-        self.used: set[tuple[int, bool]] = set()  # the same by identity
+        self.phase: list[tuple[int, int, bool]] = []  # the first byte, the index, whether it is written
+        self.used: set[tuple[int, bool]] = set()
         self.longest = 0  # bytes of the largest of them
 
     def holds(self) -> bool:
-        return self._sound() and self._fed() and self._stepped() and self._finished() and all(map(_written, self.uses.values()))
+        return self._sound() and self._fed() and self._stepped() and self._finished() and all(map(_written, self.uses))
 
     def _sound(self) -> bool:
         """Invariants 3 and 4 but for the uses: buffers apart while they live, and values within them."""
@@ -60,17 +62,20 @@ class _Proof:
         if program.isa not in TARGETS or (self.ends[-1] if self.ends else 0) != program.constant_pool_size:
             return False
         for b in program.buffers:
-            if b.constant or b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
+            if b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
                 return False
             if not 0 <= b.first <= b.last <= steps:
                 return False
+        used = {b for s in program.steps if isinstance(s, Instruction) for b, _ in s.operands.values() if b is not None}
+        if used and not 0 <= min(used) <= max(used) < len(program.buffers):
+            return False
         return _apart(program.buffers) and all(map(self._placed, program.places.values()))
 
     def _placed(self, place: TensorView) -> bool:
-        if place.buffer.constant:
-            limit = self.program.constant_pool_size - place.buffer.offset if place.buffer.offset >= 0 else -1
-        elif id(place.buffer) in self.uses:
-            limit = place.buffer.size
+        if place.buffer == CONSTANTS:
+            limit = self.program.constant_pool_size
+        elif 0 <= place.buffer < len(self.buffers):
+            limit = self.buffers[place.buffer].size
         else:
             return False
         if min(place.shape, default=1) <= 0:
@@ -82,7 +87,7 @@ class _Proof:
         graph, places = self.program.graph, self.program.places
         for name in graph.inputs:
             place = places.get(name)
-            if place is None or place.buffer.constant or place.buffer.first > 0 or not self._typed(name, place):
+            if place is None or place.buffer == CONSTANTS or self.buffers[place.buffer].first > 0 or not self._typed(name, place):
                 return False
             if not self._use(place, BEFORE, WRITE):
                 return False
@@ -92,7 +97,7 @@ class _Proof:
         count = len(self.program.steps)
         return self._seen([n for n in self.program.graph.outputs if n not in self.looked_at], count, 2 * count + 2)
 
-    def _seen(self, names: list[str], count: int, phase: int) -> bool:
+    def _seen(self, names: Sequence[str], count: int, phase: int) -> bool:
         """Whether outputs are there when `count` steps have run."""
         for name in names:
             place = self.program.places.get(name)
@@ -101,11 +106,15 @@ class _Proof:
                     return False
             elif not self._typed(name, place):
                 return False
-            elif not place.buffer.constant:
-                if not place.buffer.first <= max(0, count - 1) <= place.buffer.last:
+            elif place.buffer != CONSTANTS:
+                if not self._lives(place.buffer, max(0, count - 1)):
                     return False
                 self._use(place, phase, READ)
         return True
+
+    def _lives(self, buffer: int, k: int) -> bool:
+        """Whether a buffer of the program lives at a step."""
+        return 0 <= buffer < len(self.buffers) and self.buffers[buffer].first <= k <= self.buffers[buffer].last
 
     def _typed(self, name: str, place: TensorView) -> bool:
         """Whether a value lies as its type says."""
@@ -115,7 +124,7 @@ class _Proof:
     def _use(self, place: TensorView, phase: int, how: int) -> bool:
         if 0 not in place.shape:
             found = _of(place)
-            self.uses[id(place.buffer)].append((found, 0, phase, how))
+            self.uses[place.buffer].append((found, 0, phase, how))
             return how != WRITE or found.is_distinct
         return True
 
@@ -132,7 +141,7 @@ class _Proof:
             if flag:
                 phase += 1
                 self._next_phase()
-        return self._seen(moments.get(len(self.program.steps), []), len(self.program.steps), phase + 1)
+        return self._seen(moments.get(len(self.program.steps), ()), len(self.program.steps), phase + 1)
 
     def _host(self, step: HostCall, k: int, phase: int) -> bool:
         graph, places = self.program.graph, self.program.places
@@ -145,10 +154,10 @@ class _Proof:
                     continue
                 if t is not None and t.is_static and not self._typed(name, place):
                     return False
-                if place.buffer.constant:
+                if place.buffer == CONSTANTS:
                     if how == WRITE:
                         return False
-                elif not place.buffer.first <= k <= place.buffer.last or not self._use(place, phase, how):
+                elif not self._lives(place.buffer, k) or not self._use(place, phase, how):
                     return False
         return True
 
@@ -164,7 +173,7 @@ class _Proof:
             if buffer is None:
                 if name != SCRATCH:
                     return False
-            elif name == SCRATCH or id(buffer) not in self.uses or not buffer.first <= k <= buffer.last:
+            elif name == SCRATCH or not self._lives(buffer, k):
                 return False
         for a in found.reads:
             if a.operand in constants and not self._within_piece(constants[a.operand], a):
@@ -179,13 +188,14 @@ class _Proof:
                     if how == WRITE:
                         return False
                     continue
-                buffer, at = step.operands[a.operand]
-                if buffer is None or at + a.low < 0 or at + a.high > buffer.size:
+                index, at = step.operands[a.operand]
+                if index is None:
                     return False
-                if buffer.offset + at + a.high + OVER_READ > self.program.arena_size:
+                size, _, _, offset = self.buffers[index]
+                if at + a.low < 0 or at + a.high > size or offset + at + a.high + OVER_READ > self.program.arena_size:
                     return False
-                self.uses[id(buffer)].append((a, at, phase, SHARED if a in shared else how))
-                if not self._waited(buffer, how == WRITE):
+                self.uses[index].append((a, at, phase, SHARED if a in shared else how))
+                if not self._waited(index, how == WRITE):
                     return False
         return True
 
@@ -194,22 +204,22 @@ class _Proof:
         self.used.clear()
         self.longest = 0
 
-    def _waited(self, buffer: Buffer, writes: bool) -> bool:
+    def _waited(self, index: int, writes: bool) -> bool:
         """Whether no other buffer that steps since the last barrier use lies on this one where one of the two is written.
 
         NOTE: of two buffers the one that comes later is held to the one before, so that none need be looked at twice.
         """
-        key = id(buffer), writes
-        if key in self.used:
+        if (index, writes) in self.used:
             return True
-        low, high = buffer.offset, buffer.offset + buffer.size
+        size, _, _, low = self.buffers[index]
+        high = low + size
         for k in range(bisect_right(self.phase, low - self.longest, key=_start), bisect_left(self.phase, high, key=_start)):
-            other, written = self.phase[k]
-            if (writes or written) and other is not buffer and low < other.offset + other.size:
+            start, other, written = self.phase[k]
+            if (writes or written) and other != index and low < start + self.buffers[other].size:
                 return False
-        insort(self.phase, (buffer, writes), key=_start)
-        self.used.add(key)
-        self.longest = max(self.longest, buffer.size)
+        insort(self.phase, (low, index, writes))
+        self.used.add((index, writes))
+        self.longest = max(self.longest, size)
         return True
 
     def _within_piece(self, at: int, found: Access) -> bool:
@@ -229,8 +239,8 @@ class _Proof:
         return np.frombuffer(piece, "<i4", prod(shape), at - start).reshape(shape)
 
 
-def _start(use: tuple[Buffer, bool]) -> int:
-    return use[0].offset
+def _start(use: tuple[int, int, bool]) -> int:
+    return use[0]
 
 
 def _of(place: TensorView) -> Access:
@@ -245,7 +255,7 @@ def _shared(step: Instruction, found: Footprint) -> list[Access]:
     return [r for r in found.reads if r.operand in found.in_place and (step.operands.get(r.operand), r.region) in outs]
 
 
-def _apart(buffers: list[Buffer]) -> bool:
+def _apart(buffers: Sequence[Buffer]) -> bool:
     """Whether buffers that live at one time share no byte: those that live lie in order, and each new one between its neighbours."""
     alive: list[tuple[int, int]] = []  # first byte and the one after the last, in order
     ending: list[tuple[int, int, int]] = []

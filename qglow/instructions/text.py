@@ -2,16 +2,17 @@
 
     program "net" for avx2: arena 8192 bytes, constants 1024 bytes @sha256:...
     buffer b0: 768 bytes, steps 0 to 3, at 256
-    buffer c0: 64 bytes, steps 0 to 3, in the constants at 512
     value %x: f32[1,3,8,8] b0+0, strides [768,256,32,4]
     value %y: u8[1,3,8,8] b1+33, strides [300,1,30,3], border [1,1,1,1]
+    value %w: u8[64] constants+512, strides [1]
     seen %"y" after 1 steps
-    0: quantize @in x=b0+0 @out y=b1+33 N=1 H=8 W=8 C=3 ... f_scale=0.5
-    1: conv2d @in x=b1+0 @out y=b2+0 @scratch scratch @const w=0 @const bias=512 ...
+    0: quantize @in x=b0+0 @out y=b1+33 N=1 H=8 W=8 C=3 ... f_scale=0.5 -> %"x.q"
+    1: conv2d @in x=b1+0 @out y=b2+0 @scratch scratch @const w=0 @const bias=512 ... -> %"y"
     2: host "Softmax_1"
 
 A buffer is named by its place in the list; an operand is a buffer and bytes into it, a constant bytes into the constants. `seen` says
-when an output is looked at that is not looked at in the end. What follows ` ; ` on a line is for people.
+when an output is looked at that is not looked at in the end. Behind `->` stands the value that an instruction helps to make; what
+follows ` ; ` on a line is for people.
 """
 
 from __future__ import annotations
@@ -21,16 +22,17 @@ import json
 import re
 from collections.abc import Sequence
 from math import prod
+from types import MappingProxyType
 
 from ..errors import ModelError, one_line
 from ..graph import DType, Graph
-from .program import Buffer, ConstantData, HostCall, Instruction, Program, TensorView, bytes_of
+from .program import CONSTANTS, Buffer, ConstantData, HostCall, Instruction, Program, Step, TensorView, bytes_of, instruction
 from .table import INSTRUCTIONS
 
 _INTS = r"\[(?:-?\d+(?:,-?\d+)*)?\]"
 _HEADER = re.compile(r'program (".*") for (\w*): arena (\d+) bytes, constants (\d+) bytes @sha256:([0-9a-f]+)$')
-_BUFFER = re.compile(r"buffer ([bc])(\d+): (\d+) bytes, steps (\d+) to (\d+), (in the constants )?at (-?\d+)$")
-_VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) ([bc]\d+)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$')
+_BUFFER = re.compile(r"buffer b(\d+): (\d+) bytes, steps (-?\d+) to (-?\d+), at (-?\d+)$")
+_VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) (b\d+|constants)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$')
 _SEEN = re.compile(r'seen %(".*") after (\d+) steps$')
 _STEP = re.compile(r"(\d+): (\w+) ?(.*)$")
 _WORD = re.compile(r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|(\w+)=(\S+)(?: |$)")
@@ -40,37 +42,28 @@ _LARGEST = 1 << 62  # of a number: sums of two are still words of 64 bits
 
 def print_program(program: Program) -> str:
     """The program's text."""
-    names = _buffer_names(program)
     size, digest = program.constant_pool_size, _digest(program.constant_pool)
     head = f"program {json.dumps(program.graph.name)} for {program.isa}: arena {program.arena_size} bytes, constants {size} bytes"
-    steps = [_step(k, s, names) for k, s in enumerate(program.steps)]
+    steps = [_step(k, s) for k, s in enumerate(program.steps)]
     seen = [f"seen %{json.dumps(name)} after {k} steps" for k, looked_at in program.moments.items() for name in looked_at]
-    return "\n".join([f"{head} @sha256:{digest}", *_buffers(program, names), *_values(program, names), *seen, *steps]) + "\n"
+    return "\n".join([f"{head} @sha256:{digest}", *_buffers(program), *_values(program), *seen, *steps]) + "\n"
 
 
 def print_plan(program: Program) -> str:
     """Where the buffers lie: one line each by address, with the values that they hold."""
-    names = _buffer_names(program)
     held: dict[int, list[str]] = {}
     for value, place in program.places.items():
-        held.setdefault(id(place.buffer), []).append(value)
-    rows = sorted(program.buffers, key=lambda b: (b.offset, b.first))
+        held.setdefault(place.buffer, []).append(value)
+    rows = sorted(enumerate(program.buffers), key=lambda row: (row[1].offset, row[1].first))
     lines = [
-        f"{b.offset:>10d} {b.size:>10d} bytes, steps {b.first} to {b.last}: {names[id(b)]} {', '.join(held.get(id(b), ['a copy']))}"
-        for b in rows
+        f"{b.offset:>10d} {b.size:>10d} bytes, steps {b.first} to {b.last}: b{k} {', '.join(held.get(k, ['a copy']))}" for k, b in rows
     ]
     return "\n".join([f"arena {program.arena_size} bytes", *lines]) + "\n"
 
 
 def print_step(number: int, program: Program) -> str:
     """One step's line."""
-    return _step(number, program.steps[number], _buffer_names(program))
-
-
-def _buffer_names(program: Program) -> dict[int, str]:
-    names = {id(b): f"b{k}" for k, b in enumerate(program.buffers)}
-    constants = {id(p.buffer): p.buffer for p in program.places.values() if p.buffer.constant}
-    return names | {key: f"c{k}" for k, key in enumerate(constants)}
+    return _step(number, program.steps[number])
 
 
 def _digest(constant_pool: Sequence[ConstantData]) -> str:
@@ -80,29 +73,25 @@ def _digest(constant_pool: Sequence[ConstantData]) -> str:
     return h.hexdigest()[:32]
 
 
-def _buffers(program: Program, names: dict[int, str]) -> list[str]:
-    constants = {id(p.buffer): p.buffer for p in program.places.values() if p.buffer.constant}
-    return [
-        f"buffer {names[id(b)]}: {b.size} bytes, steps {b.first} to {b.last}, {'in the constants ' if b.constant else ''}at {b.offset}"
-        for b in (*program.buffers, *constants.values())
-    ]
+def _buffers(program: Program) -> list[str]:
+    return [f"buffer b{k}: {b.size} bytes, steps {b.first} to {b.last}, at {b.offset}" for k, b in enumerate(program.buffers)]
 
 
 def _ints(values: tuple[int, ...]) -> str:
     return "[" + ",".join(str(int(v)) for v in values) + "]"
 
 
-def _values(program: Program, names: dict[int, str]) -> list[str]:
+def _values(program: Program) -> list[str]:
     lines = []
     for value, p in program.places.items():
         border = f", border {_ints(p.halo)}" if any(p.halo) else ""
-        where = f"{names.get(id(p.buffer), 'b?')}+{p.start}"
+        where = f"{'constants' if p.buffer == CONSTANTS else f'b{p.buffer}'}+{p.start}"
         kind = DType.of(p.dtype).value
         lines.append(f"value %{json.dumps(value)}: {kind}{_ints(p.shape)} {where}, strides {_ints(p.strides)}{border}")
     return lines
 
 
-def _step(number: int, step: Instruction | HostCall, names: dict[int, str]) -> str:
+def _step(number: int, step: Step) -> str:
     if isinstance(step, HostCall):
         reason = f" {json.dumps(step.reason)}" if step.reason else ""
         return f"{number}: host {json.dumps(step.node.name)}{reason} ; {step.node.op}"
@@ -110,15 +99,15 @@ def _step(number: int, step: Instruction | HostCall, names: dict[int, str]) -> s
     order = kind.words if kind is not None else ()
     words = {}
     for name, (buffer, at) in step.operands.items():
-        where = f"{names.get(id(buffer), 'b?')}+{at}"
-        words[name] = f"@scratch {name}" if buffer is None else f"@{_access(step.kind, name)} {name}={where}"
+        words[name] = f"@scratch {name}" if buffer is None else f"@{_access(step.kind, name)} {name}=b{buffer}+{at}"
     words |= {name: f"@const {name}={at}" for name, at in step.constants.items()}
     words |= {
         name: f"{name}={float(value)!r}" if isinstance(value, float) else f"{name}={int(value)}" for name, value in step.fields.items()
     }
     words |= {name: f"@hint {name}={value}" for name, value in step.hints.items()}
     known = [words[n] for n in order if n in words]
-    return " ".join([f"{number}: {step.kind}", *known, *(w for n, w in words.items() if n not in order)])
+    label = [f"-> %{json.dumps(step.label)}"] if step.label else []
+    return " ".join([f"{number}: {step.kind}", *known, *(w for n, w in words.items() if n not in order), *label])
 
 
 def _access(kind: str, name: str) -> str:
@@ -138,13 +127,14 @@ def parse_program(text: str, constant_pool: Sequence[ConstantData], graph: Graph
 
 class _Parser:
     def __init__(self, text: str, constant_pool: Sequence[ConstantData], graph: Graph) -> None:
-        self.lines, self.result = (
-            text.splitlines(),
-            Program(graph, constant_pool=list(constant_pool), constant_pool_size=sum(map(len, constant_pool))),
-        )
+        self.lines, self.graph = text.splitlines(), graph
+        self.constant_pool, self.constant_pool_size = tuple(constant_pool), sum(map(len, constant_pool))
         self.nodes = {n.name: n for n in graph.nodes}
-        self.buffers: dict[str, Buffer] = {}
-        self.headed = False
+        self.isa, self.arena_size, self.headed = "", 0, False
+        self.buffers: list[Buffer] = []
+        self.places: dict[str, TensorView] = {}
+        self.steps: list[Step] = []
+        self.moments: dict[int, tuple[str, ...]] = {}
 
     def program(self) -> Program:
         for number, line in enumerate(self.lines, 1):
@@ -156,7 +146,9 @@ class _Parser:
                 raise ModelError(f"program text, line {number}: {what}: {one_line(line, 120)}") from error
         if not self.headed:
             raise ModelError("program text, line 1: expected `program NAME for ISA: ...`, got nothing")
-        return self.result
+        return Program(
+            self.graph, self.isa, tuple(self.steps), MappingProxyType(self.places), tuple(self.buffers), self.constant_pool,
+            self.constant_pool_size, self.arena_size, MappingProxyType(self.moments))  # fmt: skip
 
     def line(self, line: str) -> None:
         if not self.headed:
@@ -171,28 +163,23 @@ class _Parser:
             self.step(line)
 
     def header(self, line: str) -> None:
-        _, self.result.isa, arena, constants, digest = _match(
+        _, self.isa, arena, constants, digest = _match(
             _HEADER, line, "`program NAME for ISA: arena N bytes, constants N bytes @sha256:HASH`"
         )
-        if _int(constants) != self.result.constant_pool_size or digest != _digest(self.result.constant_pool):
-            raise ValueError(
-                f"expected constants of {constants} bytes with this hash, got {self.result.constant_pool_size} bytes of another"
-            )
-        self.result.arena_size, self.headed = _int(arena), True
+        if _int(constants) != self.constant_pool_size or digest != _digest(self.constant_pool):
+            raise ValueError(f"expected constants of {constants} bytes with this hash, got {self.constant_pool_size} bytes of another")
+        self.arena_size, self.headed = _int(arena), True
 
     def buffer(self, line: str) -> None:
-        letter, number, size, first, last, constant, at = _match(_BUFFER, line, "`buffer bN: N bytes, steps N to N, at N`")
-        if (letter == "c") != bool(constant) or _int(number) != sum(name[0] == letter for name in self.buffers):
-            raise ValueError(f"expected buffers in order and constants as c, got {letter}{number}")
-        found = Buffer(_int(size), _int(first), _int(last), _int(at), bool(constant))
-        self.buffers[letter + number] = found
-        if not constant:
-            self.result.buffers.append(found)
+        number, size, first, last, at = _match(_BUFFER, line, "`buffer bN: N bytes, steps N to N, at N`")
+        if _int(number) != len(self.buffers):
+            raise ValueError(f"expected buffer b{len(self.buffers)}, got b{number}")
+        self.buffers.append(Buffer(_int(size), _int(first), _int(last), _int(at)))
 
     def value(self, line: str) -> None:
         name, kind, shape, buffer, at, strides, border = _match(_VALUE, line, "`value %NAME: KIND[...] bN+N, strides [...]`")
         key = json.loads(name)
-        if key in self.result.places:
+        if key in self.places:
             raise ValueError(f"value {key!r} has a place already")
         dims, steps, halo = (tuple(map(_int, re.findall(r"-?\d+", part or ""))) for part in (shape, strides, border or "[0,0,0,0]"))
         if len(dims) != len(steps) or len(halo) != 4:
@@ -200,27 +187,29 @@ class _Parser:
         if min(dims, default=0) < 0 or prod(dims) > _LARGEST:
             raise ValueError(f"expected sizes of at least 0, {_LARGEST} elements at most, got {list(dims)}")
         dtype = DType(kind).dtype.str
-        self.result.places[key] = TensorView(self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3]))
+        self.places[key] = TensorView(self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3]))
 
     def seen(self, line: str) -> None:
         name, count = _match(_SEEN, line, "`seen %NAME after N steps`")
-        self.result.moments.setdefault(_int(count), []).append(json.loads(name))
+        self.moments[_int(count)] = (*self.moments.get(_int(count), ()), json.loads(name))
 
-    def named(self, name: str) -> Buffer:
-        if name not in self.buffers:
+    def named(self, name: str) -> int:
+        if name == "constants":
+            return CONSTANTS
+        if not _int(name[1:]) < len(self.buffers):
             raise ValueError(f"expected a buffer that is declared above, got {name}")
-        return self.buffers[name]
+        return _int(name[1:])
 
     def step(self, line: str) -> None:
         number, kind, rest = _match(_STEP, line, "`N: KIND ...`")
-        if _int(number) != len(self.result.steps):
-            raise ValueError(f"expected step {len(self.result.steps)}, got {number}")
+        if _int(number) != len(self.steps):
+            raise ValueError(f"expected step {len(self.steps)}, got {number}")
         if kind == "host":
-            self.result.steps.append(self.host(rest))
+            self.steps.append(self.host(rest))
         elif kind not in INSTRUCTIONS:
             raise ValueError(f"expected a kind of instruction or host, got {kind}")
         else:
-            self.result.steps.append(self.native(kind, rest.partition(" ; ")[0]))
+            self.steps.append(self.native(kind, rest))
 
     def host(self, rest: str) -> HostCall:
         read, reason = json.JSONDecoder().raw_decode, ""
@@ -232,32 +221,39 @@ class _Parser:
         return HostCall(self.nodes[name], reason)
 
     def native(self, kind: str, rest: str) -> Instruction:
-        step, at = Instruction(kind, {}, {}, {}), 0
-        while at < len(rest):
+        operands: dict[str, tuple[int | None, int]] = {}
+        fields: dict[str, int | float] = {}
+        constants: dict[str, int] = {}
+        hints: dict[str, int] = {}
+        label, at = "", 0
+        while at < len(rest) and not rest.startswith("; ", at):
+            if rest.startswith("-> %", at):
+                label, at = json.JSONDecoder().raw_decode(rest, at + 4)
+                at += 1
+                continue
             found = _WORD.match(rest, at)
             if found is None:
                 raise ValueError(f"expected an operand or a field, got {rest[at : at + 30]!r}")
             at = found.end()
             access, operand, where, scratch, field, value = found.groups()
             name = operand or scratch or field
-            if any(name in known for known in (step.operands, step.constants, step.fields, step.hints)):
+            if any(name in known for known in (operands, constants, fields, hints)):
                 raise ValueError(f"{name} is there twice")
             if field:
-                step.fields[name] = float(value) if name.startswith("f_") else _int(value)
+                fields[name] = float(value) if name.startswith("f_") else _int(value)
             elif access in ("const", "hint"):
-                (step.constants if access == "const" else step.hints)[name] = _int(where)
+                (constants if access == "const" else hints)[name] = _int(where)
             else:
-                self.operand(step, name, access, where)
-        return step
+                operands[name] = self.operand(kind, name, access, where)
+        return instruction(kind, operands, constants, fields, hints, label)
 
-    def operand(self, step: Instruction, name: str, access: str | None, where: str | None) -> None:
+    def operand(self, kind: str, name: str, access: str | None, where: str | None) -> tuple[int | None, int]:
         if where is None or access is None:
-            step.operands[name] = (None, 0)
-            return
-        if access != _access(step.kind, name):
-            raise ValueError(f"expected @{_access(step.kind, name)} {name}, got @{access}")
+            return None, 0
+        if access != _access(kind, name):
+            raise ValueError(f"expected @{_access(kind, name)} {name}, got @{access}")
         buffer, at = _match(_OPERAND, where, f"a buffer and bytes into it for {name}")
-        step.operands[name] = (self.named(buffer), _int(at))
+        return self.named(buffer), _int(at)
 
 
 def _int(text: str) -> int:

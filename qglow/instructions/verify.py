@@ -22,7 +22,7 @@ from ..targets import TARGETS
 from .interpret import blob_of, site_of
 from .meaning import OVER_READ, Regions, load_families
 from .plan import ALIGNMENT
-from .program import Buffer, HostCall, Instruction, Program, TensorView
+from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
 from .region import Region
 from .table import INSTRUCTIONS
 from .text import print_step
@@ -60,7 +60,7 @@ def _buffers(program: Program) -> list[str]:
         return [f"expected an instruction set of {', '.join(TARGETS)}, got {program.isa!r}"]
     faults = []
     for k, b in enumerate(program.buffers):
-        if b.constant or b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
+        if b.size < 0 or b.offset < 0 or b.offset % ALIGNMENT or b.offset + b.size > program.arena_size:
             arena = f"the {program.arena_size} bytes of the arena"
             faults.append(f"buffer b{k}: expected it aligned and within {arena}, got [{b.offset}, {b.offset + b.size})")
         if not 0 <= b.first <= b.last <= len(program.steps):
@@ -70,7 +70,7 @@ def _buffers(program: Program) -> list[str]:
     return faults + _overlaps(program.buffers)
 
 
-def _overlaps(buffers: list[Buffer]) -> list[str]:
+def _overlaps(buffers: tuple[Buffer, ...]) -> list[str]:
     if not buffers:
         return []
     low, size, first, last = (np.array([getattr(b, n) for b in buffers], np.int64) for n in ("offset", "size", "first", "last"))
@@ -82,15 +82,12 @@ def _overlaps(buffers: list[Buffer]) -> list[str]:
 
 def _places(program: Program) -> list[str]:
     """Invariant 4, and that what comes in lives from the start, what goes out to the end."""
-    graph, faults, known = program.graph, [], {id(b) for b in program.buffers}
+    graph, faults, buffers = program.graph, [], program.buffers
     for name, p in program.places.items():
-        if p.buffer.constant:
-            limit = program.constant_pool_size - p.buffer.offset if p.buffer.offset >= 0 else -1
-        elif id(p.buffer) not in known:
-            faults.append(f"value {name!r}: expected one of the program's buffers, got another")
+        if p.buffer != CONSTANTS and not 0 <= p.buffer < len(buffers):
+            faults.append(f"value {name!r}: expected one of the program's {len(buffers)} buffers, got b{p.buffer}")
             continue
-        else:
-            limit = p.buffer.size
+        limit = program.constant_pool_size if p.buffer == CONSTANTS else buffers[p.buffer].size
         low, high = _extent(p)
         if low < 0 or high > limit:
             faults.append(f"value {name!r}: expected bytes within the {limit} of its buffer, got [{low}, {high})")
@@ -106,8 +103,10 @@ def _places(program: Program) -> list[str]:
             if t is None or not t.is_static or place.shape != t.static_shape or DType.of(place.dtype) is not t.kind:
                 said = "a value that is known" if t is None else f"{t.kind.value}{list(t.shape or ())}"
                 faults.append(f"value {name!r}: expected {said}, got {place.dtype}{list(place.shape)}")
-            if not place.buffer.constant and not place.buffer.first <= max(0, alive) <= place.buffer.last:
-                faults.append(f"value {name!r}: expected to live {when}, got steps {place.buffer.first} to {place.buffer.last}")
+            if 0 <= place.buffer < len(buffers):
+                _, first, last, _ = buffers[place.buffer]
+                if not first <= max(0, alive) <= last:
+                    faults.append(f"value {name!r}: expected to live {when}, got steps {first} to {last}")
     return faults
 
 
@@ -120,7 +119,6 @@ class _Steps:
 
     def __init__(self, program: Program) -> None:
         self.program, self.meanings = program, load_families()
-        self.known = {id(b) for b in program.buffers}
         self.constants = cache(lambda: blob_of(program))
         self.ends = np.cumsum([len(piece) for piece in program.constant_pool])
 
@@ -142,19 +140,18 @@ class _Steps:
                 continue
             if t is not None and t.is_static and (place.shape != t.static_shape or DType.of(place.dtype) is not t.kind):
                 faults.append(f"expected {name!r} as {t.kind.value}{list(t.static_shape)}, got {place.dtype}{list(place.shape)}")
+            if place.buffer == CONSTANTS and name in step.node.outputs:
+                faults.append(f"expected a buffer for {name!r}, got a place among the constants")
             faults += self._use(name, place.buffer, k)
         return faults
 
-    def _use(self, name: str, buffer: Buffer, k: int) -> list[str]:
-        if buffer.constant:
+    def _use(self, name: str, buffer: int, k: int) -> list[str]:
+        if buffer == CONSTANTS:
             return []
-        if id(buffer) not in self.known:
-            return [f"{name}: expected one of the program's buffers, got another"]
-        return (
-            []
-            if buffer.first <= k <= buffer.last
-            else [f"{name}: expected a buffer that lives, got one of steps {buffer.first} to {buffer.last}"]
-        )
+        if not 0 <= buffer < len(self.program.buffers):
+            return [f"{name}: expected one of the program's {len(self.program.buffers)} buffers, got b{buffer}"]
+        _, first, last, _ = self.program.buffers[buffer]
+        return [] if first <= k <= last else [f"{name}: expected a buffer that lives, got one of steps {first} to {last}"]
 
     def _native(self, step: Instruction, k: int, regions: dict[int, Regions]) -> list[str]:
         faults = field_faults(step)
@@ -180,7 +177,7 @@ class _Steps:
         faults += [f"expected {n} once, got a buffer and a constant" for n in step.operands if n in step.constants]
         faults += [f"expected {n} in the arena, got a constant" for n in step.constants if n in kind.outs]
         for name, (buffer, _) in step.operands.items():
-            if (buffer is None) != (name == SCRATCH) or (buffer is not None and buffer.constant):
+            if (buffer is None) != (name == SCRATCH) or buffer == CONSTANTS:
                 faults.append(f"expected {name} {'as scratch' if name == SCRATCH else 'in a buffer'}, got {buffer}")
         return faults
 
@@ -198,11 +195,12 @@ class _Steps:
             first, limit = (int(self.ends[piece - 1]) if piece else 0), (int(self.ends[piece]) if piece < len(self.ends) else -1)
             at, limit, where = at - first, limit - first, f"the {limit - first} bytes of its constant"
         else:
-            buffer, at = step.operands[operand]
-            assert buffer is not None
-            faults = self._use(operand, buffer, k)
+            index, at = step.operands[operand]
+            assert index is not None
+            faults = self._use(operand, index, k)
             if faults:
                 return faults
+            buffer = self.program.buffers[index]
             limit, where = buffer.size, f"the {buffer.size} bytes of its buffer"
             behind = buffer.offset + at + high + OVER_READ - self.program.arena_size
             if high > low and behind > 0:

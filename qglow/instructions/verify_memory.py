@@ -17,7 +17,7 @@ from .barriers import flags_of
 from .interpret import blob_of, site_of
 from .meaning import MEANINGS, Regions
 from .packing import unpack
-from .program import HostCall, Instruction, Program, TensorView
+from .program import CONSTANTS, HostCall, Instruction, Program, TensorView
 from .region import Region
 from .table import INSTRUCTIONS
 from .verify_pieces import NOBODY
@@ -74,19 +74,24 @@ class Memory:
     def _lacks(self, name: str) -> bool:
         """Whether a byte of a value is not written yet."""
         place = self.program.places.get(name)
-        return place is not None and not place.buffer.constant and bool((_of_place(self.written, place) == UNWRITTEN).any())
+        return place is not None and place.buffer != CONSTANTS and bool((self._of_place(place) == UNWRITTEN).any())
+
+    def _of_place(self, place: TensorView) -> Array:
+        """Who wrote the bytes of a place last."""
+        region = Region(place.shape, place.strides, place.dtype, place.start)
+        return _elements(self.written, region, self.program.base(place))
 
     def _feed(self) -> None:
         for name in self.program.graph.inputs:
-            _of_place(self.written, self.program.places[name])[...] = INPUT
+            self._of_place(self.program.places[name])[...] = INPUT
 
     def _host(self, step: HostCall, k: int) -> Iterator[str]:
         places = self.program.places
         for name in filter(None, step.node.inputs):
-            if name in places and not places[name].buffer.constant and (_of_place(self.written, places[name]) == UNWRITTEN).any():
+            if name in places and self._lacks(name):
                 yield f"expected {name!r} to be written before it is read"
         for name in filter(None, step.node.outputs):
-            _of_place(self.written, places[name])[...] = k
+            self._of_place(places[name])[...] = k
 
     def _native(self, step: Instruction, k: int) -> Iterator[str]:
         inputs: list[tuple[str, Region, int]] = []
@@ -97,7 +102,7 @@ class Memory:
                 buffer, at = step.operands[operand]
                 assert buffer is not None
                 side = outputs if operand in INSTRUCTIONS[step.kind].outs else inputs
-                side.append((name, region, buffer.offset + at))
+                side.append((name, region, self.program.buffers[buffer].offset + at))
         used = self._used(step, k)
         for name, region, at in inputs:
             yield from self._reads(name, region, at, used)
@@ -153,14 +158,10 @@ class Memory:
 
 def _elements(table: Array, region: Region, at: int) -> Array:
     """The entries of a table, which has an int32 a byte, for the bytes of a region."""
-    if 0 in region.shape:
-        return table[:0]
     r = region.as_bytes()
+    if 0 in r.shape:
+        return np.empty(r.shape, np.int32)
     return cast(Array, as_strided(table[at + r.start :], r.shape, [4 * s for s in r.strides]))
-
-
-def _of_place(table: Array, place: TensorView) -> Array:
-    return _elements(table, Region(place.shape, place.strides, place.dtype, place.start), place.buffer.offset)
 
 
 def _meet(a: Region, at: int, b: Region, there: int) -> bool:

@@ -71,7 +71,7 @@ class NativeBackend:
         from .native import NativePlan, team_size  # NOTE: likewise
 
         team = team_size(program, threads)
-        schedule(program, team, self.choose or schedule_policy(program.isa))
+        program = schedule(program, team, self.choose or schedule_policy(program.isa))
         return NativePlan(program, load(), team, pool)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import replace
 from itertools import accumulate
 from weakref import WeakValueDictionary
 
@@ -58,8 +57,8 @@ class Constants:
 
     def view(self, place: TensorView) -> Array:
         """A constant as an array over its block."""
-        block, start = self._find(place.buffer.offset)
-        return place._replace(buffer=replace(place.buffer, offset=place.buffer.offset - start)).view(block.data)
+        block, start = self._find(place.start)
+        return place.view(block.data, -start)
 
 
 class ConstantPool:

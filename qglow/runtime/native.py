@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -14,7 +13,7 @@ from ..graph import Array, Graph, Node
 from ..graph.verify import verify_level
 from ..instructions.barriers import barriers
 from ..instructions.meaning import OVER_READ
-from ..instructions.program import Buffer, Instruction, Program, TensorView, put
+from ..instructions.program import CONSTANTS, Instruction, Program, TensorView, put
 from ..instructions.prove import prove
 from ..instructions.table import HEADER, INSTRUCTIONS
 from ..kernels.library import Library
@@ -84,9 +83,8 @@ class NativePlan:
             check_program(program)
         self.library, self.threads = library, team_size(program, threads)
         self.constants = (pool or ConstantPool()).bind(program.constant_pool)
-        self.program = replace(
-            program, constant_pool=[b.data.data for b in self.constants.blocks]
-        )  # NOTE: so the same bytes are not kept twice
+        # NOTE: so the same bytes are not kept twice
+        self.program = program._replace(constant_pool=tuple([b.data.data for b in self.constants.blocks]))
         self._execute = _EXECUTE(library.address("execute"))
         self._allocate()
         self._bind()
@@ -96,17 +94,15 @@ class NativePlan:
         scratch, guard = SCRATCH_BYTES * self.threads, is_guarded()
         self.arena = aligned(0 if guard else self.program.arena_size)
         self.scratch = guarded(scratch) if guard else aligned(scratch)
-        self._own = {id(b): guarded(b.size, OVER_READ) for b in self.program.buffers} if guard else {}
+        self._own = [guarded(b.size, OVER_READ) for b in self.program.buffers] if guard else []
 
-    def _address(self, buffer: Buffer) -> int:
-        return int(self._own[id(buffer)].ctypes.data) if self._own else self._base + buffer.offset
+    def _address(self, buffer: int) -> int:
+        return int(self._own[buffer].ctypes.data) if self._own else self._base + self.program.buffers[buffer].offset
 
     def _view(self, place: TensorView) -> Array:
-        if place.buffer.constant:
+        if place.buffer == CONSTANTS:
             return self.constants.view(place)
-        if self._own:
-            return place._replace(buffer=replace(place.buffer, offset=0)).view(self._own[id(place.buffer)])
-        return place.view(self.arena)
+        return place.view(self._own[place.buffer]) if self._own else place.view(self.arena, self.program.base(place))
 
     def _bind(self) -> None:
         """Addresses and views of this arena: all that a run would otherwise look up each time."""
@@ -163,7 +159,8 @@ class NativePlan:
 
         def close() -> None:
             if natives:
-                steps.append(Segment([self._row(s, flag) for s, flag in zip(natives, barriers(natives), strict=True)], self.threads))
+                flags = barriers(natives, self.program.buffers)
+                steps.append(Segment([self._row(s, flag) for s, flag in zip(natives, flags, strict=True)], self.threads))
                 natives.clear()
 
         for k, step in enumerate(self.program.steps):

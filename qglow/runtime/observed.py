@@ -23,7 +23,7 @@ class InstrumentedExecutable(NativePlan):
         library = load()
         names = list(names)
         program = lower_observed(graph, library.isa, names)
-        schedule(program, 1)
+        program = schedule(program, 1)
         self._fed = [n for n in graph.inputs if n in names]
         self._folded = [(n, graph.constants[n]) for n in names if n in graph.constants]
         super().__init__(program, library, 1)
@@ -53,11 +53,11 @@ class InstrumentedExecutable(NativePlan):
         other._parts = other._in_parts()
         return other
 
-    def _in_parts(self) -> list[tuple[Segment | Node | None, list[str]]]:
+    def _in_parts(self) -> list[tuple[Segment | Node | None, tuple[str, ...]]]:
         """Steps, each with the values that are whole after it."""
-        parts: list[tuple[Segment | Node | None, list[str]]] = [(None, self.program.moments.get(0, []))]
+        parts: list[tuple[Segment | Node | None, tuple[str, ...]]] = [(None, self.program.moments.get(0, ()))]
         count = 0
         for step in self._segments():
             count += len(step.rows) if isinstance(step, Segment) else 1
-            parts.append((step, self.program.moments.get(count, [])))
+            parts.append((step, self.program.moments.get(count, ())))
         return parts

@@ -113,7 +113,7 @@ def _times(plan: Plan, feeds: Mapping[str, Array], repeats: int, native: bool) -
 
 def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
     plan.run(feeds)
-    names, sizes = _value_names(plan.program), _constant_sizes(plan.program)
+    sizes = _constant_sizes(plan.program)
     rows = iter([row for s in plan._steps if isinstance(s, Segment) for row in s.rows])
     for k, step in enumerate(plan.program.steps):
         if isinstance(step, HostCall):
@@ -121,21 +121,19 @@ def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int
             continue
         row = next(rows)
         if native:
-            out = next((id(b) for n, (b, _) in step.operands.items() if n == "y"), 0)
             seconds = _native(plan, row, repeats)
-            yield StepTime(k, step.kind, names.get(out, ""), False, seconds, _ops(step), _moved(step, sizes), _shape(step))
+            yield StepTime(k, step.kind, step.label, False, seconds, _ops(step), _moved(step, plan.program, sizes), _shape(step))
 
 
 def _times_interpreted(plan: InterpretedPlan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
     """Whole runs, timed step by step."""
-    names, sizes = _value_names(plan.program), _constant_sizes(plan.program)
+    sizes = _constant_sizes(plan.program)
     fastest = np.min([plan.step_seconds(feeds) for _ in range(repeats)], axis=0)
     for k, (step, seconds) in enumerate(zip(plan.program.steps, fastest.tolist(), strict=True)):
         if isinstance(step, HostCall):
             yield _host_time(k, step.node, seconds)
         elif native:
-            out = next((id(b) for n, (b, _) in step.operands.items() if n == "y"), 0)
-            yield StepTime(k, step.kind, names.get(out, ""), False, seconds, _ops(step), _moved(step, sizes), _shape(step))
+            yield StepTime(k, step.kind, step.label, False, seconds, _ops(step), _moved(step, plan.program, sizes), _shape(step))
 
 
 def _times_on_host(graph: Graph, nodes: Iterable[Node], values: dict[str, Array], repeats: int) -> Iterator[StepTime]:
@@ -181,10 +179,6 @@ def _native(plan: NativePlan, row: Array, repeats: int) -> float:
     return min(_timed(lambda: plan._run_segment(many)) for _ in range(repeats)) / count
 
 
-def _value_names(program: Program) -> dict[int, str]:
-    return {id(p.buffer): n for n, p in reversed(program.places.items())}
-
-
 def _constant_sizes(program: Program) -> dict[int, int]:
     """Bytes of each constant by its place in the constant pool."""
     starts = [0]
@@ -203,7 +197,7 @@ def _ops(step: Instruction) -> int:
     return elements * window * (2 if step.kind.endswith("depthwise2d") else 1)
 
 
-def _moved(step: Instruction, sizes: Mapping[int, int]) -> int:
+def _moved(step: Instruction, program: Program, sizes: Mapping[int, int]) -> int:
     """Bytes of the constants, of the output, and of as much of each input's buffer as the window can reach."""
     f = step.fields
     elements = prod(int(f[n]) for n in "NHWC" if n in f) * int(f.get("G", 1))
@@ -214,7 +208,7 @@ def _moved(step: Instruction, sizes: Mapping[int, int]) -> int:
     for name, (buffer, _) in step.operands.items():
         if buffer is None:
             continue
-        size = max(0, buffer.size)
+        size = program.buffers[buffer].size
         wide = 4 if step.kind == "quantize" else element
         total += min(size, out) if name == "y" else size if step.kind.endswith("conv2d") else min(size, elements * reach * wide)
     return total

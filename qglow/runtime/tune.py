@@ -16,7 +16,7 @@ from ..instructions.prove import prove
 from ..instructions.table import INSTRUCTIONS
 from ..instructions.verify_fields import check_hints
 from ..tuning.cost import CostModel, candidates, features
-from ..tuning.schedule import Hints, ProductShape, default_schedule, product_shape, products
+from ..tuning.schedule import Hints, ProductShape, default_schedule, product_shape, products, with_hints
 from .native import NativePlan, Segment
 
 TUNED = ("conv2d",)  # float products go by the rule
@@ -47,7 +47,10 @@ def schedule_of(hints: Hints) -> Schedule:
 
 
 def try_products(plan: NativePlan) -> list[Trial]:
-    """Every kind of product of a plan, tried in every way. The plan is left with the ways that won."""
+    """Every kind of product of a plan, tried in every way on copies of its rows.
+
+    Raises VerifyError where the ways that won make a program that is not proven.
+    """
     isa, threads = plan.library.isa, plan.threads
     trials: dict[str, Trial] = {}
     places = []
@@ -64,10 +67,7 @@ def try_products(plan: NativePlan) -> list[Trial]:
     for key, t in trials.items():
         best = min(ways[key], key=t.seconds.__getitem__)
         t.chosen = best if t.seconds[best] < MARGIN * t.seconds[t.usual] else t.usual
-    for step, t in zip(products(plan.program, TUNED), places, strict=True):
-        step.hints.clear()
-        step.hints.update(t.chosen)
-    prove(plan.program)
+    prove(with_hints(plan.program, [dict(t.chosen) for t in places], TUNED))
     return list(trials.values())
 
 
@@ -78,7 +78,7 @@ def _measure(plan: NativePlan, places: list[Trial], ways: Mapping[str, list[Sche
     """
     for step, trial in zip(products(plan.program, TUNED), places, strict=True):
         check_hints(step, map(dict, ways[trial.work.key]))
-    rows = [row for s in plan._steps if isinstance(s, Segment) for row in s.rows]
+    rows = [row.copy() for s in plan._steps if isinstance(s, Segment) for row in s.rows]
     natives = [s for s in plan.program.steps if isinstance(s, Instruction)]
     places_of = iter(places)
     trial_of = [next(places_of) if s.kind in TUNED else None for s in natives]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from ..instructions.packing import FLOAT_VECTORS, round_up
@@ -11,6 +12,7 @@ from ..instructions.table import BY_BLOCKS
 from ..targets import NEAR, target
 
 Hints = dict[str, int]
+PRODUCTS = ("conv2d", "float_conv2d")
 
 
 class ProductShape(NamedTuple):
@@ -97,13 +99,21 @@ def default_schedule(work: ProductShape, threads: int) -> Hints:
     return hints
 
 
-def products(program: Program, kinds: tuple[str, ...] = ("conv2d", "float_conv2d")) -> list[Instruction]:
+def products(program: Program, kinds: tuple[str, ...] = PRODUCTS) -> list[Instruction]:
     """The instructions that take hints, in order."""
     return [s for s in program.steps if isinstance(s, Instruction) and s.kind in kinds]
 
 
-def schedule(program: Program, threads: int, choose: SchedulePolicy = default_schedule) -> None:
-    """Give every product its hints."""
-    for step in products(program):
-        step.hints.clear()
-        step.hints.update(choose(product_shape(step, program.isa), threads))
+def schedule(program: Program, threads: int, choose: SchedulePolicy = default_schedule) -> Program:
+    """The program with hints for every product."""
+    return with_hints(program, [choose(product_shape(step, program.isa), threads) for step in products(program)])
+
+
+def with_hints(program: Program, hints: Iterable[Mapping[str, int]], kinds: tuple[str, ...] = PRODUCTS) -> Program:
+    """The program with hints for each of its products of some kinds, in order."""
+    of_product = iter(hints)
+    steps = [
+        s._replace(hints=MappingProxyType({**next(of_product)})) if isinstance(s, Instruction) and s.kind in kinds else s
+        for s in program.steps
+    ]
+    return program._replace(steps=tuple(steps))

@@ -13,10 +13,10 @@ from three_engines import Guarded, same, static
 from qglow.errors import VerifyError
 from qglow.graph import Graph
 from qglow.instructions.lower import lower
-from qglow.instructions.program import Instruction
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
 from qglow.reference import evaluate
+from qglow.tuning.schedule import products, with_hints
 
 CHOICES = {"tile": (0, 1, 3, 5), "limit": (0, 1, 5), "split": (0, 1, 2)}
 
@@ -42,23 +42,21 @@ def test_hints_never_change_bits(isa: str) -> None:
     graph, feeds = residual_net()
     program = lower(static(graph, feeds), isa)
     want = evaluate(graph, feeds)
-    products = [s for s in program.steps if isinstance(s, Instruction) and s.kind == "conv2d"]
-    assert len(products) == 3
+    assert len(products(program, ("conv2d",))) == 3
     for values in itertools.product(*CHOICES.values()):
-        for step in products:
-            step.hints.clear()
-            step.hints.update({k: v for k, v in zip(CHOICES, values, strict=True) if v})
+        hints = {k: v for k, v in zip(CHOICES, values, strict=True) if v}
+        hinted = with_hints(program, [hints] * 3)
         for threads in (1, 2, 3):
-            plan = Guarded(program, threads)
-            same(plan.run(feeds), want, f"{isa} with {products[0].hints} on {threads} threads")
+            plan = Guarded(hinted, threads)
+            same(plan.run(feeds), want, f"{isa} with {hints} on {threads} threads")
             plan.check_guards("the program")
-    check_program_text(verify_program(program))
+    check_program_text(verify_program(hinted))
 
 
 @pytest.mark.parametrize("hints", [{"tile": -1}, {"limit": 1 << 20}, {"speed": 1}, {"split": 3}])
 def test_hints_that_do_not_exist_are_refused(hints: dict[str, int]) -> None:
     graph, feeds = residual_net()
     program = lower(static(graph, feeds), "generic")
-    next(s for s in program.steps if isinstance(s, Instruction) and s.kind == "conv2d").hints.update(hints)
+    program = with_hints(program, [hints, {}, {}])
     with pytest.raises(VerifyError, match=f"hint.*{next(iter(hints))}"):
         verify_program(program)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from mutable_program import MutableProgram, changed
 from program_graphs import Net
 from test_meaning import FORMS
 
@@ -51,7 +52,7 @@ class Pieces:
     def _address(self, name: str) -> int:
         buffer, at = self.step.operands[name.partition(".")[0]]
         assert buffer is not None
-        return buffer.offset + at
+        return self.plan.program.buffers[buffer].offset + at
 
     def run(self, piece: int, pieces: int) -> Array:
         self.kernel(self.row.ctypes.data, 0, piece, pieces)
@@ -167,13 +168,18 @@ def test_tables_by_channel_are_not_looked_up_in_place() -> None:
     x = net.table(net.input(2, 20, 4, 3))
     tables = net.constant("t", net.rng.integers(0, 256, (20, 256)).astype(np.uint8))
     program = lower(net.graph(net.op("Lookup", (x, tables), axis=1)), "avx2")
-    first, second = (s for s in program.steps if isinstance(s, Instruction) and s.kind == "lookup")
+    second = [s for s in program.steps if isinstance(s, Instruction) and s.kind == "lookup"][1]
     assert second.fields["t_c"] == 256 and is_quick(program)
-    last = program.places[program.graph.outputs[0]]
-    source = second.operands["x"][0]
-    assert source is not None
-    second.operands["y"], source.last = second.operands["x"], len(program.steps)
-    second.fields.update({f"y_{a}": second.fields[f"x_{a}"] for a in "nhw"})
-    program.places[program.graph.outputs[0]] = last._replace(buffer=source)
+    assert second.operands["y"] != second.operands["x"]
+
+    def in_place(p: MutableProgram) -> None:
+        step, name = p.instructions("lookup")[1], p.graph.outputs[0]
+        source = step.operands["x"][0]
+        assert source is not None
+        step.operands["y"], p.buffers[source].last = step.operands["x"], len(p.steps)
+        step.fields |= {f"y_{a}": step.fields[f"x_{a}"] for a in "nhw"}
+        p.places[name] = p.places[name]._replace(buffer=source)
+
+    program = changed(program, in_place)
     with pytest.raises(VerifyError, match=r"lookup .*expected y apart from what is read"):
         verify_program(program)

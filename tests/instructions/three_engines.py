@@ -108,7 +108,7 @@ def agree_on_nan(step: Instruction, law: Interpreter, arena: Array) -> None:
         if region.dtype == "<f4" and name in INSTRUCTIONS[step.kind].outs:
             buffer, at = step.operands[name]
             assert buffer is not None
-            want, got = (region.view(memory, buffer.offset + at) for memory in (law.arena, arena))
+            want, got = (region.view(memory, law.program.buffers[buffer].offset + at) for memory in (law.arena, arena))
             both = np.isnan(want) & np.isnan(got)
             want[both] = got[both]
 

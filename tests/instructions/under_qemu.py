@@ -20,7 +20,7 @@ from qglow.graph import Array
 from qglow.instructions.barriers import barriers
 from qglow.instructions.interpret import UNWRITTEN, blob_of
 from qglow.instructions.meaning import OVER_READ
-from qglow.instructions.program import Instruction, Program
+from qglow.instructions.program import CONSTANTS, Instruction, Program
 from qglow.kernels import objects
 from qglow.kernels.elf import Layout
 from qglow.kernels.sizes import SCRATCH_BYTES
@@ -148,16 +148,16 @@ class Linked:
         arena[...] = UNWRITTEN
         memory[constants_at : constants_at + constants.size] = constants
         for name, array in feeds.items():
-            program.places[name].view(arena)[...] = array
+            program.places[name].view(arena, program.base(program.places[name]))[...] = array
         plan = SimpleNamespace(
             library=SimpleNamespace(address=lambda kind: self.symbols[f"qglow_{kind}"]), threads=1,
             scratch=SimpleNamespace(ctypes=SimpleNamespace(data=MEMORY + scratch_at)),
             constants=SimpleNamespace(address=lambda place: MEMORY + constants_at + place),
-            _address=lambda buffer: MEMORY + arena_at + buffer.offset,
+            _address=lambda buffer: MEMORY + arena_at + program.buffers[buffer].offset,
         )  # fmt: skip
         words = memory.view(np.int64)
         words[:2] = len(steps), memory.size
-        for k, (step, flag) in enumerate(zip(steps, barriers(steps), strict=True)):
+        for k, (step, flag) in enumerate(zip(steps, barriers(steps, program.buffers), strict=True)):
             row = NativePlan._row(plan, step, flag)  # type: ignore[arg-type]
             first = rows_at + ROW * k
             assert row.nbytes <= ROW
@@ -171,5 +171,5 @@ class Linked:
         after = np.frombuffer(done.stdout, np.uint8)
         arena = after[arena_at : arena_at + program.arena_size]
         graph = program.graph
-        views = {n: p.view(constants if p.buffer.constant else arena) for n, p in program.places.items()}
+        views = {n: p.view(constants if p.buffer == CONSTANTS else arena, program.base(p)) for n, p in program.places.items()}
         return {n: np.array(views[n]) if n in views else graph.constants[n] for n in graph.outputs}

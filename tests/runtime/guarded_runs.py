@@ -50,9 +50,11 @@ def beyond(operand: str) -> None:
     native.prove = lambda program: program  # type: ignore[assignment]
     native.NativePlan(program, kernels, 1).run(feeds)
     print("ran within its memory", flush=True)
-    step = next(s for s in program.steps if isinstance(s, Instruction) and s.kind == "lookup")
+    k, step = next((k, s) for k, s in enumerate(program.steps) if isinstance(s, Instruction) and s.kind == "lookup")
     buffer, at = step.operands[operand]
-    step.operands[operand] = buffer, at + (64 if operand == "x" else 0) + (1 if operand == "x" else 128)
+    moved = buffer, at + (64 if operand == "x" else 0) + (1 if operand == "x" else 128)
+    step = step._replace(operands={**step.operands, operand: moved})
+    program = program._replace(steps=(*program.steps[:k], step, *program.steps[k + 1 :]))
     native.NativePlan(program, kernels, 1).run(feeds)
     print("ran beyond its memory", flush=True)
 

@@ -203,7 +203,8 @@ def test_a_program_of_another_machine_is_held_to_its_memory(
     bundle, _, x = digits_bundle
     program = lower(retype(bundle.graph, {bundle.graph.inputs[0]: x.shape}), "generic")
     assert InterpretedPlan(program).nbytes >= program.arena_size
-    step = next(s for s in program.steps if isinstance(s, Instruction) and s.kind == "conv2d")
-    step.fields["y_n"] = 1 << 40
+    k, step = next((k, s) for k, s in enumerate(program.steps) if isinstance(s, Instruction) and s.kind == "conv2d")
+    wide = step._replace(fields={**step.fields, "y_n": 1 << 40})
+    program = program._replace(steps=(*program.steps[:k], wide, *program.steps[k + 1 :]))
     with pytest.raises(VerifyError):
         InterpretedPlan(program)

@@ -20,6 +20,7 @@ from qglow.runtime import tune as trials
 from qglow.runtime.plans import make_plan
 from qglow.runtime.tuning_shapes import tuning_products
 from qglow.tuning import store
+from qglow.tuning.schedule import with_hints
 
 
 @pytest.fixture
@@ -61,8 +62,11 @@ def test_a_plan_is_proven_again_with_the_ways_that_won(monkeypatch: pytest.Monke
     monkeypatch.setattr(trials, "prove", lambda program: proven.append(prove(program)))
     monkeypatch.setattr(trials, "FIRST", 1)
     monkeypatch.setattr(trials, "SECOND", 1)
-    trials.try_products(plan)
-    assert proven == [plan.program]
+    before, rows = plan.program, [r.copy() for s in plan._steps if isinstance(s, native.Segment) for r in s.rows]
+    found = trials.try_products(plan)
+    assert proven == [with_hints(before, [dict(t.chosen) for t in found], trials.TUNED)] and len(found) == 1
+    after = [r for s in plan._steps if isinstance(s, native.Segment) for r in s.rows]
+    assert plan.program is before and all(map(np.array_equal, after, rows)), "to try ways changes nothing of the plan"
 
 
 def test_tune_keeps_choices_and_bits(quick: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
