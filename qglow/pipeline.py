@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
+from itertools import count
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,15 +29,16 @@ from .onnx_import import load as import_onnx
 from .oracle import float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.samples import kept_dataset
-from .quantization import QuantConfig, QuantResult, quantize_graph
-from .quantization.branch_speculation import completed, taken
-from .quantization.prequantized import recover
+from .quantization import QuantConfig, QuantState, run_passes
+from .quantization.passes import Watch
+from .quantization.state_text import print_state
 from .report.agreement import Agreement, measure
 from .report.isolated_layer_error import worst_layers
-from .report.target import MixedPrecisionResult, missed, reach
+from .report.target import fitting, missed, reach
 from .runtime.bundle import Bundle
-from .runtime.manifest import Manifest, precision_of
+from .runtime.manifest import Manifest
 from .simplify import simplify
+from .simplify.assume_branches import assume_branches
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
 CHECK_SAMPLES, BLAME_SECONDS = 4, 5.0  # NOTE: no clock decides how much is compared: a busy machine makes the same bundle
@@ -102,26 +106,19 @@ def quantize(
         raise ConfigError(f"config must be a QuantConfig, got {shown(config)}; QuantConfig.load reads a file")
     imported, graph = _both_graphs(model, dump_dir)
     config.check_names(graph)
-    oracle = cache(lambda: float_oracle(model, graph))
-    reached: MixedPrecisionResult | None = None
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
-    if recorded is None:
-        result = recover(graph, imported, config)
-        source: dict[str, Any] = {"source": "quantized model"}
-    else:
-        observed, way = recorded.matched(graph), taken(graph, recorded.choices_of(graph))
-        if config.has_target:
-            judged = way.fitting(graph, _samples_to_check(check, recorded, graph, None))
-            reached = reach(way.graph, observed, config, judged, oracle(), not progress)
-        result = reached.result if reached is not None else quantize_graph(way.graph, observed, config)
-        result = completed(result, graph, way)
-        source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
+    start, oracle = _start(imported, graph, recorded, config), cache(lambda: float_oracle(model, graph))
+    result, reached = run_passes(start, _watched(dump_dir)), None
+    if config.has_target and start.branches is not None:
+        judged = fitting(start.branches, _samples_to_check(check, recorded, graph, None))
+        reached = reach(start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), judged, oracle(), not progress)
+        result = reached.result
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     samples = _samples_to_check(check, recorded, graph)
     agreement = measure(oracle(), quantized, samples) if samples is not None else None
-    bundle = Bundle(quantized, manifest_of(graph, result, source, agreement))
+    bundle = Bundle(quantized, manifest_of(graph, result, recorded, agreement))
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:
@@ -130,6 +127,28 @@ def quantize(
         few = worst_layers(graph, quantized, samples, BLAME_SECONDS)
         raise _with_bundle(AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, few)), bundle)
     return bundle
+
+
+def _start(imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig) -> QuantState:
+    """What quantization begins with: a profile's graph of the branches that calibration took, or a model without a profile."""
+    if recorded is None:
+        return QuantState(graph, imported, {}, config, calibrated=False)
+    observed, branches = recorded.matched(graph), assume_branches(graph, recorded.choices_of(graph))
+    return QuantState(branches.graph, imported, observed, config, branches=branches)
+
+
+def _watched(dump_dir: str | Path | None) -> Watch:
+    """Writes the state after each pass to `dump_dir`/02.NN_name.txt, with its graph where that changed, and logs the pass's time."""
+    numbers = count(1)
+
+    def watch(before: QuantState, after: QuantState, name: str, seconds: float) -> None:
+        number = next(numbers)
+        logging.getLogger("qglow").debug("pass %s: %.1f ms", name, 1e3 * seconds)
+        if dump_dir is not None:
+            text = print_state(after, after.graph is not before.graph)
+            write_atomically(make_folder(dump_dir) / f"02.{number:02d}_{name}.txt", text.encode())
+
+    return watch
 
 
 def _with_bundle(error: AccuracyError, bundle: Bundle) -> AccuracyError:
@@ -146,13 +165,16 @@ def _samples_to_check(
     return found.spread(limit) if found is not None else None
 
 
-def manifest_of(graph: Graph, result: QuantResult, source: dict[str, Any], agreement: Agreement | None) -> Manifest:
-    """What a bundle says about itself."""
+def manifest_of(graph: Graph, result: QuantState, recorded: Profile | None, agreement: Agreement | None) -> Manifest:
+    """What a bundle says about itself. graph: the float one."""
+    source: dict[str, Any] = {"source": "quantized model"}
+    if recorded is not None:
+        source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
     return {
         "name": graph.name,
         "profile": source,
         "float_bytes": int(sum(a.nbytes for a in graph.constants.values())),
         "int8_bytes": int(sum(np.asarray(a).nbytes for a in result.graph.constants.values())),
-        "decisions": [{"node": d.node, "op": d.op, "precision": precision_of(d.precision), "reason": d.reason} for d in result.decisions],
+        "decisions": [{"node": d.node, "op": d.op, "precision": d.precision, "reason": d.reason} for d in result.decisions],
         "agreement": agreement.to_dict() if agreement is not None else None,
     }

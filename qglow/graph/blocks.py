@@ -8,7 +8,7 @@ the limits of w; bias (may be left out) constant float32 [N]; the output float32
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from .types import DType, TensorType
 OP = "BlockwiseMatMul"
 KINDS = (DType.U4, DType.U8)
 InBlocks = Literal["int4 blocks", "int8 blocks"]
-IN_BLOCKS: tuple[InBlocks, InBlocks] = ("int4 blocks", "int8 blocks")  # what reports call a product with these weights
+IN_BLOCKS: tuple[InBlocks, ...] = get_args(InBlocks)  # what reports call a product with these weights
+Precision = Literal["int8", "folded", "float", InBlocks]  # of a node of the float graph; folded: it is part of another int8 node
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 STEP, LARGEST, MOST = 16, 1024, 8192  # a block is a multiple of so many elements, and at most so long; blocks of a row at most
 
 

@@ -17,70 +17,68 @@ from functools import partial
 
 import numpy as np
 
-from ..graph import DType, Graph, Node, Quant
+from ..graph import DType, Node, Quant
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
 from ..ops.traits import ARITHMETIC, KEEPS_QUANTIZATION, NEVER_QUANTIZED_OUTPUT
-from ..profiling.observers import Observer
-from .config import QuantConfig
 from .masks import masked_ranges
-from .plan import Plan
 from .pointwise import Function
-from .precision_uses import PrecisionUses
 from .ranges import Range, Through, activation_quant, select
+from .state import QuantState
 
 
-def assign(
-    graph: Graph, plan: Plan, needs: PrecisionUses, observed: Mapping[str, Observer], config: QuantConfig
-) -> dict[str, tuple[DType, Quant]]:
+def assign(state: QuantState) -> dict[str, tuple[DType, Quant]]:
     """(kind, parameters) of every value that is needed quantized."""
-    ranges: dict[str, Range] = {}
-    through = _only_through(graph, plan, needs)
-    for v in _values(graph, plan, needs):
-        ranges[v] = select(observed[v], config, through.get(v))
-    for v in _quantized_constants(graph, plan):
+    graph, observed, config = state.graph, state.observed, state.config
+    through = _only_through(state)
+    ranges = {v: select(observed[v], config, through.get(v)) for v in _values(state)}
+    for v in _quantized_constants(state):
         finite = graph.constants[v][np.isfinite(graph.constants[v])]
         ranges[v] = float(finite.min(initial=0)), float(finite.max(initial=0))
-    classes, consumers = Classes[str](), graph.consumers()
     masked = masked_ranges(graph, observed, lambda v: ranges[v] if v in ranges else select(observed[v], config))
     ranges |= {v: r for v, r in (masked.scores | masked.masks).items() if v in ranges}
-    for node in graph.nodes:
-        if node.name in plan.int8 and _moves(node) and node.outputs[0] not in plan.functions:
-            if node.op == "Concat":
-                continue
-            for o in node.outputs:
-                if o in ranges and node.inputs[0] in ranges:
-                    classes.join(o, node.inputs[0])
-    for node in graph.nodes:
-        if node.op == SELECT and node.name in plan.int8 and node.outputs[0] in ranges:
-            for v in node.inputs[1:]:
-                classes.join(v, node.outputs[0])
-    for node in graph.nodes:
-        if node.op == "Concat" and node.name in plan.int8 and node.outputs[0] in ranges:
-            whole = [ranges[i] for i in node.inputs]
-            span = max(r[1] for r in whole) - min(r[0] for r in whole)
-            for i in node.inputs:
-                if i in graph.constants or len(consumers.get(i, [])) == 1 or ranges[i][1] - ranges[i][0] >= span / 2:
-                    classes.join(i, node.outputs[0])
+    classes = _shared(state, ranges)
     extents: dict[str, Range] = {}
     for v, (low, high) in ranges.items():
         c = classes.find(v)
         old = extents.get(c, (0.0, 0.0))
         extents[c] = (min(old[0], low), max(old[1], high))
-    symmetric = {classes.find(v) for v in _stand_for_weights(graph, plan) if v in ranges}
+    symmetric = {classes.find(v) for v in _stand_for_weights(state) if v in ranges}
     quants = {c: activation_quant(*extent, config, c in symmetric) for c, extent in extents.items()}
     return {v: quants[classes.find(v)] for v in ranges}
 
 
-def _only_through(graph: Graph, plan: Plan, needs: PrecisionUses) -> dict[str, Through]:
+def _shared(state: QuantState, ranges: Mapping[str, Range]) -> Classes[str]:
+    """Rules 1 and 2: values that share a range."""
+    graph, classes, consumers = state.graph, Classes[str](), state.graph.consumers()
+    for node in filter(state.is_int8, graph.nodes):
+        if _moves(node) and node.outputs[0] not in state.functions and node.op != "Concat":
+            for o in node.outputs:
+                if o in ranges and node.inputs[0] in ranges:
+                    classes.join(o, node.inputs[0])
+    for node in filter(state.is_int8, graph.nodes):
+        if node.op == SELECT and node.outputs[0] in ranges:
+            for v in node.inputs[1:]:
+                classes.join(v, node.outputs[0])
+    for node in filter(state.is_int8, graph.nodes):
+        if node.op == "Concat" and node.outputs[0] in ranges:
+            whole = [ranges[i] for i in node.inputs]
+            span = max(r[1] for r in whole) - min(r[0] for r in whole)
+            for i in node.inputs:
+                if i in graph.constants or len(consumers.get(i, [])) == 1 or ranges[i][1] - ranges[i][0] >= span / 2:
+                    classes.join(i, node.outputs[0])
+    return classes
+
+
+def _only_through(state: QuantState) -> dict[str, Through]:
     """Rule 4: values that nothing reads but one table, with its function."""
-    wanted = needs.quantized | needs.real | set(needs.fused_clamps)
+    graph, uses = state.graph, state.uses
     functions: dict[str, list[Function]] = {}
     read = set(graph.outputs)
     for node in graph.nodes:
-        if not any(o in wanted for o in node.outputs) or node.outputs[0] in needs.fused_clamps.values():
+        if not any(o in uses.wanted for o in node.outputs) or node.outputs[0] in uses.clamped:
             continue
-        function = plan.functions.get(node.outputs[0]) if node.name in plan.int8 else None
+        function = state.functions.get(node.outputs[0]) if state.is_int8(node) else None
         if function is None:
             read |= set(node.inputs)
         else:
@@ -89,16 +87,16 @@ def _only_through(graph: Graph, plan: Plan, needs: PrecisionUses) -> dict[str, T
     return {v: partial(f.table, graph) for v, f in alone.items()}
 
 
-def _stand_for_weights(graph: Graph, plan: Plan) -> list[str]:
+def _stand_for_weights(state: QuantState) -> list[str]:
     """Second operands of int8 products of two tensors."""
-    c = graph.constants
-    products = [n for n in graph.nodes if n.op == "MatMul" and n.name in plan.int8 and not any(i in c for i in n.inputs)]
-    return [n.inputs[1] for n in products]
+    c = state.graph.constants
+    return [n.inputs[1] for n in filter(state.is_int8, state.graph.nodes) if n.op == "MatMul" and not any(i in c for i in n.inputs)]
 
 
-def _quantized_constants(graph: Graph, plan: Plan) -> list[str]:
+def _quantized_constants(state: QuantState) -> list[str]:
     """Constants that an int8 sum or concatenation reads, and that no function of one value has taken in."""
-    int8 = [n for n in graph.nodes if n.name in plan.int8 and n.outputs[0] not in plan.functions]
+    graph = state.graph
+    int8 = [n for n in filter(state.is_int8, graph.nodes) if n.outputs[0] not in state.functions]
     nodes = [n for n in int8 if n.has(ARITHMETIC) or n.op == "Concat" or n.op == SELECT]
     return [i for n in nodes for i in n.inputs if i in graph.constants and graph.constants[i].size]
 
@@ -107,10 +105,10 @@ def _moves(node: Node) -> bool:
     return node.has(KEEPS_QUANTIZATION) or (node.op == "Resize" and node.attr("mode") == "nearest")
 
 
-def _values(graph: Graph, plan: Plan, needs: PrecisionUses) -> list[str]:
+def _values(state: QuantState) -> list[str]:
     """Values that will exist quantized: needed so, or made by an int8 node (other than a direct float) and needed at all."""
-    fused_clamps = set(needs.fused_clamps)
+    graph, uses = state.graph, state.uses
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
-    made = {o for n in graph.nodes if n.name in plan.int8 and not n.has(NEVER_QUANTIZED_OUTPUT) for o in n.outputs if o}
-    return [v for v in names if v not in fused_clamps and graph.types[v].kind.is_float
-            and (v in needs.quantized or (v in made and v in needs.real))]  # fmt: skip
+    made = {o for n in filter(state.is_int8, graph.nodes) if not n.has(NEVER_QUANTIZED_OUTPUT) for o in n.outputs if o}
+    return [v for v in names if v not in uses.fused_clamps and graph.types[v].kind.is_float
+            and (v in uses.quantized or (v in made and v in uses.real))]  # fmt: skip

@@ -5,24 +5,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from ..graph import Array, Node, Quant
-from ..profiling.observers import Observer
+from .state import QuantState, by_gain
 
 
-def channel_means(observed: Mapping[str, Observer], factors: Mapping[str, Array]) -> dict[str, Array]:
+@by_gain
+def measure_means(state: QuantState) -> QuantState:
     """The mean of every channel (axis 1) of every value that has one, in units of its factors (channel_equalization.py)."""
-    means = {v: m for v, o in observed.items() if (m := o.channel_mean) is not None}
-    for v, d in factors.items():
+    if not state.config.correct_bias:
+        return state
+    means = {v: m for v, o in state.observed.items() if (m := o.channel_mean) is not None}
+    for v, d in state.factors.items():
         if v in means:
             if d.ndim > 1 and d.size == d.shape[1] == means[v].size:
                 means[v] = means[v] / d.ravel()
             else:
                 del means[v]
-    return means
+    return replace(state, means=means)
 
 
 def output_shift(node: Node, w: Array, q: Array, quant: Quant, mean: Array) -> Array | None:

@@ -9,39 +9,56 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
-from ..graph.blocks import MOST, OP
+from ..graph.blocks import MOST, OP, precision_of
 from ..graph.kinds import gemm_form
 from ..graph.types import Quant
 from ..ops.traits import MATRIX_PRODUCT
 from ..reference.blockwise import packed_nibbles
 from ..reference.float_product import scaled
 from .config import QuantConfig
+from .state import QuantState
 
 LARGE = 1 << 16  # weights of a product from which reading them takes most of its time
 FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 ROWS = 256  # rows of weights that are quantized at once
 
 
-def with_block_weights(graph: Graph, config: QuantConfig) -> Graph:
-    """The graph with block-wise weights; the same object where none are asked for. Raises ConfigError for a named node that has none."""
-    if not config.block_bits:
-        return graph
-    b = GraphBuilder(graph)
-    for node in graph.nodes:
-        if node.op == OP and config.excluded(node) is None:
-            b.append(node.with_attributes(compute="int8"))
+def nodes_for_blocks(graph: Graph, config: QuantConfig) -> list[str]:
+    """Names of the nodes that get block-wise weights, or whose activations become int8 beside those that they have. Raises ConfigError
+    for a node that the user names and that cannot have them."""
+    found = []
+    for node in graph.nodes if config.block_bits else ():
+        if config.excluded(node) is not None:
             continue
         named = config.in_blocks(node)
         obstacle = _obstacle(graph, node, config.block_size) if named or not config.block_nodes else ""
-        if named and obstacle is not None and config.excluded(node) is None:
+        if named and obstacle is not None and node.op != OP:
             raise ConfigError(f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: {obstacle}")
-        fits = obstacle is None and config.excluded(node) is None and (named or graph.constants[node.inputs[1]].size >= LARGE)
-        b.append(_converted(b, graph, node, config) if fits else node)
-    return b.build(graph.name, graph.inputs, graph.outputs)
+        if node.op == OP or (obstacle is None and (named or graph.constants[node.inputs[1]].size >= LARGE)):
+            found.append(node.name)
+    return found
+
+
+def quantize_in_blocks(state: QuantState) -> QuantState:
+    """Block-wise weights in the float nodes that get them, and the precision of all that have them."""
+    graph, chosen = state.graph, set(nodes_for_blocks(state.graph, state.config))
+    if chosen:
+        b = GraphBuilder(graph)
+        for node in graph.nodes:
+            made = node if node.name not in chosen else node.with_attributes(compute="int8") if node.op == OP else None
+            b.append(made or _converted(b, graph, node, state.config))
+        graph = b.build(graph.name, graph.inputs, graph.outputs)
+    precisions = {n.name: p for n in graph.nodes if (p := precision_of(n, graph.types))}
+    if not precisions:
+        return state
+    decisions = (d._replace(precision=precisions[d.node], reason="") if d.node in precisions else d for d in state.decisions)
+    return replace(state, graph=graph, decisions=tuple(decisions))
 
 
 def _obstacle(graph: Graph, node: Node, size: int) -> str | None:

@@ -13,68 +13,58 @@ Equations (22) to (25) of docs/quantization.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from ..graph import Array, DType, Graph, Node, Quant, TensorType
+from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.kinds import channel_axis
 from ..ops.traits import HOMOGENEOUS, PRODUCT
 from ..profiling.observers import Observer
 from .channels import SMALL, ChannelGroups, Channels
-from .plan import Plan
 from .pointwise import Function
-from .precision_uses import PrecisionUses
+from .state import QuantState, by_gain
 
 POWER, HEADROOM, LEAST = 0.75, 1.5, 2.0**-5
 UNEVEN = 1 / 16
 WORTH = 0.4  # at most this share of its noise must be left for a table to get a row a channel
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """The graph with weights that take the factors in, the functions likewise, and the factors by value (arrays [channels])."""
-
-    graph: Graph
-    functions: dict[str, Function]
-    factors: dict[str, Array]
-
-
-def equalize_channels(
-    graph: Graph, plan: Plan, needs: PrecisionUses, observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]
-) -> Balance:
+@by_gain
+def equalize_channels(state: QuantState) -> QuantState:
     """Factors of every quantized value, taken into weights and functions. Values without factors are not in `factors`."""
+    if not state.config.balance_channels or state.config.weights == "per_tensor":
+        return state
     channels = Channels()
-    ids = ChannelGroups(graph, plan, needs, quants, channels, _uneven(graph, plan, observed, quants)).run()
-    factor = _solve(channels, ids, observed, quants)
-    for v in _too_dear(graph, plan, {v: factor[a] for v, a in ids.items()}):
+    ids = ChannelGroups(state, channels, _uneven(state)).run()
+    factor = _solve(channels, ids, state)
+    for v in _too_dear(state, {v: factor[a] for v, a in ids.items()}):
         channels.block(np.unique(ids[v]))
-    factor = _solve(channels, ids, observed, quants)
-    by_value = {v: factor[a] for v, a in ids.items() if v in quants}
-    by_value = {v: d for v, d in by_value.items() if (d != 1).any()}
-    functions = {v: _scaled_function(f, by_value) for v, f in plan.functions.items()}
-    return Balance(_scaled_weights(graph, plan, needs, by_value), functions, by_value)
+    factor = _solve(channels, ids, state)
+    factors = {v: d for v, a in ids.items() if v in state.quants and ((d := factor[a]) != 1).any()}
+    functions = {v: _scaled_function(f, factors) for v, f in state.functions.items()}
+    return replace(state, graph=_scaled_weights(state, factors), functions=functions, factors=factors) if factors else state
 
 
-def _uneven(graph: Graph, plan: Plan, observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]) -> dict[str, int]:
+def _uneven(state: QuantState) -> dict[str, int]:
     """Values that float nodes make, of images or lines, half of whose channels reach less than UNEVEN of the whole; their channels."""
     found: dict[str, int] = {}
-    for node in graph.nodes:
+    for node in state.graph.nodes:
         v = node.outputs[0]
-        o = observed.get(v)
-        if node.name in plan.int8 or v not in quants or o is None or o.channel_min is None or o.channel_max is None:
+        o = state.observed.get(v)
+        if state.is_int8(node) or v not in state.quants or o is None or o.channel_min is None or o.channel_max is None:
             continue
         reach = np.maximum(o.channel_max, -o.channel_min).astype(np.float64)
-        if graph.types[v].rank in (3, 4) and np.median(reach) < UNEVEN * reach.max():
+        if state.graph.types[v].rank in (3, 4) and np.median(reach) < UNEVEN * reach.max():
             found[v] = len(reach)
     return found
 
 
-def _too_dear(graph: Graph, plan: Plan, factors: Mapping[str, Array]) -> list[str]:
+def _too_dear(state: QuantState, factors: Mapping[str, Array]) -> list[str]:
     """Roots and outputs of large tables for which a row a channel, which takes longer, would save too little of the noise."""
     values = []
-    for v, f in plan.functions.items():
-        shape = graph.types[v].shape or ("unknown",)
+    for v, f in state.functions.items():
+        shape = state.graph.types[v].shape or ("unknown",)
         size = np.prod([d for d in shape if isinstance(d, int)]) if all(isinstance(d, int) for d in shape[1:]) else np.inf
         if v not in factors or f.root not in factors or f.axis is not None or size <= SMALL or all(n.has(HOMOGENEOUS) for n in f.nodes):
             continue
@@ -92,15 +82,12 @@ def with_channel_scales(graph: Graph, factors: Mapping[str, Array]) -> Graph:
     return graph.with_(constants=constants, types=types)
 
 
-def _solve(
-    channels: Channels, ids: Mapping[str, Array], observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]
-) -> Array:
+def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> Array:
     """(22) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with headroom."""
     root = channels.roots()
     share = np.zeros(len(root))
-    for v in quants:
-        if (reach := _reach(observed.get(v), ids.get(v))) is not None:
-            kind, quant = quants[v]
+    for v, (kind, quant) in state.quants.items():
+        if (reach := _reach(state.observed.get(v), ids.get(v))) is not None:
             low, high = TensorType(kind, None, quant).real_limits()
             up, down = reach[1] / high if high > 0 else 0 * reach[1], reach[0] / low if low < 0 else 0 * reach[0]
             np.maximum.at(share, root[ids[v].ravel()], np.maximum(up, down))
@@ -132,13 +119,14 @@ def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:
     return replace(f, axis=1 if size > 1 else None, size=size, d_in=a, d_out=b)
 
 
-def _scaled_weights(graph: Graph, plan: Plan, needs: PrecisionUses, factors: Mapping[str, Array]) -> Graph:
+def _scaled_weights(state: QuantState, factors: Mapping[str, Array]) -> Graph:
     """(23) w[o, i] d[i] / d[o], (24) b[o] / d[o]."""
+    graph = state.graph
     constants, types, nodes = dict(graph.constants), dict(graph.types), []
     for node in graph.nodes:
         d_in = factors.get(node.inputs[0]) if node.inputs else None
-        d_out = factors.get(needs.fused_clamps.get(node.outputs[0], node.outputs[0]))
-        if not node.has(PRODUCT) or node.name not in plan.int8 or (d_in is None and d_out is None):
+        d_out = factors.get(state.uses.target(node.outputs[0]))
+        if not node.has(PRODUCT) or not state.is_int8(node) or (d_in is None and d_out is None):
             nodes.append(node)
             continue
         w = graph.constants[node.inputs[1]].astype(np.float64)

@@ -14,15 +14,14 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Array, DType, Graph, Node, Quant, TensorType
+from ..graph import Array, Node, TensorType
 from ..graph.classes import Classes
 from ..graph.kinds import channel_axis
 from ..ops.traits import ACCUMULATES, ARITHMETIC, BY_CHANNEL, HOMOGENEOUS, NEVER_QUANTIZED_OUTPUT, PRODUCT, VIEW
 from ..reference import FLOAT
 from ..reference.arithmetic import quantize
-from .plan import Plan
 from .pointwise import Function
-from .precision_uses import PrecisionUses
+from .state import QuantState
 
 SMALL = 2**16  # elements: a float product by the factors of fewer costs nothing
 
@@ -59,18 +58,17 @@ class ChannelGroups:
     uneven: values that a float node makes, with their channels, that factors are worth a multiplication.
     """
 
-    def __init__(self, graph: Graph, plan: Plan, needs: PrecisionUses, quants: Mapping[str, tuple[DType, Quant]], channels: Channels,
-                 uneven: Mapping[str, int] | None = None) -> None:  # fmt: skip
-        self.graph, self.plan, self.needs, self.quants, self.channels = graph, plan, needs, quants, channels
-        self.uneven = uneven or {}
+    def __init__(self, state: QuantState, channels: Channels, uneven: Mapping[str, int]) -> None:
+        self.state, self.graph, self.uses, self.quants = state, state.graph, state.uses, state.quants
+        self.channels, self.uneven = channels, uneven
         self.ids: dict[str, Array] = {}
 
     def run(self) -> dict[str, Array]:
         for v in self.graph.inputs:
             self.none(v)
         for node in self.graph.nodes:
-            outputs = [self.needs.fused_clamps.get(o, o) for o in node.outputs]
-            if node.name not in self.plan.int8:
+            outputs = [self.uses.target(o) for o in node.outputs]
+            if not self.state.is_int8(node):
                 for v in node.inputs:
                     self.none_but_small(v)
                 for v in outputs:
@@ -78,10 +76,10 @@ class ChannelGroups:
                         self.ids[v] = self.axis(v, 1, self.uneven[v])
                     else:
                         self.none(v)
-            elif node.outputs[0] in self.plan.functions:
+            elif node.outputs[0] in self.state.functions:
                 if outputs[0] in self.quants and outputs[0] not in self.ids:
-                    self.function(self.plan.functions[node.outputs[0]])
-            elif node.has(ACCUMULATES) and outputs[0] not in self.needs.quantized | set(self.needs.fused_clamps.values()):
+                    self.function(self.state.functions[node.outputs[0]])
+            elif node.has(ACCUMULATES) and outputs[0] not in self.uses.stored:
                 self.direct(node)
                 self.none(outputs[0])
             elif node.has(NEVER_QUANTIZED_OUTPUT):
@@ -103,11 +101,11 @@ class ChannelGroups:
 
     def is_cut(self, v: str) -> bool:
         """Rule 6: whether a clamp that the producer of a value absorbed has a bound within its range, other than 0."""
-        if v not in self.needs.fused_clamps.values():
+        if v not in self.uses.clamped:
             return False
         kind, quant = self.quants[v]
         t = TensorType(kind, None, quant)
-        bounds = [np.float32(b) for b in self.plan.functions[v].clamp_bounds(self.graph)]
+        bounds = [np.float32(b) for b in self.state.functions[v].clamp_bounds(self.graph)]
         return any(b != 0 and int(quantize(np.array([b]), t)[0]) != end for b, end in zip(bounds, t.limits(), strict=True))
 
     def none(self, v: str) -> None:
@@ -161,7 +159,7 @@ class ChannelGroups:
 
     def rule(self, node: Node, k: int) -> Array | None:
         """The numbers of output k, or None where it has no factors."""
-        v = self.needs.fused_clamps.get(node.outputs[k], node.outputs[k])
+        v = self.uses.target(node.outputs[k])
         x = self.ids.get(node.inputs[0])
         if node.has(PRODUCT):
             return self.product(node, v)

@@ -2,105 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
-from ..graph.blocks import precision_of as block_precision
+from ..graph.blocks import Precision
 from ..ops.traits import ACCUMULATES, PRODUCT
-from ..profiling.observers import Observer
 from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
-from .assign import assign
-from .bias import channel_means, output_shift
-from .block_weights import with_block_weights
-from .channel_equalization import equalize_channels, with_channel_scales
-from .config import QuantConfig
-from .noise_amplification import precision_sensitive_nodes
-from .plan import Plan, make_plan, propagate_float
+from .bias import output_shift
+from .channel_equalization import with_channel_scales
 from .pointwise import Function
-from .precision_uses import PrecisionUses, classifier_tail, data_inputs, find_precision_uses
-from .qdq import Stored
-from .reach import beyond_int32
+from .precision_uses import data_inputs
+from .state import Decision, QuantState
 from .stored import kept_integers
-from .views import float_views
 from .weights import output_axis, quantize_weights
 
-_NOTHING: Mapping[str, Any] = {}
 
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What became of one node of the float graph: precision is int8, float, folded (part of another int8 node), or that of
-    block-wise weights whose activations are int8 as they come."""
-
-    node: str
-    op: str
-    precision: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class QuantResult:
-    """The quantized graph and the account of every node of the float graph."""
-
-    graph: Graph
-    decisions: tuple[Decision, ...]
-
-
-def quantize_graph(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig) -> QuantResult:
-    """Quantize a simplified float graph by what was observed of its values (names as in the graph)."""
-    graph = with_block_weights(graph, config)
-    plan = make_plan(graph, observed, config)
-    nodes = {n.name: n for n in graph.nodes}
-    plan = plan.without({n: r for n, r in float_views(graph, plan).items() if not config.included(nodes[n])})
-    plan = propagate_float(graph, plan, config)
-    if config.float_outputs:
-        tail = classifier_tail(graph, plan.int8)
-        plan = plan.without(dict.fromkeys(tail, "scores of a classifier stay float, so that their order is kept"))
-    plan, needs, quants = _within_int32(graph, plan, observed, config)
-    too_fine = precision_sensitive_nodes(graph, plan, needs, observed, quants)
-    if too_fine := {n: r for n, r in too_fine.items() if not config.included(nodes[n])}:
-        plan, needs, quants = _within_int32(graph, propagate_float(graph, plan.without(too_fine), config), observed, config)
-    factors: Mapping[str, Array] = {}
-    if config.balance_channels and config.weights != "per_tensor":
-        balanced = equalize_channels(graph, plan, needs, observed, quants)
-        graph, plan, factors = balanced.graph, Plan(plan.reasons, balanced.functions, plan.int8), balanced.factors
-    means = channel_means(observed, factors) if config.correct_bias else {}
-    converter = Converter(graph, plan, needs, quants, config, means, factors)
-    return QuantResult(converter.run(), tuple(converter.decisions))
-
-
-def _within_int32(
-    graph: Graph, plan: Plan, observed: Mapping[str, Observer], config: QuantConfig
-) -> tuple[Plan, PrecisionUses, dict[str, tuple[DType, Quant]]]:
-    """Parameters of all values; nodes become float until none is left whose sums could leave int32."""
-    while True:
-        needs = find_precision_uses(graph, plan, config.float_outputs)
-        quants = assign(graph, plan, needs, observed, config)
-        beyond = beyond_int32(graph, plan, needs, quants)
-        if not beyond:
-            return plan, needs, quants
-        plan = propagate_float(graph, plan.without(beyond), config)
+def convert(state: QuantState) -> QuantState:
+    """The quantized graph, and an account of every node of the float one."""
+    converter = Converter(state)
+    return replace(state, graph=converter.run(), decisions=tuple(converter.decisions))
 
 
 class Converter:
     """Writes the new graph; `q` and `f` give the name under which a value exists quantized or float, converting where it must."""
 
-    def __init__(self, graph: Graph, plan: Plan, needs: PrecisionUses, quants: Mapping[str, tuple[DType, Quant]], config: QuantConfig,
-                 means: Mapping[str, Array] = _NOTHING, factors: Mapping[str, Array] = _NOTHING, stored: Mapping[str, Stored] = _NOTHING,
-                 rounded: frozenset[str] = frozenset()) -> None:  # fmt: skip
-        """means, factors: of bias.py and channel_equalization.py. stored, rounded: of qdq.py, for a model that came quantized."""
-        self.means, self.factors, self.stored, self.rounded = means, factors, stored, rounded
-        self.graph, self.plan, self.needs, self.quants, self.config = graph, plan, needs, quants, config
-        self.b = GraphBuilder(graph)
+    def __init__(self, state: QuantState) -> None:
+        self.state, self.graph, self.uses, self.quants, self.config = state, state.graph, state.uses, state.quants, state.config
+        self.factors, self.rounded = state.factors, state.rounded
+        self.b = GraphBuilder(self.graph)
         self.quantized: dict[str, str] = {}
-        self.real: dict[str, str] = {i: i for i in graph.inputs}
+        self.real: dict[str, str] = {i: i for i in self.graph.inputs}
         self.decisions: list[Decision] = []
-        self.outputs = set(graph.outputs)
+        self.outputs = set(self.graph.outputs)
         self.restored: set[str] = set()
 
     def run(self) -> Graph:
@@ -163,30 +99,28 @@ class Converter:
 
     # Nodes
 
-    def decide(self, node: Node, precision: str, reason: str = "") -> None:
+    def decide(self, node: Node, precision: Precision, reason: str = "") -> None:
         self.decisions.append(Decision(node.name, node.operator, precision, reason))
 
     def node(self, node: Node) -> None:
-        if node.name not in self.plan.int8:
-            precision = block_precision(node, self.graph.types)
-            self.decide(node, precision or "float", "" if precision else self.plan.reasons[node.name])
+        if not self.state.is_int8(node):
+            self.decide(node, "float", self.state.reasons[node.name])
             exact = {o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs}
             self.b.types |= {name: self.graph.types[o] for o, name in exact.items() if o}
             self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs), outputs=tuple(exact.values())))
             self.real |= exact
             return
         output = node.outputs[0]
-        wanted = self.needs.quantized | self.needs.real | set(self.needs.fused_clamps)
-        if not any(o in wanted for o in node.outputs):
+        if not any(o in self.uses.wanted for o in node.outputs):
             self.decide(node, "folded", "part of a table lookup")
             return
-        if output in self.needs.fused_clamps.values():
+        if output in self.uses.clamped:
             self.decide(node, "folded", "limits of the int8 output before it")
             return
         self.decide(node, "int8")
-        if output in self.plan.functions:
-            self.lookup(self.plan.functions[output])
-        elif node.has(ACCUMULATES) and self.target(output) not in self.quants_needed():
+        if output in self.state.functions:
+            self.lookup(self.state.functions[output])
+        elif node.has(ACCUMULATES) and self.uses.target(output) not in self.uses.stored:
             self.direct(node)
         elif node.has(PRODUCT):
             self.product(node, None)
@@ -195,19 +129,12 @@ class Converter:
         else:
             self.plain(node)
 
-    def quants_needed(self) -> set[str]:
-        """Values that something reads quantized, or that a clamp limits (a float accumulator is not clamped)."""
-        return self.needs.quantized | set(self.needs.fused_clamps.values())
-
-    def target(self, value: str) -> str:
-        return self.needs.fused_clamps.get(value, value)
-
     def limits(self, value: str) -> dict[str, int]:
         """qmin and qmax of an output that an absorbed clamp limits, where they are narrower than the kind's."""
-        clamp = self.needs.fused_clamps.get(value)
+        clamp = self.uses.fused_clamps.get(value)
         if clamp is None:
             return {}
-        low, high = self.plan.functions[clamp].clamp_bounds(self.graph)
+        low, high = self.state.functions[clamp].clamp_bounds(self.graph)
         t = self.q_type(clamp)
         kind_low, kind_high = t.limits()
         q_low, q_high = (int(v) for v in quantize(np.array([low, high], np.float32), t))
@@ -250,8 +177,8 @@ class Converter:
 
     def outputs_of(self, node: Node) -> tuple[str, ...]:
         """The quantized outputs of a node: those that nothing reads have no name, or, first ones, the parameters of their siblings."""
-        held = {o for o in node.outputs if o and (o in self.quants or o in self.needs.fused_clamps)}
-        outputs = [self.q_name(self.target(o)) if o in held else "" for o in node.outputs]
+        held = {o for o in node.outputs if o and (o in self.quants or o in self.uses.fused_clamps)}
+        outputs = [self.q_name(self.uses.target(o)) if o in held else "" for o in node.outputs]
         if not outputs[0]:
             first = node.outputs[0]
             sibling = self.b.types[next(o for o in outputs if o)]
@@ -306,7 +233,7 @@ class Converter:
         else:
             inputs += self.weights(node, inputs[0])
         extra = {} if real_output else self.limits(node.outputs[0])
-        output = real_output or self.q_name(self.target(node.outputs[0]))
+        output = real_output or self.q_name(self.uses.target(node.outputs[0]))
         self.b.append(node.with_(inputs=tuple(inputs), outputs=(output,)).with_attributes(**extra))
 
     def lstm(self, node: Node) -> None:
@@ -339,7 +266,7 @@ class Converter:
             return names
         if bias is not None and axis is not None and bias.size == 1:
             bias = np.repeat(bias, w.shape[axis])
-        if axis is not None and (mean := self.means.get(node.inputs[0])) is not None:
+        if axis is not None and (mean := self.state.means.get(node.inputs[0])) is not None:
             q, quant_w, _ = quantize_weights(w, axis, bias, quant.scale[0], self.config)
             shift = output_shift(node, w, q, quant_w, mean)
             bias = bias if shift is None else (np.zeros(w.shape[axis]) if bias is None else bias.astype(np.float64)) - shift
@@ -352,7 +279,7 @@ class Converter:
 
     def stored_weights(self, node: Node, axis: int | None, x: Quant) -> list[str] | None:
         """Weights and bias with the integers that the model gives them; None where it gives none."""
-        kept = kept_integers(self.graph, self.stored, node, x)
+        kept = kept_integers(self.graph, self.state.constants, node, x)
         if kept is None:
             return None
         assert not isinstance(kept, str), f"{node.name}: {kept}"

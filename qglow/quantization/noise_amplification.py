@@ -19,34 +19,34 @@ import numpy as np
 from ..graph import DType, Graph, Quant, TensorType
 from ..ops.traits import ACCUMULATES
 from ..profiling.observers import BINS, Observer
-from .plan import Plan
+from .float_islands import propagate_float
 from .pointwise import Function
-from .precision_uses import PrecisionUses
+from .state import QuantState, by_gain
 
 LIMIT_DB = 12.0
 LOST = 0.25
 
 
-def precision_sensitive_nodes(
-    graph: Graph, plan: Plan, needs: PrecisionUses, observed: Mapping[str, Observer], quants: Mapping[str, tuple[DType, Quant]]
-) -> dict[str, str]:
-    """Nodes that should stay float, and why: functions below LIMIT_DB, and what only they read."""
-    reasons: dict[str, str] = {}
-    for value, f in plan.functions.items():
-        if value in (needs.quantized | needs.real) - set(needs.fused_clamps.values()) and f.root in quants:
-            db = signal_to_noise(graph, f, observed, *quants[f.root])
-            lost = lost_channels(f, observed, quants[f.root][1])
+@by_gain
+def keep_sensitive_functions_float(state: QuantState) -> QuantState:
+    """Functions below LIMIT_DB, and what only they read, but for nodes that the user includes."""
+    graph, quants, reasons = state.graph, state.quants, dict[str, str]()
+    for value, f in state.functions.items():
+        if (value in state.uses.quantized or value in state.uses.real) and value not in state.uses.clamped and f.root in quants:
+            db = signal_to_noise(graph, f, state.observed, *quants[f.root])
+            lost = lost_channels(f, state.observed, quants[f.root][1])
             if db < LIMIT_DB or lost > LOST:
                 part = f"{db:.1f} dB of its output" if db < LIMIT_DB else f"nothing of {100 * lost:.0f} % of its channels"
                 reason = f"the rounding of its input to 8 bits would leave {part}"
                 reasons |= dict.fromkeys((n.name for n in f.nodes), reason)
     consumers = graph.consumers()
     for node in reversed(graph.nodes):
-        if node.name in plan.int8 and node.name not in reasons and not node.has(ACCUMULATES) and not set(node.outputs) & set(graph.outputs):
+        if state.is_int8(node) and node.name not in reasons and not node.has(ACCUMULATES) and not set(node.outputs) & set(graph.outputs):
             readers = {r.name for o in node.outputs for r in consumers.get(o, [])}
             if readers and readers <= set(reasons):
                 reasons[node.name] = "only a function that needs more than 8 bits reads it"
-    return reasons
+    reasons = {n.name: reasons[n.name] for n in graph.nodes if n.name in reasons and not state.config.included(n)}
+    return propagate_float(state.kept_float(reasons)) if reasons else state
 
 
 def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer], kind: DType, quant: Quant) -> float:

@@ -5,25 +5,15 @@
 3. A clamp whose root nothing else needs is fused: the root's producer writes the clamp's value, limited to its interval.
 4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits. Without
    `float_outputs` those that are outputs of the graph are rounded to 8 bits first.
+5. A value that a model which came quantized rounds is needed quantized, and no clamp is fused over it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from ..graph import Graph, Node
 from ..graph.select_op import SELECT
-from ..ops.traits import ACCUMULATES, ARITHMETIC, RANK_PRESERVING
-from .plan import Plan
-
-
-@dataclass(slots=True)
-class PrecisionUses:
-    """quantized / real: values needed so. fused_clamps: root -> the clamp's value that its producer writes in its place."""
-
-    quantized: set[str] = field(default_factory=set)
-    real: set[str] = field(default_factory=set)
-    fused_clamps: dict[str, str] = field(default_factory=dict)
+from ..ops.traits import ACCUMULATES, ARITHMETIC
+from .state import PrecisionUses, QuantState
 
 
 def data_inputs(graph: Graph, node: Node) -> list[str]:
@@ -35,56 +25,37 @@ def data_inputs(graph: Graph, node: Node) -> list[str]:
     return [node.inputs[0]]
 
 
-def _gives_float(node: Node, plan: Plan) -> bool:
-    return node.name in plan.int8 and node.has(ACCUMULATES)
-
-
-def find_precision_uses(graph: Graph, plan: Plan, float_outputs: bool) -> PrecisionUses:
-    """The uses of every value of a float graph. float_outputs: of `QuantConfig`, see rule 4."""
-    producers = graph.producers()
-    needs = PrecisionUses(real=set(graph.outputs))
-    if not float_outputs:
-        needs.quantized = {o for o in graph.outputs if o in producers and _gives_float(producers[o], plan)}
+def find_precision_uses(state: QuantState) -> PrecisionUses:
+    """The uses of every value of a float graph."""
+    graph, producers = state.graph, state.graph.producers()
+    real, quantized = set(graph.outputs), set[str]()
+    if state.calibrated and not state.config.float_outputs:
+        made = [(o, producers[o]) for o in graph.outputs if o in producers]
+        quantized = {o for o, n in made if state.is_int8(n) and n.has(ACCUMULATES)}
     readers: dict[str, set[str]] = {}
     for node in reversed(graph.nodes):
-        if not any(o in needs.quantized or o in needs.real for o in node.outputs):
+        if not any(o in quantized or o in real for o in node.outputs):
             continue
-        output = node.outputs[0]
-        if node.name not in plan.int8:
-            needs.real |= {i for i in node.inputs if i and i not in graph.constants}
-            for i in node.inputs:
-                readers.setdefault(i, set()).add(node.name)
-            continue
-        if node.op == SELECT and node.inputs[0] not in graph.constants:
-            needs.real.add(node.inputs[0])
-            readers.setdefault(node.inputs[0], set()).add(node.name)
-        if node.op == "LSTM":
-            needs.real |= {node.input(k) for k in (5, 6)} - {""} - set(graph.constants)
-        function = plan.functions.get(output)
-        sources = [function.root] if function is not None else data_inputs(graph, node)
-        needs.quantized |= set(sources)
+        if not state.is_int8(node):
+            real |= {i for i in node.inputs if i and i not in graph.constants}
+            sources = list(node.inputs)
+        else:
+            function, sources = state.functions.get(node.outputs[0]), data_inputs(graph, node)
+            sources = [function.root] if function is not None else sources
+            quantized |= set(sources)
+            beside = {node.inputs[0]} if node.op == SELECT else {node.input(k) for k in (5, 6)} if node.op == "LSTM" else set()
+            real |= {v for v in beside if v and v not in graph.constants}
+            sources += beside if node.op == SELECT else ()
         for s in sources:
             readers.setdefault(s, set()).add(node.name)
-    for value, function in plan.functions.items():
-        if value not in needs.quantized | needs.real or not function.is_clamp or function.axis is not None:
+    clamps: dict[str, str] = {}
+    for value, function in state.functions.items():
+        if (value not in quantized and value not in real) or not function.is_clamp or function.axis is not None:
             continue
-        producer = producers.get(function.root)
-        alone = readers.get(function.root, set()) == {producers[value].name} and function.root not in graph.outputs
-        plain = producer is not None and producer.name in plan.int8 and function.root not in plan.functions
+        root, producer = function.root, producers.get(function.root)
+        alone = readers.get(root, set()) == {producers[value].name} and root not in graph.outputs and root not in state.rounded
+        plain = producer is not None and state.is_int8(producer) and root not in state.functions
         if alone and plain and producer is not None and (producer.has(ACCUMULATES) or producer.has(ARITHMETIC)):
-            needs.fused_clamps[function.root] = value
-            needs.quantized.discard(function.root)
-    return needs
-
-
-def classifier_tail(graph: Graph, int8: frozenset[str]) -> set[str]:
-    """int8 nodes between the last product or average and an output of rank at most 2: score vectors, whose order must not be lost."""
-    producers = graph.producers()
-    tail: set[str] = set()
-    pending = [o for o in graph.outputs if (r := graph.types[o].rank) is not None and r <= 2]
-    while pending:
-        node = producers.get(pending.pop())
-        if node is not None and node.name in int8 and node.has(RANK_PRESERVING):
-            tail.add(node.name)
-            pending.append(node.inputs[0])
-    return tail
+            clamps[root] = value
+            quantized.discard(root)
+    return PrecisionUses(frozenset(quantized | state.rounded), frozenset(real), clamps)

@@ -6,31 +6,28 @@ an element is at most 255 steps of its scale away from its zero point, so that s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from math import prod
 
 import numpy as np
 
-from ..graph import DType, Graph, Node, Quant
+from ..graph import Graph, Node, Quant
 from ..graph.kinds import channel_axis
 from ..ops.traits import ACCUMULATES, ARITHMETIC, PRODUCT
-from .plan import Plan
-from .precision_uses import PrecisionUses
+from .state import Quants, QuantState
 
 STEPS = 255.0
 LIMIT = 2.0**29  # half of what lowering asks for: weights and ratios are rounded in between
 FAR_APART = "its scales are so far apart that int32 does not hold what it sums up"
 OVERFLOW = "a sum of its products could overflow int32"
-Quants = Mapping[str, tuple[DType, Quant]]
 
 
-def beyond_int32(graph: Graph, plan: Plan, needs: PrecisionUses, quants: Quants) -> dict[str, str]:
+def beyond_int32(state: QuantState) -> dict[str, str]:
     """Why int8 nodes cannot be, by node name."""
-    reasons = {}
-    for node in graph.nodes:
-        if node.name not in plan.int8 or node.outputs[0] in plan.functions or any(i not in quants for i in _read(graph, node)):
+    graph, quants, reasons = state.graph, state.quants, {}
+    for node in filter(state.is_int8, graph.nodes):
+        if node.outputs[0] in state.functions or any(i not in quants for i in _read(graph, node)):
             continue
-        y = needs.fused_clamps.get(node.outputs[0], node.outputs[0])
+        y = state.uses.target(node.outputs[0])
         reason = _count_obstacle(graph, node) or (_scale_obstacle(graph, node, quants, quants[y][1]) if y in quants else None)
         if reason is not None:
             reasons[node.name] = reason

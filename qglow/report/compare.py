@@ -15,14 +15,14 @@ from ..errors import BundleError, ConfigError, DataError, OutputError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph
-from ..graph.blocks import precision_of
+from ..graph.blocks import PRECISIONS, precision_of
 from ..onnx_import import load as import_onnx
 from ..oracle import float_oracle
 from ..profiling.dataset import Sample, open_dataset, spread_indices
 from ..progress import track
 from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession, load
-from ..runtime.manifest import PRECISIONS, Manifest
+from ..runtime.manifest import Manifest
 from ..simplify import simplify
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .comparison import Error

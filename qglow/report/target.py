@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +19,9 @@ from ..errors import AccuracyError, ConfigError
 from ..graph import Array, Graph
 from ..oracle import Oracle
 from ..profiling.dataset import Dataset, Sample
-from ..profiling.observers import Observer
-from ..quantization import QuantConfig, QuantResult, quantize_graph
+from ..quantization import QuantConfig, QuantState
 from ..runtime import Bundle, InferenceSession
+from ..simplify.assume_branches import AssumedBranches
 from .agreement import Agreement, compare_outputs
 from .comparison import MOST_DB, Comparison
 from .sensitivity import Sensitivity, find_sensitivities
@@ -68,32 +68,43 @@ class Score:
 class MixedPrecisionResult:
     """The result that meets the target, or the best there is (met False), and the account of it for the manifest."""
 
-    result: QuantResult
+    result: QuantState
     met: bool
     account: dict[str, Any]
 
 
-def reach(
-    graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, data: Dataset | None, oracle: Oracle, quiet: bool = True
-) -> MixedPrecisionResult:
-    """Quantize so that the target of `config` is met on `data`, against the float outputs of `oracle`.
+def fitting(branches: AssumedBranches, data: Dataset | None) -> Dataset | None:
+    """The samples that go this way; None where there are none. A stream is left as it is."""
+    if data is None or not branches.assumed or not data.sources:
+        return data
+    pairs = zip(data.sources, data, strict=True)
+    sources = tuple(source for source, sample in pairs if branches.holds(sample.feeds))
+    return Dataset(sources, data.types) if sources else None
 
-    Raises ConfigError where there are no samples, or no labels needed.
+
+def reach(
+    graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState], data: Dataset | None, oracle: Oracle,
+    quiet: bool = True,
+) -> MixedPrecisionResult:  # fmt: skip
+    """Keep layers of `first` float until the target of its configuration is met on `data`, against the float outputs of `oracle`.
+
+    graph: the float one. quantized: quantizes it with another configuration. Raises ConfigError where there are no samples, or no labels
+    needed.
     """
     if data is None:
         raise ConfigError("an accuracy target needs samples, and the profile keeps none that fit: give --data, or profile again")
+    config, result = first.config, first
     judge = _Judge(oracle, data, config)
-    result = quantize_graph(graph, observed, config)
-    first = score = judge.score(result.graph)
+    before = score = judge.score(result.graph)
     taken: list[Sensitivity] = []
     causes: list[Sensitivity] = []
     if not score.meets(config):
         found = find_sensitivities(graph, result.graph, config, judge.few(), SECONDS, quiet)
         causes = sorted((c for c in found if c.noise.max(initial=0.0) > 0), key=lambda c: -float(c.noise.max(initial=0.0)))
 
-    def without(causes: list[Sensitivity]) -> tuple[QuantResult, Score]:
+    def without(causes: list[Sensitivity]) -> tuple[QuantState, Score]:
         names = tuple(dict.fromkeys(n for c in causes for n in c.nodes))
-        made = quantize_graph(graph, observed, replace(config, exclude=(*config.exclude, *names)))
+        made = quantized(replace(config, exclude=(*config.exclude, *names)))
         return made, judge.score(made.graph)
 
     while causes and not score.meets(config):
@@ -108,14 +119,16 @@ def reach(
         if worse.meets(config):
             taken, result, score = taken[:-give_back], fewer, worse
         give_back = min(give_back // 2, len(taken) - 1)
+    return MixedPrecisionResult(result, score.meets(config), _account(graph, config, taken, before, score))
+
+
+def _account(graph: Graph, config: QuantConfig, taken: list[Sensitivity], before: Score, after: Score) -> dict[str, Any]:
     kept = {n: c.what for c in reversed(taken) for n in c.nodes}
-    ops = {n.name: n.operator for n in graph.nodes}
-    account = {
-        "min_sqnr_db": config.min_sqnr_db, "max_accuracy_drop": config.max_accuracy_drop, "met": score.meets(config),
-        "int8": first.to_dict(), "reached": score.to_dict(),
-        "kept_float": [{"node": n.name, "op": ops[n.name], "because": kept[n.name]} for n in graph.nodes if n.name in kept],
+    return {
+        "min_sqnr_db": config.min_sqnr_db, "max_accuracy_drop": config.max_accuracy_drop, "met": after.meets(config),
+        "int8": before.to_dict(), "reached": after.to_dict(),
+        "kept_float": [{"node": n.name, "op": n.operator, "because": kept[n.name]} for n in graph.nodes if n.name in kept],
     }  # fmt: skip
-    return MixedPrecisionResult(result, score.meets(config), account)
 
 
 def missed(reached: MixedPrecisionResult) -> AccuracyError:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isfinite
-from typing import Any, Literal, TypedDict, cast
+from typing import Any, TypedDict, cast
 
 from ..arguments import shown
+from ..graph.blocks import PRECISIONS, Precision
 
-Precision = Literal["int8", "folded", "float", "int4 blocks", "int8 blocks"]
-PRECISIONS: tuple[Precision, ...] = ("int8", "folded", "float", "int4 blocks", "int8 blocks")
 MOST_BYTES = 1 << 62
 
 
@@ -34,11 +33,6 @@ class Manifest(TypedDict, total=False):
     decisions: list[Decision]
     agreement: dict[str, Any] | None
     target: dict[str, Any]
-
-
-def precision_of(word: str) -> Precision:
-    """The precision of that name. Raises ValueError where there is none."""
-    return PRECISIONS[PRECISIONS.index(cast(Precision, word))]
 
 
 def checked(found: Any) -> Manifest:

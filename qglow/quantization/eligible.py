@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,57 +15,48 @@ from ..ops import refusal
 from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, WEIGHTED
 from ..profiling.observers import Observer
 from ..reference.recurrent import form_obstacle
-from .config import QuantConfig
+from .block_weights import nodes_for_blocks
 from .finite import asked_if_finite, endless_values
 from .pointwise import Function, find_functions
+from .state import QuantState
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """reasons: why a node stays float, by node name. functions: table lookups by output value. int8: names of int8 nodes."""
-
-    reasons: dict[str, str]
-    functions: dict[str, Function]
-    int8: frozenset[str]
-
-    def without(self, reasons: Mapping[str, str]) -> Plan:
-        """The plan with further nodes float, and why."""
-        int8 = self.int8 - set(reasons)
-        functions = {k: f for k, f in self.functions.items() if all(n.name in int8 for n in f.nodes)}
-        return Plan({**self.reasons, **reasons}, functions, int8)
-
-
-def make_plan(graph: Graph, observed: Mapping[str, Observer], config: QuantConfig, roots: frozenset[str] = frozenset()) -> Plan:
-    """roots: values at which a function of one tensor begins anew.
-
-    Every node is int8 that can be, is not excluded, and is connected through int8 values to a matrix product."""
+def apply_user_choices(state: QuantState) -> QuantState:
+    """Nodes that the user excludes, and those that get block-wise weights in place of int8 ones, stay float; all others are candidates."""
+    graph, config = state.graph, state.config
     excluded = {n.name: f"excluded by {p!r}" for n in graph.nodes if (p := config.excluded(n)) is not None}
-    functions = find_functions(graph, excluded, roots)
-    reasons = dict(excluded)
-    endless = endless_values(graph, observed, functions)
-    for name in asked_if_finite(graph):
-        reasons.setdefault(name, "whether its result is NaN or infinite is asked")
-    for node in graph.nodes:
-        if node.name not in reasons and not endless.isdisjoint((*node.inputs, *node.outputs)):
+    in_blocks = dict.fromkeys(nodes_for_blocks(graph, config), "its weights are in blocks") if state.calibrated else {}
+    reasons = {**in_blocks, **excluded, **state.reasons}
+    return replace(state, reasons=reasons, int8=frozenset(n.name for n in graph.nodes if n.name not in reasons))
+
+
+def find_eligible_nodes(state: QuantState) -> QuantState:
+    """Nodes that have an int8 form with what is known of their values, and functions of one tensor among them."""
+    graph, reasons = state.graph, dict[str, str]()
+    state = replace(state, functions=find_functions(graph, state.reasons, state.rounded))
+    endless = endless_values(graph, state.observed, state.functions)
+    asked = dict.fromkeys(asked_if_finite(graph), "whether its result is NaN or infinite is asked")
+    for node in filter(state.is_int8, graph.nodes):
+        if node.name in asked:
+            reasons[node.name] = asked[node.name]
+        elif not endless.isdisjoint((*node.inputs, *node.outputs)):
             reasons[node.name] = "a tensor of it held NaN or infinity in calibration"
-        if node.name not in reasons and (reason := _obstacle(graph, observed, functions, node)) is not None:
+        elif (reason := _obstacle(graph, state.observed, state.functions, node)) is not None:
             reasons[node.name] = reason
-    int8 = {n.name for n in graph.nodes if n.name not in reasons}
-    for name in isolated_from_products(graph, int8):
-        reasons[name] = "no matrix product beside it: converting to int8 and back would cost more than it gives"
-        int8.discard(name)
-    return Plan(reasons, {k: f for k, f in functions.items() if all(n.name in int8 for n in f.nodes)}, frozenset(int8))
+    return state.kept_float(reasons)
 
 
-def propagate_float(graph: Graph, plan: Plan, config: QuantConfig) -> Plan:
-    """Functions of what a float node makes are float too: then their result is rounded once, and not their input before."""
-    producers, reasons = graph.producers(), dict[str, str]()
-    for node in graph.nodes:
-        function = plan.functions.get(node.outputs[0]) if node.name in plan.int8 else None
-        maker = producers.get(function.root) if function is not None else None
-        if maker is not None and not config.included(node) and (maker.name not in plan.int8 or maker.name in reasons):
-            reasons[node.name] = "what it reads is made in float: its result is rounded instead"
-    return plan.without(reasons) if reasons else plan
+def keep_isolated_nodes_float(state: QuantState) -> QuantState:
+    """Nodes in a connected group (over shared values) that holds no product."""
+    reason = "no matrix product beside it: converting to int8 and back would cost more than it gives"
+    graph, classes = state.graph, Classes[str]()
+    chosen = list(filter(state.is_int8, graph.nodes))
+    for node in chosen:
+        for v in (*node.inputs, *node.outputs):
+            if v and v not in graph.constants and graph.types[v].kind.is_float:
+                classes.join(f"value {v}", f"node {node.name}")
+    beside = classes.beside(f"node {n.name}" for n in chosen if n.has(WEIGHTED))
+    return state.kept_float({n.name: reason for n in chosen if f"node {n.name}" not in beside})
 
 
 def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping[str, Function], node: Node) -> str | None:
@@ -176,15 +167,3 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
 def _is_quantizable(constant: Array, mask: bool = False) -> bool:
     """Whether a constant is float32 and finite; a mask may hold minus infinity, and then its sums do (finite.py)."""
     return constant.dtype == np.float32 and bool((np.isfinite(constant) | (mask & (constant == -np.inf))).all())
-
-
-def isolated_from_products(graph: Graph, int8: set[str]) -> list[str]:
-    """int8 nodes in a connected group (over shared values) that holds no product."""
-    classes = Classes[str]()
-    chosen = [n for n in graph.nodes if n.name in int8]
-    for node in chosen:
-        for v in (*node.inputs, *node.outputs):
-            if v and v not in graph.constants and graph.types[v].kind.is_float:
-                classes.join(f"value {v}", f"node {node.name}")
-    beside = classes.beside(f"node {n.name}" for n in chosen if n.has(WEIGHTED))
-    return [n.name for n in chosen if f"node {n.name}" not in beside]

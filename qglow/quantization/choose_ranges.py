@@ -1,0 +1,64 @@
+"""Parameters of every value, and nodes that stay float because theirs would not do: until none is left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ..graph import Node
+from ..ops.traits import ACCUMULATES, PRODUCT
+from .assign import assign
+from .float_islands import propagate_float
+from .precision_uses import data_inputs, find_precision_uses
+from .qdq import moves
+from .reach import beyond_int32
+from .state import QuantState
+from .stored import kept_integers, overflow
+
+
+def choose_ranges(state: QuantState) -> QuantState:
+    """What each value is needed as, and the parameters of those needed quantized: from what was seen of them, or the model's own.
+
+    Nodes become float that lack parameters, whose integers cannot be kept, or whose sums could leave int32.
+    """
+    while state.chosen_for != state.int8:
+        state = replace(state, uses=find_precision_uses(state), chosen_for=state.int8)
+        state = replace(state, quants=assign(state) if state.calibrated else state.model_quants)
+        unfit = {} if state.calibrated else _lacking(state) or _not_kept(state)
+        state = propagate_float(state.kept_float(unfit or beyond_int32(state)))
+    return state
+
+
+def _lacking(state: QuantState) -> dict[str, str]:
+    reason = "the model gives a value that it reads or writes no int8 parameters"
+    return {n.name: reason for n in filter(state.is_int8, state.graph.nodes) if _lacks(state, n)}
+
+
+def _lacks(state: QuantState, node: Node) -> bool:
+    """Whether a value that the node would read or write as int8 has no parameters, or the two sides of a move differ in theirs."""
+    uses, quants = state.uses, state.quants
+    if not any(o in uses.wanted for o in node.outputs) or node.outputs[0] in uses.clamped:
+        return False
+    function = state.functions.get(node.outputs[0])
+    outputs = [uses.target(o) for o in node.outputs if o in uses.wanted]
+    sources = [function.root] if function else data_inputs(state.graph, node)
+    if any(s not in quants for s in sources) or node.op == "ArgMax":
+        return any(s not in quants for s in sources)
+    if node.has(ACCUMULATES) and not any(o in uses.stored for o in outputs):
+        return False
+    if any(o not in quants for o in outputs):
+        return True
+    return function is None and moves(node) and node.op != "Concat" and any(quants[o] != quants[sources[0]] for o in outputs)
+
+
+def _not_kept(state: QuantState) -> dict[str, str]:
+    """Products whose weights the model stores as integers that int8 products cannot have, and why."""
+    reasons = {}
+    for node in filter(state.is_int8, state.graph.nodes):
+        if node.has(PRODUCT) and node.inputs[1] in state.constants:
+            x, y = state.quants[node.inputs[0]][1], state.uses.target(node.outputs[0])
+            kept = kept_integers(state.graph, state.constants, node, x)
+            out = state.quants[y][1] if y in state.uses.stored else None
+            reason = overflow(node, kept, x, out) if isinstance(kept, tuple) else kept
+            if reason is not None:
+                reasons[node.name] = reason
+    return reasons
