@@ -5,7 +5,8 @@
 1. A pattern is matched from its last node, the root, towards what made its operands. It is a tree; a value that is captured twice under
    one name must be the same value in both places.
 2. The value of an inner node is read by the node above it alone and is no output of the graph; `shared=True` lifts that.
-3. Both orders of two operands are tried where the op has the trait COMMUTATIVE, or the pattern says `commutes`.
+3. Both orders of two operands are tried where `commutes` says so, by default where the op has the trait COMMUTATIVE. The first that
+   matches is the one that is built.
 4. Operands that a pattern does not name may be anything; one that it names must be there, unless it is `optional`.
 """
 
@@ -15,10 +16,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from ..ops.registry import has
+from ..ops import OPS, OpDef, has
 from ..ops.traits import COMMUTATIVE, Trait
 from .graph import Array, Node
 from .types import DType, TensorType
+
+Ops = str | Trait | Callable[[OpDef], bool]
 
 
 class Nodes(Protocol):
@@ -129,21 +132,23 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """A node. ops: the names of its ops, or a trait that they have. where: asked last, of what is captured by then.
+    """A node. ops: the name of its op, a trait, or a question to its declaration. where: asked last, of what is captured by then.
 
     attributes: values, or predicates of values, of what the node or its declaration says.
     """
 
-    ops: tuple[str, ...] | Trait
+    ops: Ops
     operands: tuple[Pattern, ...] = ()
     name: str = ""
     where: Callable[[Match], bool] | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     shared: bool = False
-    commutes: bool = False
+    commutes: bool | None = None
 
     def takes(self, op: str) -> bool:
-        return op in self.ops if isinstance(self.ops, tuple) else has(op, self.ops)
+        if isinstance(self.ops, str):
+            return op == self.ops
+        return has(op, self.ops) if isinstance(self.ops, Trait) else op in OPS and self.ops(OPS[op])
 
     def match(self, value: str, found: Match) -> Match | None:
         node = found.graph.producer(value)
@@ -159,7 +164,7 @@ class Op:
         inputs = node.inputs[: len(self.operands)]
         inputs += ("",) * (len(self.operands) - len(inputs))
         made = self._operands(inputs, start)
-        if made is None and len(self.operands) == 2 and (self.commutes or node.has(COMMUTATIVE)):
+        if made is None and len(self.operands) == 2 and (node.has(COMMUTATIVE) if self.commutes is None else self.commutes):
             made = self._operands(inputs[::-1], start)
         return made
 
@@ -187,9 +192,9 @@ def constant(name: str, where: Callable[[Array], bool] | None = None, optional: 
     return Constant(name, where, optional)
 
 
-def op(ops: str | tuple[str, ...] | Trait, *operands: Pattern, name: str = "", **conditions: Any) -> Op:
-    """A node pattern. ops: one name, several, or a trait. conditions: `where`, `attributes`, `shared`, `commutes` of `Op`."""
-    return Op((ops,) if isinstance(ops, str) else ops, operands, name, **conditions)
+def op(ops: Ops, *operands: Pattern, name: str = "", **conditions: Any) -> Op:
+    """A node pattern. conditions: `where`, `attributes`, `shared`, `commutes` of `Op`."""
+    return Op(ops, operands, name, **conditions)
 
 
 def is_scalar(data: Array) -> bool:

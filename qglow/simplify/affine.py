@@ -13,6 +13,7 @@ from ..graph.pattern import Match, constant, op, value
 from ..graph.rewrite import Replacement, Rewrite, Rewrites
 from ..ops.traits import CONVOLUTION
 from .batch_norm import BATCH_NORM, factor_and_offset
+from .identity import has_neutral
 from .scale import holds
 
 
@@ -85,7 +86,7 @@ _NORM, *_PARAMETERS = BATCH_NORM.operands
 _AFTER = (
     Rewrite("convolution and norm", op("BatchNormalization", _CONVOLUTION, *_PARAMETERS, name="norm"), _after_norm),
     Rewrite("gemm and norm", op("BatchNormalization", _GEMM, *_PARAMETERS, name="norm"), _after_norm),
-    Rewrite("convolution and constant", op(("Add", "Sub", "Mul", "Div"), _CONVOLUTION, constant("c")), _after_constant),
+    Rewrite("convolution and constant", op(has_neutral, _CONVOLUTION, constant("c")), _after_constant),
 )
 
 fold_affine = Rewrites("fold_affine", *_AFTER)

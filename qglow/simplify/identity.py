@@ -12,7 +12,12 @@ import numpy as np
 from ..graph import Array
 from ..graph.pattern import Match, constant, is_scalar, op, value
 from ..graph.rewrite import Replacement, Rewrite, Rewrites
+from ..ops import OpDef
 from ..ops.traits import RESHAPE
+
+
+def has_neutral(declared: OpDef) -> bool:
+    return declared.neutral is not None
 
 
 def _captured(m: Match) -> Replacement:
@@ -54,5 +59,5 @@ remove_identities = Rewrites(
     Rewrite("reshape", op(RESHAPE, _X), _reshaped),
     Rewrite("pad", op("Pad", _X, constant("pads", _is_zero)), _captured),
     Rewrite("slice", op("Slice", _X, *_PARTS), _sliced),
-    Rewrite("neutral", op(("Add", "Sub", "Mul", "Div"), value("x"), constant("c", is_scalar)), _without_neutral),
+    Rewrite("neutral", op(has_neutral, value("x"), constant("c", is_scalar)), _without_neutral),
 )

@@ -64,16 +64,16 @@ def _vector(m: Match, name: str, width: int) -> Array | None:
 
 
 def _forms(*after: str) -> tuple[Rewrite, ...]:
-    """after: the ops behind the quotient."""
+    """after: what is behind the quotient, of gamma and beta."""
     made = []
     for name, square in _SQUARES.items():
         root = _unit(square)
         for last in after:
-            root = op(last, root, constant({"Mul": "gamma", "Add": "beta"}[last]))
+            root = op("Mul" if last == "gamma" else "Add", root, constant(last))
         made.append(Rewrite(" ".join((name, *after)), root, _layer_norm))
     return tuple(made)
 
 
-_LONGER = (_forms("Mul", "Add"), (*_forms("Mul"), *_forms("Add")))
+_LONGER = (_forms("gamma", "beta"), (*_forms("gamma"), *_forms("beta")))
 
 fuse_layer_norm = Rewrites("fuse_layer_norm", *_forms(), first=_LONGER)
