@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..ops import FROM_DATA, OPS, OpDef
+from .epilogue import is_fused, parts
 from .graph import Node
 from .types import TensorType
 
@@ -16,6 +17,12 @@ def node_faults(node: Node, types: Mapping[str, TensorType]) -> list[str]:
     declared = OPS.get(node.op)
     if declared is None:
         return [f"expected an op that is declared, got {node.op[:40]!r}"]
+    if is_fused(node) and not _attribute_faults(node, declared):
+        try:
+            apart, between = parts(node, types)
+        except ValueError as error:
+            return [str(error)]
+        return [fault for part in apart for fault in node_faults(part, between)]
     return [*_count_faults(node, declared), *rank_faults(node, types), *_attribute_faults(node, declared)]
 
 

@@ -16,6 +16,7 @@ from ..limits import at_most
 from ..ops.traits import SHAPE_ONLY
 from .declared import rank_faults, sizing_operands
 from .dtypes import kind_made, mixed_kinds
+from .epilogue import is_fused, parts
 from .graph import Array, Graph, Node
 from .kinds import kind_faults
 from .select_op import SELECT, has_branches, side, truth, walk
@@ -269,6 +270,8 @@ def _kind(node: Node, array: Array) -> DType:
 
 def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
     """Types of the outputs, None where they depend on data."""
+    if is_fused(node):
+        return _infer_parts(node, types, constants, meaning)
     if wrong := rank_faults(node, types):  # NOTE: of shapes that were not known when the graph was verified
         raise Misdeclared(f"node {node.name!r} ({node.op}): {wrong[0]}")
     if mixed := mixed_kinds(node, types):
@@ -296,6 +299,19 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     if any(t is not None and t.kind is DType.STRING for t in made):
         raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
     return made
+
+
+def _infer_parts(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
+    """The type of a fused node's output: that of each of its parts, for they all have the product's shape. Raises Misdeclared."""
+    apart, between = parts(node, types)
+    known, shape = dict(between), None
+    for part in apart:
+        (made,) = _infer(part, known, constants, meaning)
+        if made is None or shape not in (None, made.shape):
+            raise Misdeclared(f"node {node.name!r} ({node.op}): expected an epilogue that keeps the shape {shape}, got {made}")
+        shape, out = made.shape, part.outputs[0]
+        known[out] = TensorType(known[out].kind, shape, known[out].quant)
+    return [known[node.outputs[0]]]
 
 
 def _kind_of(node: Node, output: str, types: Types) -> DType:

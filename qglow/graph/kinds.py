@@ -19,6 +19,7 @@ from ..ops import OPS
 from ..ops.control import SELECT
 from ..ops.traits import BINARY
 from . import blocks
+from .epilogue import is_fused, parts
 from .graph import Array, Node
 from .types import DType, TensorType
 
@@ -29,6 +30,8 @@ STORED = (DType.U8, DType.I8, DType.I16, DType.U16)
 
 def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     """What is wrong with the kinds of a node's values; only of values that have a type."""
+    if is_fused(node):
+        return _faults_of_parts(node, types, constants)
     declared = OPS.get(node.op)
     typing = "" if declared is None else declared.typing
     if node.op == SELECT and (len(node.inputs) != 3 or len(node.outputs) != 1 or not all((*node.inputs, *node.outputs))):
@@ -49,6 +52,14 @@ def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     if rule is not None and ins and ins[0] is not None and outs and outs[0] is not None:
         faults += rule(node, [t for t in ins if t is not None], outs[0], Values(types, constants))
     return faults
+
+
+def _faults_of_parts(node: Node, types: Types, constants: Constants) -> list[str]:
+    try:
+        apart, between = parts(node, types)
+    except (ValueError, TypeError):  # what declared.py says
+        return []
+    return [fault for part in apart for fault in kind_faults(part, between, constants)]
 
 
 class Values(NamedTuple):

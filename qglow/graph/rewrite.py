@@ -74,7 +74,7 @@ def apply(graph: Graph, rewrites: Sequence[Rewrite], fired: Fired | None = None)
 def _verified(graph: Graph) -> Graph:
     from .verify import verify, verify_level  # NOTE: where a bundle runs, most lists change nothing
 
-    return verify(graph) if verify_level() >= 2 else graph
+    return verify(graph, fused=True) if verify_level() >= 2 else graph
 
 
 class _Editor:

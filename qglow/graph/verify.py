@@ -11,18 +11,21 @@
    outputs that its op declares, of so many dimensions (declared.py).
 7. The first output of a node has a name; others that nothing reads may be the empty string.
 8. Kinds and parameters of a node's values are what its op makes them (kinds.py).
+9. A node has an epilogue within code generation alone; then its parts are held to all of this (epilogue.py).
 """
 
 from __future__ import annotations
 
 import math
 import os
+from contextlib import suppress
 
 import numpy as np
 
 from ..errors import ConfigError, VerifyError
 from .blocks import block_faults
 from .declared import node_faults
+from .epilogue import is_fused, parts
 from .graph import Graph, Node
 from .kinds import kind_faults
 from .text import print_node, print_type
@@ -39,9 +42,9 @@ def verify_level() -> int:
     return int(text)
 
 
-def verify(graph: Graph) -> Graph:
-    """The graph itself; raises VerifyError that names every broken invariant."""
-    broken = [*_check_nodes(graph), *_check_constants(graph), *_check_quant(graph)]
+def verify(graph: Graph, *, fused: bool = False) -> Graph:
+    """The graph itself; raises VerifyError that names every broken invariant. fused: whether nodes may have an epilogue (rule 9)."""
+    broken = [*_check_fused(graph, fused), *_check_nodes(graph), *_check_constants(graph), *_check_quant(graph)]
     if broken:
         raise VerifyError(f"graph {graph.name!r} breaks {len(broken)} invariants: " + "; ".join(broken[:8]))
     return graph
@@ -72,6 +75,21 @@ def _check_nodes(graph: Graph) -> list[str]:
         broken += [f"{show(node, graph)}: {fault}" for fault in faults]
     broken += [f"output {o!r}: expected a value that is written, got one that is not" for o in graph.outputs if o not in writers]
     return broken + [f"expected a type for every value, got none for {v!r}" for v in _untyped((*graph.inputs, *graph.constants), graph)]
+
+
+def _check_fused(graph: Graph, fused: bool) -> list[str]:
+    broken = []
+    for node in graph.nodes:
+        if not is_fused(node):
+            continue
+        if not fused:
+            broken.append(f"{show(node, graph)}: expected no epilogue, which code generation alone writes")
+            continue
+        with suppress(ValueError, TypeError):  # what declared.py says
+            apart, between = parts(node, graph.types)
+            types = [between[n.outputs[0]] for n in apart[:-1]]
+            broken += [f"{show(node, graph)}: {fault}" for t in types if t.quant is not None for fault in _quant_faults(t)]
+    return broken
 
 
 def _untyped(values: tuple[str, ...], graph: Graph) -> list[str]:

@@ -17,7 +17,7 @@ import onnx
 
 from ..ops import OPS, has, having
 from ..ops.attributes import IGNORED, NEUTRAL, READ
-from ..ops.shorthand import LIMITS
+from ..ops.shorthand import OUR_OWN
 from ..ops.traits import RECURRENT, REDUCTION
 from ..reference import FLOAT
 from ..reference.recurrent_float import is_known
@@ -47,7 +47,7 @@ def _of(op: str, effect: str) -> dict[str, Any]:
     """The attributes that an op declares with an effect, and their defaults; those of the graph's own are not ONNX's."""
     row = OPS.get(op)
     declared = row.attributes.items() if row is not None else ()
-    return {name: a.default for name, a in declared if a.effect == effect and name not in LIMITS}
+    return {name: a.default for name, a in declared if a.effect == effect and name not in OUR_OWN}
 
 
 def _outputs(op: str) -> int | None:

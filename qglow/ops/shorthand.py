@@ -7,12 +7,15 @@ from typing import Any
 
 from .attributes import Attribute, integer, integers, word
 from .definition import ANY_RANK, Meaning, Operand, Output
+from .fused import EPILOGUE, epilogue
 
 NUMBER, LIST, MATRIX = (0, 1), (1, 1), (2, 2)  # NOTE: where a number is asked for, a list of one is one too
 X, Y = Operand("x", "T"), Operand("y", "T")
 IN = Operand("x")  # of a dtype that the output does not have
 INDICES, TRUTHS = (Output("y", "i64"),), (Output("y", "bool"),)
 LIMITS: Mapping[str, Attribute] = {"qmin": integer(), "qmax": integer()}  # of quantized outputs alone
+FUSED: Mapping[str, Attribute] = {EPILOGUE: epilogue()}  # within code generation alone
+OUR_OWN = {**LIMITS, **FUSED}  # attributes that ONNX's operators have not
 STRIDES: Mapping[str, Attribute] = {
     "auto_pad": word("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID", default="NOTSET"),
     "dilations": integers(1), "kernel_shape": integers(1), "strides": integers(1),

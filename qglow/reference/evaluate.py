@@ -11,6 +11,7 @@ from ..errors import LimitError, ModelError, QGlowError
 from ..fallback import fallback_ops
 from ..float_mode import in_usual_mode
 from ..graph import Array, Graph, Node
+from ..graph.epilogue import is_fused, parts
 from ..graph.select_op import Uses, has_branches, side, truth, walk
 from ..limits import ELEMENTS, check_memory, is_counted, spend
 from ..ops.traits import SEVERAL_ROUNDINGS
@@ -119,6 +120,8 @@ def _work(inputs: list[Array | None], results: list[Array]) -> int:
 
 
 def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> list[Array]:
+    if is_fused(node):
+        return _evaluated_parts(graph, node, inputs, fast)
     if is_quantized(graph, node):
         types = [graph.types[i] if i else None for i in node.inputs]
         return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
@@ -129,6 +132,17 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
         given = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs] if halves else inputs
         results = (FLOAT[node.op] if fast else strict_meaning(node.op, given))(node, given)
         return [a.astype(np.float16) if a.dtype == np.float32 else a for a in results] if halves else results
+
+
+def _evaluated_parts(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> list[Array]:
+    """A fused node means its parts, one after the other."""
+    apart, types = parts(node, graph.types)
+    graph, results = graph.with_(types=types), list[Array]()
+    values = dict(zip(node.inputs, inputs, strict=True))
+    for part in apart:
+        results = _evaluated(graph, part, [values[i] if i else None for i in part.inputs], fast)
+        values[part.outputs[0]] = results[0]
+    return results
 
 
 def is_quantized(graph: Graph, node: Node) -> bool:

@@ -17,7 +17,7 @@ from qglow.ops.forms import PLAIN
 from qglow.reference import INTEGER
 
 FAMILIES = [f for m in (pointwise, reductions, products, windowing, shaping, recurrent) for f in m.FAMILIES]
-INTERNAL = {"qmin", "qmax", "function"}  # of quantized graphs alone
+INTERNAL = {"qmin", "qmax", "function", "epilogue"}  # of quantized graphs alone
 NO_NODES = {"Quantize", "Dequantize", "Lookup", "Select", "BlockwiseMatMul"}  # ops of the graph that ONNX has not
 UNTESTED = {  # declared because they change nothing in the forms that are taken
     ("Resize", "cubic_coeff_a"), ("Resize", "extrapolation_value"), ("LayerNormalization", "stash_type"),
