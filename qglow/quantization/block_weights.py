@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
-from ..graph.blocks import MOST, OP, precision_of
+from ..graph.blocks import MOST, OP
 from ..graph.kinds import gemm_form
 from ..graph.types import Quant
 from ..ops.traits import MATRIX_PRODUCT
@@ -46,19 +46,17 @@ def nodes_for_blocks(graph: Graph, config: QuantConfig) -> list[str]:
 
 
 def quantize_in_blocks(state: QuantState) -> QuantState:
-    """Block-wise weights in the float nodes that get them, and the precision of all that have them."""
-    graph, chosen = state.graph, set(nodes_for_blocks(state.graph, state.config))
-    if chosen:
-        b = GraphBuilder(graph)
-        for node in graph.nodes:
-            made = node if node.name not in chosen else node.with_attributes(compute="int8") if node.op == OP else None
-            b.append(made or _converted(b, graph, node, state.config))
-        graph = b.build(graph.name, graph.inputs, graph.outputs)
-    precisions = {n.name: p for n in graph.nodes if (p := precision_of(n, graph.types))}
-    if not precisions:
-        return state
-    decisions = (d._replace(precision=precisions[d.node], reason="") if d.node in precisions else d for d in state.decisions)
-    return replace(state, graph=graph, decisions=tuple(decisions))
+    """Block-wise weights in the float nodes that get them. Raises ConfigError for a node that the user names and whose integers stay."""
+    graph, config = state.graph, state.config
+    chosen = set(nodes_for_blocks(graph, config))
+    for node in filter(state.is_int8, graph.nodes):
+        if node.name in chosen and config.in_blocks(node):
+            raise ConfigError(f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: the model quantized it")
+    b, chosen = GraphBuilder(graph), chosen - state.int8
+    for node in graph.nodes:
+        made = node if node.name not in chosen else node.with_attributes(compute="int8") if node.op == OP else None
+        b.append(made or _converted(b, graph, node, config))
+    return replace(state, graph=b.build(graph.name, graph.inputs, graph.outputs)) if chosen else state
 
 
 def _obstacle(graph: Graph, node: Node, size: int) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
-from ..graph.blocks import Precision
+from ..graph.blocks import Precision, precision_of
 from ..ops.traits import ACCUMULATES, PRODUCT
 from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
@@ -104,7 +104,8 @@ class Converter:
 
     def node(self, node: Node) -> None:
         if not self.state.is_int8(node):
-            self.decide(node, "float", self.state.reasons[node.name])
+            precision = precision_of(node, self.graph.types)
+            self.decide(node, precision or "float", "" if precision else self.state.reasons[node.name])
             exact = {o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs}
             self.b.types |= {name: self.graph.types[o] for o, name in exact.items() if o}
             self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs), outputs=tuple(exact.values())))

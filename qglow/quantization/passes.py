@@ -32,8 +32,8 @@ PASSES: tuple[Pass, ...] = (
     choose_ranges,
     equalize_channels,
     measure_means,
-    convert,
     quantize_in_blocks,
+    convert,
     guard_branches,
 )
 Watch = Callable[[QuantState, QuantState, str, float], None]

@@ -116,3 +116,13 @@ def test_what_the_user_excludes_of_a_quantized_model_stays_float(tmp_path: Path)
         x = np.random.default_rng(seed).normal(0, 2, (1, 4, 6, 6)).astype(np.float32)
         one, other = (qglow.InferenceSession(b).run(None, {"x": x})[0] for b in (whole, part))
         assert np.array_equal(one, other)  # scales are powers of two, and floats hold the sums exactly
+
+
+def test_weights_in_blocks_leave_the_factors_of_other_layers() -> None:
+    """No node reads them: they say what the integers of a balanced value stand for, in reports."""
+    path, config = shared_models.path("residual"), QuantConfig(weights="int4_block", block_size=16, block_nodes=("op:Gemm",))
+    profile = qglow.profile(path, shared_models.feeds("residual", 2))
+    plain, blocks = (qglow.quantize(path, profile, c, check=False).graph.constants for c in (QuantConfig(), config))
+    assert any(c.endswith(".blocks") for c in blocks)
+    factors = {c for c in plain if c.endswith(".factors")}
+    assert factors and factors == {c for c in blocks if c.endswith(".factors")}
