@@ -46,8 +46,10 @@ class Node:
 
     @property
     def operator(self) -> str:
-        """The name that a reader of the model knows: `op`, and of an `Onnx` node the operator that it carries."""
-        return str(self.attributes.get("op_type", self.op))
+        """The name that a reader of the model knows: `op`, of an `Onnx` node the operator that it carries, of a quantized form that of
+        its float op."""
+        row = OPS.get(self.op)
+        return str(self.attributes.get("op_type") or (row.float_op if row is not None else "") or self.op)
 
     def with_(self, **changes: Any) -> Node:
         """A copy with fields replaced."""

@@ -3,7 +3,7 @@
 1. An op that moves elements leaves them what they are: input and output have one kind, and one scale and zero point.
 2. Quantize takes floats and gives a quantized value; Dequantize takes a quantized value and gives float32.
 3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32. Its second operand may be
-   quantized along the axis of the output channels, those of an LSTM along the rows; all else that it has is quantized per tensor, and so
+   quantized along the axis of the output channels, those of a QLSTM along the rows; all else that it has is quantized per tensor, and so
    are inputs and outputs of other arithmetic on quantized values.
 4. A table has 256 entries of its output's kind, or so many for each channel.
 5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
@@ -153,14 +153,18 @@ def _along(op: str, weights: list[TensorType], axis: int | None) -> Iterator[str
 
 def _arithmetic(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     operands = [*(ins[:2] if node.has(BINARY) else ins[:1]), out]
-    if any(t.quant for t in operands) and any(t.quant is None or t.quant.axis is not None for t in operands):
-        yield f"expected {node.op} of values that are quantized per tensor, got {', '.join(map(_quant, operands))}"
+    if any(t.quant for t in operands):
+        yield from _quantized(node, *operands)
+
+
+def _quantized(node: Node, *values: TensorType) -> Iterator[str]:
+    """What is wrong where these values are not quantized per tensor."""
+    if any(t.quant is None or t.quant.axis is not None for t in values):
+        yield f"expected {node.op} of values that are quantized per tensor, got {', '.join(map(_quant, values))}"
 
 
 def _softmax(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    yield from _arithmetic(node, ins, out, values)
-    if out.quant is None:
-        return
+    yield from _quantized(node, ins[0], out)
     table = values.constants.get(node.input(1))
     if table is None or ins[1].kind is not DType.I32 or table.shape != (256,):
         yield f"expected a constant table of 256 i32, got {'none' if len(ins) < 2 else _shown(ins[1])}"
@@ -170,12 +174,10 @@ def _softmax(node: Node, ins: list[TensorType], out: TensorType, values: Values)
 
 
 def _norm(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    yield from _arithmetic(node, ins, out, values)
-    if out.quant is None:
-        return
+    yield from _quantized(node, ins[0], out)
     rank = ins[0].rank
     if rank is not None and node.attr("axis") not in (-1, rank - 1):
-        yield f"expected LayerNormalization along the last axis of {rank}, got axis {node.attr('axis')!r}"
+        yield f"expected QLayerNormalization along the last axis of {rank}, got axis {node.attr('axis')!r}"
     size = ins[0].shape[-1] if ins[0].shape else None
     for name in (node.input(1), node.input(2)):
         array = values.constants.get(name)
@@ -235,15 +237,13 @@ def _quant(t: TensorType) -> str:
 
 
 def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    if ins[0].quant is None:
-        return
+    yield from _quantized(node, ins[0])
     for t in ins[1:3]:
         if t.quant is None or t.kind is not DType.I8 or any(t.quant.zero_point):
             yield f"expected weights that are i8 with zero points of 0, got {_quant(t)}"
     for t in (*ins[3:], out):
         if t.kind is not DType.F32 or t.quant is not None:
             yield f"expected a bias, states and outputs of f32, got {_quant(t)}"
-    yield from _per_tensor(node.op, ins[0], out)
     yield from _along(node.op, ins[1:3], 0)
 
 
@@ -251,4 +251,5 @@ _RULES: dict[str, Rule] = {  # by the `typing` of an op's declaration; "free": q
     "moves": _moves, "product": _product, "arithmetic": _arithmetic, "mean": _mean, "softmax": _softmax, "norm": _norm,
     "quantize": _quantize, "dequantize": _dequantize, "lookup": _lookup, "select": _select, "lstm": _lstm,
 }  # fmt: skip
-_OF_ALL_VALUES = ("moves", "select", "lookup", "blockwise")  # rules that hold for values that are not quantized too
+# rules that hold for values that are not quantized too
+_OF_ALL_VALUES = ("moves", "select", "lookup", "blockwise", "softmax", "norm", "lstm")

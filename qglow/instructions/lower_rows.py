@@ -27,7 +27,7 @@ def rows(low: Lowering, node: Node, item: int = 1) -> tuple[TensorView, TensorVi
     return low.use(x), y, {"H": count, "C": y.shape[-1], "x_h": x_h, "y_h": y_h}
 
 
-@rule("Softmax")
+@rule("QSoftmax")
 def softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     if not is_u8(low, node.inputs[0], node.outputs[0]) or int(node.attr("axis")) % len(t.static_shape) != len(t.static_shape) - 1:
@@ -47,7 +47,7 @@ def softmax(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("LayerNormalization")
+@rule("QLayerNormalization")
 def layer_normalization(low: Lowering, node: Node) -> bool:
     x_type = low.type(node.inputs[0])
     if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.concat_slots or x_type.static_shape[-1] > LONGEST:

@@ -114,20 +114,20 @@ class _Exporter:
         if node.has(PRODUCT) and node.input(2):
             inputs[2] = self.bias(node)
         outputs = [f"{o}.exact" if o and self.graph.types[o].is_quantized else o for o in node.outputs]
-        self.nodes += export_nodes(node, inputs, outputs)
+        self.nodes += export_nodes(node.with_(op=node.operator), inputs, outputs)
         for exact, o in zip(outputs, node.outputs, strict=True):
             if exact != o:
                 self.quantize(self.clipped(node, exact, o), o)
 
     def float_inputs(self, node: Node) -> list[str]:
         """Inputs of the float op: without the constants that only the integer meaning has."""
-        if node.op == "Softmax":
+        if node.op == "QSoftmax":
             return [node.inputs[0]]
         if node.op == "Pad":
             return [*node.inputs[:2], "", *node.inputs[3:]] if len(node.inputs) > 3 else list(node.inputs[:2])
-        if node.op == "LSTM":
+        if node.op == "QLSTM":
             return self.lstm_weights(node)
-        if node.op == "LayerNormalization":
+        if node.op == "QLayerNormalization":
             quant = self.graph.types[node.outputs[0]].quant
             assert quant is not None
             for name in node.inputs[1:]:

@@ -59,8 +59,9 @@ class OpDef(NamedTuple):
     meaning: of floats and plain integers, as ONNX says. strict: of floats, with one order of operations.
     integer: of quantized values. equations: the numbers of docs/quantization.md that it follows.
     typing: the rule for the types of quantized values (graph/kinds.py); "" where an op takes none.
-    int8: what the integer meaning implements of the attributes; int8_kernel, float_kernel: what the kernels do.
+    int8: what the integer meaning, or the quantized form, implements of the attributes; int8_kernel, float_kernel: what the kernels do.
         None: no attribute, one output.
+    float_op: of an op that quantization makes of another one, with other operands: the name of that one.
     neutral: the constant that as operand 1 changes nothing.
     open_attributes: a node may have attributes of any name.
     """
@@ -82,6 +83,7 @@ class OpDef(NamedTuple):
     int8_kernel: Form | None = None
     float_kernel: Form | None = None
     neutral: float | None = None
+    float_op: str = ""
     open_attributes: bool = False
 
     @property

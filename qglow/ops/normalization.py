@@ -11,24 +11,31 @@ from .shorthand import LIMITS, LIST, X, node, optional
 _AXIS = {"axis": integer(-1)}
 _ROUNDED = frozenset({t.SEVERAL_ROUNDINGS})
 _SOFTMAX = form("axis", *LIMITS)
-_LAYER = form("axis", *LIMITS, stash_type=only(1), epsilon=lambda v: v > 0)
+_LAYER = form("axis", stash_type=only(1), epsilon=lambda v: v > 0)
+_QLAYER = form("axis", *LIMITS, stash_type=only(1), epsilon=lambda v: v > 0)
 _CHANNELS = tuple(Operand(name, "", LIST) for name in ("scale", "bias", "mean", "variance"))
 
 OPS = (
-    OpDef("Softmax", (X, optional("table")), attributes={**_AXIS, **LIMITS},
-          traits=_ROUNDED | {t.SOFTMAX, t.OWN_LAYOUT, t.RANK_PRESERVING}, typing="softmax", shape="shape_rules.along",
-          meaning=node("float_elementwise.softmax"), integer=node("integer_mean.softmax"),
-          equations="16, 17", int8=_SOFTMAX, int8_kernel=_SOFTMAX, float_kernel=form("axis")),
+    OpDef("Softmax", (X,), attributes=_AXIS, traits=_ROUNDED | {t.SOFTMAX, t.OWN_LAYOUT, t.RANK_PRESERVING},
+          shape="shape_rules.along", meaning=node("float_elementwise.softmax"), int8=form("axis"),
+          float_kernel=form("axis")),
+    OpDef("QSoftmax", (X, Operand("table", "i32", LIST)), attributes={**_AXIS, **LIMITS},
+          traits=frozenset({t.SOFTMAX, t.OWN_LAYOUT}), typing="softmax", shape="shape_rules.along",
+          integer=node("integer_mean.softmax"), equations="16, 17", int8=_SOFTMAX, int8_kernel=_SOFTMAX,
+          float_op="Softmax"),
     OpDef("LogSoftmax", (X,), attributes=_AXIS, traits=_ROUNDED | {t.SOFTMAX, t.RANK_PRESERVING},
           float_kernel=form("axis"), shape="shape_rules.along",
           meaning=node("float_elementwise.log_softmax")),
     OpDef("Hardmax", (X,), attributes=_AXIS, traits=frozenset({t.STEP}), shape="shape_rules.same",
           meaning=node("float_select.hardmax")),
     OpDef("LayerNormalization", (X, Operand("scale", "T"), optional("bias", "T")), attributes={**_AXIS,
-          "epsilon": real(1e-5), "stash_type": neutral(flag(1)), **LIMITS}, traits=_ROUNDED | {t.OWN_LAYOUT},
-          typing="norm", shape="shape_rules.layer_norm", meaning=node("float_conv.layer_normalization"),
-          strict=node("float_ordered.layer_normalization"), integer=node("integer_mean.layer_normalization"),
-          equations="18", int8=_LAYER, int8_kernel=_LAYER, float_kernel=form("axis", "epsilon", stash_type=only(1))),
+          "epsilon": real(1e-5), "stash_type": neutral(flag(1))}, traits=_ROUNDED | {t.OWN_LAYOUT},
+          shape="shape_rules.layer_norm", meaning=node("float_conv.layer_normalization"),
+          strict=node("float_ordered.layer_normalization"), int8=_LAYER, float_kernel=form("axis", "epsilon", stash_type=only(1))),
+    OpDef("QLayerNormalization", (X, Operand("gain", "f32", LIST), Operand("shift", "f32", LIST)), attributes={**_AXIS,
+          "epsilon": real(1e-5), "stash_type": neutral(flag(1)), **LIMITS}, traits=frozenset({t.OWN_LAYOUT}),
+          typing="norm", shape="shape_rules.layer_norm", integer=node("integer_mean.layer_normalization"),
+          equations="18", int8=_QLAYER, int8_kernel=_QLAYER, float_op="LayerNormalization"),
     OpDef("InstanceNormalization", (X, Operand("scale", "T", LIST), Operand("bias", "T", LIST)),
           attributes={"epsilon": real(1e-5)}, traits=_ROUNDED, shape="shape_rules.normalized",
           meaning=node("float_conv.instance_normalization"), strict=node("float_ordered.instance_normalization"),

@@ -1,4 +1,4 @@
-"""Recurrent layers. Quantization writes an int8 LSTM with its weights as matrices of the rows of all directions."""
+"""Recurrent layers."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from . import traits as t
 from .attributes import flag, real, reals, size, word, words
-from .definition import OpDef, Output
+from .definition import OpDef, Operand, Output
 from .forms import form, only
-from .shorthand import X, node, optional, weight
+from .shorthand import LIST, MATRIX, X, node, optional, weight
 
 _TRAITS = frozenset({t.RECURRENT, t.WEIGHTED, t.SEVERAL_ROUNDINGS, t.GROWS})
 _LAYER = (
@@ -21,10 +21,9 @@ _ATTRIBUTES = {
     "direction": word("forward", "reverse", "bidirectional", default="forward"), "hidden_size": size(),
     "layout": flag(),
 }  # fmt: skip
-_INT8 = form(
-    "direction", "hidden_size", "activations", "activation_alpha", "activation_beta", outputs=3,
-    clip=only(0.0), input_forget=only(0), layout=only(0),
-)  # fmt: skip
+_INT8 = form("direction", "hidden_size", outputs=3)
+_PLAIN = form("direction", "hidden_size", "activations", "activation_alpha", "activation_beta", outputs=3,
+              clip=only(0.0), input_forget=only(0), layout=only(0))  # fmt: skip
 _RULES: Any = {
     "shape": "shape_rules.recurrent",
     "meaning": node("recurrent_float.run"), "strict": node("recurrent_float.run_in_order"),
@@ -32,8 +31,14 @@ _RULES: Any = {
 
 OPS = (
     OpDef("LSTM", (*_LAYER, optional("initial_c", "T", (3, 3)), optional("p", "T", (2, 2))), (*_OUTPUTS, Output("y_c")),
-          {**_ATTRIBUTES, "input_forget": flag()}, _TRAITS | {t.NEVER_QUANTIZED_OUTPUT}, typing="lstm", **_RULES,
-          integer=node("recurrent.integer_lstm"), equations="19, 20", int8=_INT8, int8_kernel=_INT8),
+          {**_ATTRIBUTES, "input_forget": flag()}, _TRAITS | {t.NEVER_QUANTIZED_OUTPUT}, int8=_PLAIN, **_RULES),
+    OpDef("QLSTM",  # w and r are matrices of the rows of all directions
+          (X, weight("w", "i8", MATRIX), weight("r", "i8", MATRIX), Operand("b", "f32", LIST),
+           optional("initial_h", "f32", (3, 3)), optional("initial_c", "f32", (3, 3))),
+          tuple(Output(n, "f32") for n in ("y", "y_h", "y_c")),
+          {name: _ATTRIBUTES[name] for name in ("direction", "hidden_size")}, _TRAITS - {t.SEVERAL_ROUNDINGS},
+          shape="shape_rules.quantized_lstm", integer=node("recurrent.integer_lstm"), equations="19, 20",
+          typing="lstm", int8=_INT8, int8_kernel=_INT8, float_op="LSTM"),
     OpDef("GRU", _LAYER, _OUTPUTS, {**_ATTRIBUTES, "linear_before_reset": flag()}, _TRAITS, **_RULES),
     OpDef("RNN", _LAYER, _OUTPUTS, _ATTRIBUTES, _TRAITS, **_RULES),
 )  # fmt: skip

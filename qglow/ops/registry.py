@@ -69,6 +69,11 @@ def has(op: str, trait: Trait) -> bool:
     return row is not None and trait in row.traits
 
 
+def quantized_form(op: str) -> str:
+    """The name of the op that int8 nodes of an op have: its own, but where their operands differ."""
+    return next((name for name, row in _OPS.items() if row.float_op == op), op)
+
+
 def default(op: str, attribute: str) -> Any:
     """The value of an attribute that a node does not have. Raises KeyError for one that the op does not declare."""
     row = _OPS.get(op)

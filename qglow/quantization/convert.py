@@ -8,7 +8,8 @@ import numpy as np
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
 from ..graph.blocks import Precision, precision_of
-from ..ops.traits import ACCUMULATES, PRODUCT
+from ..ops import OPS, quantized_form
+from ..ops.traits import ACCUMULATES, PRODUCT, SOFTMAX
 from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
 from .bias import output_shift
@@ -168,13 +169,13 @@ class Converter:
             assert t.quant is not None
             zero = self.b.add_constant(f"{outputs[0]}.zero", np.array(t.quant.z, t.kind.dtype))
             inputs = [*inputs[:2], zero, *inputs[3:]]
-        elif node.op == "Softmax":
+        elif node.has(SOFTMAX):
             quant = self.b.types[inputs[0]].quant
             assert quant is not None
             inputs.append(self.b.add_constant(f"{outputs[0]}.table", exponent_table(quant.scale[0])))
         elif node.op == "LayerNormalization":
             inputs = [inputs[0], *self.norm_factors(node, t)]
-        self.b.append(node.with_(inputs=tuple(inputs), outputs=outputs).with_attributes(**extra))
+        self.b.append(node.with_(op=quantized_form(node.op), inputs=tuple(inputs), outputs=outputs).with_attributes(**extra))
 
     def outputs_of(self, node: Node) -> tuple[str, ...]:
         """The quantized outputs of a node: those that nothing reads have no name, or, first ones, the parameters of their siblings."""
@@ -255,7 +256,8 @@ class Converter:
         for o in filter(None, node.outputs):
             self.b.types[o] = TensorType(DType.F32, self.graph.types[o].shape)
             self.real[o] = o
-        self.b.append(node.with_(inputs=(x, *names, *states)))
+        kept = {name: node.attr(name) for name in OPS["QLSTM"].attributes}
+        self.b.append(Node("QLSTM", (x, *names, *states), node.outputs, {k: v for k, v in kept.items() if v is not None}, node.name))
 
     def weights(self, node: Node, x: str) -> list[str]:
         c, quant = self.graph.constants, self.b.types[x].quant

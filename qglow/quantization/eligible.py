@@ -11,7 +11,7 @@ from ..graph import Array, DType, Graph, Node
 from ..graph.blocks import OP as BLOCKWISE
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
-from ..ops import refusal
+from ..ops import OPS, quantized_form, refusal
 from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, WEIGHTED
 from ..profiling.observers import Observer
 from ..reference.recurrent import form_obstacle
@@ -77,7 +77,7 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return None
     if node.inputs[0] in c and not (node.has(ARITHMETIC) or node.op == "Concat"):
         return "it works on a constant: nothing to quantize"
-    if (refused := refusal("int8", node, node.op)) is not None and node.definition.integer is not None:
+    if (refused := refusal("int8", node, node.op)) is not None and OPS[quantized_form(node.op)].integer is not None:
         return f"{node.operator} has no int8 variant with {refused}"
     if node.op == BLOCKWISE:
         return "its weights are in blocks, its activations float: weights of int4_block or int8_block make them int8"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..graph import Graph
+from ..ops import OPS, quantized_form
 from ..ops.traits import PRODUCT, RECURRENT
 from ..profiling.observers import Observer
 from .masks import masked_ranges
@@ -44,7 +45,9 @@ def asked_if_finite(graph: Graph) -> list[str]:
     pending = [n.inputs[0] for n in graph.nodes if n.op in _ASKING]
     while pending:
         node = producers.get(pending.pop())
-        if node is not None and node.name not in found and not (node.has(PRODUCT) or (node.has(RECURRENT) and node.definition.integer)):
+        if node is None or node.name in found:
+            continue
+        if not (node.has(PRODUCT) or (node.has(RECURRENT) and OPS[quantized_form(node.op)].integer)):
             found[node.name] = None
             pending += [i for i in node.inputs if i and graph.types[i].kind.is_float]
     return list(found)

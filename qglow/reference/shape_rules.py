@@ -116,25 +116,35 @@ def top_k(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
 
 def recurrent(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     x, sides = first(shapes), len(directions(node))
-    w, r = required(shapes, 1), required(shapes, 2)
-    hidden = r[-1] if isinstance(r[-1], int) else node.attr("hidden_size") or r[-1]
-    if node.attr("hidden_size") not in (None, hidden):
-        raise Contradiction(f"hidden_size {node.attr('hidden_size')!r}, recurrent weights of {list(r)}")
-    state, wanted = (sides, x[1], hidden), _recurrent_operands(node, x, sides, hidden, flat=len(w) == 2)
+    hidden = _hidden(node, required(shapes, 2))
+    rows, state = product((GATES[node.op], hidden)), (sides, x[1], hidden)
+    wanted = {"w": (sides, rows, x[2]), "r": (sides, rows, hidden), "b": (sides, product((2, rows))), "sequence_lens": x[1:2]}
+    wanted |= {"initial_h": state, "initial_c": state, "p": (sides, product((3, hidden)))}
+    return _layer(node, shapes, wanted, state)
+
+
+def quantized_lstm(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    x, sides = first(shapes), len(directions(node))
+    hidden = _hidden(node, required(shapes, 2))
+    rows, state = product((sides, GATES["LSTM"], hidden)), (sides, x[1], hidden)
+    wanted = {"w": (rows, x[2]), "r": (rows, hidden), "b": (rows,), "initial_h": state, "initial_c": state}
+    return _layer(node, shapes, wanted, state)
+
+
+def _hidden(node: Node, r: Shape) -> Dim:
+    """The size of the state."""
+    given = node.attr("hidden_size")
+    if given is not None and not agree((given,), r[-1:]):
+        raise Contradiction(f"hidden_size {given!r}, recurrent weights of {list(r)}")
+    return r[-1] if given is None else int(given)
+
+
+def _layer(node: Node, shapes: Shapes, wanted: dict[str, Shape], state: Shape) -> Shapes:
+    """All states, the last state, and the last cell. wanted: the shapes of the operands after x."""
     for (name, want), got in zip(wanted.items(), shapes[1:], strict=False):
         if got is not None and not agree(got, want):
             raise Contradiction(f"expected {name} of {list(want)} for direction {node.attr('direction')!r}, got {list(got)}")
-    return [(x[0], *state), state, state][: len(node.outputs)]
-
-
-def _recurrent_operands(node: Node, x: Shape, sides: int, hidden: Dim, flat: bool) -> dict[str, Shape]:
-    """The shapes of the operands of a recurrent layer after x. flat: of bytes, w and r are matrices of the rows of all directions."""
-    rows = product((GATES[node.op], hidden))
-    gates: Shape = (product((sides, rows)),) if flat else (sides, rows)
-    bias: Shape = gates if flat else (sides, product((2, rows)))
-    wanted: dict[str, Shape] = {"w": (*gates, x[2]), "r": (*gates, hidden), "b": bias}
-    wanted |= {} if flat else {"sequence_lens": x[1:2]}
-    return wanted | {"initial_h": (sides, x[1], hidden), "initial_c": (sides, x[1], hidden), "p": (sides, product((3, hidden)))}
+    return [(first(shapes)[0], *state), state, state][: len(node.outputs)]
 
 
 def non_zero(node: Node, shapes: Shapes, elements: Elements) -> Shapes:

@@ -24,7 +24,7 @@ from .seal import BLANK, seal_of, sealed
 from .tensors import mapped as map_file
 from .tensors import read_all, to_bytes
 
-FORMAT = "qglow-bundle-2"
+FORMAT = "qglow-bundle-3"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -79,7 +79,7 @@ class Net:
         for out, shape in zip(outs, ((steps, sides, batch, hidden), *[(sides, batch, hidden)] * 2), strict=True):
             self.b.types[out] = TensorType(DType.F32, shape)
         attributes = {"hidden_size": hidden, "direction": direction}
-        self.b.append(Node("LSTM", (x, w, r, bias, *start), tuple(outs), attributes, self.b.fresh("lstm")))
+        self.b.append(Node("QLSTM", (x, w, r, bias, *start), tuple(outs), attributes, self.b.fresh("lstm")))
         return outs
 
     def conv_transpose(self, x: str, per: int, kernel: tuple[int, ...], group: int = 1, **attributes: Any) -> str:
@@ -111,14 +111,14 @@ class Net:
         quant = self.b.types[x].quant
         assert quant is not None
         table = self.constant("t", exponent_table(float(quant.s)))
-        out = self.b.add("Softmax", (x, table), TensorType(DType.U8, self.shape(x), Quant.per_tensor(1 / 256, 0)), "softmax", axis=-1)
+        out = self.b.add("QSoftmax", (x, table), TensorType(DType.U8, self.shape(x), Quant.per_tensor(1 / 256, 0)), "softmax", axis=-1)
         return out
 
     def layer_norm(self, x: str) -> str:
         n = self.shape(x)[-1]
         gain, shift = (self.constant(h, self.rng.normal(0, 10, n).astype(np.float32)) for h in ("gain", "shift"))
         t = TensorType(DType.U8, self.shape(x), COMMON)
-        return self.b.add("LayerNormalization", (x, gain, shift), t, "norm", axis=-1, epsilon=1e-5)
+        return self.b.add("QLayerNormalization", (x, gain, shift), t, "norm", axis=-1, epsilon=1e-5)
 
     def graph(self, *outputs: str) -> Graph:
         return self.b.build("small", self.inputs, outputs)

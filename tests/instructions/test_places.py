@@ -52,7 +52,7 @@ def test_a_softmax_in_int8_read_by_a_float_window(shape: tuple[int, ...]) -> Non
     b = GraphBuilder()
     b.types["x"] = u8(*shape)
     table = b.add_constant("t", exponent_table(0.05), TensorType(DType.I32, (256,)))
-    s = b.add("Softmax", ("x", table), u8(*shape, scale=1 / 255, zero=0), "s", axis=-1)
+    s = b.add("QSoftmax", ("x", table), u8(*shape, scale=1 / 255, zero=0), "s", axis=-1)
     f = b.add("Dequantize", (s,), TensorType(DType.F32, shape), "f")
     kernel = (1,) * (len(shape) - 2)
     check(b.build("softmax", ["x"], [b.add("MaxPool", (f,), TensorType(DType.F32, shape), "y", kernel_shape=kernel)]))

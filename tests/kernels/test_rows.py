@@ -20,7 +20,7 @@ def test_softmax(isa: str, length: int) -> None:
     outputs = []
     for x, scale in (("x0", 1 / 255), ("x1", 1e-7)):
         table = s.b.add_constant("t", exponent_table(s.b.types[x].quant.s), TensorType(DType.I32, (256,)))
-        outputs.append(s.b.add("Softmax", (x, table), u8(*s.b.types[x].static_shape, scale=scale, zero=0), "s", axis=-1))
+        outputs.append(s.b.add("QSoftmax", (x, table), u8(*s.b.types[x].static_shape, scale=scale, zero=0), "s", axis=-1))
     s.check(*outputs)
 
 
@@ -28,7 +28,7 @@ def test_softmax(isa: str, length: int) -> None:
 def test_layer_normalization(isa: str, length: int) -> None:
     s = Small(u8(3, 4, length))
     g, b = (s.b.add_constant("c", RNG.normal(0, 30, length).astype(np.float32)) for _ in range(2))
-    s.check(s.b.add("LayerNormalization", ("x0", g, b), u8(3, 4, length, zero=128), "n", axis=-1, epsilon=1e-5))
+    s.check(s.b.add("QLayerNormalization", ("x0", g, b), u8(3, 4, length, zero=128), "n", axis=-1, epsilon=1e-5))
 
 
 @pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (3, 4, 16), (5, 7, 17), (16, 32, 33), (65, 64, 40), (2, 130, 64)])

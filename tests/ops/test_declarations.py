@@ -27,12 +27,14 @@ from qglow.reference.float_table import STRICT_FLOAT
 from qglow.reference.shape_table import SHAPES
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-INTERNAL = {"BlockwiseMatMul", "Quantize", "Dequantize", "Lookup", "Select", "Onnx"}  # ops that ONNX has not
+INTERNAL = {  # ops that ONNX has not
+    "BlockwiseMatMul", "QSoftmax", "QLayerNormalization", "QLSTM", "Quantize", "Dequantize", "Lookup", "Select", "Onnx",
+}  # fmt: skip
 CHANGED = {  # attributes that importing turns into another form: the value of another dtype, or what only newer opsets have
     ("Cast", "to"),
     ("Resize", "nearest_mode"),
 }
-ADDED = {("MatMul", "bias"), ("Softmax", "table")}  # operands beyond those of ONNX
+ADDED = {("MatMul", "bias")}  # operands beyond those of ONNX
 
 
 def schema(op: str) -> onnx.defs.OpSchema:

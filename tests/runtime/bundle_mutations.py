@@ -32,6 +32,7 @@ SCALES = ("1e-30", "1e-38", "0.5", "1.0", "3.0", "65536.0", "1e30", "1.401298464
 DTYPES = tuple(k.value for k in DType)
 OPS = ("Conv", "Add", "Sub", "Mul", "Div", "MaxPool", "AveragePool", "Concat", "Softmax", "Quantize", "Dequantize", "Lookup", "Flatten",
        "Transpose", "MatMul", "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity", "LayerNormalization", "Pad",
+       "QSoftmax", "QLayerNormalization", "QLSTM",
        "Split", "Resize", "Relu", "Sigmoid", "ReduceMean", "LSTM", "Gather", "Expand", "Where", "Clip", "ArgMax", "InstanceNormalization",
        "Squeeze", "Unsqueeze", "Tile", "DepthToSpace", "SpaceToDepth", "Select", "PRelu", "Pow", "Cast")  # fmt: skip
 ATTRIBUTES = ("axis", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad", "ceil_mode", "count_include_pad", "keepdims",

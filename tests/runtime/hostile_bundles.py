@@ -66,7 +66,8 @@ def operator(draw: Any, arrays: dict[str, Array], metadata: dict[str, str]) -> N
     text = metadata["graph"]
     m = one_of(draw, list(re.finditer(r"(?<== )\w+(?=\()", text)))
     ops = ("Conv", "Add", "Mul", "MaxPool", "Concat", "Softmax", "Quantize", "Dequantize", "Lookup", "Flatten", "Transpose", "MatMul",
-           "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity", "LayerNormalization", "Pad")  # fmt: skip
+           "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity", "LayerNormalization", "Pad",
+           "QSoftmax")  # fmt: skip
     metadata["graph"] = text[: m.start()] + draw(st.sampled_from(ops)) + text[m.end() :]
 
 

@@ -76,7 +76,7 @@ INT8_LSTM = """
     const %h: f32[1,2,3] = @h
     const %c: f32[1,2,3] = @c
     %q: u8[3,2,4]<0.015625, 128> = Quantize(%x) "quantize"
-    %y: f32[3,1,2,3] = LSTM(%q, %w, %r, %b, %h, %c) {"hidden_size": 3} "lstm"
+    %y: f32[3,1,2,3] = QLSTM(%q, %w, %r, %b, %h, %c) {"hidden_size": 3} "lstm"
     output %y
 """
 
@@ -147,7 +147,7 @@ SOFTMAX = """
     input %x: f32[4,16]
     const %t: i32[256] = @t
     %q: u8[4,16]<0.015625, 128> = Quantize(%x) "quantize"
-    %y: u8[4,16]<0.00390625, 0> = Softmax(%q, %t) {"axis": 1} "softmax"
+    %y: u8[4,16]<0.00390625, 0> = QSoftmax(%q, %t) {"axis": 1} "softmax"
     %z: f32[4,16] = Dequantize(%y) "dequantize"
     output %z
 """
@@ -157,7 +157,7 @@ NORM = """
     const %g: f32[16] = @g
     const %s: f32[16] = @s
     %q: u8[4,16]<0.015625, 128> = Quantize(%x) "quantize"
-    %y: u8[4,16]<0.03125, 100> = LayerNormalization(%q, %g, %s) {"axis": -1} "norm"
+    %y: u8[4,16]<0.03125, 100> = QLayerNormalization(%q, %g, %s) {"axis": -1} "norm"
     %z: f32[4,16] = Dequantize(%y) "dequantize"
     output %z
 """

@@ -64,7 +64,7 @@ def test_it_stays_a_file_of_tensors(path: Path) -> None:
 
 
 def test_a_bundle_of_the_old_form_is_refused(path: Path) -> None:
-    data = path.read_bytes().replace(b"qglow-bundle-2", b"qglow-bundle-1")
+    data = path.read_bytes().replace(b"qglow-bundle-3", b"qglow-bundle-2")
     assert refused(path, data)
-    with pytest.raises(BundleError, match="expected a bundle of format qglow-bundle-2, got 'qglow-bundle-1'; quantize the model again"):
+    with pytest.raises(BundleError, match="expected a bundle of format qglow-bundle-3, got 'qglow-bundle-2'; quantize the model again"):
         load(path)
