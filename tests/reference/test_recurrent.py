@@ -48,7 +48,7 @@ def test_float_and_int8(direction: str, states: bool) -> None:
     for name, y in zip("yhc", expected, strict=True):
         np.testing.assert_allclose(found[name], y, rtol=1e-5, atol=1e-6)
     bundle = qglow.quantize(graph, qglow.profile(graph, [feeds]))
-    assert "LSTM" in [n.op for n in bundle.graph.nodes if n.op == "LSTM" and bundle.graph.types[n.inputs[0]].is_quantized]
+    assert "QLSTM" in [n.op for n in bundle.graph.nodes]
     outputs = qglow.InferenceSession(bundle).run(None, feeds)
     exported = ort.InferenceSession(export_qdq(bundle.graph).SerializeToString()).run(None, feeds)
     for y, q, e in zip(expected, outputs, exported, strict=True):
