@@ -264,7 +264,8 @@ def test_every_rule_has_a_case() -> None:
     """Of each op whose rule does more than to repeat or broadcast the shapes of its inputs, or that is in the sweep of test_shapes.py."""
     plain = {"same", "along", "normalized", "broadcast", "recurrent", "quantized_lstm", "blockwise"}
     ruled = {op for op, row in OPS.items() if str(row.shape).rpartition(".")[2] not in ("", *plain)}
-    assert ruled <= {op for op, *_ in CASES}
+    tried = {op for op, *_ in CASES}
+    assert ruled - tried <= {op for op in ruled if OPS[op].float_op in tried}
 
 
 def test_every_op_has_a_shape_rule() -> None:
