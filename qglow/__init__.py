@@ -24,15 +24,15 @@ __all__ = ["AccuracyReport", "Bundle", "Graph", "InferenceSession", "Profile", "
 if TYPE_CHECKING:
     from .graph import Graph
     from .limits import limited
-    from .pipeline import profile, quantize
+    from .pipeline import compare, profile, quantize
     from .profiling import Profile
     from .quantization import QuantConfig
-    from .report.compare import AccuracyReport, compare
+    from .report.compare import AccuracyReport
     from .runtime import Bundle, InferenceSession, load
 
 _HOMES = {
     "AccuracyReport": "report.compare", "Bundle": "runtime.bundle", "Graph": "graph", "InferenceSession": "runtime.session",
-    "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "report.compare", "load": "runtime.bundle",
+    "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "pipeline", "load": "runtime.bundle",
     "limited": "limits", "profile": "pipeline", "quantize": "pipeline",
 }  # fmt: skip
 

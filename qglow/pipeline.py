@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from itertools import count
@@ -33,9 +33,11 @@ from .quantization import QuantConfig, QuantState, run_passes
 from .quantization.passes import Watch
 from .quantization.state_text import print_state
 from .report.agreement import Agreement, measure
+from .report.compare import LAYER_SAMPLES, AccuracyReport, check_same, compare_samples
 from .report.isolated_layer_error import worst_layers
+from .report.peer_comparison import PeerComparison, time_beside_peers
 from .report.target import fitting, missed, reach
-from .runtime.bundle import Bundle
+from .runtime import Bundle, InferenceSession, load
 from .runtime.manifest import Manifest
 from .simplify import simplify
 from .simplify.assume_branches import assume_branches
@@ -149,6 +151,33 @@ def _watched(dump_dir: str | Path | None) -> Watch:
             write_atomically(make_folder(dump_dir) / f"02.{number:02d}_{name}.txt", text.encode())
 
     return watch
+
+
+@in_usual_mode
+def compare(
+    model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[int] | None = None, *, samples: int | None = None,
+    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
+) -> AccuracyReport:  # fmt: skip
+    """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
+
+    labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
+    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. backend: what runs the
+    bundle (see InferenceSession); the int8 outputs come from it, int8 layers from the reference, with the same bits but for float
+    products; every float value from the oracle, onnxruntime on the original model where it takes it (`to_dict()["float"]` says). Raises
+    DataError where labels and data differ in number, BundleError where the bundle has other inputs or outputs than the model.
+    """
+    bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
+    layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
+    graph, session = float_graph(model), InferenceSession(bundle, backend=backend)
+    check_same(graph, bundle.graph)
+    opened = open_dataset(data, graph)
+    opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
+    return compare_samples(graph, bundle, session, float_oracle(model, graph), opened, layer_samples, quiet)
+
+
+def measure_peers(bundle: str | Path, model: str | Path, data: Data, threads: int = 1) -> PeerComparison:
+    """The bundle's times and noise beside onnxruntime's on the float model, and on its own int8 form of it."""
+    return time_beside_peers(bundle, model, lambda: float_graph(model), data, threads)
 
 
 def _with_bundle(error: AccuracyError, bundle: Bundle) -> AccuracyError:

@@ -45,6 +45,13 @@ MAY_IMPORT = {
     | {"checking", "ops", "graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "instructions"}
     | {"runtime", "report"},
 }
+STAGES = {  # what makes the result of each stage, by the package that holds it: only the pipeline calls them
+    "onnx_import": {"qglow.onnx_import.load"},
+    "simplify": {"qglow.simplify.simplify", "qglow.simplify.assume_branches.assume_branches"},
+    "profiling": {"qglow.profiling.record", "qglow.profiling.interpreter.record"},
+    "quantization": {"qglow.quantization.run_passes", "qglow.quantization.passes.run_passes", "qglow.quantization.quantize_graph"},
+    "report": {"qglow.report.compare.compare_samples", "qglow.report.target.reach", "qglow.report.peer_comparison.time_beside_peers"},
+}
 BY_NAME = {
     "__init__.py": "the public names, each when it is first asked for",
     "commands/main.py": "the command that was given, and no other",
@@ -84,6 +91,27 @@ def test_imports_go_one_way(path: Path) -> None:
         target = rest.split(".")[0]
         if top == "qglow" and part in MAY_IMPORT and target and target != part and not target.startswith("__"):
             assert target in MAY_IMPORT[part], f"{path.relative_to(PACKAGE)} imports {name}: {part} may import {sorted(MAY_IMPORT[part])}"
+
+
+def names_imported(path: Path) -> Iterator[str]:
+    """Dotted names of what a file imports from modules of the package."""
+    here = ("qglow", *path.relative_to(PACKAGE).with_suffix("").parts)
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            base = ".".join((*here[: -node.level], *filter(None, [node.module]))) if node.level else node.module
+            yield from (f"{base}.{a.name}" for a in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_no_stage_calls_another(path: Path) -> None:
+    package = path.relative_to(PACKAGE).parts[0]
+    calls = {name for stage, names in STAGES.items() if stage != package for name in names} & set(names_imported(path))
+    assert not calls or package == "pipeline.py", f"{path.relative_to(PACKAGE)} calls {sorted(calls)}: only pipeline.py does"
+
+
+def test_every_stage_is_called_by_the_pipeline() -> None:
+    called = set(names_imported(PACKAGE / "pipeline.py"))
+    assert all(names & called for names in STAGES.values())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -17,6 +17,7 @@ from ..errors import ConfigError, QGlowError, in_one_line
 from ..files import check_writable, write_atomically
 from ..graph import Array, DType
 from ..limits import check_memory
+from ..pipeline import float_graph
 from ..profiling.dataset import Dataset, open_dataset
 from ..report.latency import Times, interleaved
 from ..report.peer_int8 import quantize_static_int8
@@ -97,7 +98,7 @@ def _add_peers(runs: Calls, failed: dict[str, str], options: argparse.Namespace,
             raise ConfigError(f"{options.model}: {peer} cannot run it on the bundle's inputs: {in_one_line(error)}") from error
         runs[f"{peer} fp32"] = call
     try:
-        out.write_bytes(quantize_static_int8(options.model, data))
+        out.write_bytes(quantize_static_int8(options.model, lambda: float_graph(options.model), data))
     except Exception as error:  # NOTE: another tool's failure, of any type, is no reason not to measure the rest
         failed |= {f"{p} int8": f"onnxruntime cannot quantize this model: {in_one_line(error)}" for p in options.vs.split(",")}
         return

@@ -9,9 +9,7 @@ from pathlib import Path
 from ..errors import DataError
 from ..files import make_folder
 from ..kernels import library
-from ..pipeline import profile, quantize
-from ..report.compare import compare
-from ..report.peer_comparison import measure_peers
+from ..pipeline import compare, measure_peers, profile, quantize
 
 EXAMPLES = """examples:
   qglow demo

@@ -12,8 +12,8 @@ from ..graph import Graph, Node, TensorType
 from ..graph.text import print_graph
 from ..kernels import library
 from ..npz import npz_writer
+from ..pipeline import compare
 from ..profiling.dataset import open_dataset
-from ..report.compare import compare
 from ..report.stored import float_name
 from ..runtime import InferenceSession, load
 from .options import finite, whole_number

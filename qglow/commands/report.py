@@ -8,8 +8,8 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..files import check_writable, write_atomically
 from ..kernels import library
-from ..report.compare import LAYER_SAMPLES, compare
-from ..report.peer_comparison import measure_peers
+from ..pipeline import compare, measure_peers
+from ..report.compare import LAYER_SAMPLES
 from ..runtime import load
 from .options import add_backend, whole_number
 

@@ -1,4 +1,4 @@
-"""qglow.compare: what int8 cost against float, per output and per layer, with accuracy where labels are known."""
+"""What int8 cost against float, per output and per layer, with accuracy where labels are known."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import count_of, path_of
-from ..errors import BundleError, ConfigError, DataError, OutputError
+from ..arguments import path_of
+from ..errors import BundleError, DataError, OutputError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph
 from ..graph.blocks import PRECISIONS, precision_of
-from ..onnx_import import load as import_onnx
-from ..oracle import float_oracle
-from ..profiling.dataset import Sample, open_dataset, spread_indices
+from ..oracle import Oracle
+from ..profiling.dataset import Dataset, Sample, spread_indices
 from ..progress import track
 from ..quantization.config import QuantConfig
-from ..runtime import Bundle, InferenceSession, load
+from ..runtime import Bundle, InferenceSession
 from ..runtime.manifest import Manifest
-from ..simplify import simplify
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .comparison import Error
 from .distribution import Distribution, add_distributions
@@ -100,31 +98,19 @@ class AccuracyReport:
         return tables(self.to_dict())
 
 
-@in_usual_mode
-def compare(
-    model: Any, bundle: Bundle | str | Path, data: Any, labels: Sequence[int] | None = None, *, samples: int | None = None,
-    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
-) -> AccuracyReport:  # fmt: skip
-    """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
+def compare_samples(
+    graph: Graph, bundle: Bundle, session: InferenceSession, oracle: Oracle, data: Dataset, layer_samples: int, quiet: bool = True
+) -> AccuracyReport:
+    """Compare the outputs of `session`, which runs `bundle`, with the oracle's, and on some samples every layer, in constant memory.
 
-    labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
-    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. backend: what runs the
-    bundle (see InferenceSession); the int8 outputs come from it, int8 layers from the reference, with the same bits but for float
-    products; every float value from the oracle, onnxruntime on the original model where it takes it (`to_dict()["float"]` says). Raises
-    DataError where labels and data differ in number, BundleError where the bundle has other inputs or outputs than the model.
+    graph: the float one. int8 layers come from the reference.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
-    layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
-    graph, session = simplify(import_onnx(model)), InferenceSession(bundle, backend=backend)
-    _check_same(graph, bundle.graph)
-    opened = open_dataset(data, graph)
-    opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
-    oracle, names = float_oracle(model, graph), {float_name(v) for n in bundle.graph.nodes for v in (*n.inputs, *n.outputs) if v}
+    names = {float_name(v) for n in bundle.graph.nodes for v in (*n.inputs, *n.outputs) if v}
     agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Top1Agreement() for o in graph.outputs}
-    total = opened.total
+    total = data.total
     looked_at = set(range(layer_samples) if total is None else spread_indices(total, layer_samples))
-    for index, sample in enumerate(track(opened, "comparing", total, quiet)):
+    for index, sample in enumerate(track(data, "comparing", total, quiet)):
         outputs = session.run(None, sample.feeds)
         made = dict(zip(session.graph.outputs, outputs, strict=True))
         wanted = oracle.outputs(sample.feeds)
@@ -153,7 +139,8 @@ def _check_label(sample: Sample, outputs: Sequence[Any]) -> None:
         raise DataError(f"{sample.name}: label {sample.label}, but the outputs have at most {most} scores")
 
 
-def _check_same(graph: Graph, quantized: Graph) -> None:
+def check_same(graph: Graph, quantized: Graph) -> None:
+    """Raises BundleError where a bundle's graph has other inputs or outputs than the float one."""
     for what, ours, theirs in (("inputs", quantized.inputs, graph.inputs), ("outputs", quantized.outputs, graph.outputs)):
         if ours != theirs:
             raise BundleError(f"the bundle was made from another model: its {what} are {list(ours)}, the model's are {list(theirs)}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import in_one_line
-from ..graph import Array
+from ..graph import Array, Graph
 from ..profiling.dataset import Dataset, Feeds, open_dataset
 from ..runtime import InferenceSession
 from ..runtime.machine_limits import MachineLimits, machine_roof
@@ -37,7 +37,9 @@ class PeerComparison:
     roof: MachineLimits | None = None
 
 
-def measure_peers(bundle: str | Path, model: str | Path, data: Any, threads: int = 1, samples: int = 8) -> PeerComparison:
+def time_beside_peers(
+    bundle: str | Path, model: str | Path, graph: Callable[[], Graph], data: Any, threads: int = 1, samples: int = 8
+) -> PeerComparison:
     """Time all three and qglow's steps on the first sample, and hold both int8 models against onnxruntime's float on a few."""
     session = InferenceSession(bundle, threads)
     opened = open_dataset(data, session.graph)
@@ -45,7 +47,7 @@ def measure_peers(bundle: str | Path, model: str | Path, data: Any, threads: int
     result = PeerComparison()
     runs: dict[str, Run] = {OURS: lambda feeds: session.run(None, feeds)}
     feeds = next(iter(few)).feeds
-    for name, make in ((FLOAT, lambda: str(model)), (PEER, lambda: quantize_static_int8(model, opened))):
+    for name, make in ((FLOAT, lambda: str(model)), (PEER, lambda: quantize_static_int8(model, graph, opened))):
         try:
             run = _onnxruntime(make(), threads, session.graph.outputs)
             run(feeds)

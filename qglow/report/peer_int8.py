@@ -6,26 +6,26 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ..onnx_import import load as import_onnx
+from ..graph import Graph
 from ..onnx_import.export_float import export_float
 from ..profiling.dataset import Dataset
-from ..simplify import simplify
 from .peers import onnxruntime_int8, onnxruntime_session
 
 MOST_SAMPLES = 16
 
 
-def quantize_static_int8(model: str | Path, data: Dataset) -> bytes:
-    """The QDQ model, ranges from at most MOST_SAMPLES of the data. Raises whatever onnxruntime raises where it cannot quantize it."""
+def quantize_static_int8(model: str | Path, graph: Callable[[], Graph], data: Dataset) -> bytes:
+    """The QDQ model, ranges from at most MOST_SAMPLES of the data. graph: makes the model's float graph, of which an export is tried where
+    onnxruntime cannot quantize the model itself. Raises whatever onnxruntime raises where it cannot quantize it."""
     few = data.spread(MOST_SAMPLES)
     with tempfile.TemporaryDirectory() as folder, _silence():
         first: Exception | None = None
         for exported in (False, True):
             try:
-                source = _exported(Path(model), Path(folder)) if exported else Path(model)
+                source = _exported(graph(), Path(folder)) if exported else Path(model)
                 made = onnxruntime_int8(source, Path(folder) / "int8.onnx", [s.feeds for s in few])
                 onnxruntime_session(made, 1)
                 return made.read_bytes()
@@ -35,10 +35,9 @@ def quantize_static_int8(model: str | Path, data: Dataset) -> bytes:
         raise first
 
 
-def _exported(model: Path, folder: Path) -> Path:
+def _exported(graph: Graph, folder: Path) -> Path:
     """The simplified float graph in a new opset: per-channel weights and shape inference fail on some old models."""
     path = folder / "exported.onnx"
-    graph = simplify(import_onnx(model))
     path.write_bytes(export_float(graph, list(graph.outputs)).SerializeToString())
     return path
 

@@ -11,11 +11,10 @@ import pytest
 import qglow
 from qglow.errors import DataError
 from qglow.graph import DType, Graph, Quant, TensorType
-from qglow.pipeline import float_graph
+from qglow.pipeline import float_graph, measure_peers
 from qglow.report.agreement import Error, evaluate_all
 from qglow.report.distribution import Distribution
 from qglow.report.html import page
-from qglow.report.peer_comparison import measure_peers
 from qglow.runtime import Bundle
 
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import qglow
+from qglow.pipeline import measure_peers
 from qglow.report.advice import advice, blame
 from qglow.report.html import page
-from qglow.report.peer_comparison import measure_peers
 
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 WATCH = '<script>window.faults=[];addEventListener("error",e=>faults.push(e.message));console.error=m=>faults.push(m)</script>'
