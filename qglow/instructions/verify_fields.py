@@ -26,7 +26,7 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),  # a reduction is a window as large as its axis
     **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 31)),
     **dict.fromkeys(["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)),
-    **dict.fromkeys(["y_f32", "include", "flat", "b_c", "points"], (0, 1)),
+    **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "points"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (POST_NONE, POST_TABLE),
     "size": (STEP, LARGEST_BLOCK),

@@ -185,34 +185,37 @@ def _wrap(run):
     return call_it
 
 
-of_4_bits, of_8_bits = dispatcher(4), dispatcher(8)
+def blockwise(bits):
+    """The kernel of weights of so many bits."""
+    run = dispatcher(bits)
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        """Threads share blocks of columns; where these are fewer, rows."""
+        h, k, c, y_h = i.H, i.K, i.C, i.y_h
+        size, points = i.size, i.points
+        jobs = (c + BLOCK - 1) // BLOCK
+        job0, job1, first, end = part_of_either(share, jobs, h, jobs < share.pieces)
+        parts = (end - first + MOST - 1) // MOST
+        scratch = scratch_of(i, share)
+        for job in range(job0, job1):
+            w = i.w + job * (BLOCK * k * size * bits // 8)
+            scale, zero = i.scale + job * (BLOCK * k * 4), i.zero + job * (BLOCK * k)
+            bias, valid = i.bias + job * (BLOCK * 4), min(BLOCK, c - job * BLOCK)
+            for part in range(parts):
+                r0 = first + (end - first) * part // parts
+                count = first + (end - first) * (part + 1) // parts - r0
+                y = i.y + r0 * y_h + job * (BLOCK * 4)
+                target, pitch = (y, y_h) if valid == BLOCK else (scratch, BLOCK * 4)
+                operands = Rows(
+                    x=i.x + r0 * k * size, x_scale=i.x_scale + r0 * k * 4, x_sum=i.x_sum + r0 * k * 4, pitch=k * size, blocks=k, size=size, w=w,
+                    scale=scale, zero=zero, bias=bias, points=points, y=target, y_h=pitch,
+                )  # fmt: skip
+                run(count, operands)
+                if valid < BLOCK:
+                    copy_pixels(y, y_h, scratch, pitch, count, valid * 4)
+
+    return kernel
 
 
-@njit(nogil=True)
-def blockwise_matmul(i, share):
-    """Threads share blocks of columns; where these are fewer, rows."""
-    h, k, c, y_h = i.H, i.K, i.C, i.y_h
-    size, bits, points = i.size, i.bits, i.points
-    jobs = (c + BLOCK - 1) // BLOCK
-    job0, job1, first, end = part_of_either(share, jobs, h, jobs < share.pieces)
-    parts = (end - first + MOST - 1) // MOST
-    scratch = scratch_of(i, share)
-    for job in range(job0, job1):
-        w = i.w + job * (BLOCK * k * size * bits // 8)
-        scale, zero = i.scale + job * (BLOCK * k * 4), i.zero + job * (BLOCK * k)
-        bias, valid = i.bias + job * (BLOCK * 4), min(BLOCK, c - job * BLOCK)
-        for part in range(parts):
-            r0 = first + (end - first) * part // parts
-            count = first + (end - first) * (part + 1) // parts - r0
-            y = i.y + r0 * y_h + job * (BLOCK * 4)
-            target, pitch = (y, y_h) if valid == BLOCK else (scratch, BLOCK * 4)
-            operands = Rows(
-                x=i.x + r0 * k * size, x_scale=i.x_scale + r0 * k * 4, x_sum=i.x_sum + r0 * k * 4, pitch=k * size, blocks=k, size=size, w=w,
-                scale=scale, zero=zero, bias=bias, points=points, y=target, y_h=pitch,
-            )  # fmt: skip
-            if bits == 4:
-                of_4_bits(count, operands)
-            else:
-                of_8_bits(count, operands)
-            if valid < BLOCK:
-                copy_pixels(y, y_h, scratch, pitch, count, valid * 4)
+of_4_bits, of_8_bits = blockwise(4), blockwise(8)

@@ -76,7 +76,7 @@ def compile_all(isa: Target, triple: str) -> bytes:
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     llvm.add_symbol(futex.FUTEX, 4096)  # NOTE: numba links what it compiles; nothing is called there
     whole = llvm.parse_assembly("")
-    kernels = {k.instruction: (_function(k), (Row(k.instruction), SHARE)) for k in KERNELS if k.on(ISA)}
+    kernels = {n: (_function(k), (Row(k.instruction), SHARE)) for n, k in KERNELS.items() if k.on(ISA)}
     exported = {**execute.EXPORTED, **observe.EXPORTED, **thread_pool.EXPORTED}
     functions = kernels | {name: (f, (types.int64,) * count) for name, (f, count) in exported.items()}
     print(f"part 0 {len(functions)}", flush=True)
@@ -87,7 +87,7 @@ def compile_all(isa: Target, triple: str) -> bytes:
         return name, bytes(_module(llvm, name, function, signature, name in exported).as_bitcode())
 
     processes = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    for name, bitcode in shared_out(compiled, sorted(functions, key=lambda n: n not in HEAVY), processes):
+    for name, bitcode in shared_out(compiled, sorted(functions, key=lambda n: n.partition(".")[0] not in HEAVY), processes):
         made[name] = bitcode
         print(f"part {len(made)} {len(functions)}", flush=True)
     for name in functions:

@@ -46,9 +46,11 @@ def block(context, xs, ys, at, tables):
 
 
 @njit(nogil=True)
-def look_up_channels(x, y, n, h, w, c, x_n, x_h, x_w, y_n, y_h, y_w, table, t_c, scratch, first, last):
-    """Pixels `first` to `last` of an image [n, h, w, c], c at least 16. scratch: 1024 bytes. A short block ends with its last pixel repeated,
-    and the last channels are done with those before them: what is written twice is written the same."""
+def look_up_channels(i, scratch, first, last):
+    """Pixels `first` to `last` of a `lookup` of at least 16 channels. scratch: 1024 bytes. A short block ends with its last pixel
+    repeated, and the last channels are done with those before them: what is written twice is written the same."""
+    x, y, h, w, c, table, t_c = i.x, i.y, i.H, i.W, i.C, i.table, i.t_c
+    x_n, x_h, x_w, y_n, y_h, y_w = i.x_n, i.x_h, i.x_w, i.y_n, i.y_h, i.y_w
     xs, ys = scratch, scratch + 8 * PIXELS
     p = first
     while p < last:

@@ -124,103 +124,72 @@ def any_size(pixels):
     return repeated(one_block)
 
 
-PIXELS, FEWER = (8, 4) if LANES == 16 else (4, 2)
-f331, f332, f551, f552 = (fixed(PIXELS, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
-h331, h332, h551, h552 = (fixed(FEWER, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
-o331, o332, o551, o552 = (fixed(1, k, k, s) for k, s in ((3, 1), (3, 2), (5, 1), (5, 2)))
-many, one = any_size(4), any_size(1)
+def depthwise(micro, most, fewer):
+    """The kernel whose micro-kernels micro(P) compute `most` pixels at a time, `fewer`, or one."""
+    run_most, run_fewer, run_one = micro(most), micro(fewer), micro(1)
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        n, h, c, f32 = i.N, i.H, i.C, i.y_f32
+        kh, kw, sw, dw = i.KH, i.KW, i.SW, i.DW
+        size = 4 if f32 else 1
+        pix, y_w, post, r_w = i.x_w * sw, i.y_w, i.post, i.r_w
+        row, tap = i.x_h * i.DH, i.x_w * dw
+        zero, low, high = i.zero, i.low, i.high
+        w, bias, scale, blocks = i.w, i.bias, i.scale, i.blocks
+        block_bytes = (kh + 3) // 4 * kw * LANES * 4
+        scratch = scratch_of(i, share)
+        flat = i.flat
+        wd, channels = (1, i.W * c) if flat else (i.W, c)
+        together = most if wd >= most else fewer if wd >= fewer else 1
+        steps = (channels + LANES - 1) // LANES
+        # NOTE: one call runs all blocks of whole vectors for a group of pixels, or all groups of pixels for a block, whichever are more
+        whole = channels // LANES if post == 0 and not flat and channels >= LANES else 0
+        groups = wd // together if post == 0 and channels >= LANES else 1
+        along = groups > max(1, whole)
+        x_on, w_on, c_on, y_on = (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
+        first, end = part_of(share, n * h)
+        for rr in range(first, end):
+            x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h)
+            y = row_at(i.y, i.y_n, i.y_h, rr, h)
+            r = row_at(i.r, i.r_n, i.r_h, rr, h)
+            o = 0
+            while o < wd:
+                o = min(o, wd - together)  # the last group: some pixels once more
+                many = max(1, (wd - o) // together) if along else 1
+                s, block = 0, 0
+                while s < steps:
+                    blocks_at_once = 1 if along else max(1, whole - s)
+                    k = s * LANES if flat or channels < LANES else min(s * LANES, channels - LANES)
+                    valid = min(LANES, channels - k)
+                    direct = valid == LANES and post == 0
+                    count = many * blocks_at_once
+                    at, cs = block * block_bytes, block * LANES * 4
+                    yy = y + o * y_w + k * size
+                    target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
+                    operands = Block(
+                        x=x + o * pix + k, w=w + at, KH=kh, KW=kw, row=row, tap=tap, pix=pix, bias=bias + cs, scale=scale + cs, zero=zero,
+                        low=low, high=high, y=target, y_pix=pitch, y_f32=f32, count=count, x_on=x_on, w_on=w_on, c_on=c_on, y_on=y_on,
+                    )  # fmt: skip
+                    if together == most:
+                        run_most(operands)
+                    elif together == fewer:
+                        run_fewer(operands)
+                    else:
+                        run_one(operands)
+                    if not direct:
+                        finish_pixels(i, scratch, pitch, r + o * r_w + k, r_w, yy, y_w, together, valid * size, k)
+                    s += blocks_at_once
+                    block = block + blocks_at_once if block + blocks_at_once < blocks else 0
+                o += together * many
+
+    return kernel
 
 
-@njit(nogil=True)
-def dispatch(form, pixels, a):
-    """form: 1 to 4, a kernel of known size, of PIXELS, FEWER or one pixel, or 0: any kernel, of 4 pixels or one."""
-    if form == 1:
-        if pixels == PIXELS:
-            f331(a)
-        elif pixels == FEWER:
-            h331(a)
-        else:
-            o331(a)
-    elif form == 2:
-        if pixels == PIXELS:
-            f332(a)
-        elif pixels == FEWER:
-            h332(a)
-        else:
-            o332(a)
-    elif form == 3:
-        if pixels == PIXELS:
-            f551(a)
-        elif pixels == FEWER:
-            h551(a)
-        else:
-            o551(a)
-    elif form == 4:
-        if pixels == PIXELS:
-            f552(a)
-        elif pixels == FEWER:
-            h552(a)
-        else:
-            o552(a)
-    elif pixels == 4:
-        many(a)
-    else:
-        one(a)
+def of_size(kernel, stride):
+    """A square kernel of known size and stride, without dilation."""
+    return depthwise(lambda pixels: fixed(pixels, kernel, kernel, stride), *((8, 4) if LANES == 16 else (4, 2)))
 
 
-@njit(nogil=True)
-def depthwise2d(i, share):
-    n, h, c, f32 = i.N, i.H, i.C, i.y_f32
-    kh, kw, sw, dw = i.KH, i.KW, i.SW, i.DW
-    size = 4 if f32 else 1
-    pix, y_w, post, r_w = i.x_w * sw, i.y_w, i.post, i.r_w
-    row, tap = i.x_h * i.DH, i.x_w * dw
-    zero, low, high = i.zero, i.low, i.high
-    w, bias, scale, blocks = i.w, i.bias, i.scale, i.blocks
-    block_bytes = (kh + 3) // 4 * kw * LANES * 4
-    scratch = scratch_of(i, share)
-    form = 0
-    flat = i.flat
-    if dw == 1 and kh == kw and (kh == 3 or kh == 5) and (sw == 1 or sw == 2):
-        form = (kh - 3) + sw
-    wd, channels = (1, i.W * c) if flat else (i.W, c)
-    together = 1
-    if form and wd >= FEWER:
-        together = PIXELS if wd >= PIXELS else FEWER
-    elif wd >= 4:
-        together = 4
-    steps = (channels + LANES - 1) // LANES
-    # NOTE: one call runs all blocks of whole vectors for a group of pixels, or all groups of pixels for a block, whichever are more
-    whole = channels // LANES if post == 0 and not flat and channels >= LANES else 0
-    groups = wd // together if post == 0 and channels >= LANES else 1
-    along = groups > max(1, whole)
-    x_on, w_on, c_on, y_on = (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
-    first, end = part_of(share, n * h)
-    for rr in range(first, end):
-        x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h)
-        y = row_at(i.y, i.y_n, i.y_h, rr, h)
-        r = row_at(i.r, i.r_n, i.r_h, rr, h)
-        o = 0
-        while o < wd:
-            o = min(o, wd - together)  # the last group: some pixels once more
-            many = max(1, (wd - o) // together) if along else 1
-            s, block = 0, 0
-            while s < steps:
-                blocks_at_once = 1 if along else max(1, whole - s)
-                k = s * LANES if flat or channels < LANES else min(s * LANES, channels - LANES)
-                valid = min(LANES, channels - k)
-                direct = valid == LANES and post == 0
-                count = many * blocks_at_once
-                at, cs = block * block_bytes, block * LANES * 4
-                yy = y + o * y_w + k * size
-                target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
-                operands = Block(
-                    x=x + o * pix + k, w=w + at, KH=kh, KW=kw, row=row, tap=tap, pix=pix, bias=bias + cs, scale=scale + cs, zero=zero,
-                    low=low, high=high, y=target, y_pix=pitch, y_f32=f32, count=count, x_on=x_on, w_on=w_on, c_on=c_on, y_on=y_on,
-                )  # fmt: skip
-                dispatch(form, together, operands)
-                if not direct:
-                    finish_pixels(i, scratch, pitch, r + o * r_w + k, r_w, yy, y_w, together, valid * size, k)
-                s += blocks_at_once
-                block = block + blocks_at_once if block + blocks_at_once < blocks else 0
-            o += together * many
+k3s1, k3s2, k5s1, k5s2 = (of_size(kernel, stride) for kernel in (3, 5) for stride in (1, 2))
+any_kernel = depthwise(any_size, 4, 4)

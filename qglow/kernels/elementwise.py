@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .channel_tables import CHANNELS, look_up_channels
+from .channel_tables import look_up_channels
 from .elementwise_u8 import LANES, add_repeated, add_run, dequantize_run, lookup_run, mul_repeated, mul_run, quantize_run
 from .jit import njit
 from .memory import load_f32, load_u8, rint_f32, store_f32, store_u8
@@ -17,57 +17,45 @@ from .vector import F32, I32, I64, const, load_at, splat, store_at, to_int, vec,
 f32, i64 = types.float32, types.int64
 
 
-@njit(nogil=True)
-def add(i, share):
-    n, h, w, c, bc = i.N, i.H, i.W, i.C, i.b_c
-    az, bz, fa, fb = i.a_zero, i.b_zero, i.f_a, i.f_b
-    z, lo, hi = i.zero, i.low, i.high
-    first, end = part_of(share, n * h)
-    for r in range(first, end):
-        a = row_at(i.a, i.x_n, i.x_h, r, h)
-        b = row_at(i.b, i.b_n, i.b_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(w):
-            if bc == 1:
-                add_run((a, b, y, az, bz, fa, fb, z, lo, hi), c)
-            else:
-                add_repeated((a, b, y, az, bz, fa, fb, z, lo, hi), c)
-            a += i.x_w
-            b += i.b_w
-            y += i.y_w
+def of_two(run, scalars):
+    """The kernel of runs of two operands. scalars(i): what `run` takes behind the addresses."""
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        h, w, c = i.H, i.W, i.C
+        values = scalars(i)
+        first, end = part_of(share, i.N * h)
+        for r in range(first, end):
+            a = row_at(i.a, i.x_n, i.x_h, r, h)
+            b = row_at(i.b, i.b_n, i.b_h, r, h)
+            y = row_at(i.y, i.y_n, i.y_h, r, h)
+            for _ in range(w):
+                run((a, b, y) + values, c)  # noqa: RUF005  (numba joins tuples so)
+                a += i.x_w
+                b += i.b_w
+                y += i.y_w
+
+    return kernel
 
 
 @njit(nogil=True)
-def mul(i, share):
-    n, h, w, c, bc = i.N, i.H, i.W, i.C, i.b_c
-    az, bz, m = i.a_zero, i.b_zero, i.f_a
-    z, lo, hi = i.zero, i.low, i.high
-    first, end = part_of(share, n * h)
-    for r in range(first, end):
-        a = row_at(i.a, i.x_n, i.x_h, r, h)
-        b = row_at(i.b, i.b_n, i.b_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(w):
-            if bc == 1:
-                mul_run((a, b, y, az, bz, m, z, lo, hi), c)
-            else:
-                mul_repeated((a, b, y, az, bz, m, z, lo, hi), c)
-            a += i.x_w
-            b += i.b_w
-            y += i.y_w
+def of_sum(i):
+    return i.a_zero, i.b_zero, i.f_a, i.f_b, i.zero, i.low, i.high
+
+
+@njit(nogil=True)
+def of_product(i):
+    return i.a_zero, i.b_zero, i.f_a, i.zero, i.low, i.high
+
+
+add, add_one = (of_two(run, of_sum) for run in (add_run, add_repeated))
+mul, mul_one = (of_two(run, of_product) for run in (mul_run, mul_repeated))
 
 
 @njit(nogil=True)
 def lookup(i, share):
-    n, h, w, c = i.N, i.H, i.W, i.C
-    table, tc = i.table, i.t_c
-    if HARDWARE_TABLE and tc == 256 and c >= CHANNELS:
-        scratch, pixels = scratch_of(i, share), n * h * w
-        strides = i.x_n, i.x_h, i.x_w, i.y_n, i.y_h, i.y_w
-        first, last = part_of(share, pixels)
-        look_up_channels(i.x, i.y, n, h, w, c, *strides, table, tc, scratch, first, last)
-        return
-    first, end = part_of(share, n * h)
+    h, w, c, table, tc = i.H, i.W, i.C, i.table, i.t_c
+    first, end = part_of(share, i.N * h)
     for r in range(first, end):
         x = row_at(i.x, i.x_n, i.x_h, r, h)
         y = row_at(i.y, i.y_n, i.y_h, r, h)
@@ -75,6 +63,15 @@ def lookup(i, share):
             lookup_run(x, y, c, table, tc)
             x += i.x_w
             y += i.y_w
+
+
+@njit(nogil=True)
+def lookup_blocks(i, share):
+    first, end = part_of(share, i.N * i.H * i.W)
+    look_up_channels(i, scratch_of(i, share), first, end)
+
+
+lookup_channels = lookup_blocks if HARDWARE_TABLE else lookup
 
 
 @intrinsic
@@ -101,6 +98,38 @@ def quantize_pixels(context, x0, x1, x2, x3, y, y_w, scale, zero, low, high):
     return types.void(i64, i64, i64, i64, i64, i64, f32, i64, i64, i64), generate
 
 
+def of_one(run, scalars):
+    """The kernel of runs of one operand. scalars(i): what `run` takes behind the addresses."""
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        h, w, c = i.H, i.W, i.C
+        values = scalars(i)
+        first, end = part_of(share, i.N * h)
+        for r in range(first, end):
+            x = row_at(i.x, i.x_n, i.x_h, r, h)
+            y = row_at(i.y, i.y_n, i.y_h, r, h)
+            for _ in range(w):
+                run((x, y) + values, c)  # noqa: RUF005
+                x += i.x_w
+                y += i.y_w
+
+    return kernel
+
+
+@njit(nogil=True)
+def of_quotient(i):
+    return i.f_scale, i.zero, i.low, i.high
+
+
+@njit(nogil=True)
+def of_real(i):
+    return i.x_zero, i.f_scale
+
+
+quantize_runs, dequantize_runs = of_one(quantize_run, of_quotient), of_one(dequantize_run, of_real)
+
+
 @njit(nogil=True)
 def quantize_one(x, y, s, z, lo, hi):
     real = rint_f32(load_f32(x) / s)
@@ -110,7 +139,7 @@ def quantize_one(x, y, s, z, lo, hi):
 
 @njit(nogil=True)
 def quantize(i, share):
-    """Planes to pixels four channels at a time; where the channels are dense in x, runs."""
+    """Planes to pixels four channels at a time."""
     n, h, w, c, padded = i.N, i.H, i.W, i.C, i.P
     s, z, lo, hi = i.f_scale, i.zero, i.low, i.high
     xw, yw, xc = i.x_w, i.y_w, i.x_c
@@ -118,10 +147,6 @@ def quantize(i, share):
     for r in range(first, end):
         x = row_at(i.x, i.x_n, i.x_h, r, h)
         y = row_at(i.y, i.y_n, i.y_h, r, h)
-        if xc == 4:
-            for col in range(w):
-                quantize_run((x + col * xw, y + col * yw, s, z, lo, hi), c)
-            continue
         vectors = w // LANES if xw == 4 else 0
         for k in range(0, padded // 4 * 4, 4):
             p0 = x + k * xc
@@ -155,17 +180,13 @@ def dequantize_pixels(context, x, x_w, y, y_c, zero, scale):
 
 @njit(nogil=True)
 def dequantize(i, share):
-    """Pixels to planes four channels at a time; where the channels are dense in y, runs."""
+    """Pixels to planes four channels at a time."""
     n, h, w, c = i.N, i.H, i.W, i.C
     z, s, yc, xw, yw = i.x_zero, i.f_scale, i.y_c, i.x_w, i.y_w
     first, end = part_of(share, n * h)
     for r in range(first, end):
         x = row_at(i.x, i.x_n, i.x_h, r, h)
         y = row_at(i.y, i.y_n, i.y_h, r, h)
-        if yc == 4:
-            for col in range(w):
-                dequantize_run((x + col * xw, y + col * yw, z, s), c)
-            continue
         vectors = w // LANES if yw == 4 else 0
         for k in range(0, c // 4 * 4, 4):
             for v in range(vectors):

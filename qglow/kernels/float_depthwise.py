@@ -68,39 +68,45 @@ def micro_kernel(pixels, partial, unrolled=0):
 
 
 PIXELS = 8 if HARDWARE_FMA else 2
-three, many, one, some = micro_kernel(PIXELS, False, 3), micro_kernel(PIXELS, False), micro_kernel(1, False), micro_kernel(1, True)
+one, some = micro_kernel(1, False), micro_kernel(1, True)
 
 
-@njit(nogil=True)
-def float_depthwise2d(i, share):
-    n, h, wd, c = i.N, i.H, i.W, i.C
-    kh, kw = i.KH, i.KW
-    pix, y_w = i.x_w * i.SW, i.y_w
-    row, tap = i.x_h * i.DH, i.x_w * i.DW
-    blocks = (c + LANES - 1) // LANES
-    block_bytes = kh * kw * LANES * 4
-    first, end = part_of(share, n * h)
-    for rr in range(first, end):
-        x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h)
-        y = row_at(i.y, i.y_n, i.y_h, rr, h)
-        for block in range(blocks):
-            k = block * LANES
-            w, bias = i.w + block * block_bytes, i.bias + k * 4
-            o, count = 0, min(LANES, c - k)
-            while o < wd:
-                whole = wd >= PIXELS and count == LANES
-                if whole and o + PIXELS > wd:
-                    o = wd - PIXELS  # some pixels once more
-                operands = Pixels(x + o * pix + k * 4, w, kh, kw, row, tap, pix, bias, y + o * y_w + k * 4, y_w, i, count)
-                if count < LANES:
-                    some(operands)
-                    o += 1
-                elif not whole:
-                    one(operands)
-                    o += 1
-                elif kw == 3:
-                    three(operands)
-                    o += PIXELS
-                else:
-                    many(operands)
-                    o += PIXELS
+def depthwise(unrolled):
+    """The kernel for so many columns of a kernel row, or any number, 0."""
+    many = micro_kernel(PIXELS, False, unrolled)
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        n, h, wd, c = i.N, i.H, i.W, i.C
+        kh, kw = i.KH, i.KW
+        pix, y_w = i.x_w * i.SW, i.y_w
+        row, tap = i.x_h * i.DH, i.x_w * i.DW
+        blocks = (c + LANES - 1) // LANES
+        block_bytes = kh * kw * LANES * 4
+        first, end = part_of(share, n * h)
+        for rr in range(first, end):
+            x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h)
+            y = row_at(i.y, i.y_n, i.y_h, rr, h)
+            for block in range(blocks):
+                k = block * LANES
+                w, bias = i.w + block * block_bytes, i.bias + k * 4
+                o, count = 0, min(LANES, c - k)
+                while o < wd:
+                    whole = wd >= PIXELS and count == LANES
+                    if whole and o + PIXELS > wd:
+                        o = wd - PIXELS  # some pixels once more
+                    operands = Pixels(x + o * pix + k * 4, w, kh, kw, row, tap, pix, bias, y + o * y_w + k * 4, y_w, i, count)
+                    if count < LANES:
+                        some(operands)
+                        o += 1
+                    elif not whole:
+                        one(operands)
+                        o += 1
+                    else:
+                        many(operands)
+                        o += PIXELS
+
+    return kernel
+
+
+of_3_columns, of_any_columns = depthwise(3), depthwise(0)

@@ -49,20 +49,22 @@ def _row(is_max):
 
 
 max_of_row, total_of_row = _row(True), _row(False)
-MAX, MEAN = FLOAT_REDUCE.index("Max"), FLOAT_REDUCE.index("Mean")
+MEAN = FLOAT_REDUCE.index("Mean")
 
 
 @njit(nogil=True)
-def float_reduce(i, share):
-    h, c, op = i.H, i.C, i.op
-    first, end = part_of(share, h)
+def reduce_max(i, share):
+    first, end = part_of(share, i.H)
     for r in range(first, end):
-        x, y = i.x + r * i.x_h, i.y + r * i.y_h
-        if op == MAX:
-            store_f32(y, max_of_row(x, c))
-        else:
-            total = total_of_row(x, c)
-            store_f32(y, total / f32(c) if op == MEAN else total)
+        store_f32(i.y + r * i.y_h, max_of_row(i.x + r * i.x_h, i.C))
+
+
+@njit(nogil=True)
+def reduce_sum(i, share):
+    divisor = f32(i.C) if i.op == MEAN else f32(1)
+    first, end = part_of(share, i.H)
+    for r in range(first, end):
+        store_f32(i.y + r * i.y_h, total_of_row(i.x + r * i.x_h, i.C) / divisor)
 
 
 @intrinsic

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -22,16 +24,16 @@ from .vector_loops import store_first
 f32, i64 = types.float32, types.int64
 LANES = ISA.lanes
 MANY = 4  # vectors of channels at once, whose sums do not wait for each other
-MAX = FLOAT_REDUCE.index("Max")
+MEAN = FLOAT_REDUCE.index("Mean")
 
 
 def _window(is_max, vectors):
     @intrinsic
-    def step(context, x, y, rows, columns, row, tap, divisor, count):
+    def step(context, x, y, rows, columns, row, tap, divisor, count, first, width):
         """The largest, or the sum by a divisor, of each of some vectors of channels; the first `count` of a single one are stored."""
 
         def generate(ctx, b, sig, args):
-            x, y, rows, columns, row, tap, divisor, count = args
+            x, y, rows, columns, row, tap, divisor, count, _, _ = args
             t = vec(F32, LANES)
             start = const(t, float("-inf") if is_max else 0.0)
             acc = [cgutils.alloca_once_value(b, start) for _ in range(vectors)]
@@ -50,7 +52,7 @@ def _window(is_max, vectors):
                     store_at(b, add_to(b, y, 4 * LANES * v), value)
             return ctx.get_dummy_value()
 
-        return types.void(*[i64] * 6, f32, i64), generate
+        return types.void(*[i64] * 6, f32, *[i64] * 3), generate
 
     return step
 
@@ -96,56 +98,51 @@ def _long_window(vectors):
     return step
 
 
-max_many, max_one, sum_many, sum_one = _window(True, MANY), _window(True, 1), _window(False, MANY), _window(False, 1)
-long_many, long_one = _long_window(MANY), _long_window(1)
+def pool(window):
+    """The kernel of windows of MANY vectors, or one: window(vectors)."""
+    many, one = window(MANY), window(1)
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where they are few, by channels."""
+        n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
+        ih, iw, dh, dw = i.IH, i.IW, i.DH, i.DW
+        row, tap = i.x_h * dh, i.x_w * dw
+        pixels, blocks = n * h * w, (c + LANES - 1) // LANES
+        first, last, block0, block1 = part_of_either(share, pixels, blocks, pixels < share.pieces)
+        end = min(c, block1 * LANES)
+        sw, before, x_w = i.SW, i.left, i.x_w
+        ow = first % w - 1
+        image, oh, r0, rows, top = 0, 0, 0, 0, 0
+        for item in range(first, last):
+            ow += 1
+            if ow == w or item == first:
+                ow = item % w
+                image, oh = item // (h * w), item // w % h
+                top = oh * i.SH - i.top
+                r0, rows = clipped(top, kh, dh, ih)
+            left = ow * sw - before
+            c0, columns = 0, kw
+            if left < 0 or left + (kw - 1) * dw >= iw:
+                c0, columns = clipped(left, kw, dw, iw)
+            x = i.x + image * i.x_n + (top + r0 * dh) * i.x_h + (left + c0 * dw) * x_w
+            y = i.y + image * i.y_n + oh * i.y_h + ow * i.y_w
+            count = kh * kw if i.include else max(1, rows * columns)
+            divisor = f32(count) if i.op == MEAN else f32(1.0)
+            k = block0 * LANES
+            while k < end:
+                at = 4 * k
+                if k + MANY * LANES <= end:
+                    many(x + at, y + at, rows, columns, row, tap, divisor, 0, r0 * kw + c0, kw)
+                    k += MANY * LANES
+                else:
+                    one(x + at, y + at, rows, columns, row, tap, divisor, end - k, r0 * kw + c0, kw)
+                    k += LANES
+
+    return kernel
 
 
-@njit(nogil=True)
-def float_pool2d(i, share):
-    """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where they are few, by channels."""
-    n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
-    ih, iw, op, dh, dw = i.IH, i.IW, i.op, i.DH, i.DW
-    row, tap = i.x_h * dh, i.x_w * dw
-    pixels, blocks = n * h * w, (c + LANES - 1) // LANES
-    is_long = kh * kw > BLOCK
-    first, last, block0, block1 = part_of_either(share, pixels, blocks, pixels < share.pieces)
-    end = min(c, block1 * LANES)
-    sw, before, x_w = i.SW, i.left, i.x_w
-    ow = first % w - 1
-    image, oh, r0, rows, top = 0, 0, 0, 0, 0
-    for item in range(first, last):
-        ow += 1
-        if ow == w or item == first:
-            ow = item % w
-            image, oh = item // (h * w), item // w % h
-            top = oh * i.SH - i.top
-            r0, rows = clipped(top, kh, dh, ih)
-        left = ow * sw - before
-        c0, columns = 0, kw
-        if left < 0 or left + (kw - 1) * dw >= iw:
-            c0, columns = clipped(left, kw, dw, iw)
-        x = i.x + image * i.x_n + (top + r0 * dh) * i.x_h + (left + c0 * dw) * x_w
-        y = i.y + image * i.y_n + oh * i.y_h + ow * i.y_w
-        count = kh * kw if i.include else max(1, rows * columns)
-        divisor = f32(count) if op == 2 else f32(1.0)
-        k = block0 * LANES
-        while k < end:
-            if k + MANY * LANES <= end:
-                if op == MAX:
-                    max_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0)
-                elif is_long:
-                    long_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0, r0 * kw + c0, kw)
-                else:
-                    sum_many(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, 0)
-                k += MANY * LANES
-            else:
-                if op == MAX:
-                    max_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k)
-                elif is_long:
-                    long_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k, r0 * kw + c0, kw)
-                else:
-                    sum_one(x + k * 4, y + k * 4, rows, columns, row, tap, divisor, end - k)
-                k += LANES
+pool_max, pool_sum, pool_long_sum = pool(partial(_window, True)), pool(partial(_window, False)), pool(_long_window)
 
 
 @intrinsic

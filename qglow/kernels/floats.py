@@ -85,30 +85,28 @@ def chosen(functions, arguments):
     return njit(nogil=True)(names["choose"])
 
 
-both = chosen([binary_run(op, 1, 1) for op in FLOAT_BINARY], "operands, count")
-right = chosen([binary_run(op, 1, 0) for op in FLOAT_BINARY], "operands, count")
-left = chosen([binary_run(op, 0, 1) for op in FLOAT_BINARY], "operands, count")
+def binary(a_c, b_c):
+    """The kernel of operands that move along the run, 1, or are one element, 0."""
+    run = chosen([binary_run(op, a_c, b_c) for op in FLOAT_BINARY], "operands, count")
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        h, w, c, op = i.H, i.W, i.C, i.op
+        first, end = part_of(share, i.N * h)
+        for r in range(first, end):
+            a = row_at(i.a, i.a_n, i.a_h, r, h)
+            b = row_at(i.b, i.b_n, i.b_h, r, h)
+            y = row_at(i.y, i.y_n, i.y_h, r, h)
+            for _ in range(w):
+                run(op, (a, b, y), c)
+                a += i.a_w
+                b += i.b_w
+                y += i.y_w
+
+    return kernel
 
 
-@njit(nogil=True)
-def float_binary(i, share):
-    n, h, w, c, op = i.N, i.H, i.W, i.C, i.op
-    ac, bc = i.a_c, i.b_c
-    first, end = part_of(share, n * h)
-    for r in range(first, end):
-        a = row_at(i.a, i.a_n, i.a_h, r, h)
-        b = row_at(i.b, i.b_n, i.b_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(w):
-            if ac == bc:
-                both(op, (a, b, y), c)
-            elif ac == 1:
-                right(op, (a, b, y), c)
-            else:
-                left(op, (a, b, y), c)
-            a += i.a_w
-            b += i.b_w
-            y += i.y_w
+of_runs, of_one_right, of_one_left = binary(1, 1), binary(1, 0), binary(0, 1)
 
 
 def unary_run(op):

@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 from .jit import njit
 from .split import part_of, part_of_either, row_at
 from .target import ISA
-from .vector import F32, I8, I32, I64, const, load_at, part, requantize, splat, vec, widened
+from .vector import F32, I8, I32, I64, add_to, const, joined, load_at, part, requantize, splat, vec, widened
 from .vector_loops import store_first
 
 f32, i64 = types.float32, types.int64
@@ -82,49 +82,63 @@ def max_pool2d(i, share):
             y += y_w
 
 
-@intrinsic
-def mean_step(context, x, y, rows, columns, row, tap, start, m, zero, low, high, as_float, count):
-    """start + sum of a window of LANES channels, times m, as bytes or floats; the first `count` are stored."""
+def _mean_of(vectors):
+    @intrinsic
+    def step(context, x, y, rows, columns, row, tap, start, m, zero, low, high, as_float, count):
+        """start + sum of a window of one or four vectors of channels, times m, as bytes or floats; the first `count` are stored."""
 
-    def generate(ctx, b, sig, args):
-        x, y, rows, columns, row, tap, start, m, zero, low, high, as_float, count = args
-        t = vec(I32, LANES)
-        acc = cgutils.alloca_once(b, t)
-        b.store(splat(b, b.trunc(start, I32), LANES), acc)
-        with cgutils.for_range(b, rows) as r, cgutils.for_range(b, columns) as c:
-            at = b.add(x, b.add(b.mul(r.index, row), b.mul(c.index, tap)))
-            b.store(b.add(b.load(acc), widened(b, at, LANES)), acc)
-        real = b.fmul(b.sitofp(b.load(acc), vec(F32, LANES)), splat(b, m, LANES))
-        with b.if_else(b.icmp_signed("!=", as_float, ir.Constant(I64, 0))) as (floats, bytes_):
-            with floats:
-                store_first(b, y, real, b.mul(count, ir.Constant(I64, 4)))
-            with bytes_:
-                store_first(b, y, part(b, requantize(b, [real] * 4, zero, low, high), 0, LANES), count)
-        return ctx.get_dummy_value()
+        def generate(ctx, b, sig, args):
+            x, y, rows, columns, row, tap, start, m, zero, low, high, as_float, count = args
+            sums = [cgutils.alloca_once(b, vec(I32, LANES)) for _ in range(vectors)]
+            for acc in sums:
+                b.store(splat(b, b.trunc(start, I32), LANES), acc)
+            with cgutils.for_range(b, rows) as r, cgutils.for_range(b, columns) as c:
+                at = b.add(x, b.add(b.mul(r.index, row), b.mul(c.index, tap)))
+                for v, acc in enumerate(sums):
+                    b.store(b.add(b.load(acc), widened(b, add_to(b, at, LANES * v), LANES)), acc)
+            reals = [b.fmul(b.sitofp(b.load(acc), vec(F32, LANES)), splat(b, m, LANES)) for acc in sums]
+            with b.if_else(b.icmp_signed("!=", as_float, ir.Constant(I64, 0))) as (floats, bytes_):
+                with floats:
+                    store_first(b, y, joined(b, reals), b.mul(count, ir.Constant(I64, 4)))
+                with bytes_:
+                    packed = requantize(b, (reals * 4)[:4], zero, low, high)
+                    store_first(b, y, part(b, packed, 0, LANES * vectors), count)
+            return ctx.get_dummy_value()
 
-    return types.void(*[i64] * 7, f32, *[i64] * 5), generate
+        return types.void(*[i64] * 7, f32, *[i64] * 5), generate
+
+    return step
 
 
-@njit(nogil=True)
-def avg_pool2d(i, share):
-    """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where that is one, by channels."""
-    n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
-    ih, iw, xz, as_float = i.IH, i.IW, i.x_zero, i.y_f32
-    ratio, z, lo, hi = i.f_ratio, i.zero, i.low, i.high
-    dh, dw, size = i.DH, i.DW, 4 if as_float else 1
-    row, tap = i.x_h * dh, i.x_w * dw
-    pixels, blocks = n * h * w, (c + LANES - 1) // LANES
-    first, end, block0, block1 = part_of_either(share, pixels, blocks, pixels < share.pieces)
-    for item in range(first, end):
-        image, rest = item // (h * w), item % (h * w)
-        oh, ow = rest // w, rest % w
-        top, left = oh * i.SH - i.top, ow * i.SW - i.left
-        r0, rows = clipped(top, kh, dh, ih)
-        c0, columns = clipped(left, kw, dw, iw)
-        x = i.x + image * i.x_n + (top + r0 * dh) * i.x_h + (left + c0 * dw) * i.x_w
-        y = i.y + image * i.y_n + oh * i.y_h + ow * i.y_w
-        count = kh * kw if i.include else max(1, rows * columns)
-        m = ratio / f32(count)
-        for block in range(block0, block1):
-            k = block * LANES
-            mean_step(x + k, y + k * size, rows, columns, row, tap, -xz * rows * columns, m, z, lo, hi, as_float, c - k)
+def avg_pool(vectors):
+    """The kernel that takes one vector of channels at a time, or four: each of its taps is then a whole line of the cache."""
+    step, width = _mean_of(vectors), vectors * LANES
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where that is one, by channels."""
+        n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
+        ih, iw, xz, as_float = i.IH, i.IW, i.x_zero, i.y_f32
+        ratio, z, lo, hi = i.f_ratio, i.zero, i.low, i.high
+        dh, dw, size = i.DH, i.DW, 4 if as_float else 1
+        row, tap = i.x_h * dh, i.x_w * dw
+        pixels, blocks = n * h * w, (c + width - 1) // width
+        first, end, block0, block1 = part_of_either(share, pixels, blocks, pixels < share.pieces)
+        for item in range(first, end):
+            image, rest = item // (h * w), item % (h * w)
+            oh, ow = rest // w, rest % w
+            top, left = oh * i.SH - i.top, ow * i.SW - i.left
+            r0, rows = clipped(top, kh, dh, ih)
+            c0, columns = clipped(left, kw, dw, iw)
+            x = i.x + image * i.x_n + (top + r0 * dh) * i.x_h + (left + c0 * dw) * i.x_w
+            y = i.y + image * i.y_n + oh * i.y_h + ow * i.y_w
+            count = kh * kw if i.include else max(1, rows * columns)
+            m = ratio / f32(count)
+            for block in range(block0, block1):
+                k = block * width
+                step(x + k, y + k * size, rows, columns, row, tap, -xz * rows * columns, m, z, lo, hi, as_float, c - k)
+
+    return kernel
+
+
+avg_one, avg_four = avg_pool(1), avg_pool(4)

@@ -18,6 +18,7 @@ from ..instructions.prove import prove
 from ..instructions.table import HEADER, INSTRUCTIONS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
+from ..kernels.table import kernel_of
 from ..reference import evaluate_node
 from .constants import ConstantPool, aligned
 from .guard import guarded, is_guarded
@@ -179,7 +180,7 @@ class NativePlan:
         index = _indices(step.kind)
         scratch = self.scratch.ctypes.data
         row = [0] * (HEADER + len(index))
-        row[0] = self.library.address(step.kind)
+        row[0] = self.library.address(kernel_of(step, self.program.isa).name)
         row[1] = int(barrier) | pieces(step, self.threads, SMALL_WORK // SMALL_PART) << 8
         for name, (buffer, at) in step.operands.items():
             row[index[name]] = scratch if buffer is None else self._address(buffer) + at

@@ -12,11 +12,11 @@ import numpy as np
 from ..graph import Array
 from ..instructions.meaning import meaning_of
 from ..instructions.program import Instruction
+from ..kernels.table import KERNELS
 
 MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/thread_pool.py
 NOTES, PIECE = 6, 4  # words of a schedule that its runs are noted in (kernels/company.py), and of a piece
-FLOAT_COST, BYTE_COST, FUNCTION_COST = 4, 20, 150  # int8 products in the time of a float one, and of an element that is moved, or computed
-_FUNCTIONS = ("float_unary", "float_binary", "float_softmax", "float_layer_norm", "softmax", "layer_norm", "lstm_cell")
+COSTS = {k.instruction: k.cost for k in KERNELS.values()}
 _EXTENTS = ("N", "H", "W", "C", "K", "G", *(f"D{k}" for k in range(6)))
 
 
@@ -29,7 +29,7 @@ def products(step: Instruction) -> int:
         return 0
     taps = f["KW"] if step.kind.endswith("depthwise2d") else f["runs"] * f["run"]
     elements = prod(int(f[k]) for k in ("N", "H", "W", "C", "KH")) * int(f.get("G", 1))
-    return elements * int(taps) * (FLOAT_COST if step.kind.startswith("float") else 1)
+    return elements * int(taps) * COSTS[step.kind]
 
 
 def work(step: Instruction) -> int:
@@ -38,7 +38,7 @@ def work(step: Instruction) -> int:
     if found:
         return found
     elements = prod(int(step.fields[k]) for k in _EXTENTS if k in step.fields) * int(step.fields.get("KH", 1) * step.fields.get("KW", 1))
-    return elements * (FUNCTION_COST if step.kind in _FUNCTIONS else BYTE_COST)
+    return elements * COSTS[step.kind]
 
 
 def pieces(step: Instruction, threads: int, small: int) -> int:

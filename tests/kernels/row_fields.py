@@ -1,0 +1,221 @@
+"""Fields and operands of single instructions, drawn with sizes at the edges of a kernel's tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from qglow.graph import Array
+from qglow.instructions.packing import pack, pack_floats, round_up
+from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY, INSTRUCTIONS
+from qglow.reference.integer_mean import exponent_table
+from qglow.targets import target
+
+Fields = dict[str, Any]
+SIZES = {
+    "N": (1, 2), "H": (1, 2, 3), "W": (1, 2, 5, 9), "C": (1, 3, 16, 17, 40), "K": (1, 5, 33), "G": (1, 1, 2), "KH": (1, 2, 3, 5),
+    "KW": (1, 2, 3, 5), "SH": (1, 2), "SW": (1, 2), "DH": (1, 1, 2), "DW": (1, 1, 2), "size": (16, 32), "bits": (4, 8), "item": (1, 2, 4, 8),
+    "run": (1, 4, 7), "t_c": (0, 256), "post": (0, 0, 1, 2), "act": (0, 1, 2), "one_h": (8,), "one_w": (16,),
+    **{f"D{k}": (1, 2, 3) for k in range(6)},
+}  # fmt: skip
+BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
+BITS = ("y_f32", "include", "points")
+FLOAT_ITEMS = {"quantize": "x", "dequantize": "y"}  # the operand that is float
+
+
+class Draw:
+    """Random numbers of one instruction. edges: sizes of tiles, by field."""
+
+    def __init__(self, rng: np.random.Generator, kind: str, edges: dict[str, int], isa: str) -> None:
+        self.rng, self.kind, self.edges, self.isa = rng, kind, edges, isa
+        self.names = INSTRUCTIONS[kind].fields
+
+    def pick(self, *values: int) -> int:
+        return int(self.rng.choice(values))
+
+    def size(self, name: str) -> int:
+        """At an edge of the tiles along a field, or a usual size of it."""
+        edge = self.edges.get(name)
+        if edge is None or self.pick(0, 1, 2) == 0:
+            return self.pick(*SIZES[name])
+        return max(1, self.pick(1, 1, 2) * edge + self.pick(-1, 0, 1))
+
+    def fields(self) -> Fields:
+        """All fields, within their ranges, of an instruction that its meaning and every accepting kernel compute."""
+        f: Fields = {n: self.size(n) for n in self.names if n in SIZES}
+        f |= {n: self.pick(*range(256)) for n in BYTES if n in self.names} | {n: self.pick(0, 0, 1) for n in BITS if n in self.names}
+        f |= {n: self.pick(0, 40) for n in ("low", "p_low") if n in self.names}
+        f |= {n: self.pick(200, 255) for n in ("high", "p_high") if n in self.names}
+        f |= {n: float(np.float32(self.rng.uniform(0.005, 0.05))) for n in self.names if n.startswith("f_")}
+        special = getattr(self, f"_{self.kind}", self._image if "x_n" in self.names else self._rows)
+        special(f)
+        return {n: f[n] for n in self.names}
+
+    def strides(self, f: Fields, name: str, h: int, w: int, pixel: int) -> None:
+        """Of images of h x w pixels of so many bytes, with gaps here and there."""
+        f[f"{name}_w"] = pixel + self.pick(0, 0, 8)
+        f[f"{name}_h"] = f[f"{name}_w"] * max(1, w) + self.pick(0, 16)
+        f[f"{name}_n"] = f[f"{name}_h"] * max(1, h) + self.pick(0, 32)
+
+    def item(self, name: str) -> int:
+        return 4 if self.kind.startswith("float") or FLOAT_ITEMS.get(self.kind) == name else 1
+
+    def _image(self, f: Fields) -> None:
+        for name in ("x", "y"):
+            self.strides(f, name, f["H"], f["W"], f["C"] * self.item(name))
+        if "op" in self.names:
+            f["op"] = self.pick(*range(len(FLOAT_UNARY)))
+            f["f_a"], f["f_b"] = (3.0, 1.0) if FLOAT_UNARY[f["op"]] == "Power" else (-0.5, 2.0)
+
+    def _quantize(self, f: Fields) -> None:
+        f["P"] = f["C"] + self.pick(0, 3)
+        self.strides(f, "y", f["H"], f["W"], f["P"])
+        self._planes(f, "x")
+
+    def _dequantize(self, f: Fields) -> None:
+        self.strides(f, "x", f["H"], f["W"], f["C"])
+        self._planes(f, "y")
+
+    def _planes(self, f: Fields, name: str) -> None:
+        """Channels side by side, or one plane after the other."""
+        if self.pick(0, 1):
+            self.strides(f, name, f["H"], f["W"], 4 * f["C"])
+            f[f"{name}_c"] = 4
+        else:
+            self.strides(f, name, f["H"], f["W"], 4)
+            f[f"{name}_c"], f[f"{name}_n"] = f[f"{name}_n"], f[f"{name}_n"] * f["C"]
+
+    def _two(self, f: Fields, a: str, one: str) -> None:
+        """one: the operand that is a single element along the run, if any."""
+        for name in (a, "b", "y"):
+            self.strides(f, name, f["H"], f["W"], f["C"] * self.item(name))
+        f["b_c"] = int(one != "b")
+        if "a_c" in self.names:
+            f["a_c"] = int(one != "a")
+
+    def _add(self, f: Fields) -> None:
+        self._two(f, "x", "b" if self.pick(0, 1) else "")
+
+    _mul = _add
+
+    def _float_binary(self, f: Fields) -> None:
+        self._two(f, "a", ("", "a", "b")[self.pick(0, 1, 2)])
+        f["op"] = self.pick(*range(len(FLOAT_BINARY)))
+
+    def _window(self, f: Fields) -> None:
+        if self.kind == "float_pool2d":
+            f["op"] = self.pick(0, 1, 2)
+            if self.pick(0, 1):
+                f["KH"], f["KW"], f["C"] = 24, 23, min(f["C"], 70)
+        f["top"], f["left"] = self.pick(0, f["KH"] - 1), self.pick(0, f["KW"] - 1)
+        reach = {n: (f[n] - 1) * f[f"S{n}"] + (f[f"K{n}"] - 1) * f[f"D{n}"] + 1 for n in "HW"}
+        f["IH"] = max(1, reach["H"] - f["top"] - self.pick(0, 1))
+        f["IW"] = max(1, reach["W"] - f["left"] - self.pick(0, 1))
+        self.strides(f, "x", f["IH"], f["IW"], f["C"] * self.item("x"))
+        self.strides(f, "y", f["H"], f["W"], f["C"] * (4 if f.get("y_f32") else self.item("y")))
+
+    _max_pool2d = _avg_pool2d = _float_pool2d = _window
+
+    def _product(self, f: Fields, groups: int, channels: int) -> None:
+        """channels: of one pixel of x, all groups'."""
+        item = self.item("x")
+        rows, columns = ((f[n] - 1) * f[f"S{n}"] + (f[f"K{n}"] - 1) * f[f"D{n}"] + 1 for n in "HW")
+        self.strides(f, "x", rows, columns, channels * item)
+        if f.get("post", 0) == 2 and item == 4:
+            f["post"] = 0
+        f["y_f32"] = 0 if f.get("post", 0) else f.get("y_f32", 0)
+        size = 4 if item == 4 or f["y_f32"] else 1
+        self.strides(f, "y", f["H"], f["W"], groups * f["C"] * size)
+        self.strides(f, "r", f["H"], f["W"], groups * f["C"] * item)
+        f["G"], f["y_g"], f["r_g"] = groups, f["C"] * size, f["C"] * item
+
+    def _conv2d(self, f: Fields) -> None:
+        f["runs"] = f["KW"]
+        self._product(f, f["G"], f["G"] * f["run"])
+        f["x_c"] = f["run"] * self.item("x")
+        if self.pick(0, 1) and f["G"] == 1:  # the taps of a kernel row lie side by side
+            f["DW"], f["runs"], f["x_w"] = 1, 1, f["x_c"]
+            f["run"] *= f["KW"]
+
+    _float_conv2d = _conv2d
+
+    def _depthwise2d(self, f: Fields) -> None:
+        lanes = target(self.isa).lanes
+        f["G"], f["runs"], f["run"], f["x_c"], f["flat"] = 1, f["KW"], 1, 0, 0
+        f["KH"] = f["KW"] if self.pick(0, 1) else f["KH"]
+        self._product(f, 1, f["C"])
+        f["blocks"] = round_up(f["C"], lanes) // lanes
+        if f["C"] < lanes and self.pick(0, 1):
+            f["flat"], f["SW"], f["post"], f["x_w"], f["blocks"] = 1, 1, 0, f["C"], f["C"]
+            f["y_w"] = f["C"] * (4 if f["y_f32"] else 1)
+
+    def _float_depthwise2d(self, f: Fields) -> None:
+        self._product(f, 1, f["C"])
+
+    def _pack(self, f: Fields) -> None:
+        self._matrices(f, 1)
+        t = target(self.isa)
+        f["y_g"] = round_up(f["C"], t.multiple) * round_up(f["K"], t.step)
+
+    def _float_pack(self, f: Fields) -> None:
+        self._matrices(f, 4)
+
+    def _matrices(self, f: Fields, item: int) -> None:
+        f["x_g"] = f["K"] * f["C"] * item
+        f["x_k"], f["x_c"] = (item, f["K"] * item) if self.pick(0, 1) else (f["C"] * item, item)
+
+    def _transpose(self, f: Fields) -> None:
+        shape = [f[f"D{k}"] for k in range(6)]
+        for name in ("x", "y"):
+            step = f["item"]
+            for k in self.rng.permutation(6) if self.pick(0, 1) else (4, 5, 3, 2, 1, 0) if name == "x" else (5, 4, 3, 2, 1, 0):
+                f[f"{name}{k}"] = step
+                step *= shape[k]
+
+    def _halo(self, f: Fields) -> None:
+        f |= {n: self.pick(0, 1, 3) for n in ("top", "left", "bottom", "right")}
+        f["y_w"] = self.pick(1, 3, 32)
+        f["y_h"] = (f["left"] + f["W"] + f["right"]) * f["y_w"]
+        f["y_n"] = (f["top"] + f["H"] + f["bottom"]) * f["y_h"]
+
+    def _fill(self, f: Fields) -> None:
+        pass
+
+    def _rows(self, f: Fields) -> None:
+        items = {"x": 4 if self.kind.startswith(("float", "quantize")) else 1, "y": 1}
+        items["y"] = 4 if self.kind.startswith(("float", "blockwise")) else 1
+        for name, item in items.items():
+            f[f"{name}_h"] = f["C"] * item + self.pick(0, 8)
+        if "op" in self.names:
+            f["op"], f["y_h"] = self.pick(0, 1, 2), 4
+
+    def _lstm_cell(self, f: Fields) -> None:
+        f |= {f"{n}_b": 16 * f["C"] for n in ("gx", "gh")} | {f"{n}_b": 4 * f["C"] for n in ("c_in", "c", "y")} | {"q_b": f["C"]}
+
+
+def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator) -> Array | None:
+    """A constant operand that has a form, as bytes; None of one that may hold anything."""
+    t = target(isa)
+    if kind == "conv2d" and name == "w":
+        w = rng.integers(-127, 128, (f["G"], f["C"], f["KH"], f["runs"], f["run"])).astype(np.int8)
+        return pack(isa, w, True).reshape(-1).view(np.uint8)
+    if kind == "float_conv2d" and name == "w":
+        w = rng.normal(0, 1, (f["G"], f["C"], f["KH"] * f["runs"] * f["run"])).astype(np.float32)
+        return pack_floats(isa, w).reshape(-1).view(np.uint8)
+    if kind == "depthwise2d" and name == "w":
+        w = rng.integers(-127, 128, (f["blocks"], -(-f["KH"] // 4), f["KW"], t.lanes, 4)).astype(np.int8)
+        rows = np.arange(w.shape[1])[:, None] * 4 + np.arange(4)
+        return (w * (rows < f["KH"])[None, :, None, None, :]).astype(np.int8).reshape(-1).view(np.uint8)
+    if name in ("rows", "columns"):
+        count, one = (f["H"], f.get("one_h")) if name == "rows" else (f["W"], f.get("one_w"))
+        low = rng.integers(0, 3, count)
+        high = np.minimum(low + 1, 2)
+        weight = rng.random(count).astype(np.float32).view(np.int32) if one is None else rng.integers(0, one, count)
+        table = np.stack((low, high, weight)).astype(np.int32)
+        return (table[0] if kind == "resize_nearest" else table).reshape(-1).view(np.uint8)
+    if kind == "softmax" and name == "table":
+        entries = exponent_table(0.05).astype(np.int32)
+        planes = [(entries >> 8 * p & 255).astype(np.uint8) for p in range(3)]
+        return np.concatenate((entries.view(np.uint8), *planes))
+    return None
