@@ -61,6 +61,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
     if stage not in PROGRAMS:
         return print_graph(graph)
     from ..instructions.text import print_plan, print_program  # NOTE: a graph's text needs no code generation
+    from ..tuning.schedule import with_kernels  # NOTE: likewise
 
     shapes = _shapes(graph, given)
     try:
@@ -70,7 +71,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
         why = in_one_line(error)
         raise ConfigError(f"no program for inputs of {said} ({why}); give --shape NAME=DIMENSIONS") from error
     text = "".join(f"; where {name!r} is {str(way).lower()}\n" for name, way in decided.items())
-    text += print_program(program) if stage == "instructions" else print_plan(program)
+    text += print_program(with_kernels(program)) if stage == "instructions" else print_plan(program)
     for node in part.host:
         text += f"; then on the host, for its shape depends on data: {node.operator} {node.name}\n"
     return text + (f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else "")

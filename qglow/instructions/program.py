@@ -118,7 +118,8 @@ def put(view: Array, result: Array, node: Node, name: str) -> None:
 
 class Instruction(NamedTuple):
     """An instruction. operands: name -> (index of a buffer, or None for scratch; bytes into it). constants: name -> bytes into the constant
-    pool. hints: those that are not 0. label: the value that it helps to make, for people. See `instruction`."""
+    pool. hints: those that are not 0. label: the value that it helps to make, for people. kernel: the row of kernels/table.py that
+    computes it, "" before one is chosen. See `instruction`."""
 
     kind: str
     operands: Operands
@@ -126,6 +127,7 @@ class Instruction(NamedTuple):
     fields: Fields
     hints: Mapping[str, int] = _NONE
     label: str = ""
+    kernel: str = ""
 
 
 def instruction(
@@ -135,10 +137,12 @@ def instruction(
     fields: dict[str, int | float],
     hints: dict[str, int] | None = None,
     label: str = "",
+    kernel: str = "",
 ) -> Instruction:
     """An instruction that nobody can change. The dictionaries are the instruction's from then on."""
     read_only = MappingProxyType
-    return Instruction(kind, read_only(operands), read_only(constants), read_only(fields), read_only(hints) if hints else _NONE, label)
+    hinted = read_only(hints) if hints else _NONE
+    return Instruction(kind, read_only(operands), read_only(constants), read_only(fields), hinted, label, kernel)
 
 
 class HostCall(NamedTuple):

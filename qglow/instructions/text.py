@@ -7,7 +7,7 @@
     value %w: u8[64] constants+512, strides [1]
     seen %"y" after 1 steps
     0: quantize @in x=b0+0 @out y=b1+33 N=1 H=8 W=8 C=3 ... f_scale=0.5 -> %"x.q"
-    1: conv2d @in x=b1+0 @out y=b2+0 @scratch scratch @const w=0 @const bias=512 ... -> %"y"
+    1: conv2d @kernel conv2d @in x=b1+0 @out y=b2+0 @scratch scratch @const w=0 @const bias=512 ... -> %"y"
     2: host "Softmax_1"
 
 A buffer is named by its place in the list; an operand is a buffer and bytes into it, a constant bytes into the constants. `seen` says
@@ -35,7 +35,7 @@ _BUFFER = re.compile(r"buffer b(\d+): (\d+) bytes, steps (-?\d+) to (-?\d+), at 
 _VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) (b\d+|constants)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$')
 _SEEN = re.compile(r'seen %(".*") after (\d+) steps$')
 _STEP = re.compile(r"(\d+): (\w+) ?(.*)$")
-_WORD = re.compile(r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|(\w+)=(\S+)(?: |$)")
+_WORD = re.compile(r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|@kernel ([\w.]+)(?: |$)|(\w+)=(\S+)(?: |$)")
 _OPERAND = re.compile(r"(b\d+)\+(-?\d+)$")
 _LARGEST = 1 << 62  # of a number: sums of two are still words of 64 bits
 
@@ -107,7 +107,8 @@ def _step(number: int, step: Step) -> str:
     words |= {name: f"@hint {name}={value}" for name, value in step.hints.items()}
     known = [words[n] for n in order if n in words]
     label = [f"-> %{json.dumps(step.label)}"] if step.label else []
-    return " ".join([f"{number}: {step.kind}", *known, *(w for n, w in words.items() if n not in order), *label])
+    kernel = [f"@kernel {step.kernel}"] if step.kernel else []
+    return " ".join([f"{number}: {step.kind}", *kernel, *known, *(w for n, w in words.items() if n not in order), *label])
 
 
 def _access(kind: str, name: str) -> str:
@@ -225,7 +226,7 @@ class _Parser:
         fields: dict[str, int | float] = {}
         constants: dict[str, int] = {}
         hints: dict[str, int] = {}
-        label, at = "", 0
+        label, kernel, at = "", "", 0
         while at < len(rest) and not rest.startswith("; ", at):
             if rest.startswith("-> %", at):
                 label, at = json.JSONDecoder().raw_decode(rest, at + 4)
@@ -235,7 +236,10 @@ class _Parser:
             if found is None:
                 raise ValueError(f"expected an operand or a field, got {rest[at : at + 30]!r}")
             at = found.end()
-            access, operand, where, scratch, field, value = found.groups()
+            access, operand, where, scratch, chosen, field, value = found.groups()
+            if chosen:
+                kernel = chosen
+                continue
             name = operand or scratch or field
             if any(name in known for known in (operands, constants, fields, hints)):
                 raise ValueError(f"{name} is there twice")
@@ -245,7 +249,7 @@ class _Parser:
                 (constants if access == "const" else hints)[name] = _int(where)
             else:
                 operands[name] = self.operand(kind, name, access, where)
-        return instruction(kind, operands, constants, fields, hints, label)
+        return instruction(kind, operands, constants, fields, hints, label, kernel)
 
     def operand(self, kind: str, name: str, access: str | None, where: str | None) -> tuple[int | None, int]:
         if where is None or access is None:

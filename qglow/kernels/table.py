@@ -163,8 +163,11 @@ def accepting(step: Instruction, isa: str) -> Iterator[KernelRow]:
 
 
 def kernel_of(step: Instruction, isa: str) -> KernelRow:
-    """The kernel that computes an instruction. Raises KernelError where none does."""
-    found = next(accepting(step, isa), None)
+    """The kernel that computes an instruction: the one that was chosen for it, or the preferred one.
+
+    Raises KernelError where no such kernel is compiled for the target, or it does not accept the instruction's fields.
+    """
+    found = next((k for k in accepting(step, isa) if step.kernel in ("", k.name)), None)
     if found is None:
-        raise KernelError(f"no kernel of {isa} computes a {step.kind} with such fields")
+        raise KernelError(f"no kernel {step.kernel or step.kind} of {isa} computes a {step.kind} with such fields")
     return found

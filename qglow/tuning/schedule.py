@@ -9,6 +9,7 @@ from typing import NamedTuple
 from ..instructions.packing import FLOAT_VECTORS, round_up
 from ..instructions.program import Instruction, Program
 from ..instructions.table import BY_BLOCKS
+from ..kernels.table import kernel_of
 from ..targets import NEAR, target
 
 Hints = dict[str, int]
@@ -105,8 +106,15 @@ def products(program: Program, kinds: tuple[str, ...] = PRODUCTS) -> list[Instru
 
 
 def schedule(program: Program, threads: int, choose: SchedulePolicy = default_schedule) -> Program:
-    """The program with hints for every product."""
-    return with_hints(program, [choose(product_shape(step, program.isa), threads) for step in products(program)])
+    """The program with a kernel for every instruction, and hints for every product."""
+    return with_hints(with_kernels(program), [choose(product_shape(step, program.isa), threads) for step in products(program)])
+
+
+def with_kernels(program: Program) -> Program:
+    """The program with the preferred kernel for each instruction. Raises KernelError where there is none."""
+    isa = program.isa
+    steps = [s._replace(kernel=kernel_of(s, isa).name) if isinstance(s, Instruction) else s for s in program.steps]
+    return program._replace(steps=tuple(steps))
 
 
 def with_hints(program: Program, hints: Iterable[Mapping[str, int]], kinds: tuple[str, ...] = PRODUCTS) -> Program:

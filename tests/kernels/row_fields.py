@@ -15,8 +15,8 @@ from qglow.targets import target
 Fields = dict[str, Any]
 SIZES = {
     "N": (1, 2), "H": (1, 2, 3), "W": (1, 2, 5, 9), "C": (1, 3, 16, 17, 40), "K": (1, 5, 33), "G": (1, 1, 2), "KH": (1, 2, 3, 5),
-    "KW": (1, 2, 3, 5), "SH": (1, 2), "SW": (1, 2), "DH": (1, 1, 2), "DW": (1, 1, 2), "size": (16, 32), "bits": (4, 8), "item": (1, 2, 4, 8),
-    "run": (1, 4, 7), "t_c": (0, 256), "post": (0, 0, 1, 2), "act": (0, 1, 2), "one_h": (8,), "one_w": (16,),
+    "KW": (1, 2, 3, 5), "SH": (1, 2), "SW": (1, 2), "DH": (1, 1, 2), "DW": (1, 1, 2), "size": (16, 32), "bits": (4, 8),
+    "item": (1, 2, 4, 8), "run": (1, 4, 7), "t_c": (0, 256), "post": (0, 0, 1, 2), "act": (0, 1, 2), "one_h": (8,), "one_w": (16,),
     **{f"D{k}": (1, 2, 3) for k in range(6)},
 }  # fmt: skip
 BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
@@ -199,7 +199,7 @@ def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator
     t = target(isa)
     if kind == "conv2d" and name == "w":
         w = rng.integers(-127, 128, (f["G"], f["C"], f["KH"], f["runs"], f["run"])).astype(np.int8)
-        return pack(isa, w, True).reshape(-1).view(np.uint8)
+        return pack(isa, w, False).reshape(-1).view(np.uint8)
     if kind == "float_conv2d" and name == "w":
         w = rng.normal(0, 1, (f["G"], f["C"], f["KH"] * f["runs"] * f["run"])).astype(np.float32)
         return pack_floats(isa, w).reshape(-1).view(np.uint8)

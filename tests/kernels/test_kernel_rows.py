@@ -163,5 +163,5 @@ def test_every_instruction_has_a_kernel(kind: str, isa: str) -> None:
 def test_rows_have_names_of_their_own() -> None:
     with pytest.raises(ValueError, match="two kernels are named add"):
         table((KERNELS["add"], KERNELS["add"]._replace(cost=ELEMENT + 1)))
-    with pytest.raises(KernelError, match="no kernel of avx2 computes a blockwise_matmul"):
+    with pytest.raises(KernelError, match="no kernel blockwise_matmul of avx2 computes a blockwise_matmul"):
         kernel_of(instruction("blockwise_matmul", {"bits": 3}), "avx2")
