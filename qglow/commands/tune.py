@@ -64,11 +64,14 @@ def run(options: argparse.Namespace) -> int:
     for threads in teams:
         plans = [p for p in typical_plans(threads) if p.threads == threads]
         trials = [t for p in track(plans, f"{threads} threads", quiet=options.quiet) for t in try_products(p)]
-        if trials:
-            model = learned(trials, isa)
-            tuning.coefficients[str(threads)] = model.coefficients.tolist()
-            keep(tuning, trials)
-            print(f"{_threads(threads)}: {said_of(trials)}; {quality(trials, model, isa)}")
+        for is_float in (False, True):
+            of_kind = [t for t in trials if t.work.is_float == is_float]
+            if of_kind:
+                model = learned(of_kind, isa)
+                tuning.coefficients[store.priced(threads, is_float)] = model.coefficients.tolist()
+                keep(tuning, of_kind)
+                kind = "float" if is_float else "int8"
+                print(f"{_threads(threads)}: {kind}: {said_of(of_kind)}; {quality(of_kind, model, isa)}")
         for name, (graph, feeds) in zip(options.bundles, models, strict=True):
             print(f"{name}, {_threads(threads)}: {tune_bundle(tuning, graph, feeds, threads)}")
     print(store.save(isa, tuning))
@@ -85,7 +88,7 @@ def _model(path: str, data: str | None) -> tuple[Graph, dict[str, Array]]:
 
 
 def typical_plans(threads: int) -> list[NativePlan]:
-    graphs = [(g, {n: np.zeros(g.types[n].static_shape, np.uint8) for n in g.inputs}) for g in tuning_products()]
+    graphs = [(g, {n: np.zeros(g.types[n].static_shape, g.types[n].kind.dtype) for n in g.inputs}) for g in tuning_products()]
     return [p for g, feeds in graphs if (p := plan_for(g, feeds, threads)) is not None]
 
 

@@ -19,17 +19,20 @@ CONVOLUTIONS = (
 )  # fmt: skip
 MATRICES = ((16, 384, 384), (16, 1536, 384), (128, 384, 384), (128, 384, 1536), (128, 1536, 384), (197, 192, 768), (512, 384, 1536),
             (1, 1024, 1000), (1, 2048, 1000), (1024, 1024, 1024))  # fmt: skip
+FLOAT_MATRICES = ((1, 1024, 1000), (16, 384, 384), (64, 576, 64), (128, 384, 384), (196, 256, 512), (784, 128, 128), (3136, 64, 64))
 SCALE = Quant.per_tensor(0.02, 128)
 
 
 def tuning_products() -> Iterator[Graph]:
-    """Graphs of one int8 convolution or matrix product each, u8 in and out, with random weights and biases."""
+    """Graphs of one convolution or matrix product each, with random weights and biases: u8 in and out, or of floats."""
     rng = np.random.default_rng(0)
     for side, c, oc, k, stride in CONVOLUTIONS:
         pad = k // 2
         out = (side + 2 * pad - k) // stride + 1
         attributes = {"strides": (stride, stride), "pads": (pad,) * 4}
         yield _graph("Conv", (1, c, side, side), (oc, c, k, k), (1, oc, out, out), attributes, rng)
+    for m, k, n in FLOAT_MATRICES:
+        yield _float_graph((m, k), (k, n), rng)
     for m, k, n in MATRICES:
         yield _graph("Gemm", (m, k), (n, k), (m, n), {"transB": 1}, rng)
 
@@ -43,3 +46,11 @@ def _graph(op: str, x: Shape, w: Shape, y: Shape, attributes: Mapping[str, int |
     )
     bias = b.add_constant("b", rng.integers(-999, 999, w[0]).astype(np.int32))
     return b.build(op, (image,), (b.add(op, (image, weights, bias), TensorType(DType.U8, y, SCALE), "y", **attributes),))
+
+
+def _float_graph(x: Shape, w: Shape, rng: np.random.Generator) -> Graph:
+    b = GraphBuilder()
+    matrix = b.fresh("x")
+    b.types[matrix] = TensorType(DType.F32, x)
+    weights = b.add_constant("w", rng.normal(0, 0.1, w).astype(np.float32))
+    return b.build("MatMul", (matrix,), (b.add("MatMul", (matrix, weights), TensorType(DType.F32, (x[0], w[1])), "y"),))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..errors import KernelError
 from .schedule import Hints, ProductShape, SchedulePolicy, default_schedule
-from .store import Tuning, load, path_of
+from .store import Tuning, load, path_of, priced
 
 PROMISE = 0.95  # the model's choice is taken where it should take at most this part of the rule's time
 
@@ -31,16 +31,17 @@ def policy_of(tuning: Tuning, isa: str) -> SchedulePolicy:
     """The choices of a tuning."""
     from .cost import NAMES, CostModel  # NOTE: few machines have a tuning
 
-    models = {int(t): CostModel(p) for t, p in tuning.coefficients.items() if len(p) == len(NAMES)}
+    models = {t: CostModel(p) for t, p in tuning.coefficients.items() if len(p) == len(NAMES)}
 
     def choose(work: ProductShape, threads: int) -> Hints:
         measured = tuning.choices.get(str(threads), {}).get(work.key)
         if measured is not None:
             return measured
         usual = default_schedule(work, threads)
-        if threads not in models or work.floats == 2:
+        model = models.get(priced(threads, work.is_float))
+        if model is None:
             return usual
-        best, seconds = models[threads].best(work, threads, isa)
-        return best if seconds < PROMISE * models[threads].seconds(work, usual, threads, isa) else usual
+        best, seconds = model.best(work, threads, isa)
+        return best if seconds < PROMISE * model.seconds(work, usual, threads, isa) else usual
 
     return choose

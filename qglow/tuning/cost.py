@@ -21,7 +21,8 @@ NAMES = ("start", "dots", "steps", "calls", "bytes_out", "sums_out", "others_out
 
 def candidates(work: ProductShape, threads: int, isa: str) -> list[Hints]:
     """Ways to cut a product, each once; they differ in what the kernel does, the way without hints is among them."""
-    most = target(isa).pixels
+    t = target(isa)
+    most = t.float_pixels[0] if work.is_float else t.pixels
     found: dict[tuple[int, ...], Hints] = {}
     for split in (BY_ROWS, BY_BLOCKS) if threads > 1 else (BY_ROWS,):
         for limit in (0, most - 2, most // 2):
@@ -39,8 +40,9 @@ def features(work: ProductShape, hints: Hints, threads: int, isa: str) -> Array:
     pieces, jobs = share(work, threads, hints.get("split") == BY_BLOCKS, limit)
     s = target(isa)
     part = (work.channels % work.block or work.block) / work.block
-    calls = -(-pieces // 2) if 2 * work.width <= min(work.most, limit or work.most) and part == 1 else pieces
-    vectors = 1 if work.channels <= s.lanes else s.vectors
+    paired = not work.is_float and part == 1 and 2 * work.width <= min(work.most, limit or work.most)
+    calls = -(-pieces // 2) if paired else pieces
+    vectors = 1 if work.channels <= s.lanes else work.block // s.lanes
     tile = min(pieces, hints.get("tile") or pieces)
     tiles = -(-pieces // tile)
     width = work.width / work.cuts(limit)

@@ -9,11 +9,12 @@ from typing import NamedTuple
 from ..instructions.packing import FLOAT_VECTORS, round_up
 from ..instructions.program import Instruction, Program
 from ..instructions.table import BY_BLOCKS
-from ..kernels.table import kernel_of
+from ..kernels.table import accepting, kernel_of
 from ..targets import NEAR, target
 
 Hints = dict[str, int]
 PRODUCTS = ("conv2d", "float_conv2d")
+KERNEL = "kernel"  # among hints: the place of a kernel among those that accept an instruction
 
 
 class ProductShape(NamedTuple):
@@ -42,6 +43,10 @@ class ProductShape(NamedTuple):
     def cuts(self, limit: int = 0) -> int:
         """Pieces of a row. limit: pixels of a piece at most, 0: as many as a micro-kernel takes."""
         return -(-self.width // min(self.most, limit or self.most))
+
+    @property
+    def is_float(self) -> bool:
+        return self.floats == 2
 
     @property
     def key(self) -> str:
@@ -121,7 +126,14 @@ def with_hints(program: Program, hints: Iterable[Mapping[str, int]], kinds: tupl
     """The program with hints for each of its products of some kinds, in order."""
     of_product = iter(hints)
     steps = [
-        s._replace(hints=MappingProxyType({**next(of_product)})) if isinstance(s, Instruction) and s.kind in kinds else s
-        for s in program.steps
+        hinted(s, next(of_product), program.isa) if isinstance(s, Instruction) and s.kind in kinds else s for s in program.steps
     ]
     return program._replace(steps=tuple(steps))
+
+
+def hinted(step: Instruction, hints: Mapping[str, int], isa: str) -> Instruction:
+    """The instruction with hints, among which `kernel` is the place of its kernel among those that accept it, 0 where there are
+    fewer."""
+    kernels, rest = list(accepting(step, isa)), {n: v for n, v in hints.items() if n != KERNEL}
+    chosen = kernels[hints.get(KERNEL, 0) % len(kernels)] if kernels else None
+    return step._replace(hints=MappingProxyType(rest), kernel=chosen.name if chosen else "")

@@ -14,17 +14,26 @@ from ..files import check_writable, write_atomically
 from ..kernels.cache import cache_folder, files, opened, read
 from ..kernels.objects import source_hash
 from ..targets import cpu_name
-from .schedule import Hints
+from .schedule import KERNEL, Hints
 
 FORMAT = 1
+MOST_KERNELS = 15  # of one instruction
 
 
 @dataclass(slots=True)
 class Tuning:
-    """choices: by number of threads and Work.key; prices: of the cost model, by number of threads."""
+    """choices: by number of threads and ProductShape.key; coefficients: of the cost models, by `priced`."""
 
     choices: dict[str, dict[str, Hints]] = field(default_factory=dict)
     coefficients: dict[str, list[float]] = field(default_factory=dict)
+
+
+FLOATS = " floats"
+
+
+def priced(threads: int, is_float: bool) -> str:
+    """The name of a cost model: of int8 products, or of float ones, on so many threads."""
+    return f"{threads}{FLOATS if is_float else ''}"
 
 
 def path_of(isa: str) -> Path:
@@ -52,7 +61,8 @@ def load(isa: str) -> Tuning | None:
 def _checked(found: Any) -> Tuning:
     if found["format"] != FORMAT:
         raise ValueError("another format")
-    if not all(t.isascii() and t.isdecimal() and len(t) < 6 for t in found["prices"]):
+    counts = [t.removesuffix(FLOATS) for t in found["prices"]]
+    if not all(t.isascii() and t.isdecimal() and len(t) < 6 for t in counts):
         raise ValueError("prices of no number of threads")
     choices = {str(t): {str(k): _hints(h) for k, h in chosen.items()} for t, chosen in found["choices"].items()}
     return Tuning(choices, {str(t): [float(p) for p in coefficients] for t, coefficients in found["prices"].items()})
@@ -62,7 +72,7 @@ def _hints(found: Any) -> Hints:
     from ..instructions.verify_fields import HINTS  # NOTE: few machines have a tuning
 
     for name, value in found.items():
-        if type(value) is not int or not 0 < value <= HINTS[name]:
+        if type(value) is not int or not 0 < value <= (MOST_KERNELS if name == KERNEL else HINTS[name]):
             raise ValueError("no such hint")
     return dict(found)
 

@@ -64,7 +64,7 @@ def test_a_plan_is_proven_again_with_the_ways_that_won(monkeypatch: pytest.Monke
     monkeypatch.setattr(trials, "SECOND", 1)
     before, rows = plan.program, [r.copy() for s in plan._steps if isinstance(s, native.Segment) for r in s.rows]
     found = trials.try_products(plan)
-    assert proven == [with_hints(before, [dict(t.chosen) for t in found], trials.TUNED)] and len(found) == 1
+    assert proven == [with_hints(before, [dict(t.chosen) for t in found], trials.PRODUCTS)] and len(found) == 1
     after = [r for s in plan._steps if isinstance(s, native.Segment) for r in s.rows]
     assert plan.program is before and all(map(np.array_equal, after, rows)), "to try ways changes nothing of the plan"
 
