@@ -1,4 +1,5 @@
-"""What onnxruntime takes and ONNX's checker refuses: nodes in any order, inputs and outputs without a shape, outputs without a type."""
+"""What onnxruntime takes and ONNX's checker refuses: nodes in any order, inputs and outputs without a shape, outputs without a type,
+in old models constants that are not among the inputs."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ import onnx
 from .inference import infer_shapes
 from .onnx_fallback import captures
 
+FREE_CONSTANTS = 4  # IR version since which constants need not be inputs
 
 def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model with its nodes in topological order and with the types of outputs that inference finds; the same object where there is
-    nothing to change. Where nodes form a circle, or no type is found, it is left as it is, for the checker to say so."""
+    nothing to change. Where nodes form a circle it is left as it is, for the checker to say so."""
     graph = proto.graph
     order = _order(graph)
     untyped = [o.name for o in graph.output if not o.HasField("type")]
@@ -31,13 +33,20 @@ def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def for_checker(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as the checker takes it: an input or output without a shape, one of any rank, is shown to it as a scalar."""
-    shapeless = [v.type.tensor_type for v in (*proto.graph.input, *proto.graph.output) if _is_shapeless(v)]
-    if not shapeless:
+    """The model as the checker takes it: an input or output without a shape, one of any rank, is shown to it as a scalar, and a model of
+    before IR version 4 as one of it, for until then each constant had to be an input."""
+    inputs = {v.name for v in proto.graph.input}
+    is_old = proto.ir_version in range(1, FREE_CONSTANTS) and any(t.name not in inputs for t in proto.graph.initializer)
+    untyped = [o for o in proto.graph.output if not o.HasField("type")]  # the importer names the operator that nobody knows
+    if not is_old and not untyped and not any(map(_is_shapeless, (*proto.graph.input, *proto.graph.output))):
         return proto
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
+    if is_old:
+        copy.ir_version = FREE_CONSTANTS
     for v in (*copy.graph.input, *copy.graph.output):
+        if not v.HasField("type"):
+            v.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         if _is_shapeless(v):
             v.type.tensor_type.shape.SetInParent()
     return copy
@@ -67,7 +76,7 @@ def _add_types(proto: onnx.ModelProto) -> None:
     without.graph.output.extend(o for o in proto.graph.output if o.HasField("type"))
     try:
         found = {v.name: v for v in infer_shapes(without).graph.value_info}
-    except Exception:  # NOTE: inference is a help; the checker names the output
+    except Exception:  # NOTE: inference is a help
         return
     inputs = {v.name: v for v in proto.graph.input}
     for o in proto.graph.output:

@@ -21,6 +21,7 @@ from .adapters import adapt, trains_by_input
 from .aligned import with_aligned_operands
 from .block_weights import joined_blocks
 from .completed import completed, for_checker
+from .contrib import with_standard_ops
 from .element_types import DTYPES, ValueTypes, array_of
 from .external_data import load_external_data
 from .functions import inlined as without_functions
@@ -45,7 +46,7 @@ def load(model: Model) -> Graph:
     else:
         path = path_of(model, "the model", ModelError, "a path, an onnx.ModelProto or a Graph")
         proto, where = _read(path), str(path)
-    proto = completed(proto)
+    proto = completed(with_standard_ops(proto, where))
     opset = _check(proto, where)
     if opset < OLDEST_OPSET:
         proto = _converted(proto, opset, where)

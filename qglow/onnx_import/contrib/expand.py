@@ -1,0 +1,141 @@
+"""Each node of an op of onnxruntime's own becomes the nodes of standard ops that mean the same, before anything else looks at the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import onnx
+
+from ...errors import LimitError, ModelError
+from ..inference import infer_shapes
+from . import attention, layouts, pointwise, products, rotary
+from .body import Body, with_outputs_of
+
+DOMAIN = "com.microsoft"
+BLOCKED = "com.microsoft.nchwc"
+STANDARD = ("", "ai.onnx")
+BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
+    **{
+        (DOMAIN, name): body
+        for name, body in {
+            "Attention": attention.attention,
+            "BiasGelu": pointwise.gelu,
+            "BiasSoftmax": pointwise.bias_softmax,
+            "DynamicQuantizeMatMul": products.dynamic_product,
+            "EmbedLayerNormalization": pointwise.embed_layer_norm,
+            "FastGelu": pointwise.fast_gelu,
+            "FusedConv": products.fused_conv,
+            "FusedGemm": products.fused_gemm,
+            "FusedMatMul": products.fused_matmul,
+            "Gelu": pointwise.gelu,
+            "MatMulIntegerToFloat": products.integers_to_float,
+            "NhwcConv": layouts.conv,
+            "NhwcFusedConv": layouts.conv,
+            "NhwcMaxPool": layouts.max_pool,
+            "QLinearConv": layouts.qlinear_conv,
+            "MultiHeadAttention": attention.multi_head_attention,
+            "QuickGelu": pointwise.quick_gelu,
+            "Range": products.range_of,
+            "GroupQueryAttention": rotary.group_query_attention,
+            "QAttention": attention.quantized_attention,
+            "RotaryEmbedding": rotary.rotary_embedding,
+            "SimplifiedLayerNormalization": pointwise.rms_norm,
+            "SkipLayerNormalization": pointwise.skip_layer_norm,
+            "SkipSimplifiedLayerNormalization": pointwise.skip_rms_norm,
+            "TransposeMatMul": products.fused_matmul,
+            "Trilu": products.trilu,
+        }.items()
+    },
+    ("", "SimplifiedLayerNormalization"): pointwise.rms_norm,
+    ("", "LayerNormalization"): pointwise.layer_norm,
+}
+LAYER_NORM_SINCE = 17  # opset: from then on LayerNormalization is ONNX's
+
+
+def with_standard_ops(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
+    """The model without the ops of `BODIES`; the same object where there are none.
+
+    Raises ModelError, naming the node, where it has a form that nothing here stands for.
+    """
+    if any(o.domain == BLOCKED for o in proto.opset_import) and any(n.domain == BLOCKED for n in proto.graph.node):
+        raise ModelError(
+            f"{where}: onnxruntime has laid its weights out for the CPU that it was saved on (domain {BLOCKED}); save it with the graph "
+            f"optimization level ORT_ENABLE_EXTENDED, or as it was exported"
+        )
+    opset = max((o.version for o in proto.opset_import if o.domain in STANDARD), default=onnx.defs.onnx_opset_version())
+    if not any(_body_of(n, opset) for g in graphs(proto.graph) for n in g.node):
+        return proto
+    result = onnx.ModelProto()
+    result.CopyFrom(proto)
+    taken = {name for g in graphs(result.graph) for n in g.node for name in (*n.input, *n.output)}
+    prefix = next(p for p in (f"ort{'_' * k}" for k in range(len(taken) + 1)) if not any(t.startswith(p) for t in taken))
+    for graph in graphs(result.graph):
+        _expand(result, graph, opset, prefix, where)
+    return result
+
+
+def graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The graph and all that its nodes carry."""
+    yield graph
+    for n in graph.node:
+        for a in n.attribute:
+            for inner in (a.g, *a.graphs) if a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) else ():
+                yield from graphs(inner)
+
+
+def _body_of(n: onnx.NodeProto, opset: int) -> Callable[[Body], None] | None:
+    domain = "" if n.domain in STANDARD else n.domain
+    if (domain, n.op_type) == ("", "LayerNormalization") and opset >= LAYER_NORM_SINCE:
+        return None
+    return BODIES.get((domain, n.op_type))
+
+
+def _expand(model: onnx.ModelProto, graph: onnx.GraphProto, opset: int, prefix: str, where: str) -> None:
+    """Nodes in place, round by round: a node waits until what comes before it is standard, so that ranks are known."""
+    count = 0
+    while any(_body_of(n, opset) for n in graph.node):
+        known, nodes, done, foreign = _types(model, graph), [], False, set[str]()
+        ranks = {name: len(t.shape.dim) for name, t in known.items() if t.HasField("shape")}
+        for n in graph.node:
+            body = _body_of(n, opset)
+            if body is None or (foreign & set(n.input) and done):
+                nodes.append(n)
+                foreign |= set(n.output) if body is not None or foreign & set(n.input) else set()
+                continue
+            count += 1
+            halves = any(i in known and known[i].elem_type == onnx.TensorProto.FLOAT16 for i in n.input)
+            made = Body(n, opset, ranks, np.float16 if halves else np.float32, f"{prefix}{n.name or n.op_type}.{count}.")
+            try:
+                body(made)
+            except (ValueError, IndexError, TypeError) as error:
+                raise ModelError(f"{where}: node {n.name or n.output[0]!r} ({n.op_type}): {error} is not supported") from error
+            nodes += with_outputs_of(made.nodes)
+            done = True
+            foreign |= set(n.output)
+        _replace(graph, nodes)
+
+
+def _replace(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
+    kept = []
+    for n in nodes:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(n)
+        kept.append(copy)
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _types(model: onnx.ModelProto, graph: onnx.GraphProto) -> dict[str, onnx.TypeProto.Tensor]:
+    """The types that inference finds in the main graph; in a branch those of its own declarations too."""
+    typed, graphs_here = onnx.helper.make_tensor_type_proto, (model.graph, graph)
+    found = {t.name: typed(t.data_type, t.dims).tensor_type for g in graphs_here for t in g.initializer}
+    try:
+        main = infer_shapes(model).graph
+    except LimitError:
+        raise
+    except Exception:  # NOTE: inference is a help: a form that needs a rank says so
+        main = model.graph
+    for g in (main, graph):
+        found |= {v.name: v.type.tensor_type for v in (*g.input, *g.value_info, *g.output) if v.type.HasField("tensor_type")}
+    return found

@@ -1,0 +1,113 @@
+"""onnxruntime's fused functions of elements, normalizations and products, as the standard ops that they were fused from."""
+
+from __future__ import annotations
+
+from math import pi, sqrt
+
+import numpy as np
+from onnx import numpy_helper
+
+from .body import Body
+
+
+def gelu(b: Body) -> None:
+    b.gives(0, exact_gelu(b, b.plus(b.input(0), b.input(1))))
+
+
+def exact_gelu(b: Body, x: str) -> str:
+    """x / 2 (1 + erf(x / sqrt(2)))"""
+    erf = b.op("Erf", b.op("Div", x, b.constant(sqrt(2))))
+    return b.op("Mul", b.op("Mul", x, b.op("Add", erf, b.constant(1))), b.constant(0.5))
+
+
+def fast_gelu(b: Body) -> None:
+    """x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x ** 3)))"""
+    x = b.plus(b.input(0), b.input(1))
+    cube = b.op("Mul", b.op("Pow", x, b.constant(3)), b.constant(0.044715))
+    tanh = b.op("Tanh", b.op("Mul", b.op("Add", x, cube), b.constant(sqrt(2 / pi))))
+    b.gives(0, b.op("Mul", b.op("Mul", x, b.op("Add", tanh, b.constant(1))), b.constant(0.5)))
+
+
+def quick_gelu(b: Body) -> None:
+    """x sigmoid(alpha x)"""
+    x = b.input(0)
+    b.gives(0, b.op("Mul", x, b.op("Sigmoid", b.scaled(x, b.attribute("alpha", 1.702)))))
+
+
+def bias_softmax(b: Body) -> None:
+    """softmax(x + bias) over the axes from `axis` on. Raises ValueError where these are several, or bias has another rank."""
+    x, bias = b.input(0), b.input(1)
+    axis = b.attribute("axis", 1) % b.rank(x)
+    if axis != b.rank(x) - 1 or b.rank(bias) != b.rank(x):
+        raise ValueError("another axis than the last, or a bias of another rank,")
+    b.gives(0, b.op("Softmax", b.op("Add", x, bias), axis=-1))
+
+
+def layer_norm(b: Body) -> None:
+    """LayerNormalization before ONNX had it: (x, scale, bias) -> y, mean, 1 / deviation."""
+    _check_last_axis(b, b.input(0))
+    _normalized(b, b.input(0), b.input(1), b.input(2), 1e-5, (1, 2))
+
+
+def rms_norm(b: Body) -> None:
+    """SimplifiedLayerNormalization: (x, scale) -> y, 1 / root of the mean square."""
+    _check_last_axis(b, b.input(0))
+    _rms_normalized(b, b.input(0), b.input(1), 1e-5, 1)
+
+
+def skip_layer_norm(b: Body) -> None:
+    """(x, skip, gamma, beta, bias) -> y, mean, 1 / deviation, x + skip + bias."""
+    total = b.plus(b.input(0), b.input(1), b.input(4))
+    b.gives(3, total)
+    _normalized(b, total, b.input(2), b.input(3), 1e-12, (1, 2))
+
+
+def skip_rms_norm(b: Body) -> None:
+    """(x, skip, gamma, bias) -> y, mean, 1 / root of the mean square, x + skip + bias."""
+    total = b.plus(b.input(0), b.input(1), b.input(3))
+    b.gives(3, total)
+    _rms_normalized(b, total, b.input(2), 1e-12, 2)
+
+
+def embed_layer_norm(b: Body) -> None:
+    """(ids, segments, words, positions, segment rows, gamma, beta, mask, position ids) -> y, counts of the mask, sum."""
+    ids, segments, words, positions, rows = (b.input(k) for k in range(5))
+    place = b.input(8)
+    length = b.op("Gather", b.op("Shape", ids), b.ints(1), axis=0)
+    at = b.op("Gather", positions, place, axis=0) if place else b.part(positions, 0, length, 0)
+    total = b.op("Add", b.op("Gather", words, ids, axis=0), at)
+    if segments:
+        total = b.op("Add", total, b.op("Gather", rows, segments, axis=0))
+    b.gives(2, total)
+    if b.is_asked(1):
+        if b.input(7):
+            counts = b.reduce("ReduceSum", b.op("Cast", b.input(7), to=6), 1, keepdims=0)
+        else:
+            counts = b.op("ConstantOfShape", b.size(ids, 0), value=numpy_helper.from_array(np.zeros(1, np.int32)))
+        b.gives(1, counts)
+    _normalized(b, total, b.input(5), b.input(6), 1e-12, ())
+
+
+def _check_last_axis(b: Body, x: str) -> None:
+    axis = b.attribute("axis", -1)
+    if axis != -1 and axis != b.rank(x) - 1:
+        raise ValueError("an axis that is not the last")
+
+
+def _normalized(b: Body, x: str, scale: str, bias: str, epsilon: float, statistics: tuple[int, ...]) -> None:
+    mean = b.reduce("ReduceMean", x, -1)
+    centred = b.op("Sub", x, mean)
+    variance = b.reduce("ReduceMean", b.op("Mul", centred, centred), -1)
+    deviation = b.op("Sqrt", b.op("Add", variance, b.constant(b.attribute("epsilon", epsilon))))
+    b.gives(0, b.plus(b.op("Mul", b.op("Div", centred, deviation), scale), bias))
+    for index, value in zip(statistics, (mean, deviation), strict=False):
+        if b.is_asked(index):
+            b.gives(index, value if value is mean else b.op("Reciprocal", value))
+
+
+def _rms_normalized(b: Body, x: str, scale: str, epsilon: float, inverse: int) -> None:
+    square = b.reduce("ReduceMean", b.op("Mul", x, x), -1)
+    root = b.op("Sqrt", b.op("Add", square, b.constant(b.attribute("epsilon", epsilon))))
+    b.gives(0, b.op("Mul", b.op("Div", x, root), scale))
+    if b.is_asked(inverse):
+        b.gives(inverse, b.op("Reciprocal", root))
