@@ -186,6 +186,8 @@ class NativePlan:
             row[index[name]] = scratch if buffer is None else self._address(buffer) + at
         for name, at in step.constants.items():
             row[index[name]] = self.constants.address(at)
+        for name, hint in step.hints.items():
+            row[index[name]] = hint
         for name, value in step.fields.items():
             row[index[name]] = _FLOAT_BITS(_FLOAT(value))[0] if name.startswith("f_") else int(value)
         return np.array(row, np.int64)

@@ -8,7 +8,6 @@ on the host, and what follows has a plan for each set of shapes that come out.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -38,15 +37,18 @@ _NOTHING: Mapping[str, bool] = {}
 Plan = Executable
 
 
-@dataclass(frozen=True)
 class Planner:
     """What all plans of a session have in common. The cache is the owner's: plans that are made have a planner with a weak reference
     to it."""
 
-    threads: int
-    backend: Backend = field(default_factory=NativeBackend)
-    cache: Plans = field(default_factory=PlanCache)
-    pool: ConstantPool = field(default_factory=ConstantPool)
+    __slots__ = ("backend", "cache", "pool", "threads")
+
+    def __init__(
+        self, threads: int, backend: Backend | None = None, cache: Plans | None = None, pool: ConstantPool | None = None
+    ) -> None:
+        self.threads, self.backend = threads, backend or NativeBackend()
+        self.cache: Plans = PlanCache() if cache is None else cache
+        self.pool = pool or ConstantPool()
 
     @in_usual_mode
     def plan(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool] = _NOTHING, key: Hashable = ()) -> Plan:
@@ -65,7 +67,9 @@ class Planner:
 
     def for_plans(self) -> Planner:
         """The planner of plans that the cache may hold."""
-        return replace(self, cache=WeakPlans(self.cache)) if isinstance(self.cache, PlanCache) else self
+        if not isinstance(self.cache, PlanCache):
+            return self
+        return Planner(self.threads, self.backend, WeakPlans(self.cache), self.pool)
 
     def loaded(self, static: Graph) -> Plan:
         """The compiled program of a graph of static types. Raises LimitError where it takes too much memory or work."""
@@ -91,7 +95,7 @@ class Planner:
 
 def make_plan(graph: Graph, shapes: Shapes, threads: int, backend: Backend | None = None) -> Plan:
     """A plan by itself (see Planner.plan), with a cache of its own for the plans that it makes."""
-    planner = Planner(threads, backend or NativeBackend())
+    planner = Planner(threads, backend)
     plan = planner.plan(graph, shapes)
     if isinstance(plan, ChoicePlan | StagedPlan):
         plan.owned = planner
