@@ -7,6 +7,7 @@ from itertools import zip_longest
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, in_one_line
+from ..files import make_folder, write_atomically
 from ..graph import Graph
 from ..graph.infer import Undecided
 from ..graph.stages import Stage, cut
@@ -27,15 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE")
     stages = ("graph", "quantized", *PROGRAMS)
     parser.add_argument("--stage", choices=stages, help="of a bundle; the last two are for concrete shapes")
+    parser.add_argument("--dump-dir", help="write what each stage of code generation makes of a bundle there as text")
     parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="of an input (default: 1 where symbolic)")
 
 
 def run(options: argparse.Namespace) -> int:
     path = Path(options.file)
-    if path.suffix != ".qglow" and options.stage:
-        raise ConfigError(f"--stage is for a .qglow bundle, not for {path}")
-    if options.shape and options.stage not in PROGRAMS:
-        raise ConfigError(f"--shape goes with --stage {' or '.join(PROGRAMS)}")
+    if path.suffix != ".qglow" and (options.stage or options.dump_dir):
+        raise ConfigError(f"{'--stage' if options.stage else '--dump-dir'} is for a .qglow bundle, not for {path}")
+    if options.shape and options.stage not in PROGRAMS and not options.dump_dir:
+        raise ConfigError(f"--shape goes with --stage {' or '.join(PROGRAMS)}, or --dump-dir")
     if path.suffix == ".onnx":
         from ..pipeline import float_graph  # NOTE: it imports onnx, which other files do not need
 
@@ -50,15 +52,15 @@ def run(options: argparse.Namespace) -> int:
     elif path.suffix == ".qglow":
         from ..runtime import load  # NOTE: likewise
 
-        print(_bundle_text(load(path).graph, options.stage, options.shape), end="")
+        print(_bundle_text(load(path).graph, options.stage, options.shape, options.dump_dir), end="")
     else:
         raise DataError(f"{path}: expected a .onnx model, a .json profile or a .qglow bundle")
     return 0
 
 
-def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
-    """The quantized graph, or the program that it becomes for its shapes."""
-    if stage not in PROGRAMS:
+def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: str | None) -> str:
+    """The quantized graph, or the program that it becomes for its shapes. dump_dir: where the stages between the two are written."""
+    if stage not in PROGRAMS and dump_dir is None:
         return print_graph(graph)
     from ..instructions.text import print_plan, print_program  # NOTE: a graph's text needs no code generation
     from ..tuning.schedule import with_kernels  # NOTE: likewise
@@ -70,11 +72,25 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str]) -> str:
         said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
         why = in_one_line(error)
         raise ConfigError(f"no program for inputs of {said} ({why}); give --shape NAME=DIMENSIONS") from error
+    if dump_dir is not None:
+        _dump(part.first, dump_dir)
+    if stage not in PROGRAMS:
+        return print_graph(graph)
     text = "".join(f"; where {name!r} is {str(way).lower()}\n" for name, way in decided.items())
     text += print_program(with_kernels(program)) if stage == "instructions" else print_plan(program)
     for node in part.host:
         text += f"; then on the host, for its shape depends on data: {node.operator} {node.name}\n"
     return text + (f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else "")
+
+
+def _dump(static: Graph, folder: str) -> None:
+    """Write the static graph, and what each stage of code generation makes of it, to folder/NN_stage.txt."""
+    from ..instructions.lower import stages  # NOTE: likewise
+    from ..instructions.text import print_stage  # NOTE: likewise
+
+    texts = [("graph", print_graph(static)), *((name, print_stage(made)) for name, made in stages(static, choose()[0].name))]
+    for number, (name, text) in enumerate(texts):
+        write_atomically(make_folder(folder) / f"{number:02d}_{name}.txt", text.encode())
 
 
 def _program(

@@ -1,15 +1,62 @@
-"""Which values lie channels-last: those that a convolution, pool or resampling reads or writes, and what is connected to them.
+"""Layout assignment: how each value of a static graph lies, before there are instructions for it.
 
-1. Images [N, C, H, W] are connected through ops that work element by element, concatenate or cut; other ops choose for themselves.
-2. Lines [N, C, W] are those that a window op itself reads or writes.
+1. Images [N, C, H, W] are channels-last where a convolution, pool or resampling reads or writes them, and where they are connected to such
+   ones through ops that work element by element, concatenate or cut; other ops choose for themselves.
+2. Lines [N, C, W] are so where a window op itself reads or writes them.
 3. Float values lie channels-last where float window ops are among them: what comes in, or is only converted, stays as it is.
+4. Inputs of a concatenation are written where it wants them: they have a slot in it.
+5. An image has the widest border (halo) that a convolution reads around it or around what has a slot in it.
+6. What is no image is dense in the graph's order, or in the order of the value that it is made of.
 """
 
 from __future__ import annotations
 
-from ..graph import DType, Graph
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from ..errors import VerifyError
+from ..graph import DType, Graph, Node
 from ..graph.classes import Classes
-from ..ops.traits import IMAGE, OWN_LAYOUT, WINDOW
+from ..ops.traits import CONVOLUTION, IMAGE, OWN_LAYOUT, STRIDED_FLOATS, VIEW, WINDOW
+from ..reference.windows import Window
+from .program import Halo
+
+NO_HALO = (0, 0, 0, 0)
+
+
+class Slot(NamedTuple):
+    """Where a value lies within a concatenation: its indices of an axis, from the first on."""
+
+    whole: str
+    axis: int
+    first: int
+
+
+class Layouts(NamedTuple):
+    """images: values that lie channels-last. slots: by value. halos: of images that have one and no slot."""
+
+    images: set[str]
+    slots: Mapping[str, Slot]
+    halos: Mapping[str, Halo]
+
+
+def assign_layouts(graph: Graph) -> Layouts:
+    """The layouts of a static graph's values."""
+    floats = channels_last_floats(graph)
+    bytes_ = {v for v in channels_last_values(graph) if graph.types[v].kind is DType.U8 and graph.types[v].is_quantized}
+    images, slots = bytes_ | floats, concat_slots(graph, floats)
+    halos: dict[str, Halo] = {}
+    for node in graph.nodes:
+        if node.has(CONVOLUTION) and (image := _holder(node.inputs[0], slots)) in images:
+            halos[image] = widest(halos.get(image, NO_HALO), conv_halo(graph, node))
+    return Layouts(images, slots, {v: h for v, h in halos.items() if any(h)})
+
+
+def _holder(value: str, slots: Mapping[str, Slot]) -> str:
+    """The value itself, or the concatenation of channels whose bytes it lies in."""
+    while value in slots and slots[value].axis == 1:
+        value = slots[value].whole
+    return value
 
 
 def channels_last_floats(graph: Graph) -> set[str]:
@@ -38,3 +85,71 @@ def _connected(graph: Graph, among: set[str]) -> set[str]:
             for v in images[1:]:
                 connected.join(v, images[0])
     return lines | connected.beside(wanted)
+
+
+def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
+    """Values that are written where their concatenation wants them."""
+    slots: dict[str, Slot] = {}
+    concatenations = [n for n in graph.nodes if n.op == "Concat"]
+    fixed = {*graph.inputs, *graph.constants} if concatenations else set()
+    producers = graph.producers() if concatenations else {}
+    for node in concatenations:
+        out, at = node.outputs[0], 0
+        axis = int(node.attr("axis")) % len(graph.types[out].static_shape)
+        for v in node.inputs:
+            t, producer = graph.types[v], producers.get(v)
+            writes = producer is not None and (producer.op == "Concat" or not producer.has(VIEW))
+            same = t.kind is DType.U8 and t.is_quantized and t.quant == graph.types[out].quant
+            same = same or (v in float_images and out in float_images and producer is not None and producer.has(STRIDED_FLOATS))
+            if v not in fixed and v not in slots and writes and same and node.inputs.count(v) == 1:
+                slots[v] = Slot(out, axis, at)
+            at += t.static_shape[axis]
+    return slots
+
+
+def widest(a: Halo, b: Halo) -> Halo:
+    return tuple(max(p) for p in zip(a, b, strict=True))  # type: ignore[return-value]
+
+
+def conv_window(graph: Graph, node: Node) -> tuple[tuple[int, int], Window]:
+    """The image size [H, W] and the 2-D window of a convolution or pool over 1 or 2 dimensions; a line is an image of one row."""
+    size = graph.types[node.inputs[0]].static_shape[2:]
+    kernel = tuple(node.attr("kernel_shape") or graph.types[node.inputs[1]].static_shape[2:])
+    win = Window.of(node, size, kernel)
+    if len(size) == 1:
+        win = Window((1, *win.kernel), (1, *win.strides), (1, *win.dilations), (0, *win.begin), (0, *win.end))
+        size = (1, *size)
+    return size, win  # type: ignore[return-value]
+
+
+def conv_halo(graph: Graph, node: Node) -> Halo:
+    """The border (top, left, bottom, right) that a convolution over 1 or 2 dimensions reads around its input."""
+    if len(graph.types[node.inputs[0]].static_shape) not in (3, 4):
+        return NO_HALO
+    if node.op == "ConvTranspose":
+        from .phases import transposed_halo  # NOTE: few programs have a ConvTranspose
+
+        return transposed_halo(graph, node)
+    size, win = conv_window(graph, node)
+    out = win.out(size, False)
+    need = [(o - 1) * s + (k - 1) * r + 1 - d - b for o, s, k, r, d, b in zip(
+        out, win.strides, win.kernel, win.dilations, size, win.begin, strict=True)]  # fmt: skip
+    return win.begin[0], win.begin[1], max(0, need[0]), max(0, need[1])
+
+
+def verify_layouts(graph: Graph, layouts: Layouts) -> Layouts:
+    """Raise VerifyError unless images have 3 or 4 dimensions, slots are parts of concatenations, and halos belong to images without one."""
+    faults = [f"{v!r} is channels-last, and no image" for v in layouts.images if graph.types[v].rank not in (3, 4)]
+    producers = graph.producers()
+    for v, (whole, axis, first) in layouts.slots.items():
+        node = producers.get(whole)
+        parts = list(node.inputs) if node is not None and node.op == "Concat" else []
+        before = parts[: parts.index(v)] if v in parts else []
+        if parts.count(v) != 1 or sum(graph.types[p].static_shape[axis] for p in before) != first or v not in producers:
+            faults.append(f"{v!r} has a slot of {whole!r}, axis {axis} from {first}, and is no such part of it")
+        elif graph.types[v].quant != graph.types[whole].quant:
+            faults.append(f"{v!r} has a slot of {whole!r}, and is quantized otherwise")
+    faults += [f"{v!r} has a border, and is no image by itself" for v in layouts.halos if v not in layouts.images or v in layouts.slots]
+    if faults:
+        raise VerifyError(f"layouts of {graph.name!r}: " + "; ".join(faults[:8]))
+    return layouts

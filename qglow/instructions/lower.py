@@ -1,398 +1,34 @@
-"""A static quantized graph to a program. Rules by op are in lower_*.py; what none takes becomes a host step.
+"""Code generation: a static quantized graph to a program over planned memory, in four pure stages.
 
-A value's place has any strides; a rule asks for the form that its kernel reads (`image_of`, `dense_of`) and gets the value's own place or
-a copy. Quantized images are channels-last with the border that their convolutions want; other values are dense in the graph's order. Inputs
-of a concatenation are written where it wants them.
+    layouts    how each value lies                                  layout.py
+    select     instructions and host steps, over buffers apart      select.py, lower_*.py
+    bufferize  live ranges, and instructions that work in place     bufferize.py
+    plan       offsets in one arena                                 plan.py
+
+Each stage has a verifier of what holds after it. With QGLOW_VERIFY=2 they run here; whatever it is, a program is proven before it runs
+(prove.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from math import prod
-from types import MappingProxyType
 
-import numpy as np
-
-from ..graph import Array, DType, Graph, Node, TensorType
+from ..graph import Graph
 from ..graph.dead import remove_dead
-from ..graph.registry import enters
+from ..graph.verify import verify_level
 from ..limits import check_memory
-from ..ops import refusal
-from ..ops.traits import CONVOLUTION, STRIDED_FLOATS, VIEW
-from ..reference import is_quantized
-from ..reference.windows import Window
-from ..targets import target
 from .bufferize import bufferize
-from .coalesce_dims import coalesce_dims, offsets, padded
-from .layout import channels_last_floats, channels_last_values
-from .packed import PackedBlocks, PackedFloats
-from .packing import Packed, pack, pack_floats
+from .layout import Layouts, assign_layouts
 from .plan import plan
-from .program import CONSTANTS, Buffer, ConstantData, Halo, HostCall, Instruction, Program, Step, TensorView, dense_strides, instruction
+from .program import Program
+from .select import select
 from .unsigned import unsigned
-
-Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
-RULES: dict[str, Rule] = {}
-FLOAT_RULES: dict[str, Rule] = {}
-rule, float_rule = enters(RULES), enters(FLOAT_RULES)
-NO_HALO = (0, 0, 0, 0)
-SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
-
-
-class Lowering:
-    """State of one selection: the steps so far, the sizes of buffers, the constants, and the places of values."""
-
-    def __init__(self, graph: Graph, isa: str, observed: Sequence[str] = ()) -> None:
-        """observed: outputs that are looked at as soon as they are whole, not in the end."""
-        self.graph, self.isa, self.packing = graph, isa, target(isa)
-        self.observed = observed
-        self.done: dict[str, int] = {}
-        self.steps: list[Step] = []
-        self.sizes: list[int] = []
-        self.constant_pool: list[ConstantData] = []
-        self.constant_pool_size = 0
-        self.places: dict[str, TensorView] = {}
-        self.label = ""
-        self.consumers = graph.consumers()
-        self.producers = graph.producers()
-        self.pooled: dict[bytes, int] = {}
-        self.fused: set[str] = set()
-        self.copies: dict[tuple[str, str], TensorView] = {}
-        self.images = channels_last_values(graph)
-        self.float_images = channels_last_floats(graph)
-        self.concat_slots = self._concat_slots()
-        self.refusal = ""
-
-    def lower(self) -> Program:
-        for name in self.graph.inputs:
-            self.place(name)
-        for name, array in self.graph.constants.items():
-            t = self.graph.types[name]
-            if t.kind is DType.U8 and t.quant is not None and t.quant.block is None:  # an operand like any other, but in another place
-                self.constant_place(name, array)
-        for node in self.graph.nodes:
-            self.label = node.outputs[0]
-            if node.name in self.fused:
-                self._note(node)
-                continue
-            # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
-            table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (_float_rules(), "float_kernel")
-            take, refused = table.get(node.op), refusal(form, node, node.op)
-            self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
-            if take is None or refused is not None or self.is_empty(node) or not take(self, node):
-                self.host(node, self.refusal)
-            self._note(node)
-        moments: dict[int, tuple[str, ...]] = {}
-        for name in self.observed:
-            moments[self.done[name]] = (*moments.get(self.done[name], ()), name)
-        program = Program(
-            self.graph, self.isa, tuple(self.steps), MappingProxyType(self.places), tuple(map(Buffer, self.sizes)),
-            tuple(self.constant_pool), self.constant_pool_size, 0, MappingProxyType(moments))  # fmt: skip
-        program = plan(bufferize(program))
-        check_memory(program.arena_size + program.constant_pool_size, f"model {self.graph.name!r}: the plan of a run")
-        return program
-
-    def _note(self, node: Node) -> None:
-        """After how many steps the node's values are whole; they stay so until the next step."""
-        for name in node.outputs if self.observed else ():
-            if name in self.places:
-                self.done[name] = len(self.steps)
-
-    def is_empty(self, node: Node) -> bool:
-        """Whether a node reads a value of no elements: the reference knows what becomes of it."""
-        return any(0 in self.type(v).static_shape for v in node.inputs if v and v not in self.graph.constants)
-
-    # Places
-
-    def use(self, place: TensorView) -> TensorView:
-        """The place itself: its buffer lives as long as steps use it."""
-        return place
-
-    def room(self, place: TensorView) -> int:
-        """Bytes of the buffer that a place lies in; 0 of a constant."""
-        return 0 if place.buffer == CONSTANTS else self.sizes[place.buffer]
-
-    def allocate(self, size: int) -> int:
-        """A new buffer's index."""
-        self.sizes.append(size)
-        return len(self.sizes) - 1
-
-    def place(self, name: str, channels_last: bool | None = None, like: TensorView | None = None, pitch: int = 0) -> TensorView:
-        """The place of a new value, its border filled: inside of a concatenation's, or an image, or dense in the order of `like`."""
-        if name in self.places:
-            return self.places[name]
-        t = self.graph.types[name]
-        shape = t.static_shape
-        if channels_last is None:
-            channels_last = (t.kind is DType.U8 and t.is_quantized and name in self.images) or name in self.float_images
-        if name in self.concat_slots:
-            parent, axis, start = self.concat_slots[name]
-            whole = self.place(parent)
-            place = whole.part(axis, start, shape[axis])._replace(halo=whole.halo if axis == 1 else NO_HALO)
-        elif channels_last:
-            image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
-            place = self.image(image, t.kind.dtype.str, self.wanted_halo(name), pitch)  # type: ignore[arg-type]
-            self.fill_border(place, self.zero(name))
-            place = place.as_ncw() if len(shape) == 3 else place
-        else:
-            place = self.dense(shape, t.kind.dtype.str, like)
-        self.places[name] = place
-        return place
-
-    def dense(self, shape: tuple[int, ...], dtype: str, like: TensorView | None = None) -> TensorView:
-        """A new place without gaps, its dimensions in the order of `like`'s strides (default: the graph's)."""
-        item = np.dtype(dtype).itemsize
-        order = list(range(len(shape)))
-        if like is not None and len(like.shape) == len(shape):
-            order.sort(key=lambda k: (-like.strides[k], k))
-        strides, step = [0] * len(shape), item
-        for k in reversed(order):
-            strides[k] = step
-            step *= max(1, shape[k])
-        return TensorView(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, tuple(strides), dtype)
-
-    def image(self, shape: tuple[int, int, int, int], dtype: str, halo: Halo, pitch: int = 0) -> TensorView:
-        """A new channels-last place [N, C, H, W] inside of a border. pitch: bytes of a pixel where it is more than its channels."""
-        n, c, h, w = shape
-        top, left, bottom, right = halo
-        item = np.dtype(dtype).itemsize
-        column = pitch or c * item
-        row = (left + w + right) * column
-        whole = row * (top + h + bottom)
-        return TensorView(self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo)
-
-    def wanted_halo(self, name: str) -> Halo:
-        """The widest border that a convolution reading this value, or a concatenation that holds it, wants."""
-        halo = NO_HALO
-        for node in self.consumers.get(name, []):
-            if node.has(CONVOLUTION) and node.inputs[0] == name:
-                halo = widest(halo, conv_halo(self.graph, node))
-            if node.op == "Concat" and self.concat_slots.get(name, ("", 0, 0))[:2] == (node.outputs[0], 1):
-                halo = widest(halo, self.wanted_halo(node.outputs[0]))
-        for part, (parent, axis, _) in self.concat_slots.items():
-            if parent == name and axis == 1:
-                for node in self.consumers.get(part, []):
-                    if node.has(CONVOLUTION) and node.inputs[0] == part:
-                        halo = widest(halo, conv_halo(self.graph, node))
-        return halo
-
-    def zero(self, name: str) -> int:
-        quant = self.graph.types[name].quant
-        return quant.z if quant is not None and quant.axis is None else 0
-
-    def constant_place(self, name: str, array: Array) -> None:
-        """A place among the constants."""
-        strides = dense_strides(array.shape, array.itemsize)
-        self.places[name] = TensorView(CONSTANTS, self.constant(array), array.shape, strides, array.dtype.str)
-
-    def deallocate(self, name: str) -> None:
-        """Undo `place` of a value that no instruction was emitted for."""
-        gone = self.places.pop(name).buffer
-        if name in self.concat_slots:
-            return
-        last = self.steps[-1] if self.steps else None
-        if isinstance(last, Instruction) and last.kind == "halo" and last.operands["y"][0] == gone:
-            self.steps.pop()  # its border
-
-    def fill_border(self, place: TensorView, value: int) -> None:
-        if any(place.halo):
-            n, c, h, w = place.shape
-            sn, _, sh, sw = place.strides
-            names = ("top", "left", "bottom", "right")
-            halo = dict(zip(names, place.halo, strict=True))
-            at = {"y_n": sn, "y_h": sh, "y_w": sw}
-            fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "C": c, **at, "value": value, **halo}
-            self.emit("halo", {"y": place}, {}, fields)
-
-    def _concat_slots(self) -> dict[str, tuple[str, int, int]]:
-        """Values that are written where their concatenation wants them: value -> (concatenation, axis, first index)."""
-        concat_slots: dict[str, tuple[str, int, int]] = {}
-        fixed = set(self.graph.inputs) | set(self.graph.constants)
-        for node in self.graph.nodes:
-            if node.op != "Concat":
-                continue
-            out, at = node.outputs[0], 0
-            axis = int(node.attr("axis")) % len(self.graph.types[out].static_shape)
-            for v in node.inputs:
-                t, producer = self.graph.types[v], self.producers.get(v)
-                writes = producer is not None and (producer.op == "Concat" or not producer.has(VIEW))
-                same = t.kind is DType.U8 and t.is_quantized and t.quant == self.graph.types[out].quant
-                same = same or (
-                    v in self.float_images and out in self.float_images and producer is not None and producer.has(STRIDED_FLOATS)
-                )
-                if v not in fixed and v not in concat_slots and writes and same and node.inputs.count(v) == 1:
-                    concat_slots[v] = (out, axis, at)
-                at += t.static_shape[axis]
-        return concat_slots
-
-    # Forms
-
-    def image_of(self, name: str, halo: Halo = NO_HALO, value: int | None = None) -> TensorView:
-        """The value [N, C, H, W] or [N, C, W] as a channels-last image with at least this border: its own place, or a copy.
-
-        value: what the border holds, by default the zero point.
-        """
-        place = self.places[name]
-        wide = all(a >= b for a, b in zip(place.halo, halo, strict=True)) and (value in (None, self.zero(name)) or not any(halo))
-        if place.is_channels_last and wide:
-            return self.use(place.as_image())
-        key = (name, f"image {halo} {value}")
-        if key not in self.copies:
-            source = place.as_image()
-            copy = self.image(source.shape, place.dtype, halo)  # type: ignore[arg-type]
-            self.move(source, copy)
-            self.fill_border(copy, self.zero(name) if value is None else value)
-            self.copies[key] = copy
-        return self.use(self.copies[key])
-
-    def dense_of(self, name: str) -> TensorView:
-        """The value without gaps in the graph's order: its own place, or a copy."""
-        place = self.places[name]
-        if place.is_dense:
-            return self.use(place)
-        key = (name, "dense")
-        if key not in self.copies:
-            copy = self.dense(place.shape, place.dtype)
-            self.move(place, copy)
-            self.copies[key] = copy
-        return self.use(self.copies[key])
-
-    def move(self, x: TensorView, y: TensorView) -> None:
-        """Emit a copy between two places of one shape and dtype, with whatever strides."""
-        loops = coalesce_dims(y.shape, (y.strides, x.strides))
-        item = y.itemsize
-        loops_nhwc = padded(loops, 4, 2)
-        if loops_nhwc is not None and (not loops or loops[-1][1] == (item, item)):
-            (n, sn), (h, sh), (w, sw), (c, _) = loops_nhwc
-            strides = {"x_n": sn[1], "x_h": sh[1], "x_w": sw[1], "y_n": sn[0], "y_h": sh[0], "y_w": sw[0]}
-            run = c * item if loops else item
-            if w == 1:
-                strides |= {"x_w": run, "y_w": run}
-            self.emit("copy", {"x": x, "y": y}, {}, {"N": n, "H": h, "W": w, "C": run, **strides})
-            return
-        # the innermost loop is y's; beside it the one along which x is dense, so that blocks can be turned in registers
-        inner = loops.pop()
-        loops.sort(key=lambda loop: loop[1][1] == item)
-        apart = sorted(loops, key=lambda loop: loop[0])[: max(0, len(loops) - 5)]  # more than six: the shortest, an instruction an index
-        six = [(1, (0, 0))] * (5 - len(loops)) + [loop for loop in loops if loop not in apart] + [inner]
-        fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
-        fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
-        for at_y, at_x in offsets(apart, 2):
-            parts: dict[str, TensorView | None] = {"x": x._replace(start=x.start + at_x), "y": y._replace(start=y.start + at_y)}
-            self.emit("transpose", parts, {}, {**fields, "item": item})
-
-    def copied(self, place: TensorView) -> TensorView:
-        """A dense copy of what lies in a place."""
-        copy = self.dense(place.shape, place.dtype)
-        self.move(place, copy)
-        return copy
-
-    # Constants
-
-    def constant(self, array: Array) -> int:
-        """Bytes into the constant pool of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
-        return self._kept(np.ascontiguousarray(array).tobytes())
-
-    def weights(self, w: Array, fused: bool) -> int:
-        """Bytes into the constant pool of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
-        packed = Packed(self.isa, w, fused)
-        return self._kept(packed if len(packed) > SEARCHED else pack(self.isa, w, fused).tobytes())
-
-    def float_weights(self, w: Array) -> int:
-        """Bytes into the constant pool of float weights [G, OC, ...], packed."""
-        packed = PackedFloats(self.isa, w)
-        return self._kept(packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes())
-
-    def block_weights(self, w: Array, shape: tuple[int, int], size: int, bits: int) -> int:
-        """Bytes into the blob of block-wise weights, packed."""
-        return self._kept(PackedBlocks(self.isa, w, shape, size, bits))
-
-    def _kept(self, data: ConstantData) -> int:
-        if not isinstance(data, bytes) or len(data) > SEARCHED:
-            return self._append(data)
-        if data not in self.pooled:
-            self.pooled[data] = self._append(data)
-        return self.pooled[data]
-
-    def _append(self, data: ConstantData) -> int:
-        at, rest = self.constant_pool_size, bytes(-len(data) % 64 + 64)
-        self.constant_pool += [data, rest]
-        self.constant_pool_size += len(data) + len(rest)
-        return at
-
-    # Steps
-
-    def emit(self, kind: str, operands: dict[str, TensorView | None], constants: dict[str, int], fields: dict[str, int | float]) -> None:
-        where: dict[str, tuple[int | None, int]] = {}
-        for name, place in operands.items():
-            if place is None:
-                where[name] = None, 0
-            elif place.buffer == CONSTANTS:
-                constants = {**constants, name: place.start}
-            else:
-                where[name] = place.buffer, place.start
-        self.steps.append(instruction(kind, where, constants, fields, None, self.label))
-
-    def emit_image(
-        self, kind: str, x: TensorView, y: TensorView, constants: dict[str, int] | None = None, /, **fields: int | float
-    ) -> None:
-        """An instruction of one input and one output over the output's pixels."""
-        n, c, h, w = y.shape
-        names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
-        strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
-        self.emit(kind, {"x": x, "y": y}, constants or {}, {"N": n, "H": h, "W": w, "C": c, **strides, **fields})
-
-    def refuse(self, reason: str) -> bool:
-        """False, and why: what a rule returns for a form that it does not take."""
-        self.refusal = reason
-        return False
-
-    def host(self, node: Node, reason: str = "") -> None:
-        for name in node.outputs:
-            if name:
-                self.place(name)
-        self.steps.append(HostCall(node, reason))
-
-    def type(self, name: str) -> TensorType:
-        return self.graph.types[name]
-
-
-def widest(a: Halo, b: Halo) -> Halo:
-    return tuple(max(p) for p in zip(a, b, strict=True))  # type: ignore[return-value]
-
-
-def conv_window(graph: Graph, node: Node) -> tuple[tuple[int, int], Window]:
-    """The image size [H, W] and the 2-D window of a convolution or pool over 1 or 2 dimensions; a line is an image of one row."""
-    size = graph.types[node.inputs[0]].static_shape[2:]
-    kernel = tuple(node.attr("kernel_shape") or graph.types[node.inputs[1]].static_shape[2:])
-    win = Window.of(node, size, kernel)
-    if len(size) == 1:
-        win = Window((1, *win.kernel), (1, *win.strides), (1, *win.dilations), (0, *win.begin), (0, *win.end))
-        size = (1, *size)
-    return size, win  # type: ignore[return-value]
-
-
-def conv_halo(graph: Graph, node: Node) -> Halo:
-    """The border (top, left, bottom, right) that a convolution over 1 or 2 dimensions reads around its input."""
-    if len(graph.types[node.inputs[0]].static_shape) not in (3, 4):
-        return NO_HALO
-    if node.op == "ConvTranspose":
-        from .phases import transposed_halo  # NOTE: few programs have a ConvTranspose
-
-        return transposed_halo(graph, node)
-    size, win = conv_window(graph, node)
-    out = win.out(size, False)
-    need = [(o - 1) * s + (k - 1) * r + 1 - d - b for o, s, k, r, d, b in zip(
-        out, win.strides, win.kernel, win.dilations, size, win.begin, strict=True)]  # fmt: skip
-    return win.begin[0], win.begin[1], max(0, need[0]), max(0, need[1])
 
 
 def lower(graph: Graph, isa: str) -> Program:
     """The program of a static graph for an instruction set. Raises LimitError where a value or the plan is beyond the limit of memory."""
-    _fill_rules()
-    _check_values(graph)
-    return Lowering(unsigned(remove_dead(graph)), isa).lower()  # NOTE: with concrete shapes, what only gave a shape is dead
+    return _planned(_concrete(graph), isa, ())
 
 
 def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
@@ -400,11 +36,44 @@ def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
 
     Nothing is fused across such a value; only the graph's own outputs last until the end.
     """
-    _fill_rules()
     _check_values(graph)
     made = {o for n in graph.nodes for o in n.outputs if o}
     observed = [n for n in names if n in made]
-    return Lowering(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *observed))))), isa, observed).lower()
+    return _planned(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *observed))))), isa, observed)
+
+
+def stages(graph: Graph, isa: str) -> Iterator[tuple[str, Layouts | Program]]:
+    """What each stage makes of a static graph, by the stage's name. The last is what `lower` returns."""
+    return _stages(_concrete(graph), isa, ())
+
+
+def _concrete(graph: Graph) -> Graph:
+    """The graph that is lowered: with concrete shapes, what only gave a shape is dead; activations are unsigned."""
+    _check_values(graph)
+    return unsigned(remove_dead(graph))
+
+
+def _stages(graph: Graph, isa: str, observed: Sequence[str]) -> Iterator[tuple[str, Layouts | Program]]:
+    layouts = assign_layouts(graph)
+    yield "layouts", layouts
+    selected = select(graph, layouts, isa, observed)
+    yield "select", selected
+    bufferized = bufferize(selected)
+    yield "bufferize", bufferized
+    planned = plan(bufferized)
+    check_memory(planned.arena_size + planned.constant_pool_size, f"model {graph.name!r}: the plan of a run")
+    yield "plan", planned
+
+
+def _planned(graph: Graph, isa: str, observed: Sequence[str]) -> Program:
+    made = dict(_stages(graph, isa, observed))
+    if verify_level() >= 2:
+        from .verify_stages import verify_stages  # NOTE: it is asked for by tests alone
+
+        verify_stages(graph, made)
+    program = made["plan"]
+    assert isinstance(program, Program)
+    return program
 
 
 def _check_values(graph: Graph) -> None:
@@ -413,18 +82,3 @@ def _check_values(graph: Graph) -> None:
         for o in node.outputs:
             if o and (t := graph.types[o]).is_static:
                 check_memory(prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output {o!r}")
-
-
-def _fill_rules() -> None:
-    from . import lower_blockwise, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  NOTE: they import this
-
-
-@cache
-def _float_rules() -> dict[str, Rule]:
-    """FLOAT_RULES, filled: where a node computes with floats, which many programs have none of."""
-    from . import lower_float, lower_float_composed, lower_float_product, lower_float_window  # noqa: F401  NOTE: likewise
-
-    return FLOAT_RULES
-
-
-__all__ = ["RULES", "Lowering", "conv_halo", "conv_window", "dense_strides", "lower", "rule"]

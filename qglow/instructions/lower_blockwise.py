@@ -7,11 +7,11 @@ import numpy as np
 from ..graph import Array, DType, Node
 from ..graph.blocks import OP, blocks_of
 from ..reference.blockwise import default_zero, widened
-from .lower import Lowering, rule
 from .lower_pointwise import Fields
 from .lower_rows import rows
 from .packing import round_up
 from .program import TensorView
+from .select import Lowering, rule
 
 
 @rule(OP)

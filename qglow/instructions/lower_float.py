@@ -10,10 +10,10 @@ from ..graph import DType, Node
 from ..ops import numbers
 from ..reference.float_ordered import is_single_power
 from .coalesce_dims import Loop, coalesce_dims, padded
-from .lower import Lowering, float_rule
 from .lower_pointwise import broadcast, fields_of, in_form_of, loops_nhwc
 from .lower_rows import rows
 from .program import TensorView
+from .select import Lowering, float_rule
 from .table import FLOAT_BINARY, FLOAT_UNARY
 
 

@@ -7,10 +7,10 @@ from math import prod
 import numpy as np
 
 from ..graph import DType, Node
-from .lower import Lowering, float_rule
 from .lower_float import operand, runs
 from .lower_pointwise import fields_of, loops_nhwc
 from .program import TensorView
+from .select import Lowering, float_rule
 from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY
 
 LONGEST_ROW = 1 << 16  # elements: factors of 1 and shifts of 0 are constants as long as a row

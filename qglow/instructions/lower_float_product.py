@@ -10,13 +10,14 @@ from ..graph import Array, DType, Node
 from ..graph.kinds import gemm_form
 from ..ops.traits import CLAMP
 from ..reference.float_product import LONGEST, chain_ranges, scaled
-from .lower import NO_HALO, Lowering, conv_halo, conv_window, float_rule
+from .layout import NO_HALO, conv_halo, conv_window
 from .lower_float import operand
 from .lower_product import Fields, flattened, image_fields, is_column, operands_of_two, row_images, shifted, swap_hw
 from .matrix_batches import Group
 from .packing import round_up
 from .phases import transposed_phases
 from .program import TensorView
+from .select import Lowering, float_rule
 from .table import POST_ADD, POST_NONE
 
 UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)

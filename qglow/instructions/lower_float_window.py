@@ -10,11 +10,12 @@ from ..reference.float_pool import tap_counts
 from ..reference.float_reduce import reduction_axes
 from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
 from ..reference.windows import Window
-from .lower import Lowering, conv_window, float_rule
+from .layout import conv_window
 from .lower_float import operand
 from .lower_rows import rows
 from .lower_window import whole, window_fields
 from .program import TensorView
+from .select import Lowering, float_rule
 from .table import FLOAT_REDUCE
 
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from ..graph import DType, Node
 from ..reference.float_shape import pad_widths, slice_index, split_sizes
-from .lower import NO_HALO, Lowering, float_rule, rule
+from .layout import NO_HALO
 from .program import TensorView, dense_strides
+from .select import Lowering, float_rule, rule
 
 
 def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:

@@ -6,8 +6,8 @@ from ..graph import DType, Node
 from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
 from .coalesce_dims import Loop, coalesce_dims, padded, split_rows_for_threads
-from .lower import Lowering, rule
 from .program import TensorView
+from .select import Lowering, rule
 
 Fields = dict[str, int | float]
 MAX_ROUNDED = 2**30  # what is rounded to int32 must stay below it

@@ -14,12 +14,13 @@ from ..reference.arithmetic import bounds, multiplier, product_scale, within_int
 from ..reference.integer_elementwise import addends
 from ..reference.integer_product import groups_of
 from .coalesce_dims import coalesce_dims, padded
-from .lower import NO_HALO, Lowering, conv_halo, conv_window, rule
+from .layout import NO_HALO, conv_halo, conv_window
 from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
 from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
 from .phases import transposed_phases
 from .program import CONSTANTS, TensorView, dense_strides
+from .select import Lowering, rule
 from .table import POST_ADD, POST_NONE, POST_TABLE
 
 Fields = dict[str, int | float]

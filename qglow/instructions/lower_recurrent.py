@@ -7,9 +7,9 @@ import numpy as np
 from ..graph import Array, DType, Node
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from ..reference.recurrent_float import directions
-from .lower import Lowering, rule
 from .lower_product import Target, product, terms_fit
 from .program import TensorView
+from .select import Lowering, rule
 
 UNIT = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 MOST_STEPS = 512  # each is two instructions and a direction

@@ -6,9 +6,9 @@ import numpy as np
 
 from ..graph import Node
 from .coalesce_dims import coalesce_dims
-from .lower import Lowering, rule
 from .lower_pointwise import Fields, is_u8, limits
 from .program import TensorView
+from .select import Lowering, rule
 
 LONGEST = 65536  # elements of a row whose sum of squares fits int32
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from ..graph import Array, DType, Node
 from ..reference.arithmetic import zeros_of
-from .lower import NO_HALO, Lowering
+from .layout import NO_HALO
 from .program import Halo, TensorView
+from .select import Lowering
 
 
 def weights_of(low: Lowering, node: Node) -> Array:

@@ -9,9 +9,10 @@ from ..reference.float_reduce import reduction_axes
 from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
 from ..reference.integer_mean import RESIZE_BITS, ratio
 from ..reference.windows import Window
-from .lower import Lowering, conv_window, rule
+from .layout import conv_window
 from .lower_pointwise import MAX_ROUNDED, Fields, limits
 from .program import TensorView
+from .select import Lowering, rule
 
 
 def window_fields(win: Window) -> Fields:

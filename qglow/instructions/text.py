@@ -26,6 +26,7 @@ from types import MappingProxyType
 
 from ..errors import ModelError, one_line
 from ..graph import DType, Graph
+from .layout import Layouts
 from .program import CONSTANTS, Buffer, ConstantData, HostCall, Instruction, Program, Step, TensorView, bytes_of, instruction
 from .table import INSTRUCTIONS
 
@@ -47,6 +48,15 @@ def print_program(program: Program) -> str:
     steps = [_step(k, s) for k, s in enumerate(program.steps)]
     seen = [f"seen %{json.dumps(name)} after {k} steps" for k, looked_at in program.moments.items() for name in looked_at]
     return "\n".join([f"{head} @sha256:{digest}", *_buffers(program), *_values(program), *seen, *steps]) + "\n"
+
+
+def print_stage(made: Layouts | Program) -> str:
+    """The text of what a stage of code generation makes."""
+    if isinstance(made, Program):
+        return print_program(made)
+    lines = [f"image %{json.dumps(v)}{f' border {_ints(made.halos[v])}' if v in made.halos else ''}" for v in sorted(made.images)]
+    lines += [f"slot %{json.dumps(v)} in %{json.dumps(s.whole)}, axis {s.axis} from {s.first}" for v, s in sorted(made.slots.items())]
+    return "\n".join(lines) + "\n"
 
 
 def print_plan(program: Program) -> str:

@@ -103,7 +103,7 @@ class Memory:
                 assert buffer is not None
                 side = outputs if operand in INSTRUCTIONS[step.kind].outs else inputs
                 side.append((name, region, self.program.buffers[buffer].offset + at))
-        used = self._used(step, k)
+        used = used_elements(self.program, step, self.regions[k], self.constant_pool)
         for name, region, at in inputs:
             yield from self._reads(name, region, at, used)
         for name, region, at in outputs:
@@ -125,18 +125,6 @@ class Memory:
         others = [(name, region, at) for name, region, at in inputs if (region, at) not in written_over]
         yield from faults_of_pieces(meaning, outputs, others, partial(_elements, self.parts), used)
 
-    def _used(self, step: Instruction, k: int) -> Any:
-        """An index of the elements of x whose value matters.
-
-        NOTE: a product may read a byte of whatever value where all of its weights are zero: pixels padded to four channels.
-        """
-        if step.kind != "conv2d" or "w" not in step.constants:
-            return ...
-        g, c, kh, runs, run = (int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run"))
-        packed = self.regions[k]["w"].view(self.constant_pool, step.constants["w"])
-        used = (unpack(self.program.isa, packed, (g, c, kh, runs, run)) != 0).any(1)
-        return ... if used.all() else np.s_[:, :, :, used]
-
     def _reads(self, name: str, region: Region, at: int, used: Any) -> Iterator[str]:
         writers = _elements(self.written, region, at)
         if not writers.size:
@@ -154,6 +142,19 @@ class Memory:
             others = _elements(table, region, at)
             if others.size and int(others.max()) >= self.since:
                 yield f"expected a barrier between step {int(others.max())}, which {verb} bytes of {name}, and this one, which writes them"
+
+
+def used_elements(program: Program, step: Instruction, regions: Regions, constant_pool: Array) -> Any:
+    """An index of the elements of x whose value matters.
+
+    NOTE: a product may read a byte of whatever value where all of its weights are zero: pixels padded to four channels.
+    """
+    if step.kind != "conv2d" or "w" not in step.constants:
+        return ...
+    g, c, kh, runs, run = (int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run"))
+    packed = regions["w"].view(constant_pool, step.constants["w"])
+    used = (unpack(program.isa, packed, (g, c, kh, runs, run)) != 0).any(1)
+    return ... if used.all() else np.s_[:, :, :, used]
 
 
 def _elements(table: Array, region: Region, at: int) -> Array:

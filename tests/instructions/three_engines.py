@@ -9,11 +9,12 @@ import numpy as np
 
 from qglow.graph import Array, Graph
 from qglow.instructions.interpret import Interpreter, site_of
-from qglow.instructions.lower import lower
+from qglow.instructions.lower import stages
 from qglow.instructions.program import HostCall, Instruction, Program
 from qglow.instructions.table import INSTRUCTIONS
 from qglow.instructions.text import check_program_text
 from qglow.instructions.verify import verify_program
+from qglow.instructions.verify_stages import verify_stages
 from qglow.kernels import library
 from qglow.reference import evaluate, retype
 from qglow.runtime import native
@@ -65,7 +66,10 @@ def same(got: Mapping[str, Array], want: Mapping[str, Array], who: str) -> None:
 
 def meaning_agrees(graph: Graph, feeds: Mapping[str, Array], isa: str) -> Program:
     """The graph's reference and the meaning of its program for an instruction set; the program."""
-    program = lower(static(graph, feeds), isa)
+    made = dict(stages(static(graph, feeds), isa))
+    verify_stages(graph, made)
+    program = made["plan"]
+    assert isinstance(program, Program)
     check_program_text(verify_program(program))
     same(Interpreter(program, check=True).run(feeds), evaluate(graph, feeds), f"the meaning for {isa}")
     return program

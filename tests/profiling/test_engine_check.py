@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 import qglow
 from qglow.errors import DisagreementError
 from qglow.graph import Array
-from qglow.instructions.lower import FLOAT_RULES
+from qglow.instructions.select import FLOAT_RULES
 from qglow.oracle.oracle import ReferenceOracle
 from qglow.pipeline import float_graph
 from qglow.profiling import engine_check, open_dataset, record

@@ -10,7 +10,7 @@ from sweep import pointwise, products, recurrent, reductions, shaping, windowing
 from sweep.case import Case
 
 from qglow.graph import Node
-from qglow.instructions import lower
+from qglow.instructions import select
 from qglow.onnx_import.forms import unmet
 from qglow.ops import OPS, refusal
 from qglow.ops.forms import PLAIN
@@ -44,11 +44,11 @@ def swept() -> dict[str, set[str]]:
 
 
 def _tables() -> list[tuple[str, set[str]]]:
-    lower._fill_rules()
-    floats = lower._float_rules()
+    select._fill_rules()
+    floats = select._float_rules()
     return [
         ("int8", set(INTEGER)),
-        ("int8_kernel", set(lower.RULES)),
+        ("int8_kernel", set(select.RULES)),
         ("float_kernel", set(floats)),
     ]
 

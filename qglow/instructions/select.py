@@ -1,0 +1,331 @@
+"""Instruction selection: the instructions of a static graph, over buffers that are all apart. Rules by op are in lower_*.py; what none
+takes becomes a host step.
+
+A value's place has any strides; a rule asks for the form that its kernel reads (`image_of`, `dense_of`) and gets the value's own place,
+in the layout that was assigned to it, or a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from types import MappingProxyType
+
+import numpy as np
+
+from ..graph import Array, DType, Graph, Node, TensorType
+from ..graph.registry import enters
+from ..ops import refusal
+from ..ops.traits import VIEW
+from ..reference import is_quantized
+from ..targets import target
+from .coalesce_dims import coalesce_dims, offsets, padded
+from .layout import NO_HALO, Layouts
+from .packed import PackedBlocks, PackedFloats
+from .packing import Packed, pack, pack_floats
+from .program import CONSTANTS, Buffer, ConstantData, Halo, HostCall, Instruction, Program, Step, TensorView, dense_strides, instruction
+
+Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
+RULES: dict[str, Rule] = {}
+FLOAT_RULES: dict[str, Rule] = {}
+rule, float_rule = enters(RULES), enters(FLOAT_RULES)
+SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
+
+
+class Lowering:
+    """State of one selection: the steps so far, the sizes of buffers, the constants, and the places of values."""
+
+    def __init__(self, graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = ()) -> None:
+        """observed: outputs that are looked at as soon as they are whole, not in the end."""
+        self.graph, self.isa, self.packing = graph, isa, target(isa)
+        self.observed = observed
+        self.done: dict[str, int] = {}
+        self.steps: list[Step] = []
+        self.sizes: list[int] = []
+        self.constant_pool: list[ConstantData] = []
+        self.constant_pool_size = 0
+        self.places: dict[str, TensorView] = {}
+        self.label = ""
+        self.consumers = graph.consumers()
+        self.producers = graph.producers()
+        self.pooled: dict[bytes, int] = {}
+        self.fused: set[str] = set()
+        self.copies: dict[tuple[str, str], TensorView] = {}
+        self.layouts = layouts
+        self.concat_slots = layouts.slots
+        self.refusal = ""
+
+    def select(self) -> Program:
+        for name in self.graph.inputs:
+            self.place(name)
+        for name, array in self.graph.constants.items():
+            t = self.graph.types[name]
+            if t.kind is DType.U8 and t.quant is not None and t.quant.block is None:  # an operand like any other, but in another place
+                self.constant_place(name, array)
+        for node in self.graph.nodes:
+            self.label = node.outputs[0]
+            if node.name in self.fused:
+                self._note(node)
+                continue
+            # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
+            table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (_float_rules(), "float_kernel")
+            take, refused = table.get(node.op), refusal(form, node, node.op)
+            self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
+            if take is None or refused is not None or self.is_empty(node) or not take(self, node):
+                self.host(node, self.refusal)
+            self._note(node)
+        moments: dict[int, tuple[str, ...]] = {}
+        for name in self.observed:
+            moments[self.done[name]] = (*moments.get(self.done[name], ()), name)
+        return Program(
+            self.graph, self.isa, tuple(self.steps), MappingProxyType(self.places), tuple(map(Buffer, self.sizes)),
+            tuple(self.constant_pool), self.constant_pool_size, 0, MappingProxyType(moments))  # fmt: skip
+
+    def _note(self, node: Node) -> None:
+        """After how many steps the node's values are whole; they stay so until the next step."""
+        for name in node.outputs if self.observed else ():
+            if name in self.places:
+                self.done[name] = len(self.steps)
+
+    def is_empty(self, node: Node) -> bool:
+        """Whether a node reads a value of no elements: the reference knows what becomes of it."""
+        return any(0 in self.type(v).static_shape for v in node.inputs if v and v not in self.graph.constants)
+
+    # Places
+
+    def use(self, place: TensorView) -> TensorView:
+        """The place itself: its buffer lives as long as steps use it."""
+        return place
+
+    def room(self, place: TensorView) -> int:
+        """Bytes of the buffer that a place lies in; 0 of a constant."""
+        return 0 if place.buffer == CONSTANTS else self.sizes[place.buffer]
+
+    def allocate(self, size: int) -> int:
+        """A new buffer's index."""
+        self.sizes.append(size)
+        return len(self.sizes) - 1
+
+    def place(self, name: str, channels_last: bool | None = None, like: TensorView | None = None, pitch: int = 0) -> TensorView:
+        """The place of a new value, its border filled: inside of a concatenation's, or an image, or dense in the order of `like`."""
+        if name in self.places:
+            return self.places[name]
+        t = self.graph.types[name]
+        shape = t.static_shape
+        if channels_last is None:
+            channels_last = name in self.layouts.images
+        if name in self.concat_slots:
+            parent, axis, start = self.concat_slots[name]
+            whole = self.place(parent)
+            place = whole.part(axis, start, shape[axis])._replace(halo=whole.halo if axis == 1 else NO_HALO)
+        elif channels_last:
+            image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
+            place = self.image(image, t.kind.dtype.str, self.layouts.halos.get(name, NO_HALO), pitch)  # type: ignore[arg-type]
+            self.fill_border(place, self.zero(name))
+            place = place.as_ncw() if len(shape) == 3 else place
+        else:
+            place = self.dense(shape, t.kind.dtype.str, like)
+        self.places[name] = place
+        return place
+
+    def dense(self, shape: tuple[int, ...], dtype: str, like: TensorView | None = None) -> TensorView:
+        """A new place without gaps, its dimensions in the order of `like`'s strides (default: the graph's)."""
+        item = np.dtype(dtype).itemsize
+        order = list(range(len(shape)))
+        if like is not None and len(like.shape) == len(shape):
+            order.sort(key=lambda k: (-like.strides[k], k))
+        strides, step = [0] * len(shape), item
+        for k in reversed(order):
+            strides[k] = step
+            step *= max(1, shape[k])
+        return TensorView(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, tuple(strides), dtype)
+
+    def image(self, shape: tuple[int, int, int, int], dtype: str, halo: Halo, pitch: int = 0) -> TensorView:
+        """A new channels-last place [N, C, H, W] inside of a border. pitch: bytes of a pixel where it is more than its channels."""
+        n, c, h, w = shape
+        top, left, bottom, right = halo
+        item = np.dtype(dtype).itemsize
+        column = pitch or c * item
+        row = (left + w + right) * column
+        whole = row * (top + h + bottom)
+        return TensorView(self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo)
+
+    def zero(self, name: str) -> int:
+        quant = self.graph.types[name].quant
+        return quant.z if quant is not None and quant.axis is None else 0
+
+    def constant_place(self, name: str, array: Array) -> None:
+        """A place among the constants."""
+        strides = dense_strides(array.shape, array.itemsize)
+        self.places[name] = TensorView(CONSTANTS, self.constant(array), array.shape, strides, array.dtype.str)
+
+    def deallocate(self, name: str) -> None:
+        """Undo `place` of a value that no instruction was emitted for."""
+        gone = self.places.pop(name).buffer
+        if name in self.concat_slots:
+            return
+        last = self.steps[-1] if self.steps else None
+        if isinstance(last, Instruction) and last.kind == "halo" and last.operands["y"][0] == gone:
+            self.steps.pop()  # its border
+
+    def fill_border(self, place: TensorView, value: int) -> None:
+        if any(place.halo):
+            n, c, h, w = place.shape
+            sn, _, sh, sw = place.strides
+            names = ("top", "left", "bottom", "right")
+            halo = dict(zip(names, place.halo, strict=True))
+            at = {"y_n": sn, "y_h": sh, "y_w": sw}
+            fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "C": c, **at, "value": value, **halo}
+            self.emit("halo", {"y": place}, {}, fields)
+
+    # Forms
+
+    def image_of(self, name: str, halo: Halo = NO_HALO, value: int | None = None) -> TensorView:
+        """The value [N, C, H, W] or [N, C, W] as a channels-last image with at least this border: its own place, or a copy.
+
+        value: what the border holds, by default the zero point.
+        """
+        place = self.places[name]
+        wide = all(a >= b for a, b in zip(place.halo, halo, strict=True)) and (value in (None, self.zero(name)) or not any(halo))
+        if place.is_channels_last and wide:
+            return self.use(place.as_image())
+        key = (name, f"image {halo} {value}")
+        if key not in self.copies:
+            source = place.as_image()
+            copy = self.image(source.shape, place.dtype, halo)  # type: ignore[arg-type]
+            self.move(source, copy)
+            self.fill_border(copy, self.zero(name) if value is None else value)
+            self.copies[key] = copy
+        return self.use(self.copies[key])
+
+    def dense_of(self, name: str) -> TensorView:
+        """The value without gaps in the graph's order: its own place, or a copy."""
+        place = self.places[name]
+        if place.is_dense:
+            return self.use(place)
+        key = (name, "dense")
+        if key not in self.copies:
+            copy = self.dense(place.shape, place.dtype)
+            self.move(place, copy)
+            self.copies[key] = copy
+        return self.use(self.copies[key])
+
+    def move(self, x: TensorView, y: TensorView) -> None:
+        """Emit a copy between two places of one shape and dtype, with whatever strides."""
+        loops = coalesce_dims(y.shape, (y.strides, x.strides))
+        item = y.itemsize
+        loops_nhwc = padded(loops, 4, 2)
+        if loops_nhwc is not None and (not loops or loops[-1][1] == (item, item)):
+            (n, sn), (h, sh), (w, sw), (c, _) = loops_nhwc
+            strides = {"x_n": sn[1], "x_h": sh[1], "x_w": sw[1], "y_n": sn[0], "y_h": sh[0], "y_w": sw[0]}
+            run = c * item if loops else item
+            if w == 1:
+                strides |= {"x_w": run, "y_w": run}
+            self.emit("copy", {"x": x, "y": y}, {}, {"N": n, "H": h, "W": w, "C": run, **strides})
+            return
+        # the innermost loop is y's; beside it the one along which x is dense, so that blocks can be turned in registers
+        inner = loops.pop()
+        loops.sort(key=lambda loop: loop[1][1] == item)
+        apart = sorted(loops, key=lambda loop: loop[0])[: max(0, len(loops) - 5)]  # more than six: the shortest, an instruction an index
+        six = [(1, (0, 0))] * (5 - len(loops)) + [loop for loop in loops if loop not in apart] + [inner]
+        fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
+        fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
+        for at_y, at_x in offsets(apart, 2):
+            parts: dict[str, TensorView | None] = {"x": x._replace(start=x.start + at_x), "y": y._replace(start=y.start + at_y)}
+            self.emit("transpose", parts, {}, {**fields, "item": item})
+
+    def copied(self, place: TensorView) -> TensorView:
+        """A dense copy of what lies in a place."""
+        copy = self.dense(place.shape, place.dtype)
+        self.move(place, copy)
+        return copy
+
+    # Constants
+
+    def constant(self, array: Array) -> int:
+        """Bytes into the constant pool of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
+        return self._kept(np.ascontiguousarray(array).tobytes())
+
+    def weights(self, w: Array, fused: bool) -> int:
+        """Bytes into the constant pool of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
+        packed = Packed(self.isa, w, fused)
+        return self._kept(packed if len(packed) > SEARCHED else pack(self.isa, w, fused).tobytes())
+
+    def float_weights(self, w: Array) -> int:
+        """Bytes into the constant pool of float weights [G, OC, ...], packed."""
+        packed = PackedFloats(self.isa, w)
+        return self._kept(packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes())
+
+    def block_weights(self, w: Array, shape: tuple[int, int], size: int, bits: int) -> int:
+        """Bytes into the blob of block-wise weights, packed."""
+        return self._kept(PackedBlocks(self.isa, w, shape, size, bits))
+
+    def _kept(self, data: ConstantData) -> int:
+        if not isinstance(data, bytes) or len(data) > SEARCHED:
+            return self._append(data)
+        if data not in self.pooled:
+            self.pooled[data] = self._append(data)
+        return self.pooled[data]
+
+    def _append(self, data: ConstantData) -> int:
+        at, rest = self.constant_pool_size, bytes(-len(data) % 64 + 64)
+        self.constant_pool += [data, rest]
+        self.constant_pool_size += len(data) + len(rest)
+        return at
+
+    # Steps
+
+    def emit(self, kind: str, operands: dict[str, TensorView | None], constants: dict[str, int], fields: dict[str, int | float]) -> None:
+        where: dict[str, tuple[int | None, int]] = {}
+        for name, place in operands.items():
+            if place is None:
+                where[name] = None, 0
+            elif place.buffer == CONSTANTS:
+                constants = {**constants, name: place.start}
+            else:
+                where[name] = place.buffer, place.start
+        self.steps.append(instruction(kind, where, constants, fields, None, self.label))
+
+    def emit_image(
+        self, kind: str, x: TensorView, y: TensorView, constants: dict[str, int] | None = None, /, **fields: int | float
+    ) -> None:
+        """An instruction of one input and one output over the output's pixels."""
+        n, c, h, w = y.shape
+        names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
+        strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
+        self.emit(kind, {"x": x, "y": y}, constants or {}, {"N": n, "H": h, "W": w, "C": c, **strides, **fields})
+
+    def refuse(self, reason: str) -> bool:
+        """False, and why: what a rule returns for a form that it does not take."""
+        self.refusal = reason
+        return False
+
+    def host(self, node: Node, reason: str = "") -> None:
+        for name in node.outputs:
+            if name:
+                self.place(name)
+        self.steps.append(HostCall(node, reason))
+
+    def type(self, name: str) -> TensorType:
+        return self.graph.types[name]
+
+
+def select(graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = ()) -> Program:
+    """The instructions of a static graph for an instruction set. Buffers have sizes alone: they are all apart, and live all the time.
+
+    observed: outputs that are looked at as soon as they are whole, not in the end.
+    """
+    _fill_rules()
+    return Lowering(graph, layouts, isa, observed).select()
+
+
+def _fill_rules() -> None:
+    from . import lower_blockwise, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  NOTE: they import this
+
+
+@cache
+def _float_rules() -> dict[str, Rule]:
+    """FLOAT_RULES, filled: where a node computes with floats, which many programs have none of."""
+    from . import lower_float, lower_float_composed, lower_float_product, lower_float_window  # noqa: F401  NOTE: likewise
+
+    return FLOAT_RULES
