@@ -3,9 +3,10 @@
     python -m bench.kernels                                  all rows of the kernel table, on this CPU's best target
     python -m bench.kernels depthwise2d avg_pool2d --large 4 --json kernels.json
 
-Fields are those that tests/kernels/row_fields.py draws, with sizes several tiles large; a line is the fastest of some
-drawn instructions, in nanoseconds for each element that is written, on one thread. `beside` is the same of the next
-kernel that accepts these instructions: where it is below the row's own, the row should not stand before it.
+Fields are those that tests/kernels/row_fields.py draws, with sizes several tiles large; a line is the one
+of some drawn instructions where the row gains least, in nanoseconds for each element that is written, on one thread.
+`beside` is the same of the next kernel that accepts this instruction: where it is below the row's own, the row should
+not stand before it.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def line(row: KernelRow, isa: str, times: int) -> dict[str, Any] | None:
             break
     if not found:
         return None
-    ns, beside, name = min(found, key=lambda f: f[0] / (f[1] or 1e9))
+    ns, beside, name = max(found, key=lambda f: f[0] / (f[1] or 1e9))
     return {"kernel": row.name, "ns": ns, "beside": beside, "other": name}
 
 

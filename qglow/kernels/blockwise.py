@@ -17,7 +17,7 @@ from numba.extending import intrinsic
 from .dots import dot, half_dot
 from .epilogue_scratch import copy_pixels
 from .fused import fma
-from .jit import njit
+from .jit import chosen, function_of, njit
 from .memory import I8, fill_bytes
 from .row import operands
 from .split import part_of, part_of_either, scratch_of
@@ -170,24 +170,9 @@ def micro_kernel(rows, bits):
     return run
 
 
-def dispatcher(bits):
-    """A function (rows, operands) that runs the micro-kernel of so many rows: a chain of comparisons, made as text for numba."""
-    scope = {f"k{p}": njit(nogil=True)(_wrap(micro_kernel(p, bits))) for p in range(1, MOST + 1)}
-    lines = ["def dispatch(p, a):"] + [f"    {'if' if p == 1 else 'elif'} p == {p}: k{p}(a)" for p in range(1, MOST + 1)]
-    exec("\n".join(lines), scope)  # NOTE: this text is fixed by MOST alone
-    return njit(nogil=True)(scope["dispatch"])
-
-
-def _wrap(run):
-    def call_it(a):
-        run(a)
-
-    return call_it
-
-
 def blockwise(bits):
     """The kernel of weights of so many bits."""
-    run = dispatcher(bits)
+    run = chosen({p: function_of(micro_kernel(p, bits)) for p in range(1, MOST + 1)})
 
     @njit(nogil=True)
     def kernel(i, share):

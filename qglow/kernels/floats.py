@@ -11,7 +11,7 @@ from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from .elementwise_u8 import LANES, run_of
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
 from .float_sums import sum_of_row
-from .jit import njit
+from .jit import chosen, njit
 from .split import part_of, row_at
 from .vector import F32, I64, call, const, load_at, splat, vec
 from .vector_loops import SUMS, floats, halves, masked, store_chunk
@@ -76,18 +76,9 @@ def binary_run(op, a, c):
     return run_of((4 * a, 4 * c), "", real, size=4)
 
 
-def chosen(functions, arguments):
-    """A function (k, arguments) that calls functions[k]: a chain of comparisons, made as text for numba."""
-    names = {f"run{k}": f for k, f in enumerate(functions)}
-    lines = [f"def choose(k, {arguments}):"]
-    lines += [f"    {'if' if k == 0 else 'elif'} k == {k}: {name}({arguments})" for k, name in enumerate(names)]
-    exec("\n".join(lines), names)  # NOTE: this text is fixed by the tables above
-    return njit(nogil=True)(names["choose"])
-
-
 def binary(a_c, b_c):
     """The kernel of operands that move along the run, 1, or are one element, 0."""
-    run = chosen([binary_run(op, a_c, b_c) for op in FLOAT_BINARY], "operands, count")
+    run = chosen({k: binary_run(op, a_c, b_c) for k, op in enumerate(FLOAT_BINARY)}, "operands, count")
 
     @njit(nogil=True)
     def kernel(i, share):
@@ -113,7 +104,7 @@ def unary_run(op):
     return run_of((4,), "ff", lambda b, at, scalars: FUNCTIONS[op](b, operand(b, at[0], 1), *scalars), size=4)
 
 
-function = chosen([unary_run(op) for op in FLOAT_UNARY], "operands, count")
+function = chosen({k: unary_run(op) for k, op in enumerate(FLOAT_UNARY)}, "operands, count")
 
 
 @njit(nogil=True)

@@ -11,3 +11,21 @@ from functools import partial
 import numba
 
 njit = partial(numba.njit, error_model="numpy")
+
+
+def function_of(intrinsic):
+    """A function of its own that runs an intrinsic of one argument."""
+
+    @njit(nogil=True)
+    def run(operands):
+        intrinsic(operands)
+
+    return run
+
+
+def chosen(functions, arguments="operands"):
+    """A function (k, arguments) that calls functions[k]: a chain of comparisons, made as text, for numba cannot index functions."""
+    scope = {f"run{k}": f for k, f in functions.items()}
+    branches = [f"    {'elif' if n else 'if'} k == {k}: run{k}({arguments})" for n, k in enumerate(functions)]
+    exec("\n".join([f"def choose(k, {arguments}):", *branches]), scope)
+    return njit(nogil=True)(scope["choose"])

@@ -17,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import BY_BLOCKS
-from .jit import njit
+from .jit import chosen, function_of, njit
 from .row import operands
 from .split import part_of_either, scratch_of
 from .target import ISA
@@ -85,19 +85,8 @@ def micro_kernel(micro, pixels, vectors, paired):
 
 
 def _dispatcher(micro, vectors, sizes, paired=False):
-    """A function (P, operands) that runs the micro-kernel of P pixels: a chain of comparisons, made as text for numba."""
-    names = {f"k{p}": njit(nogil=True)(_wrap(micro_kernel(micro, p, vectors, paired))) for p in sizes}
-    lines = ["def dispatch(p, a):"] + [f"    {'if' if k == 0 else 'elif'} p == {p}: k{p}(a)" for k, p in enumerate(sizes)]
-    scope = dict(names)
-    exec("\n".join(lines), scope)  # NOTE: numba cannot index a list of intrinsics; this text is fixed by `sizes` alone
-    return njit(nogil=True)(scope["dispatch"])
-
-
-def _wrap(run):
-    def call(a):
-        run(a)
-
-    return call
+    """A function (P, operands) that runs the micro-kernel of P pixels."""
+    return chosen({p: function_of(micro_kernel(micro, p, vectors, paired)) for p in sizes})
 
 
 def product(k):

@@ -54,20 +54,6 @@ def resize_linear(i, share):
             w00, w01, w10, w11 = (one_h - v) * (one_w - u), (one_h - v) * u, v * (one_w - u), v * u
             for k in range(0, c, LANES):
                 blend(
-                    top + left + k,
-                    top + right + k,
-                    bottom + left + k,
-                    bottom + right + k,
-                    w00,
-                    w01,
-                    w10,
-                    w11,
-                    xz,
-                    m,
-                    zero,
-                    low,
-                    high,
-                    y + k,
-                    c - k,
-                )
+                    top + left + k, top + right + k, bottom + left + k, bottom + right + k, w00, w01, w10, w11, xz, m, zero, low, high, y + k, c - k
+                )  # fmt: skip
             y += i.y_w

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from ..instructions.packing import FLOAT_VECTORS, round_up
+from ..instructions.packing import round_up
 from ..instructions.program import Instruction, Program
 from ..instructions.table import BY_BLOCKS
-from ..kernels.table import accepting, kernel_of
+from ..kernels.table import accepting, kernel_of, rows_of
 from ..targets import NEAR, target
 
 Hints = dict[str, int]
@@ -62,10 +62,11 @@ def product_shape(step: Instruction, isa: str) -> ProductShape:
     f, s = step.fields, target(isa)
     channels, width = int(f["C"]), int(f["W"])
     is_float = step.kind == "float_conv2d"
-    block = s.lanes * (FLOAT_VECTORS if is_float else s.vectors)
+    tiles = rows_of(step.kind, isa)[0].blocking(s)
+    block = tiles["C"]
     four = 1 if is_float else 4  # taps of one step
     taps = int(f["KH"]) * int(f["runs"]) * round_up(int(f["run"]), 1 if is_float else s.step)
-    usual, narrow = s.float_pixels if is_float else (s.pixels, s.narrow_pixels)
+    narrow = s.float_pixels[1] if is_float else s.narrow_pixels
     return ProductShape(
         rows=int(f["N"]) * int(f["H"]),
         width=width,
@@ -76,7 +77,7 @@ def product_shape(step: Instruction, isa: str) -> ProductShape:
         weights=4 * block * taps // four,
         x=int(f["x_w"]) * int(f["SW"]),
         y=int(f["y_w"]),
-        most=narrow if channels <= s.lanes else usual,
+        most=narrow if channels <= s.lanes else tiles["W"],
         post=int(f["post"]),
         floats=2 if is_float else int(f["y_f32"]),
         near=s.near,
