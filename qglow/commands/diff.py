@@ -39,13 +39,13 @@ def run(options: argparse.Namespace) -> int:
         check_folder(options.output)
     library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     report = compare(options.model, bundle, options.data, samples=options.samples, quiet=options.quiet)
-    bad = next((r for r in report.layers if r["sqnr_db"] < options.floor_db), None)
+    bad = next((r for r in report.layers if r.sqnr_db < options.floor_db), None)
     if bad is None:
         print(f"no layer is below {options.floor_db:g} dB over {report.agreement.samples} samples")
         return 0
-    node = next(n for n in bundle.graph.nodes if bad["name"] in {float_name(o) for o in n.outputs})
-    own = "" if bad["own_sqnr_db"] is None else f", {bad['own_sqnr_db']:.1f} dB alone on its true inputs"
-    print(f"first below {options.floor_db:g} dB: {bad['name']} ({bad['op']}), {bad['sqnr_db']:.1f} dB, cosine {bad['cosine']:.5f}{own}")
+    node = next(n for n in bundle.graph.nodes if bad.name in {float_name(o) for o in n.outputs})
+    own = "" if bad.own_sqnr_db is None else f", {bad.own_sqnr_db:.1f} dB alone on its true inputs"
+    print(f"first below {options.floor_db:g} dB: {bad.name} ({bad.op}), {bad.sqnr_db:.1f} dB, cosine {bad.cosine:.5f}{own}")
     for what, values in (("reads", node.inputs), ("gives", node.outputs)):
         for value in (v for v in values if v and v not in bundle.graph.constants):
             error = report.agreement.layers.get(float_name(value))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from ..runtime.manifest import Manifest
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .comparison import Error
 from .distribution import Distribution, add_distributions
+from .figures import LayerReport, OutputReport, Report, Size
 from .float_values import float_values
 from .isolated_layer_error import add_isolated_errors
 from .peer_comparison import PeerComparison
@@ -37,46 +38,45 @@ LAYER_SAMPLES = 16
 
 @dataclass(slots=True)
 class AccuracyReport:
-    """What was measured. `to_dict()["layers"]` lists, in execution order, name, op, precision, sqnr_db and cosine,
-    and own_sqnr_db: the layer alone, on its true inputs (None where it has no int8 part); of int8 layers also Distribution.to_dict().
-    They are over `layer_samples` of the samples.
-    """
+    """What was measured; `figures` is all that it says, and `to_dict` the same in plain values. layers: in execution order."""
 
     agreement: Agreement
     votes: dict[str, Top1Agreement]
-    layers: list[dict[str, Any]]
+    layers: list[LayerReport]
     manifest: Manifest
     beside: PeerComparison = field(default_factory=PeerComparison)
     layer_samples: int = 0
 
     @in_usual_mode
-    def to_dict(self) -> dict[str, Any]:
-        outputs = {n: {**e.to_dict(), **self.votes[n].to_dict()} for n, e in self.agreement.outputs.items()}
+    def figures(self) -> Report:
         decisions = self.manifest.get("decisions", [])
-        return {
-            "name": self.manifest.get("name", ""),
-            "samples": self.agreement.samples,
-            "float": self.agreement.oracle,
-            "complaints": complaints(self.agreement.outputs, QuantConfig().min_agreement_sqnr_db),
-            "outputs": outputs,
-            "layers": self.layers,
-            "layer_samples": self.layer_samples,
-            "nodes": {p: sum(d["precision"] == p for d in decisions) for p in PRECISIONS},
-            "kept_float": [d for d in decisions if d["precision"] == "float"],
-            "proposed_exclude": self.to_blame(),
-            "size": {k: self.manifest.get(k) for k in ("float_bytes", "int8_bytes")},
-            "latency_ms": self.beside.latency,
-            "noise_beside": self.beside.noise,
-            "machine": asdict(self.beside.roof) if self.beside.roof else None,
-            "steps": [asdict(s) for s in self.beside.steps],
-            "notes": self.beside.notes,
-        }
+        return Report(
+            name=self.manifest.get("name", ""),
+            samples=self.agreement.samples,
+            float=self.agreement.oracle,
+            complaints=complaints(self.agreement.outputs, QuantConfig().min_agreement_sqnr_db),
+            outputs={n: OutputReport.of(e, self.votes[n]) for n, e in self.agreement.outputs.items()},
+            layers=self.layers,
+            layer_samples=self.layer_samples,
+            nodes={p: sum(d["precision"] == p for d in decisions) for p in PRECISIONS},
+            kept_float=[d for d in decisions if d["precision"] == "float"],
+            proposed_exclude=self.to_blame(),
+            size=Size(self.manifest.get("float_bytes"), self.manifest.get("int8_bytes")),
+            latency_ms=self.beside.latency,
+            noise_beside=self.beside.noise,
+            machine=self.beside.roof,
+            steps=self.beside.steps,
+            notes=self.beside.notes,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return self.figures().to_dict()
 
     @in_usual_mode
     def to_blame(self, count: int = 3) -> list[str]:
         """The layers that add most noise by themselves: the ones to keep float first."""
-        rows = [r for r in self.layers if r["own_sqnr_db"] is not None and r["op"] != "Quantize"]
-        return [r["name"] for r in sorted(rows, key=lambda r: r["own_sqnr_db"])[:count]]
+        rows = [(r.own_sqnr_db, r.name) for r in self.layers if r.own_sqnr_db is not None and r.op != "Quantize"]
+        return [name for _, name in sorted(rows, key=lambda r: r[0])[:count]]
 
     @in_usual_mode
     def save(self, path: str | Path) -> None:
@@ -84,7 +84,7 @@ class AccuracyReport:
         from .html import page  # NOTE: a report that is not written needs no template engine
 
         path = path_of(path, "the file to write", OutputError)
-        text = self.to_json() if str(path).endswith(".json") else page(self.to_dict())
+        text = self.to_json() if str(path).endswith(".json") else page(self.figures())
         write_atomically(path, text.encode())
 
     def to_json(self) -> str:
@@ -95,7 +95,7 @@ class AccuracyReport:
         """Tables for a terminal."""
         from .terminal import tables  # NOTE: a report that is not shown needs no tables
 
-        return tables(self.to_dict())
+        return tables(self.figures())
 
 
 def compare_samples(
@@ -146,19 +146,15 @@ def check_same(graph: Graph, quantized: Graph) -> None:
             raise BundleError(f"the bundle was made from another model: its {what} are {list(ours)}, the model's are {list(theirs)}")
 
 
-def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]) -> list[dict[str, Any]]:
+def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]) -> list[LayerReport]:
     rows = []
     for node in bundle.graph.nodes:
         for o in filter(None, node.outputs):
-            name = float_name(o)
+            name, t = float_name(o), bundle.graph.types[o]
             error = agreement.layers.get(name) or agreement.outputs.get(name)
-            if not isinstance(error, Error):
-                continue
-            t = bundle.graph.types[o]
-            e = error.to_dict()
-            precision = precision_of(node, bundle.graph.types) or ("int8" if t.is_quantized else "float")
-            row = {"name": name, "op": node.operator, "precision": precision, "sqnr_db": e["sqnr_db"]}
-            own_db = own[name].to_dict()["sqnr_db"] if name in own else None
-            rest = spread[name].to_dict() if t.is_quantized and name in spread else {}
-            rows.append({**row, "cosine": e["cosine"], "own_sqnr_db": own_db, **rest})
+            if isinstance(error, Error):
+                precision, e = precision_of(node, bundle.graph.types) or ("int8" if t.is_quantized else "float"), error.to_dict()
+                own_db = own[name].to_dict()["sqnr_db"] if name in own else None
+                within = spread[name].figures() if t.is_quantized and name in spread else None
+                rows.append(LayerReport(name, node.operator, precision, e["sqnr_db"], e["cosine"], own_db, within))
     return rows

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from ..graph import Array, Graph, TensorType
 from ..profiling.observers import Observer
+from .figures import Spread
 from .stored import float_name
 
 BARS = 48
@@ -41,18 +41,14 @@ class Distribution:
         stored = real if self.factors is None else real / self.factors
         self.clipped += int(np.count_nonzero((stored < self.low - half) | (stored > self.high + half)))
 
-    def to_dict(self) -> dict[str, Any]:
-        """min, max: of the float values. int8_low, int8_high: of the type. clipped: share of values beyond. histogram: counts over
-        equal bins from the lower of both ends to the upper.
-        """
+    def figures(self) -> Spread | None:
+        """None where no value was seen."""
         o = self.observer
         if not o.count:
-            return {}
+            return None
         start, stop = min(o.min, self.low), max(o.max, self.high)
-        return {
-            "min": _short(o.min), "max": _short(o.max), "int8_low": _short(self.low), "int8_high": _short(self.high),
-            "clipped": _short(self.clipped / o.count), "histogram": rebinned(o, start, stop).tolist(),
-        }  # fmt: skip
+        low, high, int8_low, int8_high, clipped = (_short(v) for v in (o.min, o.max, self.low, self.high, self.clipped / o.count))
+        return Spread(low, high, int8_low, int8_high, clipped, rebinned(o, start, stop).tolist())
 
 
 def rebinned(o: Observer, start: float, stop: float, bars: int = BARS) -> Array:

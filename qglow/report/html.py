@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from ..runtime.machine_limits import MachineLimits
-from .headline import facts, float_groups, is_shown, share
+from ..runtime.step_profile import StepTime
+from .figures import Report
+from .headline import facts, float_groups, share
 from .plots import distribution, grade, noise, times
 from .roofline import roofline
 
@@ -24,20 +26,19 @@ HEADINGS = (  # of the table of layers: heading, whether it is of numbers
 )  # fmt: skip
 
 
-def page(report: dict[str, Any]) -> str:
-    """The HTML text of AccuracyReport.to_dict(). Names are escaped by the template engine; pictures are markup of our own."""
+def page(report: Report) -> str:
+    """The HTML text of a report. Names are escaped by the template engine; pictures are markup of our own."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.globals |= {
-        "count": _count, "formatted": format, "grade": grade, "is_shown": is_shown, "share": share,
+        "count": _count, "formatted": format, "grade": grade, "share": share,
         **{f.__name__: _drawn(f) for f in (distribution, noise, roofline, times)},
     }  # fmt: skip
-    machine = MachineLimits(**report["machine"]) if report["steps"] and report["machine"] else None
     return environment.get_template("page.html.j2").render(
-        report=report, title=f"{report['name']}: what int8 cost" if report["name"] else "What int8 cost", facts=facts(report),
-        columns=[c for c in COLUMNS if any(is_shown(e, c[1]) for e in report["outputs"].values())], headings=HEADINGS,
-        machine=machine, kinds=_kinds(report["steps"]), groups=float_groups(report),
+        report=report, title=f"{report.name}: what int8 cost" if report.name else "What int8 cost", facts=facts(report),
+        columns=[c for c in COLUMNS if any(e.shows(c[1]) for e in report.outputs.values())], headings=HEADINGS,
+        machine=report.machine if report.steps else None, kinds=_kinds(report.steps), groups=float_groups(report),
     )  # fmt: skip
 
 
@@ -46,11 +47,11 @@ def _drawn(draw: Any) -> Any:
     return lambda *arguments: Markup(draw(*arguments))  # noqa: S704
 
 
-def _kinds(steps: list[dict[str, Any]]) -> list[tuple[str, int, float, float]]:
+def _kinds(steps: Sequence[StepTime]) -> list[tuple[str, int, float, float]]:
     """(kind of step, how many, their seconds, their share of all), the longest first."""
-    total, spent = sum(s["seconds"] for s in steps) or 1.0, dict[str, list[float]]()
+    total, spent = sum(s.seconds for s in steps) or 1.0, dict[str, list[float]]()
     for s in steps:
-        spent.setdefault(("host " if s["host"] else "") + s["kind"], []).append(s["seconds"])
+        spent.setdefault(("host " if s.host else "") + s.kind, []).append(s.seconds)
     return sorted(((k, len(t), sum(t), sum(t) / total) for k, t in spent.items()), key=lambda row: -row[2])
 
 

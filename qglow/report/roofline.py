@@ -2,7 +2,7 @@
 
     from qglow.report.roofline import roofline
     from qglow.runtime.machine_limits import machine_roof
-    svg = roofline([asdict(s) for s in time_steps(session, feeds)], machine_roof(session.threads))
+    svg = roofline(time_steps(session, feeds), machine_roof(session.threads))
 
 The string is one <svg> element without script or style from elsewhere, ready for any HTML page.
 """
@@ -10,32 +10,32 @@ The string is one <svg> element without script or style from elsewhere, ready fo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
 
 from ..runtime.machine_limits import MachineLimits
+from ..runtime.step_profile import StepTime
 
 WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM = 900.0, 420.0, 60.0, 24.0, 40.0
 COLOURS = {"conv2d": "#285", "depthwise2d": "#d60"}
 OTHER = "#57a"
 
 
-def roofline(steps: Sequence[Mapping[str, Any]], roof: MachineLimits) -> str:
-    """The plot, both axes logarithmic. steps: rows with kind, name, shape, seconds, ops, moved, host, as StepTime has them.
+def roofline(steps: Sequence[StepTime], roof: MachineLimits) -> str:
+    """The plot, both axes logarithmic.
 
     A circle is a native step; its area grows with its time. Lines: the peak of the product instruction, and the read bandwidth of
     the second-level cache and of memory. Host steps have no operations to count and are left out.
     """
-    points = [s for s in steps if not s["host"] and s["ops"] and s["moved"] and s["seconds"] > 0]
-    x = _Axis([s["ops"] / s["moved"] for s in points] + [roof.peak / roof.memory, 0.1], LEFT, WIDTH - RIGHT)
-    y = _Axis([s["ops"] / s["seconds"] for s in points] + [roof.peak, roof.peak / 1000], HEIGHT - BOTTOM, 10)
-    longest = max((s["seconds"] for s in points), default=1.0)
+    points = [s for s in steps if not s.host and s.ops and s.moved and s.seconds > 0]
+    x = _Axis([s.ops / s.moved for s in points] + [roof.peak / roof.memory, 0.1], LEFT, WIDTH - RIGHT)
+    y = _Axis([s.ops / s.seconds for s in points] + [roof.peak, roof.peak / 1000], HEIGHT - BOTTOM, 10)
+    longest = max((s.seconds for s in points), default=1.0)
     parts = [f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" font-family="sans-serif" font-size="11">']
     parts += [_grid(x, y), _line(x, y, roof.peak, roof.memory, "memory"), _line(x, y, roof.peak, roof.cache, "cache")]
     label = f"peak {roof.peak / 1e9:.0f} GOP/s, {roof.threads} thread{'s' if roof.threads > 1 else ''}"
     parts.append(f'<text x="{WIDTH - RIGHT - 2:.0f}" y="{y(roof.peak) - 5:.1f}" text-anchor="end">{label}</text>')
-    parts += [_point(s, x, y, longest) for s in sorted(points, key=lambda s: -s["seconds"])]
+    parts += [_point(s, x, y, longest) for s in sorted(points, key=lambda s: -s.seconds)]
     parts.append(f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 6:.0f}" text-anchor="middle">operations a byte moved</text>')
     parts.append(f'<text x="14" y="{HEIGHT / 2:.0f}" transform="rotate(-90 14 {HEIGHT / 2:.0f})" text-anchor="middle">GOP/s</text></svg>')
     return "".join(parts)
@@ -78,11 +78,11 @@ def _line(x: _Axis, y: _Axis, peak: float, bandwidth: float, name: str) -> str:
     return f'<polyline points="{line}" fill="none" stroke="#888"/>{text}'
 
 
-def _point(step: Mapping[str, Any], x: _Axis, y: _Axis, longest: float) -> str:
-    speed, intensity = step["ops"] / step["seconds"], step["ops"] / step["moved"]
+def _point(step: StepTime, x: _Axis, y: _Axis, longest: float) -> str:
+    speed, intensity = step.ops / step.seconds, step.ops / step.moved
     title = (
-        f"{step['kind']} {step['name']} {step['shape']}: {step['seconds'] * 1e6:.1f} us, {speed / 1e9:.1f} GOP/s, {intensity:.1f} ops/byte"
+        f"{step.kind} {step.name} {step.shape}: {step.seconds * 1e6:.1f} us, {speed / 1e9:.1f} GOP/s, {intensity:.1f} ops/byte"
     )
-    radius = 2 + 10 * math.sqrt(step["seconds"] / longest)
+    radius = 2 + 10 * math.sqrt(step.seconds / longest)
     place = f'cx="{x(intensity):.1f}" cy="{y(speed):.1f}" r="{radius:.1f}"'
-    return f'<circle {place} fill="{COLOURS.get(step["kind"], OTHER)}" fill-opacity="0.55"><title>{escape(title)}</title></circle>'
+    return f'<circle {place} fill="{COLOURS.get(step.kind, OTHER)}" fill-opacity="0.55"><title>{escape(title)}</title></circle>'

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from math import log1p
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from .headline import facts, float_groups, is_shown, share
+from .figures import Report, Spread
+from .headline import facts, float_groups, share
 
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _SPARK = 16
@@ -19,48 +19,48 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def tables(report: dict[str, Any], worst: int = 10) -> str:
+def tables(report: Report, worst: int = 10) -> str:
     """Text: the facts first, then the outputs, the layers with most noise, and what stayed float."""
     console = Console(file=io.StringIO(), width=140, force_terminal=False)
     for fact in facts(report):
         details = f" ({'; '.join(fact.details)})" if fact.details else ""
         console.print(f"{fact.what}: {fact.value}{details}", markup=False, highlight=False, soft_wrap=True)
-    outputs = Table(title=f"outputs over {report['samples']} samples")
+    outputs = Table(title=f"outputs over {report.samples} samples")
     kinds = (("top-1 agreement", "top1_agreement"), ("top-1 fp32", "top1_fp32"), ("top-1 int8", "top1_int8"))
-    scores = [(title, key) for title, key in kinds if any(is_shown(e, key) for e in report["outputs"].values())]
-    columns = [c for c in _COLUMNS if any(c[1] in e for e in report["outputs"].values())]
+    scores = [(title, key) for title, key in kinds if any(e.shows(key) for e in report.outputs.values())]
+    columns = [c for c in _COLUMNS if any(getattr(e, c[1]) is not None for e in report.outputs.values())]
     for column in ("output", *(title for title, *_ in columns), *(title for title, _ in scores)):
         outputs.add_column(column)
-    for name, e in report["outputs"].items():
-        score = [f"{e[key]:.4f}" if is_shown(e, key) else "-" for _, key in scores]
-        outputs.add_row(name, *(format(e[key], form) if key in e else "-" for _, key, form in columns), *score)
+    for name, e in report.outputs.items():
+        score = [f"{getattr(e, key):.4f}" if e.shows(key) else "-" for _, key in scores]
+        outputs.add_row(name, *(format(v, form) if (v := getattr(e, key)) is not None else "-" for _, key, form in columns), *score)
     console.print(outputs)
-    shown, over = f"the {min(worst, len(report['layers']))} layers", f"of {len(report['layers'])}, over {report['layer_samples']} samples"
+    shown, over = f"the {min(worst, len(report.layers))} layers", f"of {len(report.layers)}, over {report.layer_samples} samples"
     layers = Table(title=f"{shown} that add most noise by themselves, {over}")
     for column in ("layer", "op", "precision", "SQNR dB", "alone dB", "float values over the int8 range", "cut off"):
         layers.add_column(column)
-    for row in sorted(report["layers"], key=lambda r: (r["own_sqnr_db"] is None, r["own_sqnr_db"] or 0.0))[:worst]:
-        own = "-" if row["own_sqnr_db"] is None else f"{row['own_sqnr_db']:.1f}"
-        layers.add_row(row["name"], row["op"], row["precision"], f"{row['sqnr_db']:.1f}", own, *_spread(row))
+    for row in sorted(report.layers, key=lambda r: (r.own_sqnr_db is None, r.own_sqnr_db or 0.0))[:worst]:
+        own = "-" if row.own_sqnr_db is None else f"{row.own_sqnr_db:.1f}"
+        layers.add_row(row.name, row.op, row.precision, f"{row.sqnr_db:.1f}", own, *_spread(row.spread))
     console.print(layers)
     for (op, reason), nodes in float_groups(report):
         shown = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
         console.print(f"float: {len(nodes)} {op}: {reason}: {shown}", markup=False, soft_wrap=True)
-    for name, t in report["latency_ms"].items():
+    for name, t in report.latency_ms.items():
         console.print(f"latency {name}: min {t['min']:.3f} ms, median {t['median']:.3f} ms", markup=False)
-    for note in report["notes"]:
+    for note in report.notes:
         console.print(note, markup=False, soft_wrap=True)
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return text
 
 
-def _spread(row: dict[str, Any]) -> tuple[str, str]:
+def _spread(spread: Spread | None) -> tuple[str, str]:
     """A histogram in block characters (logarithmic heights) between the ends of the int8 range, and the share beyond them."""
-    counts = row.get("histogram")
-    if not counts:
+    if spread is None:
         return "-", "-"
+    counts = spread.histogram
     step = len(counts) // _SPARK
     sums = [log1p(sum(counts[k * step : (k + 1) * step])) for k in range(_SPARK)]
     top = max(sums)
     spark = "".join(_LEVELS[round(8 * s / top)] for s in sums)
-    return f"{row['int8_low']:.3g} {spark} {row['int8_high']:.3g}", share(row["clipped"])
+    return f"{spread.int8_low:.3g} {spark} {spread.int8_high:.3g}", share(spread.clipped)

@@ -14,7 +14,9 @@ import pytest
 import qglow
 from qglow.pipeline import measure_peers
 from qglow.report.advice import advice, blame
+from qglow.report.figures import LayerReport, OutputReport, Report, Spread
 from qglow.report.html import page
+from qglow.runtime.step_profile import StepTime
 
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 WATCH = '<script>window.faults=[];addEventListener("error",e=>faults.push(e.message));console.error=m=>faults.push(m)</script>'
@@ -30,17 +32,17 @@ document.body.dataset.found = JSON.stringify(found);
 
 
 @pytest.fixture(scope="module")
-def report(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def report(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The demo model's whole report, times and all."""
     model, path = digits / "model.onnx", tmp_path_factory.mktemp("bundle") / "d.qglow"
     bundle = qglow.quantize(model, qglow.profile(model, digits, samples=16))
     bundle.save(path)
     made = qglow.compare(model, bundle, digits, samples=20)
     made.beside = measure_peers(path, model, digits)
-    return made.to_dict()
+    return made.figures()
 
 
-def test_the_page_has_facts_first_then_every_plot(report: dict[str, Any]) -> None:
+def test_the_page_has_facts_first_then_every_plot(report: Report) -> None:
     text = page(report)
     parts = [
         "Signal to noise",
@@ -54,12 +56,12 @@ def test_the_page_has_facts_first_then_every_plot(report: dict[str, Any]) -> Non
     ]
     places = [text.index(p) for p in parts]
     assert places == sorted(places)
-    assert text.count('<svg class="spark"') == sum("histogram" in r for r in report["layers"]) > 5
-    assert "operations a byte moved" in text and text.count('<rect class="bar') == len(report["layers"])
+    assert text.count('<svg class="spark"') == sum(r.spread is not None for r in report.layers) > 5
+    assert "operations a byte moved" in text and text.count('<rect class="bar') == len(report.layers)
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no chromium is installed: apt-get install chromium to open the page in a browser")
-def test_the_page_in_a_browser(report: dict[str, Any], tmp_path: Path) -> None:
+def test_the_page_in_a_browser(report: Report, tmp_path: Path) -> None:
     assert BROWSER is not None
     text = page(report)
     (tmp_path / "r.html").write_text(text.replace("<style>", WATCH + "<style>", 1).replace("</body>", ACT + "</body>"))
@@ -71,14 +73,15 @@ def test_the_page_in_a_browser(report: dict[str, Any], tmp_path: Path) -> None:
     assert data is not None, done.stdout[-1000:]
     found = json.loads(data.group(1).replace("&quot;", '"'))
     assert not found["faults"] and not found["outside"] and found["wide"]
-    assert found["plots"] == text.count("<svg") >= len(report["layers"])
-    expected = sorted(r["sqnr_db"] for r in report["layers"])
+    assert found["plots"] == text.count("<svg") >= len(report.layers)
+    expected = sorted(r.sqnr_db for r in report.layers)
     assert found["up"] == expected and found["down"] == expected[::-1]
 
 
-def _report(sqnr: float, **changes: Any) -> dict[str, Any]:
-    rows = [{"name": n, "op": "Conv", "own_sqnr_db": db, "clipped": 0.0} for n, db in (("a", 12.0), ("b", 30.0))]
-    return {"outputs": {"y": {"sqnr_db": sqnr}}, "layers": rows, "proposed_exclude": ["a"], "steps": [], **changes}
+def _report(sqnr: float, clipped: float = 0.0, **changes: Any) -> Report:
+    spreads = [Spread(0.0, 1.0, 0.0, 1.0, c, [1]) for c in (0.0, clipped)]
+    rows = [LayerReport(n, "Conv", "int8", 20.0, 1.0, db, s) for n, db, s in zip("ab", (12.0, 30.0), spreads, strict=True)]
+    return Report("", 1, "", {}, {"y": OutputReport(sqnr)}, rows, proposed_exclude=["a"])._replace(**changes)
 
 
 def test_advice_names_the_layers_only_where_something_is_wrong() -> None:
@@ -90,15 +93,13 @@ def test_advice_names_the_layers_only_where_something_is_wrong() -> None:
 
 
 def test_advice_believes_labels_more_than_noise() -> None:
-    right = {"y": {"sqnr_db": 14.0, "top1_fp32": 0.9, "top1_int8": 0.9}}
+    right = {"y": OutputReport(14.0, top1_fp32=0.9, top1_int8=0.9)}
     assert advice(_report(14.0, outputs=right)) == ("Nothing", [])
-    wrong = {"y": {"sqnr_db": 30.0, "top1_fp32": 0.9, "top1_int8": 0.8}}
+    wrong = {"y": OutputReport(30.0, top1_fp32=0.9, top1_int8=0.8)}
     assert advice(_report(30.0, outputs=wrong))[0] == "Keep layers float"
 
 
 def test_advice_says_what_is_cut_off_and_what_runs_on_the_host() -> None:
-    report = _report(20.0)
-    report["layers"][1]["clipped"] = 0.02
-    assert "--calibration minmax: b have values cut off" in advice(report)[1]
-    steps = [{"kind": "conv2d", "host": False, "seconds": 1e-3}, {"kind": "LSTM", "host": True, "seconds": 3e-3}]
+    assert "--calibration minmax: b have values cut off" in advice(_report(20.0, clipped=0.02))[1]
+    steps = [StepTime(0, "conv2d", "a", False, 1e-3, 0, 0, ""), StepTime(1, "LSTM", "b", True, 3e-3, 0, 0, "")]
     assert advice(_report(40.0, steps=steps)) == ("Mind the host steps", ["75% of the time, 3 ms, is in steps without a kernel: LSTM"])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import re
+from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -11,22 +13,14 @@ import pytest
 from qglow.kernels.machine_probe import loops_of, machine_code, product_text
 from qglow.report.roofline import roofline
 from qglow.runtime.machine_limits import MachineLimits, machine_roof
+from qglow.runtime.step_profile import StepTime
 from qglow.targets import TARGETS
 
 ROOF = MachineLimits(1, 1e12, 1e11, 2e10)
 
 
-def _step(**changes: object) -> dict[str, object]:
-    return {
-        "kind": "conv2d",
-        "name": "a<b",
-        "shape": "1x8x8x8",
-        "host": False,
-        "seconds": 1e-5,
-        "ops": 5_000_000,
-        "moved": 50_000,
-        **changes,
-    }
+def _step(**changes: Any) -> StepTime:
+    return replace(StepTime(0, "conv2d", "a<b", False, 1e-5, 5_000_000, 50_000, "1x8x8x8"), **changes)
 
 
 def test_the_plot_has_a_circle_for_each_native_step_under_the_roof() -> None:
