@@ -5,16 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, DType, Node
-from ..graph.blocks import OP, blocks_of
+from ..graph.blocks import blocks_of
 from ..reference.blockwise import default_zero, widened
 from .lower_pointwise import Fields
 from .lower_rows import rows
 from .packing import round_up
 from .program import TensorView
-from .select import Lowering, rule
+from .select import Lowering
 
 
-@rule(OP)
 def blockwise_matmul(low: Lowering, node: Node) -> bool:
     c, t = low.graph.constants, low.type(node.inputs[1])
     n, k, size, blocks = blocks_of(t)

@@ -13,7 +13,7 @@ from .coalesce_dims import Loop, coalesce_dims, padded
 from .lower_pointwise import broadcast, fields_of, in_form_of, loops_nhwc
 from .lower_rows import rows
 from .program import TensorView
-from .select import Lowering, float_rule
+from .select import Lowering
 from .table import FLOAT_BINARY, FLOAT_UNARY
 
 
@@ -26,7 +26,6 @@ def operand(low: Lowering, name: str) -> TensorView | None:
     return low.use(place) if place is not None and place.dtype == "<f4" else None
 
 
-@float_rule(*FLOAT_BINARY)
 def binary(low: Lowering, node: Node) -> bool:
     out = node.outputs[0]
     if len(node.inputs) != 2 or low.type(out).kind is not DType.F32 or not low.type(out).static_shape or 0 in low.type(out).static_shape:
@@ -105,17 +104,14 @@ def times_itself(low: Lowering, node: Node) -> Node | None:
     return readers[0] if low.type(readers[0].outputs[0]).kind is DType.F32 else None
 
 
-@float_rule("Clip")
 def clipped(low: Lowering, node: Node) -> bool:
     return function_of(low, node, clip)
 
 
-@float_rule("Pow")
 def raised(low: Lowering, node: Node) -> bool:
     return function_of(low, node, power)
 
 
-@float_rule(*(f for f in FLOAT_UNARY if f not in ("Clip", "Square", "Power")))
 def unary(low: Lowering, node: Node) -> bool:
     return function_of(low, node, by_numbers)
 
@@ -146,7 +142,6 @@ def function_of(low: Lowering, node: Node, parameters: Parameters) -> bool:
     return True
 
 
-@float_rule("Softmax")
 def softmax(low: Lowering, node: Node) -> bool:
     x, t = operand(low, node.inputs[0]), low.type(node.outputs[0])
     axis = int(node.attr("axis")) % max(1, len(t.static_shape))

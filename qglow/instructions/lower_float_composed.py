@@ -10,7 +10,7 @@ from ..graph import DType, Node
 from .lower_float import operand, runs
 from .lower_pointwise import fields_of, loops_nhwc
 from .program import TensorView
-from .select import Lowering, float_rule
+from .select import Lowering
 from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY
 
 LONGEST_ROW = 1 << 16  # elements: factors of 1 and shifts of 0 are constants as long as a row
@@ -61,7 +61,6 @@ def emit_last(low: Lowering, node: Node, op: str, a: TensorView, b: TensorView) 
     low.move(low.use(as_shape(dense, *y.shape)), y)
 
 
-@float_rule("LogSoftmax")
 def log_softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     shape = t.static_shape
@@ -80,7 +79,6 @@ def log_softmax(low: Lowering, node: Node) -> bool:
     return True
 
 
-@float_rule("InstanceNormalization")
 def instance_normalization(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     shape = t.static_shape

@@ -17,7 +17,7 @@ from .matrix_batches import Group
 from .packing import round_up
 from .phases import transposed_phases
 from .program import TensorView
-from .select import Lowering, float_rule
+from .select import Lowering
 from .table import POST_ADD, POST_NONE
 
 UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
@@ -104,7 +104,6 @@ def bias_of(low: Lowering, node: Node, channels: int) -> Array:
     return np.broadcast_to(low.graph.constants[node.inputs[2]].reshape(-1).astype(np.float32), (channels,))
 
 
-@float_rule("Conv")
 def conv(low: Lowering, node: Node) -> bool:
     w = weights_of(low, node)
     if w is None or w.ndim not in (3, 4):
@@ -207,7 +206,6 @@ def emit_product(low: Lowering, places: dict[str, TensorView | None], constants:
     low.emit("float_conv2d", {**places, "scratch": None}, constants, {**fields, **more})
 
 
-@float_rule("ConvTranspose")
 def conv_transpose(low: Lowering, node: Node) -> bool:
     w = weights_of(low, node)
     if w is None or w.ndim not in (3, 4) or any(d != 1 for d in node.attr("dilations") or ()):
@@ -231,7 +229,6 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
     return True
 
 
-@float_rule("Gemm", "MatMul")
 def matmul(low: Lowering, node: Node) -> bool:
     w = weights_of(low, node)
     if w is None or w.ndim != 2:

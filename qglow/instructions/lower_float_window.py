@@ -15,7 +15,7 @@ from .lower_float import operand
 from .lower_rows import rows
 from .lower_window import whole, window_fields
 from .program import TensorView
-from .select import Lowering, float_rule
+from .select import Lowering
 from .table import FLOAT_REDUCE
 
 
@@ -31,7 +31,6 @@ def window(low: Lowering, name: str, x: TensorView, y: TensorView, win: Window, 
     low.emit_image("float_pool2d", x, y, op=FLOAT_REDUCE.index(name), **window_fields(win), **places)
 
 
-@float_rule("MaxPool", "AveragePool")
 def pool(low: Lowering, node: Node) -> bool:
     include = node.op == "AveragePool" and bool(node.attr("count_include_pad"))
     if not is_image(low, node) or (include and node.attr("ceil_mode")):
@@ -44,7 +43,6 @@ def pool(low: Lowering, node: Node) -> bool:
     return True
 
 
-@float_rule("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(low: Lowering, node: Node) -> bool:
     if not is_image(low, node):
         return False
@@ -53,7 +51,6 @@ def global_pool(low: Lowering, node: Node) -> bool:
     return True
 
 
-@float_rule("ReduceMean", "ReduceSum", "ReduceMax")
 def reduce(low: Lowering, node: Node) -> bool:
     t, name = low.type(node.inputs[0]), node.op.removeprefix("Reduce")
     shape = t.static_shape
@@ -81,7 +78,6 @@ def reduce(low: Lowering, node: Node) -> bool:
     return True
 
 
-@float_rule("Resize")
 def resize(low: Lowering, node: Node) -> bool:
     mode = node.attr("mode")
     if not is_image(low, node) or low.type(node.inputs[0]).rank != 4 or mode not in ("nearest", "linear"):
@@ -109,7 +105,6 @@ def resize(low: Lowering, node: Node) -> bool:
     return True
 
 
-@float_rule("LayerNormalization")
 def layer_norm(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     last = int(node.attr("axis")) % max(1, len(t.static_shape)) == len(t.static_shape) - 1

@@ -8,7 +8,7 @@ from ..graph import DType, Node
 from ..reference.float_shape import pad_widths, slice_index, split_sizes
 from .layout import NO_HALO
 from .program import TensorView, dense_strides
-from .select import Lowering, float_rule, rule
+from .select import Lowering
 
 
 def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:
@@ -23,7 +23,6 @@ def is_movable(low: Lowering, *names: str) -> bool:
     return all(n in low.places and low.type(n).kind is not DType.STRING for n in names)
 
 
-@rule("Concat")
 def concat(low: Lowering, node: Node) -> bool:
     out = node.outputs[0]
     if not is_movable(low, *node.inputs) or any(low.type(v).kind is not low.type(out).kind for v in node.inputs):
@@ -39,7 +38,6 @@ def concat(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("Slice")
 def slice_(low: Lowering, node: Node) -> bool:
     if not is_movable(low, node.inputs[0]):
         return False
@@ -57,7 +55,6 @@ def slice_(low: Lowering, node: Node) -> bool:
     return bind_view(low, node, view)
 
 
-@rule("Split")
 def split(low: Lowering, node: Node) -> bool:
     if not is_movable(low, node.inputs[0]):
         return False
@@ -70,7 +67,6 @@ def split(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("Transpose")
 def transpose(low: Lowering, node: Node) -> bool:
     if not is_movable(low, node.inputs[0]):
         return False
@@ -81,7 +77,6 @@ def transpose(low: Lowering, node: Node) -> bool:
     )
 
 
-@rule("Gather")
 def gather(low: Lowering, node: Node) -> bool:
     """Indices in an arithmetic progression: a view."""
     indices = low.graph.constants.get(node.inputs[1])
@@ -99,7 +94,6 @@ def gather(low: Lowering, node: Node) -> bool:
     return bind_view(low, node, view)
 
 
-@rule("Expand")
 def expand(low: Lowering, node: Node) -> bool:
     """A repeated dimension is one with a stride of 0."""
     if not is_movable(low, node.inputs[0]):
@@ -110,7 +104,6 @@ def expand(low: Lowering, node: Node) -> bool:
     return bind_view(low, node, place._replace(shape=shape, strides=strides, halo=NO_HALO))
 
 
-@rule("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity")
 def reshape(low: Lowering, node: Node) -> bool:
     """A view where numpy can make one without a copy, else a view of a dense copy."""
     if not is_movable(low, node.inputs[0]):
@@ -158,8 +151,6 @@ def bind_view(low: Lowering, node: Node, view: TensorView) -> bool:
     return True
 
 
-@rule("Pad")
-@float_rule("Pad")
 def pad(low: Lowering, node: Node) -> bool:
     inputs = constants_of(low, node)
     if not is_movable(low, node.inputs[0]) or any(c is None for c, i in zip(inputs[1:], node.inputs[1:], strict=True) if i):
@@ -210,7 +201,6 @@ def mirrored_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[in
     return True
 
 
-@rule("DepthToSpace", "SpaceToDepth")
 def blocks(low: Lowering, node: Node) -> bool:
     """Six dimensions, exchanged (ONNX DepthToSpace-13, SpaceToDepth-13)."""
     if not is_movable(low, node.inputs[0]):

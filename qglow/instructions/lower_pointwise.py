@@ -7,7 +7,7 @@ from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
 from .coalesce_dims import Loop, coalesce_dims, padded, split_rows_for_threads
 from .program import TensorView
-from .select import Lowering, rule
+from .select import Lowering
 
 Fields = dict[str, int | float]
 MAX_ROUNDED = 2**30  # what is rounded to int32 must stay below it
@@ -50,7 +50,6 @@ def fields_of(loops: list[Loop], names: str) -> Fields:
     return fields
 
 
-@rule("Quantize")
 def quantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
     x = low.places.get(name)
@@ -84,7 +83,6 @@ def pitch(low: Lowering, name: str) -> int:
     return 4 if fit and readers and all(n.op == "Conv" and n.attr("group") == 1 and n.inputs[0] == name for n in readers) else 0
 
 
-@rule("Dequantize")
 def dequantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
     quant = low.type(name).quant
@@ -110,7 +108,6 @@ def dequantize(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("Lookup")
 def lookup(low: Lowering, node: Node) -> bool:
     if low.type(node.inputs[0]).kind is not DType.U8 or low.type(node.outputs[0]).kind is not DType.U8:
         return False
@@ -141,7 +138,6 @@ def broadcast(place: TensorView, shape: tuple[int, ...]) -> TensorView:
     return TensorView(place.buffer, place.start, shape, strides, place.dtype)
 
 
-@rule("Add", "Sub", "Mul")
 def binary(low: Lowering, node: Node) -> bool:
     if not is_u8(low, *node.inputs, node.outputs[0]):
         return False

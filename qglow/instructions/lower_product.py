@@ -20,7 +20,7 @@ from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
 from .phases import transposed_phases
 from .program import CONSTANTS, TensorView, dense_strides
-from .select import Lowering, rule
+from .select import Lowering
 from .table import POST_ADD, POST_NONE, POST_TABLE
 
 Fields = dict[str, int | float]
@@ -154,7 +154,6 @@ def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
     return Target(y, post, low.use(residual))
 
 
-@rule("Conv")
 def conv(low: Lowering, node: Node) -> bool:
     if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
         return False
@@ -293,7 +292,6 @@ def flattened(x: TensorView, y: TensorView, residual: TensorView | None) -> tupl
     return flat(x), flat(y), None if residual is None else flat(residual)
 
 
-@rule("ConvTranspose")
 def conv_transpose(low: Lowering, node: Node) -> bool:
     if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
         return False
@@ -322,7 +320,6 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("Gemm", "MatMul")
 def matmul(low: Lowering, node: Node) -> bool:
     x_type, w_type, y_type = (low.type(v) for v in (node.inputs[0], node.inputs[1], node.outputs[0]))
     if node.inputs[1] not in low.graph.constants:

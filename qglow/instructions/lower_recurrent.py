@@ -9,13 +9,12 @@ from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from ..reference.recurrent_float import directions
 from .lower_product import Target, product, terms_fit
 from .program import TensorView
-from .select import Lowering, rule
+from .select import Lowering
 
 UNIT = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 MOST_STEPS = 512  # each is two instructions and a direction
 
 
-@rule("QLSTM")
 def lstm(low: Lowering, node: Node) -> bool:
     w, r, bias = (low.graph.constants.get(i) for i in node.inputs[1:4])
     t = low.type(node.inputs[0])

@@ -8,7 +8,7 @@ from ..graph import Node
 from .coalesce_dims import coalesce_dims
 from .lower_pointwise import Fields, is_u8, limits
 from .program import TensorView
-from .select import Lowering, rule
+from .select import Lowering
 
 LONGEST = 65536  # elements of a row whose sum of squares fits int32
 
@@ -27,7 +27,6 @@ def rows(low: Lowering, node: Node, item: int = 1) -> tuple[TensorView, TensorVi
     return low.use(x), y, {"H": count, "C": y.shape[-1], "x_h": x_h, "y_h": y_h}
 
 
-@rule("QSoftmax")
 def softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     if not is_u8(low, node.inputs[0], node.outputs[0]) or int(node.attr("axis")) % len(t.static_shape) != len(t.static_shape) - 1:
@@ -47,7 +46,6 @@ def softmax(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("QLayerNormalization")
 def layer_normalization(low: Lowering, node: Node) -> bool:
     x_type = low.type(node.inputs[0])
     if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.concat_slots or x_type.static_shape[-1] > LONGEST:

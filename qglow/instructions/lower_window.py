@@ -12,7 +12,7 @@ from ..reference.windows import Window
 from .layout import conv_window
 from .lower_pointwise import MAX_ROUNDED, Fields, limits
 from .program import TensorView
-from .select import Lowering, rule
+from .select import Lowering
 
 
 def window_fields(win: Window) -> Fields:
@@ -25,7 +25,6 @@ def whole(size: tuple[int, ...]) -> Window:
     return Window(size, (1, 1), (1, 1), (0, 0), (0, 0))
 
 
-@rule("MaxPool", "GlobalMaxPool")
 def max_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
     if t.kind is not DType.U8 or t.rank not in (3, 4):
@@ -40,7 +39,6 @@ def max_pool(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("AveragePool", "GlobalAveragePool")
 def average_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
     if t.kind is not DType.U8 or t.rank not in (3, 4):
@@ -82,7 +80,6 @@ def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -
                    x_zero=low.zero(node.inputs[0]), **fields)  # fmt: skip
 
 
-@rule("ReduceMean")
 def reduce_mean(low: Lowering, node: Node) -> bool:
     """The mean of adjacent axes is a pool over an image whose pixels are those axes and whose channels are the axes after them."""
     t = low.type(node.inputs[0])
@@ -115,7 +112,6 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
     return True
 
 
-@rule("Resize")
 def resize(low: Lowering, node: Node) -> bool:
     t, mode = low.type(node.inputs[0]), node.attr("mode")
     if t.kind is not DType.U8 or t.rank != 4:

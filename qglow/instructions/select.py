@@ -1,5 +1,5 @@
-"""Instruction selection: the instructions of a static graph, over buffers that are all apart. Rules by op are in lower_*.py; what none
-takes becomes a host step.
+"""Instruction selection: the instructions of a static graph, over buffers that are all apart. Rules are in lower_*.py, named in the
+declarations of ops; what none takes becomes a host step.
 
 A value's place has any strides; a rule asks for the form that its kernel reads (`image_of`, `dense_of`) and gets the value's own place,
 in the layout that was assigned to it, or a copy.
@@ -8,16 +8,15 @@ in the layout that was assigned to it, or a copy.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 from types import MappingProxyType
 
 import numpy as np
 
 from ..graph import Array, DType, Graph, Node, TensorType
-from ..graph.registry import enters
 from ..ops import refusal
 from ..ops.traits import VIEW
 from ..reference import is_quantized
+from ..reference.lookup import Meanings, named
 from ..targets import target
 from .coalesce_dims import coalesce_dims, offsets, padded
 from .layout import NO_HALO, Layouts
@@ -26,9 +25,8 @@ from .packing import Packed, pack, pack_floats
 from .program import CONSTANTS, Buffer, ConstantData, Halo, HostCall, Instruction, Program, Step, TensorView, dense_strides, instruction
 
 Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
-RULES: dict[str, Rule] = {}
-FLOAT_RULES: dict[str, Rule] = {}
-rule, float_rule = enters(RULES), enters(FLOAT_RULES)
+RULES: Meanings[Rule] = Meanings("lower", lambda row, field: named(row.lower, __package__))
+FLOAT_RULES: Meanings[Rule] = Meanings("lower_float", lambda row, field: named(row.lower_float, __package__))
 SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
 
 
@@ -68,7 +66,7 @@ class Lowering:
                 self._note(node)
                 continue
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
-            table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (_float_rules(), "float_kernel")
+            table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (FLOAT_RULES, "float_kernel")
             take, refused = table.get(node.op), refusal(form, node, node.op)
             self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
             if take is None or refused is not None or self.is_empty(node) or not take(self, node):
@@ -315,17 +313,4 @@ def select(graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = (
 
     observed: outputs that are looked at as soon as they are whole, not in the end.
     """
-    _fill_rules()
     return Lowering(graph, layouts, isa, observed).select()
-
-
-def _fill_rules() -> None:
-    from . import lower_blockwise, lower_move, lower_pointwise, lower_product, lower_recurrent, lower_rows, lower_window  # noqa: F401  NOTE: they import this
-
-
-@cache
-def _float_rules() -> dict[str, Rule]:
-    """FLOAT_RULES, filled: where a node computes with floats, which many programs have none of."""
-    from . import lower_float, lower_float_composed, lower_float_product, lower_float_window  # noqa: F401  NOTE: likewise
-
-    return FLOAT_RULES

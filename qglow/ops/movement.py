@@ -19,14 +19,16 @@ def _moves(
     name: str, operands: tuple[Operand, ...], *traits: t.Trait, form: Form | None = None,
     attributes: Mapping[str, Attribute] | None = None, sized_by: tuple[int, ...] = (),
     outputs: tuple[Output, ...] = (Output("y"),), float_kernel: Form | None = None,
+    lower: str | None = None,
 ) -> OpDef:  # fmt: skip
-    """form: what the integer meaning and the kernel implement."""
+    """form: what the integer meaning and the kernel implement. lower: the rule where it has another name, "" for none."""
     function = {"Slice": "slice_"}.get(name, _snake(name))
     return OpDef(
         name, operands, outputs, attributes or {}, frozenset(traits), sized_by,
         shape=f"shape_rules_movement.{function}", typing="moves",
         meaning=node(f"float_shape.{function}"),
         integer=node("integer_elementwise.move"), int8=form, int8_kernel=form, float_kernel=float_kernel,
+        lower="" if lower == "" else f"lower_move.{lower or function}",
     )  # fmt: skip
 
 
@@ -41,9 +43,11 @@ _AXIS = integer(0)
 OPS = (
     _moves("Reshape", _SIZES, *_RESHAPE, t.RANK_PRESERVING, form=form("allowzero"), attributes={"allowzero": flag()},
            sized_by=(1,)),
-    _moves("Flatten", (X,), *_RESHAPE, t.RANK_PRESERVING, form=form("axis"), attributes={"axis": integer(1)}),
-    _moves("Squeeze", (X, optional("axes", "", NUMBER)), *_RESHAPE, t.RANK_PRESERVING, sized_by=(1,)),
-    _moves("Unsqueeze", (X, Operand("axes", "", NUMBER)), *_RESHAPE, sized_by=(1,)),
+    _moves("Flatten", (X,), *_RESHAPE, t.RANK_PRESERVING, form=form("axis"), attributes={"axis": integer(1)},
+           lower="reshape"),
+    _moves("Squeeze", (X, optional("axes", "", NUMBER)), *_RESHAPE, t.RANK_PRESERVING, sized_by=(1,),
+           lower="reshape"),
+    _moves("Unsqueeze", (X, Operand("axes", "", NUMBER)), *_RESHAPE, sized_by=(1,), lower="reshape"),
     _moves("Transpose", (X,), *_VIEW, t.REORDER, t.OWN_LAYOUT, *_MASK, form=form("perm"),
            attributes={"perm": integers(0)}),
     _moves("Slice",
@@ -58,13 +62,15 @@ OPS = (
            attributes={"axis": _AXIS}),
     _moves("Expand", _SIZES, *_VIEW, t.GROWS, t.OWN_LAYOUT, *_MASK, sized_by=(1,)),
     _moves("Tile", (X, Operand("repeats", "", NUMBER)), t.KEEPS_QUANTIZATION, t.GROWS, t.MASK_ARITHMETIC,
-           sized_by=(1,)),
+           sized_by=(1,), lower=""),
     _moves("Pad", (X, Operand("pads", "", NUMBER), optional("value", "T", NUMBER), optional("axes", "", NUMBER)),
            t.KEEPS_QUANTIZATION, t.GROWS, t.SAME_DTYPE, form=form("mode"),
            attributes={"mode": word("constant", "reflect", "edge", "wrap", default="constant")}, sized_by=(1, 3),
-           float_kernel=form("mode")),
-    _moves("DepthToSpace", (X,), t.KEEPS_QUANTIZATION, t.IMAGE, form=form("blocksize", "mode"), attributes=_BLOCKS),
-    _moves("SpaceToDepth", (X,), t.KEEPS_QUANTIZATION, t.IMAGE, form=form("blocksize"), attributes=_BLOCKS),
+           float_kernel=form("mode"))._replace(lower_float="lower_move.pad"),
+    _moves("DepthToSpace", (X,), t.KEEPS_QUANTIZATION, t.IMAGE, form=form("blocksize", "mode"), attributes=_BLOCKS,
+           lower="blocks"),
+    _moves("SpaceToDepth", (X,), t.KEEPS_QUANTIZATION, t.IMAGE, form=form("blocksize"), attributes=_BLOCKS,
+           lower="blocks"),
     OpDef("GatherElements", (X, Operand("indices")), attributes={"axis": _AXIS}, traits=frozenset({t.GROWS}),
           shape="shape_rules_movement.gather_elements", meaning=node("float_shape.gather_elements")),
     OpDef("ScatterElements", (X, Operand("indices"), Operand("updates", "T")), shape="shape_rules.same",

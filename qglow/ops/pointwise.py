@@ -25,18 +25,23 @@ def _unary(
     )  # fmt: skip
 
 
+def _native(name: str, function: str, *traits: t.Trait, **more: Any) -> OpDef:
+    """One of which there is a function of floats in the kernels."""
+    return _unary(name, function, *traits, **more)._replace(lower_float="lower_float.unary")
+
+
 OPS = (
-    _unary("Relu", "float_math.relu", t.CLAMP, t.HOMOGENEOUS, t.STRIDED_FLOATS),
-    _unary("LeakyRelu", "float_functions.leaky_relu", t.HOMOGENEOUS, alpha=real(0.01), float_kernel=form("alpha")),
-    _unary("Sigmoid", "float_math.sigmoid", t.SEVERAL_ROUNDINGS),
-    _unary("Tanh", "float_math.tanh", t.SEVERAL_ROUNDINGS),
-    _unary("HardSigmoid", "float_functions.hard_sigmoid", t.SEVERAL_ROUNDINGS, alpha=real(0.2), beta=real(0.5),
+    _native("Relu", "float_math.relu", t.CLAMP, t.HOMOGENEOUS, t.STRIDED_FLOATS),
+    _native("LeakyRelu", "float_functions.leaky_relu", t.HOMOGENEOUS, alpha=real(0.01), float_kernel=form("alpha")),
+    _native("Sigmoid", "float_math.sigmoid", t.SEVERAL_ROUNDINGS),
+    _native("Tanh", "float_math.tanh", t.SEVERAL_ROUNDINGS),
+    _native("HardSigmoid", "float_functions.hard_sigmoid", t.SEVERAL_ROUNDINGS, alpha=real(0.2), beta=real(0.5),
            float_kernel=form("alpha", "beta")),
-    _unary("HardSwish", "float_functions.hard_swish", t.SEVERAL_ROUNDINGS),
-    _unary("Swish", "float_functions.swish", t.SEVERAL_ROUNDINGS, alpha=real(1.0), float_kernel=form("alpha")),
-    _unary("Gelu", "float_functions.gelu", t.SEVERAL_ROUNDINGS, approximate=word("none", "tanh", default="none"),
+    _native("HardSwish", "float_functions.hard_swish", t.SEVERAL_ROUNDINGS),
+    _native("Swish", "float_functions.swish", t.SEVERAL_ROUNDINGS, alpha=real(1.0), float_kernel=form("alpha")),
+    _native("Gelu", "float_functions.gelu", t.SEVERAL_ROUNDINGS, approximate=word("none", "tanh", default="none"),
            float_kernel=form(approximate=only("none"))),
-    _unary("Erf", "float_math.erf", t.SEVERAL_ROUNDINGS),
+    _native("Erf", "float_math.erf", t.SEVERAL_ROUNDINGS),
     _unary("Elu", "float_functions.elu", t.SEVERAL_ROUNDINGS, alpha=real(1.0)),
     _unary("Selu", "float_functions.elu", t.SEVERAL_ROUNDINGS, alpha=real(_SELU_ALPHA), gamma=real(_SELU_GAMMA)),
     _unary("Celu", "float_functions.celu", t.SEVERAL_ROUNDINGS, alpha=real(1.0)),
@@ -45,12 +50,12 @@ OPS = (
     _unary("Softsign", "float_functions.softsign", t.SEVERAL_ROUNDINGS),
     _unary("ThresholdedRelu", "float_functions.thresholded_relu", alpha=real(1.0)),
     _unary("Shrink", "float_functions.shrink", bias=real(0.0), lambd=real(0.5)),
-    _unary("Exp", "float_math.exp"),
-    _unary("Log", "float_math.log", t.MASK_ARITHMETIC),
-    _unary("Sqrt", "numpy.sqrt"),
-    _unary("Reciprocal", "float_functions.reciprocal"),
-    _unary("Abs", "numpy.abs"),
-    _unary("Neg", "numpy.negative", t.MASK_ARITHMETIC),
+    _native("Exp", "float_math.exp"),
+    _native("Log", "float_math.log", t.MASK_ARITHMETIC),
+    _native("Sqrt", "numpy.sqrt"),
+    _native("Reciprocal", "float_functions.reciprocal"),
+    _native("Abs", "numpy.abs"),
+    _native("Neg", "numpy.negative", t.MASK_ARITHMETIC),
     _unary("Floor", "numpy.floor", t.STEP),
     _unary("Ceil", "numpy.ceil", t.STEP),
     _unary("Round", "numpy.rint", t.STEP),
@@ -60,10 +65,10 @@ OPS = (
     OpDef("Identity", (X,), **_SAME, typing="moves", meaning=node("float_elementwise.identity"),
           integer=node("integer_elementwise.move"),
           traits=_TABLE | {t.HOMOGENEOUS, t.KEEPS_QUANTIZATION, t.VIEW, t.RESHAPE, t.REORDER, t.RANK_PRESERVING,
-                           t.MASK_CARRIER, t.MASK_ARITHMETIC}),
+                           t.MASK_CARRIER, t.MASK_ARITHMETIC}, lower="lower_move.reshape"),
     OpDef("Clip", (X, optional("min", "T", NUMBER), optional("max", "T", NUMBER)), **_SAME,
           meaning=node("float_elementwise.clip"),
-          traits=frozenset({t.FUSIBLE, t.CLAMP, t.LOWER_BOUND, t.STRIDED_FLOATS})),
+          traits=frozenset({t.FUSIBLE, t.CLAMP, t.LOWER_BOUND, t.STRIDED_FLOATS}), lower_float="lower_float.clipped"),
     OpDef("Not", (Operand("x"),), TRUTHS, **_SAME, meaning=node("float_elementwise.logical_not")),
     OpDef("IsNaN", (Operand("x"),), TRUTHS, **_SAME, meaning=node("float_elementwise.is_nan")),
 )  # fmt: skip

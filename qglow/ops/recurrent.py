@@ -38,7 +38,7 @@ OPS = (
           tuple(Output(n, "f32") for n in ("y", "y_h", "y_c")),
           {name: _ATTRIBUTES[name] for name in ("direction", "hidden_size")}, _TRAITS - {t.SEVERAL_ROUNDINGS},
           shape="shape_rules.quantized_lstm", integer=node("recurrent.integer_lstm"), equations="19, 20",
-          typing="lstm", int8=_INT8, int8_kernel=_INT8, float_op="LSTM"),
+          typing="lstm", int8=_INT8, int8_kernel=_INT8, float_op="LSTM", lower="lower_recurrent.lstm"),
     OpDef("GRU", _LAYER, _OUTPUTS, {**_ATTRIBUTES, "linear_before_reset": flag()}, _TRAITS, **_RULES),
     OpDef("RNN", _LAYER, _OUTPUTS, _ATTRIBUTES, _TRAITS, **_RULES),
 )  # fmt: skip

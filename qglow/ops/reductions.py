@@ -22,6 +22,7 @@ def _reduce(
         name, (X, optional("axes", "", NUMBER)), attributes=_KEEP, traits=traits, sized_by=(1,),
         shape="shape_rules.reduce", meaning=node(f"float_reduce.{function}"),
         strict=node(f"float_ordered.{function}"), float_kernel=float_kernel,
+        lower_float="lower_float_window.reduce" if float_kernel else "",
     )  # fmt: skip
 
 
@@ -30,6 +31,7 @@ OPS = (
     _reduce("ReduceMean", "reduce_mean", float_kernel=_FLOATS)._replace(
         attributes={**_KEEP, **LIMITS}, traits=_ROUNDED | {t.MEAN, t.ACCUMULATES, t.OWN_LAYOUT}, typing="mean",
         integer=node("integer_mean.reduce_mean"), equations="13, 14", int8=_MEAN, int8_kernel=_MEAN,
+        lower="lower_window.reduce_mean",
     ),
     _reduce("ReduceMax", "reduce_max", frozenset({t.REDUCTION}), float_kernel=_FLOATS),
     _reduce("ReduceMin", "reduce_min", frozenset({t.REDUCTION})),

@@ -12,16 +12,16 @@ F = TypeVar("F")
 
 
 def function_of(meaning: Meaning) -> Any:
-    """The function that a declaration gives or names: "file.function" of this folder, or "numpy.function"."""
+    """The function that a declaration gives or names."""
     return named(meaning.function)
 
 
-def named(function: str | Callable[..., Any]) -> Any:
-    """A function itself, or the one that a name stands for."""
+def named(function: str | Callable[..., Any], package: str | None = __package__) -> Any:
+    """A function itself, or the one that a name stands for: "file.function" of a package, or "numpy.function"."""
     if not isinstance(function, str):
         return function
     module, _, name = function.rpartition(".")
-    return getattr(import_module(module if module == "numpy" else f"{__package__}.{module}"), name)
+    return getattr(import_module(module if module == "numpy" else f"{package}.{module}"), name)
 
 
 class Meanings(Mapping[str, F], Generic[F]):

@@ -17,6 +17,7 @@ from qglow.graph.kinds import _RULES
 from qglow.graph.registry import enters
 from qglow.graph.verify import verify
 from qglow.instructions.meaning import load_families, meaning
+from qglow.instructions.select import FLOAT_RULES, RULES
 from qglow.ops import FROM_DATA, OPS, OpDef, extended, has, having
 from qglow.ops.forms import Form
 from qglow.ops.registry import joined
@@ -82,7 +83,7 @@ def test_operands_are_those_of_onnx(op: str) -> None:
 @pytest.mark.parametrize("op", sorted(OPS))
 def test_what_a_declaration_names_is_there(op: str) -> None:
     row = OPS[op]
-    for table in (FLOAT, STRICT_FLOAT, INTEGER, SHAPES):
+    for table in (FLOAT, STRICT_FLOAT, INTEGER, SHAPES, RULES, FLOAT_RULES):
         assert op not in table or callable(table[op])
     assert not row.typing or row.typing in {"free", "blockwise", *_RULES}
     for form in (row.int8, row.int8_kernel, row.float_kernel):
