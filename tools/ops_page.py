@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from qglow.ops import OPS, OpDef, traits  # noqa: E402
-from qglow.ops.definition import FROM_DATA, Meaning, Operand, Output  # noqa: E402
+from qglow.ops.definition import ANY_RANK, FROM_DATA, MANY, Meaning, Operand, Output  # noqa: E402
 from qglow.ops.forms import Form, whatever  # noqa: E402
 from qglow.ops.registry import FAMILIES  # noqa: E402
 
@@ -66,7 +66,7 @@ def _function(meaning: Meaning) -> str:
 
 def _operand(operand: Operand) -> str:
     low, high = operand.rank
-    rank = "" if (low, high) == (0, 64) else f"[{low}]" if low == high else f"[{low}+]" if high == 64 else f"[{low} to {high}]"
+    rank = "" if (low, high) == ANY_RANK else f"[{low}]" if low == high else f"[{low}+]" if high == MANY else f"[{low} to {high}]"
     mark = "?" if operand.optional else ""
     return f"{operand.name}{'...' if operand.variadic else ''}{mark}{f': {operand.dtype}' if operand.dtype else ''}{rank}"
 

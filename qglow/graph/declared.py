@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..ops import FROM_DATA, OPS, OpDef
+from ..ops.definition import MANY
 from .epilogue import is_fused, parts
 from .graph import Node
 from .types import TensorType
-
-_ANY = 64  # dimensions: of no bound
 
 
 def node_faults(node: Node, types: Mapping[str, TensorType]) -> list[str]:
@@ -34,7 +33,7 @@ def rank_faults(node: Node, types: Mapping[str, TensorType]) -> list[str]:
         t = types.get(node.input(k))
         least, most = operand.rank
         if t is not None and t.rank is not None and not least <= t.rank <= most:
-            said = str(least) if least == most else f"{least} or more" if most == _ANY else f"{least} to {most}"
+            said = str(least) if least == most else f"{least} or more" if most == MANY else f"{least} to {most}"
             faults.append(f"expected operand {k}, {node.input(k)!r}, of {said} dimensions, got {t.rank}")
     return faults
 

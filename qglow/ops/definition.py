@@ -9,7 +9,8 @@ from .attributes import Attribute
 from .forms import Form
 from .traits import Trait
 
-ANY_RANK = (0, 64)
+MANY = 64  # dimensions: of no bound
+ANY_RANK = (0, MANY)
 
 
 class Operand(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Any
 
 from . import traits as t
 from .attributes import flag, integers, real, size, word
-from .definition import OpDef, Operand, Output
+from .definition import MANY, OpDef, Operand, Output
 from .forms import all_ones, form, only
 from .shorthand import FUSED, LIST, MATRIX, OUR_OWN, STRIDES, WINDOWED, X, node, optional, weight
 
@@ -15,7 +15,7 @@ _CONVOLUTION = _PRODUCT | {t.CONVOLUTION, t.WINDOW, t.IMAGE, t.STRIDED_FLOATS, t
 _CONV = form(*WINDOWED, "group", *OUR_OWN)
 _TRANSPOSED = form(*WINDOWED, "group", "output_padding", "output_shape", *OUR_OWN)
 _GEMM = form("transB", *OUR_OWN, transA=only(0), alpha=only(1.0), beta=only(1.0))
-_OPERANDS = (X, weight("w", "T", (3, 64)), optional("bias", "T", LIST))
+_OPERANDS = (X, weight("w", "T", (3, MANY)), optional("bias", "T", LIST))
 
 
 def _first_axis(node: Any, rank: int | None) -> int:
@@ -62,7 +62,7 @@ OPS = (
           int8_kernel=form(*OUR_OWN), float_kernel=form(*FUSED),
           lower="lower_product.matmul", lower_float="lower_float_product.matmul"),
     OpDef("BlockwiseMatMul",
-          (Operand("x", "", (1, 64)), Operand("w", "", MATRIX), Operand("scales", "", MATRIX),
+          (Operand("x", "", (1, MANY)), Operand("w", "", MATRIX), Operand("scales", "", MATRIX),
            optional("zero_points", "", MATRIX), optional("bias", "", LIST)),
           (Output("y", "f32"),), {"compute": word("int8", "float32", default="int8"), **FUSED},
           frozenset({t.WEIGHTED, t.ROW_PRODUCT, t.GROWS, t.OWN_LAYOUT}), channel_axis=_first_axis,

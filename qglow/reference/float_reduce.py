@@ -19,7 +19,7 @@ def reduction_axes(node: Node, inputs: list[Array | None], rank: int) -> tuple[i
     axes = optional(inputs, 1)
     if axes is None or axes.size == 0:
         return () if node.attr("noop_with_empty_axes") else tuple(range(rank))
-    return tuple(normalize_axis_index(int(a), rank) for a in axes.ravel())
+    return tuple(dict.fromkeys(normalize_axis_index(int(a), rank) for a in axes.ravel()))
 
 
 def _of_nothing(x: Array, axes: tuple[int, ...], end: int) -> dict[str, Any]:

@@ -20,6 +20,8 @@ def ints(array: Array) -> list[int]:
 
 def reshape(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, shape = given(inputs, 0), ints(given(inputs, 1))
+    if min(shape, default=0) < -1:  # NOTE: numpy takes any negative size for -1
+        raise ValueError(f"a shape of {shape}")
     if not node.attr("allowzero"):
         shape = [x.shape[k] if d == 0 else d for k, d in enumerate(shape)]
     return [x.reshape(shape)]

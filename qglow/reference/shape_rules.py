@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..graph import Dim, Node, Shape
 from ..graph.infer import Contradiction
-from .dims import OPEN, Elements, Shapes, agree, axes_of, axis_attribute, broadcast_shapes, first, integers, product, required
+from .dims import OPEN, Elements, Shapes, agree, axis_attribute, axis_of, broadcast_shapes, first, integers, product, required
 from .recurrent_float import GATES, directions
 
 
@@ -88,7 +88,7 @@ def reduce(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     if node.input(1) and listed is None:
         return [(OPEN,) * len(x) if node.attr("keepdims") else None]
     whole = () if node.attr("noop_with_empty_axes") else range(len(x))
-    return [_without(node, x, axes_of(listed, len(x)) if listed else {*whole})]
+    return [_without(node, x, {axis_of(a, len(x)) for a in listed} if listed else {*whole})]
 
 
 def _without(node: Node, x: Shape, axes: set[int]) -> Shape:

@@ -18,7 +18,7 @@ def reshape(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
         return [dims.open_rank(shapes, 1)]
     made: list[Dim] = [x[k] if d == 0 and not node.attr("allowzero") else d for k, d in enumerate(wanted)]
     if made.count(-1) > 1 or any(isinstance(d, int) and d < -1 for d in made):
-        raise ValueError(f"a shape of {wanted}")
+        raise Contradiction(f"a shape of {wanted}")
     rest = [d for d in made if d != -1]
     part = _quotient(x, rest, whole=-1 not in made)
     return [tuple(part if d == -1 else d for d in made)]

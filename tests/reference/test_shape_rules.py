@@ -98,7 +98,7 @@ def _moving() -> Iterator[Case]:
     """Ops that give their input's elements in another shape or order, with forms that do not fit."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2, 3, 4)).astype(F)
-    for sizes in ([6, 4], [-1], [0, -1], [2, 0, 4], [0, 0, 0, 1], [5, 5], [-1, 5], [-1, -1], [4, 0, 3], [1, 24, 1]):
+    for sizes in ([6, 4], [-1], [0, -1], [2, 0, 4], [0, 0, 0, 1], [5, 5], [-1, 5], [-1, -1], [4, 0, 3], [1, 24, 1], [-2, 4]):
         yield "Reshape", [x, np.array(sizes)], {}
     for sizes in ([0, -1], [0, 3], [2, -1], [3, 0, 5]):
         yield "Reshape", [x[:0], np.array(sizes)], {}
@@ -161,7 +161,7 @@ def _computing() -> Iterator[Case]:
     for axis in (3, -4):
         yield "Pad", [np.ones((2, 3), F), np.array([1, 1]), None, np.array([axis])], {}
     for op in (op for op in OPS if op.startswith("Reduce")):
-        for axes in ([1], [-1, 0], [], [4]):
+        for axes in ([1], [-1, 0], [], [4], [1, 1, -3]):
             yield op, [image, np.array(axes, I64)], {"keepdims": len(axes) % 2}
         yield op, [image], {"noop_with_empty_axes": 1}
 
