@@ -17,7 +17,7 @@ EXCEPTIONS = {
     "reference/float_functions.py": "activations of recurrent layers, which an attribute names",
     "reference/recurrent_float.py": "activations of recurrent layers, and the three cells whose meaning the file is",
     "onnx_import/contrib/expand.py": "operators of onnxruntime's own domain, as files have them",
-    "onnx_import/contrib/products.py": "activations that onnxruntime fuses into a product, by the name in an attribute, with its parameters",
+    "onnx_import/contrib/products.py": "activations that onnxruntime fuses, by the name in an attribute, with their parameters",
     "onnx_import/aligned.py": "operators of opsets before 7, as files have them",
     "onnx_import/element_types.py": "operators of files that widen narrow dtypes, with and without a declaration",
     "onnx_import/forms.py": "attributes of older opsets, as files have them",
