@@ -52,6 +52,14 @@ STAGES = {  # what makes the result of each stage, by the package that holds it:
     "quantization": {"qglow.quantization.run_passes", "qglow.quantization.passes.run_passes", "qglow.quantization.quantize_graph"},
     "report": {"qglow.report.compare.compare_samples", "qglow.report.target.reach", "qglow.report.peer_comparison.time_beside_peers"},
 }
+MOST_LINES, MOST_PARAMETERS = 40, 7
+LARGE = {  # functions beyond these, outside of kernels, and why
+    "instructions/lower_product.py:product": "one product of any form: each argument is a field of the instruction",
+    "instructions/lower_recurrent.py:cell": "the operands of one instruction",
+    "onnx_import/contrib/products.py:scaled_product": "the operands of an op of onnxruntime's, which this composes",
+    "ops/movement.py:_moves": "the fields of a declaration, by name",
+    "pipeline.py:compare": "public: what a user may choose, by name",
+}
 BY_NAME = {
     "__init__.py": "the public names, each when it is first asked for",
     "commands/main.py": "the command that was given, and no other",
@@ -150,6 +158,21 @@ def test_modules_are_imported_by_name_in_few_places(path: Path) -> None:
 def test_the_reference_does_not_know_onnx() -> None:
     for path in (PACKAGE / "reference").rglob("*.py"):
         assert "onnx_import" not in path.read_text(), path
+
+
+def large_functions() -> Iterator[str]:
+    for path in FILES:
+        where = path.relative_to(PACKAGE)
+        for f in ast.walk(ast.parse(path.read_text())) if where.parts[0] != "kernels" else ():
+            if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef):
+                named = [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs]
+                count = len([a for a in named if a.arg not in ("self", "cls")]) + bool(f.args.vararg) + bool(f.args.kwarg)
+                if (f.end_lineno or f.lineno) - f.lineno + 1 > MOST_LINES or count > MOST_PARAMETERS:
+                    yield f"{where.as_posix()}:{f.name}"
+
+
+def test_functions_are_small_or_say_why_not() -> None:
+    assert not set(large_functions()) - set(LARGE), f"beyond {MOST_LINES} lines or {MOST_PARAMETERS} parameters, without a reason in LARGE"
 
 
 def test_inference_imports_neither_onnx_nor_numba() -> None:

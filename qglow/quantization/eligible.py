@@ -83,6 +83,14 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return "its weights are in blocks, its activations float: weights of int4_block or int8_block make them int8"
     if node.has(PRODUCT):
         return _product_obstacle(graph, node)
+    if node.op == "LSTM":
+        return _recurrent_obstacle(graph, observed, node)
+    return _form_obstacle(graph, node)
+
+
+def _form_obstacle(graph: Graph, node: Node) -> str | None:
+    """Of an op that is no product: what its int8 form asks of constants, axes and ranks."""
+    c, rank = graph.constants, graph.types[node.inputs[0]].rank
     if node.has(ARITHMETIC):
         if any(i in c and not _is_quantizable(c[i], node.op == "Add") for i in node.inputs):
             return "its constant is not a finite float32 tensor"
@@ -91,28 +99,26 @@ def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping
         return _moving_obstacle(graph, node)
     if node.has(MEAN):
         return None if all(i in c for i in node.inputs[1:] if i) else "its axes are not constant"
-    if node.op == "Resize":
-        return None
     if node.op == "Softmax":
-        rank = graph.types[node.inputs[0]].rank
         return None if rank is not None and int(node.attr("axis")) % rank == rank - 1 else "its axis is not the last"
     if node.op == "LayerNormalization":
-        rank = graph.types[node.inputs[0]].rank
         last = rank is not None and int(node.attr("axis")) % rank == rank - 1
         fits = last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1
         return None if fits else "only the last axis with constant factors"
-    if node.op == "LSTM":
-        form = form_obstacle(node)
-        if form is not None:
-            return f"an int8 LSTM is of the plain form, but {form}"
-        constant = all(i in c and c[i].dtype == np.float32 for i in node.inputs[1:4] if i) and node.inputs[2] in c
-        h0 = observed.get(node.input(5))
-        if h0 is not None and h0.count and max(-h0.min, h0.max) > 1.01:
-            return "its initial state was seen outside of [-1, 1]"
-        if constant and max(c[i].shape[-1] for i in node.inputs[1:3]) * 255 * 128 >= 2**31:
-            return "a sum of its products could overflow int32"
-        return None if constant else "its weights are not float32 constants"
-    return None if node.op == "ArgMax" else f"op {node.operator} has no int8 variant"
+    return None if node.op in ("ArgMax", "Resize") else f"op {node.operator} has no int8 variant"
+
+
+def _recurrent_obstacle(graph: Graph, observed: Mapping[str, Observer], node: Node) -> str | None:
+    c, form = graph.constants, form_obstacle(node)
+    if form is not None:
+        return f"an int8 LSTM is of the plain form, but {form}"
+    constant = all(i in c and c[i].dtype == np.float32 for i in node.inputs[1:4] if i) and node.inputs[2] in c
+    h0 = observed.get(node.input(5))
+    if h0 is not None and h0.count and max(-h0.min, h0.max) > 1.01:
+        return "its initial state was seen outside of [-1, 1]"
+    if constant and max(c[i].shape[-1] for i in node.inputs[1:3]) * 255 * 128 >= 2**31:
+        return "a sum of its products could overflow int32"
+    return None if constant else "its weights are not float32 constants"
 
 
 def _select_obstacle(graph: Graph, observed: Mapping[str, Observer], node: Node) -> str | None:

@@ -95,6 +95,14 @@ def strip_qdq(graph: Graph) -> StrippedModel:
         if o in same:
             b.append(Node("Identity", (same[o],), (o,), {}, b.fresh(f"{o}:Identity")))
     stripped = b.build(graph.name, graph.inputs, graph.outputs)
+    _pass_back(stripped, quants)
+    for node in stripped.nodes:
+        _pass_on(node, quants, graph.constants)
+    return StrippedModel(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))
+
+
+def _pass_back(stripped: Graph, quants: dict[str, Parameters]) -> None:
+    """Rule 5, backward."""
     readers = stripped.consumers()
     for node in reversed(stripped.nodes):
         x = node.inputs[0] if node.inputs else ""
@@ -102,9 +110,6 @@ def strip_qdq(graph: Graph) -> StrippedModel:
             known = {quants.get(o) if moves(r) else None for r in readers[x] for o in r.outputs}
             if len(known) == 1 and (only := known.pop()) is not None:  # NOTE: who reads it otherwise reads it unrounded
                 quants[x] = only
-    for node in stripped.nodes:
-        _pass_on(node, quants, graph.constants)
-    return StrippedModel(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))
 
 
 def moves(node: Node) -> bool:

@@ -72,11 +72,9 @@ def onnxruntime_int8(
         source = Path(model)
 
     def quantize(**extra: bool) -> None:
-        ort.quantize_static(
-            str(source), str(out), Feeds(), quant_format=ort.QuantFormat.QDQ, per_channel=True, op_types_to_quantize=op_types,
-            activation_type=ort.QuantType.QUInt8, weight_type=ort.QuantType.QInt8,
-            calibrate_method=ort.CalibrationMethod[method], extra_options=extra,
-        )  # fmt: skip
+        kinds = {"activation_type": ort.QuantType.QUInt8, "weight_type": ort.QuantType.QInt8, "quant_format": ort.QuantFormat.QDQ}
+        ort.quantize_static(str(source), str(out), Feeds(), per_channel=True, op_types_to_quantize=op_types, **kinds,
+                            calibrate_method=ort.CalibrationMethod[method], extra_options=extra)  # fmt: skip
 
     try:
         try:
