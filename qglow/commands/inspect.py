@@ -88,8 +88,11 @@ def _dump(static: Graph, folder: str) -> None:
     from ..instructions.lower import stages  # NOTE: likewise
     from ..instructions.text import print_stage  # NOTE: likewise
 
-    texts = [("graph", print_graph(static)), *((name, print_stage(made)) for name, made in stages(static, choose()[0].name))]
+    log: list[str] = []
+    made = stages(static, choose()[0].name, lambda rewrite, count: log.append(f"; {rewrite} x {count}\n"))
+    texts = [("graph", print_graph(static)), *((name, print_stage(result)) for name, result in made)]
     for number, (name, text) in enumerate(texts):
+        text = "".join(log) + text if name == "fuse" else text
         write_atomically(make_folder(folder) / f"{number:02d}_{name}.txt", text.encode())
 
 

@@ -21,7 +21,7 @@ def node_faults(node: Node, types: Mapping[str, TensorType]) -> list[str]:
             apart, between = parts(node, types)
         except ValueError as error:
             return [str(error)]
-        return [fault for part in apart for fault in node_faults(part, between)]
+        return [fault for part in apart for fault in node_faults(part, {**types, **between})]
     return [*_count_faults(node, declared), *rank_faults(node, types), *_attribute_faults(node, declared)]
 
 

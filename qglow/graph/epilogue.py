@@ -10,7 +10,6 @@ Fusing is part of code generation (instructions/fuse.py): bundles and files hold
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping
 
 from ..ops import OPS
@@ -42,9 +41,9 @@ def fused(product: Node, after: Node, read: TensorType) -> Node:
     return product.with_(inputs=inputs, outputs=after.outputs).with_attributes(epilogue=chain)
 
 
-def parts(node: Node, types: Types) -> tuple[tuple[Node, ...], Types]:
-    """A fused node as a product and the nodes behind it, and the types with those of the values between them. Raises ValueError where
-    its epilogue names an op that is not declared or not of one result, or more or fewer inputs than its ops read."""
+def parts(node: Node, types: Types) -> tuple[tuple[Node, ...], dict[str, TensorType]]:
+    """A fused node as a product and the nodes behind it, and the types of the values between them. Raises ValueError where its epilogue
+    names an op that is not declared or not of one result, or more inputs stand there than its ops read."""
     chain = [FusedOp(*p) for p in node.attributes[EPILOGUE]]
     own, shape = len(OPS[node.op].operands), _shape(node, types)
     rest, between = list(node.inputs[own:]), dict[str, TensorType]()
@@ -60,7 +59,7 @@ def parts(node: Node, types: Types) -> tuple[tuple[Node, ...], Types]:
         made.append(Node(part.op, inputs, (written,), dict(part.attributes), node.name))
     if rest:
         raise ValueError(f"expected {len(node.inputs) - len(rest)} inputs, got {len(node.inputs)}")
-    return tuple(made), ChainMap(between, types)  # type: ignore[arg-type]
+    return tuple(made), between
 
 
 def _shape(node: Node, types: Types) -> tuple[int | str, ...] | None:

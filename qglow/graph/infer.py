@@ -304,7 +304,7 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
 def _infer_parts(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
     """The type of a fused node's output: that of each of its parts, for they all have the product's shape. Raises Misdeclared."""
     apart, between = parts(node, types)
-    known, shape = dict(between), None
+    known, shape = {**types, **between}, None
     for part in apart:
         (made,) = _infer(part, known, constants, meaning)
         if made is None or shape not in (None, made.shape):

@@ -59,7 +59,7 @@ def _faults_of_parts(node: Node, types: Types, constants: Constants) -> list[str
         apart, between = parts(node, types)
     except (ValueError, TypeError):  # what declared.py says
         return []
-    return [fault for part in apart for fault in kind_faults(part, between, constants)]
+    return [fault for part in apart for fault in kind_faults(part, {**types, **between}, constants)]
 
 
 class Values(NamedTuple):

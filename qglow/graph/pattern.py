@@ -145,6 +145,11 @@ class Op:
     shared: bool = False
     commutes: bool | None = None
 
+    @property
+    def depth(self) -> int:
+        """How many nodes stand behind one another in it."""
+        return 1 + max((p.depth for p in self.operands if isinstance(p, Op)), default=0)
+
     def takes(self, op: str) -> bool:
         if isinstance(self.ops, str):
             return op == self.ops

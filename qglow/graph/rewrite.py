@@ -1,8 +1,8 @@
 """Rewrites, and the driver that applies a list of them until none fires.
 
-1. A pass looks at every node once, in order, and tries the rewrites in the order of the list; what a rewrite writes is
-   looked at again at once. Passes follow until one changes nothing. Matching looks no further than a pattern is deep: a
-   pass takes time linear in the graph.
+1. The first pass looks at every node, in order, and tries the rewrites in the order of the list; what a rewrite writes is
+   looked at again at once. Passes follow over the nodes near to what changed, until one changes nothing. Matching looks no
+   further than a pattern is deep: a pass takes time linear in the graph.
 2. A replacement writes what its match's root wrote. It stands where the root stood, or, with `at`, where that captured node
    did: then the rewrite fires only if all that the replacement reads is there by then.
 3. Inner nodes of a match that nothing reads any more are removed, and nothing else is.
@@ -89,6 +89,8 @@ class _Editor:
         self.reads: dict[str, int] = {}
         self.alias: dict[str, str] = {}
         self.fired: Counter[str] = Counter()
+        self.changed: set[str] = set()  # values that other nodes make now, or that fewer read
+        self.depth = max(r.pattern.depth for r in rewrites)
         self.count, self.limit = 0, PER_NODE * (len(graph.nodes) + PER_NODE)
         for n in graph.nodes:
             for i in n.inputs:
@@ -101,11 +103,25 @@ class _Editor:
         return self.reads.get(value) == 1 and value not in self.outputs
 
     def run(self) -> None:
-        before = -1
-        while before != self.count:
-            before = self.count
-            for node in self.in_order():
+        for node in self.graph.nodes:
+            self.visit(node)
+        while self.changed:
+            nearby = self.nearby()
+            self.changed = set()
+            for node in nearby:
                 self.visit(node)
+
+    def nearby(self) -> list[Node]:
+        """The nodes, in order, that a pattern may look from to a value that changed."""
+        distance = dict.fromkeys(self.changed, 0)
+        found = []
+        for node in self.in_order():
+            near = min([distance[i] for i in node.inputs if i in distance], default=self.depth)
+            if near < self.depth:
+                found.append(node)
+                for o in node.outputs:
+                    distance[o] = min(near + 1, distance.get(o, self.depth))
+        return found
 
     def in_order(self) -> list[Node]:
         return sorted(self.nodes.values(), key=lambda n: self.places[id(n)]) if self.count else list(self.graph.nodes)
@@ -197,11 +213,13 @@ class _Editor:
             self.producers.update(dict.fromkeys(filter(None, node.outputs), node))
             for i in node.inputs:
                 self.reads[i] = self.reads.get(i, 0) + 1
+            self.changed.update(node.outputs)
 
     def replace_value(self, root: Node, value: str) -> None:
         """Readers of what the root writes shall read another value."""
         old = root.outputs[0]
         self.alias[old] = value
+        self.changed.update((old, value))
         self.reads[value] = self.reads.get(value, 0) + self.reads.pop(old, 0)
 
     def remove(self, node: Node, keep: Node | None = None) -> None:
@@ -209,6 +227,7 @@ class _Editor:
         del self.nodes[id(node)], self.places[id(node)]
         for i in node.inputs:
             self.reads[i] -= 1
+        self.changed.update(node.inputs)
         for o in filter(None, node.outputs if keep is None else ()):
             del self.producers[o]
             self.types.pop(o, None)

@@ -86,9 +86,8 @@ def _check_fused(graph: Graph, fused: bool) -> list[str]:
             broken.append(f"{show(node, graph)}: expected no epilogue, which code generation alone writes")
             continue
         with suppress(ValueError, TypeError):  # what declared.py says
-            apart, between = parts(node, graph.types)
-            types = [between[n.outputs[0]] for n in apart[:-1]]
-            broken += [f"{show(node, graph)}: {fault}" for t in types if t.quant is not None for fault in _quant_faults(t)]
+            _, between = parts(node, graph.types)
+            broken += [f"{show(node, graph)}: {fault}" for t in between.values() if t.quant is not None for fault in _quant_faults(t)]
     return broken
 
 

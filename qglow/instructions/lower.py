@@ -1,5 +1,6 @@
-"""Code generation: a static quantized graph to a program over planned memory, in four pure stages.
+"""Code generation: a static quantized graph to a program over planned memory, in five pure stages.
 
+    fuse       epilogues of products                                fuse.py
     layouts    how each value lies                                  layout.py
     select     instructions and host steps, over buffers apart      select.py, lower_*.py
     bufferize  live ranges, and instructions that work in place     bufferize.py
@@ -16,9 +17,11 @@ from math import prod
 
 from ..graph import Graph
 from ..graph.dead import remove_dead
+from ..graph.rewrite import Fired
 from ..graph.verify import verify_level
 from ..limits import check_memory
 from .bufferize import bufferize
+from .fuse import fuse
 from .layout import Layouts, assign_layouts
 from .plan import plan
 from .program import Program
@@ -42,9 +45,9 @@ def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
     return _planned(remove_dead(graph.with_(outputs=tuple(dict.fromkeys((*graph.outputs, *observed))))), isa, observed)
 
 
-def stages(graph: Graph, isa: str) -> Iterator[tuple[str, Layouts | Program]]:
-    """What each stage makes of a static graph, by the stage's name. The last is what `lower` returns."""
-    return _stages(_concrete(graph), isa, ())
+def stages(graph: Graph, isa: str, fired: Fired | None = None) -> Iterator[tuple[str, Graph | Layouts | Program]]:
+    """What each stage makes of a static graph, by the stage's name. The last is what `lower` returns. fired: told which rewrites did."""
+    return _stages(_concrete(graph), isa, (), fired)
 
 
 def _concrete(graph: Graph) -> Graph:
@@ -53,7 +56,11 @@ def _concrete(graph: Graph) -> Graph:
     return unsigned(remove_dead(graph))
 
 
-def _stages(graph: Graph, isa: str, observed: Sequence[str]) -> Iterator[tuple[str, Layouts | Program]]:
+def _stages(
+    graph: Graph, isa: str, observed: Sequence[str], fired: Fired | None = None
+) -> Iterator[tuple[str, Graph | Layouts | Program]]:
+    graph = fuse(graph, isa, fired)
+    yield "fuse", graph
     layouts = assign_layouts(graph)
     yield "layouts", layouts
     selected = select(graph, layouts, isa, observed)

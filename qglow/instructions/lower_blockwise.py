@@ -6,6 +6,7 @@ import numpy as np
 
 from ..graph import Array, DType, Node
 from ..graph.blocks import blocks_of
+from ..graph.epilogue import is_fused
 from ..reference.blockwise import default_zero, widened
 from .lower_pointwise import Fields
 from .lower_rows import rows
@@ -21,6 +22,8 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
         return False
     if node.attr("compute") == "float32":
         return _as_floats(low, node)
+    if is_fused(node):
+        return low.refuse("no kernel has its epilogue")
     zeros = c[node.inputs[3]] if node.input(3) else np.full((n, blocks), default_zero(t), np.uint8)
     points = bool(np.ptp(zeros))
     x, y, fields = rows(low, node, 4)
@@ -64,12 +67,15 @@ def _filled(values: Array, block: int) -> Array:
     return whole
 
 
-def _as_floats(low: Lowering, node: Node) -> bool:
+def _as_floats(low: Lowering, fused: Node) -> bool:
     """(47) The product of the weights as floats."""
-    from .lower_float_product import matmul_by  # NOTE: where a node computes with floats, which many programs have none of
+    from .lower_float_product import matmul_by, takes_epilogue  # NOTE: where a node computes with floats, which many programs have none of
 
+    node, *after = low.parts(fused)
+    if not takes_epilogue(low, node, after):
+        return False
     c = low.graph.constants
     zeros = c[node.inputs[3]] if node.input(3) else None
     w = widened(c[node.inputs[1]], low.type(node.inputs[1]), c[node.inputs[2]], zeros)
     bias = c[node.inputs[4]] if node.input(4) else np.zeros(len(w), np.float32)
-    return low.type(node.inputs[0]).rank != 1 and matmul_by(low, node, w.T, bias)
+    return low.type(node.inputs[0]).rank != 1 and matmul_by(low, fused, after, w.T, bias)

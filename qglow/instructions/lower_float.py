@@ -95,15 +95,6 @@ def by_numbers(low: Lowering, node: Node) -> tuple[str, float, float]:
     return node.op, f_a, f_b
 
 
-def times_itself(low: Lowering, node: Node) -> Node | None:
-    """The product of a sigmoid and its input, where nothing else reads the sigmoid: x s(x) is a Swish, with the same bits."""
-    x, s = node.inputs[0], node.outputs[0]
-    readers = low.consumers.get(s, [])
-    if len(readers) != 1 or readers[0].op != "Mul" or s in low.graph.outputs or sorted(readers[0].inputs) != sorted((x, s)):
-        return None
-    return readers[0] if low.type(readers[0].outputs[0]).kind is DType.F32 else None
-
-
 def clipped(low: Lowering, node: Node) -> bool:
     return function_of(low, node, clip)
 
@@ -124,10 +115,6 @@ def function_of(low: Lowering, node: Node, parameters: Parameters) -> bool:
     if found is None or not np.isfinite(np.array(found[1:], np.float32)).all():
         return False
     name, f_a, f_b = found
-    product = times_itself(low, node) if name == "Sigmoid" else None
-    if product is not None:
-        low.fused.add(product.name)
-        out, name, f_a = product.outputs[0], "Swish", 1.0
     y = low.place(out, like=x)
     loops = loops_nhwc(y, x)
     if loops is None:
@@ -135,7 +122,6 @@ def function_of(low: Lowering, node: Node, parameters: Parameters) -> bool:
         loops = loops_nhwc(y, x)
         if loops is None:
             low.deallocate(out)
-            low.fused -= {product.name} if product is not None else set()
             return False
     fields = {"op": FLOAT_UNARY.index(name), "f_a": float(np.float32(f_a)), "f_b": float(np.float32(f_b))}
     low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), **fields})

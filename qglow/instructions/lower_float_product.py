@@ -8,11 +8,11 @@ import numpy as np
 
 from ..graph import Array, DType, Node
 from ..graph.kinds import gemm_form
-from ..ops.traits import CLAMP
 from ..reference.float_product import LONGEST, chain_ranges, scaled
+from .epilogue import bounds_of, float_takes
 from .layout import NO_HALO, conv_halo, conv_window
 from .lower_float import operand
-from .lower_product import Fields, flattened, image_fields, is_column, operands_of_two, row_images, shifted, swap_hw
+from .lower_product import Fields, flattened, image_fields, is_column, operands_of_two, residual_of, row_images, shifted, swap_hw
 from .matrix_batches import Group
 from .packing import round_up
 from .phases import transposed_phases
@@ -35,54 +35,24 @@ class FloatTarget:
 NO_BOUNDS: Fields = {"act": 0, "f_low": 0.0, "f_high": 0.0}
 
 
-def bounds_of(low: Lowering, node: Node) -> Fields | None:
-    """The bounds that a Relu or Clip sets, where a kernel knows them."""
-    if node.op == "Relu":
-        return {**NO_BOUNDS, "act": 1}
-    if node.op != "Clip" or any(i and i not in low.graph.constants for i in node.inputs[1:]):
-        return None
-    values = [low.graph.constants[i].reshape(-1) if i else None for i in (*node.inputs[1:], "", "")[:2]]
-    if values[0] is None or any(v is not None and (v.size != 1 or not np.isfinite(v).all()) for v in values):
-        return None
-    if values[1] is None:
-        return {**NO_BOUNDS, "act": 1, "f_low": float(values[0][0])}
-    return {"act": 2, "f_low": float(values[0][0]), "f_high": float(values[1][0])}
+def takes_epilogue(low: Lowering, node: Node, after: list[Node]) -> bool:
+    """Whether the kernels compute what follows a product; only with constant weights."""
+    constants = low.graph.constants
+    if not after or (node.inputs[1] in constants and float_takes(node, after, low.types, constants)):
+        return True
+    return low.refuse("no kernel has its epilogue")
 
 
-def target_of(low: Lowering, node: Node, image: bool = True, adds: bool = True) -> FloatTarget:
-    """The place of a product's output or, where only a sum and bounds follow, of theirs. adds: whether the kernel can add."""
-    last, residual, bounds = node, None, NO_BOUNDS
-    while True:
-        name = last.outputs[0]
-        readers = low.consumers.get(name, [])
-        if len(readers) != 1 or name in low.graph.outputs:
-            break
-        reader = readers[0]
-        if reader.op == "Add" and adds and residual is None:
-            residual = residual_of(low, reader, name, image)
-            if residual is None:
-                break
-        elif reader.has(CLAMP) and reader.inputs[0] == name:
-            limits = bounds_of(low, reader)
-            if limits is not None:
-                low.fused.add(reader.name)
-                last, bounds = reader, limits
-            break
-        else:
-            break
-        low.fused.add(reader.name)
-        last = reader
-    y = low.place(last.outputs[0], channels_last=True if image else None)
-    return FloatTarget(y, bounds, None if residual is None else low.use(residual))
-
-
-def residual_of(low: Lowering, reader: Node, name: str, image: bool) -> TensorView | None:
-    """The other operand of a sum, where it is there already and lies as the product's output does."""
-    other = next((i for i in reader.inputs if i != name), "")
-    if other not in low.places or low.places[other].dtype != "<f4" or low.type(other).static_shape != low.type(name).static_shape:
-        return None
-    place = low.places[other]
-    return place if (place.is_channels_last if image else place.strides[-1] == 4) else None
+def target_of(low: Lowering, name: str, after: list[Node], image: bool = True) -> FloatTarget:
+    """The place of a value that a product with an epilogue writes: with a sum and bounds, one of them, or none."""
+    y, bounds, residual = low.place(name, channels_last=True if image else None), NO_BOUNDS, None
+    for part in after:
+        if part.op == "Add":
+            residual = residual_of(low, part, image)
+            continue
+        least, most = bounds_of(part, low.graph.constants) or (0.0, 0.0)
+        bounds = {"act": 1 if most is None else 2, "f_low": least, "f_high": most or 0.0}
+    return FloatTarget(y, bounds, residual)
 
 
 def weights_of(low: Lowering, node: Node) -> Array | None:
@@ -104,9 +74,10 @@ def bias_of(low: Lowering, node: Node, channels: int) -> Array:
     return np.broadcast_to(low.graph.constants[node.inputs[2]].reshape(-1).astype(np.float32), (channels,))
 
 
-def conv(low: Lowering, node: Node) -> bool:
+def conv(low: Lowering, fused: Node) -> bool:
+    node, *after = low.parts(fused)
     w = weights_of(low, node)
-    if w is None or w.ndim not in (3, 4):
+    if not takes_epilogue(low, node, after) or w is None or w.ndim not in (3, 4):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
     groups, (oc, icg, kh, kw) = int(node.attr("group")), w.shape
@@ -114,7 +85,7 @@ def conv(low: Lowering, node: Node) -> bool:
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     depthwise = groups == x.shape[1] == oc and icg == 1
     depthwise = depthwise and kh * kw <= LONGEST
-    target = target_of(low, node, adds=not depthwise and len(chain_ranges(kh, kw, icg)) == 1)
+    target = target_of(low, fused.outputs[0], after)
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     if is_column(target.y.as_image(), kw):
@@ -206,15 +177,16 @@ def emit_product(low: Lowering, places: dict[str, TensorView | None], constants:
     low.emit("float_conv2d", {**places, "scratch": None}, constants, {**fields, **more})
 
 
-def conv_transpose(low: Lowering, node: Node) -> bool:
+def conv_transpose(low: Lowering, fused: Node) -> bool:
+    node, *after = low.parts(fused)
     w = weights_of(low, node)
-    if w is None or w.ndim not in (3, 4) or any(d != 1 for d in node.attr("dilations") or ()):
+    if not takes_epilogue(low, node, after) or w is None or w.ndim not in (3, 4) or any(d != 1 for d in node.attr("dilations") or ()):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
     groups, (ic, per, _, _) = int(node.attr("group")), w.shape
     (sh, sw), axes = transposed_phases(low.graph, node)
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
-    target = target_of(low, node, adds=False)
+    target = target_of(low, fused.outputs[0], after)
     y = target.y.as_image()
     for a in axes[0]:
         for b in axes[1]:
@@ -229,10 +201,13 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
     return True
 
 
-def matmul(low: Lowering, node: Node) -> bool:
+def matmul(low: Lowering, fused: Node) -> bool:
+    node, *after = low.parts(fused)
     w = weights_of(low, node)
+    if not takes_epilogue(low, node, after):
+        return False
     if w is None or w.ndim != 2:
-        return node.op == "MatMul" and product_of_two(low, node)
+        return not after and node.op == "MatMul" and product_of_two(low, node)
     form = gemm_form(node)
     if low.type(node.inputs[0]).rank in (None, 0, 1) or form.turns_a:
         return False
@@ -240,15 +215,15 @@ def matmul(low: Lowering, node: Node) -> bool:
     if node.input(2) and low.graph.constants[node.inputs[2]].size not in (1, w.shape[1]):
         return False
     bias = scaled(bias_of(low, node, w.shape[1]), form.beta)
-    return matmul_by(low, node, w, bias)
+    return matmul_by(low, fused, after, w, bias)
 
 
-def matmul_by(low: Lowering, node: Node, w: Array, bias: Array) -> bool:
-    """The product of a node's first input, of two dimensions or more, with constant weights [K, N], plus a bias [N]."""
-    x = low.places[node.inputs[0]]
+def matmul_by(low: Lowering, fused: Node, after: list[Node], w: Array, bias: Array) -> bool:
+    """The product of a node's first input, of two dimensions or more, with constant weights [K, N], plus a bias [N], and what follows."""
+    x = low.places[fused.inputs[0]]
     if not x.has_rows:
-        x = low.dense_of(node.inputs[0])
-    target = target_of(low, node, image=False, adds=len(chain_ranges(1, 1, w.shape[0])) == 1)
+        x = low.dense_of(fused.inputs[0])
+    target = target_of(low, fused.outputs[0], after, image=False)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
         product(low, low.use(image_x), FloatTarget(y, target.bounds, residual), w.T[None, :, None, None, :], bias, UNIT)
     return True

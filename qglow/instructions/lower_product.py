@@ -1,4 +1,4 @@
-"""Convolutions, transposed convolutions and matrix products, with what follows them folded in."""
+"""Convolutions, transposed convolutions and matrix products, with their epilogues."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..graph import Array, DType, Node
-from ..ops.traits import ADDITIVE, CONVOLUTION
 from ..reference.arithmetic import bounds, multiplier, product_scale, within_int32
 from ..reference.integer_elementwise import addends
 from ..reference.integer_product import groups_of
 from .coalesce_dims import coalesce_dims, padded
+from .epilogue import MAX_SUM, int8_takes
 from .layout import NO_HALO, conv_halo, conv_window
 from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
 from .matrix_batches import Group, as_matrices, grouped
@@ -26,7 +26,6 @@ from .table import POST_ADD, POST_NONE, POST_TABLE
 Fields = dict[str, int | float]
 NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
-MAX_SUM = 2**30  # what is rounded to int32 must stay below it, and a rounding error more
 MAX_ACCUMULATOR = 2**31 - 1
 
 
@@ -103,59 +102,48 @@ def channel_constants(low: Lowering, bias: Array, scale: Array, groups: int, mul
     return result
 
 
-def target_of(low: Lowering, node: Node, channels_last: bool | None = True) -> Target:
-    """The place of a product's output, or, where only a sum or a table follows, of that one's."""
-    name = node.outputs[0]
-    readers = low.consumers.get(name, [])
-    if low.type(name).kind is DType.U8 and len(readers) == 1 and name not in low.graph.outputs:
-        reader = readers[0]
-        target = fold_table(low, reader, name) if reader.op == "Lookup" else fold_sum(low, reader, name) if reader.has(ADDITIVE) else None
-        if target is not None:
-            low.fused.add(reader.name)
-            return target
-    return Target(low.place(name, channels_last=channels_last))
+def takes_epilogue(low: Lowering, node: Node, after: list[Node]) -> bool:
+    """Whether the kernels compute what follows a product; only with constant weights."""
+    constants = low.graph.constants
+    if not after or (node.inputs[1] in constants and int8_takes(node, after, low.types, constants, low.packing.byte_tables)):
+        return True
+    return low.refuse("no kernel has its epilogue")
 
 
-def fold_table(low: Lowering, reader: Node, name: str) -> Target | None:
-    out, table = low.type(reader.outputs[0]), low.graph.constants[reader.inputs[1]]
-    rank = low.type(name).rank
-    by_channel = low.producers[name].op == "Conv" and rank is not None and int(reader.attr("axis")) % rank == 1
-    if out.kind is not DType.U8 or (table.ndim == 2 and not by_channel):
-        return None
-    if table.ndim == 2 and low.packing.byte_tables and len(table) >= 16:
-        return None  # many pixels at a time are faster than those of one block
-    post = {**NO_POST, "post": POST_TABLE, "t_c": 256 if table.ndim == 2 else 0}
-    channels_last = True if low.producers[name].has(CONVOLUTION) else None
-    return Target(low.place(reader.outputs[0], channels_last=channels_last), post, None, table)
+def target_of(low: Lowering, name: str, after: list[Node], channels_last: bool | None = True) -> Target:
+    """The place of a value that a product with an epilogue of at most one op writes, and what that op does on the way there."""
+    y = low.place(name, channels_last=channels_last)
+    for part in after:
+        if part.op == "Lookup":
+            table = low.graph.constants[part.inputs[1]]
+            return Target(y, {**NO_POST, "post": POST_TABLE, "t_c": 256 if table.ndim == 2 else 0}, None, table)
+        return Target(y, sum_fields(low, part), residual_of(low, part, channels_last))
+    return Target(y)
 
 
-def fold_sum(low: Lowering, reader: Node, name: str) -> Target | None:
-    types = [low.type(v) for v in (*reader.inputs, *reader.outputs)]
-    a, b = reader.inputs
-    other = b if a == name else a
-    if a == b or other not in low.places or any(t.kind is not DType.U8 or not t.is_quantized for t in types):
-        return None
-    shape = low.type(name).static_shape
-    if any(t.static_shape != shape for t in types):
-        return None
-    residual, product = low.places[other], low.producers[name]
-    if not residual.is_channels_last if product.has(CONVOLUTION) else residual.strides[-1] != 1:
-        return None
-    m_a, m_b = addends(reader, *types)
-    if 255 * (abs(float(m_a)) + abs(float(m_b))) >= MAX_SUM:
-        return None
-    if other == a:
-        m_a, m_b = m_b, m_a
-    qmin, qmax = bounds(reader, types[2])
-    y = low.place(reader.outputs[0], channels_last=True if product.has(CONVOLUTION) else None)
-    factors = {"a_zero": low.zero(name), "r_zero": low.zero(other), "f_a": float(m_a), "f_r": float(m_b)}
-    limits_of_sum = {"p_zero": low.zero(reader.outputs[0]), "p_low": qmin, "p_high": qmax}
-    post: Fields = {**NO_POST, "post": POST_ADD, **factors, **limits_of_sum}
-    return Target(y, post, low.use(residual))
+def sum_fields(low: Lowering, part: Node) -> Fields:
+    """Fields of the sum or difference of a product's bytes and a residual's."""
+    types = [low.type(v) for v in (*part.inputs, *part.outputs)]
+    m_a, m_b = addends(part, *types)
+    product, residual = part.inputs
+    if residual not in low.places:
+        m_a, m_b, product, residual = m_b, m_a, residual, product
+    qmin, qmax = bounds(part, types[2])
+    factors = {"a_zero": low.zero(product), "r_zero": low.zero(residual), "f_a": float(m_a), "f_r": float(m_b)}
+    return {**NO_POST, "post": POST_ADD, **factors, "p_zero": low.zero(part.outputs[0]), "p_low": qmin, "p_high": qmax}
 
 
-def conv(low: Lowering, node: Node) -> bool:
-    if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
+def residual_of(low: Lowering, part: Node, image: bool | None) -> TensorView:
+    """What a product's result is added to, lying as a product writes: its own place, or a copy."""
+    (name,) = (v for v in part.inputs if v in low.places)
+    if image:
+        return low.image_of(name)
+    return low.places[name] if low.places[name].has_rows else low.dense_of(name)
+
+
+def conv(low: Lowering, fused: Node) -> bool:
+    node, *after = low.parts(fused)
+    if not takes_epilogue(low, node, after) or not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
         return False
     w = weights_of(low, node)
     if not fits(low, node, w, 0):
@@ -166,8 +154,7 @@ def conv(low: Lowering, node: Node) -> bool:
     parts = parts_of(w)
     x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 1)
     oc, icg, kh, kw = w.shape
-    target = target_of(low, node)
-    target = target.as_image()
+    target = target_of(low, fused.outputs[0], after).as_image()
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
     if is_column(target.y, kw):
@@ -320,7 +307,10 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
     return True
 
 
-def matmul(low: Lowering, node: Node) -> bool:
+def matmul(low: Lowering, fused: Node) -> bool:
+    node, *after = low.parts(fused)
+    if not takes_epilogue(low, node, after):
+        return False
     x_type, w_type, y_type = (low.type(v) for v in (node.inputs[0], node.inputs[1], node.outputs[0]))
     if node.inputs[1] not in low.graph.constants:
         return product_of_two(low, node)
@@ -334,7 +324,7 @@ def matmul(low: Lowering, node: Node) -> bool:
     x, w = repeated_rows(low, node.inputs[0], parts), in_parts(w, parts, 0)
     if not x.has_rows:
         x = low.dense_of(node.inputs[0])
-    target = target_of(low, node, None)
+    target = target_of(low, fused.outputs[0], after, None)
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)
     unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from ..graph import Array, DType, Graph, Node, TensorType
+from ..graph.epilogue import is_fused, parts
 from ..ops import refusal
 from ..ops.traits import VIEW
 from ..reference import is_quantized
@@ -47,7 +48,7 @@ class Lowering:
         self.consumers = graph.consumers()
         self.producers = graph.producers()
         self.pooled: dict[bytes, int] = {}
-        self.fused: set[str] = set()
+        self.types = dict(graph.types)
         self.copies: dict[tuple[str, str], TensorView] = {}
         self.layouts = layouts
         self.concat_slots = layouts.slots
@@ -62,9 +63,6 @@ class Lowering:
                 self.constant_place(name, array)
         for node in self.graph.nodes:
             self.label = node.outputs[0]
-            if node.name in self.fused:
-                self._note(node)
-                continue
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
             table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (FLOAT_RULES, "float_kernel")
             take, refused = table.get(node.op), refusal(form, node, node.op)
@@ -149,7 +147,7 @@ class Lowering:
         return TensorView(self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo)
 
     def zero(self, name: str) -> int:
-        quant = self.graph.types[name].quant
+        quant = self.types[name].quant
         return quant.z if quant is not None and quant.axis is None else 0
 
     def constant_place(self, name: str, array: Array) -> None:
@@ -304,8 +302,16 @@ class Lowering:
                 self.place(name)
         self.steps.append(HostCall(node, reason))
 
+    def parts(self, node: Node) -> tuple[Node, ...]:
+        """A product and the nodes of its epilogue, whose values between have types from then on."""
+        if not is_fused(node):
+            return (node,)
+        apart, between = parts(node, self.graph.types)
+        self.types.update(between)
+        return apart
+
     def type(self, name: str) -> TensorType:
-        return self.graph.types[name]
+        return self.types[name]
 
 
 def select(graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = ()) -> Program:

@@ -26,6 +26,7 @@ from types import MappingProxyType
 
 from ..errors import ModelError, one_line
 from ..graph import DType, Graph
+from ..graph.text import print_graph
 from .layout import Layouts
 from .program import CONSTANTS, Buffer, ConstantData, HostCall, Instruction, Program, Step, TensorView, bytes_of, instruction
 from .table import INSTRUCTIONS
@@ -50,10 +51,12 @@ def print_program(program: Program) -> str:
     return "\n".join([f"{head} @sha256:{digest}", *_buffers(program), *_values(program), *seen, *steps]) + "\n"
 
 
-def print_stage(made: Layouts | Program) -> str:
+def print_stage(made: Graph | Layouts | Program) -> str:
     """The text of what a stage of code generation makes."""
     if isinstance(made, Program):
         return print_program(made)
+    if isinstance(made, Graph):
+        return print_graph(made)
     lines = [f"image %{json.dumps(v)}{f' border {_ints(made.halos[v])}' if v in made.halos else ''}" for v in sorted(made.images)]
     lines += [f"slot %{json.dumps(v)} in %{json.dumps(s.whole)}, axis {s.axis} from {s.first}" for v, s in sorted(made.slots.items())]
     return "\n".join(lines) + "\n"

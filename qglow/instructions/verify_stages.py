@@ -1,8 +1,9 @@
 """The verifiers of code generation's stages: what holds after each of them, found without the code that made it so.
 
-1. layouts: see `verify_layouts`.
-2. select: with every buffer apart from the others and live all the time, the program is sound byte for byte (`verify_program`).
-3. bufferize, plan: each step reads, and each output holds, the very bytes that it does with all buffers apart: written by the same
+1. fuse: a sound graph, whose fused nodes are held to what their parts are (graph/verify.py).
+2. layouts: see `verify_layouts`.
+3. select: with every buffer apart from the others and live all the time, the program is sound byte for byte (`verify_program`).
+4. bufferize, plan: each step reads, and each output holds, the very bytes that it does with all buffers apart: written by the same
    step at the same place of the same operand. So no two values share bytes while both are needed.
 """
 
@@ -16,6 +17,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..errors import VerifyError
 from ..graph import Array, Graph
+from ..graph.verify import verify
 from .interpret import blob_of, site_of
 from .layout import Layouts, verify_layouts
 from .meaning import OVER_READ, load_families
@@ -29,9 +31,12 @@ from .verify_memory import used_elements
 UNWRITTEN = -1
 
 
-def verify_stages(graph: Graph, made: Mapping[str, Layouts | Program]) -> None:
-    """Hold what every stage made to its invariants. Raises VerifyError."""
-    verify_layouts(graph, cast(Layouts, made["layouts"]))
+def verify_stages(graph: Graph, made: Mapping[str, Graph | Layouts | Program]) -> None:
+    """Hold what every stage made of a graph to its invariants. Raises VerifyError."""
+    fused = verify(cast(Graph, made["fuse"]), fused=True)
+    if (fused.inputs, fused.outputs) != (graph.inputs, graph.outputs):
+        raise VerifyError(f"graph {graph.name!r}: expected fusing to keep inputs {graph.inputs} and outputs {graph.outputs}")
+    verify_layouts(fused, cast(Layouts, made["layouts"]))
     selected = apart(cast(Program, made["select"]))
     verify_program(selected)
     verify_dataflow(selected, apart(cast(Program, made["bufferize"])))

@@ -136,8 +136,8 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
 
 def _evaluated_parts(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> list[Array]:
     """A fused node means its parts, one after the other."""
-    apart, types = parts(node, graph.types)
-    graph, results = graph.with_(types=types), list[Array]()
+    apart, between = parts(node, graph.types)
+    graph, results = graph.with_(types={**graph.types, **between}), list[Array]()
     values = dict(zip(node.inputs, inputs, strict=True))
     for part in apart:
         results = _evaluated(graph, part, [values[i] if i else None for i in part.inputs], fast)

@@ -168,7 +168,7 @@ def test_inspect_shows_instructions_and_plan(bundle: Path, tmp_path: Path, capsy
     assert "conv2d @in x=b" in capsys.readouterr().out
     assert main(["inspect", str(bundle), "--dump-dir", str(tmp_path / "stages")]) == 0
     stages = sorted((tmp_path / "stages").iterdir())
-    assert [p.name[3:-4] for p in stages] == ["graph", "layouts", "select", "bufferize", "plan"]
+    assert [p.name[3:-4] for p in stages] == ["graph", "fuse", "layouts", "select", "bufferize", "plan"]
     texts = [p.read_text() for p in stages]
     assert texts[1].startswith('image %"') and " steps -1 to -1, at -1" in texts[2] and " at -1" not in texts[4]
     assert texts[4].startswith("program ") and capsys.readouterr()
