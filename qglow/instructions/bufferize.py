@@ -1,6 +1,6 @@
 """Bufferization: when each buffer lives, and which buffers are one.
 
-1. A buffer lives from the first step that uses it to the last; inputs live from the start to the end, outputs to the end.
+1. A buffer lives from the first step that uses it to the last; inputs live from the start, outputs to the end.
 2. An instruction that may work in place writes its output over an input that dies there: they have one footprint, and the input is no
    input or output of the graph and no value that is looked at.
 3. A buffer that no step uses and no value lies in is dropped.
@@ -45,7 +45,7 @@ class _Lives:
                 self.last[b] = k
         looked_at = {name: k for k, names in program.moments.items() for name in names}
         end = len(program.steps) - 1
-        for name in (*program.graph.inputs, *program.graph.outputs):
+        for name in program.graph.outputs:
             self._keep(name, max(0, looked_at[name] - 1 if name in looked_at else end))
 
     def _keep(self, name: str, k: int) -> None:

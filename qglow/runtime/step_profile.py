@@ -112,7 +112,10 @@ def _times(plan: Plan, feeds: Mapping[str, Array], repeats: int, native: bool) -
 
 
 def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
+    """NOTE: a step is timed on the values of a run, which are put back for those that come after: it may write over its inputs."""
     plan.run(feeds)
+    for name, array in feeds.items():
+        plan._views[name][...] = array
     sizes = _constant_sizes(plan.program)
     rows = iter([row for s in plan._steps if isinstance(s, Segment) for row in s.rows])
     for k, step in enumerate(plan.program.steps):
@@ -121,7 +124,11 @@ def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int
             continue
         row = next(rows)
         if native:
+            before = plan.arena.copy()
             seconds = _native(plan, row, repeats)
+            plan.arena[...] = before
+        plan._run_segment(Segment([row], plan.threads))
+        if native:
             yield StepTime(k, step.kind, step.label, False, seconds, _ops(step), _moved(step, plan.program, sizes), _shape(step))
 
 
