@@ -19,7 +19,7 @@ OP = "BlockwiseMatMul"
 KINDS = (DType.U4, DType.U8)
 InBlocks = Literal["int4 blocks", "int8 blocks"]
 IN_BLOCKS: tuple[InBlocks, ...] = get_args(InBlocks)  # what reports call a product with these weights
-Precision = Literal["int8", "folded", "float", InBlocks]  # of a node of the float graph; folded: it is part of another int8 node
+Precision = Literal["int8", "int16", "folded", "float", InBlocks]  # of a node of the float graph; folded: it is part of another int8 node
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 STEP, LARGEST, MOST = 16, 1024, 8192  # a block is a multiple of so many elements, and at most so long; blocks of a row at most
 

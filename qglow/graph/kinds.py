@@ -5,9 +5,10 @@
 3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32. Its second operand may be
    quantized along the axis of the output channels, those of a QLSTM along the rows; all else that it has is quantized per tensor, and so
    are inputs and outputs of other arithmetic on quantized values.
-4. A table has 256 entries of its output's kind, or so many for each channel.
+4. A table has an entry of its output's kind for each integer of its input's, 256 or 65536, or (of 256) so many for each channel.
 5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
 6. What is quantized block-wise is read as the weights of a BlockwiseMatMul alone, whose operands blocks.py says.
+7. int16.py says which ops take int16 activations, and with what else.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from .types import DType, TensorType
 
 Types = Mapping[str, TensorType]
 Constants = Mapping[str, Array]
-STORED = (DType.U8, DType.I8, DType.I16, DType.U16)
+_OF_16_BITS = (DType.I16, DType.U16)
+STORED = (DType.U8, DType.I8, *_OF_16_BITS)
 
 
 def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
@@ -46,6 +48,10 @@ def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     if any(t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None) for t in known):
         return [f"expected block-wise quantized values as weights of {blocks.OP} alone, got them in {node.op}"]
     faults = list(_limits(node, outs[0]))
+    if any(t.kind in _OF_16_BITS and t.quant is not None for t in known):
+        from .int16 import int16_faults  # NOTE: most graphs hold none, and a session imports nothing for them
+
+        faults += int16_faults(node, typing, ins, outs, constants)
     if not typing and any(t.quant for t in known):
         faults.append(f"expected {node.op} of values that are not quantized, got {', '.join(map(_quant, known))}")
     rule = _RULES.get(typing)
@@ -205,11 +211,14 @@ def _mean(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
 
 def _lookup(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     x, table = ins[0], ins[1] if len(ins) > 1 else None
-    if x.kind not in (DType.U8, DType.I8) or x.quant is None:
-        yield f"expected a table's index as quantized bytes, got {_quant(x)}"
-    constant = node.input(1) in values.constants
-    if table is None or not constant or table.kind is not out.kind or table.rank not in (1, 2) or table.static_shape[-1] != 256:
-        yield f"expected a table of 256 {out.kind.value}, or so many a channel, got {'none' if table is None else table.kind.value}"
+    if x.kind not in (DType.U8, DType.I8, DType.I16) or x.quant is None:
+        yield f"expected a table's index as quantized bytes or int16, got {_quant(x)}"
+    constant, entries = node.input(1) in values.constants, 65536 if x.kind is DType.I16 else 256
+    if table is None or not constant or table.kind is not out.kind or table.rank not in (1, 2) or table.static_shape[-1] != entries:
+        got = "none" if table is None else table.kind.value
+        yield f"expected a table of {entries} {out.kind.value}, or so many a channel, got {got}"
+    elif table.rank == 2 and DType.I16 in (x.kind, out.kind):
+        yield "expected one table of int16 for all channels, got one for each"
     elif table.rank == 2 and x.shape is not None:
         axis = node.attr("axis")
         if not isinstance(axis, int) or not -len(x.shape) <= axis < len(x.shape):

@@ -122,6 +122,11 @@ class TensorType(NamedTuple):
         return self.quant is not None
 
     @property
+    def is_int16(self) -> bool:
+        """Whether the elements are 16-bit integers that stand for reals."""
+        return self.kind is DType.I16 and self.quant is not None
+
+    @property
     def is_static(self) -> bool:
         return self.shape is not None and all(isinstance(d, int) for d in self.shape)
 

@@ -22,6 +22,7 @@ from ..reference.windows import Window
 from .program import Halo
 
 NO_HALO = (0, 0, 0, 0)
+STORED = (DType.U8, DType.I16)  # kinds of quantized values that kernels compute on
 
 
 class Slot(NamedTuple):
@@ -43,7 +44,7 @@ class Layouts(NamedTuple):
 def assign_layouts(graph: Graph) -> Layouts:
     """The layouts of a static graph's values."""
     floats = channels_last_floats(graph)
-    bytes_ = {v for v in channels_last_values(graph) if graph.types[v].kind is DType.U8 and graph.types[v].is_quantized}
+    bytes_ = {v for v in channels_last_values(graph) if graph.types[v].kind in STORED and graph.types[v].is_quantized}
     images, slots = bytes_ | floats, concat_slots(graph, floats)
     halos: dict[str, Halo] = {}
     for node in graph.nodes:
@@ -99,7 +100,7 @@ def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
         for v in node.inputs:
             t, producer = graph.types[v], producers.get(v)
             writes = producer is not None and (producer.op == "Concat" or not producer.has(VIEW))
-            same = t.kind is DType.U8 and t.is_quantized and t.quant == graph.types[out].quant
+            same = t.kind in STORED and t.is_quantized and t.quant == graph.types[out].quant
             same = same or (v in float_images and out in float_images and producer is not None and producer.has(STRIDED_FLOATS))
             if v not in fixed and v not in slots and writes and same and node.inputs.count(v) == 1:
                 slots[v] = Slot(out, axis, at)

@@ -52,6 +52,10 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
         "float_binary", "float_unary", "lstm_cell", "float_softmax", "float_pool2d", "float_reduce", "float_resize", "float_layer_norm",
     ),
     "meaning_float_product": ("float_conv2d", "float_depthwise2d", "float_pack"),
+    "meaning_int16": (
+        "int16_conv2d", "int16_depthwise2d", "int16_quantize", "int16_dequantize", "int16_add", "int16_mul", "int16_lookup",
+        "int16_max_pool2d", "int16_avg_pool2d",
+    ),
     "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear"),
     "meaning_pointwise": ("add", "mul", "lookup", "quantize", "dequantize"),
     "meaning_product": ("conv2d", "depthwise2d", "pack"),

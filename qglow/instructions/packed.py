@@ -8,7 +8,7 @@ import numpy as np
 
 from ..graph import Array
 from ..targets import target
-from .packing import Packed, pack_floats, round_up
+from .packing import Packed, pack_floats, round_up, unpack_floats
 
 
 class PackedFloats:
@@ -80,13 +80,44 @@ def unpack_blocks(isa: str, data: Array, shape: tuple[int, int, int], bits: int)
     return np.ascontiguousarray(places).reshape(columns, blocks, size)
 
 
-Lazy = Packed | PackedFloats | PackedBlocks  # constants that become bytes where they are bound
+class PackedPairs:
+    """Weights [G, OC, KH, runs, run] of int16 products, in the order of `pack_floats`: an element is two int16 along the run, the last one
+    maybe filled up with a zero."""
+
+    def __init__(self, isa: str, weights: Array) -> None:
+        """weights: int8, or int16 of at most 8 bits and a sign."""
+        self.isa, self.weights = isa, weights
+        groups, channels, rows, runs, run = weights.shape
+        self.shape = groups, channels, rows * runs * round_up(run, 2) // 2
+
+    def __len__(self) -> int:
+        """Bytes."""
+        return 4 * self.shape[0] * round_up(self.shape[1], target(self.isa).lanes) * self.shape[2]
+
+    def write(self, out: Array) -> None:
+        """out: uint8 [len(self)], contiguous."""
+        run = self.weights.shape[4]
+        filled = np.zeros((*self.weights.shape[:4], round_up(run, 2)), np.int16)
+        filled[..., :run] = self.weights
+        out.view(np.int32)[:] = pack_floats(self.isa, filled.view(np.int32).reshape(self.shape))
+
+
+def unpack_pairs(isa: str, data: Array, shape: tuple[int, int, int, int, int]) -> Array:
+    """The inverse of `PackedPairs.write`: int16 weights [G, OC, KH, runs, run] of packed int32. shape: these five."""
+    g, oc, kh, runs, run = shape
+    pairs = unpack_floats(isa, data, (g, oc, kh * runs * round_up(run, 2) // 2))
+    return np.ascontiguousarray(pairs).view(np.int16).reshape(g, oc, kh, runs, round_up(run, 2))[..., :run]
+
+
+Lazy = Packed | PackedFloats | PackedBlocks | PackedPairs  # constants that become bytes where they are bound
 
 
 def way_of(piece: Lazy) -> tuple[object, ...]:
     """All that the packed bytes follow from, beside the array of weights."""
     if isinstance(piece, PackedFloats):
         return "floats", piece.isa
+    if isinstance(piece, PackedPairs):
+        return "pairs", piece.isa
     if isinstance(piece, PackedBlocks):
         return "blocks", piece.packing, piece.shape, piece.size, piece.bits
     return "bytes", piece.packing, piece.runs, piece.run

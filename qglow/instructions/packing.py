@@ -106,10 +106,13 @@ FLOAT_VECTORS = 2  # vectors of a block of float weights
 
 
 def pack_floats(isa: str, weights: Array) -> Array:
-    """Weights [G, OC, K] float32 as [G, OC / block, K, vectors, lanes], K in the law's order; a last block of one vector is kept as one."""
+    """Weights [G, OC, K] float32 as [G, OC / block, K, vectors, lanes], K in the law's order; a last block of one vector is kept as one.
+
+    Other elements of four bytes are packed alike: pairs of int16 along K, as int32.
+    """
     p = target(isa)
     g, oc, k = weights.shape
-    padded = np.zeros((g, round_up(oc, p.lanes), k), np.float32)
+    padded = np.zeros((g, round_up(oc, p.lanes), k), weights.dtype)
     padded[:, :oc] = weights
     block = p.lanes * FLOAT_VECTORS
     whole = padded.shape[1] // block * block
@@ -121,7 +124,7 @@ def unpack_floats(isa: str, data: Array, shape: tuple[int, int, int]) -> Array:
     """The inverse of `pack_floats`: weights [G, OC, K]."""
     p, (g, oc, k) = target(isa), shape
     if 0 in shape:
-        return np.zeros(shape, np.float32)
+        return np.zeros(shape, data.dtype)
     channels, block = round_up(oc, p.lanes), p.lanes * FLOAT_VECTORS
     whole = channels // block * block
     groups = data.reshape(g, channels * k)

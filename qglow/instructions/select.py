@@ -21,12 +21,13 @@ from ..reference.lookup import Meanings, named
 from ..targets import target
 from .coalesce_dims import coalesce_dims, offsets, padded
 from .layout import NO_HALO, Layouts
-from .packed import PackedBlocks, PackedFloats
+from .packed import PackedBlocks, PackedFloats, PackedPairs
 from .packing import Packed, pack, pack_floats
 from .program import CONSTANTS, Buffer, ConstantData, Halo, HostCall, Instruction, Program, Step, TensorView, dense_strides, instruction
 
 Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
 RULES: Meanings[Rule] = Meanings("lower", lambda row, field: named(row.lower, __package__))
+INT16_RULES: Meanings[Rule] = Meanings("lower_int16", lambda row, field: named(row.lower_int16, __package__))
 FLOAT_RULES: Meanings[Rule] = Meanings("lower_float", lambda row, field: named(row.lower_float, __package__))
 SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
 
@@ -59,12 +60,15 @@ class Lowering:
             self.place(name)
         for name, array in self.graph.constants.items():
             t = self.graph.types[name]
-            if t.kind is DType.U8 and t.quant is not None and t.quant.block is None:  # an operand like any other, but in another place
+            # an operand like any other, but in another place
+            if t.kind in (DType.U8, DType.I16) and t.quant is not None and t.quant.block is None:
                 self.constant_place(name, array)
         for node in self.graph.nodes:
             self.label = node.outputs[0]
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
             table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (FLOAT_RULES, "float_kernel")
+            if self.is_int16(node):
+                table = INT16_RULES
             take, refused = table.get(node.op), refusal(form, node, node.op)
             self.refusal = "" if refused is None or take is None else f"no kernel has {refused}"
             if take is None or refused is not None or self.is_empty(node) or not take(self, node):
@@ -82,6 +86,10 @@ class Lowering:
         for name in node.outputs if self.observed else ():
             if name in self.places:
                 self.done[name] = len(self.steps)
+
+    def is_int16(self, node: Node) -> bool:
+        """Whether a node computes on int16 values, or makes them. What moves data moves them as any others."""
+        return not node.has(VIEW) and any(v and self.graph.types[v].is_int16 for v in (*node.inputs[:2], *node.outputs))
 
     def is_empty(self, node: Node) -> bool:
         """Whether a node reads a value of no elements: the reference knows what becomes of it."""
@@ -251,6 +259,10 @@ class Lowering:
         """Bytes into the constant pool of float weights [G, OC, ...], packed."""
         packed = PackedFloats(self.isa, w)
         return self._kept(packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes())
+
+    def int16_weights(self, w: Array) -> int:
+        """Bytes into the constant pool of weights [G, OC, KH, runs, run] of int16 products, packed."""
+        return self._kept(PackedPairs(self.isa, w))
 
     def block_weights(self, w: Array, shape: tuple[int, int], size: int, bits: int) -> int:
         """Bytes into the blob of block-wise weights, packed."""

@@ -50,6 +50,8 @@ _WINDOW = "KH KW SH SW DH DW"
 _RANGE = "zero low high"
 _DIMS = " ".join(f"{n}{k}" for n in ("D", "x", "y") for k in range(6))
 _PRODUCT = f"{_XY} G x_c y_g {_WINDOW} runs run y_f32 {_RANGE} post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
+_INT16_RANGE = "q_zero q_low q_high"
+_INT16_PAIR = f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w f_a {_INT16_RANGE} y_item"
 _FLOAT_PRODUCT = f"{_XY} {_WINDOW} act f_low f_high"
 INSTRUCTIONS = {
     k.name: k
@@ -122,6 +124,23 @@ INSTRUCTIONS = {
         _row("lstm_cell", "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "
               "y = s(o) tanh(c), q = y in the state's bytes (reference/recurrent.py)", "gx gh c_in", "c y q", "bias",
               "N C gx_b gh_b c_in_b c_b y_b q_b"),
+        _row("int16_conv2d", "conv2d of int16 x and weights (49, 50), words as in conv2d; run counts elements. span: steps of two elements "
+              "after which 32-bit sums are put by, so that none can overflow; 0: never. y_item: bytes of an element of y, which is u8 (1), "
+              "int16 (2) or float (4)",
+              "x", "y scratch", "w bias scale", f"{_XY} {_WINDOW} G x_c y_g runs run span {_INT16_RANGE} y_item", "tile limit split"),
+        _row("int16_depthwise2d", "the same with one channel in, one out. w: int16 [C / lanes, KH, KW, lanes], bias, scale: [C / lanes, "
+              "lanes]", "x", "y", "w bias scale", f"{_XY} {_WINDOW} {_INT16_RANGE} y_item"),
+        _row("int16_quantize", "C(rint(x / f_scale)) of float x with element strides x_c too", "x", "y", "",
+              f"{_XY} x_c f_scale q_low q_high"),
+        _row("int16_dequantize", "f32(x) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c f_scale"),
+        _row("int16_add", "C(rint(f32(a) * f_a + f32(b) * f_b) + q_zero) of int16, to int16 or u8; strides of 0 repeat b", "a b", "y", "",
+              f"{_INT16_PAIR} f_b"),
+        _row("int16_mul", "C(rint((f32(a) f32(b)) * f_a) + q_zero), as int16_add", "a b", "y", "", _INT16_PAIR),
+        _row("int16_lookup", "table[x]: u8 to int16 (256 entries), or int16 to int16 or u8 (65536, from that of -32768 on)", "x", "y",
+              "table", f"{_XY} x_item y_item"),
+        _row("int16_max_pool2d", "max_pool2d of int16", "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
+        _row("int16_avg_pool2d", "avg_pool2d of int16, to int16, u8 or float", "x", "y", "",
+              f"{_XY} {_WINDOW} IH IW top left include f_ratio {_INT16_RANGE} y_item"),
         _row("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
               "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),
     )

@@ -26,6 +26,8 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),  # a reduction is a window as large as its axis
     **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 31)),
     **dict.fromkeys(["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)),
+    **dict.fromkeys(["q_zero", "q_low", "q_high"], (-32768, 32767)),  # of int16, or of u8 that is made of it
+    "span": SIZE,
     **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "points"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (POST_NONE, POST_TABLE),
@@ -37,8 +39,8 @@ HINTS = {"tile": LONGEST, "limit": LONGEST, "split": 2}  # the largest of each
 OPERATIONS = {
     "float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY, "float_pool2d": FLOAT_REDUCE, "float_reduce": FLOAT_REDUCE,
 }  # fmt: skip
-CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8)}
-ORDERED = (("low", "high"), ("p_low", "p_high"), ("C", "P"))
+CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8), "x_item": (1, 2), "y_item": (1, 2, 4)}
+ORDERED = (("low", "high"), ("q_low", "q_high"), ("p_low", "p_high"), ("C", "P"))
 
 
 def field_faults(step: Instruction) -> list[str]:
@@ -148,6 +150,20 @@ def _relations(step: Instruction) -> list[str]:
         faults.append(f"expected rows of at most {LONGEST}, whose sums fit int32, got {f['C']}")
     if step.kind == "float_conv2d" and f["post"] > POST_ADD:
         faults.append(f"expected post 0 or 1, got {f['post']}")
-    if step.kind in ("conv2d", "float_conv2d") and f["runs"] not in (1, f["KW"]):
+    if step.kind.startswith("int16"):
+        faults += _int16_relations(step)
+    if step.kind in ("conv2d", "float_conv2d", "int16_conv2d") and f["runs"] not in (1, f["KW"]):
         faults.append(f"expected 1 run or one of each of {f['KW']} columns, got {f['runs']}")
+    return faults
+
+
+def _int16_relations(step: Instruction) -> list[str]:
+    """Of kinds that read int16: bytes and tables that fit, and limits within what is made."""
+    f, faults = step.fields, []
+    if f.get("y_item") == 1 and "q_low" in f and not 0 <= f["q_low"] <= f["q_high"] <= 255:
+        faults.append(f"expected q_low and q_high of u8 within 0 to 255, got {f['q_low']} and {f['q_high']}")
+    if f.get("y_item") == 4 and step.kind in ("int16_add", "int16_mul", "int16_lookup"):
+        faults.append("expected y_item 1 or 2, got 4")
+    if step.kind == "int16_lookup" and f["x_item"] + f["y_item"] == 2:
+        faults.append("expected int16 in or out, got bytes on both sides")
     return faults

@@ -29,6 +29,7 @@ HEAVY = (
     "float_conv2d",
     "blockwise_matmul",
     "depthwise2d",
+    "int16_conv2d",
     "float_unary",
     "float_binary",
 )  # compiled first, so that none is left alone at the end

@@ -7,8 +7,10 @@ their products with s8 bytes.
 
 from __future__ import annotations
 
+from llvmlite import ir
+
 from .target import ISA, PRODUCT
-from .vector import I32, call, const, dot4, joined, part, vec, vpdpbusd
+from .vector import I32, call, const, dot4, joined, mask, part, vec, vpdpbusd
 
 OFFSET = ISA.offset
 
@@ -44,6 +46,23 @@ def dot_by_udot(b, acc, u, s):
     return b.sub(raised, b.shl(sums, const(acc.type, 7)))
 
 
+def dot2(b, acc, x, w):
+    """acc[i] + the sum of two products of int16, of elements 2 i and 2 i + 1; modulo 2^32."""
+    n = acc.type.count
+    product = b.mul(b.sext(x, vec(I32, 2 * n)), b.sext(w, vec(I32, 2 * n)))
+    undefined = ir.Constant(product.type, ir.Undefined)
+    even, odd = (b.shuffle_vector(product, undefined, mask(range(k, 2 * n, 2))) for k in (0, 1))
+    return b.add(acc, b.add(even, odd))
+
+
+def vpdpwssd(b, acc, x, w):
+    """x86, VNNI. Its meaning is `dot2`."""
+    t = acc.type
+    return call(b, f"llvm.x86.avx512.vpdpwssd.{32 * t.count}", t, acc, b.bitcast(x, t), b.bitcast(w, t))
+
+
+PAIR_DOTS = {"vpdpbusd": vpdpwssd}
+pair_dot = PAIR_DOTS.get(PRODUCT, dot2)
 DOTS = {"vpdpbusd": vpdpbusd, "usdot": usdot, "sdot": dot_by_udot}
 PIXEL_DOTS = {"sdot": sdot}
 dot = DOTS.get(PRODUCT, dot4)
@@ -57,4 +76,4 @@ def less_offset(b, u):
     return b.xor(u, const(u.type, OFFSET)) if OFFSET else u
 
 
-__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "half_dot", "pixel_dot"]
+__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "half_dot", "pair_dot", "pixel_dot"]

@@ -50,10 +50,12 @@ def _storer(llvm, numba_type, narrow=None):
 
 load_i64 = _loader(I64, types.int64)
 load_i32 = _loader(I32, types.int64, lambda b, v: b.sext(v, I64))
+load_i16 = _loader(I16, types.int64, lambda b, v: b.sext(v, I64))
 load_u8 = _loader(I8, types.int64, lambda b, v: b.zext(v, I64))
 load_f32 = _loader(F32, types.float32)
 store_i64 = _storer(I64, types.int64)
 store_i32 = _storer(I32, types.int64, lambda b, v: b.trunc(v, I32))
+store_i16 = _storer(I16, types.int64, lambda b, v: b.trunc(v, I16))
 store_u8 = _storer(I8, types.int64, lambda b, v: b.trunc(v, I8))
 store_f32 = _storer(F32, types.float32)
 

@@ -38,7 +38,7 @@ class Kernels:
     address. most, narrow_most: pixels of a piece at most, for `vectors` vectors and for one. paired: whether there are kernels of two rows.
     taps: elements of a run that one step takes. size(i): bytes of an output element. modes(i): what a piece does at its end, in place (-1:
     it cannot) and in the scratch, from where finish(i, scratch, pitch, r, r_w, y, y_w, pixels, bytes, channel) takes it. r_size: bytes of
-    a residual's element. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps (`interleave_prefetch`).
+    a residual's element, 0 where there is none. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps (`interleave_prefetch`).
     """
 
     vectors: int
@@ -89,8 +89,20 @@ def _dispatcher(micro, vectors, sizes, paired=False):
     return chosen({p: function_of(micro_kernel(micro, p, vectors, paired)) for p in sizes})
 
 
+@njit(nogil=True)
+def residual_of(i):
+    """The address of an instruction's residual and its strides: image, row, column, group."""
+    return i.r, i.r_n, i.r_h, i.r_w, i.r_g
+
+
+@njit(nogil=True)
+def no_residual(i):
+    return 0, 0, 0, 0, 0
+
+
 def product(k):
     """The kernel of an instruction with the words of a conv2d's loops, by its Kernels."""
+    residual = residual_of if k.r_size else no_residual
     most_wide, most_narrow, taps, burst, r_size, block = k.most, k.narrow_most, k.taps, k.burst, k.r_size, LANES * k.vectors
     size_of, modes_of, finish = k.size, k.modes, k.finish
     wide = _dispatcher(k.micro, k.vectors, range(1, most_wide + 1))
@@ -119,8 +131,9 @@ def product(k):
             tile = max(1, piece1 - piece0)
         streams = (job1 - job0) * block * channel_bytes > NEAR
         scratch = scratch_of(i, share)
-        x_w, y_w, r_w = i.x_w * i.SW, i.y_w, i.r_w
-        x_h, y_h, r_h = i.x_h * i.SH, i.y_h, i.r_h
+        r_at, r_n, r_h, r_w, r_g = residual(i)
+        x_w, y_w = i.x_w * i.SW, i.y_w
+        x_h, y_h = i.x_h * i.SH, i.y_h
         row, tap = i.x_h * i.DH, i.x_w * i.DW
         in_place, aside = modes_of(i)
         for tile0 in range(piece0, piece1, tile):
@@ -157,7 +170,7 @@ def product(k):
                     pair = pairs and piece < tile1 and oh + 1 < h
                     x = i.x + image * i.x_n + oh * x_h + g * i.x_c
                     y = i.y + image * i.y_n + oh * y_h + g * i.y_g + blk * block * size
-                    r = i.r + image * i.r_n + oh * r_h + g * i.r_g + blk * block * r_size
+                    r = r_at + image * r_n + oh * r_h + g * r_g + blk * block * r_size
                     piece += 1 if pair else 0
                     begin, length = wd * cut0 // cuts, wd * cut1 // cuts - wd * cut0 // cuts
                     parts = (length + most - 1) // most

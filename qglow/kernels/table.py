@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..instructions.program import Instruction
 
 Fields = Mapping[str, int | float]
-PRODUCT, FLOAT_PRODUCT, ELEMENT, FUNCTION = 1, 4, 20, 150  # costs: a product, or an element that is moved, or computed
+PRODUCT, INT16_PRODUCT, FLOAT_PRODUCT, ELEMENT, FUNCTION = 1, 2, 4, 20, 150  # costs: a product, or an element that is moved, or computed
 MAX = FLOAT_REDUCE.index("Max")
 
 
@@ -95,6 +95,10 @@ def blocks(t: Target) -> dict[str, int]:
     return {"C": t.lanes * t.vectors, "H": 6 if t.lanes == 16 else 3}
 
 
+def int16_product(t: Target) -> dict[str, int]:
+    return {"C": t.lanes * FLOAT_VECTORS, "W": min(14, t.pixels), "run": 2}
+
+
 KERNELS = table((
     KernelRow("conv2d.tiles", "conv_tiles.conv2d", "u8 s8 -> u8 f32", product, PRODUCT, on=lambda t: t.tiles),
     KernelRow("conv2d", "conv.conv2d", "u8 s8 -> u8 f32", product, PRODUCT, on=lambda t: not t.tiles),
@@ -134,6 +138,15 @@ KERNELS = table((
     KernelRow("float_depthwise2d.k3", "float_depthwise.of_3_columns", "f32 -> f32", pixels, FLOAT_PRODUCT,
               lambda f, t: f["KW"] == 3),
     KernelRow("float_depthwise2d", "float_depthwise.of_any_columns", "f32 -> f32", pixels, FLOAT_PRODUCT),
+    KernelRow("int16_conv2d", "int16_conv.int16_conv2d", "s16 s8 -> s16 u8 f32", int16_product, INT16_PRODUCT),
+    KernelRow("int16_depthwise2d", "int16_depthwise.int16_depthwise2d", "s16 s8 -> s16 u8 f32", pixels, INT16_PRODUCT),
+    KernelRow("int16_quantize", "int16_elementwise.int16_quantize", "f32 -> s16", columns),
+    KernelRow("int16_dequantize", "int16_elementwise.int16_dequantize", "s16 -> f32", wide),
+    KernelRow("int16_add", "int16_elementwise.int16_add", "s16 s16 -> s16 u8", wide),
+    KernelRow("int16_mul", "int16_elementwise.int16_mul", "s16 s16 -> s16 u8", wide),
+    KernelRow("int16_lookup", "int16_elementwise.int16_lookup", "u8 s16 -> s16 u8", lanes),
+    KernelRow("int16_max_pool2d", "int16_pool.int16_max_pool2d", "s16 -> s16", lanes),
+    KernelRow("int16_avg_pool2d", "int16_pool.int16_avg_pool2d", "s16 -> s16 u8 f32", lanes),
     KernelRow("float_pack", "float_pack.float_pack", "f32 -> f32", float_product),
     KernelRow("float_binary.right", "floats.of_one_right", "f32 f32 -> f32", wide, FUNCTION, lambda f, t: f["b_c"] == 0),
     KernelRow("float_binary.left", "floats.of_one_left", "f32 f32 -> f32", wide, FUNCTION, lambda f, t: f["a_c"] == 0),

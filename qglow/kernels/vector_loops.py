@@ -81,5 +81,5 @@ def store_some(b, address, value, count):
 
 
 def bytes_of(t):
-    """Size of a vector type of bytes or float32."""
-    return t.count * (4 if t.element == F32 else 1)
+    """Size of a vector type of bytes, int16 or float32."""
+    return t.count * (4 if t.element == F32 else t.element.width // 8)

@@ -63,7 +63,8 @@ class OpDef(NamedTuple):
     int8: what the integer meaning, or the quantized form, implements of the attributes; int8_kernel, float_kernel: what the kernels do.
         None: no attribute, one output.
     float_op: of an op that quantization makes of another one, with other operands: the name of that one.
-    lower, lower_float: the rules that write a node of quantized values (or a view), and of floats, as instructions; functions
+    lower, lower_float, lower_int16: the rules that write a node of quantized values (or a view), of floats, and of int16 as
+        instructions; functions
         in `qglow/instructions`. Without one the reference computes the node.
     neutral: the constant that as operand 1 changes nothing.
     open_attributes: a node may have attributes of any name.
@@ -88,6 +89,7 @@ class OpDef(NamedTuple):
     neutral: float | None = None
     lower: str | Callable[..., Any] = ""
     lower_float: str | Callable[..., Any] = ""
+    lower_int16: str | Callable[..., Any] = ""
     float_op: str = ""
     open_attributes: bool = False
 

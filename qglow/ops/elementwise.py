@@ -22,7 +22,8 @@ def _int8(name: str, function: str, integer: str, equations: str, neutral: float
     return OpDef(
         name, (X, Y), attributes=LIMITS, traits=_FOLD | {t.ARITHMETIC, t.MASK_ARITHMETIC, *traits}, **_SPREAD,
         typing="arithmetic", meaning=elements(function), integer=node(integer), equations=equations, int8=_INT8,
-        int8_kernel=_INT8, neutral=neutral, lower="lower_pointwise.binary", **_NATIVE,
+        int8_kernel=_INT8, neutral=neutral, lower="lower_pointwise.binary",
+        lower_int16="lower_int16.binary", **_NATIVE,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ def _moves(
         meaning=node(f"float_shape.{function}"),
         integer=node("integer_elementwise.move"), int8=form, int8_kernel=form, float_kernel=float_kernel,
         lower="" if lower == "" else f"lower_move.{lower or function}",
+        lower_int16="" if lower == "" else f"lower_move.{lower or function}",
     )  # fmt: skip
 
 

@@ -15,12 +15,15 @@ _PARAMETERS = (IN, Operand("scale", "S"))
 
 OPS = (
     OpDef("Quantize", (IN,), (Output("y", ""),), traits=_MASK, typing="quantize", shape="shape_rules.same",
-          integer=node("integer_elementwise.quantize_op"), equations="1, 2", lower="lower_pointwise.quantize"),
+          integer=node("integer_elementwise.quantize_op"), equations="1, 2", lower="lower_pointwise.quantize",
+          lower_int16="lower_int16.quantize"),
     OpDef("Dequantize", (IN,), (Output("y", "f32"),), traits=_MASK, typing="dequantize", shape="shape_rules.same",
-          integer=node("integer_elementwise.dequantize_op"), equations="3", lower="lower_pointwise.dequantize"),
+          integer=node("integer_elementwise.dequantize_op"), equations="3", lower="lower_pointwise.dequantize",
+          lower_int16="lower_int16.dequantize"),
     OpDef("Lookup", (IN, Operand("table", "T", (1, 2))), attributes={"axis": integer(1), "function": word()},
           typing="lookup", shape="shape_rules.same", integer=node("integer_elementwise.lookup"), equations="12",
-          int8=_TABLE, int8_kernel=_TABLE, lower="lower_pointwise.lookup"),
+          int8=_TABLE, int8_kernel=_TABLE, lower="lower_pointwise.lookup",
+          lower_int16="lower_int16.lookup"),
     OpDef("QuantizeLinear", (*_PARAMETERS, optional("zero_point", "Z")), (Output("y", "Z", "u8"),),
           traits=frozenset({t.STEP, t.ONNX_QUANTIZATION}), attributes={**_FORMAT,
           "precision": neutral(size(0, least=0)), "saturate": ignored(flag(1))}, shape="shape_rules.same",

@@ -6,7 +6,8 @@
 3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
 4. The range of a value that only a table reads, of a function that is flat at an end, is chosen for the least error after it: SiLU
    does not mind what lies far below zero.
-5. Where only a Softmax reads scores with a mask on them, whose large negative values would leave no step for the scores, the range is
+5. int16.py says which values are int16, and what their ranges are.
+6. Where only a Softmax reads scores with a mask on them, whose large negative values would leave no step for the scores, the range is
    that of the scores: what is masked is cut to its lower end (masks.py).
 """
 
@@ -21,9 +22,10 @@ from ..graph import DType, Node, Quant
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
 from ..ops.traits import ARITHMETIC, KEEPS_QUANTIZATION, NEVER_QUANTIZED_OUTPUT
+from .int16 import named_values, summed_constants
 from .masks import masked_ranges
 from .pointwise import Function
-from .ranges import Range, Through, activation_quant, select
+from .ranges import Range, Through, activation_quant, int16_quant, observed_range, select
 from .state import QuantState
 
 
@@ -38,14 +40,27 @@ def assign(state: QuantState) -> dict[str, tuple[DType, Quant]]:
     masked = masked_ranges(graph, observed, lambda v: ranges[v] if v in ranges else select(observed[v], config))
     ranges |= {v: r for v, r in (masked.scores | masked.masks).items() if v in ranges}
     classes = _shared(state, ranges)
+    wide = _int16_classes(state, named_values(state) & ranges.keys(), classes)
     extents: dict[str, Range] = {}
     for v, (low, high) in ranges.items():
+        if classes.find(v) in wide and v in observed and v not in masked.scores and v not in masked.masks:
+            low, high = observed_range(observed[v])
         c = classes.find(v)
         old = extents.get(c, (0.0, 0.0))
         extents[c] = (min(old[0], low), max(old[1], high))
     symmetric = {classes.find(v) for v in _stand_for_weights(state) if v in ranges}
-    quants = {c: activation_quant(*extent, config, c in symmetric) for c, extent in extents.items()}
+    quants = {
+        c: int16_quant(*extent, config) if c in wide else activation_quant(*extent, config, c in symmetric) for c, extent in extents.items()
+    }
     return {v: quants[classes.find(v)] for v in ranges}
+
+
+def _int16_classes(state: QuantState, named: set[str], classes: Classes[str]) -> set[str]:
+    """The classes of values that are int16, by the element that stands for each."""
+    if not named:
+        return set()
+    wide = classes.beside(named) | named
+    return {classes.find(v) for v in wide | summed_constants(state, wide)}
 
 
 def _shared(state: QuantState, ranges: Mapping[str, Range]) -> Classes[str]:

@@ -5,7 +5,8 @@
 3. A function of one tensor takes factors in and gives factors out in its table, one row a channel.
 4. A value that a float node makes for products alone is multiplied with the inverse factors before it is rounded, where that is worth it.
 5. An op that knows no factors has d = 1, and so has a value that a float node reads, but for small ones: a float product undoes them.
-6. A clamp's limits are one number for all channels: where it cuts within the range, other than at 0, its value has d = 1.
+6. An int16 value has d = 1, and so has what a table of int16 reads or makes: one table serves all channels.
+7. A clamp's limits are one number for all channels: where it cuts within the range, other than at 0, its value has d = 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Array, Node, TensorType
+from ..graph import Array, DType, Node, TensorType
 from ..graph.classes import Classes
 from ..graph.kinds import channel_axis
 from ..ops.traits import ACCUMULATES, ARITHMETIC, BY_CHANNEL, HOMOGENEOUS, NEVER_QUANTIZED_OUTPUT, PRODUCT, VIEW
@@ -95,12 +96,12 @@ class ChannelGroups:
                 if any(numbers is None for numbers in done):
                     for v in node.inputs:
                         self.none(v)
-        for v in self.graph.outputs:
+        for v in (*self.graph.outputs, *(v for v, (kind, _) in self.quants.items() if kind is DType.I16)):
             self.none(v)
         return self.ids
 
     def is_cut(self, v: str) -> bool:
-        """Rule 6: whether a clamp that the producer of a value absorbed has a bound within its range, other than 0."""
+        """Rule 7: whether a clamp that the producer of a value absorbed has a bound within its range, other than 0."""
         if v not in self.uses.clamped:
             return False
         kind, quant = self.quants[v]
@@ -132,7 +133,8 @@ class ChannelGroups:
         """Rule 3, or 1 where the function is homogeneous."""
         v, x = f.output, self.ids.get(f.root)
         shape = self.graph.types[v].shape
-        if x is None or shape is None or len(shape) < 3 or not isinstance(shape[1], int):
+        wide = any(k in self.quants and self.quants[k][0] is DType.I16 for k in (f.root, v))
+        if wide or x is None or shape is None or len(shape) < 3 or not isinstance(shape[1], int):
             self.none(f.root)
             self.none(v)
         elif all(n.has(HOMOGENEOUS) for n in f.nodes):

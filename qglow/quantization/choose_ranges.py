@@ -8,6 +8,7 @@ from ..graph import Node
 from ..ops.traits import ACCUMULATES, PRODUCT
 from .assign import assign
 from .float_islands import propagate_float
+from .int16 import without_int16_form
 from .precision_uses import data_inputs, find_precision_uses
 from .qdq import moves
 from .reach import beyond_int32
@@ -24,7 +25,7 @@ def choose_ranges(state: QuantState) -> QuantState:
         state = replace(state, uses=find_precision_uses(state), chosen_for=state.int8)
         state = replace(state, quants=assign(state) if state.calibrated else state.model_quants)
         unfit = {} if state.calibrated else _lacking(state) or _not_kept(state)
-        state = propagate_float(state.kept_float(unfit or beyond_int32(state)))
+        state = propagate_float(state.kept_float(unfit or without_int16_form(state) or beyond_int32(state)))
     return state
 
 

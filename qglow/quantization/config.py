@@ -16,13 +16,16 @@ from ..toml import read_toml
 
 BLOCK_BITS = {"int4_block": 4, "int8_block": 8}
 BLOCK_SIZES = (16, 32, 64, 128, 256)
-PATTERNS = ("exclude", "include", "block_nodes")
+PATTERNS = ("exclude", "include", "block_nodes", "int16")
 CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
 
 
 @dataclass(frozen=True, slots=True)
 class QuantConfig:
-    """activations: uint8 (asymmetric) or int8 (symmetric). weights: per_channel or per_tensor, int8 in [-127, 127]; int4_block or
+    """activations: uint8 (asymmetric), int8 or int16 (symmetric). int16: nodes of which all activations are int16, as `exclude` names
+    nodes, and single values by their names; the others are as `activations` says.
+
+    weights: per_channel or per_tensor, int8 in [-127, 127]; int4_block or
     int8_block: large matrix products have a scale for each block of `block_size` weights, and rows of activations that are int8 by
     their own range; other products are per_channel. block_nodes: the products that have block-wise weights, as `exclude` names nodes
     (default: large ones, see block_weights.py).
@@ -38,6 +41,7 @@ class QuantConfig:
     """
 
     activations: str = "uint8"
+    int16: tuple[str, ...] = ()
     weights: str = "per_channel"
     block_size: int = 32
     block_nodes: tuple[str, ...] = ()
@@ -65,7 +69,7 @@ class QuantConfig:
                 raise ConfigError(f"{f.name} must be true or false, got {shown(value)}")
             if isinstance(f.default, float) or (f.default is None and value is not None):
                 number_of(value, f.name)
-        _one_of("activations", self.activations, ("uint8", "int8"))
+        _one_of("activations", self.activations, ("uint8", "int8", "int16"))
         _one_of("weights", self.weights, ("per_channel", "per_tensor", *BLOCK_BITS))
         if type(self.block_size) is not int or self.block_size not in BLOCK_SIZES:
             raise ConfigError(f"block_size must be one of {', '.join(map(str, BLOCK_SIZES))}; got {shown(self.block_size)}")
@@ -78,7 +82,7 @@ class QuantConfig:
             target = getattr(self, name)
             if target is not None and not 0 <= target <= 200:
                 raise ConfigError(f"{name} must be 0 to 200, got {target}")
-        for pattern in (*self.exclude, *self.include, *self.block_nodes):
+        for pattern in (p for name in PATTERNS for p in getattr(self, name)):
             if pattern.startswith("re:"):
                 try:
                     re.compile(pattern[3:])
@@ -120,7 +124,8 @@ class QuantConfig:
         known = {name for n in graph.nodes for name in (n.name, *n.outputs, f"op:{n.operator}") if name}
         for field, patterns in ((name, getattr(self, name)) for name in PATTERNS):
             for pattern in patterns:
-                if not any(_matches(pattern, n) for n in graph.nodes):
+                names_input = field == "int16" and pattern in graph.inputs
+                if not names_input and not any(_matches(pattern, n) for n in graph.nodes):
                     alike = get_close_matches(pattern, known, 3)
                     hint = f"spelled alike are {', '.join(map(repr, alike))}" if alike else "`qglow inspect MODEL.onnx` shows them"
                     raise ConfigError(f"{field} {pattern!r} matches no node of the model; {hint}")
@@ -134,6 +139,10 @@ class QuantConfig:
         """Whether the user names the node among those with block-wise weights. `re:` names, of all that it matches, the products."""
         patterns = self.block_nodes if node.has(MATRIX_PRODUCT) else [p for p in self.block_nodes if not p.startswith("re:")]
         return any(_matches(p, node) for p in patterns)
+
+    def is_int16(self, node: Node) -> bool:
+        """Whether the user wants all activations of the node as int16. A name of a value names that value alone."""
+        return any(p == node.name if p in (node.name, *node.outputs) else _matches(p, node) for p in self.int16)
 
     def included(self, node: Node) -> bool:
         """Whether the user wants the node int8 although a rule would keep it float."""

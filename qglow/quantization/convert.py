@@ -14,11 +14,14 @@ from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
 from .bias import output_shift
 from .channel_equalization import with_channel_scales
+from .int16 import touches_int16
 from .pointwise import Function
 from .precision_uses import data_inputs
 from .state import Decision, QuantState
 from .stored import kept_integers
 from .weights import output_axis, quantize_weights
+
+MOVING = ("moves", "select")  # rules of kinds (graph/kinds.py) of ops that leave integers what they are
 
 
 def convert(state: QuantState) -> QuantState:
@@ -39,6 +42,7 @@ class Converter:
         self.decisions: list[Decision] = []
         self.outputs = set(self.graph.outputs)
         self.restored: set[str] = set()
+        self.widened: dict[str, str] = {}
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
@@ -65,7 +69,8 @@ class Converter:
     def q(self, value: str) -> str:
         if value not in self.quantized and value in self.graph.constants:
             t = self.q_type(value)
-            reach = 256 * float(self.quants[value][1].s)  # NOTE: beyond every value that t holds; a mask's least float would overflow
+            # NOTE: beyond every value that t holds; a mask's least float would overflow
+            reach = 2 * max(map(abs, t.limits())) * float(self.quants[value][1].s)
             inside = np.clip(self.graph.constants[value], -reach, reach)
             self.quantized[value] = self.b.add_constant(f"{value}.q", quantize(inside, t), t)
         if value not in self.quantized:
@@ -73,6 +78,20 @@ class Converter:
             name = f"{value}.q" if value in self.real else value
             self.quantized[value] = self.b.add("Quantize", (source,), self.q_type(value), name)
         return self.quantized[value]
+
+    def operand(self, node: Node, value: str) -> str:
+        """A quantized value as a node reads it: of 8 bits as int16 with the same scale, less its zero point, where the node computes so."""
+        name = self.q(value)
+        t = self.b.types[name]
+        if node.definition.typing in MOVING or t.kind is DType.I16 or not touches_int16(self.state, node):
+            return name
+        assert t.quant is not None
+        if name not in self.widened:
+            low, high = t.limits()
+            table = self.b.add_constant(f"{name}.widened.table", np.arange(low - t.quant.z, high - t.quant.z + 1, dtype=np.int16))
+            wide = TensorType(DType.I16, t.shape, Quant.per_tensor(t.quant.scale[0], 0))
+            self.widened[name] = self.b.add("Lookup", (name, table), wide, f"{name}.widened", function="Rescale")
+        return self.widened[name]
 
     def balanced(self, value: str) -> str:
         """A value that is made in float, in the units of its channels."""
@@ -119,7 +138,7 @@ class Converter:
         if output in self.uses.clamped:
             self.decide(node, "folded", "limits of the int8 output before it")
             return
-        self.decide(node, "int8")
+        self.decide(node, "int16" if touches_int16(self.state, node) else "int8")
         if output in self.state.functions:
             self.lookup(self.state.functions[output])
         elif node.has(ACCUMULATES) and self.uses.target(output) not in self.uses.stored:
@@ -149,13 +168,13 @@ class Converter:
         if node.has(PRODUCT):
             self.product(node, output)
         else:
-            self.b.append(node.with_(inputs=(self.q(node.inputs[0]), *node.inputs[1:])))
+            self.b.append(node.with_(inputs=(self.operand(node, node.inputs[0]), *node.inputs[1:])))
         self.real[output] = output
 
     def plain(self, node: Node) -> None:
         """An op that has the same form on integers: inputs quantized, constants where it wants them."""
         data = set(data_inputs(self.graph, node))
-        inputs = [self.q(i) if i in data else i for i in node.inputs]
+        inputs = [self.operand(node, i) if i in data else i for i in node.inputs]
         if node.op == "ArgMax":
             self.b.append(node.with_(inputs=tuple(inputs)))
             self.real[node.outputs[0]] = node.outputs[0]
@@ -229,7 +248,7 @@ class Converter:
     def product(self, node: Node, real_output: str | None) -> None:
         """Conv, ConvTranspose, Gemm, MatMul; into a quantized value, or the float value `real_output`."""
         c = self.graph.constants
-        inputs = [self.q(node.inputs[0])]
+        inputs = [self.operand(node, node.inputs[0])]
         if node.op == "MatMul" and node.inputs[1] not in c:
             inputs.append(self.q(node.inputs[1]))
         else:

@@ -130,6 +130,16 @@ _METHODS: dict[str, Callable[[Observer, QuantConfig, Through | None], Range]] = 
 }  # fmt: skip
 
 
+def observed_range(o: Observer) -> Range:
+    """From the least value that was seen to the largest, with 0."""
+    return (min(o.min, 0.0), max(o.max, 0.0)) if o.count else (0.0, 0.0)
+
+
+def int16_quant(low: float, high: float, config: QuantConfig) -> tuple[DType, Quant]:
+    """Kind and parameters of int16 that covers [low, high]."""
+    return DType.I16, Quant.per_tensor(_rounded(max(-low, high) / 32767, config), 0)
+
+
 def activation_quant(low: float, high: float, config: QuantConfig, symmetric: bool = False) -> tuple[DType, Quant]:
     """Kind and parameters that cover [low, high]; real 0 is exactly representable. symmetric: the zero point is in the middle."""
     if config.activations == "int8" or symmetric:

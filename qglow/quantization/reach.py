@@ -13,6 +13,7 @@ import numpy as np
 from ..graph import Graph, Node, Quant
 from ..graph.kinds import channel_axis
 from ..ops.traits import ACCUMULATES, ARITHMETIC, PRODUCT
+from .int16 import touches_int16
 from .state import Quants, QuantState
 
 STEPS = 255.0
@@ -26,6 +27,8 @@ def beyond_int32(state: QuantState) -> dict[str, str]:
     graph, quants, reasons = state.graph, state.quants, {}
     for node in filter(state.is_int8, graph.nodes):
         if node.outputs[0] in state.functions or any(i not in quants for i in _read(graph, node)):
+            continue
+        if touches_int16(state, node):  # NOTE: these are clamped before they are rounded (docs/quantization.md, 50)
             continue
         y = state.uses.target(node.outputs[0])
         reason = _count_obstacle(graph, node) or (_scale_obstacle(graph, node, quants, quants[y][1]) if y in quants else None)

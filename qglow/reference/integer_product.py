@@ -11,9 +11,12 @@ from .float_conv import convolve, convolve_transposed, given, optional
 Types = list[TensorType | None]
 
 
-def exact_dtype(terms: int) -> type:
-    """A float type in which a sum of `terms` products of magnitudes up to 255 * 255 is exact: BLAS then computes integers."""
-    return np.float32 if terms * 255 * 255 < 2**24 else np.float64
+def exact_dtype(terms: int, x: TensorType | None = None) -> type:
+    """A float type in which a sum of `terms` products of magnitudes up to 255 * 255 is exact: BLAS then computes integers.
+
+    x: the activations, whose elements may be of 16 bits (49).
+    """
+    return np.float32 if terms * 255 * 255 < 2**24 and not (x is not None and x.is_int16) else np.float64
 
 
 def _typed(types: Types, index: int) -> TensorType:
@@ -41,7 +44,7 @@ def groups_of(node: Node) -> int:
 def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     tx, tw = _typed(types, 0), _typed(types, 1)
-    dtype = exact_dtype(w.size // max(1, w.shape[0 if node.op == "Conv" else 1]))
+    dtype = exact_dtype(w.size // max(1, w.shape[0 if node.op == "Conv" else 1]), tx)
     product = convolve if node.op == "Conv" else convolve_transposed
     acc = product(minus_zero_point(x, tx, dtype), less_zeros(w, tw, dtype), node).astype(np.int64)
     if bias is not None:
@@ -51,7 +54,7 @@ def conv(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
 
 def gemm(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     x, w, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
-    dtype = exact_dtype(x.shape[-1])
+    dtype = exact_dtype(x.shape[-1], types[0])
     w = less_zeros(w, _typed(types, 1), dtype)
     acc = np.matmul(minus_zero_point(x, _typed(types, 0), dtype), w.T if node.attr("transB") else w).astype(np.int64)
     acc = acc if bias is None else acc + bias
@@ -61,7 +64,7 @@ def gemm(node: Node, inputs: list[Array | None], types: Types, outputs: list[Ten
 def matmul(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     a, b, bias = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     ta, tb = _typed(types, 0), _typed(types, 1)
-    dtype = exact_dtype(a.shape[-1])
+    dtype = exact_dtype(a.shape[-1], ta)
     acc = np.asarray(np.matmul(minus_zero_point(a, ta, dtype), less_zeros(b, tb, dtype))).astype(np.int64)
     acc = acc if bias is None else acc + bias
     return [requantize_sums(acc, acc.ndim - 1, node, ta, tb, outputs[0])]

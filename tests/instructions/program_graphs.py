@@ -88,6 +88,12 @@ class Net:
         bias = self.constant("b", self.rng.integers(-3000, 3000, per * group).astype(np.int32))
         return self.op("ConvTranspose", (x, w, bias), group=group, **attributes)
 
+    def wide_table(self, x: str, kind: DType, quant: Quant) -> str:
+        """A table from or to int16."""
+        low, high = TensorType(kind).limits()
+        data = self.rng.integers(low, high + 1, 65536 if self.b.types[x].is_int16 else 256).astype(kind.dtype)
+        return self.op("Lookup", (x, self.constant("t", data)), quant, kind)
+
     def table(self, x: str, channels: int = 0, quant: Quant = COMMON) -> str:
         data = self.rng.integers(0, 256, (channels, 256) if channels else 256).astype(np.uint8)
         return self.op("Lookup", (x, self.constant("t", data)), quant, axis=1)
@@ -128,11 +134,15 @@ class Net:
 
 
 def feeds_of(graph: Graph, rng: np.random.Generator) -> dict[str, Any]:
-    """Random bytes for u8 inputs, noise for float ones."""
+    """Random bytes for u8 inputs, 16 bits with both ends for int16 ones, noise for float ones."""
     found = {}
     for name in graph.inputs:
         t = graph.types[name]
-        random = rng.integers(0, 256, t.static_shape) if t.kind is DType.U8 else rng.normal(0, 2, t.static_shape)
+        if t.kind is DType.I16:
+            ends = rng.choice([-32768, 32767, 0], t.static_shape)
+            random = np.where(rng.random(t.static_shape) < 0.1, ends, rng.integers(-32768, 32768, t.static_shape))
+        else:
+            random = rng.integers(0, 256, t.static_shape) if t.kind is DType.U8 else rng.normal(0, 2, t.static_shape)
         found[name] = random.astype(t.kind.dtype)
     return found
 

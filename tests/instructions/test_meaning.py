@@ -365,6 +365,103 @@ def block_wise_products(n: Net) -> tuple[str, ...]:
     return n.blockwise(y, 40, 16, 8), n.blockwise(y, 16, 48, 4, False), n.blockwise(x, 19, 64, 4, compute="float32")
 
 
+SHORT, TINY = Quant.per_tensor(2e-4, 0), Quant.per_tensor(5e-5, 0)
+
+
+@form("int16_conv2d")
+def int16_convolutions(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 9, 7, 8, quant=SHORT, kind=DType.I16)
+    y = n.conv(x, 33, (3, 3), quant=Quant.per_tensor(0.1, 0), kind=DType.I16, pads=(1, 1, 1, 1))
+    odd = n.conv(x, 12, (3, 2), 3, COMMON, pads=(0, 1, 2, 1), strides=(2, 1), dilations=(2, 3))
+    return y, odd, n.conv(y, 5, (1, 1), quant=None), n.conv(y, 20, (2, 3), quant=Quant.per_tensor(20.0, 0), kind=DType.I16, qmin=-9)
+
+
+@form("int16_conv2d")
+def int16_lines_and_columns(n: Net) -> tuple[str, ...]:
+    x, column = (n.input(*shape, quant=SHORT, kind=DType.I16) for shape in ((2, 6, 19), (2, 20, 17, 1)))
+    y = n.conv(x, 20, (5,), quant=Quant.per_tensor(0.1, 0), kind=DType.I16, pads=(4, 0), dilations=(2,))
+    up = n.op("ConvTranspose", (y, n.weights((20, 7, 4), 1)), None, strides=(3,))
+    return n.conv(y, 7, (4,), quant=None, strides=(3,)), up, n.conv(column, 33, (3, 1), quant=None, strides=(2, 1), dilations=(2, 1))
+
+
+@form("int16_conv2d")
+def int16_products_of_many_terms(n: Net) -> tuple[str, ...]:
+    """Sums that leave int32, put by in parts of a row, of whole rows, and of a row that ends within a part."""
+    x, image = n.input(3, 5, 1501, quant=SHORT, kind=DType.I16), n.input(1, 260, 4, 5, quant=SHORT, kind=DType.I16)
+    y = n.op("MatMul", (x, n.weights((1501, 33), 1)), Quant.per_tensor(0.8, 0), DType.I16)
+    rows = n.op("Flatten", (y,), Quant.per_tensor(0.8, 0), DType.I16, axis=2)
+    gemm = n.op("Gemm", (rows, n.weights((10, 33), 0), n.constant("b", np.arange(-5, 5, dtype=np.int32) << 27)), None, transB=1)
+    return gemm, y, n.conv(image, 17, (3, 3), quant=None, pads=(1, 1, 1, 1)), n.conv(image, 40, (2, 2), 2, quant=COMMON, dilations=(2, 2))
+
+
+@form("int16_depthwise2d")
+def int16_depthwises(n: Net) -> tuple[str, ...]:
+    outs = []
+    for channels, quant, kind in ((3, SHORT, DType.I16), (37, None, None), (16, COMMON, DType.U8)):
+        x = n.input(1, channels, 9, 13, quant=SHORT, kind=DType.I16)
+        for kernel, stride, dilation in (((3, 3), 1, 1), ((6, 2), 2, 2)):
+            window = {"strides": (stride, stride), "dilations": (dilation,) * 2, "pads": (3, 3, 3, 3)}
+            outs.append(n.conv(x, channels, kernel, channels, quant, kind=kind, **window))
+    return tuple(outs)
+
+
+@form("int16_quantize")
+def int16_quantized(n: Net) -> tuple[str, ...]:
+    x, rows = n.input(1, 5, 6, 37, quant=None, kind=DType.F32), n.input(3, 41, quant=None, kind=DType.F32)
+    image, line = (n.op("Quantize", (v,), SHORT, DType.I16) for v in (x, rows))
+    return n.conv(image, 4, (1, 1), quant=None), n.op("Transpose", (line,), SHORT, DType.I16, perm=(1, 0))
+
+
+@form("int16_dequantize")
+def int16_dequantized(n: Net) -> tuple[str, ...]:
+    x = n.conv(n.input(2, 6, 5, 7, quant=SHORT, kind=DType.I16), 21, (1, 1), quant=TINY, kind=DType.I16)
+    return n.op("Dequantize", (x,), None), n.op("Dequantize", (n.input(3, 50, quant=SHORT, kind=DType.I16),), None)
+
+
+def int16_pairs(n: Net, ops: tuple[str, ...], small: float) -> tuple[str, ...]:
+    a, b, c = (n.input(*shape, quant=SHORT, kind=DType.I16) for shape in ((2, 19, 5, 3), (2, 19, 1, 1), (1, 1, 5, 3)))
+    pairs, wide = ((a, b), (b, a), (a, c), (a, a)), Quant.per_tensor(small, 0)
+    image = n.conv(a, 19, (1, 1), quant=SHORT, kind=DType.I16)
+    found = [n.op(op, pair, *kind) for op in ops for pair in pairs for kind in ((wide, DType.I16), (COMMON, DType.U8))]
+    return (*found, *(n.op(op, (image, v), wide, DType.I16, qmin=-7) for op in ops for v in (b, a)))
+
+
+@form("int16_add")
+def int16_sums(n: Net) -> tuple[str, ...]:
+    return int16_pairs(n, ("Add", "Sub"), 3e-4)
+
+
+@form("int16_mul")
+def int16_products(n: Net) -> tuple[str, ...]:
+    return int16_pairs(n, ("Mul",), 2e-3)
+
+
+@form("int16_lookup")
+def int16_tables(n: Net) -> tuple[str, ...]:
+    x, image = n.input(3, 71), n.conv(n.input(1, 6, 4, 5, quant=SHORT, kind=DType.I16), 21, (1, 1), quant=SHORT, kind=DType.I16)
+    y = n.wide_table(n.wide_table(x, DType.I16, SHORT), DType.I16, TINY)
+    return n.wide_table(y, DType.U8, COMMON), n.wide_table(image, DType.I16, SHORT), n.wide_table(image, DType.U8, COMMON), y
+
+
+@form("int16_max_pool2d")
+def int16_maxima(n: Net) -> tuple[str, ...]:
+    x = n.conv(n.input(1, 5, 9, 8, quant=SHORT, kind=DType.I16), 37, (1, 1), quant=SHORT, kind=DType.I16)
+    pooled = n.op("MaxPool", (x,), SHORT, DType.I16, kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 0, 1))
+    scales = n.constant("scales", np.array([1, 1, 2, 3], np.float32))
+    near = n.op("Resize", (pooled, "", scales), SHORT, DType.I16, mode="nearest")
+    zero, pads = n.constant("zero", np.int16(0)), n.constant("pads", np.array([0, 0, 1, 2, 0, 0, 0, 1]))
+    padded = n.op("Pad", (x, pads, zero), SHORT, DType.I16)
+    return n.op("GlobalMaxPool", (padded,), SHORT, DType.I16), n.op("Concat", (near, near), SHORT, DType.I16, axis=1), pooled
+
+
+@form("int16_avg_pool2d")
+def int16_averages(n: Net) -> tuple[str, ...]:
+    x = n.input(1, 37, 9, 8, quant=SHORT, kind=DType.I16)
+    window: dict[str, Any] = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 0, 1)}
+    found = [n.op("AveragePool", (x,), quant, kind, **window) for quant, kind in ((SHORT, DType.I16), (COMMON, DType.U8), (None, None))]
+    return (*found, n.op("GlobalAveragePool", (x,), TINY, DType.I16))
+
+
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
     image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=DType.F32),), None, axis=1)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from qglow.graph import Array
+from qglow.instructions.packed import PackedPairs
 from qglow.instructions.packing import pack, pack_floats, round_up
 from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY, INSTRUCTIONS
 from qglow.reference.integer_mean import exponent_table
@@ -21,6 +22,7 @@ SIZES = {
 }  # fmt: skip
 BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
 BITS = ("y_f32", "include", "points")
+INT16_FLOATS = {"int16_quantize": "x", "int16_dequantize": "y"}
 FLOAT_ITEMS = {"quantize": "x", "dequantize": "y"}  # the operand that is float
 
 
@@ -48,9 +50,20 @@ class Draw:
         f |= {n: self.pick(0, 40) for n in ("low", "p_low") if n in self.names}
         f |= {n: self.pick(200, 255) for n in ("high", "p_high") if n in self.names}
         f |= {n: float(np.float32(self.rng.uniform(0.005, 0.05))) for n in self.names if n.startswith("f_")}
+        if self.kind.startswith("int16"):
+            self._stored(f)
         special = getattr(self, f"_{self.kind}", self._image if "x_n" in self.names else self._rows)
         special(f)
         return {n: f[n] for n in self.names}
+
+    def _stored(self, f: Fields) -> None:
+        """What an int16 instruction makes: bytes of an element, zero point and limits."""
+        bytes_only = self.kind in ("int16_add", "int16_mul", "int16_lookup")
+        item = self.pick(1, 2) if bytes_only else self.pick(1, 2, 4)
+        f["y_item"], f["x_item"], f["span"] = item, 2 if item == 1 else self.pick(1, 2), self.pick(0, 1, 3)
+        f["q_zero"] = self.pick(*range(256)) if item == 1 and self.kind != "int16_quantize" else 0
+        low, high = (0, 255) if item == 1 and self.kind != "int16_quantize" else (-32768, 32767)
+        f["q_low"], f["q_high"] = self.pick(low, low + 40), self.pick(high, high - 55)
 
     def strides(self, f: Fields, name: str, h: int, w: int, pixel: int) -> None:
         """Of images of h x w pixels of so many bytes, with gaps here and there."""
@@ -59,6 +72,8 @@ class Draw:
         f[f"{name}_n"] = f[f"{name}_h"] * max(1, h) + self.pick(0, 32)
 
     def item(self, name: str) -> int:
+        if self.kind.startswith("int16"):
+            return 4 if name == INT16_FLOATS.get(self.kind) else 2
         return 4 if self.kind.startswith("float") or FLOAT_ITEMS.get(self.kind) == name else 1
 
     def _image(self, f: Fields) -> None:
@@ -77,6 +92,18 @@ class Draw:
         self.strides(f, "x", f["H"], f["W"], f["C"])
         self._planes(f, "y")
 
+    def _int16_quantize(self, f: Fields) -> None:
+        self.strides(f, "y", f["H"], f["W"], 2 * f["C"])
+        self._planes(f, "x")
+
+    def _int16_dequantize(self, f: Fields) -> None:
+        self.strides(f, "x", f["H"], f["W"], 2 * f["C"])
+        self._planes(f, "y")
+
+    def _int16_lookup(self, f: Fields) -> None:
+        for name in ("x", "y"):
+            self.strides(f, name, f["H"], f["W"], f["C"] * f[f"{name}_item"])
+
     def _planes(self, f: Fields, name: str) -> None:
         """Channels side by side, or one plane after the other."""
         if self.pick(0, 1):
@@ -89,7 +116,7 @@ class Draw:
     def _two(self, f: Fields, a: str, one: str) -> None:
         """one: the operand that is a single element along the run, if any."""
         for name in (a, "b", "y"):
-            self.strides(f, name, f["H"], f["W"], f["C"] * self.item(name))
+            self.strides(f, name, f["H"], f["W"], f["C"] * (f.get("y_item") if name == "y" and "y_item" in f else self.item(name)))
         f["b_c"] = int(one != "b")
         if "a_c" in self.names:
             f["a_c"] = int(one != "a")
@@ -97,7 +124,7 @@ class Draw:
     def _add(self, f: Fields) -> None:
         self._two(f, "x", "b" if self.pick(0, 1) else "")
 
-    _mul = _add
+    _mul = _int16_add = _int16_mul = _add
 
     def _float_binary(self, f: Fields) -> None:
         self._two(f, "a", ("", "a", "b")[self.pick(0, 1, 2)])
@@ -113,9 +140,10 @@ class Draw:
         f["IH"] = max(1, reach["H"] - f["top"] - self.pick(0, 1))
         f["IW"] = max(1, reach["W"] - f["left"] - self.pick(0, 1))
         self.strides(f, "x", f["IH"], f["IW"], f["C"] * self.item("x"))
-        self.strides(f, "y", f["H"], f["W"], f["C"] * (4 if f.get("y_f32") else self.item("y")))
+        item = f["y_item"] if self.kind == "int16_avg_pool2d" else 4 if f.get("y_f32") else self.item("y")
+        self.strides(f, "y", f["H"], f["W"], f["C"] * item)
 
-    _max_pool2d = _avg_pool2d = _float_pool2d = _window
+    _max_pool2d = _avg_pool2d = _float_pool2d = _int16_max_pool2d = _int16_avg_pool2d = _window
 
     def _product(self, f: Fields, groups: int, channels: int) -> None:
         """channels: of one pixel of x, all groups'."""
@@ -125,7 +153,7 @@ class Draw:
         if f.get("post", 0) == 2 and item == 4:
             f["post"] = 0
         f["y_f32"] = 0 if f.get("post", 0) else f.get("y_f32", 0)
-        size = 4 if item == 4 or f["y_f32"] else 1
+        size = f.get("y_item") or (4 if item == 4 or f["y_f32"] else 1)
         self.strides(f, "y", f["H"], f["W"], groups * f["C"] * size)
         self.strides(f, "r", f["H"], f["W"], groups * f["C"] * item)
         f["G"], f["y_g"], f["r_g"] = groups, f["C"] * size, f["C"] * item
@@ -138,7 +166,7 @@ class Draw:
             f["DW"], f["runs"], f["x_w"] = 1, 1, f["x_c"]
             f["run"] *= f["KW"]
 
-    _float_conv2d = _conv2d
+    _float_conv2d = _int16_conv2d = _conv2d
 
     def _depthwise2d(self, f: Fields) -> None:
         lanes = target(self.isa).lanes
@@ -152,6 +180,8 @@ class Draw:
 
     def _float_depthwise2d(self, f: Fields) -> None:
         self._product(f, 1, f["C"])
+
+    _int16_depthwise2d = _float_depthwise2d
 
     def _pack(self, f: Fields) -> None:
         self._matrices(f, 1)
@@ -203,6 +233,18 @@ def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator
     if kind == "float_conv2d" and name == "w":
         w = rng.normal(0, 1, (f["G"], f["C"], f["KH"] * f["runs"] * f["run"])).astype(np.float32)
         return pack_floats(isa, w).reshape(-1).view(np.uint8)
+    if kind.startswith("int16") and name == "w":
+        sizes = (f["G"], f["C"], f["KH"], f["runs"], f["run"]) if kind == "int16_conv2d" else (round_up(f["C"], t.lanes), f["KH"], f["KW"])
+        w = rng.integers(-127, 128, sizes).astype(np.int16)
+        if kind == "int16_depthwise2d":
+            return w.reshape(-1).view(np.uint8)
+        packed = PackedPairs(isa, w)
+        out = np.zeros(len(packed), np.uint8)
+        packed.write(out)
+        return out
+    if kind.startswith("int16") and name == "bias":  # sums of as many terms as are drawn stay within int32 with it
+        count = f.get("G", 1) * round_up(f["C"], t.lanes)
+        return rng.integers(-(2**28), 2**28, count).astype(np.int32).view(np.uint8)
     if kind == "depthwise2d" and name == "w":
         w = rng.integers(-127, 128, (f["blocks"], -(-f["KH"] // 4), f["KW"], t.lanes, 4)).astype(np.int8)
         rows = np.arange(w.shape[1])[:, None] * 4 + np.arange(4)

@@ -48,6 +48,8 @@ class Memory:
         view = region.view(self.bytes, at)
         if region.dtype == "<f4":
             view[...] = rng.normal(0.3, 2, region.shape).astype(np.float32)
+        elif region.dtype == "<i2":
+            view[...] = rng.integers(-32768, 32768, region.shape)
         elif region.dtype == "<i4":
             view[...] = rng.integers(-3000, 3000, region.shape)
         else:
