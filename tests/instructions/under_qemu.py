@@ -150,7 +150,7 @@ class Linked:
         for name, array in feeds.items():
             program.places[name].view(arena, program.base(program.places[name]))[...] = array
         plan = SimpleNamespace(
-            library=SimpleNamespace(address=lambda kind: self.symbols[f"qglow_{kind}"]), threads=1,
+            library=SimpleNamespace(address=lambda name: self.symbols[f"qglow_{name}"]), threads=1, program=program,
             scratch=SimpleNamespace(ctypes=SimpleNamespace(data=MEMORY + scratch_at)),
             constants=SimpleNamespace(address=lambda place: MEMORY + constants_at + place),
             _address=lambda buffer: MEMORY + arena_at + program.buffers[buffer].offset,
