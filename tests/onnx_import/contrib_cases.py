@@ -34,6 +34,7 @@ def cases() -> Iterator[Case]:
     yield from _rotary(rng)
     yield from _grouped(rng)
     yield from _channels_last(rng)
+    yield from _of_onnx(rng)
 
 
 def floats(rng: np.random.Generator, *shape: int) -> Array:
@@ -170,6 +171,29 @@ def _grouped(rng: np.random.Generator) -> Iterator[Case]:
     packed: list[Array | None] = [floats(rng, 1, 5, 128), None, None, floats(rng, 1, 2, 0, 16), floats(rng, 1, 2, 0, 16)]
     packed += [np.array([4], np.int32), np.array(5, np.int32)]
     yield Case("group_packed", "GroupQueryAttention", packed, (), {"num_heads": 4, "kv_num_heads": 2}, 3)
+
+
+def _of_onnx(rng: np.random.Generator) -> Iterator[Case]:
+    """Of opset 23: grouped heads, heads side by side, masks, a past, a cap; rotary positions."""
+    q, k, v = floats(rng, 2, 4, 5, 8), floats(rng, 2, 4, 7, 8), floats(rng, 2, 4, 7, 8)
+
+    def case(name: str, inputs: Sequence[Array | None], op: str = "Attention", outputs: int = 1, **attributes: Any) -> Case:
+        return Case(name, op, inputs, (), attributes, outputs, "")
+
+    yield case("onnx_heads", [q, k, v])
+    yield case("onnx_grouped", [q, k[:, :2], v[:, :2]])
+    yield case("onnx_flat", [floats(rng, 2, 5, 32), floats(rng, 2, 7, 16), floats(rng, 2, 7, 16)], q_num_heads=4, kv_num_heads=2)
+    yield case("onnx_causal", [q, k, v], is_causal=1, scale=0.3)
+    yield case("onnx_added", [q, k, v, floats(rng, 5, 7)])
+    yield case("onnx_mask", [q, k, v, rng.integers(0, 2, (2, 1, 5, 7)).astype(bool)])
+    past = [floats(rng, 2, 4, 3, 8), floats(rng, 2, 4, 3, 8)]
+    yield case("onnx_past", [q, k[:, :, :5], v[:, :, :5], None, *past], outputs=3, is_causal=1)
+    yield case("onnx_cap", [q, k, v], softcap=2.0)
+    yield case("onnx_rms", [floats(rng, 2, 5, 8), floats(rng, 8)], "RMSNormalization", epsilon=1e-3)
+    angles, positions = [floats(rng, 16, 4), floats(rng, 16, 4)], np.array([[0, 1, 2, 3, 4], [7, 6, 5, 4, 3]])
+    yield case("onnx_rotary", [floats(rng, 2, 3, 5, 8), *angles, positions], "RotaryEmbedding")
+    each = [floats(rng, 2, 5, 4), floats(rng, 2, 5, 4)]
+    yield case("onnx_rotary_flat", [floats(rng, 2, 5, 24), *each], "RotaryEmbedding", num_heads=3, interleaved=1)
 
 
 def _channels_last(rng: np.random.Generator) -> Iterator[Case]:

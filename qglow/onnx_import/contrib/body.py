@@ -10,12 +10,17 @@ import onnx
 from onnx import helper, numpy_helper
 
 
-class Body:
-    """What a node becomes. ranks: of the values whose rank is known. real: the dtype of its floats. prefix: of names that the graph
-    does not have."""
+class UnknownTypeError(ValueError):
+    """A type is not known that decides what a node becomes."""
 
-    def __init__(self, node: onnx.NodeProto, opset: int, ranks: Mapping[str, int], real: type, prefix: str) -> None:
-        self.node, self.opset, self.ranks, self.real, self.prefix = node, opset, ranks, real, prefix
+
+class Body:
+    """What a node becomes. types: of the values whose type is known. prefix: of names that the graph does not have."""
+
+    def __init__(self, node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto.Tensor], prefix: str) -> None:
+        self.node, self.opset, self.types, self.prefix = node, opset, types, prefix
+        halves = any(i in types and types[i].elem_type == onnx.TensorProto.FLOAT16 for i in node.input)
+        self.real: type = np.float16 if halves else np.float32  # the dtype of its floats
         self.nodes: list[onnx.NodeProto] = []
         self._attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
@@ -33,10 +38,10 @@ class Body:
         return self.node.input[index] if index < len(self.node.input) else ""
 
     def rank(self, value: str) -> int:
-        """Raises ValueError where the rank of a value is not known."""
-        if value not in self.ranks:
-            raise ValueError(f"a value of unknown rank, {value!r},")
-        return self.ranks[value]
+        """Raises UnknownTypeError where the rank of a value is not known."""
+        if value not in self.types or not self.types[value].HasField("shape"):
+            raise UnknownTypeError(f"a value of unknown rank, {value!r},")
+        return len(self.types[value].shape.dim)
 
     def constant(self, value: Any, dtype: type | None = None) -> str:
         """A tensor; of the node's floats where no dtype is given."""

@@ -1,16 +1,18 @@
-"""Each node of an op of onnxruntime's own becomes the nodes of standard ops that mean the same, before anything else looks at the model."""
+"""Each node of an op of onnxruntime's own becomes the nodes of standard ops that mean the same, before anything else looks at the model; so
+does each of ONNX's ops of transformers, which are functions of others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from math import prod
 
-import numpy as np
 import onnx
 
 from ...errors import LimitError, ModelError
 from ..inference import infer_shapes
 from . import attention, layouts, pointwise, products, rotary
-from .body import Body, with_outputs_of
+from .body import Body, UnknownTypeError, with_outputs_of
+from .onnx_functions import body_by_onnx
 
 DOMAIN = "com.microsoft"
 BLOCKED = "com.microsoft.nchwc"
@@ -49,7 +51,9 @@ BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
     },
     ("", "SimplifiedLayerNormalization"): pointwise.rms_norm,
     ("", "LayerNormalization"): pointwise.layer_norm,
+    **{("", name): body_by_onnx for name in ("Attention", "RMSNormalization", "RotaryEmbedding")},
 }
+LARGE = 1 << 10  # elements of a constant that cannot be sizes
 LAYER_NORM_SINCE = 17  # opset: from then on LayerNormalization is ONNX's
 
 
@@ -92,28 +96,33 @@ def _body_of(n: onnx.NodeProto, opset: int) -> Callable[[Body], None] | None:
 
 
 def _expand(model: onnx.ModelProto, graph: onnx.GraphProto, opset: int, prefix: str, where: str) -> None:
-    """Nodes in place, round by round: a node waits until what comes before it is standard, so that ranks are known."""
-    count = 0
-    while any(_body_of(n, opset) for n in graph.node):
-        known, nodes, done, foreign = _types(model, graph), [], False, set[str]()
-        ranks = {name: len(t.shape.dim) for name, t in known.items() if t.HasField("shape")}
-        for n in graph.node:
+    """Nodes in place, round by round: a node whose inputs have to be typed waits until what comes before it is standard."""
+    left = [n for n in graph.node if _body_of(n, opset)]
+    while left:
+        known, nodes, waiting, why = _types(model, graph), [], [], ValueError()
+        for number, n in enumerate(graph.node):
             body = _body_of(n, opset)
-            if body is None or (foreign & set(n.input) and done):
+            if body is None:
                 nodes.append(n)
-                foreign |= set(n.output) if body is not None or foreign & set(n.input) else set()
                 continue
-            count += 1
-            halves = any(i in known and known[i].elem_type == onnx.TensorProto.FLOAT16 for i in n.input)
-            made = Body(n, opset, ranks, np.float16 if halves else np.float32, f"{prefix}{n.name or n.op_type}.{count}.")
+            made = Body(n, opset, known, f"{prefix}{len(left)}.{number}.{n.name or n.op_type}.")
             try:
                 body(made)
+            except UnknownTypeError as error:
+                why = error
+                waiting.append(n)
+                nodes.append(n)
             except (ValueError, IndexError, TypeError) as error:
                 raise ModelError(f"{where}: node {n.name or n.output[0]!r} ({n.op_type}): {error} is not supported") from error
-            nodes += with_outputs_of(made.nodes)
-            done = True
-            foreign |= set(n.output)
+            else:
+                nodes += with_outputs_of(made.nodes)
+        if len(waiting) == len(left):
+            own = next((n for n in waiting if n.domain not in STANDARD), None)
+            if own is not None:
+                raise ModelError(f"{where}: node {own.name or own.output[0]!r} ({own.op_type}): {why} is not supported")
+            return  # ONNX's own stay: they have a meaning as they are
         _replace(graph, nodes)
+        left = waiting
 
 
 def _replace(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:
@@ -131,7 +140,7 @@ def _types(model: onnx.ModelProto, graph: onnx.GraphProto) -> dict[str, onnx.Typ
     typed, graphs_here = onnx.helper.make_tensor_type_proto, (model.graph, graph)
     found = {t.name: typed(t.data_type, t.dims).tensor_type for g in graphs_here for t in g.initializer}
     try:
-        main = infer_shapes(model).graph
+        main = infer_shapes(_light(model)).graph
     except LimitError:
         raise
     except Exception:  # NOTE: inference is a help: a form that needs a rank says so
@@ -139,3 +148,14 @@ def _types(model: onnx.ModelProto, graph: onnx.GraphProto) -> dict[str, onnx.Typ
     for g in (main, graph):
         found |= {v.name: v.type.tensor_type for v in (*g.input, *g.value_info, *g.output) if v.type.HasField("tensor_type")}
     return found
+
+
+def _light(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its large constants as inputs: their elements say nothing about shapes."""
+    g, large = model.graph, [t for t in model.graph.initializer if prod(t.dims) > LARGE]
+    names = {t.name for t in large}
+    infos = [onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in large]
+    inputs = [*(v for v in g.input if v.name not in names), *infos]
+    small = [t for t in g.initializer if t.name not in names]
+    light = onnx.helper.make_graph(g.node, g.name, inputs, g.output, small, value_info=g.value_info)
+    return onnx.helper.make_model(light, opset_imports=model.opset_import, functions=model.functions, ir_version=model.ir_version)
