@@ -12,15 +12,13 @@ from ..reference.float_product import LONGEST, chain_ranges, scaled
 from .epilogue import bounds_of, float_takes
 from .layout import NO_HALO, conv_halo, conv_window
 from .lower_float import operand
-from .lower_product import Fields, flattened, image_fields, is_column, operands_of_two, residual_of, row_images, shifted, swap_hw
+from .lower_product import UNIT, Fields, flattened, image_fields, is_column, operands_of_two, residual_of, row_images, shifted, swap_hw
 from .matrix_batches import Group
 from .packing import round_up
-from .phases import transposed_phases
+from .phases import phase_products
 from .program import TensorView
 from .select import Lowering
 from .table import POST_ADD, POST_NONE
-
-UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,21 +181,12 @@ def conv_transpose(low: Lowering, fused: Node) -> bool:
     if not takes_epilogue(low, node, after) or w is None or w.ndim not in (3, 4) or any(d != 1 for d in node.attr("dilations") or ()):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, (ic, per, _, _) = int(node.attr("group")), w.shape
-    (sh, sw), axes = transposed_phases(low.graph, node)
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     target = target_of(low, fused.outputs[0], after)
-    y = target.y.as_image()
-    for a in axes[0]:
-        for b in axes[1]:
-            taps = np.zeros((ic, per, max(1, len(a.taps)), max(1, len(b.taps))), np.float32)
-            if a.taps and b.taps:
-                taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
-            kernel = taps.reshape(groups, ic // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
-            corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
-            part = y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw)
-            shape: Fields = {**UNIT, "KH": taps.shape[2], "KW": taps.shape[3]}
-            product(low, corner, FloatTarget(part, target.bounds), kernel, bias_of(low, node, per * groups), shape)
+    bias = bias_of(low, node, w.shape[1] * int(node.attr("group")))
+    for corner, part, kernel in phase_products(low.graph, node, x, target.y.as_image(), w):
+        shape: Fields = {**UNIT, "KH": kernel.shape[2], "KW": kernel.shape[3]}
+        product(low, corner, FloatTarget(part, target.bounds), kernel, bias, shape)
     return True
 
 

@@ -18,7 +18,7 @@ from .layout import NO_HALO, conv_halo, conv_window
 from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
 from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
-from .phases import transposed_phases
+from .phases import phase_products
 from .program import CONSTANTS, TensorView, dense_strides
 from .select import Lowering
 from .table import POST_ADD, POST_NONE, POST_TABLE
@@ -26,6 +26,7 @@ from .table import POST_ADD, POST_NONE, POST_TABLE
 Fields = dict[str, int | float]
 NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
+UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 MAX_ACCUMULATOR = 2**31 - 1
 
 
@@ -287,23 +288,14 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
         return False
     w = w[:, :, None] if w.ndim == 3 else w
     groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
-    (sh, sw), axes = transposed_phases(low.graph, node)
     parts = parts_of(w)
     x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 0, groups)
-    ic, per = w.shape[:2]
     y = low.place(node.outputs[0], channels_last=True).as_image()
-    for a in axes[0]:
-        for b in axes[1]:
-            taps = np.zeros((ic, per, max(1, len(a.taps)), max(1, len(b.taps))), np.int8)
-            if a.taps and b.taps:
-                taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
-            kernel = taps.reshape(groups, ic // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
-            sums = kernel.astype(np.int64).sum((2, 3, 4)).reshape(-1)
-            bias = np.broadcast_to(bias_of(low, node), sums.shape) - low.zero(node.inputs[0]) * sums
-            corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
-            part = y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw)
-            shape: Fields = {"KH": taps.shape[2], "KW": taps.shape[3], "SH": 1, "SW": 1, "DH": 1, "DW": 1}
-            product(low, node, corner, Target(part), kernel, bias, shape)
+    for corner, part, kernel in phase_products(low.graph, node, x, y, w):
+        sums = kernel.astype(np.int64).sum((2, 3, 4)).reshape(-1)
+        bias = np.broadcast_to(bias_of(low, node), sums.shape) - low.zero(node.inputs[0]) * sums
+        shape: Fields = {**UNIT, "KH": kernel.shape[2], "KW": kernel.shape[3]}
+        product(low, node, corner, Target(part), kernel, bias, shape)
     return True
 
 
@@ -326,10 +318,9 @@ def matmul(low: Lowering, fused: Node) -> bool:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, fused.outputs[0], after, None)
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)
-    unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
         rows = replace_target(target, y, residual).as_image()
-        product(low, node, low.use(image_x), rows, w.T[None, :, None, None, :], bias, unit)
+        product(low, node, low.use(image_x), rows, w.T[None, :, None, None, :], bias, UNIT)
     return True
 
 
@@ -406,12 +397,12 @@ def product_of_two(low: Lowering, node: Node) -> bool:
             "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps,
             "x_zero": zero})  # fmt: skip
     factor = low.constant(np.full(count * channels, scales(low, node)[0], np.float32))
-    unit: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW", "runs"), 1)
     for group, w, s in zip(groups, weights, sums, strict=True):
         for rows in group.rows:
             x = low.use(shifted(a, rows.a))
             places: dict[str, TensorView | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
-            low.emit("conv2d", places, {"scale": factor}, {**unit, **rows.fields, "C": columns, "run": k, **limits(low, node), **NO_POST})
+            sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k}
+            low.emit("conv2d", places, {"scale": factor}, {**sizes, **limits(low, node), **NO_POST})
     after()
     return True
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from ..graph import Graph, Node
+from collections.abc import Iterator
+
+import numpy as np
+
+from ..graph import Array, Graph, Node
 from ..reference.float_conv import transposed_geometry
 from ..reference.phases import Phase, phases
+from .program import TensorView
 
 Halo = tuple[int, int, int, int]
 
@@ -19,6 +24,24 @@ def transposed_phases(graph: Graph, node: Node) -> tuple[tuple[int, int], list[l
     if len(size) == 1:
         axes = [(1, 1, 0, 1), *axes]
     return (axes[0][0], axes[1][0]), [phases(*axis) for axis in axes]
+
+
+def phase_products(
+    graph: Graph, node: Node, x: TensorView, y: TensorView, w: Array
+) -> Iterator[tuple[TensorView, TensorView, Array]]:
+    """The products that a transposed convolution of images consists of, one for each phase: from where it reads x, what it writes of y,
+    and its weights [groups, OC, KH, KW, IC]. w: [IC, OC of a group, KH, KW]; a phase without taps has one that is zero.
+    """
+    (sh, sw), axes = transposed_phases(graph, node)
+    groups, (channels, per, _, _) = int(node.attr("group")), w.shape
+    for a in axes[0]:
+        for b in axes[1]:
+            taps = np.zeros((channels, per, max(1, len(a.taps)), max(1, len(b.taps))), w.dtype)
+            if a.taps and b.taps:
+                taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
+            kernel = taps.reshape(groups, channels // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
+            corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
+            yield corner, y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw), kernel
 
 
 def transposed_halo(graph: Graph, node: Node) -> Halo:
