@@ -1,8 +1,9 @@
 """Rewrites, and the driver that applies a list of them until none fires.
 
 1. The first pass looks at every node, in order, and tries the rewrites in the order of the list; what a rewrite writes is
-   looked at again at once. Passes follow over the nodes near to what changed, until one changes nothing. Matching looks no
-   further than a pattern is deep: a pass takes time linear in the graph.
+   looked at again at once, and what reads that comes later. Only a value that one node alone reads now may make an earlier
+   node fit: passes over the nodes near to such values follow, until there are none. Matching looks no further than a pattern
+   is deep: a pass takes time linear in the graph.
 2. A replacement writes what its match's root wrote. It stands where the root stood, or, with `at`, where that captured node
    did: then the rewrite fires only if all that the replacement reads is there by then.
 3. Inner nodes of a match that nothing reads any more are removed, and nothing else is.
@@ -89,7 +90,7 @@ class _Editor:
         self.reads: dict[str, int] = {}
         self.alias: dict[str, str] = {}
         self.fired: Counter[str] = Counter()
-        self.changed: set[str] = set()  # values that other nodes make now, or that fewer read
+        self.changed: set[str] = set()  # values that one operand alone reads now
         self.depth = max(r.pattern.depth for r in rewrites)
         self.count, self.limit = 0, PER_NODE * (len(graph.nodes) + PER_NODE)
         for n in graph.nodes:
@@ -181,6 +182,7 @@ class _Editor:
         for node in match.nodes[1:]:
             if id(node) in self.nodes and not any(self.reads.get(o) or o in self.outputs for o in node.outputs):
                 self.remove(node)
+        self.changed.difference_update(i for node in new for i in node.inputs)
         self.counted(rewrite)
         return new
 
@@ -213,13 +215,11 @@ class _Editor:
             self.producers.update(dict.fromkeys(filter(None, node.outputs), node))
             for i in node.inputs:
                 self.reads[i] = self.reads.get(i, 0) + 1
-            self.changed.update(node.outputs)
 
     def replace_value(self, root: Node, value: str) -> None:
         """Readers of what the root writes shall read another value."""
         old = root.outputs[0]
         self.alias[old] = value
-        self.changed.update((old, value))
         self.reads[value] = self.reads.get(value, 0) + self.reads.pop(old, 0)
 
     def remove(self, node: Node, keep: Node | None = None) -> None:
@@ -227,7 +227,7 @@ class _Editor:
         del self.nodes[id(node)], self.places[id(node)]
         for i in node.inputs:
             self.reads[i] -= 1
-        self.changed.update(node.inputs)
+        self.changed.update(i for i in node.inputs if self.reads[i] == 1)
         for o in filter(None, node.outputs if keep is None else ()):
             del self.producers[o]
             self.types.pop(o, None)
