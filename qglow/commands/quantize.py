@@ -102,7 +102,8 @@ def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
     counts = Counter(d["precision"] for d in manifest["decisions"])
     print(f"{path}: {path.stat().st_size / 1024:.0f} KiB, {_sizes(manifest['float_bytes'], manifest['int8_bytes'])}")
     blocks = "".join(f"{counts[p]} with {p.replace(' ', ' weights in ')}, " for p in IN_BLOCKS if counts[p])
-    print(f"nodes: {counts['int8']} int8, {counts['folded']} folded into them, {blocks}{counts['float']} float")
+    wide = f"{counts['int16']} int16, " if counts["int16"] else ""
+    print(f"nodes: {counts['int8']} int8, {wide}{counts['folded']} folded into them, {blocks}{counts['float']} float")
     for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
         print(f"  float: {n} {op}: {reason}")
     if host:

@@ -174,7 +174,7 @@ class _Exporter:
         x, y = node.inputs[0], node.outputs[0]
         table, t = self.graph.constants[node.inputs[1]], self.graph.types[x]
         index = self.add("Cast", [x], f"{y}.index", to=onnx.TensorProto.INT32)
-        offset = np.array(-t.limits()[0] if t.kind is DType.I8 else 0, np.int32)
+        offset = np.array(-t.limits()[0], np.int32)
         if table.ndim == 2:
             shape = [1] * len(t.shape or ())
             shape[int(node.attr("axis"))] = -1

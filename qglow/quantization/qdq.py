@@ -3,7 +3,8 @@
 1. QuantizeLinear of x makes integers v that stand for x with that scale and zero point; what only moves them stands for x moved.
 2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is what is rounded.
 3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered (folded.py).
-4. Signed activations become unsigned ones with a zero point 128 higher: the same numbers.
+4. Activations of int16 have a zero point of 0, or stay as they are.
+   Signed bytes become unsigned ones with a zero point 128 higher: the same numbers.
 5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing else reads it.
 
 Nodes whose parameters are not constant, or not per tensor for an activation, stay as they are, and so do integers that are read otherwise.
@@ -161,13 +162,16 @@ def _integers(graph: Graph) -> dict[str, Parameters]:
 
 
 def _parameters(graph: Graph, node: Node) -> Parameters | None:
-    """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, not per tensor, or not of 8 bits."""
+    """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, not per tensor, or neither of 8 bits nor
+    symmetric int16."""
     scale = graph.constants.get(node.inputs[1])
     zero = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), np.uint8)
-    if scale is None or zero is None or scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8):
+    if scale is None or zero is None or scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8, np.int16):
         return None
     if scale.dtype != np.float32 or not np.isfinite(scale).all() or float(scale.ravel()[0]) <= 0:
         return None
+    if zero.dtype == np.int16:
+        return None if zero.any() else (DType.I16, Quant.per_tensor(float(scale.ravel()[0]), 0))
     return DType.U8, Quant.per_tensor(float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0))
 
 

@@ -153,7 +153,8 @@ def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread:
             name, t = float_name(o), bundle.graph.types[o]
             error = agreement.layers.get(name) or agreement.outputs.get(name)
             if isinstance(error, Error):
-                precision, e = precision_of(node, bundle.graph.types) or ("int8" if t.is_quantized else "float"), error.to_dict()
+                stored = "int16" if t.is_int16 else "int8" if t.is_quantized else "float"
+                precision, e = precision_of(node, bundle.graph.types) or stored, error.to_dict()
                 own_db = own[name].to_dict()["sqnr_db"] if name in own else None
                 within = spread[name].figures() if t.is_quantized and name in spread else None
                 rows.append(LayerReport(name, node.operator, precision, e["sqnr_db"], e["cosine"], own_db, within))

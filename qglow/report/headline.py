@@ -107,7 +107,7 @@ def _coverage(nodes: Mapping[Precision, int]) -> list[Fact]:
     if not total:
         return []
     blocks = [(p, nodes[p]) for p in IN_BLOCKS if nodes.get(p)]
-    inside = nodes["int8"] + nodes["folded"] + sum(n for _, n in blocks)
+    inside = nodes["int8"] + nodes.get("int16", 0) + nodes["folded"] + sum(n for _, n in blocks)
     weights = [f"{n} with weights in {p}" for p, n in blocks]
     details = (f"{nodes['folded']} of them part of others", *weights, f"{nodes['float']} stayed float")
     return [Fact("Nodes in int8", f"{inside} of {total}", details)]

@@ -6,11 +6,15 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 
 import qglow
-from qglow.errors import ConfigError
+from qglow.errors import ConfigError, VerifyError
 from qglow.graph import Array, DType, Graph, GraphBuilder, float_type
+from qglow.graph.text import parse_graph
+from qglow.graph.verify import verify
+from qglow.onnx_import.export_qdq import export_qdq
 from qglow.quantization import QuantConfig
 from qglow.reference import evaluate
 from qglow.runtime import Bundle
@@ -126,6 +130,45 @@ def test_accuracy_rises_where_activations_are_the_noise() -> None:
     assert sixteen > eight + 30
     partly = sqnr_db(graph, quantized(graph, data, int16=("op:Conv", "op:Tanh", "op:Add")), data[:16])
     assert eight < partly < sixteen
+
+
+@pytest.mark.parametrize("config", [{"activations": "int16"}, {"int16": ("op:Conv", "op:Add")}], ids=str)
+def test_onnxruntime_computes_the_exported_model_alike(config: dict[str, Any]) -> None:
+    """But for the last bits of softmax, and where its float product of a layer lies beside a tie: a step of 16 bits."""
+    graph, data = net()
+    bundle = quantized(graph, data, **config)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    model = export_qdq(bundle.graph)
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    for d in data[:4]:
+        want = evaluate(bundle.graph, d)[bundle.graph.outputs[0]]
+        assert np.abs(session.run(None, d)[0] - want).max() <= 1e-4 * np.abs(want).max()
+
+
+def test_a_model_that_came_with_int16_keeps_its_integers() -> None:
+    graph, data = net()
+    bundle = quantized(graph, data, activations="int16")
+    back = qglow.quantize(export_qdq(bundle.graph), None, check=False)
+    assert set(activations(back.graph).values()) == {DType.I16}
+    for d in data[:4]:
+        assert np.array_equal(evaluate(back.graph, d)[back.graph.outputs[0]], evaluate(bundle.graph, d)[bundle.graph.outputs[0]])
+
+
+HOSTILE = [
+    ("Softmax", "i16[1,8]<0.1, 0>", "i16[1,8]<0.1, 0>", '{"axis": -1}', "no int16"),
+    ("Relu", "i16[1,8]<0.1, 0>", "i16[1,8]<0.1, 0>", "{}", "no int16"),
+    ("MaxPool", "i16[1,1,8,8]<0.1, 3>", "i16[1,1,7,7]<0.1, 3>", '{"kernel_shape": [2, 2]}', "zero point of 0"),
+    ("GlobalAveragePool", "u8[1,1,8,8]<0.1, 3>", "i16[1,1,1,1]<0.1, 0>", "{}", "all int16"),
+    ("GlobalAveragePool", "u16[1,1,8,8]<0.1, 0>", "u16[1,1,1,1]<0.1, 0>", "{}", "got u16"),
+]
+
+
+@pytest.mark.parametrize(("op", "x", "y", "attributes", "said"), HOSTILE)
+def test_graphs_of_text_with_forms_that_there_are_not_are_refused(op: str, x: str, y: str, attributes: str, said: str) -> None:
+    text = f'graph "g"\ninput %x: {x}\n%y: {y} = {op}(%x) {attributes} "n"\noutput %y\n'
+    with pytest.raises(VerifyError, match=said):
+        verify(parse_graph(text))
 
 
 def test_configuration_of_a_file(tmp_path: Any) -> None:
