@@ -16,7 +16,7 @@ from .lower_int16 import has_kinds, limits
 from .lower_product import Fields, bias_of, flattened, image_fields, is_column, row_images, swap_hw
 from .lower_weights import weights_of
 from .packing import round_up
-from .phases import transposed_phases
+from .phases import phase_products
 from .program import TensorView
 from .select import Lowering
 
@@ -128,23 +128,12 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
     if w is None:
         return False
     w = w[:, :, None] if w.ndim == 3 else w
-    groups, (ic, per, _, _) = int(node.attr("group")), w.shape
-    bias = np.broadcast_to(bias_of(low, node), (per * groups,))
-    (sh, sw), axes = transposed_phases(low.graph, node)
-    kernels = []
-    for a in axes[0]:
-        for b in axes[1]:
-            taps = np.zeros((ic, per, max(1, len(a.taps)), max(1, len(b.taps))), w.dtype)
-            if a.taps and b.taps:
-                taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
-            kernels.append((a, b, taps.reshape(groups, ic // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)))
-    if any(span_of(k, bias) is None for _, _, k in kernels):
+    bias = np.broadcast_to(bias_of(low, node), (w.shape[1] * int(node.attr("group")),))
+    if span_of(w.transpose(1, 2, 3, 0)[None], np.abs(bias).max(initial=0)) is None:  # NOTE: a phase has a part of these weights
         return low.refuse("its sums have too many parts")
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     y = low.place(node.outputs[0], channels_last=True).as_image()
-    for a, b, kernel in kernels:
-        corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
-        part = y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw)
+    for corner, part, kernel in phase_products(low.graph, node, x, y, w):
         product(low, node, corner, part, kernel, bias, {**UNIT, "KH": kernel.shape[2], "KW": kernel.shape[3]})
     return True
 
