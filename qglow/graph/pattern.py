@@ -13,14 +13,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from ..ops import OPS, OpDef, has
 from ..ops.traits import COMMUTATIVE, Trait
 from .graph import Array, Node
 from .types import DType, TensorType
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 Ops = str | Trait | Callable[[OpDef], bool]
 
 
@@ -34,20 +35,21 @@ class Nodes(Protocol):
     def is_read_once(self, value: str) -> bool: ...
 
 
-@dataclass(slots=True)
 class Match:
     """The values and nodes that a pattern captured, by name. `nodes` has those without a name too, the root first.
 
     constants, types: what the replacement adds to the graph.
     """
 
-    graph: Nodes
-    root: Node
-    values: dict[str, str] = field(default_factory=dict)
-    named: dict[str, Node] = field(default_factory=dict)
-    nodes: tuple[Node, ...] = ()
-    constants: dict[str, Array] = field(default_factory=dict)
-    types: dict[str, TensorType] = field(default_factory=dict)
+    __slots__ = ("constants", "graph", "named", "nodes", "root", "types", "values")
+
+    def __init__(
+        self, graph: Nodes, root: Node, values: Mapping[str, str] = _NONE, named: Mapping[str, Node] = _NONE,
+        nodes: tuple[Node, ...] = (),
+    ) -> None:  # fmt: skip
+        self.graph, self.root, self.values, self.named, self.nodes = graph, root, values, named, nodes
+        self.constants: dict[str, Array] = {}
+        self.types: dict[str, TensorType] = {}
 
     def __getitem__(self, capture: str) -> str:
         return self.values[capture]
@@ -81,10 +83,6 @@ class Match:
         self.types[name] = type
         return name
 
-    def _with(self, **changes: Any) -> Match:
-        kept = {"values": self.values, "named": self.named, "nodes": self.nodes}
-        return Match(self.graph, self.root, **{**kept, **changes})
-
     def capturing(self, name: str, value: str) -> Match | None:
         """The match with one more value; None where the name stands for another."""
         if not name:
@@ -92,7 +90,7 @@ class Match:
         known = self.values.get(name)
         if known is not None:
             return self if known == value else None
-        return self._with(values={**self.values, name: value})
+        return Match(self.graph, self.root, {**self.values, name: value}, self.named, self.nodes)
 
 
 class Pattern(Protocol):
@@ -101,8 +99,7 @@ class Pattern(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """Any value that is no constant; with `constants`, these too; `optional`, or none at all."""
 
     name: str
@@ -115,8 +112,7 @@ class Value:
         return found.capturing(self.name, value)
 
 
-@dataclass(frozen=True, slots=True)
-class Constant:
+class Constant(NamedTuple):
     """A constant for whose data `where` holds, or, `optional`, none at all."""
 
     name: str
@@ -130,8 +126,7 @@ class Constant:
         return found.capturing(self.name, value) if self.where is None or self.where(data) else None
 
 
-@dataclass(frozen=True, slots=True)
-class Op:
+class Op(NamedTuple):
     """A node. ops: the name of its op, a trait, or a question to its declaration. where: asked last, of what is captured by then.
 
     attributes: values, or predicates of values, of what the node or its declaration says.
@@ -141,7 +136,7 @@ class Op:
     operands: tuple[Pattern, ...] = ()
     name: str = ""
     where: Callable[[Match], bool] | None = None
-    attributes: Mapping[str, Any] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = _NONE
     shared: bool = False
     commutes: bool | None = None
 
@@ -165,7 +160,7 @@ class Op:
         if not self.takes(node.op) or any(node.outputs[1:]) or not self._has_attributes(node):
             return None
         named = {**found.named, self.name: node} if self.name else found.named
-        start = found._with(named=named, nodes=(*found.nodes, node))
+        start = Match(found.graph, found.root, found.values, named, (*found.nodes, node))
         inputs = node.inputs[: len(self.operands)]
         inputs += ("",) * (len(self.operands) - len(inputs))
         made = self._operands(inputs, start)

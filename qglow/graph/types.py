@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -128,15 +128,14 @@ class TensorType(NamedTuple):
 
     @property
     def is_static(self) -> bool:
-        return self.shape is not None and all(isinstance(d, int) for d in self.shape)
+        return self.shape is not None and str not in map(type, self.shape)
 
     @property
     def static_shape(self) -> tuple[int, ...]:
         """The shape where every dimension is known. Raises ModelError where it is not."""
-        dims = tuple(d for d in self.shape or () if isinstance(d, int))
-        if self.shape is None or len(dims) != len(self.shape):
+        if not self.is_static:
             raise ModelError(f"expected a shape that is known, got {'one of unknown rank' if self.shape is None else list(self.shape)}")
-        return dims
+        return cast("tuple[int, ...]", self.shape)
 
     @property
     def stored_shape(self) -> tuple[int, ...]:

@@ -76,7 +76,7 @@ def product_scale(x: TensorType, w: TensorType, groups: int = 1) -> Array:
     """
     assert x.quant is not None and w.quant is not None
     scales = np.array(w.quant.scale, F32)
-    return np.asarray(F32(x.quant.scale[0]) * (scales if w.quant.axis is None else np.tile(scales, groups)))
+    return np.asarray(F32(x.quant.scale[0]) * (scales if w.quant.axis is None or groups == 1 else np.tile(scales, groups)))
 
 
 def multiplier(x: TensorType, w: TensorType, y: TensorType, groups: int = 1) -> Array:
