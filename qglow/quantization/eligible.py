@@ -12,7 +12,7 @@ from ..graph.blocks import OP as BLOCKWISE
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
 from ..ops import OPS, quantized_form, refusal
-from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, WEIGHTED
+from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, SHAPE_ONLY, WEIGHTED
 from ..profiling.observers import Observer
 from ..reference.recurrent import form_obstacle
 from .block_weights import nodes_for_blocks
@@ -105,7 +105,8 @@ def _form_obstacle(graph: Graph, node: Node) -> str | None:
         last = rank is not None and int(node.attr("axis")) % rank == rank - 1
         fits = last and all(i in c for i in node.inputs[1:]) and len(node.outputs) == 1
         return None if fits else "only the last axis with constant factors"
-    return None if node.op in ("ArgMax", "Resize") else f"op {node.operator} has no int8 variant"
+    meant = node.definition.int8 is not None and not node.has(SHAPE_ONLY)
+    return None if meant else f"op {node.operator} has no int8 variant"
 
 
 def _recurrent_obstacle(graph: Graph, observed: Mapping[str, Observer], node: Node) -> str | None:
