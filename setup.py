@@ -1,7 +1,9 @@
-"""What pyproject.toml cannot say: a wheel carries the demo's model and data, and the compiled kernels, inside of the package.
+"""What pyproject.toml cannot say: a wheel carries the demo's model and data, and the compiled kernels, inside of the
+package.
 
-Kernels are compiled for every instruction set when a wheel is built, half a minute in all on two cores. QGLOW_WHEEL_KERNELS=none
-leaves them out, `avx2,generic` takes some. An editable install, and `setup.py build`, compile nothing.
+Kernels are compiled for every instruction set when a wheel is built, half a minute in all on two cores.
+QGLOW_WHEEL_KERNELS=none leaves them out, `avx2,generic` takes some. An editable install, and `setup.py build`, compile
+nothing.
 """
 
 import hashlib
@@ -36,7 +38,8 @@ def wanted_sets() -> list[str]:
 
 
 def compile_kernels(folder: Path) -> None:
-    """Objects of the wanted sets in a folder that holds nothing else, as many at a time as there are CPUs, and their hashes as code."""
+    """Objects of the wanted sets in a folder that holds nothing else, as many at a time as there are CPUs, and their
+    hashes as code."""
     from qglow.kernels.builder import compile_into
     from qglow.kernels.objects import object_name
 

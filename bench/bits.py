@@ -1,12 +1,13 @@
 """Whether a change of the code changed a bit of any answer: bundles and inputs are kept, then run again by later code.
 
-    python -m bench.bits keep /tmp/bits                     bundles of every model, an input of each, and the hashes of today's answers
-    python -m bench.bits check /tmp/bits                    the same bundles and inputs: which answers differ
-    python -m bench.bits check /tmp/bits --models residual,lstm --engines reference,avx2
+    python -m bench.bits keep /tmp/bits                     bundles of every model, an input of each, and the hashes of
+    today's answers python -m bench.bits check /tmp/bits                    the same bundles and inputs: which answers
+    differ python -m bench.bits check /tmp/bits --models residual,lstm --engines reference,avx2
 
-Engines: `reference`, the graph's own meaning; `instructions`, the meaning of the instructions it is lowered to; and the kernels of each
-instruction set, on one and on two threads, emulated where this CPU lacks it (slowly: those only of models below a millisecond). The
-hashes of one model are all equal, or they are shown. A program that could not be run before and can be now is no difference.
+Engines: `reference`, the graph's own meaning; `instructions`, the meaning of the instructions it is lowered to; and the
+kernels of each instruction set, on one and on two threads, emulated where this CPU lacks it (slowly: those only of
+models below a millisecond). The hashes of one model are all equal, or they are shown. A program that could not be run
+before and can be now is no difference.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ def hash_of(outputs: list[Any]) -> str:
     digest = hashlib.sha256()
     for array in map(np.asarray, outputs):
         a = np.where(np.isnan(array), np.float32(np.nan), array) if array.dtype.kind == "f" else array
-        digest.update(f"{a.dtype.str}{a.shape}".encode() + (a.tobytes() if a.dtype.kind != "O" else repr(a.tolist()).encode()))
+        digest.update(
+            f"{a.dtype.str}{a.shape}".encode() + (a.tobytes() if a.dtype.kind != "O" else repr(a.tolist()).encode())
+        )
     return digest.hexdigest()[:16]
 
 
@@ -91,7 +94,17 @@ def engine_of_all(engine: str, folder: Path, models: list[str]) -> dict[str, Has
     environ = environment()
     if engine in TARGETS:
         environ |= {"QGLOW_ISA": engine, "QGLOW_EMULATE": "" if has(engine) else "1"}
-    command = [sys.executable, "-m", "bench.bits", "one", str(folder), "--engines", engine, "--models", ",".join(models)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.bits",
+        "one",
+        str(folder),
+        "--engines",
+        engine,
+        "--models",
+        ",".join(models),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, env=environ, cwd=HERE, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{engine}: {(done.stderr.strip().splitlines() or ['no error line'])[-1]}")
@@ -120,7 +133,11 @@ def too_slow(name: str, folder: Path) -> bool:
 def show(name: str, now: Hashes, before: Hashes | None) -> bool:
     """Print a model's line; whether all is as it should be."""
     errors = sorted({h for h in now.values() if h.startswith("error")})
-    differ = [] if before is None else [e for e in now if e in before and before[e] != now[e] and not before[e].startswith("error")]
+    differ = (
+        []
+        if before is None
+        else [e for e in now if e in before and before[e] != now[e] and not before[e].startswith("error")]
+    )
     hashes = {h for h in now.values() if not h.startswith("error")}
     said = "differs from before: " + ", ".join(differ) if differ else "as before" if before is not None else "kept"
     if len(hashes) > 1:
@@ -134,7 +151,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("what", choices=("keep", "check", "one"), help="`one` is for its own processes")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", type=lambda text: text.split(","), help="by comma, of " + ", ".join(names()))
-    parser.add_argument("--engines", type=lambda text: text.split(","), default=list(ENGINES), help="by comma, of " + ", ".join(ENGINES))
+    parser.add_argument(
+        "--engines", type=lambda text: text.split(","), default=list(ENGINES), help="by comma, of " + ", ".join(ENGINES)
+    )
     given = parser.parse_args()
     for kind, wanted, known in (("model", given.models or [], names()), ("engine", given.engines, ENGINES)):
         for name in wanted:

@@ -1,11 +1,12 @@
-"""One matrix product with block-wise weights beside onnxruntime's MatMulNBits (accuracy_level=4) and beside its float path here.
+"""One matrix product with block-wise weights beside onnxruntime's MatMulNBits (accuracy_level=4) and beside its float
+path here.
 
-    python -m bench.blockwise                                   2048 x 2048, 1 and 128 rows, blocks of 32, 64 and 128, 4 and 8 bits
-    python -m bench.blockwise --rows 1,16 --sizes 32 --threads 2 --points --json blocks.json
+    python -m bench.blockwise                                   2048 x 2048, 1 and 128 rows, blocks of 32, 64 and 128, 4
+    and 8 bits python -m bench.blockwise --rows 1,16 --sizes 32 --threads 2 --points --json blocks.json
 
-All run in one process on the same input and take turns of some milliseconds, of which the first call, which finds another's data in the
-caches, is not counted. A ratio is qglow's median over the other's: below 1 qglow is faster.
-float is the product with the same weights as float32 (`compute` "float32"). --points: a zero point for each block.
+All run in one process on the same input and take turns of some milliseconds, of which the first call, which finds
+another's data in the caches, is not counted. A ratio is qglow's median over the other's: below 1 qglow is faster. float
+is the product with the same weights as float32 (`compute` "float32"). --points: a zero point for each block.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def product(width: int, size: int, bits: int, points: bool, compute: str) -> Gra
     """x [M, width] by weights [width, width]."""
     rng, blocks = np.random.default_rng(0), width // size
     q = rng.integers(0, 1 << bits, (width, width)).astype(np.uint8)
-    constants = {"w": packed_nibbles(q) if bits == 4 else q, "s": rng.normal(0, 0.02, (width, blocks)).astype(np.float32)}
+    constants = {
+        "w": packed_nibbles(q) if bits == 4 else q,
+        "s": rng.normal(0, 0.02, (width, blocks)).astype(np.float32),
+    }
     names = ("x", "w", "s")
     if points:
         constants["z"] = rng.integers(0, 1 << bits, (width, blocks)).astype(np.uint8)
@@ -44,7 +48,14 @@ def product(width: int, size: int, bits: int, points: bool, compute: str) -> Gra
     rows = TensorType(DType.F32, ("M", width))
     types = {n: TensorType(DType.of(a.dtype), a.shape) for n, a in constants.items()} | {"x": rows, "y": rows}
     types["w"] = TensorType(DType.U4 if bits == 4 else DType.U8, (width, width), Quant.blockwise(1, size))
-    return Graph("product", ("x",), ("y",), (Node("BlockwiseMatMul", names, ("y",), {"compute": compute}, "mm"),), types, constants)
+    return Graph(
+        "product",
+        ("x",),
+        ("y",),
+        (Node("BlockwiseMatMul", names, ("y",), {"compute": compute}, "mm"),),
+        types,
+        constants,
+    )
 
 
 def matmul(graph: Graph) -> onnx.ModelProto:
@@ -94,20 +105,30 @@ def timed(runs: dict[str, Run], seconds: float) -> dict[str, Any]:
             while (start := time.perf_counter()) < until:
                 run()
                 spent[name].append(1e6 * (time.perf_counter() - start))
-    return {n: {"min": min(t), "median": float(np.median(t)), "p99": float(np.percentile(t, 99))} for n, t in spent.items()}
+    return {
+        n: {"min": min(t), "median": float(np.median(t)), "p99": float(np.percentile(t, 99))} for n, t in spent.items()
+    }
 
 
 def main() -> int:
     p = options.parser(__doc__)
     for name, default in (("rows", "1,128"), ("sizes", "32,64,128"), ("bits", "4,8")):
-        p.add_argument(f"--{name}", type=lambda text: [int(v) for v in text.split(",")], default=default, help="default %(default)s")
+        p.add_argument(
+            f"--{name}",
+            type=lambda text: [int(v) for v in text.split(",")],
+            default=default,
+            help="default %(default)s",
+        )
     p.add_argument("--width", type=int, default=2048, help="rows and columns of the weights (default %(default)s)")
     p.add_argument("--threads", type=int, default=1, help="default %(default)s")
     p.add_argument("--seconds", type=float, default=2.0, help="for each line (default %(default)s)")
     p.add_argument("--points", action="store_true", help="a zero point for each block")
     options.add_json(p)
     o = p.parse_args()
-    print("| rows | bits | block | qglow us: min, median, p99 | ort us: min, median, p99 | over ort | over float | over ort float |")
+    print(
+        "| rows | bits | block | qglow us: min, median, p99 | ort us: min, median, p99 | over ort | over float | "
+        "over ort float |"
+    )
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     lines = []
     for rows, bits, size in ((r, b, s) for r in o.rows for b in o.bits for s in o.sizes):
@@ -115,7 +136,10 @@ def main() -> int:
         over = {n: found["qglow"]["median"] / found[n]["median"] for n in ("ort", "float", "ort float")}
         lines.append({"rows": rows, "bits": bits, "block": size, "us": found, "over": over})
         cells = [", ".join(f"{v:.0f}" for v in found[n].values()) for n in ("qglow", "ort")]
-        print(f"| {rows} | {bits} | {size} | {' | '.join(cells)} | {' | '.join(f'{v:.2f}' for v in over.values())} |", flush=True)
+        print(
+            f"| {rows} | {bits} | {size} | {' | '.join(cells)} | {' | '.join(f'{v:.2f}' for v in over.values())} |",
+            flush=True,
+        )
     if o.json:
         o.json.write_text(json.dumps(lines, indent=1))
     return 0

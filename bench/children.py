@@ -21,7 +21,8 @@ print("RESULT" + json.dumps({"peak_mib": peak / 1024, **globals().get("found", {
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """seconds: of the whole process, interpreter included. peak_mib: most memory resident at once. found: what the code measured."""
+    """seconds: of the whole process, interpreter included. peak_mib: most memory resident at once. found: what the code
+    measured."""
 
     seconds: float
     peak_mib: float
@@ -34,12 +35,15 @@ def environment() -> dict[str, str]:
 
 
 def run(code: str, *arguments: str, timeout: float = 600) -> Ran:
-    """Run Python code; it may leave numbers in a dictionary `found`. Raises RuntimeError with its last line where it fails."""
+    """Run Python code; it may leave numbers in a dictionary `found`. Raises RuntimeError with its last line where it
+    fails."""
     command = [sys.executable, "-W", "ignore", "-c", code + REPORT, *arguments]
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=timeout, check=False)
     seconds = time.perf_counter() - start
     if done.returncode != 0:
         raise RuntimeError((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:200])
-    found = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("RESULT")).removeprefix("RESULT"))
+    found = json.loads(
+        next(line for line in reversed(done.stdout.splitlines()) if line.startswith("RESULT")).removeprefix("RESULT")
+    )
     return Ran(seconds, found.pop("peak_mib"), found)

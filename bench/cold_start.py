@@ -1,10 +1,12 @@
-"""From nothing to the first answer in a fresh process, and the most memory that the process ever had: qglow beside its peers.
+"""From nothing to the first answer in a fresh process, and the most memory that the process ever had: qglow beside its
+peers.
 
     python -m bench.cold_start
     python -m bench.cold_start --models resnet50,bert128 --pairs 9 --json cold.json
 
-Each process imports its runtime, loads the model, runs once, and then 20 times more. Processes of all runtimes alternate. qglow's
-kernel library is in its cache, as it is after the first use on a machine; files are in the page cache for everyone.
+Each process imports its runtime, loads the model, runs once, and then 20 times more. Processes of all runtimes
+alternate. qglow's kernel library is in its cache, as it is after the first use on a machine; files are in the page
+cache for everyone.
 """
 
 from __future__ import annotations
@@ -71,7 +73,8 @@ RUNTIMES: dict[str, tuple[str, Callable[[Prepared], Path]]] = {
 
 def measure(model: Prepared, pairs: int) -> dict[str, dict[str, float]]:
     """Numbers by runtime; a runtime that fails is left out, with a line."""
-    qglow.InferenceSession(model.bundle(), 1).run(None, model.samples[0])  # makes the kernel library where it is missing
+    # makes the kernel library where it is missing
+    qglow.InferenceSession(model.bundle(), 1).run(None, model.samples[0])
     results: dict[str, list[Ran]] = {}
     with tempfile.TemporaryDirectory() as folder:
         feeds = Path(folder) / "feeds.npz"
@@ -106,7 +109,10 @@ def main() -> int:
     given = parser.parse_args()
     logging.getLogger().setLevel(logging.ERROR)
     results: dict[str, Any] = {}
-    print(f"{'model':20s} {'runtime':10s} {'first answer ms':>16s} {'(min)':>8s} {'load ms':>9s} {'process ms':>11s} {'peak MiB':>9s}")
+    print(
+        f"{'model':20s} {'runtime':10s} {'first answer ms':>16s} {'(min)':>8s} {'load ms':>9s} {'process ms':>11s} "
+        f"{'peak MiB':>9s}"
+    )
     for name in given.models:
         rows = results[name] = measure(prepare(name, given.cache), given.pairs)
         for runtime, r in rows.items():

@@ -1,13 +1,14 @@
 """Latency on a busy machine: qglow beside onnxruntime, OpenVINO and LiteRT while other processes want the CPUs.
 
-    python -m bench.contention                                       MobileNetV2, no load to four busy processes, one and two threads
-    python -m bench.contention --models mobilenetv2,mobilefacenet --loads 0,2,4,sessions,spin --threads 2 --json busy.json
+    python -m bench.contention                                       MobileNetV2, no load to four busy processes, one
+    and two threads python -m bench.contention --models mobilenetv2,mobilefacenet --loads 0,2,4,sessions,spin --threads
+    2 --json busy.json
 
-A load is a number of busy processes, or `sessions`: two threads of one process, each with a session of its own, or `spin`: before each
-timed call onnxruntime runs in the same process, and its threads spin. Every runtime has a process of its own, so that none meets
-another's threads but in `spin`; they take turns in blocks of some 60 ms. A cell is the median and the 99th percentile in milliseconds.
-onnxruntime is measured as it comes, its threads spinning, and with `session.intra_op.allow_spinning` off. LiteRT runs models that lie
-beside the repository as .tflite files.
+A load is a number of busy processes, or `sessions`: two threads of one process, each with a session of its own, or
+`spin`: before each timed call onnxruntime runs in the same process, and its threads spin. Every runtime has a process
+of its own, so that none meets another's threads but in `spin`; they take turns in blocks of some 60 ms. A cell is the
+median and the 99th percentile in milliseconds. onnxruntime is measured as it comes, its threads spinning, and with
+`session.intra_op.allow_spinning` off. LiteRT runs models that lie beside the repository as .tflite files.
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def litert_runner(name: str, threads: int) -> Call:
     rng = np.random.default_rng(0)
     for detail in interpreter.get_input_details():
         limits = np.iinfo(detail["dtype"])
-        interpreter.set_tensor(detail["index"], rng.integers(limits.min, limits.max, detail["shape"], detail["dtype"], True))
+        interpreter.set_tensor(
+            detail["index"], rng.integers(limits.min, limits.max, detail["shape"], detail["dtype"], True)
+        )
     return interpreter.invoke  # type: ignore[no-any-return]
 
 
@@ -149,7 +152,9 @@ def processes(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def runtimes(model: Prepared, threads: int, names: tuple[str, ...]) -> Iterator[tuple[dict[str, Connection], dict[str, str]]]:
+def runtimes(
+    model: Prepared, threads: int, names: tuple[str, ...]
+) -> Iterator[tuple[dict[str, Connection], dict[str, str]]]:
     """A process of each runtime that can do the model, and why the others cannot."""
     context = multiprocessing.get_context("spawn")
     pipes: dict[str, Connection] = {}
@@ -194,7 +199,10 @@ def ask(pipe: Connection, load: str, count: int) -> list[float]:
 
 
 def row_of(times: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    return {n: {"median": float(np.median(t)), "p99": float(np.percentile(t, 99)), "runs": float(len(t))} for n, t in times.items()}
+    return {
+        n: {"median": float(np.median(t)), "p99": float(np.percentile(t, 99)), "runs": float(len(t))}
+        for n, t in times.items()
+    }
 
 
 def show(threads: int, load: str, row: dict[str, dict[str, float]], names: tuple[str, ...]) -> None:
@@ -224,7 +232,12 @@ def arguments() -> argparse.Namespace:
     parser = options.parser(__doc__)
     options.add_models(parser, "mobilenetv2")
     parser.add_argument("--threads", type=options.numbers, default="1,2", help="numbers of threads, by comma")
-    parser.add_argument("--loads", type=loads, default="0,1,2,4,sessions,spin", help="by comma: numbers of busy processes, sessions, spin")
+    parser.add_argument(
+        "--loads",
+        type=loads,
+        default="0,1,2,4,sessions,spin",
+        help="by comma: numbers of busy processes, sessions, spin",
+    )
     parser.add_argument("--runtimes", type=runtime_names, default=RUNTIMES, help="by comma, of " + ", ".join(RUNTIMES))
     parser.add_argument("--seconds", type=float, default=8.0, help="of each row, for all runtimes together")
     options.add_json(parser)
@@ -237,7 +250,10 @@ def main() -> int:
     for name in given.models:
         model = prepare(name, given.cache)
         model.bundle()
-        print(f"{name}: median / 99th percentile, ms\nthreads      load  " + "  ".join(f"{n:>16s}" for n in given.runtimes))
+        print(
+            f"{name}: median / 99th percentile, ms\nthreads      load  "
+            + "  ".join(f"{n:>16s}" for n in given.runtimes)
+        )
         for threads in given.threads:
             with runtimes(model, threads, given.runtimes) as (pipes, failed):
                 for load in given.loads:

@@ -1,4 +1,5 @@
-"""Every kernel of a target on instructions of usual size, and beside the other kernels that accept the same instruction.
+"""Every kernel of a target on instructions of usual size, and beside the other kernels that accept the same
+instruction.
 
     python -m bench.kernels                                  all rows of the kernel table, on this CPU's best target
     python -m bench.kernels depthwise2d avg_pool2d --large 4 --json kernels.json

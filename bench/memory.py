@@ -44,9 +44,13 @@ with tempfile.TemporaryDirectory() as folder:
 
 def main() -> int:
     parser = options.parser(__doc__)
-    parser.add_argument("--model", type=options.real_models, default="squeezenet1.1_imagenet", help="with one input of known shape")
+    parser.add_argument(
+        "--model", type=options.real_models, default="squeezenet1.1_imagenet", help="with one input of known shape"
+    )
     parser.add_argument("--counts", type=options.numbers, default="20,200", help="numbers of samples, by comma")
-    parser.add_argument("--peer", action="store_true", help="also onnxruntime's MinMax, Entropy and Percentile calibrators")
+    parser.add_argument(
+        "--peer", action="store_true", help="also onnxruntime's MinMax, Entropy and Percentile calibrators"
+    )
     given = parser.parse_args()
     model = given.model[0]
     path = shared_models.path(model)

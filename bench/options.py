@@ -16,8 +16,12 @@ def parser(page: str | None) -> argparse.ArgumentParser:
 
 def add_models(p: argparse.ArgumentParser, default: str) -> None:
     """--models, and --cache, the folder of what is made of them."""
-    p.add_argument("--models", type=models, default=default, help="by comma: an .onnx file, or one of " + ", ".join(names()))
-    p.add_argument("--cache", type=Path, default=default_cache(), help="folder of prepared models (default %(default)s)")
+    p.add_argument(
+        "--models", type=models, default=default, help="by comma: an .onnx file, or one of " + ", ".join(names())
+    )
+    p.add_argument(
+        "--cache", type=Path, default=default_cache(), help="folder of prepared models (default %(default)s)"
+    )
 
 
 def add_json(p: argparse.ArgumentParser) -> None:
@@ -38,7 +42,10 @@ def real_models(text: str) -> list[str]:
     found = text.split(",")
     for name in found:
         if not real.is_here(name):
-            there = ", ".join(real.available()) or "none: set QGLOW_SHARED_MODELS to the folder that holds models/ and recipes.py"
+            there = (
+                ", ".join(real.available())
+                or "none: set QGLOW_SHARED_MODELS to the folder that holds models/ and recipes.py"
+            )
             raise argparse.ArgumentTypeError(f"no real model {name!r}; there are {there}")
     return found
 

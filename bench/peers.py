@@ -1,14 +1,15 @@
 """qglow beside onnxruntime and OpenVINO, float and int8, interleaved in one run.
 
     python -m bench.peers                                        ResNet-50 and MobileNetV2 on one thread
-    python -m bench.peers --quick --models resnet50,bert128      a quick look: int8 peers only, and what qglow runs on the host
-    python -m bench.peers --all --threads 1,2 --json all.json    every network, and every real model that is found
-    python -m bench.peers --quick --isa avx2                     qglow and OpenVINO held to one instruction set; onnxruntime cannot be
+    python -m bench.peers --quick --models resnet50,bert128      a quick look: int8 peers only, and what qglow runs on
+    the host python -m bench.peers --all --threads 1,2 --json all.json    every network, and every real model that is
+    found python -m bench.peers --quick --isa avx2                     qglow and OpenVINO held to one instruction set;
+    onnxruntime cannot be
 
-A cell is qglow's time over the peer's, of the minima and (of the medians, of the 99th percentiles): below 1 qglow is faster. Every
-runtime gets the same model, input and number of threads. int8 peers run onnxruntime's QDQ model (u8 activations, s8 weights per
-channel), and OpenVINO also NNCF's where nncf is installed. Models in their int8 forms are kept in the cache folder, so that a second
-run starts at once.
+A cell is qglow's time over the peer's, of the minima and (of the medians, of the 99th percentiles): below 1 qglow is
+faster. Every runtime gets the same model, input and number of threads. int8 peers run onnxruntime's QDQ model (u8
+activations, s8 weights per channel), and OpenVINO also NNCF's where nncf is installed. Models in their int8 forms are
+kept in the cache folder, so that a second run starts at once.
 """
 
 from __future__ import annotations
@@ -66,7 +67,9 @@ def surely(name: str, folder: Path, threads: int, peers: tuple[str, ...], turns:
             crashed[crash.doing] = str(crash)
 
 
-def measure(say: Say, model: Prepared, threads: int, peers: tuple[str, ...], turns: int, seconds: float) -> dict[str, Any]:
+def measure(
+    say: Say, model: Prepared, threads: int, peers: tuple[str, ...], turns: int, seconds: float
+) -> dict[str, Any]:
     """Times of all that work, and one line on each that does not. say: told which runtime runs, before it is called."""
     runs: dict[str, Callable[[], Any]] = {}
     failed: dict[str, str] = {}
@@ -122,7 +125,9 @@ def show(row: dict[str, Any], peers: tuple[str, ...], quick: bool) -> None:
         host = row["host"]
         listed = ", ".join(f"{n} {op}" for op, n in host.items()) or "none"
         whole = "" if row["steps"] else " (the whole model runs on the reference)"
-        print(f"    host steps: {sum(host.values())} of {row['steps'] or sum(host.values())}{whole}: {listed}", flush=True)
+        print(
+            f"    host steps: {sum(host.values())} of {row['steps'] or sum(host.values())}{whole}: {listed}", flush=True
+        )
     for name, why in row["failed"].items():
         print(f"    {name} failed: {why}", flush=True)
 
@@ -142,8 +147,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="every model that has a name")
     parser.add_argument("--threads", type=options.numbers, default="1", help="numbers of threads, by comma")
     parser.add_argument("--repeats", type=int, help="rounds over the runtimes, default 12, quick 5")
-    parser.add_argument("--seconds", type=float, default=4.0, help="a model whose rounds take longer is cut at four times this")
-    parser.add_argument("--isa", choices=tuple(ONEDNN), help="hold qglow and OpenVINO to an instruction set; onnxruntime cannot be held")
+    parser.add_argument(
+        "--seconds", type=float, default=4.0, help="a model whose rounds take longer is cut at four times this"
+    )
+    parser.add_argument(
+        "--isa", choices=tuple(ONEDNN), help="hold qglow and OpenVINO to an instruction set; onnxruntime cannot be held"
+    )
     parser.add_argument("--quick", action="store_true", help="few rounds, int8 peers only, and qglow's host steps")
     parser.add_argument("--peers", type=known_peers, default=None, help="by comma, of " + ", ".join(PEERS))
     options.add_json(parser)

@@ -1,7 +1,7 @@
 """A model in every form that is measured, kept in a folder so that the next run starts at once.
 
-Files are named after a hash of what they are made from: peers' of the float model, bundles of the float model and of the source
-of every package that has a say in them. Kernels have none: a bundle outlives a change of kernels.
+Files are named after a hash of what they are made from: peers' of the float model, bundles of the float model and of
+the source of every package that has a say in them. Kernels have none: a bundle outlives a change of kernels.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Prepared:
         source.write_bytes(_modern(onnx.load(self.path)).SerializeToString())
         try:
             if not self.name.startswith(TRANSFORMERS):
-                with suppress(Exception):  # NOTE: it writes some models that it cannot load; products alone it may manage
+                # NOTE: it writes some models that it cannot load; products alone it may manage
+                with suppress(Exception):
                     onnxruntime_int8(source, out, self.samples)
                     onnxruntime_runner(out, self.samples[0], 1)()
                     return
@@ -100,11 +101,14 @@ class Prepared:
         kind = nncf.ModelType.TRANSFORMER if self.name.startswith(TRANSFORMERS) else None
         data = nncf.Dataset(self.samples)
         with redirect_stdout(StringIO()):  # NOTE: its progress bars would break the table
-            model = nncf.quantize(openvino.Core().read_model(self.path), data, subset_size=len(self.samples), model_type=kind)
+            model = nncf.quantize(
+                openvino.Core().read_model(self.path), data, subset_size=len(self.samples), model_type=kind
+            )
         openvino.save_model(model, out, compress_to_fp16=False)
 
     def _made(self, suffix: str, make: Callable[[Path], Any]) -> Path:
-        """The file, made where it is missing; its failure is kept too, for a peer that cannot do it would be asked each time."""
+        """The file, made where it is missing; its failure is kept too, for a peer that cannot do it would be asked each
+        time."""
         out = self.folder / (self.path.stem + suffix)
         failure = out.with_suffix(".failed")
         if failure.is_file() and not suffix.endswith((".qglow", ".profile")):
@@ -171,5 +175,7 @@ def noise(model: onnx.ModelProto, count: int) -> Feeds:
         shape = [d.dim_value or 1 for d in value.type.tensor_type.shape.dim]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
         for f in feeds:
-            f[value.name] = rng.normal(0, 1, shape).astype(dtype) if np.issubdtype(dtype, np.floating) else np.zeros(shape, dtype)
+            f[value.name] = (
+                rng.normal(0, 1, shape).astype(dtype) if np.issubdtype(dtype, np.floating) else np.zeros(shape, dtype)
+            )
     return feeds

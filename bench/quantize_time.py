@@ -1,10 +1,12 @@
-"""Time and peak memory of calibrating and quantizing, each tool in a fresh process: qglow beside quantize_static and NNCF.
+"""Time and peak memory of calibrating and quantizing, each tool in a fresh process: qglow beside quantize_static and
+NNCF.
 
     python -m bench.quantize_time
     python -m bench.quantize_time --models mobilenetv2,squeezenet1.1_imagenet --images 100 --json quantize.json
 
-Every tool reads the same samples one by one from the disk. quantize_static is called as its documentation shows, once with MinMax and
-once with Entropy; what it keeps of each sample is its own choice. A tool that needs more memory than `--memory` is stopped and named.
+Every tool reads the same samples one by one from the disk. quantize_static is called as its documentation shows, once
+with MinMax and once with Entropy; what it keeps of each sample is its own choice. A tool that needs more memory than
+`--memory` is stopped and named.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ class Conv:
 
     def __str__(self) -> str:
         tail = f" s{self.stride}" if self.stride > 1 else ""
-        return f"{self.size}^2 {self.inputs}>{self.outputs} k{self.kernel}{tail}" + (f" g{self.groups}" if self.groups > 1 else "")
+        return f"{self.size}^2 {self.inputs}>{self.outputs} k{self.kernel}{tail}" + (
+            f" g{self.groups}" if self.groups > 1 else ""
+        )
 
     @property
     def out(self) -> int:
@@ -67,7 +69,12 @@ class Conv:
 
     def model(self, quantized: bool) -> onnx.ModelProto:
         w = (self.outputs, self.inputs // self.groups, self.kernel, self.kernel)
-        settings = {"kernel_shape": [self.kernel] * 2, "strides": [self.stride] * 2, "pads": [self.kernel // 2] * 4, "group": self.groups}
+        settings = {
+            "kernel_shape": [self.kernel] * 2,
+            "strides": [self.stride] * 2,
+            "pads": [self.kernel // 2] * 4,
+            "group": self.groups,
+        }
         shapes = [1, self.inputs, self.size, self.size], [1, self.outputs, self.out, self.out]
         return _model("Conv", shapes[0], w, 0, self.fan, shapes[1], quantized, **settings)
 
@@ -78,7 +85,8 @@ Operator = Gemm | Conv
 def _model(
     op: str, x: list[int], w: tuple[int, ...], axis: int, fan: int, y: list[int], quantized: bool, **settings: object
 ) -> onnx.ModelProto:
-    """Float x -> op -> float y; quantized: u8 x, s8 weights per channel and u8 y between, with scales that use the range of the result."""
+    """Float x -> op -> float y; quantized: u8 x, s8 weights per channel and u8 y between, with scales that use the
+    range of the result."""
     rng = np.random.default_rng(0)
     weights = rng.integers(-127, 128, w, np.int8)
     scales = rng.uniform(0.5e-2, 1.5e-2, w[axis]).astype(np.float32)
@@ -90,7 +98,8 @@ def _model(
         nodes = [helper.make_node(op, ["x", "w"], ["y"], op, **settings)]
         constants = {"w": weights * scales.reshape([-1 if k == axis else 1 for k in range(len(w))])}
     graph = helper.make_graph(
-        nodes, op, [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)], [helper.make_tensor_value_info("y", TensorProto.FLOAT, y)],
+        nodes, op, [helper.make_tensor_value_info("x", TensorProto.FLOAT, x)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, y)],
         [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()],
     )  # fmt: skip
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)

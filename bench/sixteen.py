@@ -2,7 +2,8 @@
 
     python -m bench.sixteen [--rounds N] [--threads N]
 
-A model is six equal layers, so that conversions at its ends weigh little. Times are the least of `rounds` interleaved runs.
+A model is six equal layers, so that conversions at its ends weigh little. Times are the least of `rounds` interleaved
+runs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,10 @@ def model(shape: tuple[int, ...], w: Any, op: str, kind: DType | None, **attribu
     b.fresh("x")
     count = w.shape[axis]
     if kind is None:
-        y, names = "x", (b.add_constant("w", (w / 4096).astype(np.float32)), b.add_constant("b", np.zeros(count, np.float32)))
+        y, names = (
+            "x",
+            (b.add_constant("w", (w / 4096).astype(np.float32)), b.add_constant("b", np.zeros(count, np.float32))),
+        )
         for k in range(LAYERS):
             y = b.add(op, (y, *names), float_type(*shape), f"y{k}", **attributes)
         return b.build(op, ("x",), (y,))
@@ -48,7 +52,10 @@ def layers() -> Iterator[tuple[str, tuple[int, ...], dict[str, Graph]]]:
     rng = np.random.default_rng(0)
     for channels, size, kernel in CONVOLUTIONS:
         w, shape = rng.normal(0, 30, (channels, channels, kernel, kernel)), (1, channels, size, size)
-        made = {n: model(shape, w.clip(-127, 127).astype(np.int8), "Conv", k, pads=(kernel // 2,) * 4) for n, k in KINDS.items()}
+        made = {
+            n: model(shape, w.clip(-127, 127).astype(np.int8), "Conv", k, pads=(kernel // 2,) * 4)
+            for n, k in KINDS.items()
+        }
         yield f"Conv {kernel}x{kernel}, {channels} channels, {size}x{size}", shape, made
     for rows, columns in MATRICES:
         w = rng.normal(0, 30, (columns, columns)).clip(-127, 127).astype(np.int8)

@@ -1,11 +1,13 @@
-"""Load and endurance: many runs, sessions, shapes, threads, processes, and little memory; every output is compared with the first.
+"""Load and endurance: many runs, sessions, shapes, threads, processes, and little memory; every output is compared with
+the first.
 
     python -m bench.soak                                       all of it, some 10 minutes
     python -m bench.soak --only runs,limits --scale 0.01       a hundredth of the runs of two parts
 
-Each part has a process of its own. Memory, descriptors and threads are looked at after a tenth of a part, and at its end. In `limits` the
-process may have so many MiB of address space beyond those that it has with its libraries imported: each limit must end in the right bits
-or in one QGlowError. Exits with 1 where an output differs, or a limit ends otherwise.
+Each part has a process of its own. Memory, descriptors and threads are looked at after a tenth of a part, and at its
+end. In `limits` the process may have so many MiB of address space beyond those that it has with its libraries imported:
+each limit must end in the right bits or in one QGlowError. Exits with 1 where an output differs, or a limit ends
+otherwise.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ def bundles(folder: Path, names: tuple[str, ...] = ("small", "large")) -> dict[s
         read = {i for n in model.graph.node for i in n.input}
         for w, shape in weights.items():
             if w in read:
-                model.graph.initializer.append(onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), w))
+                model.graph.initializer.append(
+                    onnx.numpy_helper.from_array(rng.standard_normal(shape).astype(np.float32), w)
+                )
         made[name] = folder / f"{name}.qglow"
         qglow.quantize(model, qglow.profile(model, [image() if name == "small" else row()])).save(made[name])
     return made
@@ -86,7 +90,11 @@ def row() -> dict[str, Array]:
 def state() -> dict[str, float]:
     """Of this process: resident MiB, open descriptors, threads."""
     lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
-    return {"mib": int(lines["VmRSS"].split()[0]) / 1024, "descriptors": len(os.listdir("/proc/self/fd")), "threads": int(lines["Threads"])}
+    return {
+        "mib": int(lines["VmRSS"].split()[0]) / 1024,
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "threads": int(lines["Threads"]),
+    }
 
 
 def repeated(work: Callable[[int], int], count: int) -> Found:
@@ -240,11 +248,21 @@ def limits(paths: dict[str, Path], scale: float) -> Found:
         for name in paths:
             outcomes[_limited(paths[name], name, 1 + k % 2, k * 100 / steps, expected[name])] += 1
     wrong = sum(n for outcome, n in outcomes.items() if outcome not in ("right", "one error"))
-    return {"count": sum(outcomes.values()), "wrong": wrong, "seconds": round(time.perf_counter() - start, 1), **outcomes}
+    return {
+        "count": sum(outcomes.values()),
+        "wrong": wrong,
+        "seconds": round(time.perf_counter() - start, 1),
+        **outcomes,
+    }
 
 
 def _answers(pipe: Connection, paths: dict[str, Path]) -> None:
-    pipe.send({name: Session(path, 1).run(None, image() if name == "small" else row())[0].tobytes() for name, path in paths.items()})
+    pipe.send(
+        {
+            name: Session(path, 1).run(None, image() if name == "small" else row())[0].tobytes()
+            for name, path in paths.items()
+        }
+    )
 
 
 def _limited(path: Path, name: str, threads: int, mib: float, expected: bytes) -> str:

@@ -3,10 +3,10 @@
     python -m bench.walk
     python -m bench.walk --models mnist_cntk_8,lprnet --samples 16 --keep /tmp/walk
 
-Each command is a process of its own: profile, quantize, run, report (HTML and JSON), diff, export, inspect, bench. A command that fails
-is shown with its error line and the exit code is 1. Columns: agreement of the worst output with float in dB; the model's own score in
-float and in int8 where its recipe has one; nodes on the host; agreement of the exported QDQ file on onnxruntime with qglow's outputs,
-dB; seconds of each command.
+Each command is a process of its own: profile, quantize, run, report (HTML and JSON), diff, export, inspect, bench. A
+command that fails is shown with its error line and the exit code is 1. Columns: agreement of the worst output with
+float in dB; the model's own score in float and in int8 where its recipe has one; nodes on the host; agreement of the
+exported QDQ file on onnxruntime with qglow's outputs, dB; seconds of each command.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Feeds = list[dict[str, Any]]
 
 @dataclass(slots=True)
 class Walk:
-    """What came of one model. seconds: by command. said: what each printed. failed: exit code and last line of those that failed."""
+    """What came of one model. seconds: by command. said: what each printed. failed: exit code and last line of those
+    that failed."""
 
     name: str
     seconds: dict[str, float] = field(default_factory=dict)
@@ -64,7 +65,10 @@ class Walk:
         times = " ".join(f"{n} {s:.1f}" for n, s in self.seconds.items())
         host = ", ".join(f"{n} {op}" for op, n in sorted(self.host.items(), key=lambda i: -i[1])[:4]) or "none"
         exported = "same bits" if self.exported_same else f"{self.exported_db:.1f}"
-        line = f"{self.name:28s} {self.agreement_db:6.1f} {self.scores[0]:>8s} {self.scores[1]:>8s} {exported:>9s}  [{times}] host: {host}"
+        line = (
+            f"{self.name:28s} {self.agreement_db:6.1f} {self.scores[0]:>8s} {self.scores[1]:>8s} {exported:>9s}  "
+            f"[{times}] host: {host}"
+        )
         return "\n".join([line, *(f"    {n} failed: {why}" for n, why in self.failed.items())])
 
 
@@ -88,7 +92,19 @@ def walk(name: str, samples: int, folder: Path) -> Walk:
         return found
     out, report, exported = folder / "out.npz", folder / "report.json", folder / "model.qdq.onnx"
     ran = found.command("run", bundle, "--data", data, "-o", out)
-    if found.command("report", model, bundle, "--data", data, "-o", folder / "report.html", "--json", report, "--samples", str(samples)):
+    if found.command(
+        "report",
+        model,
+        bundle,
+        "--data",
+        data,
+        "-o",
+        folder / "report.html",
+        "--json",
+        report,
+        "--samples",
+        str(samples),
+    ):
         outputs = json.loads(report.read_text())["outputs"]
         found.agreement_db = min((e["sqnr_db"] for e in outputs.values()), default=float("nan"))
     found.command("diff", model, bundle, "--data", data, "--samples", "2", "-o", folder / "cut")

@@ -18,7 +18,8 @@ from . import fallback
 from .errors import QGlowError
 
 __version__ = "0.1.0"
-__all__ = ["AccuracyReport", "Bundle", "Graph", "InferenceSession", "Profile", "QGlowError", "QuantConfig", "compare", "limited", "load",
+__all__ = ["AccuracyReport", "Bundle", "Graph", "InferenceSession", "Profile", "QGlowError", "QuantConfig", "compare",
+    "limited", "load",
            "profile", "quantize"]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -31,14 +32,17 @@ if TYPE_CHECKING:
     from .runtime import Bundle, InferenceSession, load
 
 _HOMES = {
-    "AccuracyReport": "report.compare", "Bundle": "runtime.bundle", "Graph": "graph", "InferenceSession": "runtime.session",
-    "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "pipeline", "load": "runtime.bundle",
+    "AccuracyReport": "report.compare", "Bundle": "runtime.bundle", "Graph": "graph",
+    "InferenceSession": "runtime.session",
+    "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "pipeline",
+    "load": "runtime.bundle",
     "limited": "limits", "profile": "pipeline", "quantize": "pipeline",
 }  # fmt: skip
 
 
 def _fallback_ops() -> fallback.FallbackOps:
-    from .onnx_import.fallback_ops import FALLBACK_OPS  # NOTE: it imports onnx, for which models of our own ops do not wait
+    # NOTE: it imports onnx, for which models of our own ops do not wait
+    from .onnx_import.fallback_ops import FALLBACK_OPS
 
     return FALLBACK_OPS
 
@@ -47,7 +51,8 @@ fallback.hand_in(_fallback_ops)
 
 
 def __getattr__(name: str) -> Any:
-    """NOTE: nothing that an import makes is garbage, and collections of cycles in the middle of it take a tenth of its time."""
+    """NOTE: nothing that an import makes is garbage, and collections of cycles in the middle of it take a tenth of its
+    time."""
     if name not in _HOMES:
         raise AttributeError(f"module 'qglow' has no attribute {name!r}")
     collects = gc.isenabled()

@@ -1,4 +1,5 @@
-"""What the public functions are given, checked at the door: a wrong kind of argument is an error that says what was expected."""
+"""What the public functions are given, checked at the door: a wrong kind of argument is an error that says what was
+expected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What QGLOW_VERIFY holds of a stage's graph beyond its invariants: its text, its types, and the meaning that a pass must keep.
+"""What QGLOW_VERIFY holds of a stage's graph beyond its invariants: its text, its types, and the meaning that a pass
+must keep.
 
 1. Level 2: the printed graph parses back to the same text.
 2. Level 2: where shapes are static, the shape of every value is what its node makes of its inputs.
@@ -42,11 +43,14 @@ def check_types(graph: Graph, stage: str) -> None:
 
 
 def _agree(a: tuple[int | str, ...], b: tuple[int | str, ...]) -> bool:
-    return len(a) == len(b) and all(x == y for x, y in zip(a, b, strict=True) if isinstance(x, int) and isinstance(y, int))
+    return len(a) == len(b) and all(
+        x == y for x, y in zip(a, b, strict=True) if isinstance(x, int) and isinstance(y, int)
+    )
 
 
 def check_meaning(before: Graph, after: Graph, name: str, seed: int = 0) -> None:
-    """Raises VerifyError, with the pass `name` and the first node whose value differs, where a pass changed what is computed."""
+    """Raises VerifyError, with the pass `name` and the first node whose value differs, where a pass changed what is
+    computed."""
     feeds = random_feeds(before, seed)
     want: dict[str, Array] = {}
     got: dict[str, Array] = {}
@@ -77,7 +81,9 @@ def random_feeds(graph: Graph, seed: int = 0, size: int = 2) -> dict[str, Array]
         t = graph.types[name]
         shape = tuple(d if isinstance(d, int) else size for d in t.shape or ())
         kind = np.dtype(np.float32) if t.kind is DType.STRING else t.kind.dtype
-        feeds[name] = rng.normal(0, 1, shape).astype(kind) if t.kind.is_float else rng.integers(0, 3, shape).astype(kind)
+        feeds[name] = (
+            rng.normal(0, 1, shape).astype(kind) if t.kind.is_float else rng.integers(0, 3, shape).astype(kind)
+        )
     return feeds
 
 

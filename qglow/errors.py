@@ -6,8 +6,10 @@ import errno
 import re
 
 LONGEST = 480  # characters of an error line
-# What a terminal acts on instead of showing it: control characters, marks that turn the direction of text, halves of surrogate pairs.
-_CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"  # compiled when there is an error
+# What a terminal acts on instead of showing it: control characters, marks that turn the direction of text, halves of
+# surrogate pairs.
+# compiled when there is an error
+_CONTROLS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]"
 
 
 def plain(text: str) -> str:
@@ -16,7 +18,8 @@ def plain(text: str) -> str:
 
 
 def shortened(text: str, most: int = LONGEST) -> str:
-    """At most so many characters: of a longer text the beginning and the end, for what to do about it often stands there."""
+    """At most so many characters: of a longer text the beginning and the end, for what to do about it often stands
+    there."""
     tail = most // 3
     return text if len(text) <= most else f"{text[: most - tail - 5]} ... {text[-tail:]}"
 
@@ -34,7 +37,8 @@ def around(text: str, at: int, most: int = 120) -> str:
 
 
 def in_one_line(error: BaseException, most: int = 160) -> str:
-    """What another library's exception says, for the middle of a line: at most so many characters, its type where it says nothing."""
+    """What another library's exception says, for the middle of a line: at most so many characters, its type where it
+    says nothing."""
     return one_line(str(error), most) or type(error).__name__
 
 
@@ -55,8 +59,8 @@ def cause_of(error: BaseException) -> str | None:
 class QGlowError(Exception):
     """Base of every error that a user can cause; the command line prints it as one line and exits with code 2.
 
-    Its message is safe to print: names in it may come from a stranger's file, so control characters are escaped, and it is cut to
-    `longest` characters.
+    Its message is safe to print: names in it may come from a stranger's file, so control characters are escaped, and it
+    is cut to `longest` characters.
     """
 
     longest = LONGEST
@@ -102,7 +106,8 @@ class AccuracyError(QGlowError):
 
 
 class DisagreementError(QGlowError):
-    """qglow and an independent engine compute different values of a float model: a defect of qglow, found before it does harm."""
+    """qglow and an independent engine compute different values of a float model: a defect of qglow, found before it
+    does harm."""
 
 
 class VerifyError(QGlowError):
@@ -112,4 +117,5 @@ class VerifyError(QGlowError):
 
 
 class LimitError(QGlowError):
-    """More memory or work was asked for than the limits allow; nothing of it was done. Also where the system has no more memory."""
+    """More memory or work was asked for than the limits allow; nothing of it was done. Also where the system has no
+    more memory."""

@@ -1,4 +1,5 @@
-"""Meanings of the ops that have no definition here: the package's root hands them in (qglow/__init__.py), the reference asks for them.
+"""Meanings of the ops that have no definition here: the package's root hands them in (qglow/__init__.py), the reference
+asks for them.
 
 So the reference knows no protobuf, and a process imports onnx when it meets the first such op.
 """
@@ -11,8 +12,8 @@ from typing import Any, NamedTuple
 
 
 class FallbackOps(NamedTuple):
-    """evaluate: outputs of a node from its inputs. infer: types of its outputs from those of its inputs and from constants, None where
-    they do not say."""
+    """evaluate: outputs of a node from its inputs. infer: types of its outputs from those of its inputs and from
+    constants, None where they do not say."""
 
     evaluate: Callable[[Any, list[Any]], list[Any]]
     infer: Callable[[Any, list[Any], list[Any]], list[Any]]

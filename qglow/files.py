@@ -1,4 +1,5 @@
-"""Output files are written under a temporary name beside their place and renamed, so that a failure leaves nothing half done."""
+"""Output files are written under a temporary name beside their place and renamed, so that a failure leaves nothing half
+done."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 @contextmanager
 def written(path: str | Path) -> Iterator[BinaryIO]:
-    """A file to write to, that is there, whole, when the context ends, and not at all when it fails. Raises OutputError.
+    """A file to write to, that is there, whole, when the context ends, and not at all when it fails. Raises
+    OutputError.
 
-    Its mode is what the umask leaves of 0666. NOTE: the temporary name cannot be foretold, and what stands there is never opened.
+    Its mode is what the umask leaves of 0666. NOTE: the temporary name cannot be foretold, and what stands there is
+    never opened.
     """
     path = check_writable(path)
     if _is_device(path):
@@ -50,12 +53,14 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def _is_device(path: Path) -> bool:
-    """Whether it is there and no plain file: /dev/null, /dev/stdout, a named pipe; such a thing is written to, never replaced."""
+    """Whether it is there and no plain file: /dev/null, /dev/stdout, a named pipe; such a thing is written to, never
+    replaced."""
     return path.exists() and not path.is_file()
 
 
 def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
-    """The path, or OutputError where a file cannot be made there, or is one of the inputs: asked before long work, so that none is lost."""
+    """The path, or OutputError where a file cannot be made there, or is one of the inputs: asked before long work, so
+    that none is lost."""
     path = path_of(path, "the file to write", OutputError)
     if any(i is not None and path.is_file() and Path(i).is_file() and path.samefile(i) for i in inputs):
         raise OutputError(f"{path}: is also what is read; give another name to write")
@@ -85,5 +90,7 @@ def check_folder(path: str | Path) -> Path:
     path = path_of(path, "the folder to write to", OutputError)
     there = next((p for p in (path, *path.parents) if p.exists()), Path())
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        raise OutputError(f"{path}: cannot be made a folder: {there} {'cannot be written to' if there.is_dir() else 'is a file'}")
+        raise OutputError(
+            f"{path}: cannot be made a folder: {there} {'cannot be written to' if there.is_dir() else 'is a file'}"
+        )
     return path

@@ -1,7 +1,9 @@
-"""The usual floating point mode (round to nearest even, denormals kept) for work outside of kernels, whatever mode the caller's thread has.
+"""The usual floating point mode (round to nearest even, denormals kept) for work outside of kernels, whatever mode the
+caller's thread has.
 
-Other libraries leave threads with denormals flushed to zero, or with another rounding; numpy computes in the mode that it finds. Native
-functions see to it themselves (kernels/build.py). Threads that are made within the usual mode have it too.
+Other libraries leave threads with denormals flushed to zero, or with another rounding; numpy computes in the mode that
+it finds. Native functions see to it themselves (kernels/build.py). Threads that are made within the usual mode have it
+too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Environment = ctypes.c_char * 256  # more than any system's fenv_t. NOTE: one type, for such a type is freed by the collector alone
+# more than any system's fenv_t. NOTE: one type, for such a type is freed by the collector alone
+Environment = ctypes.c_char * 256
 _Functions = tuple[Callable[[Any], int], Callable[[Any], int], Any]
 
 
@@ -24,8 +27,14 @@ def _functions() -> _Functions | None:
     if sys.platform not in ("linux", "darwin"):
         return None
     try:
-        c: Any = ctypes.PyDLL(None) if sys.platform == "darwin" or hasattr(ctypes.PyDLL(None), "fesetenv") else ctypes.PyDLL("libm.so.6")
-        usual = ctypes.byref(ctypes.c_char.in_dll(c, "_FE_DFL_ENV")) if sys.platform == "darwin" else ctypes.c_void_p(-1)
+        c: Any = (
+            ctypes.PyDLL(None)
+            if sys.platform == "darwin" or hasattr(ctypes.PyDLL(None), "fesetenv")
+            else ctypes.PyDLL("libm.so.6")
+        )
+        usual = (
+            ctypes.byref(ctypes.c_char.in_dll(c, "_FE_DFL_ENV")) if sys.platform == "darwin" else ctypes.c_void_p(-1)
+        )
         return c.fegetenv, c.fesetenv, usual
     except (AttributeError, OSError, ValueError):
         return None

@@ -1,12 +1,14 @@
 """How much memory and work may be asked for, checked before anything of it is allocated or done.
 
-A small file can ask for much: a constant of 2 ** 40 elements, a loop without an end, a picture of gigapixels. Whoever is about to
-allocate what a file, a model or an input asks for calls `check_memory` with the bytes; whoever repeats what a model says calls `spend`.
+A small file can ask for much: a constant of 2 ** 40 elements, a loop without an end, a picture of gigapixels. Whoever
+is about to allocate what a file, a model or an input asks for calls `check_memory` with the bytes; whoever repeats what
+a model says calls `spend`.
 
-Memory: by default half of what the machine, the container and the process may have; QGLOW_MAX_MEMORY, `--max-memory` and the argument
-`max_memory` say otherwise. It bounds each of the things that are asked for at once (the values that are live while a graph is evaluated,
-an arena, a file), not their sum over the whole process.
-Work: what the loops of a model repeat, in units of about 10 us; QGLOW_MAX_WORK, `--max-work` and the argument `max_work` say otherwise.
+Memory: by default half of what the machine, the container and the process may have; QGLOW_MAX_MEMORY, `--max-memory`
+and the argument `max_memory` say otherwise. It bounds each of the things that are asked for at once (the values that
+are live while a graph is evaluated, an arena, a file), not their sum over the whole process.
+Work: what the loops of a model repeat, in units of about 10 us; QGLOW_MAX_WORK, `--max-work` and the argument
+`max_work` say otherwise.
 """
 
 from __future__ import annotations
@@ -61,16 +63,18 @@ def work_limit() -> int:
     text = os.environ.get("QGLOW_MAX_WORK")
     if not text:
         return MAX_WORK
-    return count_of(int(text) if text.isascii() and text.isdecimal() else text, "QGLOW_MAX_WORK", ConfigError, 1, _LARGEST)
+    return count_of(
+        int(text) if text.isascii() and text.isdecimal() else text, "QGLOW_MAX_WORK", ConfigError, 1, _LARGEST
+    )
 
 
 @contextmanager
 def limited(max_memory: int | str | None = None, max_work: int | None = None) -> Iterator[None]:
     """Within it, these limits hold for this thread; None leaves the one that holds. Raises ConfigError.
 
-    They hold in the threads that qglow starts, and in tasks of asyncio that are made within it, as context variables do. They do not
-    reach threads that the caller starts: there, give a session its limits, run the thread's work in `contextvars.copy_context()`, or set
-    QGLOW_MAX_MEMORY and QGLOW_MAX_WORK.
+    They hold in the threads that qglow starts, and in tasks of asyncio that are made within it, as context variables
+    do. They do not reach threads that the caller starts: there, give a session its limits, run the thread's work in
+    `contextvars.copy_context()`, or set QGLOW_MAX_MEMORY and QGLOW_MAX_WORK.
     """
     memory = None if max_memory is None else _memory.set(bytes_of(max_memory))
     work = None if max_work is None else _work.set(count_of(max_work, "max_work", ConfigError, 1, _LARGEST))
@@ -85,7 +89,8 @@ def limited(max_memory: int | str | None = None, max_work: int | None = None) ->
 
 @contextmanager
 def at_most(memory: int, work: int) -> Iterator[None]:
-    """Within it, limits that are no larger: for what is tried, and done in another way, or later, where it takes more."""
+    """Within it, limits that are no larger: for what is tried, and done in another way, or later, where it takes
+    more."""
     kept = _spent.set([0])
     with limited(max(1, min(memory, memory_limit())), min(work, work_limit())):
         try:
@@ -98,16 +103,19 @@ def check_memory(size: int, what: str) -> None:
     """Raise LimitError where so many bytes are more than the limit. what: who asks for them, as the message begins."""
     if size > SURELY and size > (limit := memory_limit()):
         raise LimitError(
-            f"{what} takes {_shown(size)} of memory, and the limit is {_shown(limit)}; where that is meant, raise it with --max-memory "
+            f"{what} takes {_shown(size)} of memory, and the limit is {_shown(limit)}; where that is meant, raise it "
+            "with --max-memory "
             f"or QGLOW_MAX_MEMORY"
         )
 
 
 def check_work(units: int, what: str) -> None:
-    """Raise LimitError where so many units of work are more than the limit. what: who asks for them, as the message begins."""
+    """Raise LimitError where so many units of work are more than the limit. what: who asks for them, as the message
+    begins."""
     if units > (limit := work_limit()):
         raise LimitError(
-            f"{what} takes about {units} units of work, and the limit is {limit}; where that is meant, raise it with --max-work or "
+            f"{what} takes about {units} units of work, and the limit is {limit}; where that is meant, raise it with "
+            "--max-work or "
             f"QGLOW_MAX_WORK"
         )
 
@@ -138,7 +146,8 @@ def spend(units: int, what: str) -> None:
     spent[0] += units
     if spent[0] > (limit := work_limit()):
         raise LimitError(
-            f"{what}: its loop has taken {limit} units of work, which is the limit; where it is not without an end, raise it with "
+            f"{what}: its loop has taken {limit} units of work, which is the limit; where it is not without an end, "
+            "raise it with "
             f"--max-work or QGLOW_MAX_WORK"
         )
 

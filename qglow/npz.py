@@ -1,4 +1,5 @@
-"""Arrays in .npz and .npy files: written array by array, so that memory is that of one, and read no larger than the limit allows."""
+"""Arrays in .npz and .npy files: written array by array, so that memory is that of one, and read no larger than the
+limit allows."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ class NpzWriter:
         if name in self._names:
             raise OutputError(f"{self._where}: two arrays have the name {name!r}")
         if other := self._names & {name + _ENDING, name.removesuffix(_ENDING)}:
-            raise OutputError(f"{self._where}: numpy cannot tell an array {name!r} from one {other.pop()!r}; rename an output")
+            raise OutputError(
+                f"{self._where}: numpy cannot tell an array {name!r} from one {other.pop()!r}; rename an output"
+            )
         self._names.add(name)
         # NOTE: numpy.savez would take a name such as `file` or `allow_pickle` for an argument of its own
         with self._archive.open(name + _ENDING, "w", force_zip64=True) as file:
@@ -53,14 +56,15 @@ def _is_text(name: str) -> bool:
 
 @contextmanager
 def npz_writer(path: str | Path) -> Iterator[NpzWriter]:
-    """The writer of a file that is there, whole, when the context ends, and not at all when it fails. Raises OutputError."""
+    """The writer of a file that is there, whole, when the context ends, and not at all when it fails. Raises
+    OutputError."""
     with written(path) as file, zipfile.ZipFile(file, "w") as archive:
         yield NpzWriter(archive, str(path))
 
 
 def read_npz(path: Path) -> dict[str, Array]:
-    """Every array of an .npz file, by name. Raises DataError where it is none, and LimitError where the arrays, unpacked, are larger than
-    the limit of memory: asked of their headers, before any is unpacked."""
+    """Every array of an .npz file, by name. Raises DataError where it is none, and LimitError where the arrays,
+    unpacked, are larger than the limit of memory: asked of their headers, before any is unpacked."""
     try:
         with os.fdopen(opened(path, DataError), "rb") as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
@@ -103,7 +107,8 @@ def read_npy(path: Path) -> Array:
 
 
 def _size(file: IO[bytes] | BinaryIO) -> int:
-    """Bytes of the array that an .npy header announces. Raises ValueError where there is no header, or one of Python objects."""
+    """Bytes of the array that an .npy header announces. Raises ValueError where there is no header, or one of Python
+    objects."""
     version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
     readers: dict[tuple[int, int], Any] = {
         (1, 0): np.lib.format.read_array_header_1_0,

@@ -1,4 +1,5 @@
-"""ONNX's standard backend interface (onnx.backend.base) over a session: float models, as they are, on the compiled kernels.
+"""ONNX's standard backend interface (onnx.backend.base) over a session: float models, as they are, on the compiled
+kernels.
 
     import qglow.onnx_backend as backend
     outputs = backend.prepare(model).run([x])
@@ -27,14 +28,18 @@ class QGlowBackendRep(BackendRep):
         self.session = session
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
-        """The model's outputs in order, also by name. inputs: arrays in the order of the model's inputs, or by name, or one array.
+        """The model's outputs in order, also by name. inputs: arrays in the order of the model's inputs, or by name, or
+        one array.
 
-        Raises InputError where an input is missing or is not what the model declares, ModelError where the model cannot run on it.
+        Raises InputError where an input is missing or is not what the model declares, ModelError where the model cannot
+        run on it.
         """
         names = [i.name for i in self.session.get_inputs()]
         feeds = _feeds(names, inputs)
         outputs = [o.name for o in self.session.get_outputs()]
-        return tuple(self.session.run(None, feeds)) if _clash(outputs) else _named(outputs, self.session.run(None, feeds))
+        return (
+            tuple(self.session.run(None, feeds)) if _clash(outputs) else _named(outputs, self.session.run(None, feeds))
+        )
 
 
 class QGlowBackend(Backend):

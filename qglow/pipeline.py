@@ -1,4 +1,5 @@
-"""The straight line: model -> graph -> simplified graph -> profile -> quantized graph -> bundle. Each verb is one function.
+"""The straight line: model -> graph -> simplified graph -> profile -> quantized graph -> bundle. Each verb is one
+function.
 
 `stage()` verifies and dumps, and nothing else does. QGLOW_VERIFY: 0 off, 1 verify the result of each stage (default),
 2 also print it and parse it back equal and recompute its types, 3 also evaluate before and after each pass of simplify.
@@ -43,11 +44,15 @@ from .simplify import simplify
 from .simplify.assume_branches import assume_branches
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
-CHECK_SAMPLES, BLAME_SECONDS = 4, 5.0  # NOTE: no clock decides how much is compared: a busy machine makes the same bundle
+# NOTE: no clock decides how much is compared: a busy machine makes the same bundle
+CHECK_SAMPLES, BLAME_SECONDS = 4, 5.0
 
 
-def stage(name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0, log: Iterable[str] = ()) -> Graph:
-    """Run one graph-making stage, verify its result and write its text to `dump_dir`/NN_name.txt, below what the stage logged."""
+def stage(
+    name: str, make: Callable[[], Graph], dump_dir: str | Path | None = None, number: int = 0, log: Iterable[str] = ()
+) -> Graph:
+    """Run one graph-making stage, verify its result and write its text to `dump_dir`/NN_name.txt, below what the stage
+    logged."""
     graph = make()
     level = verify_level()
     if level >= 1:
@@ -77,13 +82,20 @@ def _both_graphs(model: Any, dump_dir: str | Path | None = None) -> tuple[Graph,
 
 @in_usual_mode
 def profile(
-    model: Any, data: Data, samples: int | None = None, progress: bool | None = None, *, batch_size: int = 1, engine: str = "qglow"
+    model: Any,
+    data: Data,
+    samples: int | None = None,
+    progress: bool | None = None,
+    *,
+    batch_size: int = 1,
+    engine: str = "qglow",
 ) -> Profile:
     """Record the ranges of every float tensor of a model on real inputs.
 
-    model: path, onnx.ModelProto or Graph. data: path or iterable of {input name: array}. samples: at most so many, evenly spread.
-    progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's on the model itself (or to the
-    numpy reference's where onnxruntime does not take it). Raises ModelError, DataError, ConfigError, DisagreementError.
+    model: path, onnx.ModelProto or Graph. data: path or iterable of {input name: array}. samples: at most so many,
+    evenly spread. progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's
+    on the model itself (or to the numpy reference's where onnxruntime does not take it). Raises ModelError, DataError,
+    ConfigError, DisagreementError.
     """
     batch_size = count_of(batch_size, "batch_size", ConfigError)
     graph = float_graph(model)
@@ -93,15 +105,16 @@ def profile(
 
 @in_usual_mode
 def quantize(
-    model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *, check: Data | bool | None = True,
+    model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *,
+    check: Data | bool | None = True,
     dump_dir: str | Path | None = None, progress: bool | None = None,
 ) -> Bundle:  # fmt: skip
-    """Quantize a model by its profile. profile None is right for a model that is already quantized, and for one of which block-wise
-    weights alone are asked for: all else of it stays float.
+    """Quantize a model by its profile. profile None is right for a model that is already quantized, and for one of
+    which block-wise weights alone are asked for: all else of it stays float.
 
     check: samples on which float and int8 are compared, four at most: True takes those that the profile keeps,
-    False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its `bundle`, where
-    int8 is plainly broken, or a target is missed.
+    False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its
+    `bundle`, where int8 is plainly broken, or a target is missed.
     """
     config = QuantConfig() if config is None else config
     if not isinstance(config, QuantConfig):
@@ -115,7 +128,9 @@ def quantize(
     result, reached = run_passes(start, _watched(dump_dir)), None
     if config.has_target and start.branches is not None:
         judged = fitting(start.branches, _samples_to_check(check, recorded, graph, None))
-        reached = reach(start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), judged, oracle(), not progress)
+        reached = reach(
+            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), judged, oracle(), not progress
+        )
         result = reached.result
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     samples = _samples_to_check(check, recorded, graph)
@@ -132,7 +147,8 @@ def quantize(
 
 
 def _start(imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig) -> QuantState:
-    """What quantization begins with: a profile's graph of the branches that calibration took, or a model without a profile."""
+    """What quantization begins with: a profile's graph of the branches that calibration took, or a model without a
+    profile."""
     if recorded is None:
         return QuantState(graph, imported, {}, config, calibrated=False)
     observed, branches = recorded.matched(graph), assume_branches(graph, recorded.choices_of(graph))
@@ -140,7 +156,8 @@ def _start(imported: Graph, graph: Graph, recorded: Profile | None, config: Quan
 
 
 def _watched(dump_dir: str | Path | None) -> Watch:
-    """Writes the state after each pass to `dump_dir`/02.NN_name.txt, with its graph where that changed, and logs the pass's time."""
+    """Writes the state after each pass to `dump_dir`/02.NN_name.txt, with its graph where that changed, and logs the
+    pass's time."""
     numbers = count(1)
 
     def watch(before: QuantState, after: QuantState, name: str, seconds: float) -> None:
@@ -155,16 +172,18 @@ def _watched(dump_dir: str | Path | None) -> Watch:
 
 @in_usual_mode
 def compare(
-    model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[int] | None = None, *, samples: int | None = None,
+    model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[int] | None = None, *,
+    samples: int | None = None,
     layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
 ) -> AccuracyReport:  # fmt: skip
     """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
 
-    labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most so many, evenly
-    spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several times as long. backend: what runs the
-    bundle (see InferenceSession); the int8 outputs come from it, int8 layers from the reference, with the same bits but for float
-    products; every float value from the oracle, onnxruntime on the original model where it takes it (`to_dict()["float"]` says). Raises
-    DataError where labels and data differ in number, BundleError where the bundle has other inputs or outputs than the model.
+    labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most
+    so many, evenly spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several
+    times as long. backend: what runs the bundle (see InferenceSession); the int8 outputs come from it, int8 layers from
+    the reference, with the same bits but for float products; every float value from the oracle, onnxruntime on the
+    original model where it takes it (`to_dict()["float"]` says). Raises DataError where labels and data differ in
+    number, BundleError where the bundle has other inputs or outputs than the model.
     """
     bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
     layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
@@ -198,12 +217,19 @@ def manifest_of(graph: Graph, result: QuantState, recorded: Profile | None, agre
     """What a bundle says about itself. graph: the float one."""
     source: dict[str, Any] = {"source": "quantized model"}
     if recorded is not None:
-        source = {"graph": recorded.graph, "data": recorded.data, "samples": recorded.samples, "warnings": list(recorded.warnings)}
+        source = {
+            "graph": recorded.graph,
+            "data": recorded.data,
+            "samples": recorded.samples,
+            "warnings": list(recorded.warnings),
+        }
     return {
         "name": graph.name,
         "profile": source,
         "float_bytes": int(sum(a.nbytes for a in graph.constants.values())),
         "int8_bytes": int(sum(np.asarray(a).nbytes for a in result.graph.constants.values())),
-        "decisions": [{"node": d.node, "op": d.op, "precision": d.precision, "reason": d.reason} for d in result.decisions],
+        "decisions": [
+            {"node": d.node, "op": d.op, "precision": d.precision, "reason": d.reason} for d in result.decisions
+        ],
         "agreement": agreement.to_dict() if agreement is not None else None,
     }

@@ -29,6 +29,12 @@ def track(items: Iterable[T], what: str, total: int | None = None, quiet: bool =
             speed = task.finished_speed or task.speed
             return Text("" if speed is None else f"{speed:.1f}/s")
 
-    columns = (bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(), Rate(), bars.TimeRemainingColumn())
+    columns = (
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        Rate(),
+        bars.TimeRemainingColumn(),
+    )
     with bars.Progress(*columns, console=Console(file=_terminal()), transient=True) as bar:
         yield from bar.track(items, total=total, description=what)

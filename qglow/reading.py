@@ -1,4 +1,5 @@
-"""Input files are read whole, into memory of this process, and only plain ones: what is changed or cut afterwards changes nothing here."""
+"""Input files are read whole, into memory of this process, and only plain ones: what is changed or cut afterwards
+changes nothing here."""
 
 from __future__ import annotations
 
@@ -18,11 +19,11 @@ _PIECE = 1 << 30  # bytes; NOTE: one call of the system reads less than 2 GiB
 
 
 def opened(path: Path, error: type[QGlowError], missing: str = "no such file") -> int:
-    """A descriptor of a plain file, open for reading, the caller's to close. Raises `error` where the file is another thing, cannot be
-    read, or is not there. missing: what is said then.
+    """A descriptor of a plain file, open for reading, the caller's to close. Raises `error` where the file is another
+    thing, cannot be read, or is not there. missing: what is said then.
 
-    NOTE: a named pipe would be waited for and a device has no end. The type is asked before opening, for opening a device may act, and
-    again behind it, for the path may be another's by then; without blocking, for a pipe.
+    NOTE: a named pipe would be waited for and a device has no end. The type is asked before opening, for opening a
+    device may act, and again behind it, for the path may be another's by then; without blocking, for a pipe.
     """
     try:
         _check_plain(path, os.stat(path), error, missing)
@@ -50,8 +51,8 @@ def _check_plain(path: Path, status: os.stat_result, error: type[QGlowError], mi
 
 
 def read_bytes(path: Path, error: type[QGlowError], missing: str = "no such file") -> Bytes:
-    """The bytes of a plain file, uint8, as many as it had when it was opened. Raises `error` (see `opened`), and LimitError for a file
-    that is larger than the limit of memory."""
+    """The bytes of a plain file, uint8, as many as it had when it was opened. Raises `error` (see `opened`), and
+    LimitError for a file that is larger than the limit of memory."""
     handle = opened(path, error, missing)
     try:
         size = os.fstat(handle).st_size

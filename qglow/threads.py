@@ -1,6 +1,7 @@
 """Work that other threads may help with. None is waited for that did not begin.
 
-NOTE: `threading.Thread.start` waits until the new thread says that it is there. One that finds no memory to say so is waited for forever.
+NOTE: `threading.Thread.start` waits until the new thread says that it is there. One that finds no memory to say so is
+waited for forever.
 """
 
 from __future__ import annotations
@@ -30,12 +31,13 @@ class _Helper:
 
 
 def helped(work: Callable[[], None], helpers: int) -> None:
-    """Call work here and, at the same time, in as many other threads as come of so many; return when all that came are done.
+    """Call work here and, at the same time, in as many other threads as come of so many; return when all that came are
+    done.
 
     What holds here holds there: the limits of `qglow.limited`, and all other context variables.
 
-    work takes what is left to do, so that it is the same however many call it. Raises the first error that a call ended with; one here,
-    as an interrupt, without waiting for the others.
+    work takes what is left to do, so that it is the same however many call it. Raises the first error that a call ended
+    with; one here, as an interrupt, without waiting for the others.
     """
     guard, closed = allocate_lock(), [False]
     made = [_Helper() for _ in range(helpers)]

@@ -14,5 +14,6 @@ def read_toml(path: Path, error: type[QGlowError], missing: str = "no such file"
     """The file's tables. Raises `error` and LimitError."""
     try:
         return tomllib.loads(read_text(path, error, missing))
-    except (ValueError, RecursionError) as fault:  # NOTE: nested too deep, and a number of more digits than Python takes
+    # NOTE: nested too deep, and a number of more digits than Python takes
+    except (ValueError, RecursionError) as fault:
         raise error(f"{path}: not valid TOML: {in_one_line(fault)}") from fault

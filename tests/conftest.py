@@ -15,7 +15,8 @@ settings.load_profile("fixed")
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-# NOTE: a shell starts what runs in its background with Ctrl-C ignored, which the processes that tests start would inherit
+# NOTE: a shell starts what runs in its background with Ctrl-C ignored, which the processes that tests start would
+# inherit
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -22,7 +22,8 @@ def asked_of(text: str, keys: tuple[str, ...]) -> Asked:
 
 
 def check(asked: Mapping[str, list[str]], gives: str, text_of: Callable[[], str]) -> None:
-    """`error`: the run fails with one line that holds each text. Else its text `holds`, `lacks`, and is what the case gives."""
+    """`error`: the run fails with one line that holds each text. Else its text `holds`, `lacks`, and is what the case
+    gives."""
     if asked["error"]:
         with pytest.raises(QGlowError) as caught:
             text_of()

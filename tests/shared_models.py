@@ -1,4 +1,5 @@
-"""Models and inputs for tests: trained ones that the tests make themselves (`MADE`), and real ones that lie beside the repository.
+"""Models and inputs for tests: trained ones that the tests make themselves (`MADE`), and real ones that lie beside the
+repository.
 
 Tests of real models skip, with the reason, where they are absent; what they hold is held of the made ones everywhere.
 """
@@ -20,7 +21,14 @@ CONV_MODELS = [
     "mnist_cntk_8", "yolox_nano_416", "nanodet_m_320", "ultraface_rfb320", "yunet_n_320", "scrfd_500m", "mobilefacenet",
     "pfld_landmark", "ppocr_v3_det_ch", "lprnet", "sinet_portrait", "superres_modelzoo", "oww_embedding", "dnsmos_p835_sig_bak_ovr",
 ]  # fmt: skip
-OTHERS = ["vittrack_opencv", "stories260K_llama", "magika_v3_3", "silero_vad_16k_op15", "dtln_1", "tract_byte_sb_bidi_lstm"]
+OTHERS = [
+    "vittrack_opencv",
+    "stories260K_llama",
+    "magika_v3_3",
+    "silero_vad_16k_op15",
+    "dtln_1",
+    "tract_byte_sb_bidi_lstm",
+]
 MADE = ["residual", "depthwise", "shuffle", "transformer", "transformer_of_two", "lstm", "detector"]
 MADE_QUANTIZED = "qdq"  # the residual one, as onnxruntime quantizes it
 ALL = [*CONV_MODELS, *OTHERS]

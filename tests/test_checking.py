@@ -28,16 +28,22 @@ output %r
 
 def nudge_weights(graph: Graph) -> Graph:
     """A pass that is wrong: weights change by a tenth of a percent."""
-    return graph.with_(constants={k: a * np.float32(1.001) if k == "a.w" or k == "w" else a for k, a in graph.constants.items()})
+    return graph.with_(
+        constants={k: a * np.float32(1.001) if k == "a.w" or k == "w" else a for k, a in graph.constants.items()}
+    )
 
 
 def test_a_wrong_pass_is_named_with_its_node(digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(qglow.simplify, "PASSES", (*qglow.simplify.PASSES[:2], nudge_weights, *qglow.simplify.PASSES[2:]))
+    monkeypatch.setattr(
+        qglow.simplify, "PASSES", (*qglow.simplify.PASSES[:2], nudge_weights, *qglow.simplify.PASSES[2:])
+    )
     for level in ("0", "1", "2"):
         monkeypatch.setenv("QGLOW_VERIFY", level)
         float_graph(digits / "model.onnx")
     monkeypatch.setenv("QGLOW_VERIFY", "3")
-    with pytest.raises(VerifyError, match=r"pass nudge_weights: node '.*': `%conv_a: .*'conv_a' differs: expected .*, got"):
+    with pytest.raises(
+        VerifyError, match=r"pass nudge_weights: node '.*': `%conv_a: .*'conv_a' differs: expected .*, got"
+    ):
         float_graph(digits / "model.onnx")
 
 
@@ -57,7 +63,9 @@ def test_the_passes_keep_the_meaning(digits: Path, monkeypatch: pytest.MonkeyPat
 def test_what_is_lost_or_cannot_run_is_found() -> None:
     graph = parse_graph(NET)
     check_meaning(graph, graph, "nothing")
-    with pytest.raises(VerifyError, match=r"pass nudge_weights: node 'product': .*expected .*, got .* at the worst place"):
+    with pytest.raises(
+        VerifyError, match=r"pass nudge_weights: node 'product': .*expected .*, got .* at the worst place"
+    ):
         check_meaning(graph, nudge_weights(graph), "nudge_weights")
     without = graph.with_(nodes=graph.nodes[:1], outputs=("r",))
     with pytest.raises(VerifyError, match=r"pass cut: "):

@@ -1,4 +1,5 @@
-"""The README and the pages in docs/ tell the truth: their commands run and print what is shown, numbers aside; their links exist."""
+"""The README and the pages in docs/ tell the truth: their commands run and print what is shown, numbers aside; their
+links exist."""
 
 from __future__ import annotations
 

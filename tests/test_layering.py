@@ -1,4 +1,5 @@
-"""Imports go one way, and foreign libraries stop at their doors: read from the syntax trees of the package, importing nothing."""
+"""Imports go one way, and foreign libraries stop at their doors: read from the syntax trees of the package, importing
+nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +13,19 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "qglow"
 FILES = sorted(PACKAGE.rglob("*.py"))
-BASE = {"arguments", "errors", "files", "float_mode", "fallback", "limits", "npz", "progress", "reading", "toml", "threads"}
+BASE = {
+    "arguments",
+    "errors",
+    "files",
+    "float_mode",
+    "fallback",
+    "limits",
+    "npz",
+    "progress",
+    "reading",
+    "toml",
+    "threads",
+}
 MAY_IMPORT = {
     "errors": set(),
     "arguments": {"errors"},
@@ -38,19 +51,39 @@ MAY_IMPORT = {
     "kernels": BASE | {"reference", "instructions", "targets"},
     "tuning": BASE | {"instructions", "kernels", "targets"},
     "runtime": BASE | {"ops", "graph", "reference", "simplify", "instructions", "kernels", "tuning", "targets"},
-    "report": BASE | {"ops", "graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "runtime"},
+    "report": BASE
+    | {"ops", "graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "runtime"},
     "checking": BASE | {"ops", "graph", "reference"},
     "onnx_backend": BASE | {"ops", "graph", "pipeline", "runtime"},
     "pipeline": BASE
-    | {"checking", "ops", "graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "instructions"}
+    | {
+        "checking",
+        "ops",
+        "graph",
+        "reference",
+        "onnx_import",
+        "oracle",
+        "simplify",
+        "profiling",
+        "quantization",
+        "instructions",
+    }
     | {"runtime", "report"},
 }
 STAGES = {  # what makes the result of each stage, by the package that holds it: only the pipeline calls them
     "onnx_import": {"qglow.onnx_import.load"},
     "simplify": {"qglow.simplify.simplify", "qglow.simplify.assume_branches.assume_branches"},
     "profiling": {"qglow.profiling.record", "qglow.profiling.interpreter.record"},
-    "quantization": {"qglow.quantization.run_passes", "qglow.quantization.passes.run_passes", "qglow.quantization.quantize_graph"},
-    "report": {"qglow.report.compare.compare_samples", "qglow.report.target.reach", "qglow.report.peer_comparison.time_beside_peers"},
+    "quantization": {
+        "qglow.quantization.run_passes",
+        "qglow.quantization.passes.run_passes",
+        "qglow.quantization.quantize_graph",
+    },
+    "report": {
+        "qglow.report.compare.compare_samples",
+        "qglow.report.target.reach",
+        "qglow.report.peer_comparison.time_beside_peers",
+    },
 }
 MOST_LINES, MOST_PARAMETERS = 40, 7
 LARGE = {  # functions beyond these, outside of kernels, and why
@@ -98,7 +131,9 @@ def test_imports_go_one_way(path: Path) -> None:
         top, _, rest = name.partition(".")
         target = rest.split(".")[0]
         if top == "qglow" and part in MAY_IMPORT and target and target != part and not target.startswith("__"):
-            assert target in MAY_IMPORT[part], f"{path.relative_to(PACKAGE)} imports {name}: {part} may import {sorted(MAY_IMPORT[part])}"
+            assert target in MAY_IMPORT[part], (
+                f"{path.relative_to(PACKAGE)} imports {name}: {part} may import {sorted(MAY_IMPORT[part])}"
+            )
 
 
 def names_imported(path: Path) -> Iterator[str]:
@@ -114,7 +149,9 @@ def names_imported(path: Path) -> Iterator[str]:
 def test_no_stage_calls_another(path: Path) -> None:
     package = path.relative_to(PACKAGE).parts[0]
     calls = {name for stage, names in STAGES.items() if stage != package for name in names} & set(names_imported(path))
-    assert not calls or package == "pipeline.py", f"{path.relative_to(PACKAGE)} calls {sorted(calls)}: only pipeline.py does"
+    assert not calls or package == "pipeline.py", (
+        f"{path.relative_to(PACKAGE)} calls {sorted(calls)}: only pipeline.py does"
+    )
 
 
 def test_every_stage_is_called_by_the_pipeline() -> None:
@@ -141,10 +178,13 @@ def late_imports(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_a_late_import_says_why_it_is_late(path: Path) -> None:
-    if path.relative_to(PACKAGE).parts[0] == "kernels":  # the process that compiles them imports numba, and chooses a target before it does
+    # the process that compiles them imports numba, and chooses a target before it does
+    if path.relative_to(PACKAGE).parts[0] == "kernels":
         return
     for number, line in late_imports(path):
-        assert "NOTE: " in line, f"{path.relative_to(PACKAGE)}:{number} imports within a function: at the top, or with its reason: {line}"
+        assert "NOTE: " in line, (
+            f"{path.relative_to(PACKAGE)}:{number} imports within a function: at the top, or with its reason: {line}"
+        )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
@@ -166,13 +206,17 @@ def large_functions() -> Iterator[str]:
         for f in ast.walk(ast.parse(path.read_text())) if where.parts[0] != "kernels" else ():
             if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef):
                 named = [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs]
-                count = len([a for a in named if a.arg not in ("self", "cls")]) + bool(f.args.vararg) + bool(f.args.kwarg)
+                count = (
+                    len([a for a in named if a.arg not in ("self", "cls")]) + bool(f.args.vararg) + bool(f.args.kwarg)
+                )
                 if (f.end_lineno or f.lineno) - f.lineno + 1 > MOST_LINES or count > MOST_PARAMETERS:
                     yield f"{where.as_posix()}:{f.name}"
 
 
 def test_functions_are_small_or_say_why_not() -> None:
-    assert not set(large_functions()) - set(LARGE), f"beyond {MOST_LINES} lines or {MOST_PARAMETERS} parameters, without a reason in LARGE"
+    assert not set(large_functions()) - set(LARGE), (
+        f"beyond {MOST_LINES} lines or {MOST_PARAMETERS} parameters, without a reason in LARGE"
+    )
 
 
 def test_inference_imports_neither_onnx_nor_numba() -> None:

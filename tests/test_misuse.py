@@ -1,4 +1,5 @@
-"""Whatever a user can cause is a QGlowError: every public function with arguments of wrong kinds, and with odd ones that are right."""
+"""Whatever a user can cause is a QGlowError: every public function with arguments of wrong kinds, and with odd ones
+that are right."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ SAMPLES = [{"x": X}]
 
 def model() -> ModelProto:
     """[n, 3, 8, 8] -> two outputs: a convolution, and the same with a Relu."""
-    nodes = [helper.make_node("Conv", ["x", "w"], ["c"], name="conv"), helper.make_node("Relu", ["c"], ["y"], name="relu")]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], name="conv"),
+        helper.make_node("Relu", ["c"], ["y"], name="relu"),
+    ]
     weights = numpy_helper.from_array(np.random.default_rng(1).normal(0, 0.3, (4, 3, 1, 1)).astype(np.float32), "w")
     value = helper.make_tensor_value_info
     outputs = [value(n, TensorProto.FLOAT, ["n", 4, 8, 8]) for n in ("y", "c")]
@@ -59,7 +63,13 @@ def made() -> dict[str, Any]:
     profile = qglow.profile(model(), SAMPLES)
     bundle = qglow.quantize(model(), profile)
     report = qglow.compare(model(), bundle, SAMPLES)
-    return {"model": model(), "profile": profile, "bundle": bundle, "report": report, "session": qglow.InferenceSession(bundle, 1)}
+    return {
+        "model": model(),
+        "profile": profile,
+        "bundle": bundle,
+        "report": report,
+        "session": qglow.InferenceSession(bundle, 1),
+    }
 
 
 Call = Callable[[dict[str, Any], Any], object]
@@ -104,7 +114,9 @@ CALLS: dict[str, Call] = {
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_odd_arguments_are_an_error_of_ours_or_right(name: str, made: dict[str, Any], tmp_path: Path, monkeypatch: Any) -> None:
+def test_odd_arguments_are_an_error_of_ours_or_right(
+    name: str, made: dict[str, Any], tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     for kind, value in ODD.items():
         try:
@@ -112,7 +124,9 @@ def test_odd_arguments_are_an_error_of_ours_or_right(name: str, made: dict[str, 
         except qglow.QGlowError as error:
             assert str(error).strip() and "\n" not in str(error), f"{name}, {kind}: {error!r}"
         except Exception as error:
-            raise AssertionError(f"{name}, {kind}: expected a QGlowError, got {type(error).__name__}: {error}") from error
+            raise AssertionError(
+                f"{name}, {kind}: expected a QGlowError, got {type(error).__name__}: {error}"
+            ) from error
 
 
 WRONG: list[tuple[Call, str]] = [
@@ -128,7 +142,10 @@ WRONG: list[tuple[Call, str]] = [
     (lambda m, v: qglow.profile(m["model"], None), "expected a path, or samples"),
     (lambda m, v: qglow.quantize(m["model"], 3), "profile: expected the path"),
     (lambda m, v: qglow.quantize(m["model"], m["profile"], {"weights": "per_tensor"}), "config must be a QuantConfig"),
-    (lambda m, v: qglow.quantize(None, m["profile"]), "model: expected a path, an onnx.ModelProto or a Graph, got None"),
+    (
+        lambda m, v: qglow.quantize(None, m["profile"]),
+        "model: expected a path, an onnx.ModelProto or a Graph, got None",
+    ),
     (lambda m, v: qglow.QuantConfig(exclude="conv"), "exclude must be a tuple"),
     (lambda m, v: qglow.QuantConfig(min_agreement_sqnr_db=float("nan")), "min_agreement_sqnr_db must be a number"),
     (lambda m, v: qglow.QuantConfig(float_outputs=1), "float_outputs must be true or false"),
@@ -178,7 +195,9 @@ def test_outputs_by_name_as_onnxruntime_gives_them(made: dict[str, Any]) -> None
     ["bench", "."], ["inspect", "."], ["inspect", "no.txt"], ["export", "."], ["quantize", "m.onnx", "--percentile", "nan"],
     ["run", "no.qglow", "--data", ".", "--threads", "99999999999999999999"], ["nothing"], [],
 ], ids=lambda a: " ".join(a).replace("\0", "NUL") or "none")  # fmt: skip
-def test_the_command_line_says_it_in_one_line(arguments: list[str], tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+def test_the_command_line_says_it_in_one_line(
+    arguments: list[str], tmp_path: Path, monkeypatch: Any, capsys: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     try:
         code = main(arguments)

@@ -15,7 +15,11 @@ FILES = sorted((ROOT / "qglow").rglob("*.py"))
 
 def retired() -> frozenset[str]:
     """The words in the last column of the page's table."""
-    rows = [line.split("|") for line in PAGE.read_text().splitlines() if line.startswith("| ") and not line.startswith("| ---")]
+    rows = [
+        line.split("|")
+        for line in PAGE.read_text().splitlines()
+        if line.startswith("| ") and not line.startswith("| ---")
+    ]
     return frozenset(word for row in rows[1:] for word in re.findall(r"`(\w+)`", row[-2]))
 
 

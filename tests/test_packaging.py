@@ -46,7 +46,9 @@ def test_every_import_is_a_declared_dependency() -> None:
             if isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 names = [node.module]
             for top in {n.split(".")[0] for n in names} - set(sys.stdlib_module_names) - {"qglow"}:
-                assert top in OPTIONAL or DISTRIBUTIONS.get(top, top) in declared, f"{path}: {top} is not declared in pyproject.toml"
+                assert top in OPTIONAL or DISTRIBUTIONS.get(top, top) in declared, (
+                    f"{path}: {top} is not declared in pyproject.toml"
+                )
 
 
 def test_carried_data_says_its_origin() -> None:

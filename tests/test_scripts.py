@@ -22,6 +22,15 @@ def test_help(script: list[str]) -> None:
 
 
 def test_fuzz_runs_cases(tmp_path: Path) -> None:
-    command = [sys.executable, str(TOP / "tools" / "fuzz"), "--count", "4", "--kinds", "text", "--findings", str(tmp_path)]
+    command = [
+        sys.executable,
+        str(TOP / "tools" / "fuzz"),
+        "--count",
+        "4",
+        "--kinds",
+        "text",
+        "--findings",
+        str(tmp_path),
+    ]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert ended.returncode == 0 and "text" in ended.stdout, ended.stdout + ended.stderr

@@ -1,4 +1,5 @@
-"""The straight line once, on the demo model: profile, quantize, save, load, run, with the reference and the kernels agreeing."""
+"""The straight line once, on the demo model: profile, quantize, save, load, run, with the reference and the kernels
+agreeing."""
 
 from __future__ import annotations
 
@@ -17,5 +18,7 @@ def test_the_straight_line(digits: Path, tmp_path: Path) -> None:
     feeds = {"image": np.load(digits / "007.npy")}
     [scores] = qglow.InferenceSession(bundle, threads=1).run(None, feeds)
     assert np.array_equal(scores, evaluate(bundle.graph, feeds)["scores"])
-    [label] = [int(line.split(",")[1]) for line in (digits / "labels.csv").read_text().split() if line.startswith("007.npy")]
+    [label] = [
+        int(line.split(",")[1]) for line in (digits / "labels.csv").read_text().split() if line.startswith("007.npy")
+    ]
     assert scores.argmax() == label

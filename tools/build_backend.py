@@ -1,4 +1,5 @@
-"""setuptools' build backend, with one thing added: a wheel that carries compiled kernels needs the compiler while it is built."""
+"""setuptools' build backend, with one thing added: a wheel that carries compiled kernels needs the compiler while it is
+built."""
 
 import os
 import tomllib

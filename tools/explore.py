@@ -35,7 +35,8 @@ from qglow.targets import TARGETS, choose  # noqa: E402
 
 Made = tuple[Graph, int]
 OF_THE_SUITE = (
-    ("instructions", "test_program_verify"), ("instructions", "test_reshape"), ("reference", "test_fused"), ("graph", "test_classes"),
+    ("instructions", "test_program_verify"), ("instructions", "test_reshape"), ("reference", "test_fused"),
+    ("graph", "test_classes"),
     ("profiling", "test_profile"), ("profiling", "test_native_engine"),
 )  # fmt: skip
 AT_LENGTH_ONCE = settings(max_examples=4, deadline=None, database=None, suppress_health_check=list(HealthCheck))

@@ -2,9 +2,10 @@
 
     python tools/interrupts.py --count 500 --seed 1 --signals INT,TERM
 
-Each command runs in a process of its own, which is sent a signal at a moment within the time that the command takes. It must end with 130
-(INT) or 143 (TERM) and one line, or with 0 if it was done before; what it writes must be there whole or not at all; no temporary file
-and no process may be left. Prints what each moment came to, and exits with 1 if any was wrong.
+Each command runs in a process of its own, which is sent a signal at a moment within the time that the command takes. It
+must end with 130 (INT) or 143 (TERM) and one line, or with 0 if it was done before; what it writes must be there whole
+or not at all; no temporary file and no process may be left. Prints what each moment came to, and exits with 1 if any
+was wrong.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ CODE = "import sys\nfrom qglow.commands.main import main\nprint('ready', flush=T
 
 @dataclass(frozen=True)
 class Case:
-    """A command, and the files that it writes, by name in a folder of its own. Those of a report hold times, all others the same bytes."""
+    """A command, and the files that it writes, by name in a folder of its own. Those of a report hold times, all others
+    the same bytes."""
 
     name: str
     arguments: tuple[str, ...]
@@ -44,7 +46,11 @@ def cases(bundle: Path, profile: Path) -> list[Case]:
         Case("profile", ("profile", model, "--data", data, "-o", "p.json"), ("p.json",)),
         Case("quantize", ("quantize", model, "--profile", str(profile), "-o", "q.qglow"), ("q.qglow",)),
         Case("run", ("run", str(bundle), "--data", data, "-o", "out.npz"), ("out.npz",)),
-        Case("report", ("report", model, str(bundle), "--data", data, "-o", "r.html", "--json", "r.json"), ("r.html", "r.json")),
+        Case(
+            "report",
+            ("report", model, str(bundle), "--data", data, "-o", "r.html", "--json", "r.json"),
+            ("r.html", "r.json"),
+        ),
         Case("export", ("export", str(bundle), "-o", "e.onnx"), ("e.onnx",)),
         Case("inspect", ("inspect", str(bundle), "--stage", "plan")),
     ]
@@ -99,7 +105,8 @@ def interrupt(case: Case, delay: float, number: int, expected: dict[str, bytes])
             process.communicate()
             return "hung", f"it goes on {LONGEST:.0f} s after the signal"
         code = process.returncode
-        if (code, number, said) == (-signal.SIGTERM, signal.SIGTERM, ""):  # NOTE: all was done, and Python had put its handlers away
+        # NOTE: all was done, and Python had put its handlers away
+        if (code, number, said) == (-signal.SIGTERM, signal.SIGTERM, ""):
             code = 0
         if code not in (0, 128 + number) or said != ("" if code == 0 else "qglow: stopped\n"):
             return "wrong", f"exit {code}: {said[-2000:]}"
@@ -108,7 +115,9 @@ def interrupt(case: Case, delay: float, number: int, expected: dict[str, bytes])
             return "wrong", f"left: {sorted(left)}, processes: {_is_alive(folder)}"
         for file, data in expected.items():
             path = folder / file
-            if (code == 0 and not path.is_file()) or (path.is_file() and path.read_bytes() != data and not file.startswith("r.")):
+            if (code == 0 and not path.is_file()) or (
+                path.is_file() and path.read_bytes() != data and not file.startswith("r.")
+            ):
                 return "wrong", f"{file} is missing or half written"
         return ("done before" if code == 0 else "stopped"), ""
 

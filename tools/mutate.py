@@ -2,12 +2,13 @@
 
     python tools/mutate.py --area reference lowering import --count 300 --seed 0
     python tools/mutate.py --file qglow/reference/windows.py --all
-    python tools/mutate.py --seed 0 --only 4 9 10 --tests tests/instructions/test_coalesce_dims.py tests/reference/test_convolve.py
+    python tools/mutate.py --seed 0 --only 4 9 10 --tests tests/instructions/test_coalesce_dims.py
+    tests/reference/test_convolve.py
 
-First the tests run once, traced: which of them execute the lines of the mutants. Then each mutant is run, in a process of its
-own, against the tests that execute its line, the quickest first, until one fails. The models that lie beside the repository
-are not used. Survivors are printed as diffs under their numbers, which --only takes: the same for a seed, as long as the files are
-the same. The exit code is 0 where at least --goal per cent are caught.
+First the tests run once, traced: which of them execute the lines of the mutants. Then each mutant is run, in a process
+of its own, against the tests that execute its line, the quickest first, until one fails. The models that lie beside the
+repository are not used. Survivors are printed as diffs under their numbers, which --only takes: the same for a seed, as
+long as the files are the same. The exit code is 0 where at least --goal per cent are caught.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ AREAS = {
     "quantization": ["qglow/quantization/*.py"],
 }
 TESTS = [
-    "tests/sweep", "tests/chains", "tests/models", "tests/reference", "tests/simplify", "tests/onnx_import", "tests/quantization",
+    "tests/sweep", "tests/chains", "tests/models", "tests/reference", "tests/simplify", "tests/onnx_import",
+    "tests/quantization",
     "tests/instructions/test_program_cases.py",
     "tests/instructions/test_meaning.py", "tests/instructions/test_packing.py", "tests/instructions/test_reshape.py",
     "tests/instructions/test_reshaped.py", "tests/kernels/test_rows.py", "tests/kernels/test_float_products.py",
@@ -58,7 +60,8 @@ LONGEST = 15.0  # seconds of the processor: a slower test is not run on mutants
 LIMIT = 120  # seconds of the processor a mutant, beyond which it counts as caught: it hangs
 TOGETHER = 60.0  # seconds of tests a mutant
 Lines = dict[str, set[int]]  # by the path of a file
-Tests = dict[str, dict[str, Any]]  # by the test's name: `seconds`, and `lines`, each (path, line), that it executes; line 0: any
+# by the test's name: `seconds`, and `lines`, each (path, line), that it executes; line 0: any
+Tests = dict[str, dict[str, Any]]
 CAUGHT, HANGS, SURVIVES, NOT_RUN = "caught", "hangs", "survives", "no test runs it"
 
 
@@ -123,7 +126,8 @@ class Changed(MetaPathFinder, SourceFileLoader):
 def run_tests(tests: Sequence[str], plugins: Sequence[object] = ()) -> int:
     import pytest
 
-    options = ["-n", "0", "-q", "-p", "no:cacheprovider"]  # NOTE: another process would neither be traced nor have the mutant
+    # NOTE: another process would neither be traced nor have the mutant
+    options = ["-n", "0", "-q", "-p", "no:cacheprovider"]
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
         return int(pytest.main([*options, *(() if plugins else ("-x",)), *tests], plugins=list(plugins)))
 
@@ -224,9 +228,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="+", type=int, help="of these mutants the ones of these numbers, from 1")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
-    parser.add_argument("--tests", nargs="+", default=TESTS, help="the tests that may catch a mutant (default: the quick ones)")
+    parser.add_argument(
+        "--tests", nargs="+", default=TESTS, help="the tests that may catch a mutant (default: the quick ones)"
+    )
     parser.add_argument("--goal", type=float, default=95.0, help="per cent that must be caught (default 95)")
-    parser.add_argument("--map", type=Path, help="a file that keeps which test executes which line of this sample; made where absent")
+    parser.add_argument(
+        "--map", type=Path, help="a file that keeps which test executes which line of this sample; made where absent"
+    )
     options = parser.parse_args()
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
@@ -236,7 +244,9 @@ def main() -> int:
     import onnxruntime  # noqa: F401
     import pytest  # noqa: F401
 
-    chosen = options.file or sorted(str(p.relative_to(ROOT)) for a in options.area for g in AREAS[a] for p in ROOT.glob(g))
+    chosen = options.file or sorted(
+        str(p.relative_to(ROOT)) for a in options.area for g in AREAS[a] for p in ROOT.glob(g)
+    )
     mutants = [m for p in chosen for m in mutants_of(p, (ROOT / p).read_text())]
     picked = mutants if options.all else sample(mutants, options.count, options.seed)
     tests = recorded(lines_of(picked), options.tests, options.map, options.jobs)

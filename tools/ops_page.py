@@ -1,4 +1,5 @@
-"""Write docs/ops.md from the declarations of ops: `python tools/ops_page.py`. A test holds the page to what this would write."""
+"""Write docs/ops.md from the declarations of ops: `python tools/ops_page.py`. A test holds the page to what this would
+write."""
 
 from __future__ import annotations
 
@@ -16,13 +17,15 @@ from qglow.ops.registry import FAMILIES  # noqa: E402
 PAGE = ROOT / "docs" / "ops.md"
 HEAD = """# The ops
 
-Made from the declarations in `qglow/ops/` by `tools/ops_page.py`; do not edit it by hand. [adding_an_op.md](adding_an_op.md) says how an op
-is added, [quantization.md](quantization.md) holds the equations by number.
+Made from the declarations in `qglow/ops/` by `tools/ops_page.py`; do not edit it by hand.
+[adding_an_op.md](adding_an_op.md) says how an op is added, [quantization.md](quantization.md) holds the equations by
+number.
 
-An operand is `name: dtype`: operands and outputs with one letter have one dtype. `?` marks one that may be left out, `...` any
-number of them, `[1]` the dimensions that it must have. An attribute is `name = default`; `!` marks one that a node must have, `*` one of
-which only the default is implemented, or that changes nothing at inference. "sized by" names the operands whose elements decide the shapes
-of the outputs, "int8" the integer meaning, its equations and what it implements of the attributes, "kernels" what compiled kernels do.
+An operand is `name: dtype`: operands and outputs with one letter have one dtype. `?` marks one that may be left out,
+`...` any number of them, `[1]` the dimensions that it must have. An attribute is `name = default`; `!` marks one that a
+node must have, `*` one of which only the default is implemented, or that changes nothing at inference. "sized by" names
+the operands whose elements decide the shapes of the outputs, "int8" the integer meaning, its equations and what it
+implements of the attributes, "kernels" what compiled kernels do.
 """
 
 
@@ -54,7 +57,9 @@ def _row(row: OpDef) -> str:
         equations = f" ({row.equations})" if row.equations else ""
         lines.append(f"- int8: `{_function(row.integer)}`{equations}{_form(row.int8)}")
     if row.int8_kernel is not None:
-        lines.append("- int8 kernels: as int8" if row.int8_kernel == row.int8 else f"- int8 kernels{_form(row.int8_kernel)}")
+        lines.append(
+            "- int8 kernels: as int8" if row.int8_kernel == row.int8 else f"- int8 kernels{_form(row.int8_kernel)}"
+        )
     if row.float_kernel is not None:
         lines.append(f"- float kernels{_form(row.float_kernel)}")
     return "\n".join([*lines, ""])
@@ -66,9 +71,19 @@ def _function(meaning: Meaning) -> str:
 
 def _operand(operand: Operand) -> str:
     low, high = operand.rank
-    rank = "" if (low, high) == ANY_RANK else f"[{low}]" if low == high else f"[{low}+]" if high == MANY else f"[{low} to {high}]"
+    rank = (
+        ""
+        if (low, high) == ANY_RANK
+        else f"[{low}]"
+        if low == high
+        else f"[{low}+]"
+        if high == MANY
+        else f"[{low} to {high}]"
+    )
     mark = "?" if operand.optional else ""
-    return f"{operand.name}{'...' if operand.variadic else ''}{mark}{f': {operand.dtype}' if operand.dtype else ''}{rank}"
+    return (
+        f"{operand.name}{'...' if operand.variadic else ''}{mark}{f': {operand.dtype}' if operand.dtype else ''}{rank}"
+    )
 
 
 def _output(output: Output) -> str:

@@ -1,4 +1,5 @@
-"""Train the demo model: a small residual network on scikit-learn's digits, in numpy, exported to ONNX with its calibration data.
+"""Train the demo model: a small residual network on scikit-learn's digits, in numpy, exported to ONNX with its
+calibration data.
 
 python tools/train_demo.py          writes calibration_data/digits/ (the same bytes each time on one machine)
 """
@@ -36,11 +37,14 @@ def scatter(g: np.ndarray, channels: int) -> np.ndarray:
 
 
 class Network:
-    """conv, relu, conv, relu, conv, add, relu, max pool, conv, relu, global average, linear; forward and backward by hand."""
+    """conv, relu, conv, relu, conv, add, relu, max pool, conv, relu, global average, linear; forward and backward by
+    hand."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         sizes = {"a": (CHANNELS, 1), "b": (CHANNELS, CHANNELS), "c": (CHANNELS, CHANNELS), "d": (WIDE, CHANNELS)}
-        self.p = {f"{k}.w": rng.normal(0, np.sqrt(2 / (i * 9)), (o, i * 9)).astype(np.float32) for k, (o, i) in sizes.items()}
+        self.p = {
+            f"{k}.w": rng.normal(0, np.sqrt(2 / (i * 9)), (o, i * 9)).astype(np.float32) for k, (o, i) in sizes.items()
+        }
         self.p |= {f"{k}.b": np.zeros(o, np.float32) for k, (o, _) in sizes.items()}
         self.p["e.w"] = rng.normal(0, np.sqrt(1 / WIDE), (10, WIDE)).astype(np.float32)
         self.p["e.b"] = np.zeros(10, np.float32)
@@ -99,13 +103,17 @@ def train(x: np.ndarray, y: np.ndarray) -> Network:
             for k in net.p:  # Adam (Kingma and Ba, 2014)
                 m[k] = 0.9 * m[k] + 0.1 * net.g[k]
                 v[k] = 0.999 * v[k] + 0.001 * net.g[k] ** 2
-                net.p[k] -= (rate * (m[k] / (1 - 0.9**step)) / (np.sqrt(v[k] / (1 - 0.999**step)) + 1e-8)).astype(np.float32)
+                net.p[k] -= (rate * (m[k] / (1 - 0.9**step)) / (np.sqrt(v[k] / (1 - 0.999**step)) + 1e-8)).astype(
+                    np.float32
+                )
     return net
 
 
 def to_onnx(net: Network) -> onnx.ModelProto:
     def conv(name: str, x: str) -> onnx.NodeProto:
-        return helper.make_node("Conv", [x, f"{name}.w", f"{name}.b"], [f"conv_{name}"], f"conv_{name}", kernel_shape=[3, 3], pads=[1] * 4)
+        return helper.make_node(
+            "Conv", [x, f"{name}.w", f"{name}.b"], [f"conv_{name}"], f"conv_{name}", kernel_shape=[3, 3], pads=[1] * 4
+        )
 
     nodes = [
         conv("a", "image"), helper.make_node("Relu", ["conv_a"], ["relu_a"], "relu_a"),

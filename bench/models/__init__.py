@@ -1,4 +1,5 @@
-"""The networks that are measured: well-known shapes with random weights, and the real models that lie beside the repository."""
+"""The networks that are measured: well-known shapes with random weights, and the real models that lie beside the
+repository."""
 
 from __future__ import annotations
 

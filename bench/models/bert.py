@@ -1,4 +1,5 @@
-"""BERT's encoder: Devlin et al. (2018), 6 layers of width 384 with 12 heads, on embedded tokens; norms follow the residuals."""
+"""BERT's encoder: Devlin et al. (2018), 6 layers of width 384 with 12 heads, on embedded tokens; norms follow the
+residuals."""
 
 from __future__ import annotations
 

@@ -10,7 +10,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 class Builder:
-    """Appends layers to one ONNX graph; each method returns its output's name. Weights keep activations near unit variance."""
+    """Appends layers to one ONNX graph; each method returns its output's name. Weights keep activations near unit
+    variance."""
 
     def __init__(self, seed: int = 0) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -36,7 +37,9 @@ class Builder:
         self.weights.append(numpy_helper.from_array(array, name))
         return name
 
-    def conv(self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, gain: float = 1.5) -> str:
+    def conv(
+        self, x: str, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, gain: float = 1.5
+    ) -> str:
         """A padded square convolution with bias."""
         fan = inputs // groups * kernel * kernel
         w = self.constant(self.rng.normal(0, np.sqrt(gain / fan), (outputs, inputs // groups, kernel, kernel)))

@@ -1,4 +1,5 @@
-"""A DenseNet: Huang et al. (2017), with the growth and bottlenecks of DenseNet-121 and fewer layers; what it tests is concatenation."""
+"""A DenseNet: Huang et al. (2017), with the growth and bottlenecks of DenseNet-121 and fewer layers; what it tests is
+concatenation."""
 
 from __future__ import annotations
 

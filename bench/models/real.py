@@ -19,7 +19,8 @@ def is_here(name: str) -> bool:
 
 
 def load(name: str, count: int) -> tuple[onnx.ModelProto, list[dict[str, Any]]]:
-    """The model with the first sample's shapes written into its inputs, so that no runtime needs to guess, and samples of these.
+    """The model with the first sample's shapes written into its inputs, so that no runtime needs to guess, and samples
+    of these.
 
     Weights that are also inputs, as old exporters wrote them, are inputs no more: peers would not fold them.
     """

@@ -1,4 +1,5 @@
-"""The encoder block that BERT and the vision transformer share: attention and a feed-forward part, each with a residual."""
+"""The encoder block that BERT and the vision transformer share: attention and a feed-forward part, each with a
+residual."""
 
 from __future__ import annotations
 
@@ -10,7 +11,9 @@ def attention(b: Builder, x: str, tokens: int, width: int, heads: int) -> str:
     d = width // heads
 
     def heads_of(order: tuple[int, ...]) -> str:
-        return b.add("Transpose", b.add("Reshape", b.linear(x, width, width), b.integers(1, tokens, heads, d)), perm=order)
+        return b.add(
+            "Transpose", b.add("Reshape", b.linear(x, width, width), b.integers(1, tokens, heads, d)), perm=order
+        )
 
     q, k, v = heads_of((0, 2, 1, 3)), heads_of((0, 2, 3, 1)), heads_of((0, 2, 1, 3))
     a = b.add("Softmax", b.add("Div", b.add("MatMul", q, k), b.constant(d**0.5)), axis=-1)

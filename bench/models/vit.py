@@ -1,4 +1,5 @@
-"""ViT-tiny: Touvron et al., DeiT (2021): 12 layers of width 192 with 3 heads on 196 patches of 16 x 16 and a class token."""
+"""ViT-tiny: Touvron et al., DeiT (2021): 12 layers of width 192 with 3 heads on 196 patches of 16 x 16 and a class
+token."""
 
 from __future__ import annotations
 

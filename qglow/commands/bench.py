@@ -31,8 +31,8 @@ EXAMPLES = """examples:
   qglow bench model.qglow --per-layer
   qglow bench model.qglow model.onnx --threads 1 --vs onnxruntime,openvino --data images/
 
-Peers run the float model, and the int8 model that onnxruntime's quantize_static makes of it. Without --data the inputs are noise, with 1
-for symbolic dimensions.
+Peers run the float model, and the int8 model that onnxruntime's quantize_static makes of it. Without --data the
+inputs are noise, with 1 for symbolic dimensions.
 """
 
 
@@ -42,11 +42,15 @@ Calls = dict[str, Callable[[], Any]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("model", metavar="MODEL.onnx", nargs="?", help="the float model, for the peers")
-    parser.add_argument("--data", help="folder (see README), or one .npz file: time on its first sample, calibrate the peers on it")
+    parser.add_argument(
+        "--data", help="folder (see README), or one .npz file: time on its first sample, calibrate the peers on it"
+    )
     parser.add_argument("--threads", type=whole_number, default=1, metavar="N", help="of every runtime (default 1)")
     parser.add_argument("--vs", default="onnxruntime", help="peers, by comma: onnxruntime, openvino")
     parser.add_argument("--seconds", type=above_zero, default=3.0, help="time to measure for")
-    parser.add_argument("--per-layer", action="store_true", help="also time each instruction by itself, beside what the machine can do")
+    parser.add_argument(
+        "--per-layer", action="store_true", help="also time each instruction by itself, beside what the machine can do"
+    )
     parser.add_argument("--json", metavar="FILE")
     add_backend(parser)
 
@@ -85,8 +89,11 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _add_peers(runs: Calls, failed: dict[str, str], options: argparse.Namespace, feeds: dict[str, Array], data: Dataset, out: Path) -> None:
-    """Calls of every peer on the float model and on the int8 one; a float model that fails is an error, an int8 one is a line."""
+def _add_peers(
+    runs: Calls, failed: dict[str, str], options: argparse.Namespace, feeds: dict[str, Array], data: Dataset, out: Path
+) -> None:
+    """Calls of every peer on the float model and on the int8 one; a float model that fails is an error, an int8 one is
+    a line."""
     makers = {"onnxruntime": onnxruntime_runner, "openvino": openvino_runner}
     for peer in options.vs.split(","):
         try:
@@ -95,12 +102,16 @@ def _add_peers(runs: Calls, failed: dict[str, str], options: argparse.Namespace,
         except QGlowError:
             raise
         except Exception as error:
-            raise ConfigError(f"{options.model}: {peer} cannot run it on the bundle's inputs: {in_one_line(error)}") from error
+            raise ConfigError(
+                f"{options.model}: {peer} cannot run it on the bundle's inputs: {in_one_line(error)}"
+            ) from error
         runs[f"{peer} fp32"] = call
     try:
         out.write_bytes(quantize_static_int8(options.model, lambda: float_graph(options.model), data))
     except Exception as error:  # NOTE: another tool's failure, of any type, is no reason not to measure the rest
-        failed |= {f"{p} int8": f"onnxruntime cannot quantize this model: {in_one_line(error)}" for p in options.vs.split(",")}
+        failed |= {
+            f"{p} int8": f"onnxruntime cannot quantize this model: {in_one_line(error)}" for p in options.vs.split(",")
+        }
         return
     for peer in options.vs.split(","):
         try:
@@ -120,18 +131,25 @@ def print_times(times: Times) -> None:
 
 
 def print_steps(steps: list[StepTime], roof: MachineLimits | None) -> None:
-    """A row for each instruction, then the sum by kind. roof: what the machine can do; None: nothing is compared with it."""
+    """A row for each instruction, then the sum by kind. roof: what the machine can do; None: nothing is compared with
+    it."""
     if not steps:
         print("no steps: there is nothing to compute")
         return
     total = sum(s.seconds for s in steps)
     if roof:
-        print(f"machine: {roof.peak / 1e9:.0f} GOP/s, reads {roof.memory / 1e9:.0f} GB/s from memory and {roof.cache / 1e9:.0f} from a "
+        print(f"machine: {roof.peak / 1e9:.0f} GOP/s, reads {roof.memory / 1e9:.0f} GB/s from memory and "
+              f"{roof.cache / 1e9:.0f} from a "
               f"cache, {roof.threads} thread(s)")  # fmt: skip
     print(f"{'step':>5s} {'kind':14s} {'us':>9s} {'%':>5s} {'GOP/s':>8s} {'of peak':>7s} {'GB/s':>7s}  what")
     for s in steps:
-        print(f"{s.index:5d} {_row(('host ' if s.host else '') + s.kind, s.seconds, total, s.ops, s.moved, roof)}  {s.shape} {s.name}")
-    for kind in sorted({(s.host, s.kind) for s in steps}, key=lambda k: -sum(s.seconds for s in steps if (s.host, s.kind) == k)):
+        print(
+            f"{s.index:5d} {_row(('host ' if s.host else '') + s.kind, s.seconds, total, s.ops, s.moved, roof)}  "
+            f"{s.shape} {s.name}"
+        )
+    for kind in sorted(
+        {(s.host, s.kind) for s in steps}, key=lambda k: -sum(s.seconds for s in steps if (s.host, s.kind) == k)
+    ):
         part = [s for s in steps if (s.host, s.kind) == kind]
         sums = sum(s.seconds for s in part), total, sum(s.ops for s in part), sum(s.moved for s in part)
         print(f"{'sum':>5s} {_row(('host ' if kind[0] else '') + kind[1], *sums, roof)}  {len(part)} steps")
@@ -154,7 +172,9 @@ def first_that_runs(session: InferenceSession, data: Dataset, real: bool) -> dic
         if real:
             raise
         shapes = ", ".join(f"{n} {list(a.shape)}" for n, a in feeds.items())
-        raise ConfigError(f"the model does not run on noise ({shapes}; {in_one_line(error)}); give real inputs with --data") from error
+        raise ConfigError(
+            f"the model does not run on noise ({shapes}; {in_one_line(error)}); give real inputs with --data"
+        ) from error
     return feeds
 
 
@@ -166,5 +186,7 @@ def random_data(session: InferenceSession) -> Dataset:
         t = session.graph.types[name]
         shape = tuple(d if isinstance(d, int) else 1 for d in t.shape or ())
         check_memory(8 * prod(shape), f"input {name!r}: noise of its shape")
-        feeds[name] = rng.normal(0, 1, shape).astype(np.float32) if t.kind is DType.F32 else np.zeros(shape, t.kind.dtype)
+        feeds[name] = (
+            rng.normal(0, 1, shape).astype(np.float32) if t.kind is DType.F32 else np.zeros(shape, t.kind.dtype)
+        )
     return open_dataset([feeds], session.graph)

@@ -24,7 +24,9 @@ def data_folder() -> Path:
     for place in PLACES:
         if (package / place / "model.onnx").is_file():
             return (package / place).resolve()
-    raise DataError(f"{package}: the demo model is not there; install qglow from a wheel or a checkout, or give --folder")
+    raise DataError(
+        f"{package}: the demo model is not there; install qglow from a wheel or a checkout, or give --folder"
+    )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
         print(f"profiled {len(recorded.tensors)} tensors over {recorded.samples} samples")
         bundle = quantize(model, recorded, check=folder)
         bundle.save(out / f"{name}.qglow")
-        print(f"quantized: {bundle.manifest['float_bytes']} bytes of float weights became {bundle.manifest['int8_bytes']}")
+        print(
+            f"quantized: {bundle.manifest['float_bytes']} bytes of float weights became {bundle.manifest['int8_bytes']}"
+        )
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
         report = compare(model, bundle, folder, quiet=options.quiet)
         report.beside = measure_peers(out / f"{name}.qglow", model, folder, threads=1)

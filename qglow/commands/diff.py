@@ -29,8 +29,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True)
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
-    parser.add_argument("-o", "--output", metavar="FOLDER", help="cut the layer out there: its graph as text, its arrays as npz")
-    parser.add_argument("--floor-db", type=finite, default=20.0, help="a layer below this signal-to-noise ratio is wrong")
+    parser.add_argument(
+        "-o", "--output", metavar="FOLDER", help="cut the layer out there: its graph as text, its arrays as npz"
+    )
+    parser.add_argument(
+        "--floor-db", type=finite, default=20.0, help="a layer below this signal-to-noise ratio is wrong"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -45,11 +49,17 @@ def run(options: argparse.Namespace) -> int:
         return 0
     node = next(n for n in bundle.graph.nodes if bad.name in {float_name(o) for o in n.outputs})
     own = "" if bad.own_sqnr_db is None else f", {bad.own_sqnr_db:.1f} dB alone on its true inputs"
-    print(f"first below {options.floor_db:g} dB: {bad.name} ({bad.op}), {bad.sqnr_db:.1f} dB, cosine {bad.cosine:.5f}{own}")
+    print(
+        f"first below {options.floor_db:g} dB: {bad.name} ({bad.op}), {bad.sqnr_db:.1f} dB, cosine "
+        f"{bad.cosine:.5f}{own}"
+    )
     for what, values in (("reads", node.inputs), ("gives", node.outputs)):
         for value in (v for v in values if v and v not in bundle.graph.constants):
             error = report.agreement.layers.get(float_name(value))
-            print(f"  {what} {value}: {_shown(bundle.graph.types[value])}" + (f", {error.sqnr_db:.1f} dB" if error else ""))
+            print(
+                f"  {what} {value}: {_shown(bundle.graph.types[value])}"
+                + (f", {error.sqnr_db:.1f} dB" if error else "")
+            )
     if options.output:
         _cut_out(bundle.graph, node, options.data, Path(options.output))
     return 0

@@ -29,7 +29,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stages = ("graph", "quantized", *PROGRAMS)
     parser.add_argument("--stage", choices=stages, help="of a bundle; the last two are for concrete shapes")
     parser.add_argument("--dump-dir", help="write what each stage of code generation makes of a bundle there as text")
-    parser.add_argument("--shape", action="append", default=[], metavar="NAME=1,3,224,224", help="of an input (default: 1 where symbolic)")
+    parser.add_argument(
+        "--shape",
+        action="append",
+        default=[],
+        metavar="NAME=1,3,224,224",
+        help="of an input (default: 1 where symbolic)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -59,7 +65,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: str | None) -> str:
-    """The quantized graph, or the program that it becomes for its shapes. dump_dir: where the stages between the two are written."""
+    """The quantized graph, or the program that it becomes for its shapes. dump_dir: where the stages between the two
+    are written."""
     if stage not in PROGRAMS and dump_dir is None:
         return print_graph(graph)
     from ..instructions.text import print_plan, print_program  # NOTE: a graph's text needs no code generation
@@ -80,7 +87,9 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: st
     text += print_program(with_kernels(program)) if stage == "instructions" else print_plan(program)
     for node in part.host:
         text += f"; then on the host, for its shape depends on data: {node.operator} {node.name}\n"
-    return text + (f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else "")
+    return text + (
+        f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else ""
+    )
 
 
 def _dump(static: Graph, folder: str) -> None:
@@ -128,7 +137,9 @@ def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:
         except ValueError as error:
             raise ConfigError(f"--shape {text!r}: expected NAME=1,3,224,224") from error
         declared = graph.types[name].shape
-        wrong = declared is not None and [d if isinstance(d, int) else s for d, s in zip_longest(declared, shape)] != list(shape)
+        wrong = declared is not None and [
+            d if isinstance(d, int) else s for d, s in zip_longest(declared, shape)
+        ] != list(shape)
         if wrong or any(s < 1 for s in shape):
             raise ConfigError(f"--shape {text!r}: the model declares {name!r} as {list(declared or ())}")
         shapes[name] = shape

@@ -23,7 +23,9 @@ The cache is QGLOW_CACHE_DIR, or qglow in the user's cache directory. An install
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("build", "list", "clear"))
-    parser.add_argument("--isa", choices=tuple(TARGETS), help="build for this instruction set (default: the best that this CPU has)")
+    parser.add_argument(
+        "--isa", choices=tuple(TARGETS), help="build for this instruction set (default: the best that this CPU has)"
+    )
     parser.add_argument("--all", action="store_true", help="build for every instruction set")
 
 

@@ -1,6 +1,7 @@
 """The command line: one sub-command a module.
 
-Exit 0 done, 1 the work failed, 2 bad usage or bad input, 130 interrupted, 143 asked to end (SIGTERM); never a traceback.
+Exit 0 done, 1 the work failed, 2 bad usage or bad input, 130 interrupted, 143 asked to end (SIGTERM); never a
+traceback.
 """
 
 from __future__ import annotations
@@ -66,8 +67,12 @@ def _run(given: list[str]) -> int:
             module = import_module(f"qglow.commands.{name}")
             sub.description, sub.epilog = summary, module.EXAMPLES
             sub.add_argument("--quiet", action="store_true", help="print results only")
-            sub.add_argument("--max-memory", type=size, metavar="SIZE", help="such as 4G: what the command may ask for at once")
-            sub.add_argument("--max-work", type=whole_number, metavar="N", help="what a model may repeat, in units of about 10 us")
+            sub.add_argument(
+                "--max-memory", type=size, metavar="SIZE", help="such as 4G: what the command may ask for at once"
+            )
+            sub.add_argument(
+                "--max-work", type=whole_number, metavar="N", help="what a model may repeat, in units of about 10 us"
+            )
             module.add_arguments(sub)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # NOTE: a terminal without the characters of a table shows others

@@ -22,7 +22,8 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument(
         "--backend", choices=tuple(BACKENDS), default="native",
-        help="native: compiled kernels; interpreter: the meaning of each instruction, slow, with the same bits and without a compiler",
+        help="native: compiled kernels; interpreter: the meaning of each instruction, slow, with the same bits and "
+             "without a compiler",
     )  # fmt: skip
 
 

@@ -22,14 +22,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="NAME.profile.json", help="default: the model's name beside you")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument(
-        "--batch-size", type=whole_number, metavar="N", default=1, help="samples at a time, where the batch dimension is free"
+        "--batch-size",
+        type=whole_number,
+        metavar="N",
+        default=1,
+        help="samples at a time, where the batch dimension is free",
     )
-    parser.add_argument("--engine", choices=("qglow", "onnxruntime"), default="qglow", help="what evaluates the float model")
+    parser.add_argument(
+        "--engine", choices=("qglow", "onnxruntime"), default="qglow", help="what evaluates the float model"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     path = check_writable(options.output or f"{Path(options.model).stem}.profile.json", options.model)
-    result = profile(options.model, options.data, options.samples, not options.quiet, batch_size=options.batch_size, engine=options.engine)
+    result = profile(
+        options.model,
+        options.data,
+        options.samples,
+        not options.quiet,
+        batch_size=options.batch_size,
+        engine=options.engine,
+    )
     result.save(path)
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)

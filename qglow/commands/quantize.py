@@ -24,8 +24,8 @@ from .options import finite
 EXAMPLES = """examples:
   qglow quantize model.onnx --profile model.profile.json
   qglow quantize model.onnx --profile model.profile.json --calibration percentile --exclude op:Softmax -o model.qglow
-  qglow quantize model.onnx --weights int4_block -o model.qglow      4-bit weights in large matrix products, all else float
-  qglow quantize model.onnx --profile model.profile.json --data images/ --min-sqnr-db 20      keep layers float until it is met
+  qglow quantize model.onnx --weights int4_block -o model.qglow    4-bit weights in matrix products, the rest float
+  qglow quantize model.onnx --profile model.profile.json --data images/ --min-sqnr-db 20    layers float until met
 """
 
 
@@ -36,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name beside you")
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
     parser.add_argument("--data", help="samples to compare float and int8 on (default: a few that the profile keeps)")
-    parser.add_argument("--no-check", action="store_true", help="do not compare float and int8 before the bundle is accepted")
+    parser.add_argument(
+        "--no-check", action="store_true", help="do not compare float and int8 before the bundle is accepted"
+    )
     parser.add_argument("--dump-dir", help="write every stage's graph there as text")
     for f in fields(QuantConfig):
         option = f"--{f.name.replace('_', '-')}"
@@ -46,7 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
         else:
             kind = type(f.default) if isinstance(f.default, (str, int)) else finite
-            parser.add_argument(option, type=kind, default=None, help="default: no target" if f.default is None else f"default {f.default}")
+            parser.add_argument(
+                option,
+                type=kind,
+                default=None,
+                help="default: no target" if f.default is None else f"default {f.default}",
+            )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,23 +61,32 @@ def run(options: argparse.Namespace) -> int:
     given: dict[str, Any] = {f.name: v for f in fields(QuantConfig) if (v := getattr(options, f.name)) is not None}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     config = replace(config, **given)
-    path = check_writable(options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config)
+    path = check_writable(
+        options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config
+    )
     check = False if options.no_check else options.data or True
     try:
-        bundle = quantize(options.model, options.profile, config, check=check, dump_dir=options.dump_dir, progress=not options.quiet)
+        bundle = quantize(
+            options.model, options.profile, config, check=check, dump_dir=options.dump_dir, progress=not options.quiet
+        )
     except AccuracyError as error:
         broken = path.with_suffix(".broken.qglow")
         error.bundle.save(broken)  # type: ignore[attr-defined]
         raise AccuracyError(f"{error}; the bundle is kept as {broken}") from error
     bundle.save(path)
     if bundle.manifest["agreement"] is None and check and options.profile:
-        print("warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again", file=sys.stderr)
+        print(
+            "warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again",
+            file=sys.stderr,
+        )
     if not options.quiet:
         _print_account(path, bundle.manifest, host_nodes(bundle.graph))
     compared = (bundle.manifest["agreement"] or {"outputs": {}})["outputs"].values()
     worst = min((ratio_db(e) for e in compared), default=POOR_DB)
     if worst < POOR_DB:
-        advice = "`qglow report` says what that costs and which layers it comes from, --min-sqnr-db 20 keeps those float"
+        advice = (
+            "`qglow report` says what that costs and which layers it comes from, --min-sqnr-db 20 keeps those float"
+        )
         print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
     return 0
 
@@ -104,7 +120,9 @@ def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
     blocks = "".join(f"{counts[p]} with {p.replace(' ', ' weights in ')}, " for p in IN_BLOCKS if counts[p])
     wide = f"{counts['int16']} int16, " if counts["int16"] else ""
     print(f"nodes: {counts['int8']} int8, {wide}{counts['folded']} folded into them, {blocks}{counts['float']} float")
-    for (op, reason), n in Counter((d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float").most_common(8):
+    for (op, reason), n in Counter(
+        (d["op"], d["reason"]) for d in manifest["decisions"] if d["precision"] == "float"
+    ).most_common(8):
         print(f"  float: {n} {op}: {reason}")
     if host:
         names = ", ".join(f"{n} {op}" for op, n in host.most_common(8))

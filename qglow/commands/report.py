@@ -24,7 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
-    parser.add_argument("--layer-samples", type=whole_number, metavar="N", default=LAYER_SAMPLES, help="of these, so many tell of layers")
+    parser.add_argument(
+        "--layer-samples",
+        type=whole_number,
+        metavar="N",
+        default=LAYER_SAMPLES,
+        help="of these, so many tell of layers",
+    )
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
@@ -42,7 +48,8 @@ def run(options: argparse.Namespace) -> int:
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     counts = {"samples": options.samples, "layer_samples": options.layer_samples}
     report = compare(options.model, bundle, options.data, **counts, quiet=options.quiet, backend=options.backend)
-    if not options.no_latency and options.backend == "native":  # NOTE: the interpreter's time says nothing of the bundle
+    # NOTE: the interpreter's time says nothing of the bundle
+    if not options.no_latency and options.backend == "native":
         report.beside = measure_peers(options.bundle, options.model, options.data, threads=1)
     if options.output:
         report.save(options.output)

@@ -27,9 +27,16 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("--data", help="folder (see README), or one .npz file")
-    parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples of the data, evenly spread")
+    parser.add_argument(
+        "--samples", type=whole_number, metavar="N", help="use at most so many samples of the data, evenly spread"
+    )
     parser.add_argument("--input", action="append", metavar="NAME=FILE.npy", default=[])
-    parser.add_argument("-o", "--output", metavar="out.npz", help="outputs, one array a sample: NAME for one sample, SAMPLE/NAME for more")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="out.npz",
+        help="outputs, one array a sample: NAME for one sample, SAMPLE/NAME for more",
+    )
     parser.add_argument("--threads", type=whole_number, metavar="N", help="default: the CPUs that this process may use")
     add_backend(parser)
 

@@ -1,7 +1,8 @@
-"""Ctrl-C, and the signal that asks a process to end, while a command runs: one line, no traceback, and nothing left behind.
+"""Ctrl-C, and the signal that asks a process to end, while a command runs: one line, no traceback, and nothing left
+behind.
 
-Both become a KeyboardInterrupt, so that temporary files are removed and other processes ended on the way out. From then on Ctrl-C is
-ignored, for the way out is short; the other signal ends the process at once if it comes again.
+Both become a KeyboardInterrupt, so that temporary files are removed and other processes ended on the way out. From then
+on Ctrl-C is ignored, for the way out is short; the other signal ends the process at once if it comes again.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ AGAIN = 0.01  # seconds
 
 
 class Stopping:
-    """What a command runs within. signal: the number of the one that came, else 0. final: the process ends with the command."""
+    """What a command runs within. signal: the number of the one that came, else 0. final: the process ends with the
+    command."""
 
     def __init__(self, final: bool) -> None:
         self.final, self.signal = final, 0
@@ -28,15 +30,19 @@ class Stopping:
     def __enter__(self) -> Stopping:
         if threading.current_thread() is threading.main_thread():
             for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-                if signal.getsignal(number) == usual:  # NOTE: else the caller has a handler, or had it ignored as nohup does
+                # NOTE: else the caller has a handler, or had it ignored as nohup does
+                if signal.getsignal(number) == usual:
                     self._kept[number] = signal.signal(number, self._stop)
             sys.unraisablehook = self._unraisable
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> bool:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
         """True, so that the error ends here, where a signal caused it."""
         if signal.SIGINT in self._kept:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # NOTE: Python prints a traceback if it is interrupted as it ends
+            # NOTE: Python prints a traceback if it is interrupted as it ends
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self.signal and hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
         if self.signal:
@@ -52,7 +58,8 @@ class Stopping:
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.signal = self.signal or number
         if _is_importing(frame) and hasattr(signal, "setitimer"):
-            self._later()  # NOTE: extension modules print what happens to them while they are imported, or make it another error
+            # NOTE: extension modules print what happens to them while they are imported, or make it another error
+            self._later()
             return
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -11,7 +11,8 @@ from ..errors import plain, shortened
 
 
 class PlainStream:
-    """A text stream that shows control characters as escapes; all else is the stream's own. most: characters to a piece that is written."""
+    """A text stream that shows control characters as escapes; all else is the stream's own. most: characters to a piece
+    that is written."""
 
     def __init__(self, stream: TextIO, most: int | None = None) -> None:
         self.stream, self._most = stream, most
@@ -26,7 +27,8 @@ class PlainStream:
 
 @contextmanager
 def plain_streams(longest: int) -> Iterator[None]:
-    """Within it standard output and standard error are plain; what is written to standard error at once has at most so many characters."""
+    """Within it standard output and standard error are plain; what is written to standard error at once has at most so
+    many characters."""
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = PlainStream(out), PlainStream(err, longest)
     try:

@@ -32,17 +32,20 @@ EXAMPLES = """examples:
   qglow tune model.qglow --data images/ --threads 1
   qglow tune --clear
 
-What is found is kept in the cache (QGLOW_CACHE_DIR, or qglow in the user's cache directory), and used by every session on this CPU from
-then on. It makes products faster, or leaves them as they are; their bits never change.
+What is found is kept in the cache (QGLOW_CACHE_DIR, or qglow in the user's cache directory), and used by every
+session on this CPU from then on. It makes products faster, or leaves them as they are; their bits never change.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundles", metavar="BUNDLE", nargs="*")
     parser.add_argument(
-        "--data", help="folder (see README), or one .npz file: its first sample gives the shapes of inputs (default: noise)"
+        "--data",
+        help="folder (see README), or one .npz file: its first sample gives the shapes of inputs (default: noise)",
     )
-    parser.add_argument("--threads", type=whole_number, metavar="N", help="tune for so many threads (default: for 1, and for all CPUs)")
+    parser.add_argument(
+        "--threads", type=whole_number, metavar="N", help="tune for so many threads (default: for 1, and for all CPUs)"
+    )
     parser.add_argument("--clear", action="store_true", help="forget what was found; QGLOW_CACHE_DIR says where it is")
 
 
@@ -84,11 +87,15 @@ def _threads(count: int) -> str:
 
 def _model(path: str, data: str | None) -> tuple[Graph, dict[str, Array]]:
     session = InferenceSession(path, 1)
-    return session.graph, first_that_runs(session, open_dataset(data, session.graph) if data else random_data(session), bool(data))
+    return session.graph, first_that_runs(
+        session, open_dataset(data, session.graph) if data else random_data(session), bool(data)
+    )
 
 
 def typical_plans(threads: int) -> list[NativePlan]:
-    graphs = [(g, {n: np.zeros(g.types[n].static_shape, g.types[n].kind.dtype) for n in g.inputs}) for g in tuning_products()]
+    graphs = [
+        (g, {n: np.zeros(g.types[n].static_shape, g.types[n].kind.dtype) for n in g.inputs}) for g in tuning_products()
+    ]
     return [p for g, feeds in graphs if (p := plan_for(g, feeds, threads)) is not None]
 
 
@@ -131,7 +138,9 @@ def keep(tuning: store.Tuning, trials: list[Trial]) -> None:
 
 def said_of(trials: list[Trial]) -> str:
     gains = [t.gain for t in trials if t.chosen != t.usual]
-    found = f"{len(gains)} faster than by the rule" + (f", by {100 * min(gains):.0f} to {100 * max(gains):.0f} %" if gains else "")
+    found = f"{len(gains)} faster than by the rule" + (
+        f", by {100 * min(gains):.0f} to {100 * max(gains):.0f} %" if gains else ""
+    )
     return f"{len(trials)} products measured, {found}"
 
 
@@ -142,4 +151,7 @@ def quality(trials: list[Trial], model: CostModel, isa: str) -> str:
         guess = {way: model.seconds(t.work, dict(way), t.threads, isa) for way in t.seconds}
         wrong += [abs(guess[way] * t.places / seconds - 1) for way, seconds in t.seconds.items()]
         regret.append(t.seconds[min(guess, key=guess.__getitem__)] / min(t.seconds.values()) - 1)
-    return f"cost model within {100 * np.median(wrong):.0f} %, its picks within {100 * np.median(regret):.0f} % of the best (medians)"
+    return (
+        f"cost model within {100 * np.median(wrong):.0f} %, its picks within {100 * np.median(regret):.0f} % of the "
+        "best (medians)"
+    )

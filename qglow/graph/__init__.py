@@ -3,4 +3,16 @@
 from .graph import Array, Attribute, Graph, GraphBuilder, Node
 from .types import Dim, DType, Quant, Shape, TensorType, float_type
 
-__all__ = ["Array", "Attribute", "Dim", "Graph", "GraphBuilder", "DType", "Node", "Quant", "Shape", "TensorType", "float_type"]
+__all__ = [
+    "Array",
+    "Attribute",
+    "Dim",
+    "Graph",
+    "GraphBuilder",
+    "DType",
+    "Node",
+    "Quant",
+    "Shape",
+    "TensorType",
+    "float_type",
+]

@@ -1,8 +1,9 @@
 """What block-wise quantized weights are held to: their type, and the operands of the node that reads them.
 
-`BlockwiseMatMul(x, w, scales, zero_points, bias)`: x float32 [..., K]; w constant u4 or u8 [N, K], quantized in blocks of `size` along
-axis 1; scales constant float32 [N, blocks], finite; zero_points (may be left out: the middle of the kind) constant u8 [N, blocks] within
-the limits of w; bias (may be left out) constant float32 [N]; the output float32 [..., N].
+`BlockwiseMatMul(x, w, scales, zero_points, bias)`: x float32 [..., K]; w constant u4 or u8 [N, K], quantized in blocks
+of `size` along axis 1; scales constant float32 [N, blocks], finite; zero_points (may be left out: the middle of the
+kind) constant u8 [N, blocks] within the limits of w; bias (may be left out) constant float32 [N]; the output float32
+[..., N].
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ OP = "BlockwiseMatMul"
 KINDS = (DType.U4, DType.U8)
 InBlocks = Literal["int4 blocks", "int8 blocks"]
 IN_BLOCKS: tuple[InBlocks, ...] = get_args(InBlocks)  # what reports call a product with these weights
-Precision = Literal["int8", "int16", "folded", "float", InBlocks]  # of a node of the float graph; folded: it is part of another int8 node
+# of a node of the float graph; folded: it is part of another int8 node
+Precision = Literal["int8", "int16", "folded", "float", InBlocks]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-STEP, LARGEST, MOST = 16, 1024, 8192  # a block is a multiple of so many elements, and at most so long; blocks of a row at most
+# a block is a multiple of so many elements, and at most so long; blocks of a row at most
+STEP, LARGEST, MOST = 16, 1024, 8192
 
 
 def block_faults(t: TensorType) -> list[str]:
@@ -51,14 +54,20 @@ def precision_of(node: Node, types: Mapping[str, TensorType]) -> InBlocks | None
     return IN_BLOCKS[types[node.inputs[1]].kind is not DType.U4]
 
 
-def product_faults(node: Node, ins: list[TensorType | None], out: TensorType | None, constants: Mapping[str, Array]) -> Iterator[str]:
+def product_faults(
+    node: Node, ins: list[TensorType | None], out: TensorType | None, constants: Mapping[str, Array]
+) -> Iterator[str]:
     """What is wrong with a BlockwiseMatMul's operands. ins: None where an operand is left out."""
     x, w, *rest = (*ins, None, None, None)[:5]
     if x is None or w is None or w.quant is None or w.quant.block is None or block_faults(w) or not w.is_static:
         yield f"expected weights [N, K] of {' or '.join(k.value for k in KINDS)} that are quantized block-wise"
         return
     n, k, _, blocks = blocks_of(w)
-    if x.kind is not DType.F32 or x.quant is not None or (out is not None and (out.kind is not DType.F32 or out.quant is not None)):
+    if (
+        x.kind is not DType.F32
+        or x.quant is not None
+        or (out is not None and (out.kind is not DType.F32 or out.quant is not None))
+    ):
         yield "expected f32 to and from block-wise weights"
     if x.shape is not None and (not x.shape or (isinstance(x.shape[-1], int) and x.shape[-1] != k)):
         yield f"expected rows of {k} elements, got {list(x.shape)}"
@@ -66,7 +75,12 @@ def product_faults(node: Node, ins: list[TensorType | None], out: TensorType | N
         yield f"expected at most {MOST} blocks of a row, got {blocks}"
     shapes = ((n, blocks), (n, blocks), (n,))
     for what, name, t, kind, shape in zip(
-        ("scales", "zero points", "a bias"), (*node.inputs[2:], "", "", ""), rest, (DType.F32, DType.U8, DType.F32), shapes, strict=False
+        ("scales", "zero points", "a bias"),
+        (*node.inputs[2:], "", "", ""),
+        rest,
+        (DType.F32, DType.U8, DType.F32),
+        shapes,
+        strict=False,
     ):
         if not name and what != "scales":
             continue

@@ -1,4 +1,5 @@
-"""A node beside the declaration of its op: how many inputs and outputs it has, of how many dimensions, and its attributes."""
+"""A node beside the declaration of its op: how many inputs and outputs it has, of how many dimensions, and its
+attributes."""
 
 from __future__ import annotations
 
@@ -72,12 +73,15 @@ def _attribute_faults(node: Node, declared: OpDef) -> list[str]:
             faults.append(f"expected no attribute {name[:40]!r}, which {node.op} does not have")
         elif not attribute.holds(value):
             said = repr(value)
-            faults.append(f"expected {name} as {attribute.words}, got {said if len(said) <= 80 else said[:80] + ' ...'}")
+            faults.append(
+                f"expected {name} as {attribute.words}, got {said if len(said) <= 80 else said[:80] + ' ...'}"
+            )
     return faults
 
 
 def sizing_operands(node: Node) -> tuple[int, ...] | None:
-    """Places of the inputs whose elements, not only their shape, decide the shapes of the outputs; None where all data may."""
+    """Places of the inputs whose elements, not only their shape, decide the shapes of the outputs; None where all data
+    may."""
     declared = OPS.get(node.op)
     if declared is None or declared.sized_by == FROM_DATA:
         return None

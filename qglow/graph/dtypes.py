@@ -45,8 +45,8 @@ def mixed_kinds(node: Node, types: Mapping[str, TensorType]) -> str | None:
 
 
 def kind_made(node: Node, place: int, inputs: Sequence[TensorType | None]) -> DType | None:
-    """The kind of an output that is not quantized; None where the declaration of its op does not say. A quantized input counts as float32,
-    which it stands for."""
+    """The kind of an output that is not quantized; None where the declaration of its op does not say. A quantized input
+    counts as float32, which it stands for."""
     declared = OPS.get(node.op)
     if declared is None:
         return None

@@ -1,9 +1,9 @@
 """Epilogues: ops behind a product that its instruction computes before the result is stored.
 
-The attribute `epilogue` of a product lists them in their order, and what they read beside the result so far stands behind the product's
-own inputs. A fused node means exactly its parts one after the other: the product, whose result has the type that the first part says that
-it reads, and then each part as an op by itself, with its own rounding. So the verifier, the types and the reference take a fused node
-apart (`parts`) and know nothing else of it.
+The attribute `epilogue` of a product lists them in their order, and what they read beside the result so far stands
+behind the product's own inputs. A fused node means exactly its parts one after the other: the product, whose result has
+the type that the first part says that it reads, and then each part as an op by itself, with its own rounding. So the
+verifier, the types and the reference take a fused node apart (`parts`) and know nothing else of it.
 
 Fusing is part of code generation (instructions/fuse.py): bundles and files hold the parts.
 """
@@ -42,8 +42,9 @@ def fused(product: Node, after: Node, read: TensorType) -> Node:
 
 
 def parts(node: Node, types: Types) -> tuple[tuple[Node, ...], dict[str, TensorType]]:
-    """A fused node as a product and the nodes behind it, and the types of the values between them. Raises ValueError where its epilogue
-    names an op that is not declared or not of one result, or more inputs stand there than its ops read."""
+    """A fused node as a product and the nodes behind it, and the types of the values between them. Raises ValueError
+    where its epilogue names an op that is not declared or not of one result, or more inputs stand there than its ops
+    read."""
     chain = [FusedOp(*p) for p in node.attributes[EPILOGUE]]
     own, shape = len(OPS[node.op].operands), _shape(node, types)
     rest, between = list(node.inputs[own:]), dict[str, TensorType]()
@@ -51,7 +52,12 @@ def parts(node: Node, types: Types) -> tuple[tuple[Node, ...], dict[str, TensorT
     made = [node.with_(inputs=node.inputs[:own], outputs=(names[0],)).with_attributes(epilogue=None)]
     for part, read, written in zip(chain, names, names[1:], strict=False):
         declared = OPS.get(part.op)
-        if declared is None or declared.operands[-1].variadic or len(declared.outputs) != 1 or part.at >= len(declared.operands):
+        if (
+            declared is None
+            or declared.operands[-1].variadic
+            or len(declared.outputs) != 1
+            or part.at >= len(declared.operands)
+        ):
             raise ValueError(f"expected an op of an epilogue with an operand {part.at}, got {part.op[:40]!r}")
         others = [rest.pop(0) if rest else "" for _ in range(len(declared.operands) - 1)]
         inputs = (*others[: part.at], read, *others[part.at :])

@@ -28,8 +28,8 @@ class Node:
     name: str = ""
 
     def attr(self, name: str) -> Attribute:
-        """The value of an attribute; where the node has none, the default that the op declares, or None. Raises KeyError for an attribute
-        that the op does not declare."""
+        """The value of an attribute; where the node has none, the default that the op declares, or None. Raises
+        KeyError for an attribute that the op does not declare."""
         try:
             return self.attributes[name]
         except KeyError:
@@ -46,8 +46,8 @@ class Node:
 
     @property
     def operator(self) -> str:
-        """The name that a reader of the model knows: `op`, of an `Onnx` node the operator that it carries, of a quantized form that of
-        its float op."""
+        """The name that a reader of the model knows: `op`, of an `Onnx` node the operator that it carries, of a
+        quantized form that of its float op."""
         row = OPS.get(self.op)
         return str(self.attributes.get("op_type") or (row.float_op if row is not None else "") or self.op)
 

@@ -1,13 +1,13 @@
 """Types of every value once the input shapes are known, with shape computations folded into constants.
 
-Shapes follow from the rule that an op's declaration names. Where all elements of a node's inputs are known and few, it is computed
-instead, as is one that reads shapes alone.
+Shapes follow from the rule that an op's declaration names. Where all elements of a node's inputs are known and few, it
+is computed instead, as is one that reads shapes alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -52,8 +52,8 @@ class Undecided(Exception):
 
 
 class Meaning(NamedTuple):
-    """What typing asks of the ops. evaluate: the float meaning of a node. rules: output shapes, by op. foreign: the types of an `Onnx`
-    node's outputs, None for one that is not known."""
+    """What typing asks of the ops. evaluate: the float meaning of a node. rules: output shapes, by op. foreign: the
+    types of an `Onnx` node's outputs, None for one that is not known."""
 
     evaluate: Evaluate
     rules: Mapping[str, ShapeRule]
@@ -61,8 +61,8 @@ class Meaning(NamedTuple):
 
 
 class Typed(NamedTuple):
-    """A graph for concrete input shapes. known: the values whose type is static. Nodes with another output are left as they are, but
-    that a Select which was decided is an Identity."""
+    """A graph for concrete input shapes. known: the values whose type is static. Nodes with another output are left as
+    they are, but that a Select which was decided is an Identity."""
 
     graph: Graph
     known: frozenset[str]
@@ -73,12 +73,15 @@ class Typed(NamedTuple):
         return tuple(n for n in self.graph.nodes if any(o and o not in self.known for o in n.outputs))
 
 
-def retype(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, bool] | None = None, *, partly: bool = False) -> Graph:
+def retype(
+    graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, bool] | None = None, *, partly: bool = False
+) -> Graph:
     """The graph for concrete input shapes: every type static, integer shape computations turned into constants.
 
-    Of a graph with branches only what the outputs need is left, and a Select is the side that it takes: by a constant, or by `decided`, a
-    condition's name -> its value. Where neither says, Undecided is raised; without `decided` both sides stay then, and what has no static
-    type keeps its own. Raises DataDependent where a shape depends on data; partly: such a value keeps its own type as well.
+    Of a graph with branches only what the outputs need is left, and a Select is the side that it takes: by a constant,
+    or by `decided`, a condition's name -> its value. Where neither says, Undecided is raised; without `decided` both
+    sides stay then, and what has no static type keeps its own. Raises DataDependent where a shape depends on data;
+    partly: such a value keeps its own type as well.
     """
     work = _work(graph, shapes, meaning, decided)
     lenient = decided is None and has_branches(graph)
@@ -88,8 +91,8 @@ def retype(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str,
 
 
 def retype_known(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, bool]) -> Typed:
-    """`retype`, as far as it goes: what depends on data is left for when the data is there. A shape of None: an input that is no tensor of
-    a fixed shape. Raises Undecided for a condition that neither shapes nor `decided` decide."""
+    """`retype`, as far as it goes: what depends on data is left for when the data is there. A shape of None: an input
+    that is no tensor of a fixed shape. Raises Undecided for a condition that neither shapes nor `decided` decide."""
     return _work(graph, shapes, meaning, decided).result()
 
 
@@ -137,15 +140,19 @@ class _Retyping:
         unknown = next((i for i in node.inputs if i and i not in self.known), None)
         try:
             if unknown is not None:
-                raise DataDependent(f"node {node.name!r} ({node.operator}): the shape of its input {unknown!r} depends on data")
+                raise DataDependent(
+                    f"node {node.name!r} ({node.operator}): the shape of its input {unknown!r} depends on data"
+                )
             self.other(node)
         except Misdeclared as fault:
             if self.decided is not None:
                 raise
             self.faults.append(fault)
             self.nodes.append(node)
-        except ModelError as fault:  # NOTE: also of shapes that do not fit, on a side that is never taken or not: the host will tell
-            fault.__cause__ = fault.__context__ = None  # NOTE: its frames hold this object: the graph would stay until the collector comes
+        # NOTE: also of shapes that do not fit, on a side that is never taken or not: the host will tell
+        except ModelError as fault:
+            # NOTE: its frames hold this object: the graph would stay until the collector comes
+            fault.__cause__ = fault.__context__ = None
             self.faults.append(fault.with_traceback(None))
             self.nodes.append(node)
 
@@ -188,7 +195,11 @@ class _Retyping:
         fold = node.has(SHAPE_ONLY) or (known and small and not quantized and whole)
         results = self.folded(node) if fold else None
         if results is not None:
-            found = [(o, a, TensorType(_kind(node, a), tuple(a.shape))) for o, a in zip(node.outputs, results, strict=False) if o]
+            found = [
+                (o, a, TensorType(_kind(node, a), tuple(a.shape)))
+                for o, a in zip(node.outputs, results, strict=False)
+                if o
+            ]
             for o, a, type_ in found:
                 constants[o], types[o] = a, type_
                 self.known.add(o)
@@ -196,7 +207,9 @@ class _Retyping:
         inferred = _infer(node, types, constants, self.meaning)
         missing = [o for o, t in zip(node.outputs, inferred, strict=False) if o and t is None]
         if missing:  # NOTE: then none of its outputs is: a node is computed as a whole
-            raise DataDependent(f"node {node.name!r} ({node.operator}): the shape of its output {missing[0]!r} depends on data")
+            raise DataDependent(
+                f"node {node.name!r} ({node.operator}): the shape of its output {missing[0]!r} depends on data"
+            )
         for o, t in zip(node.outputs, inferred, strict=False):
             if o and t is not None:
                 old = self.graph.types[o]
@@ -224,13 +237,16 @@ def _check_kinds(node: Node, types: Types, constants: Mapping[str, Array]) -> No
         if t.quant is not None and t.quant.axis is not None and t.shape is not None:
             count, axis = len(t.quant.scale), t.quant.axis
             if not axis < len(t.shape) or t.shape[axis] != count:
-                faults.append(f"expected {o!r} with as many indices of axis {axis} as scales, {count}, got {list(t.shape)}")
+                faults.append(
+                    f"expected {o!r} with as many indices of axis {axis} as scales, {count}, got {list(t.shape)}"
+                )
     if faults:
         raise Misdeclared(f"node {node.name!r} ({node.op}): {'; '.join(faults[:3])}")
 
 
 def either(types: list[TensorType]) -> TensorType:
-    """What is known of a value that is of one of these types, which are of one kind: dimensions that differ have no name."""
+    """What is known of a value that is of one of these types, which are of one kind: dimensions that differ have no
+    name."""
     first, second = types
     if first.rank is None or first.rank != second.rank or first.shape is None or second.shape is None:
         return TensorType(first.kind, None, first.quant)
@@ -277,17 +293,24 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
     if mixed := mixed_kinds(node, types):
         raise Misdeclared(f"node {node.name!r} ({node.op}): {mixed}")
     if node.op == "Onnx":
-        return meaning.foreign(node, [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs])
+        return meaning.foreign(
+            node, [types[i] if i else None for i in node.inputs], [constants.get(i) if i else None for i in node.inputs]
+        )
     deciding = sizing_operands(node)
     if deciding is None:
-        raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {node.inputs[0]!r}")
+        raise DataDependent(
+            f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {node.inputs[0]!r}"
+        )
     unknown = [name for k in deciding if (name := node.input(k)) and name not in constants]
     if unknown:
-        raise DataDependent(f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {unknown[0]!r}")
+        raise DataDependent(
+            f"node {node.name!r} ({node.operator}): its output's shape depends on the data of {unknown[0]!r}"
+        )
     given = [types[i].shape if i else None for i in node.inputs]
     try:
         shapes = meaning.rules[node.op](node, given, [constants.get(i) if i else None for i in node.inputs])
-        short = next((s for s in shapes if any(d < 0 for d in s)), None)  # type: ignore[operator, union-attr]  # all are static
+        static = (cast("tuple[int, ...]", s) for s in shapes)  # all are, where their inputs are
+        short = next((s for s in static if any(d < 0 for d in s)), None)
     except Contradiction as error:
         raise Misdeclared(f"node {node.name!r} ({node.op}): {error}") from error
     except Exception as error:
@@ -302,13 +325,16 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
 
 
 def _infer_parts(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
-    """The type of a fused node's output: that of each of its parts, for they all have the product's shape. Raises Misdeclared."""
+    """The type of a fused node's output: that of each of its parts, for they all have the product's shape. Raises
+    Misdeclared."""
     apart, between = parts(node, types)
     known, shape = {**types, **between}, None
     for part in apart:
         (made,) = _infer(part, known, constants, meaning)
         if made is None or shape not in (None, made.shape):
-            raise Misdeclared(f"node {node.name!r} ({node.op}): expected an epilogue that keeps the shape {shape}, got {made}")
+            raise Misdeclared(
+                f"node {node.name!r} ({node.op}): expected an epilogue that keeps the shape {shape}, got {made}"
+            )
         shape, out = made.shape, part.outputs[0]
         known[out] = TensorType(known[out].kind, shape, known[out].quant)
     return [known[node.outputs[0]]]
@@ -324,5 +350,8 @@ def _kind_of(node: Node, output: str, types: Types) -> DType:
         return declared.kind
     made = kind_made(node, node.outputs.index(output), inputs) or declared.kind
     if made is not declared.kind and declared.shape is not None:
-        raise Misdeclared(f"node {node.name!r} ({node.op}): it makes {made.value}, but {output!r} is declared as {declared.kind.value}")
+        raise Misdeclared(
+            f"node {node.name!r} ({node.op}): it makes {made.value}, but {output!r} is declared as "
+            f"{declared.kind.value}"
+        )
     return made

@@ -1,12 +1,15 @@
 """Which ops take int16 activations, and with what else: the rules that lowering and the reference rely on.
 
-1. An int16 value is symmetric: one scale for the whole tensor, and a zero point of 0. It is an activation, never a weight.
+1. An int16 value is symmetric: one scale for the whole tensor, and a zero point of 0. It is an activation, never a
+   weight.
 2. Products of int16 have int8 weights that are constant; their result is int16, of 8 bits, or float32.
-3. Sums, products of two tensors, means and pools compute on operands that are all int16; their result is int16 or of 8 bits.
+3. Sums, products of two tensors, means and pools compute on operands that are all int16; their result is int16 or of 8
+   bits.
 4. A table turns int16 into 8 bits or int16 (65536 entries), or 8 bits into int16 (256 entries).
 5. What moves data keeps the kind. No other op reads or makes int16.
 
-Sums of products are exact integers of up to 53 bits (docs/quantization.md, 49); nothing of int16 is ever cut to int32 on its way.
+Sums of products are exact integers of up to 53 bits (docs/quantization.md, 49); nothing of int16 is ever cut to int32
+on its way.
 """
 
 from __future__ import annotations
@@ -56,11 +59,16 @@ def _product(node: Node, ins: Types, out: TensorType | None, constants: Mapping[
 
 
 def _arithmetic(node: Node, typing: str, ins: Types, out: TensorType | None) -> Iterator[str]:
-    """Of `free` ops only Resize computes; what reads a shape alone, or the largest element's place, makes no quantized value."""
+    """Of `free` ops only Resize computes; what reads a shape alone, or the largest element's place, makes no quantized
+    value."""
     if typing == "free" and (out is None or out.quant is None):
         return
     operands = [t for t in ins if t is not None and (t.quant is not None or typing == "arithmetic")]
-    if not operands or not all(t.is_int16 for t in operands) or (out is not None and out.quant is not None and out.kind is DType.U16):
+    if (
+        not operands
+        or not all(t.is_int16 for t in operands)
+        or (out is not None and out.quant is not None and out.kind is DType.U16)
+    ):
         yield f"expected {node.op} of operands that are all int16, got {', '.join(map(_kind, operands)) or 'none'}"
     nearest = node.op == "Resize" and node.attr("mode") == "nearest"
     if nearest and out is not None and (out.kind is not DType.I16 or out.quant != operands[0].quant):

@@ -1,12 +1,15 @@
-"""What kinds and parameters the values of a node have: the rules that lowering relies on. Names refer to docs/quantization.md.
+"""What kinds and parameters the values of a node have: the rules that lowering relies on. Names refer to
+docs/quantization.md.
 
 1. An op that moves elements leaves them what they are: input and output have one kind, and one scale and zero point.
 2. Quantize takes floats and gives a quantized value; Dequantize takes a quantized value and gives float32.
-3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32. Its second operand may be
-   quantized along the axis of the output channels, those of a QLSTM along the rows; all else that it has is quantized per tensor, and so
-   are inputs and outputs of other arithmetic on quantized values.
-4. A table has an entry of its output's kind for each integer of its input's, 256 or 65536, or (of 256) so many for each channel.
-5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for no real.
+3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32. Its
+   second operand may be quantized along the axis of the output channels, those of a QLSTM along the rows; all else that
+   it has is quantized per tensor, and so are inputs and outputs of other arithmetic on quantized values.
+4. A table has an entry of its output's kind for each integer of its input's, 256 or 65536, or (of 256) so many for each
+   channel.
+5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for
+   no real.
 6. What is quantized block-wise is read as the weights of a BlockwiseMatMul alone, whose operands blocks.py says.
 7. int16.py says which ops take int16 activations, and with what else.
 """
@@ -36,8 +39,13 @@ def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
         return _faults_of_parts(node, types, constants)
     declared = OPS.get(node.op)
     typing = "" if declared is None else declared.typing
-    if node.op == SELECT and (len(node.inputs) != 3 or len(node.outputs) != 1 or not all((*node.inputs, *node.outputs))):
-        return [f"expected a condition, two values and one output, got {len(node.inputs)} inputs and {len(node.outputs)} outputs"]
+    if node.op == SELECT and (
+        len(node.inputs) != 3 or len(node.outputs) != 1 or not all((*node.inputs, *node.outputs))
+    ):
+        return [
+            f"expected a condition, two values and one output, got {len(node.inputs)} inputs and {len(node.outputs)} "
+            "outputs"
+        ]
     ins = [types.get(i) if i else None for i in node.inputs]
     outs = [types.get(o) if o else None for o in node.outputs]
     known = [t for t in (*ins, *outs) if t is not None]
@@ -116,7 +124,10 @@ def _product(node: Node, ins: list[TensorType], out: TensorType, values: Values)
     if not any(t.quant for t in (*ins, out)):
         return
     if any(t.quant is None for t in ins[:2]) or len(ins) < 2 or (out.quant is None and out.kind is not DType.F32):
-        yield f"expected {node.op} of two quantized values, quantized or f32, got {', '.join(map(_quant, (*ins[:2], out)))}"
+        yield (
+            f"expected {node.op} of two quantized values, quantized or f32, got "
+            f"{', '.join(map(_quant, (*ins[:2], out)))}"
+        )
     if len(ins) > 2 and ins[2].kind is not DType.I32:
         yield f"expected an i32 bias, got {ins[2].kind.value}"
     yield from _per_tensor(node.op, ins[0], out)
@@ -124,7 +135,8 @@ def _product(node: Node, ins: list[TensorType], out: TensorType, values: Values)
 
 
 def channel_axis(node: Node, rank: int | None) -> int | None:
-    """The axis of a product's second operand, of that rank, along which its output channels lie (one group's, where there are groups)."""
+    """The axis of a product's second operand, of that rank, along which its output channels lie (one group's, where
+    there are groups)."""
     found = OPS[node.op].channel_axis
     return None if found is None else found(node, rank)
 
@@ -142,7 +154,9 @@ def gemm_form(node: Node) -> GemmForm:
     """The form of a Gemm or MatMul."""
     if node.op != "Gemm":
         return GemmForm()
-    return GemmForm(bool(node.attr("transA")), bool(node.attr("transB")), float(node.attr("alpha")), float(node.attr("beta")))
+    return GemmForm(
+        bool(node.attr("transA")), bool(node.attr("transB")), float(node.attr("alpha")), float(node.attr("beta"))
+    )
 
 
 def _per_tensor(op: str, *values: TensorType) -> Iterator[str]:
@@ -187,7 +201,11 @@ def _norm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
     size = ins[0].shape[-1] if ins[0].shape else None
     for name in (node.input(1), node.input(2)):
         array = values.constants.get(name)
-        if array is None or values.types[name].kind is not DType.F32 or (isinstance(size, int) and array.shape != (size,)):
+        if (
+            array is None
+            or values.types[name].kind is not DType.F32
+            or (isinstance(size, int) and array.shape != (size,))
+        ):
             got = "none" if name not in values.types else _shown(values.types[name])
             yield f"expected gain and shift as constant f32[{size if isinstance(size, int) else 'C'}], got {got}"
 
@@ -204,9 +222,14 @@ def _shown(t: TensorType) -> str:
 
 def _mean(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if out.quant is not None or ins[0].quant is not None:
-        right = ins[0].quant is not None and ins[0].quant.axis is None and (out.quant is not None or out.kind is DType.F32)
+        right = (
+            ins[0].quant is not None and ins[0].quant.axis is None and (out.quant is not None or out.kind is DType.F32)
+        )
         if not right or (out.quant is not None and out.quant.axis is not None):
-            yield f"expected {node.op} of a value that is quantized per tensor, quantized or f32, got {_quant(ins[0])} to {_quant(out)}"
+            yield (
+                f"expected {node.op} of a value that is quantized per tensor, quantized or f32, got {_quant(ins[0])} "
+                f"to {_quant(out)}"
+            )
 
 
 def _lookup(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
@@ -214,7 +237,13 @@ def _lookup(node: Node, ins: list[TensorType], out: TensorType, values: Values) 
     if x.kind not in (DType.U8, DType.I8, DType.I16) or x.quant is None:
         yield f"expected a table's index as quantized bytes or int16, got {_quant(x)}"
     constant, entries = node.input(1) in values.constants, 65536 if x.kind is DType.I16 else 256
-    if table is None or not constant or table.kind is not out.kind or table.rank not in (1, 2) or table.static_shape[-1] != entries:
+    if (
+        table is None
+        or not constant
+        or table.kind is not out.kind
+        or table.rank not in (1, 2)
+        or table.static_shape[-1] != entries
+    ):
         got = "none" if table is None else table.kind.value
         yield f"expected a table of {entries} {out.kind.value}, or so many a channel, got {got}"
     elif table.rank == 2 and DType.I16 in (x.kind, out.kind):
@@ -241,7 +270,9 @@ def _quant(t: TensorType) -> str:
     if t.quant is None:
         return t.kind.value
     return (
-        f"{t.kind.value}<{t.quant.scale[0]}, {t.quant.zero_point[0]}>" if t.quant.axis is None else f"{t.kind.value}<axis {t.quant.axis}>"
+        f"{t.kind.value}<{t.quant.scale[0]}, {t.quant.zero_point[0]}>"
+        if t.quant.axis is None
+        else f"{t.kind.value}<axis {t.quant.axis}>"
     )
 
 
@@ -256,7 +287,8 @@ def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
     yield from _along(node.op, ins[1:3], 0)
 
 
-_RULES: dict[str, Rule] = {  # by the `typing` of an op's declaration; "free": quantized values as they are, or with parameters of their own
+# by the `typing` of an op's declaration; "free": quantized values as they are, or with parameters of their own
+_RULES: dict[str, Rule] = {
     "moves": _moves, "product": _product, "arithmetic": _arithmetic, "mean": _mean, "softmax": _softmax, "norm": _norm,
     "quantize": _quantize, "dequantize": _dequantize, "lookup": _lookup, "select": _select, "lstm": _lstm,
 }  # fmt: skip

@@ -1,9 +1,13 @@
-"""Which values are scores with a mask on them: sums and choices that only a Softmax reads, so that what is masked has no range.
+"""Which values are scores with a mask on them: sums and choices that only a Softmax reads, so that what is masked has
+no range.
 
-1. A value is *for Softmax* where Softmax alone reads it, or what moves it, bounds it from below, or masks it further, for Softmax again.
-2. A node that makes such a value by Add, Sub or Where has scores and a mask: which operand is which is for its constants and ranges to say.
-3. An operand is a mask *by its making* where nothing but masks' arithmetic on constants, integers, booleans and inputs of the graph makes
-   it, with a constant of FAR or more or a logarithm in it: then it masks, whether calibration saw anything masked or not.
+1. A value is *for Softmax* where Softmax alone reads it, or what moves it, bounds it from below, or masks it further,
+   for Softmax again.
+2. A node that makes such a value by Add, Sub or Where has scores and a mask: which operand is which is for its
+   constants and ranges to say.
+3. An operand is a mask *by its making* where nothing but masks' arithmetic on constants, integers, booleans and inputs
+   of the graph makes it, with a constant of FAR or more or a logarithm in it: then it masks, whether calibration saw
+   anything masked or not.
 """
 
 from __future__ import annotations
@@ -21,7 +25,8 @@ FAR = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Masking:
-    """A node that masks scores: its output, and what may be scores and mask, with the sign that the mask has in the sum."""
+    """A node that masks scores: its output, and what may be scores and mask, with the sign that the mask has in the
+    sum."""
 
     output: str
     pairs: tuple[tuple[str, str, int], ...]
@@ -48,7 +53,9 @@ def _passes(graph: Graph, reader: Node, v: str, found: set[str]) -> bool:
         return True
     if reader.op == "Where":
         return reader.inputs[0] != v
-    return reader.inputs[0] == v and (reader.has(MASK_CARRIER) or reader.has(LOWER_BOUND) and is_low_bound(graph, reader))
+    return reader.inputs[0] == v and (
+        reader.has(MASK_CARRIER) or reader.has(LOWER_BOUND) and is_low_bound(graph, reader)
+    )
 
 
 def is_low_bound(graph: Graph, node: Node) -> bool:
@@ -76,7 +83,8 @@ def maskings(graph: Graph) -> list[Masking]:
 
 
 def masked_values(graph: Graph) -> set[str]:
-    """Values that hold masked scores, moved or not, and those that do nothing but mask: what lies far out in them is no score."""
+    """Values that hold masked scores, moved or not, and those that do nothing but mask: what lies far out in them is no
+    score."""
     found, values, consumers = maskings(graph), for_softmax(graph), graph.consumers()
     made = {m.output for m in found}
     masked = set(made)
@@ -111,7 +119,8 @@ def _is_far(constant: np.ndarray) -> bool:  # type: ignore[type-arg]
 
 
 def endless(graph: Graph) -> set[str]:
-    """Values that may be infinite because the model says so: masks that are inputs, and what is made of these and of infinite constants."""
+    """Values that may be infinite because the model says so: masks that are inputs, and what is made of these and of
+    infinite constants."""
     found = masked_inputs(graph)
     found |= {name for name, c in graph.constants.items() if c.dtype.kind == "f" and np.isinf(c).any()}
     for node in graph.nodes:
@@ -121,7 +130,8 @@ def endless(graph: Graph) -> set[str]:
 
 
 def masked_inputs(graph: Graph) -> set[str]:
-    """Inputs of the graph that are masks, and may hold infinities: nothing reads them but what masks scores, through moves."""
+    """Inputs of the graph that are masks, and may hold infinities: nothing reads them but what masks scores, through
+    moves."""
     consumers = graph.consumers()
     masks = {(m, k.output) for k in maskings(graph) for _, m, _ in k.pairs}
 

@@ -2,11 +2,12 @@
 
     op("Max", value("x"), op("Mul", value("x"), constant("alpha", is_scalar), shared=True), commutes=True)
 
-1. A pattern is matched from its last node, the root, towards what made its operands. It is a tree; a value that is captured twice under
-   one name must be the same value in both places.
-2. The value of an inner node is read by the node above it alone and is no output of the graph; `shared=True` lifts that.
-3. Both orders of two operands are tried where `commutes` says so, by default where the op has the trait COMMUTATIVE. The first that
-   matches is the one that is built.
+1. A pattern is matched from its last node, the root, towards what made its operands. It is a tree; a value that is
+   captured twice under one name must be the same value in both places.
+2. The value of an inner node is read by the node above it alone and is no output of the graph; `shared=True` lifts
+   that.
+3. Both orders of two operands are tried where `commutes` says so, by default where the op has the trait COMMUTATIVE.
+   The first that matches is the one that is built.
 4. Operands that a pattern does not name may be anything; one that it names must be there, unless it is `optional`.
 """
 
@@ -127,7 +128,8 @@ class Constant(NamedTuple):
 
 
 class Op(NamedTuple):
-    """A node. ops: the name of its op, a trait, or a question to its declaration. where: asked last, of what is captured by then.
+    """A node. ops: the name of its op, a trait, or a question to its declaration. where: asked last, of what is
+    captured by then.
 
     attributes: values, or predicates of values, of what the node or its declaration says.
     """
@@ -164,7 +166,11 @@ class Op(NamedTuple):
         inputs = node.inputs[: len(self.operands)]
         inputs += ("",) * (len(self.operands) - len(inputs))
         made = self._operands(inputs, start)
-        if made is None and len(self.operands) == 2 and (node.has(COMMUTATIVE) if self.commutes is None else self.commutes):
+        if (
+            made is None
+            and len(self.operands) == 2
+            and (node.has(COMMUTATIVE) if self.commutes is None else self.commutes)
+        ):
             made = self._operands(inputs[::-1], start)
         return made
 

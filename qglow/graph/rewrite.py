@@ -1,11 +1,11 @@
 """Rewrites, and the driver that applies a list of them until none fires.
 
-1. The first pass looks at every node, in order, and tries the rewrites in the order of the list; what a rewrite writes is
-   looked at again at once, and what reads that comes later. Only a value that one node alone reads now may make an earlier
-   node fit: passes over the nodes near to such values follow, until there are none. Matching looks no further than a pattern
-   is deep: a pass takes time linear in the graph.
-2. A replacement writes what its match's root wrote. It stands where the root stood, or, with `at`, where that captured node
-   did: then the rewrite fires only if all that the replacement reads is there by then.
+1. The first pass looks at every node, in order, and tries the rewrites in the order of the list; what a rewrite writes
+   is looked at again at once, and what reads that comes later. Only a value that one node alone reads now may make an
+   earlier node fit: passes over the nodes near to such values follow, until there are none. Matching looks no further
+   than a pattern is deep: a pass takes time linear in the graph.
+2. A replacement writes what its match's root wrote. It stands where the root stood, or, with `at`, where that captured
+   node did: then the rewrite fires only if all that the replacement reads is there by then.
 3. Inner nodes of a match that nothing reads any more are removed, and nothing else is.
 4. Rewrites that undo each other never end: after 16 replacements for each node of the graph VerifyError names them.
 
@@ -24,13 +24,15 @@ from .pattern import Match, Op
 
 Replacement = Node | tuple[Node, ...] | str | None
 Fired = Callable[[str, int], None]
-Position = tuple[int, ...]  # orders nodes as tuples compare; what stands in a node's place has its place as the beginning
+# orders nodes as tuples compare; what stands in a node's place has its place as the beginning
+Position = tuple[int, ...]
 PER_NODE = 16
 
 
 class Rewrite(NamedTuple):
-    """build: the nodes in place of a match, the last of which writes what the root wrote; or the name of the value that the root's is;
-    or None, where the match does not fit after all. at: the captured node whose place the replacement takes, by default the root."""
+    """build: the nodes in place of a match, the last of which writes what the root wrote; or the name of the value that
+    the root's is; or None, where the match does not fit after all. at: the captured node whose place the replacement
+    takes, by default the root."""
 
     name: str
     pattern: Op
@@ -54,7 +56,8 @@ class Rewrites:
 
 
 def apply(graph: Graph, rewrites: Sequence[Rewrite], fired: Fired | None = None) -> Graph:
-    """The graph after all rewrites; the same object where none fires. fired: told the name of each that fired, and how often.
+    """The graph after all rewrites; the same object where none fires. fired: told the name of each that fired, and how
+    often.
 
     Raises VerifyError where the rewrites do not end, or, as QGLOW_VERIFY says, where the result is no valid graph.
     """
@@ -145,7 +148,8 @@ class _Editor:
                     break
 
     def renamed(self, node: Node) -> Node:
-        """The node with the names of values whose place others took; readers come behind what they read, so none is missed."""
+        """The node with the names of values whose place others took; readers come behind what they read, so none is
+        missed."""
         new = node.with_(inputs=tuple(map(self.resolved, node.inputs)))
         del self.nodes[id(node)]
         self.nodes[id(new)], self.places[id(new)] = new, self.places.pop(id(node))
@@ -191,20 +195,27 @@ class _Editor:
         self.count += 1
         if self.count > self.limit:
             said = ", ".join(f"{name} fired {count} times" for name, count in self.fired.most_common(4))
-            raise VerifyError(f"graph {self.graph.name!r}: rewrites do not end: of {len(self.graph.nodes)} nodes {said}")
+            raise VerifyError(
+                f"graph {self.graph.name!r}: rewrites do not end: of {len(self.graph.nodes)} nodes {said}"
+            )
 
     def fits(self, rewrite: Rewrite, root: Node, new: tuple[Node, ...], place: Position) -> bool:
-        """Whether all that new nodes read is there at a place. Raises VerifyError where they do not write what the root wrote."""
+        """Whether all that new nodes read is there at a place. Raises VerifyError where they do not write what the root
+        wrote."""
         if not new or new[-1].outputs[0] != root.outputs[0]:
             got = new[-1].outputs[0] if new else "nothing"
-            raise VerifyError(f"rewrite {rewrite.name}: expected nodes that write {root.outputs[0]!r} at last, got {got!r}")
+            raise VerifyError(
+                f"rewrite {rewrite.name}: expected nodes that write {root.outputs[0]!r} at last, got {got!r}"
+            )
         inside: set[str] = set()
         for node in new:
             for i in node.inputs:
                 producer = None if i in inside else self.producers.get(i)
                 if producer is not None and self.places[id(producer)] >= place:
                     if not rewrite.at:
-                        raise VerifyError(f"rewrite {rewrite.name}: expected inputs that are written before {root.name!r}, got {i!r}")
+                        raise VerifyError(
+                            f"rewrite {rewrite.name}: expected inputs that are written before {root.name!r}, got {i!r}"
+                        )
                     return False
             inside.update(node.outputs)
         return True

@@ -1,7 +1,9 @@
-"""Select: `y = Select(condition, then, else)`, of which the side that is not taken is never computed; and walks that hold to it.
+"""Select: `y = Select(condition, then, else)`, of which the side that is not taken is never computed; and walks that
+hold to it.
 
-An ONNX If becomes its branches' nodes and one Select an output. The nodes of a branch stand in the graph as all others do; what keeps
-them from being computed, and from failing on shapes that are not theirs, is that nothing but the Select needs them.
+An ONNX If becomes its branches' nodes and one Select an output. The nodes of a branch stand in the graph as all others
+do; what keeps them from being computed, and from failing on shapes that are not theirs, is that nothing but the Select
+needs them.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def walk(
     sides: Callable[[Node], Sequence[str]],
     known: Iterable[str] = (),
 ) -> None:
-    """Visit each node that `wanted` needs once, after what it needs itself. Of a Select that is its condition, and then sides(node).
+    """Visit each node that `wanted` needs once, after what it needs itself. Of a Select that is its condition, and then
+    sides(node).
 
     known: values that need no node.
     """
@@ -95,7 +98,8 @@ class Uses:
 def needs(steps: Sequence[tuple[Sequence[str], Sequence[str], bool]]) -> tuple[list[int], dict[str, int]]:
     """What each step, and each value, surely needs: bits of the steps before it and its own.
 
-    steps: inputs, outputs and whether it is a Select, in order. Of both sides of a Select only what they share is surely needed.
+    steps: inputs, outputs and whether it is a Select, in order. Of both sides of a Select only what they share is
+    surely needed.
     """
     of_value: dict[str, int] = {}
     of_step: list[int] = []
@@ -113,7 +117,8 @@ def needs(steps: Sequence[tuple[Sequence[str], Sequence[str], bool]]) -> tuple[l
 
 
 def certain(graph: Graph) -> set[str]:
-    """Values that are computed for every input: the graph's inputs, and what its outputs need whatever branches are taken."""
+    """Values that are computed for every input: the graph's inputs, and what its outputs need whatever branches are
+    taken."""
     _, of_value = needs([(n.inputs, n.outputs, n.op == SELECT) for n in graph.nodes])
     wanted = 0
     for o in graph.outputs:

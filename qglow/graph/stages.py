@@ -1,9 +1,11 @@
-"""A graph cut where a shape depends on data: what is typed, the nodes to compute next, one by one, and the graph of what follows.
+"""A graph cut where a shape depends on data: what is typed, the nodes to compute next, one by one, and the graph of
+what follows.
 
 1. `first` has the nodes whose shapes are known: one static graph, whose outputs are what the rest and the caller read.
-2. `host` has the nodes behind it whose output's shape is known only when they are computed. `Onnx` nodes that follow them are there too:
-   they have no kernels in any graph.
-3. `rest` has all other nodes. Its inputs are values that are known by then; with their shapes it is cut in the same way.
+2. `host` has the nodes behind it whose output's shape is known only when they are computed. `Onnx` nodes that follow
+   them are there too: they have no kernels in any graph.
+3. `rest` has all other nodes. Its inputs are values that are known by then; with their shapes it is cut in the same
+   way.
 """
 
 from __future__ import annotations
@@ -52,8 +54,18 @@ def cut(typed: Typed) -> Stage:
     outputs = [o for n in first for o in n.outputs if o and o in read]
     inputs = set(whole.inputs) & {i for n in first for i in n.inputs}
     types = {**whole.types, **{o: whole.types[o]._replace(shape=None) for o in hosted if o}}
-    rest = _part(whole.with_(types=types), later, _inputs_of(later, whole), [o for n in later for o in n.outputs if o in whole.outputs])
-    return Stage(whole, _part(whole, first, [i for i in whole.inputs if i in inputs], outputs), tuple(host), rest if later else None)
+    rest = _part(
+        whole.with_(types=types),
+        later,
+        _inputs_of(later, whole),
+        [o for n in later for o in n.outputs if o in whole.outputs],
+    )
+    return Stage(
+        whole,
+        _part(whole, first, [i for i in whole.inputs if i in inputs], outputs),
+        tuple(host),
+        rest if later else None,
+    )
 
 
 def _inputs_of(nodes: list[Node], whole: Graph) -> list[str]:

@@ -1,4 +1,5 @@
-"""Exact text form of a graph: printing and parsing give an equal graph back. Dumps, tests and bundles use this one form.
+"""Exact text form of a graph: printing and parsing give an equal graph back. Dumps, tests and bundles use this one
+form.
 
     graph "net"
     input %x: f32[N,3,8,8]
@@ -48,8 +49,11 @@ def print_node(n: Node, types: Mapping[str, TensorType]) -> str:
     return f"{outs} = {n.op}({', '.join(_name(i) for i in n.inputs)}){attributes} {json.dumps(n.name)}"
 
 
-def parse_graph(text: str, constants: Mapping[str, Array] | None = None, hashes: Mapping[str, str] | None = None) -> Graph:
-    """The graph of a text; `constants` holds the arrays that the text names by hash. Raises ModelError with the line's number.
+def parse_graph(
+    text: str, constants: Mapping[str, Array] | None = None, hashes: Mapping[str, str] | None = None
+) -> Graph:
+    """The graph of a text; `constants` holds the arrays that the text names by hash. Raises ModelError with the line's
+    number.
 
     hashes: those of the arrays, where they are known already.
     """
@@ -70,7 +74,11 @@ def print_type(t: TensorType) -> str:
     q = t.quant
     if q.block is not None:
         return f"{t.kind.value}{dims}<block {q.block}, {q.axis}>"
-    parts = [repr(q.scale[0]), str(q.zero_point[0])] if q.axis is None else [json.dumps(q.scale), json.dumps(q.zero_point), str(q.axis)]
+    parts = (
+        [repr(q.scale[0]), str(q.zero_point[0])]
+        if q.axis is None
+        else [json.dumps(q.scale), json.dumps(q.zero_point), str(q.axis)]
+    )
     return f"{t.kind.value}{dims}<{', '.join(parts)}>"
 
 
@@ -139,9 +147,19 @@ class _Parser:
                     constants[value] = self.data(value, types[value])
                 elif self.line.strip() and not self.line.startswith(";"):
                     nodes.append(self.node(types))
-            except (ValueError, KeyError, IndexError, TypeError, AssertionError, OverflowError, RecursionError) as error:
+            except (
+                ValueError,
+                KeyError,
+                IndexError,
+                TypeError,
+                AssertionError,
+                OverflowError,
+                RecursionError,
+            ) as error:
                 place = int(getattr(error, "pos", self.at))  # NOTE: JSON's decoder says where it stopped
-                raise ModelError(f"graph text, line {self.number}: {error or 'malformed'}: {around(self.line, place)}") from error
+                raise ModelError(
+                    f"graph text, line {self.number}: {error or 'malformed'}: {around(self.line, place)}"
+                ) from error
         return Graph(name, tuple(inputs), tuple(outputs), tuple(nodes), types, constants)
 
     def expect(self, token: str) -> None:
@@ -230,7 +248,8 @@ class _Parser:
         return result
 
     def zeros(self) -> tuple[int, ...]:
-        """A list of nothing but zeros, as all weights of a channel's own scale have one: thousands need no decoder. Else ()."""
+        """A list of nothing but zeros, as all weights of a channel's own scale have one: thousands need no decoder.
+        Else ()."""
         if not self.peek("[0"):
             return ()
         end = self.line.index("]", self.at)

@@ -55,19 +55,27 @@ class DType(Enum):
 
 
 _DTYPES: dict[DType, str] = {
-    DType.F32: "f4", DType.F16: "f2", DType.F64: "f8", DType.U4: "u1", DType.I8: "i1", DType.U8: "u1", DType.I16: "i2", DType.U16: "u2",
+    DType.F32: "f4", DType.F16: "f2", DType.F64: "f8", DType.U4: "u1", DType.I8: "i1", DType.U8: "u1", DType.I16: "i2",
+    DType.U16: "u2",
     DType.I32: "i4", DType.U32: "u4", DType.I64: "i8", DType.U64: "u8", DType.BOOL: "?", DType.STRING: "O",
 }  # fmt: skip
 _KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k not in (DType.STRING, DType.U4)}
-_KIND_LIMITS = {DType.U4: (0, 15), DType.U8: (0, 255), DType.I8: (-128, 127), DType.I16: (-32768, 32767), DType.U16: (0, 65535)}
+_KIND_LIMITS = {
+    DType.U4: (0, 15),
+    DType.U8: (0, 255),
+    DType.I8: (-128, 127),
+    DType.I16: (-32768, 32767),
+    DType.U16: (0, 65535),
+}
 
 
 class Quant(NamedTuple):
-    """Quantization parameters: real = scale * (q - zero_point), per tensor (axis None, one entry), per index of `axis`, or block-wise.
+    """Quantization parameters: real = scale * (q - zero_point), per tensor (axis None, one entry), per index of `axis`,
+    or block-wise.
 
-    Every scale is a Python float that is exactly representable in float32. Block-wise (`block` is not None) each run of `block` elements
-    along `axis`, the last one maybe shorter, has a scale and a zero point of its own. There are too many of these for a type: they are
-    operands of the node that reads the value, and the tuples here are empty.
+    Every scale is a Python float that is exactly representable in float32. Block-wise (`block` is not None) each run of
+    `block` elements along `axis`, the last one maybe shorter, has a scale and a zero point of its own. There are too
+    many of these for a type: they are operands of the node that reads the value, and the tuples here are empty.
     """
 
     scale: tuple[float, ...]
@@ -134,7 +142,10 @@ class TensorType(NamedTuple):
     def static_shape(self) -> tuple[int, ...]:
         """The shape where every dimension is known. Raises ModelError where it is not."""
         if not self.is_static:
-            raise ModelError(f"expected a shape that is known, got {'one of unknown rank' if self.shape is None else list(self.shape)}")
+            raise ModelError(
+                "expected a shape that is known, got "
+                f"{'one of unknown rank' if self.shape is None else list(self.shape)}"
+            )
         return cast("tuple[int, ...]", self.shape)
 
     @property

@@ -3,12 +3,12 @@
 1. Node names are unique; a value is written once, and never a constant or an input.
 2. A value is written before it is read, and every value has a type.
 3. A constant's array has the kind and shape of its type.
-4. Scales are positive, finite and representable in float32; zero points fit the kind; an axis lies within the rank and has
-   one entry for each of its indices. A value that is quantized block-wise, or has elements below a byte, is a constant of both
-   (blocks.py holds what its node makes of it).
+4. Scales are positive, finite and representable in float32; zero points fit the kind; an axis lies within the rank and
+   has one entry for each of its indices. A value that is quantized block-wise, or has elements below a byte, is a
+   constant of both (blocks.py holds what its node makes of it).
 5. Every output of the graph exists.
-6. A node's op is declared (qglow/ops); its attributes are those that the op declares, of the declared values; it has the inputs and
-   outputs that its op declares, of so many dimensions (declared.py).
+6. A node's op is declared (qglow/ops); its attributes are those that the op declares, of the declared values; it has
+   the inputs and outputs that its op declares, of so many dimensions (declared.py).
 7. The first output of a node has a name; others that nothing reads may be the empty string.
 8. Kinds and parameters of a node's values are what its op makes them (kinds.py).
 9. A node has an epilogue within code generation alone; then its parts are held to all of this (epilogue.py).
@@ -43,7 +43,8 @@ def verify_level() -> int:
 
 
 def verify(graph: Graph, *, fused: bool = False) -> Graph:
-    """The graph itself; raises VerifyError that names every broken invariant. fused: whether nodes may have an epilogue (rule 9)."""
+    """The graph itself; raises VerifyError that names every broken invariant. fused: whether nodes may have an epilogue
+    (rule 9)."""
     broken = [*_check_fused(graph, fused), *_check_nodes(graph), *_check_constants(graph), *_check_quant(graph)]
     if broken:
         raise VerifyError(f"graph {graph.name!r} breaks {len(broken)} invariants: " + "; ".join(broken[:8]))
@@ -70,11 +71,21 @@ def _check_nodes(graph: Graph) -> list[str]:
             if o in writers:
                 faults.append(f"expected an output that nothing else writes, got {o!r}, which is {writers[o]}")
             writers.setdefault(o, f"written by {node.name!r}")
-        faults += [f"expected a type for every value, got none for {v!r}" for v in _untyped((*node.inputs, *node.outputs), graph)]
+        faults += [
+            f"expected a type for every value, got none for {v!r}"
+            for v in _untyped((*node.inputs, *node.outputs), graph)
+        ]
         faults += [*node_faults(node, graph.types), *kind_faults(node, graph.types, graph.constants)]
         broken += [f"{show(node, graph)}: {fault}" for fault in faults]
-    broken += [f"output {o!r}: expected a value that is written, got one that is not" for o in graph.outputs if o not in writers]
-    return broken + [f"expected a type for every value, got none for {v!r}" for v in _untyped((*graph.inputs, *graph.constants), graph)]
+    broken += [
+        f"output {o!r}: expected a value that is written, got one that is not"
+        for o in graph.outputs
+        if o not in writers
+    ]
+    return broken + [
+        f"expected a type for every value, got none for {v!r}"
+        for v in _untyped((*graph.inputs, *graph.constants), graph)
+    ]
 
 
 def _check_fused(graph: Graph, fused: bool) -> list[str]:
@@ -87,7 +98,12 @@ def _check_fused(graph: Graph, fused: bool) -> list[str]:
             continue
         with suppress(ValueError, TypeError):  # what declared.py says
             _, between = parts(node, graph.types)
-            broken += [f"{show(node, graph)}: {fault}" for t in between.values() if t.quant is not None for fault in _quant_faults(t)]
+            broken += [
+                f"{show(node, graph)}: {fault}"
+                for t in between.values()
+                if t.quant is not None
+                for fault in _quant_faults(t)
+            ]
     return broken
 
 
@@ -104,14 +120,17 @@ def _check_constants(graph: Graph) -> list[str]:
         if t.kind is DType.U4 and t.is_static and array.dtype == t.kind.dtype and tuple(array.shape) == t.stored_shape:
             continue
         if DType.of(array.dtype) is not t.kind or tuple(array.shape) != t.shape:
-            broken.append(f"constant {name!r}: expected {t.kind.value}{list(t.shape or ())}, got {array.dtype}{list(array.shape)}")
+            broken.append(
+                f"constant {name!r}: expected {t.kind.value}{list(t.shape or ())}, got {array.dtype}{list(array.shape)}"
+            )
     return broken
 
 
 def _check_quant(graph: Graph) -> list[str]:
     producers = graph.producers()
     broken = [
-        f"value {name!r}: expected a constant as what is quantized block-wise, or of u4, got {print_type(t)[:80]} of no constant"
+        f"value {name!r}: expected a constant as what is quantized block-wise, or of u4, got {print_type(t)[:80]} of "
+        "no constant"
         for name, t in graph.types.items()
         if (t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None)) and name not in graph.constants
     ]
@@ -120,7 +139,11 @@ def _check_quant(graph: Graph) -> list[str]:
         for o in graph.outputs
         if o in graph.types and (q := graph.types[o].quant) is not None and q.block is not None
     ]
-    broken += [f"value {n!r}: expected u4 with a quantization" for n, t in graph.types.items() if t.kind is DType.U4 and t.quant is None]
+    broken += [
+        f"value {n!r}: expected u4 with a quantization"
+        for n, t in graph.types.items()
+        if t.kind is DType.U4 and t.quant is None
+    ]
     return broken + [
         f"{show(producers[name], graph)}: {name!r}: {fault}" if name in producers else f"value {name!r}: {fault}"
         for name, t in graph.types.items()
@@ -138,10 +161,14 @@ def _quant_faults(t: TensorType) -> list[str]:
         return [f"expected a kind that is quantized ({', '.join(k.value for k in _QUANTIZED)}), got {t.kind.value}"]
     faults = []
     if not _are_scales(q.scale):
-        faults += [f"expected scales that are positive float32 numbers, got {s!r}" for s in q.scale if not _is_scale(s)][:1]
+        faults += [
+            f"expected scales that are positive float32 numbers, got {s!r}" for s in q.scale if not _is_scale(s)
+        ][:1]
     low, high = t.limits()
     if not low <= min(q.zero_point, default=low) <= max(q.zero_point, default=low) <= high:
-        faults += [f"expected zero points in [{low}, {high}], got {z}" for z in q.zero_point if not low <= z <= high][:1]
+        faults += [f"expected zero points in [{low}, {high}], got {z}" for z in q.zero_point if not low <= z <= high][
+            :1
+        ]
     if len(q.scale) != len(q.zero_point):
         faults.append(f"expected as many zero points as scales, got {len(q.zero_point)} for {len(q.scale)}")
     elif q.axis is None and len(q.scale) != 1:

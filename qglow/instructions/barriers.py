@@ -1,4 +1,5 @@
-"""Where threads must wait for each other: before an instruction that reads what others still write, or writes what others still read."""
+"""Where threads must wait for each other: before an instruction that reads what others still write, or writes what
+others still read."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ def barriers(steps: Sequence[Instruction], buffers: Sequence[Buffer]) -> list[bo
 
 
 class Spans:
-    """Buffers in the order of their places, of which it is asked in logarithmic time whether others share bytes with them."""
+    """Buffers in the order of their places, of which it is asked in logarithmic time whether others share bytes with
+    them."""
 
     def __init__(self, buffers: Sequence[Buffer]) -> None:
         self._all = buffers
@@ -61,11 +63,13 @@ class Spans:
                 self._largest = max(self._largest, b.size)
 
     def meet(self, indices: Iterable[int], but: Sequence[int] = ()) -> bool:
-        """Whether one of the given buffers shares bytes of the arena with one of these; `but`: those of these that do not count."""
+        """Whether one of the given buffers shares bytes of the arena with one of these; `but`: those of these that do
+        not count."""
         return any(self._meets(self._all[k], but) for k in indices)
 
     def _meets(self, b: Buffer, but: Sequence[int]) -> bool:
-        """NOTE: one that begins more than the largest size before it cannot reach it, and few lie in between: buffers in use are apart."""
+        """NOTE: one that begins more than the largest size before it cannot reach it, and few lie in between: buffers
+        in use are apart."""
         end = b.offset + b.size
         for k in range(bisect_left(self._starts, b.offset - self._largest), bisect_left(self._starts, end)):
             index = self._indices[k]

@@ -1,8 +1,8 @@
 """Bufferization: when each buffer lives, and which buffers are one.
 
 1. A buffer lives from the first step that uses it to the last; inputs live from the start, outputs to the end.
-2. An instruction that may work in place writes its output over an input that dies there: they have one footprint, and the input is no
-   input or output of the graph and no value that is looked at.
+2. An instruction that may work in place writes its output over an input that dies there: they have one footprint, and
+   the input is no input or output of the graph and no value that is looked at.
 3. A buffer that no step uses and no value lies in is dropped.
 """
 
@@ -75,7 +75,8 @@ class _Lives:
                     return
 
     def _fits(self, step: Instruction, x: int, y: int) -> bool:
-        """Whether all that the instruction reads of one buffer is what it writes of the other, byte for byte, as its kind allows."""
+        """Whether all that the instruction reads of one buffer is what it writes of the other, byte for byte, as its
+        kind allows."""
         if self.program.buffers[x].size != self.program.buffers[y].size:
             return False
         found = footprint_of(step, self.program.isa, _no_tables)

@@ -1,4 +1,5 @@
-"""Loop nests over strided operands: dimensions in the output's order, adjacent ones merged where every operand allows it."""
+"""Loop nests over strided operands: dimensions in the output's order, adjacent ones merged where every operand allows
+it."""
 
 from __future__ import annotations
 
@@ -38,11 +39,15 @@ def padded(loops: list[Loop], count: int, operands: int) -> list[Loop] | None:
 def offsets(loops: Sequence[Loop], operands: int) -> list[tuple[int, ...]]:
     """Bytes into each operand for each index of the loops."""
     indices = product(*(range(d) for d, _ in loops))
-    return [tuple(sum(i * s[k] for i, (_, s) in zip(index, loops, strict=True)) for k in range(operands)) for index in indices]
+    return [
+        tuple(sum(i * s[k] for i, (_, s) in zip(index, loops, strict=True)) for k in range(operands))
+        for index in indices
+    ]
 
 
 def split_rows_for_threads(loops: list[Loop], least: int) -> list[Loop]:
-    """A long single run cut in rows, so that threads have something to share. loops: four, the last the run. least: elements of a row."""
+    """A long single run cut in rows, so that threads have something to share. loops: four, the last the run. least:
+    elements of a row."""
     (d, s), outer = loops[-1], loops[:-1]
     if any(o[0] != 1 for o in outer) or d < 2 * least:
         return loops

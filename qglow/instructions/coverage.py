@@ -1,7 +1,8 @@
 """The uses of one buffer in their order, played through over coordinates that are cut only where a use begins or ends.
 
-Bytes are numbered by digits: images, rows, pixels and bytes of a pixel, as the strides of what is written say. A use is a box of digits.
-What is written is its box exactly, what is read lies within its box; so a proof here holds of the bytes.
+Bytes are numbered by digits: images, rows, pixels and bytes of a pixel, as the strides of what is written say. A use is
+a box of digits. What is written is its box exactly, what is read lies within its box; so a proof here holds of the
+bytes.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ def _proven(uses: Sequence[Use]) -> bool:
     for (_, _, phase, how), box in zip(uses, boxes, strict=True):
         at = tuple([slice(p[low], p[high]) for p, (low, high) in zip(places, box, strict=True)])
         before = written[at]
-        if (before == phase).any() or (how != WRITE and before.min() == UNWRITTEN) or (how == WRITE and (read[at] == phase).any()):
+        if (
+            (before == phase).any()
+            or (how != WRITE and before.min() == UNWRITTEN)
+            or (how == WRITE and (read[at] == phase).any())
+        ):
             return False
         if how != SHARED:
             (written if how == WRITE else read)[at] = phase

@@ -1,9 +1,11 @@
 """What the kernels of a product can compute behind it, before its result is stored.
 
-1. An int8 product: one sum or difference with a residual of its output's shape, or one lookup table of bytes. A table for each channel
-   only of a convolution, and not where the target looks many pixels up at a time: those of one block are slower.
-2. A float product: a sum with a residual of its output's shape, where the product is a single chain (docs/quantization.md, 28), then
-   bounds that are known, finite numbers. A transposed convolution and one channel by channel: bounds alone.
+1. An int8 product: one sum or difference with a residual of its output's shape, or one lookup table of bytes. A table
+   for each channel only of a convolution, and not where the target looks many pixels up at a time: those of one block
+   are slower.
+2. A float product: a sum with a residual of its output's shape, where the product is a single chain
+   (docs/quantization.md, 28), then bounds that are known, finite numbers. A transposed convolution and one channel by
+   channel: bounds alone.
 """
 
 from __future__ import annotations
@@ -35,7 +37,11 @@ def int8_takes(product: Node, after: Sequence[Node], types: Types, constants: Co
         return False
     if part.op == "Lookup":
         return _takes_table(product, part, constants.get(part.inputs[1]), read, byte_tables)
-    return part.has(ADDITIVE) and len(set(part.inputs)) == 2 and _takes_sum(part, [types[v] for v in (*part.inputs, *part.outputs)])
+    return (
+        part.has(ADDITIVE)
+        and len(set(part.inputs)) == 2
+        and _takes_sum(part, [types[v] for v in (*part.inputs, *part.outputs)])
+    )
 
 
 def _takes_table(product: Node, part: Node, table: Array | None, read: TensorType, byte_tables: bool) -> bool:
@@ -58,13 +64,17 @@ def float_takes(product: Node, after: Sequence[Node], types: Types, constants: C
     first, *others = after if after else (None,)
     if first is not None and first.op == "Add":
         shape = types[first.outputs[0]].static_shape
-        floats = all(types[v].kind is DType.F32 and types[v].static_shape == shape for v in first.inputs if v not in constants)
+        floats = all(
+            types[v].kind is DType.F32 and types[v].static_shape == shape for v in first.inputs if v not in constants
+        )
         if not floats or len(set(first.inputs) - constants.keys()) != 2 or not _is_one_chain(product, types, constants):
             return False
         first, *others = others or (None,)
     if first is None:
         return True
-    return not others and first.has(CLAMP) and first.inputs[0] not in constants and bounds_of(first, constants) is not None
+    return (
+        not others and first.has(CLAMP) and first.inputs[0] not in constants and bounds_of(first, constants) is not None
+    )
 
 
 def _is_one_chain(product: Node, types: Types, constants: Constants) -> bool:
@@ -84,7 +94,8 @@ def _is_one_chain(product: Node, types: Types, constants: Constants) -> bool:
 
 
 def bounds_of(node: Node, constants: Constants) -> tuple[float, float | None] | None:
-    """The lower and the upper bound that a Relu or Clip sets, None for no upper one; None where they are not known, finite numbers."""
+    """The lower and the upper bound that a Relu or Clip sets, None for no upper one; None where they are not known,
+    finite numbers."""
     if node.op == "Relu":
         return 0.0, None
     if node.op != "Clip" or any(i and i not in constants for i in node.inputs[1:]):

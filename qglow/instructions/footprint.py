@@ -1,7 +1,9 @@
-"""The footprint of an instruction: which bytes it reads and writes, from its operands' addresses on, as its fields alone say.
+"""The footprint of an instruction: which bytes it reads and writes, from its operands' addresses on, as its fields
+alone say.
 
-It is what `meaning` and `field_faults` say of the instruction, kept for those that are sound by themselves under all that it follows
-from: the kind, the instruction set, every field, and the tables that some kinds read their positions from.
+It is what `meaning` and `field_faults` say of the instruction, kept for those that are sound by themselves under all
+that it follows from: the kind, the instruction set, every field, and the tables that some kinds read their positions
+from.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ _footprints: dict[tuple[object, ...], Footprint] = {}
 class Access:
     """Bytes [low, high) from an operand's address on that hold all of a region's elements.
 
-    dims: (stride, count) of the region's bytes from `low` on, as few as there are, the innermost first; strides are positive.
-    Two accesses are the same only if they are one object, so that proofs may be kept by them.
+    dims: (stride, count) of the region's bytes from `low` on, as few as there are, the innermost first; strides are
+    positive. Two accesses are the same only if they are one object, so that proofs may be kept by them.
     """
 
     __slots__ = ("dims", "high", "low", "operand", "region")
@@ -93,7 +95,9 @@ def access_of(operand: str, region: Region) -> Access:
     return Access(operand, low, high, tuple(dims), region)
 
 
-def footprint_of(step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]) -> Footprint | None:
+def footprint_of(
+    step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]
+) -> Footprint | None:
     """None of an instruction that is not sound by itself. ints: reads int32 elements of a constant of a step."""
     kind = INSTRUCTIONS.get(step.kind)
     if kind is None or len(step.fields) != len(kind.fields) or (step.hints and not hints_fit(step.kind, step.hints)):
@@ -120,7 +124,9 @@ def _values(kind: str) -> Callable[[Any], tuple[Any, ...]]:
     return itemgetter(*INSTRUCTIONS[kind].fields)
 
 
-def _analysed(step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]) -> Footprint | None:
+def _analysed(
+    step: Instruction, isa: str, ints: Callable[[Instruction, str, tuple[int, ...]], Array]
+) -> Footprint | None:
     kind, meaning = INSTRUCTIONS[step.kind], meaning_of(step.kind)
     if meaning is None or field_faults(step):
         return None

@@ -1,10 +1,12 @@
-"""What follows a product and its kernel can compute with it becomes the product's epilogue, and x s(x) a Swish: rewrites before lowering.
+"""What follows a product and its kernel can compute with it becomes the product's epilogue, and x s(x) a Swish:
+rewrites before lowering.
 
-1. The value between is read once and is no output of the graph. The fused node stands where the product stood: a residual must be there
-   by then.
-2. int8: a sum, a difference or a lookup table behind a convolution or matrix product with constant weights. Which of them the kernels
-   take is said in epilogue.py.
-3. float: a sum behind one, then a Relu or Clip behind that, likewise. A sigmoid times its own input is a Swish, with the same bits.
+1. The value between is read once and is no output of the graph. The fused node stands where the product stood: a
+   residual must be there by then.
+2. int8: a sum, a difference or a lookup table behind a convolution or matrix product with constant weights. Which of
+   them the kernels take is said in epilogue.py.
+3. float: a sum behind one, then a Relu or Clip behind that, likewise. A sigmoid times its own input is a Swish, with
+   the same bits.
 """
 
 from __future__ import annotations
@@ -42,12 +44,17 @@ def _is_int8(m: Match) -> bool:
 
 def _is_float(m: Match) -> bool:
     product, types = m.node("product"), m.graph.types
-    if any(types[v].kind is not DType.F32 for v in (product.inputs[0], *product.outputs)) or 0 in types[product.outputs[0]].static_shape:
+    if (
+        any(types[v].kind is not DType.F32 for v in (product.inputs[0], *product.outputs))
+        or 0 in types[product.outputs[0]].static_shape
+    ):
         return False
     if product.op == BLOCKWISE:
         return product.attr("compute") == "float32" and (m.rank("x") or 0) > 1
     w, bias = m.constant("w"), product.input(2)
-    return w.dtype.name == "float32" and w.size > 0 and (not bias or bias in m.graph.constants) and _is_matrix_or_image(m)
+    return (
+        w.dtype.name == "float32" and w.size > 0 and (not bias or bias in m.graph.constants) and _is_matrix_or_image(m)
+    )
 
 
 def _is_matrix_or_image(m: Match) -> bool:
@@ -88,7 +95,9 @@ def _product(where: Callable[[Match], bool]) -> Op:
     return op(_has_epilogue, value("x"), constant("w"), name="product", where=where)
 
 
-def _sums(name: str, of: Op, root: str | Trait, residual: Value, build: Callable[[Match], Replacement]) -> tuple[Rewrite, Rewrite]:
+def _sums(
+    name: str, of: Op, root: str | Trait, residual: Value, build: Callable[[Match], Replacement]
+) -> tuple[Rewrite, Rewrite]:
     """Both orders of the operands: each may be a product, and the residual is the one that is there first."""
     return (
         Rewrite(f"{name} sum", op(root, of, residual, commutes=False), build, at="product"),

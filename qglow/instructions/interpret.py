@@ -1,4 +1,5 @@
-"""Run a planned program by the meaning of its instructions: the engine between the graph's reference and the compiled kernels."""
+"""Run a planned program by the meaning of its instructions: the engine between the graph's reference and the compiled
+kernels."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ CONSTANT_SLACK = 256
 
 
 def run_program(program: Program, feeds: Mapping[str, Array], check: bool = False) -> dict[str, Array]:
-    """Outputs by name. check: hold every instruction to writing its declared elements alone; raises VerifyError where it does not."""
+    """Outputs by name. check: hold every instruction to writing its declared elements alone; raises VerifyError where
+    it does not."""
     return Interpreter(program, check).run(feeds)
 
 
@@ -77,7 +79,9 @@ class Interpreter:
         if before is not None:
             stray = np.flatnonzero((before != self.arena) & ~self.writes(step))
             if stray.size:
-                raise VerifyError(f"step {number} ({step.kind}) writes byte {stray[0]} of the arena, which none of its outputs has")
+                raise VerifyError(
+                    f"step {number} ({step.kind}) writes byte {stray[0]} of the arena, which none of its outputs has"
+                )
 
     def views(self, step: Instruction, site: Site) -> Views:
         """Arrays over the elements of each operand."""

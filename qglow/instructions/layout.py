@@ -1,9 +1,11 @@
 """Layout assignment: how each value of a static graph lies, before there are instructions for it.
 
-1. Images [N, C, H, W] are channels-last where a convolution, pool or resampling reads or writes them, and where they are connected to such
-   ones through ops that work element by element, concatenate or cut; other ops choose for themselves.
+1. Images [N, C, H, W] are channels-last where a convolution, pool or resampling reads or writes them, and where they
+   are connected to such ones through ops that work element by element, concatenate or cut; other ops choose for
+   themselves.
 2. Lines [N, C, W] are so where a window op itself reads or writes them.
-3. Float values lie channels-last where float window ops are among them: what comes in, or is only converted, stays as it is.
+3. Float values lie channels-last where float window ops are among them: what comes in, or is only converted, stays as
+   it is.
 4. Inputs of a concatenation are written where it wants them: they have a slot in it.
 5. An image has the widest border (halo) that a convolution reads around it or around what has a slot in it.
 6. What is no image is dense in the graph's order, or in the order of the value that it is made of.
@@ -101,7 +103,9 @@ def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
             t, producer = graph.types[v], producers.get(v)
             writes = producer is not None and (producer.op == "Concat" or not producer.has(VIEW))
             same = t.kind in STORED and t.is_quantized and t.quant == graph.types[out].quant
-            same = same or (v in float_images and out in float_images and producer is not None and producer.has(STRIDED_FLOATS))
+            same = same or (
+                v in float_images and out in float_images and producer is not None and producer.has(STRIDED_FLOATS)
+            )
             if v not in fixed and v not in slots and writes and same and node.inputs.count(v) == 1:
                 slots[v] = Slot(out, axis, at)
             at += t.static_shape[axis]
@@ -113,7 +117,8 @@ def widest(a: Halo, b: Halo) -> Halo:
 
 
 def conv_window(graph: Graph, node: Node) -> tuple[tuple[int, int], Window]:
-    """The image size [H, W] and the 2-D window of a convolution or pool over 1 or 2 dimensions; a line is an image of one row."""
+    """The image size [H, W] and the 2-D window of a convolution or pool over 1 or 2 dimensions; a line is an image of
+    one row."""
     size = graph.types[node.inputs[0]].static_shape[2:]
     kernel = tuple(node.attr("kernel_shape") or graph.types[node.inputs[1]].static_shape[2:])
     win = Window.of(node, size, kernel)
@@ -139,7 +144,8 @@ def conv_halo(graph: Graph, node: Node) -> Halo:
 
 
 def verify_layouts(graph: Graph, layouts: Layouts) -> Layouts:
-    """Raise VerifyError unless images have 3 or 4 dimensions, slots are parts of concatenations, and halos belong to images without one."""
+    """Raise VerifyError unless images have 3 or 4 dimensions, slots are parts of concatenations, and halos belong to
+    images without one."""
     faults = [f"{v!r} is channels-last, and no image" for v in layouts.images if graph.types[v].rank not in (3, 4)]
     producers = graph.producers()
     for v, (whole, axis, first) in layouts.slots.items():
@@ -150,7 +156,11 @@ def verify_layouts(graph: Graph, layouts: Layouts) -> Layouts:
             faults.append(f"{v!r} has a slot of {whole!r}, axis {axis} from {first}, and is no such part of it")
         elif graph.types[v].quant != graph.types[whole].quant:
             faults.append(f"{v!r} has a slot of {whole!r}, and is quantized otherwise")
-    faults += [f"{v!r} has a border, and is no image by itself" for v in layouts.halos if v not in layouts.images or v in layouts.slots]
+    faults += [
+        f"{v!r} has a border, and is no image by itself"
+        for v in layouts.halos
+        if v not in layouts.images or v in layouts.slots
+    ]
     if faults:
         raise VerifyError(f"layouts of {graph.name!r}: " + "; ".join(faults[:8]))
     return layouts

@@ -6,8 +6,8 @@
     bufferize  live ranges, and instructions that work in place     bufferize.py
     plan       offsets in one arena                                 plan.py
 
-Each stage has a verifier of what holds after it. With QGLOW_VERIFY=2 they run here; whatever it is, a program is proven before it runs
-(prove.py).
+Each stage has a verifier of what holds after it. With QGLOW_VERIFY=2 they run here; whatever it is, a program is proven
+before it runs (prove.py).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from .unsigned import unsigned
 
 
 def lower(graph: Graph, isa: str) -> Program:
-    """The program of a static graph for an instruction set. Raises LimitError where a value or the plan is beyond the limit of memory."""
+    """The program of a static graph for an instruction set. Raises LimitError where a value or the plan is beyond the
+    limit of memory."""
     return _planned(_concrete(graph), isa, ())
 
 
@@ -46,7 +47,8 @@ def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
 
 
 def stages(graph: Graph, isa: str, fired: Fired | None = None) -> Iterator[tuple[str, Graph | Layouts | Program]]:
-    """What each stage makes of a static graph, by the stage's name. The last is what `lower` returns. fired: told which rewrites did."""
+    """What each stage makes of a static graph, by the stage's name. The last is what `lower` returns. fired: told which
+    rewrites did."""
     return _stages(_concrete(graph), isa, (), fired)
 
 
@@ -84,8 +86,12 @@ def _planned(graph: Graph, isa: str, observed: Sequence[str]) -> Program:
 
 
 def _check_values(graph: Graph) -> None:
-    """Raise LimitError where a value by itself is beyond the limit of memory: asked before any rule makes tables or masks for it."""
+    """Raise LimitError where a value by itself is beyond the limit of memory: asked before any rule makes tables or
+    masks for it."""
     for node in graph.nodes:
         for o in node.outputs:
             if o and (t := graph.types[o]).is_static:
-                check_memory(prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output {o!r}")
+                check_memory(
+                    prod(t.static_shape) * t.kind.dtype.itemsize,
+                    f"node {node.name!r} ({node.operator}): its output {o!r}",
+                )

@@ -1,4 +1,5 @@
-"""Products with block-wise quantized weights: rows are quantized when they come, once for all products that read them."""
+"""Products with block-wise quantized weights: rows are quantized when they come, once for all products that read
+them."""
 
 from __future__ import annotations
 
@@ -31,23 +32,38 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
     constants = {
         "w": low.block_weights(c[node.inputs[1]], (n, k), size, 4 if t.kind is DType.U4 else 8),
         "scale": low.constant(_by_blocks(c[node.inputs[2]], low.packing.block)),
-        "bias": low.constant(_filled(c[node.inputs[4]] if node.input(4) else np.zeros(n, np.float32), low.packing.block)),
+        "bias": low.constant(
+            _filled(c[node.inputs[4]] if node.input(4) else np.zeros(n, np.float32), low.packing.block)
+        ),
     }
     if points:
         constants["zero"] = low.constant(_by_blocks(zeros, low.packing.block))
-    sizes = {"H": fields["H"], "K": blocks, "C": n, "y_h": fields["y_h"], "size": size, "bits": 4 if t.kind is DType.U4 else 8}
+    sizes = {
+        "H": fields["H"],
+        "K": blocks,
+        "C": n,
+        "y_h": fields["y_h"],
+        "size": size,
+        "bits": 4 if t.kind is DType.U4 else 8,
+    }
     places = {name: low.use(p) for name, p in quantized.items()}
     low.emit("blockwise_matmul", {**places, "y": y, "scratch": None}, constants, {**sizes, "points": int(points)})
     return True
 
 
-def _quantized_rows(low: Lowering, name: str, x: TensorView, fields: Fields, size: int, factor: int) -> dict[str, TensorView]:
+def _quantized_rows(
+    low: Lowering, name: str, x: TensorView, fields: Fields, size: int, factor: int
+) -> dict[str, TensorView]:
     """The places of a value's rows as int8, their scales and sums, by the operands that they are: made once."""
     keys = {operand: (name, f"{operand} in blocks of {size}, {factor}") for operand in ("x", "x_scale", "x_sum")}
     if keys["x"] not in low.copies:
         h, k = int(fields["H"]), x.shape[-1]
         blocks = -(-k // size)
-        made = {"x": low.dense((h, blocks * size), "|i1"), "x_scale": low.dense((h, blocks), "<f4"), "x_sum": low.dense((h, blocks), "<i4")}
+        made = {
+            "x": low.dense((h, blocks * size), "|i1"),
+            "x_scale": low.dense((h, blocks), "<f4"),
+            "x_sum": low.dense((h, blocks), "<i4"),
+        }
         places: dict[str, TensorView | None] = {"x": x, "y": made["x"], "scale": made["x_scale"], "sum": made["x_sum"]}
         low.emit("quantize_rows", places, {}, {"H": h, "C": k, "x_h": fields["x_h"], "size": size, "factor": factor})
         low.copies |= {keys[operand]: place for operand, place in made.items()}
@@ -69,7 +85,8 @@ def _filled(values: Array, block: int) -> Array:
 
 def _as_floats(low: Lowering, fused: Node) -> bool:
     """(47) The product of the weights as floats."""
-    from .lower_float_product import matmul_by, takes_epilogue  # NOTE: where a node computes with floats, which many programs have none of
+    # NOTE: where a node computes with floats, which many programs have none of
+    from .lower_float_product import matmul_by, takes_epilogue
 
     node, *after = low.parts(fused)
     if not takes_epilogue(low, node, after):

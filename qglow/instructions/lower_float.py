@@ -28,7 +28,12 @@ def operand(low: Lowering, name: str) -> TensorView | None:
 
 def binary(low: Lowering, node: Node) -> bool:
     out = node.outputs[0]
-    if len(node.inputs) != 2 or low.type(out).kind is not DType.F32 or not low.type(out).static_shape or 0 in low.type(out).static_shape:
+    if (
+        len(node.inputs) != 2
+        or low.type(out).kind is not DType.F32
+        or not low.type(out).static_shape
+        or 0 in low.type(out).static_shape
+    ):
         return False
     a, b = (operand(low, i) for i in node.inputs)
     if a is None or b is None:
@@ -69,7 +74,9 @@ Parameters = Callable[[Lowering, Node], tuple[str, float, float] | None]
 
 def clip(low: Lowering, node: Node) -> tuple[str, float, float] | None:
     bounds = [low.graph.constants.get(i) if i else None for i in (*node.inputs[1:], "", "")[:2]]
-    if any(i and i not in low.graph.constants for i in node.inputs[1:]) or any(c is not None and c.size != 1 for c in bounds):
+    if any(i and i not in low.graph.constants for i in node.inputs[1:]) or any(
+        c is not None and c.size != 1 for c in bounds
+    ):
         return None
     least, most = (None if c is None else float(c.reshape(-1)[0]) for c in bounds)
     if least is None or most is None:
@@ -86,7 +93,9 @@ def power(low: Lowering, node: Node) -> tuple[str, float, float] | None:
     known = {2.0: "Square", 0.5: "Sqrt", -1.0: "Reciprocal"}
     if y in known:
         return known[y], 0.0, 0.0
-    return None if y == 1.0 or not is_single_power(y) else ("Power", y, float(0 if y != round(y) else 1 if y % 2 else 2))
+    return (
+        None if y == 1.0 or not is_single_power(y) else ("Power", y, float(0 if y != round(y) else 1 if y % 2 else 2))
+    )
 
 
 def by_numbers(low: Lowering, node: Node) -> tuple[str, float, float]:

@@ -28,14 +28,21 @@ def emit_binary(low: Lowering, op: str, a: TensorView, b: TensorView, y: TensorV
 def emit_unary(low: Lowering, op: str, x: TensorView, y: TensorView) -> None:
     loops = loops_nhwc(y, x)
     assert loops is not None, "rows without gaps have loops"
-    low.emit("float_unary", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "op": FLOAT_UNARY.index(op), "f_a": 0.0, "f_b": 0.0})
+    low.emit(
+        "float_unary",
+        {"x": x, "y": y},
+        {},
+        {**fields_of(loops, "yx"), "op": FLOAT_UNARY.index(op), "f_a": 0.0, "f_b": 0.0},
+    )
 
 
 def emit_reduce(low: Lowering, name: str, x: TensorView) -> TensorView:
     """Max or Sum of each row of x [H, C]: a new [H, C] whose columns are all that one."""
     h, c = x.shape
     y = low.dense((h, 1), "<f4")
-    low.emit("float_reduce", {"x": x, "y": y}, {}, {"H": h, "C": c, "x_h": 4 * c, "y_h": 4, "op": FLOAT_REDUCE.index(name)})
+    low.emit(
+        "float_reduce", {"x": x, "y": y}, {}, {"H": h, "C": c, "x_h": 4 * c, "y_h": 4, "op": FLOAT_REDUCE.index(name)}
+    )
     return y
 
 
@@ -65,7 +72,12 @@ def log_softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     shape = t.static_shape
     axis = int(node.attr("axis")) % max(1, len(shape))
-    if operand(low, node.inputs[0]) is None or t.kind is not DType.F32 or 0 in shape or any(d != 1 for d in shape[axis + 1 :]):
+    if (
+        operand(low, node.inputs[0]) is None
+        or t.kind is not DType.F32
+        or 0 in shape
+        or any(d != 1 for d in shape[axis + 1 :])
+    ):
         return False
     rows, width = prod(shape[:axis]), shape[axis]
     x = as_shape(low.dense_of(node.inputs[0]), rows, width)
@@ -91,7 +103,13 @@ def instance_normalization(low: Lowering, node: Node) -> bool:
     x = low.dense_of(node.inputs[0])
     normal, scaled = (low.dense((n, c, size), "<f4") for _ in range(2))
     constants = {"gain": low.constant(np.ones(size, np.float32)), "shift": low.constant(np.zeros(size, np.float32))}
-    fields = {"H": n * c, "C": size, "x_h": 4 * size, "y_h": 4 * size, "f_epsilon": float(np.float32(node.attr("epsilon")))}
+    fields = {
+        "H": n * c,
+        "C": size,
+        "x_h": 4 * size,
+        "y_h": 4 * size,
+        "f_epsilon": float(np.float32(node.attr("epsilon"))),
+    }
     low.emit("float_layer_norm", {"x": x, "y": normal}, constants, fields)
     scale, shift = (by_channel(low, i, (n, c, size)) for i in node.inputs[1:3])
     emit_binary(low, "Mul", normal, scale, scaled)

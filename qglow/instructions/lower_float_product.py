@@ -1,4 +1,5 @@
-"""Products that stay float: convolutions, transposed ones and matrix products, with a sum and bounds behind them folded in."""
+"""Products that stay float: convolutions, transposed ones and matrix products, with a sum and bounds behind them folded
+in."""
 
 from __future__ import annotations
 
@@ -12,7 +13,18 @@ from ..reference.float_product import LONGEST, chain_ranges, scaled
 from .epilogue import bounds_of, float_takes
 from .layout import NO_HALO, conv_halo, conv_window
 from .lower_float import operand
-from .lower_product import UNIT, Fields, flattened, image_fields, is_column, operands_of_two, residual_of, row_images, shifted, swap_hw
+from .lower_product import (
+    UNIT,
+    Fields,
+    flattened,
+    image_fields,
+    is_column,
+    operands_of_two,
+    residual_of,
+    row_images,
+    shifted,
+    swap_hw,
+)
 from .matrix_batches import Group
 from .packing import round_up
 from .phases import phase_products
@@ -85,7 +97,14 @@ def conv(low: Lowering, fused: Node) -> bool:
     depthwise = depthwise and kh * kw <= LONGEST
     target = target_of(low, fused.outputs[0], after)
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
+    shape: Fields = {
+        "KH": kh,
+        "KW": kw,
+        "SH": win.strides[0],
+        "SW": win.strides[1],
+        "DH": win.dilations[0],
+        "DW": win.dilations[1],
+    }
     if is_column(target.y.as_image(), kw):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
         target = replace(target, y=target.y.as_image().swap_hw(), residual=residual)
@@ -105,7 +124,10 @@ def emit_depthwise(low: Lowering, x: TensorView, target: FloatTarget, w: Array, 
     whole[:channels] = w.reshape(channels, -1)
     start = np.zeros(len(whole), np.float32)
     start[:channels] = bias
-    constants = {"w": low.constant(whole.reshape(-1, lanes, whole.shape[1]).swapaxes(1, 2)), "bias": low.constant(start)}
+    constants = {
+        "w": low.constant(whole.reshape(-1, lanes, whole.shape[1]).swapaxes(1, 2)),
+        "bias": low.constant(start),
+    }
     y = target.y.as_image()
     low.emit("float_depthwise2d", {"x": x, "y": y}, constants, {**image_fields(x, y), **shape, **target.bounds})
 
@@ -113,7 +135,8 @@ def emit_depthwise(low: Lowering, x: TensorView, target: FloatTarget, w: Array, 
 def product(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
     """A float_conv2d instruction for each chain of a product; one adds to the sums of those before it.
 
-    x, y, residual: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]. A product of several chains has no residual.
+    x, y, residual: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]. A product of several chains has no
+    residual.
     """
     boxes = chain_boxes(*w.shape[2:])
     y, steps, group = target.y.as_image(), (shape["DH"] * x.strides[2], shape["DW"] * x.strides[3], 4), 4 * w.shape[4]
@@ -121,7 +144,9 @@ def product(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: A
     before = None if target.residual is None else target.residual.as_image()
     for k, box in enumerate(boxes):
         last = k == len(boxes) - 1
-        part = FloatTarget(y if last else low.image(image_shape(y), "<f4", NO_HALO), target.bounds if last else NO_BOUNDS, before)
+        part = FloatTarget(
+            y if last else low.image(image_shape(y), "<f4", NO_HALO), target.bounds if last else NO_BOUNDS, before
+        )
         corner = x._replace(start=x.start + sum(s.start * step for s, step in zip(box, steps, strict=True)))
         taps = np.ascontiguousarray(w[:, :, *box]) if len(boxes) > 1 else w
         window: Fields = {**shape, "KH": taps.shape[2], "KW": taps.shape[3]}
@@ -149,7 +174,9 @@ def chain_boxes(rows: int, columns: int, channels: int) -> list[tuple[slice, sli
     return boxes
 
 
-def one_chain(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields, group: int) -> None:
+def one_chain(
+    low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields, group: int
+) -> None:
     """A float_conv2d instruction. y, residual: images. group: bytes from a group's channels of x to the next one's."""
     groups, oc, _, kw, ic = w.shape
     fused = kw == 1 or (x.strides[3] == 4 * ic and shape["DW"] == 1)
@@ -164,7 +191,8 @@ def one_chain(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias:
     emit_product(low, {"x": x, "y": y}, constants, {**sizes, **target.bounds}, residual)
 
 
-def emit_product(low: Lowering, places: dict[str, TensorView | None], constants: dict[str, int], fields: Fields, r: TensorView | None,
+def emit_product(low: Lowering, places: dict[str, TensorView | None], constants: dict[str, int], fields: Fields,
+    r: TensorView | None,
                  steps: tuple[int, ...] | None = None) -> None:  # fmt: skip
     """r: what is added. steps: its strides over N, H and W, where its own dimensions are others than an image's."""
     more: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0}
@@ -178,7 +206,12 @@ def emit_product(low: Lowering, places: dict[str, TensorView | None], constants:
 def conv_transpose(low: Lowering, fused: Node) -> bool:
     node, *after = low.parts(fused)
     w = weights_of(low, node)
-    if not takes_epilogue(low, node, after) or w is None or w.ndim not in (3, 4) or any(d != 1 for d in node.attr("dilations") or ()):
+    if (
+        not takes_epilogue(low, node, after)
+        or w is None
+        or w.ndim not in (3, 4)
+        or any(d != 1 for d in node.attr("dilations") or ())
+    ):
         return False
     w = w[:, :, None] if w.ndim == 3 else w
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
@@ -208,7 +241,8 @@ def matmul(low: Lowering, fused: Node) -> bool:
 
 
 def matmul_by(low: Lowering, fused: Node, after: list[Node], w: Array, bias: Array) -> bool:
-    """The product of a node's first input, of two dimensions or more, with constant weights [K, N], plus a bias [N], and what follows."""
+    """The product of a node's first input, of two dimensions or more, with constant weights [K, N], plus a bias [N],
+    and what follows."""
     x = low.places[fused.inputs[0]]
     if not x.has_rows:
         x = low.dense_of(fused.inputs[0])
@@ -233,7 +267,9 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     before: TensorView | None = None
     for first, end in ranges:
         result = y if (first, end) == ranges[-1] else like(low, y)
-        chain_of_two(low, (result, shifted(a, 4 * first), shifted(b, first * b.strides[-2])), before, groups, end - first)
+        chain_of_two(
+            low, (result, shifted(a, 4 * first), shifted(b, first * b.strides[-2])), before, groups, end - first
+        )
         before = result
     after()
     return True
@@ -246,9 +282,14 @@ def like(low: Lowering, y: TensorView) -> TensorView:
 
 
 def chain_of_two(
-    low: Lowering, operands: tuple[TensorView, TensorView, TensorView], before: TensorView | None, groups: list[Group], k: int
+    low: Lowering,
+    operands: tuple[TensorView, TensorView, TensorView],
+    before: TensorView | None,
+    groups: list[Group],
+    k: int,
 ) -> None:
-    """The instructions of one chain of k terms, (y, a, b) from its first term on; it adds to `before`, which lies as y does."""
+    """The instructions of one chain of k terms, (y, a, b) from its first term on; it adds to `before`, which lies as y
+    does."""
     y, a, b = operands
     columns = b.shape[-1]
     channels, count = round_up(columns, low.packing.lanes), groups[0].matrices
@@ -257,7 +298,8 @@ def chain_of_two(
     weights = [TensorView(packed, j * size, (size // 4,), (4,), "<f4") for j in range(len(groups))]
     for group, w in zip(groups, weights, strict=True):
         low.emit("float_pack", {"x": low.use(shifted(b, group.b)), "y": w}, {}, {
-            "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1]})  # fmt: skip
+            "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2],
+            "x_c": b.strides[-1]})  # fmt: skip
     bias = low.constant(np.zeros(count * channels, np.float32))
     for group, w in zip(groups, weights, strict=True):
         for rows in group.rows:

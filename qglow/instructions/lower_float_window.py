@@ -23,7 +23,13 @@ def is_image(low: Lowering, node: Node) -> bool:
     """Whether a node makes a float image or line, that has elements, of another."""
     t, y = low.type(node.inputs[0]), low.type(node.outputs[0])
     several = any(node.outputs[1:])
-    return t.kind is DType.F32 and y.kind is DType.F32 and t.rank in (3, 4) and not several and operand(low, node.inputs[0]) is not None
+    return (
+        t.kind is DType.F32
+        and y.kind is DType.F32
+        and t.rank in (3, 4)
+        and not several
+        and operand(low, node.inputs[0]) is not None
+    )
 
 
 def window(low: Lowering, name: str, x: TensorView, y: TensorView, win: Window, include: bool = False) -> None:
@@ -54,13 +60,19 @@ def global_pool(low: Lowering, node: Node) -> bool:
 def reduce(low: Lowering, node: Node) -> bool:
     t, name = low.type(node.inputs[0]), node.op.removeprefix("Reduce")
     shape = t.static_shape
-    if operand(low, node.inputs[0]) is None or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not shape:
+    if (
+        operand(low, node.inputs[0]) is None
+        or any(i not in low.graph.constants for i in node.inputs[1:] if i)
+        or not shape
+    ):
         return False
     inputs = [np.broadcast_to(np.zeros(()), shape), *(low.graph.constants[i] for i in node.inputs[1:] if i)]
     axes = tuple(sorted(reduction_axes(node, inputs, len(shape))))  # type: ignore[arg-type]
     if not axes or axes != tuple(range(axes[0], axes[-1] + 1)):
         return False
-    before, middle, after = (int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]))
+    before, middle, after = (
+        int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :])
+    )
     if is_by_rows(len(shape), axes):
         x, y = low.dense_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
         fields = {"H": before, "C": middle, "x_h": 4 * middle, "y_h": 4}
@@ -74,7 +86,13 @@ def reduce(low: Lowering, node: Node) -> bool:
     x, y = low.dense_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
     row = 4 * after
     image_x = TensorView(x.buffer, x.start, (before, after, 1, middle), (middle * row, 4, middle * row, row), x.dtype)
-    window(low, name, image_x, TensorView(y.buffer, y.start, (before, after, 1, 1), (row, 4, row, row), y.dtype), whole((1, middle)))
+    window(
+        low,
+        name,
+        image_x,
+        TensorView(y.buffer, y.start, (before, after, 1, 1), (row, 4, row, row), y.dtype),
+        whole((1, middle)),
+    )
     return True
 
 
@@ -94,7 +112,9 @@ def resize(low: Lowering, node: Node) -> bool:
             continue
         index = np.arange(axis.out)
         before, after, weight = (index, index, np.zeros(axis.out)) if axis.same else linear_taps(node, axis)
-        tables[name] = low.constant(np.stack([before.astype(np.int32), after.astype(np.int32), weight.astype(np.float32).view(np.int32)]))
+        tables[name] = low.constant(
+            np.stack([before.astype(np.int32), after.astype(np.int32), weight.astype(np.float32).view(np.int32)])
+        )
     if mode == "linear":
         low.emit_image("float_resize", x, y, tables)
         return True

@@ -1,4 +1,5 @@
-"""What computes on int16 element by element, and pools. Products are in lower_int16_product.py; moves treat int16 as any other."""
+"""What computes on int16 element by element, and pools. Products are in lower_int16_product.py; moves treat int16 as
+any other."""
 
 from __future__ import annotations
 
@@ -133,7 +134,16 @@ def max_pool(low: Lowering, node: Node) -> bool:
     x = low.image_of(node.inputs[0])
     win = conv_window(low.graph, node)[1] if node.op == "MaxPool" else whole(x.shape[2:])
     y = low.place(node.outputs[0], channels_last=True).as_image()
-    low.emit_image("int16_max_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1])
+    low.emit_image(
+        "int16_max_pool2d",
+        x,
+        y,
+        **window_fields(win),
+        IH=x.shape[2],
+        IW=x.shape[3],
+        top=win.begin[0],
+        left=win.begin[1],
+    )
     return True
 
 
@@ -156,7 +166,8 @@ def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -
         m = float(x_type.quant.s if y_type.quant is None else ratio(x_type, y_type))
     if int(np.prod(win.kernel)) > MOST_SUMMED or not are_finite(m):
         return low.refuse(f"int32 does not hold a sum of {int(np.prod(win.kernel))} elements of 16 bits")
-    low.emit_image("int16_avg_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1],
+    low.emit_image("int16_avg_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0],
+        left=win.begin[1],
                    include=0, f_ratio=m, **limits(low, node))  # fmt: skip
     return True
 

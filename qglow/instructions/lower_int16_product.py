@@ -1,7 +1,8 @@
 """Convolutions and matrix products of int16 activations and int8 weights, with exact sums (docs/quantization.md, 49).
 
-A kernel sums in int32. |x| is at most 2^15, so no partial sum leaves int32 where the magnitudes of its weights sum up to less than
-2^16. Where those of a channel are more, sums are put by after every `span` steps of two elements, as two int32 numbers.
+A kernel sums in int32. |x| is at most 2^15, so no partial sum leaves int32 where the magnitudes of its weights sum up
+to less than 2^16. Where those of a channel are more, sums are put by after every `span` steps of two elements, as two
+int32 numbers.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def scales(low: Lowering, node: Node) -> Array:
 
 
 def span_of(w: Array, bias: Array) -> int | None:
-    """Steps of two elements after which sums are put by, 0 where they never need to be; None where even the parts are too many.
+    """Steps of two elements after which sums are put by, 0 where they never need to be; None where even the parts are
+    too many.
 
     w: [groups, OC, KH, runs, run]; bias: int64 [groups * OC].
     """
@@ -55,7 +57,8 @@ def _part_sums(size: Array, count: int) -> Array:
 
 
 def known(low: Lowering, node: Node, rank: tuple[int, ...]) -> Array | None:
-    """The weights of a product that kernels can do, less their zero points; None of any other. rank: what they may have."""
+    """The weights of a product that kernels can do, less their zero points; None of any other. rank: what they may
+    have."""
     c = low.graph.constants
     if not has_kinds(low, node, node.inputs[0]) or c[node.inputs[1]].ndim not in rank or 0 in c[node.inputs[1]].shape:
         return None
@@ -77,7 +80,14 @@ def conv(low: Lowering, node: Node) -> bool:
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     y = low.place(node.outputs[0], channels_last=True).as_image()
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
+    shape: Fields = {
+        "KH": kh,
+        "KW": kw,
+        "SH": win.strides[0],
+        "SW": win.strides[1],
+        "DH": win.dilations[0],
+        "DW": win.dilations[1],
+    }
     if is_column(y, kw):
         x, y, w, shape, (kh, kw) = x.swap_hw(), y.swap_hw(), w.swapaxes(2, 3), swap_hw(shape), (kw, kh)
     if depthwise and span == 0:
@@ -86,19 +96,27 @@ def conv(low: Lowering, node: Node) -> bool:
     return product(low, node, x, y, w.reshape(groups, oc // groups, icg, kh, kw).transpose(0, 1, 3, 4, 2), bias, shape)
 
 
-def emit_depthwise(low: Lowering, node: Node, x: TensorView, y: TensorView, w: Array, bias: Array, shape: Fields) -> None:
+def emit_depthwise(
+    low: Lowering, node: Node, x: TensorView, y: TensorView, w: Array, bias: Array, shape: Fields
+) -> None:
     """w: [C, 1, KH, KW]."""
     channels, lanes = len(w), low.packing.lanes
     filled = np.zeros((round_up(channels, lanes), *w.shape[2:]), np.int16)
     filled[:channels] = w[:, 0]
-    constants = {"w": low.constant(filled.reshape(-1, lanes, *w.shape[2:]).transpose(0, 2, 3, 1)), **by_channel(low, node, bias, 1)}
+    constants = {
+        "w": low.constant(filled.reshape(-1, lanes, *w.shape[2:]).transpose(0, 2, 3, 1)),
+        **by_channel(low, node, bias, 1),
+    }
     low.emit("int16_depthwise2d", {"x": x, "y": y}, constants, {**image_fields(x, y), **shape, **limits(low, node)})
 
 
 def by_channel(low: Lowering, node: Node, bias: Array, groups: int) -> dict[str, int]:
     """bias and scale of each output channel, filled up per group to whole vectors."""
     found = {}
-    for name, array, dtype in (("bias", bias, np.int32), ("scale", np.broadcast_to(scales(low, node), bias.shape), np.float32)):
+    for name, array, dtype in (
+        ("bias", bias, np.int32),
+        ("scale", np.broadcast_to(scales(low, node), bias.shape), np.float32),
+    ):
         per = bias.size // groups
         filled = np.zeros((groups, round_up(per, low.packing.lanes)), dtype)
         filled[:, :per] = array.reshape(groups, per)
@@ -107,7 +125,8 @@ def by_channel(low: Lowering, node: Node, bias: Array, groups: int) -> dict[str,
 
 
 def product(low: Lowering, node: Node, x: TensorView, y: TensorView, w: Array, bias: Array, shape: Fields) -> bool:
-    """An int16_conv2d instruction; False where sums have too many parts. x, y: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]."""
+    """An int16_conv2d instruction; False where sums have too many parts. x, y: images. w: [groups, OC, KH, KW, IC];
+    bias: [groups * OC]."""
     groups, oc, kh, kw, ic = w.shape
     fused = kw == 1 or (x.strides[3] == 2 * ic and shape["DW"] == 1)
     w = w.reshape(groups, oc, kh, 1, kw * ic) if fused else w
@@ -129,7 +148,8 @@ def conv_transpose(low: Lowering, node: Node) -> bool:
         return False
     w = w[:, :, None] if w.ndim == 3 else w
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1] * int(node.attr("group")),))
-    if span_of(w.transpose(1, 2, 3, 0)[None], np.abs(bias).max(initial=0)) is None:  # NOTE: a phase has a part of these weights
+    # NOTE: a phase has a part of these weights
+    if span_of(w.transpose(1, 2, 3, 0)[None], np.abs(bias).max(initial=0)) is None:
         return low.refuse("its sums have too many parts")
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     y = low.place(node.outputs[0], channels_last=True).as_image()

@@ -60,7 +60,9 @@ def split(low: Lowering, node: Node) -> bool:
         return False
     place = low.use(low.places[node.inputs[0]])
     axis, at = int(node.attr("axis")) % len(place.shape), 0
-    for name, size in zip(node.outputs, split_sizes(node, place.shape[axis], low.graph.constants.get(node.input(1))), strict=True):
+    for name, size in zip(
+        node.outputs, split_sizes(node, place.shape[axis], low.graph.constants.get(node.input(1))), strict=True
+    ):
         if name:
             low.places[name] = place.part(axis, at, size)
         at += size
@@ -73,7 +75,11 @@ def transpose(low: Lowering, node: Node) -> bool:
     place = low.places[node.inputs[0]]
     perm = node.attr("perm") or tuple(reversed(range(len(place.shape))))
     return bind_view(
-        low, node, place._replace(shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=NO_HALO)
+        low,
+        node,
+        place._replace(
+            shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=NO_HALO
+        ),
     )
 
 
@@ -90,7 +96,9 @@ def gather(low: Lowering, node: Node) -> bool:
         return False
     view = place.part(axis, flat[0], len(flat), steps.pop())
     if indices.ndim == 0:
-        view = view._replace(shape=view.shape[:axis] + view.shape[axis + 1 :], strides=view.strides[:axis] + view.strides[axis + 1 :])
+        view = view._replace(
+            shape=view.shape[:axis] + view.shape[axis + 1 :], strides=view.strides[:axis] + view.strides[axis + 1 :]
+        )
     return bind_view(low, node, view)
 
 
@@ -122,8 +130,11 @@ def reshaped(place: TensorView, shape: tuple[int, ...]) -> TensorView | None:
     return None if strides is None else place._replace(shape=shape, strides=strides, halo=NO_HALO)
 
 
-def reshaped_strides(shape: tuple[int, ...], strides: tuple[int, ...], target: tuple[int, ...], item: int) -> tuple[int, ...] | None:
-    """Strides by which the elements in order have the target's shape. NOTE: numpy would copy, that is read, what it cannot view."""
+def reshaped_strides(
+    shape: tuple[int, ...], strides: tuple[int, ...], target: tuple[int, ...], item: int
+) -> tuple[int, ...] | None:
+    """Strides by which the elements in order have the target's shape. NOTE: numpy would copy, that is read, what it
+    cannot view."""
     if 0 in shape:
         return dense_strides(target, item)
     old = [(d, s) for d, s in zip(shape, strides, strict=True) if d != 1]
@@ -153,7 +164,9 @@ def bind_view(low: Lowering, node: Node, view: TensorView) -> bool:
 
 def pad(low: Lowering, node: Node) -> bool:
     inputs = constants_of(low, node)
-    if not is_movable(low, node.inputs[0]) or any(c is None for c, i in zip(inputs[1:], node.inputs[1:], strict=True) if i):
+    if not is_movable(low, node.inputs[0]) or any(
+        c is None for c, i in zip(inputs[1:], node.inputs[1:], strict=True) if i
+    ):
         return False
     x = low.use(low.places[node.inputs[0]])
     widths = pad_widths(len(x.shape), inputs)
@@ -165,7 +178,9 @@ def pad(low: Lowering, node: Node) -> bool:
     return mirrored_pad(low, node, x, widths, mode)
 
 
-def constant_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[int, int]], value: np.ndarray | None) -> bool:
+def constant_pad(
+    low: Lowering, node: Node, x: TensorView, widths: list[tuple[int, int]], value: np.ndarray | None
+) -> bool:
     """The whole output filled, then the input copied into it. A value of several bytes is one that they share."""
     fill = np.asarray(0 if value is None else value).reshape(-1)[:1].astype(x.dtype).view(np.uint8)
     if len(set(fill.tolist())) != 1 or node.outputs[0] in low.concat_slots:
@@ -173,7 +188,12 @@ def constant_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[in
     y = low.place(node.outputs[0])
     if any(y.halo) and int(fill[0]) != low.zero(node.outputs[0]):
         return False
-    low.emit("fill", {"y": TensorView(y.buffer, 0, (low.room(y),), (1,), "|u1")}, {}, {"C": low.room(y), "value": int(fill[0])})
+    low.emit(
+        "fill",
+        {"y": TensorView(y.buffer, 0, (low.room(y),), (1,), "|u1")},
+        {},
+        {"C": low.room(y), "value": int(fill[0])},
+    )
     inside = y
     for k, (b, _) in enumerate(widths):
         inside = inside.part(k, b, x.shape[k])
@@ -220,7 +240,9 @@ def blocks(low: Lowering, node: Node) -> bool:
     view = reshaped(x, split_shape)
     if view is None:
         return False
-    turned = view._replace(shape=tuple(view.shape[p] for p in perm), strides=tuple(view.strides[p] for p in perm), halo=NO_HALO)
+    turned = view._replace(
+        shape=tuple(view.shape[p] for p in perm), strides=tuple(view.strides[p] for p in perm), halo=NO_HALO
+    )
     y = low.place(node.outputs[0])
     target = reshaped(y, turned.shape)
     if target is None or any(y.halo):

@@ -26,7 +26,8 @@ def is_u8(low: Lowering, *names: str) -> bool:
 
 
 def loops_nhwc(y: TensorView, *others: TensorView, repeat: bool = False, keep_last: bool = False) -> list[Loop] | None:
-    """Loops N, H, W and a run of adjacent elements over operands of one shape. repeat: the last operand may stand still along the run.
+    """Loops N, H, W and a run of adjacent elements over operands of one shape. repeat: the last operand may stand still
+    along the run.
 
     Operands' item sizes may differ; None where the run is not adjacent or the loops are too many.
     """
@@ -36,7 +37,8 @@ def loops_nhwc(y: TensorView, *others: TensorView, repeat: bool = False, keep_la
         loops = [(1, tuple(p.itemsize for p in operands))]
     steps = loops[-1][1]
     adjacent = [
-        s == p.itemsize or (repeat and k == len(operands) - 1 and s == 0) for k, (s, p) in enumerate(zip(steps, operands, strict=True))
+        s == p.itemsize or (repeat and k == len(operands) - 1 and s == 0)
+        for k, (s, p) in enumerate(zip(steps, operands, strict=True))
     ]
     found = padded(loops, 4, len(operands)) if all(adjacent) else None
     return found if found is None or keep_last else split_rows_for_threads(found, ROW)
@@ -80,7 +82,11 @@ def pitch(low: Lowering, name: str) -> int:
     """Pixels of three channels take four bytes where only convolutions read them: a pixel is then one load."""
     readers, t = low.consumers.get(name, []), low.type(name)
     fit = t.rank == 4 and t.static_shape[1] == 3 and name not in low.concat_slots and name not in low.graph.outputs
-    return 4 if fit and readers and all(n.op == "Conv" and n.attr("group") == 1 and n.inputs[0] == name for n in readers) else 0
+    return (
+        4
+        if fit and readers and all(n.op == "Conv" and n.attr("group") == 1 and n.inputs[0] == name for n in readers)
+        else 0
+    )
 
 
 def dequantize(low: Lowering, node: Node) -> bool:
@@ -126,7 +132,12 @@ def lookup(low: Lowering, node: Node) -> bool:
         if loops is None:
             return False
     constants = {"table": low.constant(table)}
-    low.emit("lookup", {"x": x, "y": y, "scratch": None}, constants, {**fields_of(loops, "yx"), "t_c": 256 if by_channel else 0})
+    low.emit(
+        "lookup",
+        {"x": x, "y": y, "scratch": None},
+        constants,
+        {**fields_of(loops, "yx"), "t_c": 256 if by_channel else 0},
+    )
     return True
 
 
@@ -161,7 +172,12 @@ def binary(low: Lowering, node: Node) -> bool:
         if loops is None:
             return False
     repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
-    fields = fields_of(loops, "yxb") | {"b_c": 0 if repeats else 1, "a_zero": low.zero(a), "b_zero": low.zero(b), "f_a": float(m_a)}
+    fields = fields_of(loops, "yxb") | {
+        "b_c": 0 if repeats else 1,
+        "a_zero": low.zero(a),
+        "b_zero": low.zero(b),
+        "f_a": float(m_a),
+    }
     kind = "mul" if node.op == "Mul" else "add"
     if kind == "add":
         fields["f_b"] = float(m_b)

@@ -24,7 +24,8 @@ from .select import Lowering
 from .table import POST_ADD, POST_NONE, POST_TABLE
 
 Fields = dict[str, int | float]
-NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0, "f_a": 0.0, "f_r": 0.0,
+NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0,
+    "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
 UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 MAX_ACCUMULATOR = 2**31 - 1
@@ -59,19 +60,25 @@ def scales(low: Lowering, node: Node) -> Array:
     """The multiplier of each output channel, or one."""
     x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
     groups = groups_of(node)
-    return np.asarray(product_scale(x, w, groups) if y.quant is None else multiplier(x, w, y, groups), np.float32).reshape(-1)
+    return np.asarray(
+        product_scale(x, w, groups) if y.quant is None else multiplier(x, w, y, groups), np.float32
+    ).reshape(-1)
 
 
 def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
-    """Whether no sum can leave int32, nor, where it is rounded, the range in which that is defined once it is scaled."""
+    """Whether no sum can leave int32, nor, where it is rounded, the range in which that is defined once it is
+    scaled."""
     bias = np.abs(bias_of(low, node))
     scale = scales(low, node).astype(np.float64) if low.type(node.outputs[0]).quant is not None else np.zeros(1)
     most = w.size // w.shape[channel_axis] * 255 * (128 if w.dtype == np.int8 else 255)
-    if most + int(bias.max()) < MAX_ACCUMULATOR and most * scale.max() + (bias * scale).max() < MAX_SUM:  # the usual case
+    # the usual case
+    if most + int(bias.max()) < MAX_ACCUMULATOR and most * scale.max() + (bias * scale).max() < MAX_SUM:
         return True
     others = tuple(k for k in range(w.ndim) if k != channel_axis)
     worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups_of(node)) * 255 + bias
-    if float((worst * scale).max()) < MAX_SUM and within_int32(worst, scale if low.type(node.outputs[0]).quant is not None else None):
+    if float((worst * scale).max()) < MAX_SUM and within_int32(
+        worst, scale if low.type(node.outputs[0]).quant is not None else None
+    ):
         return True
     return low.refuse("a sum of its products could leave int32")
 
@@ -106,13 +113,16 @@ def channel_constants(low: Lowering, bias: Array, scale: Array, groups: int, mul
 def takes_epilogue(low: Lowering, node: Node, after: list[Node]) -> bool:
     """Whether the kernels compute what follows a product; only with constant weights."""
     constants = low.graph.constants
-    if not after or (node.inputs[1] in constants and int8_takes(node, after, low.types, constants, low.packing.byte_tables)):
+    if not after or (
+        node.inputs[1] in constants and int8_takes(node, after, low.types, constants, low.packing.byte_tables)
+    ):
         return True
     return low.refuse("no kernel has its epilogue")
 
 
 def target_of(low: Lowering, name: str, after: list[Node], channels_last: bool | None = True) -> Target:
-    """The place of a value that a product with an epilogue of at most one op writes, and what that op does on the way there."""
+    """The place of a value that a product with an epilogue of at most one op writes, and what that op does on the way
+    there."""
     y = low.place(name, channels_last=channels_last)
     for part in after:
         if part.op == "Lookup":
@@ -144,7 +154,11 @@ def residual_of(low: Lowering, part: Node, image: bool | None) -> TensorView:
 
 def conv(low: Lowering, fused: Node) -> bool:
     node, *after = low.parts(fused)
-    if not takes_epilogue(low, node, after) or not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
+    if (
+        not takes_epilogue(low, node, after)
+        or not are_u8_by_i8(low, node)
+        or len(low.type(node.inputs[0]).static_shape) not in (3, 4)
+    ):
         return False
     w = weights_of(low, node)
     if not fits(low, node, w, 0):
@@ -157,7 +171,14 @@ def conv(low: Lowering, fused: Node) -> bool:
     oc, icg, kh, kw = w.shape
     target = target_of(low, fused.outputs[0], after).as_image()
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape: Fields = {"KH": kh, "KW": kw, "SH": win.strides[0], "SW": win.strides[1], "DH": win.dilations[0], "DW": win.dilations[1]}
+    shape: Fields = {
+        "KH": kh,
+        "KW": kw,
+        "SH": win.strides[0],
+        "SW": win.strides[1],
+        "DH": win.dilations[0],
+        "DW": win.dilations[1],
+    }
     if is_column(target.y, kw):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
         target = Target(target.y.swap_hw(), target.post, residual, target.table).as_image()
@@ -172,7 +193,8 @@ def conv(low: Lowering, fused: Node) -> bool:
 
 
 def is_column(y: TensorView, kernel_width: int) -> bool:
-    """Whether a convolution is of rows of one pixel: on its side it is of one long row, which kernels take many pixels at a time of."""
+    """Whether a convolution is of rows of one pixel: on its side it is of one long row, which kernels take many pixels
+    at a time of."""
     return kernel_width == 1 and y.shape[3] == 1 and y.shape[2] > 1
 
 
@@ -189,11 +211,18 @@ def operands(low: Lowering, x: TensorView, target: Target, constants: dict[str, 
 
 
 def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array, bias: Array, shape: Fields) -> None:
-    """w: [C, 1, KH, KW]. Blocks of channels: whole vectors, the last one moved back to end with the channels; or a row's run of pixels."""
+    """w: [C, 1, KH, KW]. Blocks of channels: whole vectors, the last one moved back to end with the channels; or a
+    row's run of pixels."""
     channels, _, kh, kw = w.shape
     lanes, y = low.packing.lanes, target.y
     item = y.itemsize
-    flat = channels < lanes and shape["SW"] == 1 and x.strides[3] == channels and y.strides[3] == channels * item and y.shape[3] > 1
+    flat = (
+        channels < lanes
+        and shape["SW"] == 1
+        and x.strides[3] == channels
+        and y.strides[3] == channels * item
+        and y.shape[3] > 1
+    )
     flat = flat and target.post["post"] == POST_NONE
     if flat:
         blocks = np.arange(np.lcm(channels, lanes)).reshape(-1, lanes) % channels
@@ -208,9 +237,28 @@ def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array
     bias = offset_bias(low, bias, w)
     order = taps[blocks].reshape(len(blocks), lanes, rows // 4, 4, kw).transpose(0, 2, 4, 1, 3)
     scale = np.broadcast_to(scales(low, node), bias.shape)
-    constants = {"w": low.constant(order), "bias": low.constant(bias[blocks].astype(np.int32)), "scale": low.constant(scale[blocks])}
-    fields = {**image_fields(x, y), "G": 1, "x_c": 1, "y_g": 0, **shape, "runs": 1, "run": 1, **limits(low, node), **target.post}
-    low.emit("depthwise2d", operands(low, x, target, constants), constants, {**fields, "blocks": len(blocks), "flat": int(flat)})
+    constants = {
+        "w": low.constant(order),
+        "bias": low.constant(bias[blocks].astype(np.int32)),
+        "scale": low.constant(scale[blocks]),
+    }
+    fields = {
+        **image_fields(x, y),
+        "G": 1,
+        "x_c": 1,
+        "y_g": 0,
+        **shape,
+        "runs": 1,
+        "run": 1,
+        **limits(low, node),
+        **target.post,
+    }
+    low.emit(
+        "depthwise2d",
+        operands(low, x, target, constants),
+        constants,
+        {**fields, "blocks": len(blocks), "flat": int(flat)},
+    )
 
 
 def offset_bias(low: Lowering, bias: Array, w: Array) -> Array:
@@ -227,13 +275,22 @@ def image_fields(x: TensorView, y: TensorView) -> Fields:
 
 
 def product(
-    low: Lowering, node: Node, x: TensorView, target: Target, w: Array, bias: Array, shape: Fields, scale: Array | None = None
+    low: Lowering,
+    node: Node,
+    x: TensorView,
+    target: Target,
+    w: Array,
+    bias: Array,
+    shape: Fields,
+    scale: Array | None = None,
 ) -> None:
-    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, the node's own by default."""
+    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, the node's own
+    by default."""
     groups, oc, _, kw, ic = w.shape
     gap = x.strides[3] - ic
     padded_pixels = groups == 1 and 0 < gap < 4 and kw > 1
-    if padded_pixels and last_read(x, target.y, shape, ic + gap) <= low.room(x):  # what is beside the channels has weights of zero
+    # what is beside the channels has weights of zero
+    if padded_pixels and last_read(x, target.y, shape, ic + gap) <= low.room(x):
         w = np.pad(w, [(0, 0)] * 4 + [(0, gap)])
         ic += gap
     fused = kw == 1 or (x.strides[3] == ic and shape["DW"] == 1)
@@ -248,7 +305,16 @@ def product(
         **channel_constants(low, bias, scales(low, node) if scale is None else scale, groups, low.packing.multiple),
     }
     runs, run = (1, kw * ic) if fused else (kw, ic)
-    sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": ic, "y_g": oc * y.itemsize, **shape, "runs": runs, "run": run}
+    sizes = {
+        **image_fields(x, y),
+        "C": oc,
+        "G": groups,
+        "x_c": ic,
+        "y_g": oc * y.itemsize,
+        **shape,
+        "runs": runs,
+        "run": run,
+    }
     fields = {**sizes, **limits(low, node), **target.post, "r_g": oc}
     low.emit("conv2d", operands(low, x, replace_target(target, y, residual), constants), constants, fields)
 
@@ -265,17 +331,23 @@ def replace_target(target: Target, y: TensorView, residual: TensorView | None) -
     return Target(y, target.post, residual, target.table)
 
 
-def flattened(x: TensorView, y: TensorView, residual: TensorView | None) -> tuple[TensorView, TensorView, TensorView | None]:
+def flattened(
+    x: TensorView, y: TensorView, residual: TensorView | None
+) -> tuple[TensorView, TensorView, TensorView | None]:
     """1x1 over images whose rows follow each other: all of them as one row."""
     n, _, h, w = y.shape
     for p in (x, y, residual):
-        if p is not None and ((h > 1 and p.strides[2] != w * p.strides[3]) or (n > 1 and p.strides[0] != h * w * p.strides[3])):
+        if p is not None and (
+            (h > 1 and p.strides[2] != w * p.strides[3]) or (n > 1 and p.strides[0] != h * w * p.strides[3])
+        ):
             return x, y, residual
     total = n * h * w
 
     def flat(p: TensorView) -> TensorView:
         pixel = p.strides[3]
-        return TensorView(p.buffer, p.start, (1, p.shape[1], 1, total), (total * pixel, p.itemsize, total * pixel, pixel), p.dtype)
+        return TensorView(
+            p.buffer, p.start, (1, p.shape[1], 1, total), (total * pixel, p.itemsize, total * pixel, pixel), p.dtype
+        )
 
     return flat(x), flat(y), None if residual is None else flat(residual)
 
@@ -306,7 +378,12 @@ def matmul(low: Lowering, fused: Node) -> bool:
     x_type, w_type, y_type = (low.type(v) for v in (node.inputs[0], node.inputs[1], node.outputs[0]))
     if node.inputs[1] not in low.graph.constants:
         return product_of_two(low, node)
-    if low.graph.constants[node.inputs[1]].ndim != 2 or x_type.rank in (None, 0, 1) or w_type.quant is None or not y_type.is_static:
+    if (
+        low.graph.constants[node.inputs[1]].ndim != 2
+        or x_type.rank in (None, 0, 1)
+        or w_type.quant is None
+        or not y_type.is_static
+    ):
         return False
     w = weights_of(low, node)
     w = w.T if node.op == "Gemm" and node.attr("transB") else w
@@ -328,7 +405,8 @@ def matmul(low: Lowering, fused: Node) -> bool:
 def row_images(
     low: Lowering, y: TensorView, x: TensorView, residual: TensorView | None
 ) -> Iterator[tuple[TensorView, TensorView, TensorView | None]]:
-    """The output, input and residual of a product of rows as images: where they are, or dense copies where strides need more loops."""
+    """The output, input and residual of a product of rows as images: where they are, or dense copies where strides need
+    more loops."""
     beside = y if y.has_rows else low.dense(y.shape, y.dtype)
     images = matrices(beside, x, residual) or matrices(beside, low.copied(x), residual)
     if images is None:  # views and parts of concatenations, several times over
@@ -354,7 +432,8 @@ def layout_for_transpose(low: Lowering, name: str) -> TensorView | None:
 
 
 def matrices(y: TensorView, *others: TensorView | None) -> tuple[TensorView, TensorView, TensorView | None] | None:
-    """Operands [..., C] of equal leading dimensions as images [N, C, H, W]; None where their strides need more loops."""
+    """Operands [..., C] of equal leading dimensions as images [N, C, H, W]; None where their strides need more
+    loops."""
     operands = [p for p in (y, *others) if p is not None]
     rows = padded(coalesce_dims(y.shape[:-1], [p.strides[:-1] for p in operands]), 3, len(operands))
     if rows is None:
@@ -368,9 +447,15 @@ def matrices(y: TensorView, *others: TensorView | None) -> tuple[TensorView, Ten
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:
-    """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run. Its zero point must be 128."""
+    """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run. Its zero
+    point must be 128."""
     ta, tb, ty = (low.type(v) for v in (*node.inputs[:2], node.outputs[0]))
-    if node.op != "MatMul" or node.input(2) or any(v not in low.places for v in node.inputs[:2]) or 0 in ty.static_shape:
+    if (
+        node.op != "MatMul"
+        or node.input(2)
+        or any(v not in low.places for v in node.inputs[:2])
+        or 0 in ty.static_shape
+    ):
         return False
     if any(t.kind is not DType.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (DType.U8, DType.F32):
         return False
@@ -394,7 +479,8 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     sums = [TensorView(bias, j * bias_size, (bias_size,), (1,), "|u1") for j in parts]
     for group, w, s in zip(groups, weights, sums, strict=True):
         low.emit("pack", {"x": low.use(shifted(b, group.b)), "y": w, "bias": s}, {}, {
-            "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps,
+            "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1],
+            "y_g": channels * steps,
             "x_zero": zero})  # fmt: skip
     factor = low.constant(np.full(count * channels, scales(low, node)[0], np.float32))
     for group, w, s in zip(groups, weights, sums, strict=True):
@@ -410,8 +496,8 @@ def product_of_two(low: Lowering, node: Node) -> bool:
 def operands_of_two(
     low: Lowering, node: Node, like: TensorView | None = None
 ) -> tuple[tuple[TensorView, TensorView, TensorView], list[Group], Callable[[], None]] | None:
-    """(y, a, b) as matrices and the groups of their products, through dense copies where their strides need that; then what is to be done
-    behind. None where no copies help: operands that are broadcast in many dimensions.
+    """(y, a, b) as matrices and the groups of their products, through dense copies where their strides need that; then
+    what is to be done behind. None where no copies help: operands that are broadcast in many dimensions.
     """
     names = node.inputs[:2]
     a, b = (low.places[v] for v in names)

@@ -1,4 +1,5 @@
-"""LSTM with int8 weights: one product for the inputs of all steps, then for each step a product of the state and a cell."""
+"""LSTM with int8 weights: one product for the inputs of all steps, then for each step a product of the state and a
+cell."""
 
 from __future__ import annotations
 
@@ -18,14 +19,27 @@ MOST_STEPS = 512  # each is two instructions and a direction
 def lstm(low: Lowering, node: Node) -> bool:
     w, r, bias = (low.graph.constants.get(i) for i in node.inputs[1:4])
     t = low.type(node.inputs[0])
-    if w is None or r is None or bias is None or t.kind is not DType.U8 or not t.is_quantized or t.static_shape[0] > MOST_STEPS:
+    if (
+        w is None
+        or r is None
+        or bias is None
+        or t.kind is not DType.U8
+        or not t.is_quantized
+        or t.static_shape[0] > MOST_STEPS
+    ):
         return False
     steps, batch, width = t.static_shape
     if not terms_fit(max(w.shape[1], r.shape[1])):
         return low.refuse("a sum of its products could leave int32")
     hidden, sides = r.shape[1], directions(node)
     x = low.dense_of(node.inputs[0])
-    rows = TensorView(x.buffer, x.start, (1, width, 1, steps * batch), (steps * batch * width, 1, steps * batch * width, width), x.dtype)
+    rows = TensorView(
+        x.buffer,
+        x.start,
+        (1, width, 1, steps * batch),
+        (steps * batch * width, 1, steps * batch * width, width),
+        x.dtype,
+    )
     gx = floats(low, steps * batch, len(w))
     sums = -low.zero(node.inputs[0]) * w.astype(np.int64).sum(1)
     product(low, node, rows, Target(gx), w[None, :, None, None, :], sums, dict(UNIT))
@@ -40,7 +54,9 @@ def lstm(low: Lowering, node: Node) -> bool:
         for t_now in reversed(range(steps)) if backwards else range(steps):
             gh = floats(low, batch, 4 * hidden)
             zero = -STATE_ZERO * weights.astype(np.int64).sum(1)
-            product(low, node, low.use(state), Target(gh), weights[None, :, None, None, :], zero, dict(UNIT), m_r[gates])
+            product(
+                low, node, low.use(state), Target(gh), weights[None, :, None, None, :], zero, dict(UNIT), m_r[gates]
+            )
             if y is not None:
                 h = y.part(0, t_now, 1).part(1, d, 1)
                 h = TensorView(y.buffer, h.start, (batch, hidden), y.strides[2:], y.dtype)
@@ -49,7 +65,10 @@ def lstm(low: Lowering, node: Node) -> bool:
             if len(node.outputs) > slot and node.outputs[slot]:
                 whole = low.place(node.outputs[slot])
                 low.move(
-                    low.use(final), TensorView(whole.buffer, whole.part(0, d, 1).start, (batch, hidden), whole.strides[1:], whole.dtype)
+                    low.use(final),
+                    TensorView(
+                        whole.buffer, whole.part(0, d, 1).start, (batch, hidden), whole.strides[1:], whole.dtype
+                    ),
                 )
                 low.use(whole)
     return True
@@ -58,11 +77,14 @@ def lstm(low: Lowering, node: Node) -> bool:
 def floats(low: Lowering, rows: int, columns: int) -> TensorView:
     """A new matrix of float32, as an image of one row."""
     dense = low.dense((rows, columns), "<f4")
-    return TensorView(dense.buffer, 0, (1, columns, 1, rows), (4 * rows * columns, 4, 4 * rows * columns, 4 * columns), "<f4")
+    return TensorView(
+        dense.buffer, 0, (1, columns, 1, rows), (4 * rows * columns, 4, 4 * rows * columns, 4 * columns), "<f4"
+    )
 
 
 def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[TensorView, TensorView, TensorView]:
-    """The state's bytes as an image of one row, the cell state, and a place for h: filled from the node's inputs or with zeros."""
+    """The state's bytes as an image of one row, the cell state, and a place for h: filled from the node's inputs or
+    with zeros."""
     q, c, h = low.dense((batch, hidden), "|u1"), low.dense((batch, hidden), "<f4"), low.dense((batch, hidden), "<f4")
     whole = batch * hidden
     for slot, to, value in ((4, q, STATE_ZERO), (5, c, 0)):
@@ -71,7 +93,18 @@ def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[T
         if source is None:
             low.emit("fill", {"y": flat}, {}, {"C": low.room(to), "value": value})
         elif slot == 4:
-            runs = {"N": 1, "H": batch, "W": 1, "C": hidden, "P": hidden, "x_n": 0, "x_w": 0, "y_n": 0, "y_w": 0, "x_c": 4}
+            runs = {
+                "N": 1,
+                "H": batch,
+                "W": 1,
+                "C": hidden,
+                "P": hidden,
+                "x_n": 0,
+                "x_w": 0,
+                "y_n": 0,
+                "y_w": 0,
+                "x_c": 4,
+            }
             scale = {"f_scale": float(STATE_SCALE), "zero": STATE_ZERO, "low": 0, "high": 255}
             low.emit("quantize", {"x": source, "y": to}, {}, {**runs, "x_h": 4 * hidden, "y_h": hidden, **scale})
         else:
@@ -91,10 +124,20 @@ def start(low: Lowering, name: str, d: int) -> TensorView | None:
 
 
 def cell(
-    low: Lowering, gx: TensorView, gh: TensorView, c: TensorView, h: TensorView, state: TensorView, bias: int, row: int, column: int
+    low: Lowering,
+    gx: TensorView,
+    gh: TensorView,
+    c: TensorView,
+    h: TensorView,
+    state: TensorView,
+    bias: int,
+    row: int,
+    column: int,
 ) -> None:
     batch, hidden = c.shape
-    at = TensorView(gx.buffer, gx.start + row * gx.strides[3] + 4 * column, (batch, 4 * hidden), (gx.strides[3], 4), gx.dtype)
+    at = TensorView(
+        gx.buffer, gx.start + row * gx.strides[3] + 4 * column, (batch, 4 * hidden), (gx.strides[3], 4), gx.dtype
+    )
     fields: dict[str, int | float] = {"N": batch, "C": hidden, "gx_b": gx.strides[3], "gh_b": gh.strides[3]}
     fields |= {"c_in_b": c.strides[0], "c_b": c.strides[0], "y_b": h.strides[0], "q_b": state.strides[3]}
     low.emit("lstm_cell", {"gx": at, "gh": gh, "c_in": c, "c": c, "y": h, "q": state}, {"bias": bias}, fields)

@@ -29,7 +29,10 @@ def rows(low: Lowering, node: Node, item: int = 1) -> tuple[TensorView, TensorVi
 
 def softmax(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
-    if not is_u8(low, node.inputs[0], node.outputs[0]) or int(node.attr("axis")) % len(t.static_shape) != len(t.static_shape) - 1:
+    if (
+        not is_u8(low, node.inputs[0], node.outputs[0])
+        or int(node.attr("axis")) % len(t.static_shape) != len(t.static_shape) - 1
+    ):
         return False
     if node.outputs[0] in low.concat_slots:
         return False
@@ -42,13 +45,22 @@ def softmax(low: Lowering, node: Node) -> bool:
     entries = np.ascontiguousarray(low.graph.constants[node.inputs[1]], np.int32)
     planes = entries.view(np.uint8).reshape(256, 4)[:, :3].T
     table = low.constant(np.concatenate([entries.view(np.uint8), planes.reshape(-1)]))
-    low.emit("softmax", {"x": x, "y": y, "scratch": None}, {"table": table}, {**fields, "f_inverse": inverse, **limits(low, node)})
+    low.emit(
+        "softmax",
+        {"x": x, "y": y, "scratch": None},
+        {"table": table},
+        {**fields, "f_inverse": inverse, **limits(low, node)},
+    )
     return True
 
 
 def layer_normalization(low: Lowering, node: Node) -> bool:
     x_type = low.type(node.inputs[0])
-    if not is_u8(low, node.inputs[0], node.outputs[0]) or node.outputs[0] in low.concat_slots or x_type.static_shape[-1] > LONGEST:
+    if (
+        not is_u8(low, node.inputs[0], node.outputs[0])
+        or node.outputs[0] in low.concat_slots
+        or x_type.static_shape[-1] > LONGEST
+    ):
         return False
     n = x_type.static_shape[-1]
     if any(low.graph.constants[i].shape != (n,) for i in node.inputs[1:3]):
@@ -60,7 +72,8 @@ def layer_normalization(low: Lowering, node: Node) -> bool:
         return low.refuse("its epsilon over its scale is no float32")
     x, y, fields = rows(low, node)
     constants = {
-        name: low.constant(low.graph.constants[i].astype(np.float32)) for name, i in zip(("gain", "shift"), node.inputs[1:], strict=True)
+        name: low.constant(low.graph.constants[i].astype(np.float32))
+        for name, i in zip(("gain", "shift"), node.inputs[1:], strict=True)
     }
     low.emit("layer_norm", {"x": x, "y": y}, constants, {**fields, "f_epsilon": epsilon, **limits(low, node)})
     return True

@@ -1,7 +1,9 @@
-"""The weights of a product less their zero points, and those that 8 bits do not hold then: in parts, whose products the kernel adds up.
+"""The weights of a product less their zero points, and those that 8 bits do not hold then: in parts, whose products the
+kernel adds up.
 
-Integers of 8 bits with a zero point give differences d in [-255, 255]. Kernels multiply by int8. Where d does not fit, d = d1 + d2 (+ d3),
-and sum x d = sum x d1 + sum x d2: a product of twice as many input channels, of the image beside itself.
+Integers of 8 bits with a zero point give differences d in [-255, 255]. Kernels multiply by int8. Where d does not fit,
+d = d1 + d2 (+ d3), and sum x d = sum x d1 + sum x d2: a product of twice as many input channels, of the image beside
+itself.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def parts_of(w: Array) -> int:
 
 
 def in_parts(w: Array, parts: int, axis: int, groups: int = 1) -> Array:
-    """int8 weights with `parts` times the input channels, which lie along `axis`, in groups one after the other: d1, d2, ... of each."""
+    """int8 weights with `parts` times the input channels, which lie along `axis`, in groups one after the other: d1,
+    d2, ... of each."""
     if parts == 1:
         return w.astype(np.int8, copy=False)
     front = np.moveaxis(w.astype(np.int16), axis, 0)
@@ -69,4 +72,9 @@ def repeated_rows(low: Lowering, name: str, parts: int) -> TensorView:
 
 def are_u8_by_i8(low: Lowering, node: Node) -> bool:
     x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
-    return x.kind is DType.U8 and w.kind is DType.I8 and y.kind in (DType.U8, DType.F32) and node.inputs[1] in low.graph.constants
+    return (
+        x.kind is DType.U8
+        and w.kind is DType.I8
+        and y.kind in (DType.U8, DType.F32)
+        and node.inputs[1] in low.graph.constants
+    )

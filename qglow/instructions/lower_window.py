@@ -35,7 +35,9 @@ def max_pool(low: Lowering, node: Node) -> bool:
     else:
         win = whole(x.shape[2:])
     y = low.place(node.outputs[0]).as_image()
-    low.emit_image("max_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1])
+    low.emit_image(
+        "max_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1]
+    )
     return True
 
 
@@ -76,12 +78,14 @@ def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -
         fields: Fields = {"f_ratio": float(x_type.quant.s), "zero": 0, "low": 0, "high": 0, "y_f32": 1}
     else:
         fields = {"f_ratio": float(ratio(x_type, y_type)), **limits(low, node), "y_f32": 0}
-    low.emit_image("avg_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1], include=0,
+    low.emit_image("avg_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0],
+        left=win.begin[1], include=0,
                    x_zero=low.zero(node.inputs[0]), **fields)  # fmt: skip
 
 
 def reduce_mean(low: Lowering, node: Node) -> bool:
-    """The mean of adjacent axes is a pool over an image whose pixels are those axes and whose channels are the axes after them."""
+    """The mean of adjacent axes is a pool over an image whose pixels are those axes and whose channels are the axes
+    after them."""
     t = low.type(node.inputs[0])
     if t.kind is not DType.U8 or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not t.static_shape:
         return False
@@ -90,7 +94,9 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
     shape = t.static_shape
     if not axes or axes != list(range(axes[0], axes[-1] + 1)):
         return False
-    before, middle, after = (int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :]))
+    before, middle, after = (
+        int(np.prod(part)) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :])
+    )
     if not mean_fits(low, node, middle):
         return False
     y = low.place(node.outputs[0], channels_last=None)
@@ -106,8 +112,12 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
     if not y.is_dense:
         return False
     x = low.dense_of(node.inputs[0])
-    image_x = TensorView(x.buffer, x.start, (before, after, 1, middle), (middle * after, 1, middle * after, after), x.dtype)
-    image_y = TensorView(y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype)
+    image_x = TensorView(
+        x.buffer, x.start, (before, after, 1, middle), (middle * after, 1, middle * after, after), x.dtype
+    )
+    image_y = TensorView(
+        y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype
+    )
     mean(low, node, image_x, image_y, whole((1, middle)))
     return True
 

@@ -24,7 +24,8 @@ class Rows(NamedTuple):
 
 
 class Group(NamedTuple):
-    """So many matrices of b that are packed together, b_g bytes from one to the next, the first at b; and the rows that read them."""
+    """So many matrices of b that are packed together, b_g bytes from one to the next, the first at b; and the rows that
+    read them."""
 
     b: int
     matrices: int
@@ -33,7 +34,8 @@ class Group(NamedTuple):
 
 
 def as_matrices(y: TensorView, a: TensorView, b: TensorView) -> tuple[TensorView, TensorView, TensorView]:
-    """The operands of numpy's matmul, each [..., rows, columns] with as many dimensions; repeated ones have a stride of 0."""
+    """The operands of numpy's matmul, each [..., rows, columns] with as many dimensions; repeated ones have a stride of
+    0."""
     if len(a.shape) == 1:
         a = a._replace(shape=(1, *a.shape), strides=(0, *a.strides))
         at = len(y.shape) - (len(b.shape) > 1)
@@ -69,9 +71,12 @@ def grouped(y: TensorView, a: TensorView, b: TensorView) -> list[Group] | None:
     if parts > MOST_PARTS or image is None:
         return None
     (n, (y_n, a_n)), (h, (y_h, a_h)), (w, (y_w, a_w)) = image
-    fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "G": count, "x_n": a_n, "x_h": a_h, "x_w": a_w, "x_c": a_g,
+    fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "G": count, "x_n": a_n, "x_h": a_h, "x_w": a_w,
+        "x_c": a_g,
                                       "y_n": y_n, "y_h": y_h, "y_w": y_w, "y_g": y_g}  # fmt: skip
     return [
-        Group(at_b, count, b_g, tuple(Rows(at_y + more_y, at_a + more_a, fields) for more_y, more_a in offsets(apart, 2)))
+        Group(
+            at_b, count, b_g, tuple(Rows(at_y + more_y, at_a + more_a, fields) for more_y, more_a in offsets(apart, 2))
+        )
         for at_y, at_a, at_b in offsets(varying, 3)
     ]

@@ -1,8 +1,9 @@
 """The second engine: what each kind of instruction means, slow and obvious, in numpy over the bytes of an arena.
 
-A kind has two functions: its *regions*, the exact elements that it reads and writes as its fields say them, and its *meaning*, which
-computes on arrays over these elements and touches nothing else. Kernels may read up to OVER_READ bytes beyond a region, and never write
-beyond one. Families are in meaning_*.py, loaded when they are needed; a test holds that every kind of the table is in the one named here.
+A kind has two functions: its *regions*, the exact elements that it reads and writes as its fields say them, and its
+*meaning*, which computes on arrays over these elements and touches nothing else. Kernels may read up to OVER_READ bytes
+beyond a region, and never write beyond one. Families are in meaning_*.py, loaded when they are needed; a test holds
+that every kind of the table is in the one named here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from ..graph import Array
 from .region import Region, Site
 
 OVER_READ = 64
-Regions = dict[str, Region]  # by operand; "operand.part" where one has several, "operand.any" for elements that get any value
+# by operand; "operand.part" where one has several, "operand.any" for elements that get any value
+Regions = dict[str, Region]
 Views = dict[str, Array]
 RegionsOf = Callable[[Site], Regions]
 Compute = Callable[[Views, Site], None]
@@ -29,9 +31,10 @@ RUNS: Cut = ((0, 1),)  # the first axis alone
 class Meaning(NamedTuple):
     """regions: what an instruction of the kind touches. compute: writes the output's views from those of the inputs.
 
-    in_place: inputs that may be the output, element for element. cut: ways in which kernels divide the work between threads, each as
-    the axes [first, end) of every region that is written: elements that differ along no other axis are of one piece. Without any, the
-    work is never divided. repeats: whether a kernel may compute an element more than once, which rules out work in place.
+    in_place: inputs that may be the output, element for element. cut: ways in which kernels divide the work between
+    threads, each as the axes [first, end) of every region that is written: elements that differ along no other axis are
+    of one piece. Without any, the work is never divided. repeats: whether a kernel may compute an element more than
+    once, which rules out work in place.
     """
 
     regions: RegionsOf
@@ -49,11 +52,13 @@ MEANINGS: dict[str, Meaning] = {}
 FAMILIES = {  # the module, and the kinds whose meanings are there
     "meaning_blockwise": ("quantize_rows", "blockwise_matmul"),
     "meaning_float": (
-        "float_binary", "float_unary", "lstm_cell", "float_softmax", "float_pool2d", "float_reduce", "float_resize", "float_layer_norm",
+        "float_binary", "float_unary", "lstm_cell", "float_softmax", "float_pool2d", "float_reduce", "float_resize",
+        "float_layer_norm",
     ),
     "meaning_float_product": ("float_conv2d", "float_depthwise2d", "float_pack"),
     "meaning_int16": (
-        "int16_conv2d", "int16_depthwise2d", "int16_quantize", "int16_dequantize", "int16_add", "int16_mul", "int16_lookup",
+        "int16_conv2d", "int16_depthwise2d", "int16_quantize", "int16_dequantize", "int16_add", "int16_mul",
+        "int16_lookup",
         "int16_max_pool2d", "int16_avg_pool2d",
     ),
     "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear"),
@@ -66,7 +71,12 @@ _FAMILIES = {kind: family for family, kinds in FAMILIES.items() for kind in kind
 
 
 def meaning(
-    kind: str, regions: RegionsOf, in_place: tuple[str, ...] = (), *, cut: Cut = (), repeats: Callable[[Site], bool] | None = None
+    kind: str,
+    regions: RegionsOf,
+    in_place: tuple[str, ...] = (),
+    *,
+    cut: Cut = (),
+    repeats: Callable[[Site], bool] | None = None,
 ) -> Callable[[Compute], Compute]:
     """Register the meaning of a kind. Raises ValueError for a kind that has one."""
 
@@ -81,7 +91,8 @@ def meaning(
 
 
 def image(s: Site, name: str, dtype: str = "|u1", channel: int | None = None) -> Region:
-    """N x H x W x C elements with the strides NAME_n, NAME_h, NAME_w; channels are one element apart unless `channel` says their bytes."""
+    """N x H x W x C elements with the strides NAME_n, NAME_h, NAME_w; channels are one element apart unless `channel`
+    says their bytes."""
     strides = s.many(f"{name}_n {name}_h {name}_w")
     return Region(s.many("N H W C"), (*strides, int(dtype[2:]) if channel is None else channel), dtype)
 

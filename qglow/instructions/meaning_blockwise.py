@@ -1,4 +1,5 @@
-"""Products with block-wise quantized weights, and the rows that they read: reference/blockwise.py over an arena's bytes."""
+"""Products with block-wise quantized weights, and the rows that they read: reference/blockwise.py over an arena's
+bytes."""
 
 from __future__ import annotations
 

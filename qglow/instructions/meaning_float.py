@@ -115,7 +115,11 @@ def float_resize(v: Views, s: Site) -> None:
         v["y"][...] = mixed(tall, columns[0], columns[1], columns[2].view(np.float32), 2)
 
 
-@meaning("float_layer_norm", lambda s: {**_rows(s), **{n: Region((s["C"],), (4,), "<f4") for n in ("gain", "shift")}}, cut=RUNS)
+@meaning(
+    "float_layer_norm",
+    lambda s: {**_rows(s), **{n: Region((s["C"],), (4,), "<f4") for n in ("gain", "shift")}},
+    cut=RUNS,
+)
 def float_layer_norm(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = layer_norm(np.ascontiguousarray(v["x"]), v["gain"], v["shift"], s.f32("f_epsilon"))

@@ -79,7 +79,10 @@ def float_depthwise2d(v: Views, s: Site) -> None:
 
 def _pack(s: Site) -> Regions:
     g, k, c = s.many("G K C")
-    return {"x": Region((g, k, c), s.many("x_g x_k x_c"), "<f4"), "y": dense((g * round_up(c, s.packing.lanes) * k,), "<f4")}
+    return {
+        "x": Region((g, k, c), s.many("x_g x_k x_c"), "<f4"),
+        "y": dense((g * round_up(c, s.packing.lanes) * k,), "<f4"),
+    }
 
 
 @meaning("float_pack", _pack, cut=RUNS)

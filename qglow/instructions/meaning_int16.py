@@ -1,4 +1,5 @@
-"""Kinds that compute on int16: exact sums of 64 bits, clamped before they are rounded (docs/quantization.md, 49 and 50)."""
+"""Kinds that compute on int16: exact sums of 64 bits, clamped before they are rounded (docs/quantization.md, 49 and
+50)."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ def conv2d(v: Views, s: Site) -> None:
         for first in range(0, s["H"], rows):
             piece = np.s_[index, first : first + rows]
             x = v["x"][piece]
-            pixels = x.reshape(-1, g, kh * runs * run).transpose(1, 0, 2).astype(np.float64)  # NOTE: sums below 2^53 are exact
+            # NOTE: sums below 2^53 are exact
+            pixels = x.reshape(-1, g, kh * runs * run).transpose(1, 0, 2).astype(np.float64)
             sums = np.matmul(pixels, w).transpose(1, 0, 2).astype(np.int64) + v["bias"][:, :c]
             real = sums.astype(np.float32) * v["scale"][:, :c]
             v["y"][piece] = stored(real, s).reshape(v["y"][piece].shape)

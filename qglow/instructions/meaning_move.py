@@ -29,7 +29,8 @@ def transpose(v: Views, s: Site) -> None:
 
 
 def _halo(s: Site) -> Regions:
-    """Whole rows above and below, and what lies beside the image's own rows. y is at the image's first pixel; pixels are y_w apart."""
+    """Whole rows above and below, and what lies beside the image's own rows. y is at the image's first pixel; pixels
+    are y_w apart."""
     n, h, w = s.many("N H W")
     y_n, y_h, y_w = s.many("y_n y_h y_w")
     top, left, bottom, right = s.many("top left bottom right")
@@ -58,7 +59,8 @@ def fill(v: Views, s: Site) -> None:
 
 
 def tables(s: Site, rows: int, item: int = 1) -> Regions:
-    """x as far as the tables of rows and columns, int32 [rows, size], reach; weights in the third row reach nothing. item: its bytes."""
+    """x as far as the tables of rows and columns, int32 [rows, size], reach; weights in the third row reach nothing.
+    item: its bytes."""
     n, h, w, c = s.many("N H W C")
     dtype = "<f4" if item == 4 else "|u1"
     regions = {"rows": Region((rows, h), (4 * h, 4), "<i4"), "columns": Region((rows, w), (4 * w, 4), "<i4")}

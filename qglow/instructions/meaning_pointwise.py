@@ -19,7 +19,8 @@ def add(v: Views, s: Site) -> None:
 
 @meaning("mul", _two, in_place=("a", "b"), cut=ROWS)
 def mul(v: Views, s: Site) -> None:
-    product = minus_zero_point(v["a"], s["a_zero"]) * minus_zero_point(v["b"], s["b_zero"])  # NOTE: below 2^24, so exact in float32
+    # NOTE: below 2^24, so exact in float32
+    product = minus_zero_point(v["a"], s["a_zero"]) * minus_zero_point(v["b"], s["b_zero"])
     v["y"][...] = requantized(product * s.f32("f_a"), s)
 
 

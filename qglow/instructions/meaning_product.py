@@ -48,7 +48,8 @@ def _conv2d(s: Site) -> Regions:
 def conv2d(v: Views, s: Site) -> None:
     g, c, kh, runs, run = s.many("G C KH runs run")
     dtype = exact_dtype(kh * runs * run)
-    w: Array = unpack(s.isa, v["w"], (g, c, kh, runs, run)).astype(dtype).transpose(2, 3, 0, 4, 1)  # [KH, runs, G, run, C]
+    # [KH, runs, G, run, C]
+    w: Array = unpack(s.isa, v["w"], (g, c, kh, runs, run)).astype(dtype).transpose(2, 3, 0, 4, 1)
     n, h, wd = s.many("N H W")
     rows = max(1, PIECE // max(1, wd * g * run))
     for image in range(n):
@@ -73,7 +74,10 @@ def _finish(v: Views, s: Site, piece: tuple[int | slice, ...], sums: Array, scal
         return
     q = requantized(real, s)
     if s["post"] == POST_ADD:
-        left, right = minus_zero_point(q, s["a_zero"]) * s.f32("f_a"), minus_zero_point(v["r"][piece], s["r_zero"]) * s.f32("f_r")
+        left, right = (
+            minus_zero_point(q, s["a_zero"]) * s.f32("f_a"),
+            minus_zero_point(v["r"][piece], s["r_zero"]) * s.f32("f_r"),
+        )
         q = clipped(left + right, *s.many("p_zero p_low p_high"))
     if s["post"] == POST_TABLE:
         channel = np.arange(v["table"].shape[0]).reshape(q.shape[-2:])
@@ -103,7 +107,8 @@ def _blocks(s: Site) -> tuple[Array, Array]:
     if c <= lanes:
         return np.zeros_like(channel), channel
     last = -(-c // lanes) - 1
-    block = np.where(channel >= c - lanes, last, channel // lanes)  # the last block is moved back to end with the channels
+    # the last block is moved back to end with the channels
+    block = np.where(channel >= c - lanes, last, channel // lanes)
     return block % blocks, channel - np.minimum(block * lanes, c - lanes)
 
 

@@ -30,10 +30,12 @@ class PackedFloats:
 
 
 class PackedBlocks:
-    """Block-wise weights, in the order of `blockwise_matmul`: [columns / block, blocks of a row, steps, vectors, lanes, 4] bytes.
+    """Block-wise weights, in the order of `blockwise_matmul`: [columns / block, blocks of a row, steps, vectors, lanes,
+    4] bytes.
 
-    A step is 4 elements of a column, of u8, or 8 of u4: four in the lower halves of its bytes and the next four in the upper ones. Columns
-    are filled up to whole blocks of the instruction set's, rows to whole blocks of elements, with zeros.
+    A step is 4 elements of a column, of u8, or 8 of u4: four in the lower halves of its bytes and the next four in the
+    upper ones. Columns are filled up to whole blocks of the instruction set's, rows to whole blocks of elements, with
+    zeros.
     """
 
     def __init__(self, isa: str, weights: Array, shape: tuple[int, int], size: int, bits: int) -> None:
@@ -60,7 +62,8 @@ class PackedBlocks:
 
 
 def halves_by_fours(rows: Array) -> Array:
-    """u4 rows [N, 4 m bytes], elements in their order, as elements 0 to 3 of each eight in lower halves and 4 to 7 in upper ones."""
+    """u4 rows [N, 4 m bytes], elements in their order, as elements 0 to 3 of each eight in lower halves and 4 to 7 in
+    upper ones."""
     fours = rows.reshape(len(rows), -1, 4)
     low, high = fours[..., :2], fours[..., 2:]
     made = np.empty_like(fours)
@@ -70,7 +73,8 @@ def halves_by_fours(rows: Array) -> Array:
 
 
 def unpack_blocks(isa: str, data: Array, shape: tuple[int, int, int], bits: int) -> Array:
-    """The inverse of `PackedBlocks.write`: uint8 elements [columns, blocks, size] of packed bytes. shape: these three."""
+    """The inverse of `PackedBlocks.write`: uint8 elements [columns, blocks, size] of packed bytes. shape: these
+    three."""
     p, (columns, blocks, size) = target(isa), shape
     per = 8 // bits
     places = data.reshape(-1, blocks, size // (4 * per), p.vectors, p.lanes, 4).transpose(0, 3, 4, 1, 2, 5)
@@ -81,8 +85,8 @@ def unpack_blocks(isa: str, data: Array, shape: tuple[int, int, int], bits: int)
 
 
 class PackedPairs:
-    """Weights [G, OC, KH, runs, run] of int16 products, in the order of `pack_floats`: an element is two int16 along the run, the last one
-    maybe filled up with a zero."""
+    """Weights [G, OC, KH, runs, run] of int16 products, in the order of `pack_floats`: an element is two int16 along
+    the run, the last one maybe filled up with a zero."""
 
     def __init__(self, isa: str, weights: Array) -> None:
         """weights: int8, or int16 of at most 8 bits and a sign."""

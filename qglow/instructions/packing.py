@@ -1,8 +1,8 @@
 """Weight packing: the byte order in which each instruction set's convolution kernel reads its weights.
 
 A kernel walks, for each block of output channels, the taps in the order kh, then one *run* of bytes. Where the input's
-channels are dense and the taps of a row adjacent (`fused`), the run is the whole row of kw * ic bytes; otherwise each kw is
-a run of ic bytes. Runs are padded with zero weights to the multiple that one dot-product step consumes.
+channels are dense and the taps of a row adjacent (`fused`), the run is the whole row of kw * ic bytes; otherwise each
+kw is a run of ic bytes. Runs are padded with zero weights to the multiple that one dot-product step consumes.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def round_up(n: int, multiple: int) -> int:
 class Packed:
     """Weights [G, OC, KH, KW, IC] int8 that are packed when their bytes are wanted, straight into their place.
 
-    The order: [G, OC/block, KH, runs, run/4, vectors, lanes, 4] int8. For tiles (step 64) a step is stored vector by vector, each as 16
-    rows of 64 bytes: [..., run/64, vectors, 16, lanes, 4].
+    The order: [G, OC/block, KH, runs, run/4, vectors, lanes, 4] int8. For tiles (step 64) a step is stored vector by
+    vector, each as 16 rows of 64 bytes: [..., run/64, vectors, 16, lanes, 4].
     """
 
     def __init__(self, isa: str, weights: Array, fused: bool) -> None:
@@ -54,7 +54,9 @@ class Packed:
         """[G, channels, KH, runs, run] of padded sizes: without gaps along the run, or from channel to channel."""
         w, (channels, run) = self.weights, self.padded
         shape = (self.groups, channels, self.rows, self.runs, run)
-        if (self.channels, self.run) == self.padded and (w.flags.c_contiguous or (self.run == w.shape[4] and w.strides[1] == 1)):
+        if (self.channels, self.run) == self.padded and (
+            w.flags.c_contiguous or (self.run == w.shape[4] and w.strides[1] == 1)
+        ):
             return w.reshape(shape)
         made = np.empty(shape, np.int8) if (self.channels, self.run) == self.padded else np.zeros(shape, np.int8)
         if self.runs == w.shape[3]:
@@ -106,7 +108,8 @@ FLOAT_VECTORS = 2  # vectors of a block of float weights
 
 
 def pack_floats(isa: str, weights: Array) -> Array:
-    """Weights [G, OC, K] float32 as [G, OC / block, K, vectors, lanes], K in the law's order; a last block of one vector is kept as one.
+    """Weights [G, OC, K] float32 as [G, OC / block, K, vectors, lanes], K in the law's order; a last block of one
+    vector is kept as one.
 
     Other elements of four bytes are packed alike: pairs of int16 along K, as int32.
     """
@@ -128,5 +131,10 @@ def unpack_floats(isa: str, data: Array, shape: tuple[int, int, int]) -> Array:
     channels, block = round_up(oc, p.lanes), p.lanes * FLOAT_VECTORS
     whole = channels // block * block
     groups = data.reshape(g, channels * k)
-    parts = (groups[:, : whole * k].reshape(g, whole // block, k, block), groups[:, whole * k :].reshape(g, 1, k, channels - whole))
-    return np.concatenate([part.swapaxes(2, 3).reshape(g, part.shape[1] * part.shape[3], k) for part in parts], 1)[:, :oc]
+    parts = (
+        groups[:, : whole * k].reshape(g, whole // block, k, block),
+        groups[:, whole * k :].reshape(g, 1, k, channels - whole),
+    )
+    return np.concatenate([part.swapaxes(2, 3).reshape(g, part.shape[1] * part.shape[3], k) for part in parts], 1)[
+        :, :oc
+    ]

@@ -29,8 +29,9 @@ def transposed_phases(graph: Graph, node: Node) -> tuple[tuple[int, int], list[l
 def phase_products(
     graph: Graph, node: Node, x: TensorView, y: TensorView, w: Array
 ) -> Iterator[tuple[TensorView, TensorView, Array]]:
-    """The products that a transposed convolution of images consists of, one for each phase: from where it reads x, what it writes of y,
-    and its weights [groups, OC, KH, KW, IC]. w: [IC, OC of a group, KH, KW]; a phase without taps has one that is zero.
+    """The products that a transposed convolution of images consists of, one for each phase: from where it reads x, what
+    it writes of y, and its weights [groups, OC, KH, KW, IC]. w: [IC, OC of a group, KH, KW]; a phase without taps has
+    one that is zero.
     """
     (sh, sw), axes = transposed_phases(graph, node)
     groups, (channels, per, _, _) = int(node.attr("group")), w.shape

@@ -82,7 +82,9 @@ def verify_plan(program: Program) -> Program:
     """Raise VerifyError where live buffers overlap or one lies outside of the arena."""
     for k, a in enumerate(program.buffers):
         if a.offset < 0 or a.offset + a.size > program.arena_size:
-            raise VerifyError(f"buffer {k}: [{a.offset}, {a.offset + a.size}) is outside of the arena of {program.arena_size} bytes")
+            raise VerifyError(
+                f"buffer {k}: [{a.offset}, {a.offset + a.size}) is outside of the arena of {program.arena_size} bytes"
+            )
     starts: list[int] = []
     alive: list[Buffer] = []  # in the order of their offsets
     ending: list[tuple[int, int, Buffer]] = []

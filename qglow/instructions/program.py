@@ -38,8 +38,8 @@ class Buffer(NamedTuple):
 class TensorView(NamedTuple):
     """Where a value lies: numpy semantics over a buffer. Strides and start in bytes; shape in the graph's order.
 
-    buffer: its index among the program's, or CONSTANTS. halo: border of a channels-last image that belongs to the buffer and lies
-    around the value.
+    buffer: its index among the program's, or CONSTANTS. halo: border of a channels-last image that belongs to the
+    buffer and lies around the value.
     """
 
     buffer: int
@@ -56,7 +56,10 @@ class TensorView(NamedTuple):
     @property
     def is_dense(self) -> bool:
         """Whether the elements lie in the graph's order without gaps."""
-        return all(d == 1 or s == t for d, s, t in zip(self.shape, self.strides, dense_strides(self.shape, self.itemsize), strict=True))
+        return all(
+            d == 1 or s == t
+            for d, s, t in zip(self.shape, self.strides, dense_strides(self.shape, self.itemsize), strict=True)
+        )
 
     @property
     def is_channels_last(self) -> bool:
@@ -89,7 +92,9 @@ class TensorView(NamedTuple):
         """Indices start, start + step, ... of one axis."""
         shape, strides = list(self.shape), list(self.strides)
         shape[axis], strides[axis] = count, strides[axis] * step
-        return self._replace(start=self.start + start * self.strides[axis], shape=tuple(shape), strides=tuple(strides), halo=(0, 0, 0, 0))
+        return self._replace(
+            start=self.start + start * self.strides[axis], shape=tuple(shape), strides=tuple(strides), halo=(0, 0, 0, 0)
+        )
 
     def view(self, memory: Array, base: int = 0) -> Array:
         """The value as an array over bytes. base: where its buffer lies in them."""
@@ -109,7 +114,8 @@ def dense_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
 
 
 def put(view: Array, result: Array, node: Node, name: str) -> None:
-    """Write what a host step made of a value to its place. Raises ModelError where it does not fit: numpy would repeat or cut it."""
+    """Write what a host step made of a value to its place. Raises ModelError where it does not fit: numpy would repeat
+    or cut it."""
     if result.shape != view.shape or (result.dtype.kind != view.dtype.kind and view.dtype.kind in "iufb"):
         got, wanted = f"{result.dtype}{list(result.shape)}", f"{view.dtype}{list(view.shape)}"
         raise ModelError(f"node {node.name!r} ({node.operator}): expected {name!r} as {wanted}, got {got}")
@@ -117,9 +123,9 @@ def put(view: Array, result: Array, node: Node, name: str) -> None:
 
 
 class Instruction(NamedTuple):
-    """An instruction. operands: name -> (index of a buffer, or None for scratch; bytes into it). constants: name -> bytes into the constant
-    pool. hints: those that are not 0. label: the value that it helps to make, for people. kernel: the row of kernels/table.py that
-    computes it, "" before one is chosen. See `instruction`."""
+    """An instruction. operands: name -> (index of a buffer, or None for scratch; bytes into it). constants: name ->
+    bytes into the constant pool. hints: those that are not 0. label: the value that it helps to make, for people.
+    kernel: the row of kernels/table.py that computes it, "" before one is chosen. See `instruction`."""
 
     kind: str
     operands: Operands
@@ -146,7 +152,8 @@ def instruction(
 
 
 class HostCall(NamedTuple):
-    """A node that has no kernel: evaluated by the reference on views of the arena. reason: why, where it says so: of an op that has one."""
+    """A node that has no kernel: evaluated by the reference on views of the arena. reason: why, where it says so: of an
+    op that has one."""
 
     node: Node
     reason: str = ""
@@ -159,8 +166,8 @@ ConstantData = bytes | memoryview | Lazy  # of the constants: bytes, or weights 
 class Program(NamedTuple):
     """Steps in order, the places of values, the constants' bytes, and the arena's size after planning. Immutable.
 
-    isa: the instruction set whose packing its weights have. moments: outputs that are looked at when so many steps have run, instead of
-    at the end; threads wait for each other there.
+    isa: the instruction set whose packing its weights have. moments: outputs that are looked at when so many steps have
+    run, instead of at the end; threads wait for each other there.
     """
 
     graph: Graph

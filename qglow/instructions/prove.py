@@ -1,7 +1,9 @@
-"""The proof of a program, quickly: what `verify_program` holds of it, found from footprints and intervals instead of bytes.
+"""The proof of a program, quickly: what `verify_program` holds of it, found from footprints and intervals instead of
+bytes.
 
-Whatever is not certain here is left to the exact verifier, which accepts it or says what is wrong. So a program is accepted only where
-the exact verifier accepts it. What is kept between programs are footprints and uses of buffers, under all that they follow from.
+Whatever is not certain here is left to the exact verifier, which accepts it or says what is wrong. So a program is
+accepted only where the exact verifier accepts it. What is kept between programs are footprints and uses of buffers,
+under all that they follow from.
 """
 
 from __future__ import annotations
@@ -87,7 +89,12 @@ class _Proof:
         graph, places = self.program.graph, self.program.places
         for name in graph.inputs:
             place = places.get(name)
-            if place is None or place.buffer == CONSTANTS or self.buffers[place.buffer].first > 0 or not self._typed(name, place):
+            if (
+                place is None
+                or place.buffer == CONSTANTS
+                or self.buffers[place.buffer].first > 0
+                or not self._typed(name, place)
+            ):
                 return False
             if not self._use(place, BEFORE, WRITE):
                 return False
@@ -205,7 +212,8 @@ class _Proof:
         self.longest = 0
 
     def _waited(self, index: int, writes: bool) -> bool:
-        """Whether no other buffer that steps since the last barrier use lies on this one where one of the two is written.
+        """Whether no other buffer that steps since the last barrier use lies on this one where one of the two is
+        written.
 
         NOTE: of two buffers the one that comes later is held to the one before, so that none need be looked at twice.
         """
@@ -213,7 +221,9 @@ class _Proof:
             return True
         size, _, _, low = self.buffers[index]
         high = low + size
-        for k in range(bisect_right(self.phase, low - self.longest, key=_start), bisect_left(self.phase, high, key=_start)):
+        for k in range(
+            bisect_right(self.phase, low - self.longest, key=_start), bisect_left(self.phase, high, key=_start)
+        ):
             start, other, written = self.phase[k]
             if (writes or written) and other != index and low < start + self.buffers[other].size:
                 return False
@@ -256,7 +266,8 @@ def _shared(step: Instruction, found: Footprint) -> list[Access]:
 
 
 def _apart(buffers: Sequence[Buffer]) -> bool:
-    """Whether buffers that live at one time share no byte: those that live lie in order, and each new one between its neighbours."""
+    """Whether buffers that live at one time share no byte: those that live lie in order, and each new one between its
+    neighbours."""
     alive: list[tuple[int, int]] = []  # first byte and the one after the last, in order
     ending: list[tuple[int, int, int]] = []
     for b in sorted(buffers, key=lambda b: b.first):
@@ -272,7 +283,8 @@ def _apart(buffers: Sequence[Buffer]) -> bool:
 
 
 def _written(uses: list[Use]) -> bool:
-    """Whether each byte of a buffer is written before it is read, with a barrier between: at once where one dense write comes first."""
+    """Whether each byte of a buffer is written before it is read, with a barrier between: at once where one dense write
+    comes first."""
     if not uses:
         return True
     first, at, born, how = uses[0]

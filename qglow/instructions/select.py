@@ -1,8 +1,8 @@
-"""Instruction selection: the instructions of a static graph, over buffers that are all apart. Rules are in lower_*.py, named in the
-declarations of ops; what none takes becomes a host step.
+"""Instruction selection: the instructions of a static graph, over buffers that are all apart. Rules are in lower_*.py,
+named in the declarations of ops; what none takes becomes a host step.
 
-A value's place has any strides; a rule asks for the form that its kernel reads (`image_of`, `dense_of`) and gets the value's own place,
-in the layout that was assigned to it, or a copy.
+A value's place has any strides; a rule asks for the form that its kernel reads (`image_of`, `dense_of`) and gets the
+value's own place, in the layout that was assigned to it, or a copy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,19 @@ from .coalesce_dims import coalesce_dims, offsets, padded
 from .layout import NO_HALO, Layouts
 from .packed import PackedBlocks, PackedFloats, PackedPairs
 from .packing import Packed, pack, pack_floats
-from .program import CONSTANTS, Buffer, ConstantData, Halo, HostCall, Instruction, Program, Step, TensorView, dense_strides, instruction
+from .program import (
+    CONSTANTS,
+    Buffer,
+    ConstantData,
+    Halo,
+    HostCall,
+    Instruction,
+    Program,
+    Step,
+    TensorView,
+    dense_strides,
+    instruction,
+)
 
 Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
 RULES: Meanings[Rule] = Meanings("lower", lambda row, field: named(row.lower, __package__))
@@ -66,7 +78,11 @@ class Lowering:
         for node in self.graph.nodes:
             self.label = node.outputs[0]
             # NOTE: plain integers (a u8 that stands for no real) have no kernels, but they are moved all the same
-            table, form = (RULES, "int8_kernel") if node.has(VIEW) or is_quantized(self.graph, node) else (FLOAT_RULES, "float_kernel")
+            table, form = (
+                (RULES, "int8_kernel")
+                if node.has(VIEW) or is_quantized(self.graph, node)
+                else (FLOAT_RULES, "float_kernel")
+            )
             if self.is_int16(node):
                 table = INT16_RULES
             take, refused = table.get(node.op), refusal(form, node, node.op)
@@ -110,8 +126,11 @@ class Lowering:
         self.sizes.append(size)
         return len(self.sizes) - 1
 
-    def place(self, name: str, channels_last: bool | None = None, like: TensorView | None = None, pitch: int = 0) -> TensorView:
-        """The place of a new value, its border filled: inside of a concatenation's, or an image, or dense in the order of `like`."""
+    def place(
+        self, name: str, channels_last: bool | None = None, like: TensorView | None = None, pitch: int = 0
+    ) -> TensorView:
+        """The place of a new value, its border filled: inside of a concatenation's, or an image, or dense in the order
+        of `like`."""
         if name in self.places:
             return self.places[name]
         t = self.graph.types[name]
@@ -124,7 +143,8 @@ class Lowering:
             place = whole.part(axis, start, shape[axis])._replace(halo=whole.halo if axis == 1 else NO_HALO)
         elif channels_last:
             image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
-            place = self.image(image, t.kind.dtype.str, self.layouts.halos.get(name, NO_HALO), pitch)  # type: ignore[arg-type]
+            halo = self.layouts.halos.get(name, NO_HALO)
+            place = self.image(image, t.kind.dtype.str, halo, pitch)  # type: ignore[arg-type]
             self.fill_border(place, self.zero(name))
             place = place.as_ncw() if len(shape) == 3 else place
         else:
@@ -145,14 +165,17 @@ class Lowering:
         return TensorView(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, tuple(strides), dtype)
 
     def image(self, shape: tuple[int, int, int, int], dtype: str, halo: Halo, pitch: int = 0) -> TensorView:
-        """A new channels-last place [N, C, H, W] inside of a border. pitch: bytes of a pixel where it is more than its channels."""
+        """A new channels-last place [N, C, H, W] inside of a border. pitch: bytes of a pixel where it is more than its
+        channels."""
         n, c, h, w = shape
         top, left, bottom, right = halo
         item = np.dtype(dtype).itemsize
         column = pitch or c * item
         row = (left + w + right) * column
         whole = row * (top + h + bottom)
-        return TensorView(self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo)
+        return TensorView(
+            self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo
+        )
 
     def zero(self, name: str) -> int:
         quant = self.types[name].quant
@@ -185,12 +208,15 @@ class Lowering:
     # Forms
 
     def image_of(self, name: str, halo: Halo = NO_HALO, value: int | None = None) -> TensorView:
-        """The value [N, C, H, W] or [N, C, W] as a channels-last image with at least this border: its own place, or a copy.
+        """The value [N, C, H, W] or [N, C, W] as a channels-last image with at least this border: its own place, or a
+        copy.
 
         value: what the border holds, by default the zero point.
         """
         place = self.places[name]
-        wide = all(a >= b for a, b in zip(place.halo, halo, strict=True)) and (value in (None, self.zero(name)) or not any(halo))
+        wide = all(a >= b for a, b in zip(place.halo, halo, strict=True)) and (
+            value in (None, self.zero(name)) or not any(halo)
+        )
         if place.is_channels_last and wide:
             return self.use(place.as_image())
         key = (name, f"image {halo} {value}")
@@ -230,12 +256,16 @@ class Lowering:
         # the innermost loop is y's; beside it the one along which x is dense, so that blocks can be turned in registers
         inner = loops.pop()
         loops.sort(key=lambda loop: loop[1][1] == item)
-        apart = sorted(loops, key=lambda loop: loop[0])[: max(0, len(loops) - 5)]  # more than six: the shortest, an instruction an index
+        # more than six: the shortest, an instruction an index
+        apart = sorted(loops, key=lambda loop: loop[0])[: max(0, len(loops) - 5)]
         six = [(1, (0, 0))] * (5 - len(loops)) + [loop for loop in loops if loop not in apart] + [inner]
         fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
         fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
         for at_y, at_x in offsets(apart, 2):
-            parts: dict[str, TensorView | None] = {"x": x._replace(start=x.start + at_x), "y": y._replace(start=y.start + at_y)}
+            parts: dict[str, TensorView | None] = {
+                "x": x._replace(start=x.start + at_x),
+                "y": y._replace(start=y.start + at_y),
+            }
             self.emit("transpose", parts, {}, {**fields, "item": item})
 
     def copied(self, place: TensorView) -> TensorView:
@@ -247,7 +277,8 @@ class Lowering:
     # Constants
 
     def constant(self, array: Array) -> int:
-        """Bytes into the constant pool of an array's data, 64-byte aligned; equal data is kept once, unless it is large."""
+        """Bytes into the constant pool of an array's data, 64-byte aligned; equal data is kept once, unless it is
+        large."""
         return self._kept(np.ascontiguousarray(array).tobytes())
 
     def weights(self, w: Array, fused: bool) -> int:
@@ -258,7 +289,9 @@ class Lowering:
     def float_weights(self, w: Array) -> int:
         """Bytes into the constant pool of float weights [G, OC, ...], packed."""
         packed = PackedFloats(self.isa, w)
-        return self._kept(packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes())
+        return self._kept(
+            packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes()
+        )
 
     def int16_weights(self, w: Array) -> int:
         """Bytes into the constant pool of weights [G, OC, KH, runs, run] of int16 products, packed."""
@@ -283,7 +316,13 @@ class Lowering:
 
     # Steps
 
-    def emit(self, kind: str, operands: dict[str, TensorView | None], constants: dict[str, int], fields: dict[str, int | float]) -> None:
+    def emit(
+        self,
+        kind: str,
+        operands: dict[str, TensorView | None],
+        constants: dict[str, int],
+        fields: dict[str, int | float],
+    ) -> None:
         where: dict[str, tuple[int | None, int]] = {}
         for name, place in operands.items():
             if place is None:
@@ -327,7 +366,8 @@ class Lowering:
 
 
 def select(graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = ()) -> Program:
-    """The instructions of a static graph for an instruction set. Buffers have sizes alone: they are all apart, and live all the time.
+    """The instructions of a static graph for an instruction set. Buffers have sizes alone: they are all apart, and live
+    all the time.
 
     observed: outputs that are looked at as soon as they are whole, not in the end.
     """

@@ -1,9 +1,9 @@
 """The instruction table: each kind once, with its operands and fields in the order of the native words.
 
-A row of int64 words: word 0 the kernel's address, word 1 flags (bit 0: a barrier follows; from bit 8 on: the number of pieces for a
-team of threads), then operands (absolute addresses at run time) and fields. A field whose name starts with `f_` is a float32 in the
-low half of its word. Strides are in bytes; x, y and residual have channels one element apart. Unless said otherwise N, H, W, C are
-those of the output.
+A row of int64 words: word 0 the kernel's address, word 1 flags (bit 0: a barrier follows; from bit 8 on: the number of
+pieces for a team of threads), then operands (absolute addresses at run time) and fields. A field whose name starts with
+`f_` is a float32 in the low half of its word. Strides are in bytes; x, y and residual have channels one element apart.
+Unless said otherwise N, H, W, C are those of the output.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from dataclasses import dataclass
 
 HEADER = 2
 POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
-BY_ROWS, BY_BLOCKS = 1, 2  # values of the hint `split`: threads share pieces of rows of pixels, or blocks of output channels
+# values of the hint `split`: threads share pieces of rows of pixels, or blocks of output channels
+BY_ROWS, BY_BLOCKS = 1, 2
 FLOAT_BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
-FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh", "Log", "Relu", "Abs", "Neg", "Reciprocal", "Square", "Erf", "Gelu", "LeakyRelu",
+FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh", "Log", "Relu", "Abs", "Neg", "Reciprocal", "Square", "Erf", "Gelu",
+    "LeakyRelu",
                "HardSigmoid", "HardSwish", "Swish", "Clip", "Power")  # fmt: skip
 FLOAT_REDUCE = ("Max", "Sum", "Mean")
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionDef:
-    """ins, outs: operands in the arena; consts: operands among the constants; hints: how the work is done, never what comes of it (0: as
-    the kernel sees fit)."""
+    """ins, outs: operands in the arena; consts: operands among the constants; hints: how the work is done, never what
+    comes of it (0: as the kernel sees fit)."""
 
     name: str
     meaning: str
@@ -49,99 +51,144 @@ _XY = "N H W C x_n x_h x_w y_n y_h y_w"
 _WINDOW = "KH KW SH SW DH DW"
 _RANGE = "zero low high"
 _DIMS = " ".join(f"{n}{k}" for n in ("D", "x", "y") for k in range(6))
-_PRODUCT = f"{_XY} G x_c y_g {_WINDOW} runs run y_f32 {_RANGE} post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
+_PRODUCT = (
+    f"{_XY} G x_c y_g {_WINDOW} runs run y_f32 {_RANGE} "
+    "post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
+)
 _INT16_RANGE = "q_zero q_low q_high"
 _INT16_PAIR = f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w f_a {_INT16_RANGE} y_item"
 _FLOAT_PRODUCT = f"{_XY} {_WINDOW} act f_low f_high"
 INSTRUCTIONS = {
     k.name: k
     for k in (
-        _row("conv2d", "sum over taps and channels of (x - offset) * w, offset that of the target, plus bias, requantized (y_f32 = 0) or "
-              "scaled to float (1). x is at the first "
-              "tap of the first output; C is per group; runs x run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group "
-              "to group. post 1: the bytes q become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero); 2: table[q]. "
-              "w and bias may lie in the arena.",
-              "x r", "y scratch", "w bias scale table", _PRODUCT, "tile limit split"),
-        _row("depthwise2d", "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel rows "
-              "and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",
-              "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat"),
-        _row("pack", "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias (offset - x_zero) "
-              "* sum over K",
-              "x", "y bias", "", "G K C x_g x_k x_c y_g x_zero"),
-        _row("add", "C(rint(f32(a - a_zero) * f_a + f32(b - b_zero) * f_b) + zero); strides of 0 repeat b", "a b", "y", "",
-              f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b {_RANGE}"),
+        _row("conv2d",
+             "sum over taps and channels of (x - offset) * w, offset that of the target, plus bias, requantized "
+             "(y_f32 = 0) or scaled to float (1). x is at the first tap of the first output; C is per group; runs x "
+             "run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group to group. post 1: the bytes q "
+             "become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero); 2: table[q]. w and bias may lie in "
+             "the arena.",
+             "x r", "y scratch", "w bias scale table", _PRODUCT, "tile limit split"),
+        _row("depthwise2d",
+             "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel "
+             "rows and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",
+             "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat"),
+        _row("pack",
+             "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias (offset - "
+             "x_zero) * sum over K",
+             "x", "y bias", "", "G K C x_g x_k x_c y_g x_zero"),
+        _row("add",
+             "C(rint(f32(a - a_zero) * f_a + f32(b - b_zero) * f_b) + zero); strides of 0 repeat b",
+             "a b", "y", "", f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b {_RANGE}"),
         _row("mul", "C(rint(f32((a - a_zero) (b - b_zero)) * f_a) + zero); strides of 0 repeat b", "a b", "y", "",
               f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a {_RANGE}"),
         _row("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x",
               "y scratch", "table", f"{_XY} t_c"),
-        _row("quantize", "C(rint(x / f_scale) + zero) of float x with element strides x_c too; P: channels that are written, those beyond "
-              "C with any value", "x", "y", "", f"{_XY} x_c P f_scale {_RANGE}"),
-        _row("dequantize", "f32(x - x_zero) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c x_zero f_scale"),
+        _row("quantize",
+             "C(rint(x / f_scale) + zero) of float x with element strides x_c too; P: channels that are written, "
+             "those beyond C with any value",
+             "x", "y", "", f"{_XY} x_c P f_scale {_RANGE}"),
+        _row("dequantize",
+             "f32(x - x_zero) * f_scale, with a channel stride y_c",
+             "x", "y", "", f"{_XY} y_c x_zero f_scale"),
         _row("copy", "bytes moved", "x", "y", "", _XY),
         _row("transpose", "elements of `item` bytes moved, with any strides", "x", "y", "", f"{_DIMS} item"),
-        _row("halo", "the border of y filled with a byte", "", "y", "", "N H W C y_n y_h y_w top left bottom right value"),
+        _row("halo",
+             "the border of y filled with a byte",
+             "", "y", "", "N H W C y_n y_h y_w top left bottom right value"),
         _row("fill", "bytes set to a value", "", "y", "", "C value"),
-        _row("max_pool2d", "the largest of each window, of the taps within IH x IW", "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
-        _row("avg_pool2d", "the rounded mean of each window; taps outside of IH x IW are not in the sum nor, unless include, in the count",
-              "x", "y", "", f"{_XY} {_WINDOW} IH IW top left include x_zero f_ratio {_RANGE} y_f32"),
+        _row("max_pool2d",
+             "the largest of each window, of the taps within IH x IW",
+             "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
+        _row("avg_pool2d",
+             "the rounded mean of each window; taps outside of IH x IW are not in the sum nor, unless include, in the "
+             "count",
+             "x", "y", "", f"{_XY} {_WINDOW} IH IW top left include x_zero f_ratio {_RANGE} y_f32"),
         _row("resize_nearest", "x at the rows and columns of two int32 tables", "x", "y", "rows columns", _XY),
-        _row("resize_linear", "C(rint(f32(sum of four taps * weights) * f_m) + zero); tables are int32 [3, size]: low tap, high tap, "
-              "weight of the high one; the weights of an axis sum to one_h and one_w", "x", "y", "rows columns",
-              f"{_XY} one_h one_w x_zero f_m {_RANGE}"),
-        _row("softmax", "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 int32, "
-              "then their three lower bytes as planes of 256", "x", "y scratch", "table",
-              f"H C x_h y_h f_inverse {_RANGE}"),
-        _row("float_conv2d", "chains of fused multiply-adds from `bias` over kernel rows, columns and channels (28), words as in conv2d; "
-              "run counts floats. post 1: plus r. act 1: what is below f_low becomes f_low; 2: and what is above f_high f_high. w may lie "
-              "in the arena", "x r", "y scratch", "w bias",
-              f"{_FLOAT_PRODUCT} G x_c y_g runs run post r_n r_h r_w r_g", "tile limit split"),
-        _row("quantize_rows", "rows of C floats in blocks of `size` (42, 43): y the int8 of each block, a short last one filled up with "
-              "zeros, scale its float32, sum -factor times the sum of its int8", "x", "y scale sum", "", "H C x_h size factor"),
-        _row("blockwise_matmul", "rows of K blocks of `size` int8, their scales and sums, by C columns of `bits`-bit weights in blocks "
-              "(44 to 46), then the bias; a sum begins with that of the row's block, multiplied by the column's zero point where there "
-              "are `points`. w: PackedBlocks; scale, zero: [columns / block, K, block], bias: [columns]",
-              "x x_scale x_sum", "y scratch", "w scale zero bias", "H K C y_h size bits points"),
-        _row("float_depthwise2d", "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]", "x",
-              "y", "w bias", _FLOAT_PRODUCT),
-        _row("float_pack", "float matrices [G, K, C] with any strides (bytes) as weights of a float_conv2d", "x", "y", "",
-              "G K C x_g x_k x_c"),
-        _row("float_binary", "float a op b, op an index of FLOAT_BINARY; a_c, b_c: 1, or 0 for one element that is repeated along the run",
-              "a b", "y", "", "op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"),
-        _row("float_unary", "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu and "
-              "Swish, factor and addend of HardSigmoid, the bounds of Clip, a power and 0, or 1 if it is odd, 2 if even", "x", "y", "",
-              f"op {_XY} f_a f_b"),
-        _row("float_pool2d", "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29, 40); taps "
-              "outside of IH x IW are not there nor, unless include, in the mean's count", "x", "y", "",
-              f"op {_XY} {_WINDOW} IH IW top left include"),
-        _row("float_reduce", "op, an index of FLOAT_REDUCE, of each row of C floats, in the order of a softmax's sum", "x", "y", "",
-              "op H C x_h y_h"),
-        _row("float_resize", "four taps of floats mixed; tables are 32-bit [3, size]: low tap, high tap, the float weight of the high one",
-              "x", "y", "rows columns", _XY),
-        _row("float_layer_norm", "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums", "x", "y",
-              "gain shift", "H C x_h y_h f_epsilon"),
-        _row("float_softmax", "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)", "x", "y", "",
-              "H C x_h y_h"),
-        _row("lstm_cell", "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "
-              "y = s(o) tanh(c), q = y in the state's bytes (reference/recurrent.py)", "gx gh c_in", "c y q", "bias",
-              "N C gx_b gh_b c_in_b c_b y_b q_b"),
-        _row("int16_conv2d", "conv2d of int16 x and weights (49, 50), words as in conv2d; run counts elements. span: steps of two elements "
-              "after which 32-bit sums are put by, so that none can overflow; 0: never. y_item: bytes of an element of y, which is u8 (1), "
-              "int16 (2) or float (4)",
-              "x", "y scratch", "w bias scale", f"{_XY} {_WINDOW} G x_c y_g runs run span {_INT16_RANGE} y_item", "tile limit split"),
-        _row("int16_depthwise2d", "the same with one channel in, one out. w: int16 [C / lanes, KH, KW, lanes], bias, scale: [C / lanes, "
-              "lanes]", "x", "y", "w bias scale", f"{_XY} {_WINDOW} {_INT16_RANGE} y_item"),
+        _row("resize_linear",
+             "C(rint(f32(sum of four taps * weights) * f_m) + zero); tables are int32 [3, size]: low tap, high tap, "
+             "weight of the high one; the weights of an axis sum to one_h and one_w",
+             "x", "y", "rows columns", f"{_XY} one_h one_w x_zero f_m {_RANGE}"),
+        _row("softmax",
+             "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 "
+             "int32, then their three lower bytes as planes of 256",
+             "x", "y scratch", "table", f"H C x_h y_h f_inverse {_RANGE}"),
+        _row("float_conv2d",
+             "chains of fused multiply-adds from `bias` over kernel rows, columns and channels (28), words as in "
+             "conv2d; run counts floats. post 1: plus r. act 1: what is below f_low becomes f_low; 2: and what is "
+             "above f_high f_high. w may lie in the arena",
+             "x r", "y scratch", "w bias", f"{_FLOAT_PRODUCT} G x_c y_g runs run post r_n r_h r_w r_g",
+             "tile limit split"),
+        _row("quantize_rows",
+             "rows of C floats in blocks of `size` (42, 43): y the int8 of each block, a short last one filled up "
+             "with zeros, scale its float32, sum -factor times the sum of its int8",
+             "x", "y scale sum", "", "H C x_h size factor"),
+        _row("blockwise_matmul",
+             "rows of K blocks of `size` int8, their scales and sums, by C columns of `bits`-bit weights in blocks "
+             "(44 to 46), then the bias; a sum begins with that of the row's block, multiplied by the column's zero "
+             "point where there are `points`. w: PackedBlocks; scale, zero: [columns / block, K, block], bias: "
+             "[columns]",
+             "x x_scale x_sum", "y scratch", "w scale zero bias", "H K C y_h size bits points"),
+        _row("float_depthwise2d",
+             "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]",
+             "x", "y", "w bias", _FLOAT_PRODUCT),
+        _row("float_pack",
+             "float matrices [G, K, C] with any strides (bytes) as weights of a float_conv2d",
+             "x", "y", "", "G K C x_g x_k x_c"),
+        _row("float_binary",
+             "float a op b, op an index of FLOAT_BINARY; a_c, b_c: 1, or 0 for one element that is repeated along the "
+             "run",
+             "a b", "y", "", "op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"),
+        _row("float_unary",
+             "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu "
+             "and Swish, factor and addend of HardSigmoid, the bounds of Clip, a power and 0, or 1 if it is odd, 2 if "
+             "even",
+             "x", "y", "", f"op {_XY} f_a f_b"),
+        _row("float_pool2d",
+             "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29, 40); "
+             "taps outside of IH x IW are not there nor, unless include, in the mean's count",
+             "x", "y", "", f"op {_XY} {_WINDOW} IH IW top left include"),
+        _row("float_reduce",
+             "op, an index of FLOAT_REDUCE, of each row of C floats, in the order of a softmax's sum",
+             "x", "y", "", "op H C x_h y_h"),
+        _row("float_resize",
+             "four taps of floats mixed; tables are 32-bit [3, size]: low tap, high tap, the float weight of the high "
+             "one",
+             "x", "y", "rows columns", _XY),
+        _row("float_layer_norm",
+             "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums",
+             "x", "y", "gain shift", "H C x_h y_h f_epsilon"),
+        _row("float_softmax",
+             "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)",
+             "x", "y", "", "H C x_h y_h"),
+        _row("lstm_cell",
+             "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "
+             "y = s(o) tanh(c), q = y in the state's bytes (reference/recurrent.py)",
+             "gx gh c_in", "c y q", "bias", "N C gx_b gh_b c_in_b c_b y_b q_b"),
+        _row("int16_conv2d",
+             "conv2d of int16 x and weights (49, 50), words as in conv2d; run counts elements. span: steps of two "
+             "elements after which 32-bit sums are put by, so that none can overflow; 0: never. y_item: bytes of an "
+             "element of y, which is u8 (1), int16 (2) or float (4)",
+             "x", "y scratch", "w bias scale", f"{_XY} {_WINDOW} G x_c y_g runs run span {_INT16_RANGE} y_item",
+             "tile limit split"),
+        _row("int16_depthwise2d",
+             "the same with one channel in, one out. w: int16 [C / lanes, KH, KW, lanes], bias, scale: [C / lanes, "
+             "lanes]",
+             "x", "y", "w bias scale", f"{_XY} {_WINDOW} {_INT16_RANGE} y_item"),
         _row("int16_quantize", "C(rint(x / f_scale)) of float x with element strides x_c too", "x", "y", "",
               f"{_XY} x_c f_scale q_low q_high"),
         _row("int16_dequantize", "f32(x) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c f_scale"),
-        _row("int16_add", "C(rint(f32(a) * f_a + f32(b) * f_b) + q_zero) of int16, to int16 or u8; strides of 0 repeat b", "a b", "y", "",
-              f"{_INT16_PAIR} f_b"),
+        _row("int16_add",
+             "C(rint(f32(a) * f_a + f32(b) * f_b) + q_zero) of int16, to int16 or u8; strides of 0 repeat b",
+             "a b", "y", "", f"{_INT16_PAIR} f_b"),
         _row("int16_mul", "C(rint((f32(a) f32(b)) * f_a) + q_zero), as int16_add", "a b", "y", "", _INT16_PAIR),
-        _row("int16_lookup", "table[x]: u8 to int16 (256 entries), or int16 to int16 or u8 (65536, from that of -32768 on)", "x", "y",
-              "table", f"{_XY} x_item y_item"),
+        _row("int16_lookup",
+             "table[x]: u8 to int16 (256 entries), or int16 to int16 or u8 (65536, from that of -32768 on)",
+             "x", "y", "table", f"{_XY} x_item y_item"),
         _row("int16_max_pool2d", "max_pool2d of int16", "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
         _row("int16_avg_pool2d", "avg_pool2d of int16, to int16, u8 or float", "x", "y", "",
               f"{_XY} {_WINDOW} IH IW top left include f_ratio {_INT16_RANGE} y_item"),
-        _row("layer_norm", "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)", "x", "y",
-              "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),
+        _row("layer_norm",
+             "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)",
+             "x", "y", "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),
     )
 }  # fmt: skip

@@ -10,9 +10,9 @@
     1: conv2d @kernel conv2d @in x=b1+0 @out y=b2+0 @scratch scratch @const w=0 @const bias=512 ... -> %"y"
     2: host "Softmax_1"
 
-A buffer is named by its place in the list; an operand is a buffer and bytes into it, a constant bytes into the constants. `seen` says
-when an output is looked at that is not looked at in the end. Behind `->` stands the value that an instruction helps to make; what
-follows ` ; ` on a line is for people.
+A buffer is named by its place in the list; an operand is a buffer and bytes into it, a constant bytes into the
+constants. `seen` says when an output is looked at that is not looked at in the end. Behind `->` stands the value that
+an instruction helps to make; what follows ` ; ` on a line is for people.
 """
 
 from __future__ import annotations
@@ -28,16 +28,31 @@ from ..errors import ModelError, one_line
 from ..graph import DType, Graph
 from ..graph.text import print_graph
 from .layout import Layouts
-from .program import CONSTANTS, Buffer, ConstantData, HostCall, Instruction, Program, Step, TensorView, bytes_of, instruction
+from .program import (
+    CONSTANTS,
+    Buffer,
+    ConstantData,
+    HostCall,
+    Instruction,
+    Program,
+    Step,
+    TensorView,
+    bytes_of,
+    instruction,
+)
 from .table import INSTRUCTIONS
 
 _INTS = r"\[(?:-?\d+(?:,-?\d+)*)?\]"
 _HEADER = re.compile(r'program (".*") for (\w*): arena (\d+) bytes, constants (\d+) bytes @sha256:([0-9a-f]+)$')
 _BUFFER = re.compile(r"buffer b(\d+): (\d+) bytes, steps (-?\d+) to (-?\d+), at (-?\d+)$")
-_VALUE = re.compile(rf'value %(".*"): (\w+)({_INTS}) (b\d+|constants)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$')
+_VALUE = re.compile(
+    rf'value %(".*"): (\w+)({_INTS}) (b\d+|constants)\+(-?\d+), strides ({_INTS})(?:, border ({_INTS}))?$'
+)
 _SEEN = re.compile(r'seen %(".*") after (\d+) steps$')
 _STEP = re.compile(r"(\d+): (\w+) ?(.*)$")
-_WORD = re.compile(r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|@kernel ([\w.]+)(?: |$)|(\w+)=(\S+)(?: |$)")
+_WORD = re.compile(
+    r"@(in|out|inout|const|hint) (\w+)=(\S+)(?: |$)|@scratch (\w+)(?: |$)|@kernel ([\w.]+)(?: |$)|(\w+)=(\S+)(?: |$)"
+)
 _OPERAND = re.compile(r"(b\d+)\+(-?\d+)$")
 _LARGEST = 1 << 62  # of a number: sums of two are still words of 64 bits
 
@@ -45,9 +60,14 @@ _LARGEST = 1 << 62  # of a number: sums of two are still words of 64 bits
 def print_program(program: Program) -> str:
     """The program's text."""
     size, digest = program.constant_pool_size, _digest(program.constant_pool)
-    head = f"program {json.dumps(program.graph.name)} for {program.isa}: arena {program.arena_size} bytes, constants {size} bytes"
+    head = (
+        f"program {json.dumps(program.graph.name)} for {program.isa}: arena {program.arena_size} bytes, constants "
+        f"{size} bytes"
+    )
     steps = [_step(k, s) for k, s in enumerate(program.steps)]
-    seen = [f"seen %{json.dumps(name)} after {k} steps" for k, looked_at in program.moments.items() for name in looked_at]
+    seen = [
+        f"seen %{json.dumps(name)} after {k} steps" for k, looked_at in program.moments.items() for name in looked_at
+    ]
     return "\n".join([f"{head} @sha256:{digest}", *_buffers(program), *_values(program), *seen, *steps]) + "\n"
 
 
@@ -57,8 +77,14 @@ def print_stage(made: Graph | Layouts | Program) -> str:
         return print_program(made)
     if isinstance(made, Graph):
         return print_graph(made)
-    lines = [f"image %{json.dumps(v)}{f' border {_ints(made.halos[v])}' if v in made.halos else ''}" for v in sorted(made.images)]
-    lines += [f"slot %{json.dumps(v)} in %{json.dumps(s.whole)}, axis {s.axis} from {s.first}" for v, s in sorted(made.slots.items())]
+    lines = [
+        f"image %{json.dumps(v)}{f' border {_ints(made.halos[v])}' if v in made.halos else ''}"
+        for v in sorted(made.images)
+    ]
+    lines += [
+        f"slot %{json.dumps(v)} in %{json.dumps(s.whole)}, axis {s.axis} from {s.first}"
+        for v, s in sorted(made.slots.items())
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -69,7 +95,8 @@ def print_plan(program: Program) -> str:
         held.setdefault(place.buffer, []).append(value)
     rows = sorted(enumerate(program.buffers), key=lambda row: (row[1].offset, row[1].first))
     lines = [
-        f"{b.offset:>10d} {b.size:>10d} bytes, steps {b.first} to {b.last}: b{k} {', '.join(held.get(k, ['a copy']))}" for k, b in rows
+        f"{b.offset:>10d} {b.size:>10d} bytes, steps {b.first} to {b.last}: b{k} {', '.join(held.get(k, ['a copy']))}"
+        for k, b in rows
     ]
     return "\n".join([f"arena {program.arena_size} bytes", *lines]) + "\n"
 
@@ -87,7 +114,10 @@ def _digest(constant_pool: Sequence[ConstantData]) -> str:
 
 
 def _buffers(program: Program) -> list[str]:
-    return [f"buffer b{k}: {b.size} bytes, steps {b.first} to {b.last}, at {b.offset}" for k, b in enumerate(program.buffers)]
+    return [
+        f"buffer b{k}: {b.size} bytes, steps {b.first} to {b.last}, at {b.offset}"
+        for k, b in enumerate(program.buffers)
+    ]
 
 
 def _ints(values: tuple[int, ...]) -> str:
@@ -115,13 +145,16 @@ def _step(number: int, step: Step) -> str:
         words[name] = f"@scratch {name}" if buffer is None else f"@{_access(step.kind, name)} {name}=b{buffer}+{at}"
     words |= {name: f"@const {name}={at}" for name, at in step.constants.items()}
     words |= {
-        name: f"{name}={float(value)!r}" if isinstance(value, float) else f"{name}={int(value)}" for name, value in step.fields.items()
+        name: f"{name}={float(value)!r}" if isinstance(value, float) else f"{name}={int(value)}"
+        for name, value in step.fields.items()
     }
     words |= {name: f"@hint {name}={value}" for name, value in step.hints.items()}
     known = [words[n] for n in order if n in words]
     label = [f"-> %{json.dumps(step.label)}"] if step.label else []
     kernel = [f"@kernel {step.kernel}"] if step.kernel else []
-    return " ".join([f"{number}: {step.kind}", *kernel, *known, *(w for n, w in words.items() if n not in order), *label])
+    return " ".join(
+        [f"{number}: {step.kind}", *kernel, *known, *(w for n, w in words.items() if n not in order), *label]
+    )
 
 
 def _access(kind: str, name: str) -> str:
@@ -132,7 +165,8 @@ def _access(kind: str, name: str) -> str:
 
 
 def parse_program(text: str, constant_pool: Sequence[ConstantData], graph: Graph) -> Program:
-    """The program of a text. blob: the constants' bytes in pieces. graph: the static graph that its host steps are nodes of.
+    """The program of a text. blob: the constants' bytes in pieces. graph: the static graph that its host steps are
+    nodes of.
 
     Raises ModelError with the line's number.
     """
@@ -161,7 +195,8 @@ class _Parser:
         if not self.headed:
             raise ModelError("program text, line 1: expected `program NAME for ISA: ...`, got nothing")
         return Program(
-            self.graph, self.isa, tuple(self.steps), MappingProxyType(self.places), tuple(self.buffers), self.constant_pool,
+            self.graph, self.isa, tuple(self.steps), MappingProxyType(self.places), tuple(self.buffers),
+            self.constant_pool,
             self.constant_pool_size, self.arena_size, MappingProxyType(self.moments))  # fmt: skip
 
     def line(self, line: str) -> None:
@@ -181,7 +216,10 @@ class _Parser:
             _HEADER, line, "`program NAME for ISA: arena N bytes, constants N bytes @sha256:HASH`"
         )
         if _int(constants) != self.constant_pool_size or digest != _digest(self.constant_pool):
-            raise ValueError(f"expected constants of {constants} bytes with this hash, got {self.constant_pool_size} bytes of another")
+            raise ValueError(
+                f"expected constants of {constants} bytes with this hash, got {self.constant_pool_size} bytes of "
+                "another"
+            )
         self.arena_size, self.headed = _int(arena), True
 
     def buffer(self, line: str) -> None:
@@ -191,17 +229,23 @@ class _Parser:
         self.buffers.append(Buffer(_int(size), _int(first), _int(last), _int(at)))
 
     def value(self, line: str) -> None:
-        name, kind, shape, buffer, at, strides, border = _match(_VALUE, line, "`value %NAME: KIND[...] bN+N, strides [...]`")
+        name, kind, shape, buffer, at, strides, border = _match(
+            _VALUE, line, "`value %NAME: KIND[...] bN+N, strides [...]`"
+        )
         key = json.loads(name)
         if key in self.places:
             raise ValueError(f"value {key!r} has a place already")
-        dims, steps, halo = (tuple(map(_int, re.findall(r"-?\d+", part or ""))) for part in (shape, strides, border or "[0,0,0,0]"))
+        dims, steps, halo = (
+            tuple(map(_int, re.findall(r"-?\d+", part or ""))) for part in (shape, strides, border or "[0,0,0,0]")
+        )
         if len(dims) != len(steps) or len(halo) != 4:
             raise ValueError(f"expected {len(dims)} strides and four borders, got {len(steps)} and {len(halo)}")
         if min(dims, default=0) < 0 or prod(dims) > _LARGEST:
             raise ValueError(f"expected sizes of at least 0, {_LARGEST} elements at most, got {list(dims)}")
         dtype = DType(kind).dtype.str
-        self.places[key] = TensorView(self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3]))
+        self.places[key] = TensorView(
+            self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3])
+        )
 
     def seen(self, line: str) -> None:
         name, count = _match(_SEEN, line, "`seen %NAME after N steps`")

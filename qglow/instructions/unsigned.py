@@ -1,7 +1,9 @@
-"""Signed activations as unsigned ones with a zero point 128 higher: the same real numbers, for which the kernels are written.
+"""Signed activations as unsigned ones with a zero point 128 higher: the same real numbers, for which the kernels are
+written.
 
-A stored i8 integer q becomes q + 128. Products and sums see q - z only; tables have the same order and move their entries; limits and
-padding move along. Weights, which stand at a product's second place, stay signed, and so do the inputs and outputs of the graph.
+A stored i8 integer q becomes q + 128. Products and sums see q - z only; tables have the same order and move their
+entries; limits and padding move along. Weights, which stand at a product's second place, stay signed, and so do the
+inputs and outputs of the graph.
 """
 
 from __future__ import annotations
@@ -16,8 +18,14 @@ def unsigned(graph: Graph) -> Graph:
     """The graph with u8 in place of i8 activations; the same object where there are none."""
     fixed = {*graph.inputs, *graph.outputs}
     fixed |= {i for n in graph.nodes if n.has(WEIGHTED) for i in n.inputs[1:] if i in graph.constants}
-    moved = {v for v, t in graph.types.items() if t.kind is DType.I8 and t.quant is not None and t.quant.axis is None and v not in fixed}
-    if not moved or any(graph.types[v].quant is not None and graph.types[v].kind is DType.I8 for v in (*graph.inputs, *graph.outputs)):
+    moved = {
+        v
+        for v, t in graph.types.items()
+        if t.kind is DType.I8 and t.quant is not None and t.quant.axis is None and v not in fixed
+    }
+    if not moved or any(
+        graph.types[v].quant is not None and graph.types[v].kind is DType.I8 for v in (*graph.inputs, *graph.outputs)
+    ):
         return graph
     constants, nodes = dict(graph.constants), []
     types = {v: _moved(t) if v in moved else t for v, t in graph.types.items()}
@@ -27,7 +35,8 @@ def unsigned(graph: Graph) -> Graph:
             nodes.append(node)
             continue
         limits = {k: int(node.attr(k)) + 128 for k in ("qmin", "qmax") if k in node.attributes}
-        plain = 1 if node.op == "Lookup" else 2 if node.op == "Pad" else None  # NOTE: stored integers of the output in a plain constant
+        # NOTE: stored integers of the output in a plain constant
+        plain = 1 if node.op == "Lookup" else 2 if node.op == "Pad" else None
         if plain is not None and node.input(plain) in graph.constants and node.inputs[plain] not in moved:
             name = f"{node.outputs[0]}.unsigned.{plain}"
             data = _raised(graph.constants[node.inputs[plain]])

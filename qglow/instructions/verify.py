@@ -1,12 +1,14 @@
 """The invariants of a program over planned memory. All that are broken are collected before one error is raised.
 
 1. Every step's kind is in the table; its fields are there, none else, each within its range.
-2. An instruction has the operands that its fields ask for; every element that they make it touch, as the meaning of its kind says, lies
-   in the operand's buffer or among the constants, with room behind for what kernels may read too much.
-3. Buffers lie in the arena, 64-byte aligned; no two that live at one time overlap; a step uses a buffer only while it lives.
+2. An instruction has the operands that its fields ask for; every element that they make it touch, as the meaning of its
+   kind says, lies in the operand's buffer or among the constants, with room behind for what kernels may read too much.
+3. Buffers lie in the arena, 64-byte aligned; no two that live at one time overlap; a step uses a buffer only while it
+   lives.
 4. Values lie in their buffers; a value that a host step uses has the kind and shape of its type.
-5. (whole) Each byte is written before it is read, and once by an instruction; what is written is not read by the same instruction,
-   unless its kind may work in place and the elements are the same. So are the parts of an instruction that threads share.
+5. (whole) Each byte is written before it is read, and once by an instruction; what is written is not read by the same
+   instruction, unless its kind may work in place and the elements are the same. So are the parts of an instruction that
+   threads share.
 6. (whole) Between two steps that meet in a byte, of which one at least writes it, there is a barrier.
 """
 
@@ -34,7 +36,8 @@ SCRATCH = "scratch"
 
 
 def verify_program(program: Program, whole: bool = True) -> Program:
-    """The program itself; raises VerifyError that names each broken invariant with its step's number and line, expected and got.
+    """The program itself; raises VerifyError that names each broken invariant with its step's number and line, expected
+    and got.
 
     whole: also 5 and 6, which play every step through.
     """
@@ -45,7 +48,9 @@ def verify_program(program: Program, whole: bool = True) -> Program:
     if whole and not broken:
         broken = [_located(program, k, fault) for k, fault in Memory(program, regions).faults()]
     if broken:
-        raise VerifyError(f"program {program.graph.name!r} breaks {len(broken)} invariants: " + "; ".join(broken[:SHOWN]))
+        raise VerifyError(
+            f"program {program.graph.name!r} breaks {len(broken)} invariants: " + "; ".join(broken[:SHOWN])
+        )
     return program
 
 
@@ -64,20 +69,29 @@ def _buffers(program: Program) -> list[str]:
             arena = f"the {program.arena_size} bytes of the arena"
             faults.append(f"buffer b{k}: expected it aligned and within {arena}, got [{b.offset}, {b.offset + b.size})")
         if not 0 <= b.first <= b.last <= len(program.steps):
-            faults.append(f"buffer b{k}: expected to live between steps 0 and {len(program.steps)}, got {b.first} to {b.last}")
+            faults.append(
+                f"buffer b{k}: expected to live between steps 0 and {len(program.steps)}, got {b.first} to {b.last}"
+            )
     if sum(map(len, program.constant_pool)) != program.constant_pool_size:
-        faults.append(f"expected {program.constant_pool_size} bytes of constants, got {sum(map(len, program.constant_pool))}")
+        faults.append(
+            f"expected {program.constant_pool_size} bytes of constants, got {sum(map(len, program.constant_pool))}"
+        )
     return faults + _overlaps(program.buffers)
 
 
 def _overlaps(buffers: tuple[Buffer, ...]) -> list[str]:
     if not buffers:
         return []
-    low, size, first, last = (np.array([getattr(b, n) for b in buffers], np.int64) for n in ("offset", "size", "first", "last"))
+    low, size, first, last = (
+        np.array([getattr(b, n) for b in buffers], np.int64) for n in ("offset", "size", "first", "last")
+    )
     high = low + size
     meet = (low[:, None] < high) & (low < high[:, None]) & (first[:, None] <= last) & (first <= last[:, None])
     pairs = np.argwhere(np.triu(meet, 1))
-    return [f"buffers b{a} and b{b}: expected apart while both live, got [{low[a]}, {high[a]}) and [{low[b]}, {high[b]})" for a, b in pairs]
+    return [
+        f"buffers b{a} and b{b}: expected apart while both live, got [{low[a]}, {high[a]}) and [{low[b]}, {high[b]})"
+        for a, b in pairs
+    ]
 
 
 def _places(program: Program) -> list[str]:
@@ -128,7 +142,9 @@ class _Steps:
         if self.program.isa not in TARGETS:
             return found
         for k, step in enumerate(self.program.steps):
-            found += [(k, f) for f in (self._host(step, k) if isinstance(step, HostCall) else self._native(step, k, regions))]
+            found += [
+                (k, f) for f in (self._host(step, k) if isinstance(step, HostCall) else self._native(step, k, regions))
+            ]
         return found
 
     def _host(self, step: HostCall, k: int) -> list[str]:
@@ -136,10 +152,16 @@ class _Steps:
         for name in filter(None, (*step.node.inputs, *step.node.outputs)):
             place, t = places.get(name), graph.types.get(name)
             if place is None:
-                faults += [] if name in graph.constants and name in step.node.inputs else [f"expected a place for {name!r}, got none"]
+                faults += (
+                    []
+                    if name in graph.constants and name in step.node.inputs
+                    else [f"expected a place for {name!r}, got none"]
+                )
                 continue
             if t is not None and t.is_static and (place.shape != t.static_shape or DType.of(place.dtype) is not t.kind):
-                faults.append(f"expected {name!r} as {t.kind.value}{list(t.static_shape)}, got {place.dtype}{list(place.shape)}")
+                faults.append(
+                    f"expected {name!r} as {t.kind.value}{list(t.static_shape)}, got {place.dtype}{list(place.shape)}"
+                )
             if place.buffer == CONSTANTS and name in step.node.outputs:
                 faults.append(f"expected a buffer for {name!r}, got a place among the constants")
             faults += self._use(name, place.buffer, k)
@@ -151,11 +173,14 @@ class _Steps:
         if not 0 <= buffer < len(self.program.buffers):
             return [f"{name}: expected one of the program's {len(self.program.buffers)} buffers, got b{buffer}"]
         _, first, last, _ = self.program.buffers[buffer]
-        return [] if first <= k <= last else [f"{name}: expected a buffer that lives, got one of steps {first} to {last}"]
+        return (
+            [] if first <= k <= last else [f"{name}: expected a buffer that lives, got one of steps {first} to {last}"]
+        )
 
     def _native(self, step: Instruction, k: int, regions: dict[int, Regions]) -> list[str]:
         faults = field_faults(step)
-        if faults or step.kind not in self.meanings:  # NOTE: a kind without a meaning has no regions to hold; a test finds it
+        # NOTE: a kind without a meaning has no regions to hold; a test finds it
+        if faults or step.kind not in self.meanings:
             return faults
         try:
             found = self.meanings[step.kind].regions(site_of(self.program, step, self.constants))
@@ -192,7 +217,10 @@ class _Steps:
             piece = int(
                 np.searchsorted(self.ends, at, "right")
             )  # NOTE: each constant is a piece of the constant pool, and so is what lies between
-            first, limit = (int(self.ends[piece - 1]) if piece else 0), (int(self.ends[piece]) if piece < len(self.ends) else -1)
+            first, limit = (
+                (int(self.ends[piece - 1]) if piece else 0),
+                (int(self.ends[piece]) if piece < len(self.ends) else -1),
+            )
             at, limit, where = at - first, limit - first, f"the {limit - first} bytes of its constant"
         else:
             index, at = step.operands[operand]

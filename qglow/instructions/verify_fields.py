@@ -23,9 +23,12 @@ LONGEST = 1 << 16
 SIZE: Range = (0, 1 << 31)
 RANGES: dict[str, Range] = {
     **dict.fromkeys(["N", "H", "W", "C", "G", "K", "P", "IH", "IW", "run", "D0", "D1", "D2", "D3", "D4", "D5"], SIZE),
-    **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),  # a reduction is a window as large as its axis
+    # a reduction is a window as large as its axis
+    **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),
     **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 31)),
-    **dict.fromkeys(["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)),
+    **dict.fromkeys(
+        ["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)
+    ),
     **dict.fromkeys(["q_zero", "q_low", "q_high"], (-32768, 32767)),  # of int16, or of u8 that is made of it
     "span": SIZE,
     **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "points"], (0, 1)),
@@ -37,7 +40,8 @@ RANGES: dict[str, Range] = {
 }
 HINTS = {"tile": LONGEST, "limit": LONGEST, "split": 2}  # the largest of each
 OPERATIONS = {
-    "float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY, "float_pool2d": FLOAT_REDUCE, "float_reduce": FLOAT_REDUCE,
+    "float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY, "float_pool2d": FLOAT_REDUCE,
+    "float_reduce": FLOAT_REDUCE,
 }  # fmt: skip
 CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8), "x_item": (1, 2), "y_item": (1, 2, 4)}
 ORDERED = (("low", "high"), ("q_low", "q_high"), ("p_low", "p_high"), ("C", "P"))
@@ -59,7 +63,9 @@ def field_faults(step: Instruction) -> list[str]:
     for name, hint in step.hints.items():
         most = HINTS.get(name, 0) if name in kind.hints else 0
         if not isinstance(hint, int) or not 0 < hint <= most:
-            faults.append(f"expected hints of {', '.join(kind.hints) or 'no name'}, from 1 to {most}, got {name}={hint!r}")
+            faults.append(
+                f"expected hints of {', '.join(kind.hints) or 'no name'}, from 1 to {most}, got {name}={hint!r}"
+            )
     return faults or _relations(step)
 
 
@@ -92,7 +98,8 @@ def _names(kind: str) -> frozenset[str]:
 
 @cache
 def _ranges(kind: str) -> tuple[tuple[list[str], list[str]], list[int], list[int]]:
-    """The names of a kind's integers and floats, and the range of each integer, but of those that have a rule of their own."""
+    """The names of a kind's integers and floats, and the range of each integer, but of those that have a rule of their
+    own."""
     names = INSTRUCTIONS[kind].fields
     ints = [n for n in names if not n.startswith("f_")]
     ranges = [(CHOICES[n][0],) * 2 if n in CHOICES else RANGES.get(n, (-LARGEST, LARGEST)) for n in ints]
@@ -138,13 +145,19 @@ def _relations(step: Instruction) -> list[str]:
         faults.append(f"expected an op of {', '.join(OPERATIONS.get(step.kind, ()))}, got {f['op']}")
     if step.kind == "float_binary" and not f["a_c"] + f["b_c"]:
         faults.append("expected one operand to move along the run, got none")
-    if step.kind == "float_unary" and FLOAT_UNARY.index("Power") == f["op"] and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2)):
+    if (
+        step.kind == "float_unary"
+        and FLOAT_UNARY.index("Power") == f["op"]
+        and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2))
+    ):
         faults.append(f"expected a power that is not 0, and 0 to 2 for its kind, got {f['f_a']!r} and {f['f_b']!r}")
     if f.get("size", 0) % STEP:
         faults.append(f"expected blocks of a multiple of {STEP} elements, got {f['size']}")
     if f.get("y_f32") and f.get("post"):
         faults.append("expected nothing behind a float output, got post and y_f32")
-    if f.get("flat") and (f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)):
+    if f.get("flat") and (
+        f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)
+    ):
         faults.append("flat: expected pixels side by side in x and y, stride 1 and no post")
     if step.kind == "layer_norm" and f["C"] > LONGEST:
         faults.append(f"expected rows of at most {LONGEST}, whose sums fit int32, got {f['C']}")

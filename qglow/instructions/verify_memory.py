@@ -61,12 +61,18 @@ class Memory:
             self._feed()
         last, looked_at = len(self.program.steps), {n for names in self.program.moments.values() for n in names}
         yield from self._looked_at(last)
-        yield from (self._unwritten(name, last, "by the end") for name in graph.outputs if name not in looked_at and self._lacks(name))
+        yield from (
+            self._unwritten(name, last, "by the end")
+            for name in graph.outputs
+            if name not in looked_at and self._lacks(name)
+        )
 
     def _looked_at(self, k: int) -> Iterator[Fault]:
         if k in self.program.moments:
             self.since = k
-            yield from (self._unwritten(n, k, f"when {k} steps have run") for n in self.program.moments[k] if self._lacks(n))
+            yield from (
+                self._unwritten(n, k, f"when {k} steps have run") for n in self.program.moments[k] if self._lacks(n)
+            )
 
     def _unwritten(self, name: str, k: int, when: str) -> Fault:
         return k - 1, f"expected output {name!r} to be written whole {when}"
@@ -135,13 +141,19 @@ class Memory:
         if unwritten:
             yield f"expected {name} to be written before it is read, got {unwritten} bytes that nothing wrote"
         if int(writers.max(initial=UNWRITTEN)) >= self.since:
-            yield f"expected a barrier between step {int(writers.max())}, which writes {name}, and this one, which reads it"
+            yield (
+                f"expected a barrier between step {int(writers.max())}, which writes {name}, and this one, which reads "
+                "it"
+            )
 
     def _overwrites(self, name: str, region: Region, at: int) -> Iterator[str]:
         for table, verb in ((self.written, "writes"), (self.read, "reads")):
             others = _elements(table, region, at)
             if others.size and int(others.max()) >= self.since:
-                yield f"expected a barrier between step {int(others.max())}, which {verb} bytes of {name}, and this one, which writes them"
+                yield (
+                    f"expected a barrier between step {int(others.max())}, which {verb} bytes of {name}, and this one, "
+                    "which writes them"
+                )
 
 
 def used_elements(program: Program, step: Instruction, regions: Regions, constant_pool: Array) -> Any:

@@ -2,9 +2,10 @@
 
 1. fuse: a sound graph, whose fused nodes are held to what their parts are (graph/verify.py).
 2. layouts: see `verify_layouts`.
-3. select: with every buffer apart from the others and live all the time, the program is sound byte for byte (`verify_program`).
-4. bufferize, plan: each step reads, and each output holds, the very bytes that it does with all buffers apart: written by the same
-   step at the same place of the same operand. So no two values share bytes while both are needed.
+3. select: with every buffer apart from the others and live all the time, the program is sound byte for byte
+   (`verify_program`).
+4. bufferize, plan: each step reads, and each output holds, the very bytes that it does with all buffers apart: written
+   by the same step at the same place of the same operand. So no two values share bytes while both are needed.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def verify_stages(graph: Graph, made: Mapping[str, Graph | Layouts | Program]) -
     """Hold what every stage made of a graph to its invariants. Raises VerifyError."""
     fused = verify(cast(Graph, made["fuse"]), fused=True)
     if (fused.inputs, fused.outputs) != (graph.inputs, graph.outputs):
-        raise VerifyError(f"graph {graph.name!r}: expected fusing to keep inputs {graph.inputs} and outputs {graph.outputs}")
+        raise VerifyError(
+            f"graph {graph.name!r}: expected fusing to keep inputs {graph.inputs} and outputs {graph.outputs}"
+        )
     verify_layouts(fused, cast(Layouts, made["layouts"]))
     selected = apart(cast(Program, made["select"]))
     verify_program(selected)
@@ -56,13 +59,18 @@ def verify_dataflow(before: Program, after: Program) -> None:
     """Raise VerifyError unless every read of two programs of the same steps finds the same bytes."""
     for (where, name, want), (there, other, got) in zip(_reads(before), _reads(after), strict=True):
         if where != there or name != other:
-            raise VerifyError(f"program {after.graph.name!r}: expected {name!r} to be read by {where}, got {other!r} by {there}")
+            raise VerifyError(
+                f"program {after.graph.name!r}: expected {name!r} to be read by {where}, got {other!r} by {there}"
+            )
         if not np.array_equal(want, got):
-            raise VerifyError(f"program {after.graph.name!r}, {where}: {name!r} is not what it was with all buffers apart")
+            raise VerifyError(
+                f"program {after.graph.name!r}, {where}: {name!r} is not what it was with all buffers apart"
+            )
 
 
 def _reads(program: Program) -> Iterator[tuple[str, str, Array]]:
-    """Every read in order: by whom, of what, and for each byte who wrote it: each byte that is written gets a number of its own."""
+    """Every read in order: by whom, of what, and for each byte who wrote it: each byte that is written gets a number of
+    its own."""
     return _Trace(program).reads()
 
 
@@ -83,7 +91,9 @@ class _Trace:
                 if b.first == k:
                     self.numbers[b.offset : b.offset + b.size] = UNWRITTEN
             who = f"step {k}"
-            reads, writes = self._native(step) if isinstance(step, Instruction) else self._host(step.node.inputs, step.node.outputs)
+            reads, writes = (
+                self._native(step) if isinstance(step, Instruction) else self._host(step.node.inputs, step.node.outputs)
+            )
             for name, elements in reads:
                 yield f"{who} ({step.kind if isinstance(step, Instruction) else step.node.op})", name, elements
             for elements in writes:

@@ -69,7 +69,8 @@ def pause(context):
 
 @intrinsic
 def ticks(context):
-    """A clock that runs evenly on all CPUs of the machine, in a unit of its own; always 0 where a program cannot read one."""
+    """A clock that runs evenly on all CPUs of the machine, in a unit of its own; always 0 where a program cannot read
+    one."""
 
     def generate(ctx, b, sig, args):
         if ARCHITECTURE == "x86_64":

@@ -1,8 +1,10 @@
-"""Products of rows, quantized when they come, with block-wise quantized weights: equations (42) to (46) of docs/quantization.md.
+"""Products of rows, quantized when they come, with block-wise quantized weights: equations (42) to (46) of
+docs/quantization.md.
 
-A micro-kernel keeps some rows times a block of columns in registers: int32 sums over the elements of a block, which start from the row's own
-sum times the zero point, and float32 sums over blocks, in their order. Weights are the unsigned operand of the byte dot product, rows the
-signed one. Of 4-bit weights a vector of bytes holds four elements of each column in the lower halves, the next four in the upper ones.
+A micro-kernel keeps some rows times a block of columns in registers: int32 sums over the elements of a block, which
+start from the row's own sum times the zero point, and float32 sums over blocks, in their order. Weights are the
+unsigned operand of the byte dot product, rows the signed one. Of 4-bit weights a vector of bytes holds four elements of
+each column in the lower halves, the next four in the upper ones.
 """
 
 from __future__ import annotations
@@ -149,7 +151,9 @@ def micro_kernel(rows, bits):
                             target = acc[p, v][g % apart]
                             b.store(multiply(b, b.load(target), parts[v][g], b.bitcast(four, bytes_)), target)
             for v in range(VECTORS):
-                scale = load_at(b, add_to(b, b.add(a["scale"], b.mul(columns, ir.Constant(I64, 4))), 4 * LANES * v), floats)
+                scale = load_at(
+                    b, add_to(b, b.add(a["scale"], b.mul(columns, ir.Constant(I64, 4))), 4 * LANES * v), floats
+                )
                 for p in range(rows):
                     whole = b.load(acc[p, v][0])
                     for other in acc[p, v][1:]:
@@ -193,7 +197,8 @@ def blockwise(bits):
                 y = i.y + r0 * y_h + job * (BLOCK * 4)
                 target, pitch = (y, y_h) if valid == BLOCK else (scratch, BLOCK * 4)
                 operands = Rows(
-                    x=i.x + r0 * k * size, x_scale=i.x_scale + r0 * k * 4, x_sum=i.x_sum + r0 * k * 4, pitch=k * size, blocks=k, size=size, w=w,
+                    x=i.x + r0 * k * size, x_scale=i.x_scale + r0 * k * 4, x_sum=i.x_sum + r0 * k * 4, pitch=k * size,
+                    blocks=k, size=size, w=w,
                     scale=scale, zero=zero, bias=bias, points=points, y=target, y_h=pitch,
                 )  # fmt: skip
                 run(count, operands)

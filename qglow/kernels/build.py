@@ -2,10 +2,10 @@
 
     python -m qglow.kernels.build ISA DESCRIPTOR PARENT [--emulate]
 
-Writes the object to an open file, and ends with its parent. Prints `part DONE TOTAL` as it goes. Runs in a process of its own: numba
-reads what CPU it compiles for when it is imported. Kernels are compiled by as many processes as there are CPUs. Nothing of the host goes
-into the object, nor which process compiled what: names that numba numbers as it goes are replaced. A kernel has no status to look at: one
-that could fail is not built.
+Writes the object to an open file, and ends with its parent. Prints `part DONE TOTAL` as it goes. Runs in a process of
+its own: numba reads what CPU it compiles for when it is imported. Kernels are compiled by as many processes as there
+are CPUs. Nothing of the host goes into the object, nor which process compiled what: names that numba numbers as it goes
+are replaced. A kernel has no status to look at: one that could fail is not built.
 """
 
 from __future__ import annotations
@@ -40,7 +40,12 @@ def main(name: str, output: int, emulate: bool) -> None:
 
     isa = TARGETS["generic" if emulate else name]
     os.environ |= {"QGLOW_BUILD_ISA": name, "QGLOW_BUILD_EMULATE": "1" if emulate else "0"}
-    os.environ |= {"NUMBA_CPU_NAME": isa.cpu, "NUMBA_CPU_FEATURES": isa.features, "NUMBA_CACHE_DIR": os.devnull, "NUMBA_DISABLE_JIT": "0"}
+    os.environ |= {
+        "NUMBA_CPU_NAME": isa.cpu,
+        "NUMBA_CPU_FEATURES": isa.features,
+        "NUMBA_CACHE_DIR": os.devnull,
+        "NUMBA_DISABLE_JIT": "0",
+    }
     data = compile_all(isa, aim(isa))
     with open(output, "wb") as file:
         file.write(sealed(data))
@@ -48,7 +53,8 @@ def main(name: str, output: int, emulate: bool) -> None:
 
 
 def aim(isa: Target) -> str:
-    """Make numba compile for the target's architecture, whatever this machine's is; the triple. Called before numba is imported.
+    """Make numba compile for the target's architecture, whatever this machine's is; the triple. Called before numba is
+    imported.
 
     NOTE: numba links what it compiles into this process, and nothing calls it there.
     """
@@ -88,7 +94,9 @@ def compile_all(isa: Target, triple: str) -> bytes:
         return name, bytes(_module(llvm, name, function, signature, name in exported).as_bitcode())
 
     processes = min(MOST_PROCESSES, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1)
-    for name, bitcode in shared_out(compiled, sorted(functions, key=lambda n: n.partition(".")[0] not in HEAVY), processes):
+    for name, bitcode in shared_out(
+        compiled, sorted(functions, key=lambda n: n.partition(".")[0] not in HEAVY), processes
+    ):
         made[name] = bitcode
         print(f"part {len(made)} {len(functions)}", flush=True)
     for name in functions:
@@ -113,7 +121,8 @@ def _function(kernel: KernelRow) -> Any:
     return getattr(import_module(f"{__package__}.{module}"), name)
 
 
-# What a function that Python enters does around its work: the caller's floating point mode (flush to zero, rounding) is put by, and
+# What a function that Python enters does around its work: the caller's floating point mode (flush to zero, rounding) is
+# put by, and
 # put back. The usual mode of x86 is 0x1F80, that of Arm 0. Kernels run within such a function.
 _MODES = {
     "x86_64": (
@@ -131,7 +140,8 @@ _MODES = {
 
 
 def _module(llvm, name, function, signature, entered):
-    """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments. entered: by Python, see _MODES."""
+    """The LLVM module of one kernel, with one exported function `qglow_NAME` of plain int64 arguments. entered: by
+    Python, see _MODES."""
     from numba import types
 
     from .target import ARCHITECTURE
@@ -151,7 +161,9 @@ def _module(llvm, name, function, signature, entered):
         f"define void @qglow_{name}({numbers}) {{\n  %r = alloca i64\n  %e = alloca ptr\n{before}"
         f'  %s = call i32 @"{entry}"(ptr %r, ptr %e, {numbers})\n{after}  ret void\n}}\n'
     ))  # fmt: skip
-    own = [f for f in (*module.functions, *module.global_variables) if not f.is_declaration and f.name != f"qglow_{name}"]
+    own = [
+        f for f in (*module.functions, *module.global_variables) if not f.is_declaration and f.name != f"qglow_{name}"
+    ]
     for k, f in enumerate(own):
         f.linkage = "internal"
         f.name = f"{name}.{k}"

@@ -18,10 +18,12 @@ ROOT = Path(__file__).parents[2]  # of the folder that holds the package
 
 
 def compile_into(handle: int, isa: str, emulated: bool, quiet: bool) -> None:
-    """Compile an object into an open file. Raises KernelError with the last line of the process where it fails, or dies."""
+    """Compile an object into an open file. Raises KernelError with the last line of the process where it fails, or
+    dies."""
     lines: list[str] = []
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "qglow.kernels.build", isa, str(handle), str(os.getpid()), *(["--emulate"] if emulated else [])],
+        [sys.executable, "-P", "-m", "qglow.kernels.build", isa, str(handle), str(os.getpid()),
+        *(["--emulate"] if emulated else [])],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         env=_environment(), cwd=ROOT, pass_fds=(handle,), start_new_session=True,
     ) as process:  # fmt: skip
@@ -35,7 +37,9 @@ def compile_into(handle: int, isa: str, emulated: bool, quiet: bool) -> None:
             _end(process)
             raise
     if process.returncode < 0:
-        lines.append(f"the compiler was ended by signal {-process.returncode} ({signal.Signals(-process.returncode).name})")
+        lines.append(
+            f"the compiler was ended by signal {-process.returncode} ({signal.Signals(-process.returncode).name})"
+        )
     if process.returncode != 0:
         raise KernelError(f"the {isa} kernels cannot be built: {(lines or ['no output'])[-1][:300]}")
 
@@ -48,14 +52,16 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """That of this process without numba's settings, none of which may get into an object, and with the package to import."""
+    """That of this process without numba's settings, none of which may get into an object, and with the package to
+    import."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     folders = [os.path.abspath(p) for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), *folders])}
 
 
 def _parts(process: subprocess.Popen[str], lines: list[str]) -> Iterator[int]:
-    """How many kernels there are (part 0), then a number as each is done; what else the builder prints goes to `lines`."""
+    """How many kernels there are (part 0), then a number as each is done; what else the builder prints goes to
+    `lines`."""
     assert process.stdout is not None
     for line in process.stdout:
         if not line.startswith(PARTS):

@@ -1,12 +1,16 @@
-"""The folder of compiled kernels. What lies there becomes code of this process, so only what the user or root can have written is taken.
+"""The folder of compiled kernels. What lies there becomes code of this process, so only what the user or root can have
+written is taken.
 
-An object's own hash shows damage, never where it comes from: who can write the file can write its hash. So the folder is opened step by
-step from the root, by descriptors, and everything in it relative to its own descriptor: nobody can put another in its place meanwhile.
+An object's own hash shows damage, never where it comes from: who can write the file can write its hash. So the folder
+is opened step by step from the root, by descriptors, and everything in it relative to its own descriptor: nobody can
+put another in its place meanwhile.
 
 1. A symbolic link on the way must belong to the user or to root; the folder itself, and a file in it, must be no link.
-2. The folder, a file in it, and every folder on the way must belong to the user or to root (who owns `/` counts as root).
-3. Nobody else may write to the folder or to a file in it, and nobody at all to a folder on the way, unless its sticky bit is set. Who can
-   write to a folder on the way as a member of its group can put there only what already belongs to the user or to root, by rule 2.
+2. The folder, a file in it, and every folder on the way must belong to the user or to root (who owns `/` counts as
+   root).
+3. Nobody else may write to the folder or to a file in it, and nobody at all to a folder on the way, unless its sticky
+   bit is set. Who can write to a folder on the way as a member of its group can put there only what already belongs to
+   the user or to root, by rule 2.
 """
 
 from __future__ import annotations
@@ -28,7 +32,8 @@ _STEP = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os
 
 
 def cache_folder() -> Path:
-    """Where objects are kept: QGLOW_CACHE_DIR, or the user's cache directory. Raises KernelError where the user has none."""
+    """Where objects are kept: QGLOW_CACHE_DIR, or the user's cache directory. Raises KernelError where the user has
+    none."""
     given = os.environ.get("QGLOW_CACHE_DIR")
     if given:
         return Path(os.path.abspath(given))
@@ -36,7 +41,8 @@ def cache_folder() -> Path:
         from platformdirs import user_cache_dir
 
         return Path(user_cache_dir("qglow"))
-    base = os.environ.get("XDG_CACHE_HOME", "").strip()  # NOTE: as platformdirs has it; to import that would cost each process time
+    # NOTE: as platformdirs has it; to import that would cost each process time
+    base = os.environ.get("XDG_CACHE_HOME", "").strip()
     if os.path.isabs(base):
         return Path(base) / "qglow"
     home = os.environ.get("HOME", "") or _home_of_the_user()
@@ -87,7 +93,8 @@ def _walk(path: Path, make: bool) -> int:
                 following = os.open("/" if target.is_absolute() else ".", _STEP, dir_fd=at)
             else:
                 following = os.open(name, _STEP, dir_fd=at)
-            left, at = at, following  # NOTE: an interrupt must not close it twice: the number may be another file's by then
+            # NOTE: an interrupt must not close it twice: the number may be another file's by then
+            left, at = at, following
             os.close(left)
             refused = _refusal(os.fstat(at), last=not names)
             if refused:
@@ -145,13 +152,15 @@ def holds(path: Path) -> bool:
 
 
 def read(path: Path) -> bytes:
-    """The bytes of a file of the folder, read once from the descriptor that was checked. Raises OSError and KernelError."""
+    """The bytes of a file of the folder, read once from the descriptor that was checked. Raises OSError and
+    KernelError."""
     with opened(path.parent) as folder, open(_open_file(path.name, folder), "rb") as file:
         return file.read(LARGEST)
 
 
 def _open_file(name: str, folder: int) -> int:
-    """A descriptor of a plain file that nobody else can have written. Raises PermissionError where it is something else."""
+    """A descriptor of a plain file that nobody else can have written. Raises PermissionError where it is something
+    else."""
     handle = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     info = os.fstat(handle)
     if stat.S_ISREG(info.st_mode) and info.st_uid in _trusted() and not info.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
@@ -164,7 +173,8 @@ def _open_file(name: str, folder: int) -> int:
 def replaced(path: Path) -> Iterator[int]:
     """A descriptor of a new file, which takes its place when the block ends without an error, and is gone otherwise.
 
-    Raises KernelError, before the block, where the folder breaks a rule or a file of RESERVED bytes cannot be made in it.
+    Raises KernelError, before the block, where the folder breaks a rule or a file of RESERVED bytes cannot be made in
+    it.
     """
     with opened(path.parent, make=True) as folder:
         name, handle = f"kernels-{os.urandom(16).hex()}.tmp", -1
@@ -197,7 +207,8 @@ def _reserve(handle: int, path: Path) -> None:
 
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
-    """Hold a lock among processes; without one where the file system has none. Raises KernelError where its file cannot be made.
+    """Hold a lock among processes; without one where the file system has none. Raises KernelError where its file cannot
+    be made.
 
     The file stays: a process may wait for it, and another that finds it gone would make a lock of its own.
     """
@@ -205,9 +216,13 @@ def alone(path: Path) -> Iterator[None]:
 
     with opened(path.parent, make=True) as folder:
         try:
-            handle = os.open(path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=folder)
+            handle = os.open(
+                path.name, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600, dir_fd=folder
+            )
         except OSError as error:
-            raise KernelError(f"{path.parent}: compiled kernels cannot be kept there ({error.strerror}); {HINT}") from error
+            raise KernelError(
+                f"{path.parent}: compiled kernels cannot be kept there ({error.strerror}); {HINT}"
+            ) from error
     with open(handle, "rb"):  # NOTE: the lock ends with the file, and with the process
         with suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)

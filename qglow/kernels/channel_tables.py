@@ -1,4 +1,5 @@
-"""A table of its own for each channel: blocks of 64 pixels by 16 channels are turned, so that a vector holds one channel, and back."""
+"""A table of its own for each channel: blocks of 64 pixels by 16 channels are turned, so that a vector holds one
+channel, and back."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _HIGH = [n + 8 for n in _LOW]
 
 
 def turned(b, rows):
-    """Four 16 x 16 matrices of bytes, one in each 128-bit lane of 16 vectors, transposed: four rounds of interleaving."""
+    """Four 16 x 16 matrices of bytes, one in each 128-bit lane of 16 vectors, transposed: four rounds of
+    interleaving."""
     for _ in range(4):
         rows = [b.shuffle_vector(rows[k], rows[k + 8], mask(m)) for k in range(8) for m in (_LOW, _HIGH)]
     return rows
@@ -26,7 +28,8 @@ def turned(b, rows):
 
 @intrinsic
 def block(context, xs, ys, at, tables):
-    """16 channels, `at` bytes into each of 64 pixels. xs, ys: addresses of int64 [64], the pixels' addresses. tables: the first channel's."""
+    """16 channels, `at` bytes into each of 64 pixels. xs, ys: addresses of int64 [64], the pixels' addresses. tables:
+    the first channel's."""
 
     def generate(ctx, b, sig, args):
         xs, ys, at, tables = args
@@ -35,8 +38,13 @@ def block(context, xs, ys, at, tables):
             return b.add(load_at(b, add_to(b, of, 8 * p), I64), at)
 
         quarter = vec(I8, CHANNELS)
-        rows = [joined(b, [load_at(b, address(xs, CHANNELS * lane + k), quarter) for lane in range(4)]) for k in range(CHANNELS)]
-        found = [find(b, table_of(b, b.add(tables, ir.Constant(I64, 256 * c))), v) for c, v in enumerate(turned(b, rows))]
+        rows = [
+            joined(b, [load_at(b, address(xs, CHANNELS * lane + k), quarter) for lane in range(4)])
+            for k in range(CHANNELS)
+        ]
+        found = [
+            find(b, table_of(b, b.add(tables, ir.Constant(I64, 256 * c))), v) for c, v in enumerate(turned(b, rows))
+        ]
         for k, v in enumerate(turned(b, found)):
             for lane in range(4):
                 store_at(b, address(ys, CHANNELS * lane + k), part(b, v, CHANNELS * lane, CHANNELS))
@@ -47,8 +55,9 @@ def block(context, xs, ys, at, tables):
 
 @njit(nogil=True)
 def look_up_channels(i, scratch, first, last):
-    """Pixels `first` to `last` of a `lookup` of at least 16 channels. scratch: 1024 bytes. A short block ends with its last pixel
-    repeated, and the last channels are done with those before them: what is written twice is written the same."""
+    """Pixels `first` to `last` of a `lookup` of at least 16 channels. scratch: 1024 bytes. A short block ends with its
+    last pixel repeated, and the last channels are done with those before them: what is written twice is written the
+    same."""
     x, y, h, w, c, table, t_c = i.x, i.y, i.H, i.W, i.C, i.table, i.t_c
     x_n, x_h, x_w, y_n, y_h, y_w = i.x_n, i.x_h, i.x_w, i.y_n, i.y_h, i.y_w
     xs, ys = scratch, scratch + 8 * PIXELS

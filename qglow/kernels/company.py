@@ -1,9 +1,11 @@
-"""Whether the helpers of a team come to a run, or the caller goes alone: whichever took less time lately, on this machine as it is now.
+"""Whether the helpers of a team come to a run, or the caller goes alone: whichever took less time lately, on this
+machine as it is now.
 
-Where other processes want the CPUs, a helper loses its own in the middle of a piece and the caller waits for that; but then the caller
-loses its own as well, and a team gets the larger share of the machine. Which weighs more depends on the load and on the program, so both
-ways are timed: means over some sixteen runs, and the other way is tried again after a gap that is twice as long each time that it was no
-better. A run alone is never tried where the team takes less time than the sum of its work, as it does on an idle machine.
+Where other processes want the CPUs, a helper loses its own in the middle of a piece and the caller waits for that; but
+then the caller loses its own as well, and a team gets the larger share of the machine. Which weighs more depends on the
+load and on the program, so both ways are timed: means over some sixteen runs, and the other way is tried again after a
+gap that is twice as long each time that it was no better. A run alone is never tried where the team takes less time
+than the sum of its work, as it does on an idle machine.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from __future__ import annotations
 from .jit import njit
 from .memory import load_i64, store_i64
 
-# Words of a schedule, in bytes: ticks of all work of a run at the least, mean ticks of a run with helpers and of a run without, runs
+# Words of a schedule, in bytes: ticks of all work of a run at the least, mean ticks of a run with helpers and of a run
+# without, runs
 # with helpers so far, runs between two trials of the other way, and runs until the next.
 LEAST, TOGETHER, ALONE, SEEN, GAP, LEFT = range(8, 56, 8)
 COLD = 2  # runs with helpers that are not counted: their data is in no cache
@@ -48,14 +51,16 @@ def goes_alone(schedule):
 
 @njit(nogil=True)
 def note_work(schedule, spent):
-    """Note the ticks of all pieces of a run: the least is what one thread needs where nothing disturbs it, unless that was long ago."""
+    """Note the ticks of all pieces of a run: the least is what one thread needs where nothing disturbs it, unless that
+    was long ago."""
     known = load_i64(schedule + LEAST)
     store_i64(schedule + LEAST, spent if known == 0 else min(known + (known >> 8), spent))
 
 
 @njit(nogil=True)
 def note(schedule, alone, spent, millisecond):
-    """Note the ticks of a run, and when to try the other way. A trial that is shorter than the better way's mean is followed by another."""
+    """Note the ticks of a run, and when to try the other way. A trial that is shorter than the better way's mean is
+    followed by another."""
     usual = better_alone(schedule)
     if not alone and load_i64(schedule + SEEN) < COLD:
         store_i64(schedule + SEEN, load_i64(schedule + SEEN) + 1)

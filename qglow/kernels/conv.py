@@ -1,4 +1,5 @@
-"""Convolutions and matrix products: u8 pixels times packed s8 weights, requantized in registers. Their way is that of product.py."""
+"""Convolutions and matrix products: u8 pixels times packed s8 weights, requantized in registers. Their way is that of
+product.py."""
 
 from __future__ import annotations
 
@@ -24,7 +25,10 @@ def micro(b, a, pixels, vectors, pixel_of):
     t = vec(I32, LANES)
     start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]
     zero = ir.Constant(t, [0] * LANES)
-    acc = [[[cgutils.alloca_once_value(b, zero if k else start[v]) for v in range(vectors)] for _ in range(pixels)] for k in range(ways)]
+    acc = [
+        [[cgutils.alloca_once_value(b, zero if k else start[v]) for v in range(vectors)] for _ in range(pixels)]
+        for k in range(ways)
+    ]
     w = cgutils.alloca_once_value(b, a["w"])
     ahead = cgutils.alloca_once_value(b, a["next"])
     interleave_prefetch = b.icmp_signed("!=", a["interleave_prefetch"], ir.Constant(I64, 0))
@@ -76,4 +80,6 @@ def micro(b, a, pixels, vectors, pixel_of):
     epilogue(b, a, sums, pixels, vectors, pixel_of)
 
 
-conv2d = product(Kernels(ISA.vectors, ISA.pixels, ISA.narrow_pixels, True, 4, BURST, 1, micro, size_of, modes_of, finish_pixels))
+conv2d = product(
+    Kernels(ISA.vectors, ISA.pixels, ISA.narrow_pixels, True, 4, BURST, 1, micro, size_of, modes_of, finish_pixels)
+)

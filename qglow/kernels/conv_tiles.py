@@ -1,7 +1,8 @@
-"""Convolutions and matrix products on AMX tiles: the rows of a tile are pixels of one image row, so that nothing is gathered first.
+"""Convolutions and matrix products on AMX tiles: the rows of a tile are pixels of one image row, so that nothing is
+gathered first.
 
-Tiles have as many rows as the image row has pixels, at most 16; the last tile of a row is moved back to end where the row ends, and
-computes some pixels twice. Two tiles of pixels meet two tiles of 16 output channels.
+Tiles have as many rows as the image row has pixels, at most 16; the last tile of a row is moved back to end where the
+row ends, and computes some pixels twice. Two tiles of pixels meet two tiles of 16 output channels.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ def finish(context, sums, bias, scale, zero, low, high, y, y_f32):
         sums, bias, scale, zero, low, high, y, y_f32 = args
         reals = []
         for v in range(2):
-            acc = b.add(load_at(b, add_to(b, sums, 64 * v), vec(I32, 16)), load_at(b, add_to(b, bias, 64 * v), vec(I32, 16)))
+            acc = b.add(
+                load_at(b, add_to(b, sums, 64 * v), vec(I32, 16)), load_at(b, add_to(b, bias, 64 * v), vec(I32, 16))
+            )
             reals.append(b.fmul(b.sitofp(acc, vec(F32, 16)), load_at(b, add_to(b, scale, 64 * v), vec(F32, 16))))
         with b.if_else(b.icmp_signed("==", y_f32, ir.Constant(I64, 1))) as (as_float, as_bytes):
             with as_float:
@@ -62,7 +65,8 @@ def write_configuration(at, rows):
 
 @njit(nogil=True)
 def sums_of(x, second, w, kh, runs, steps, row, tap, pix, rows, scratch, two):
-    """Sums of one or two tiles of pixels (at x and `second`) by 32 channels, stored as [32, 32] int32 at the scratch's start."""
+    """Sums of one or two tiles of pixels (at x and `second`) by 32 channels, stored as [32, 32] int32 at the scratch's
+    start."""
     file = scratch + FILE
     zero0(rows, file)
     zero1(rows, file)
@@ -134,7 +138,22 @@ def conv2d(i, share):
             two = pixel + 16 < wd
             o0, o1 = min(pixel, last), min(pixel + 16, last)
             sums_of(x + o0 * x_w, x + o1 * x_w, w, kh, runs, steps, row, tap, x_w, rows, scratch, two)
-            store_pixels(i, scratch, scratch, y + o0 * y_w, y_w, r + o0 * r_w, rows, bias, scale, valid, f32_out, channel)
+            store_pixels(
+                i, scratch, scratch, y + o0 * y_w, y_w, r + o0 * r_w, rows, bias, scale, valid, f32_out, channel
+            )
             if two:
-                store_pixels(i, scratch, scratch + 2048, y + o1 * y_w, y_w, r + o1 * r_w, rows, bias, scale, valid, f32_out, channel)
+                store_pixels(
+                    i,
+                    scratch,
+                    scratch + 2048,
+                    y + o1 * y_w,
+                    y_w,
+                    r + o1 * r_w,
+                    rows,
+                    bias,
+                    scale,
+                    valid,
+                    f32_out,
+                    channel,
+                )
     release()

@@ -1,7 +1,9 @@
-"""Depthwise convolution: four kernel rows of one column are interleaved by byte, so that one dot product takes four taps of each channel.
+"""Depthwise convolution: four kernel rows of one column are interleaved by byte, so that one dot product takes four
+taps of each channel.
 
-A column that is interleaved serves every pixel that reads it. Weights are packed for that: [blocks, ceil(KH / 4), KW, lanes, 4], rows
-beyond the kernel's are zero. Where channels are fewer than a vector's lanes, a row of pixels is treated as one run of channels (`flat`).
+A column that is interleaved serves every pixel that reads it. Weights are packed for that: [blocks, ceil(KH / 4), KW,
+lanes, 4], rows beyond the kernel's are zero. Where channels are fewer than a vector's lanes, a row of pixels is treated
+as one run of channels (`flat`).
 """
 
 from __future__ import annotations
@@ -53,7 +55,8 @@ def _finish(b, a, sums):
 
 
 def repeated(one_block):
-    """An intrinsic that runs one_block(b, operands) `count` times; x, w, bias and scale, and y move on by x_on, w_on, c_on, y_on bytes."""
+    """An intrinsic that runs one_block(b, operands) `count` times; x, w, bias and scale, and y move on by x_on, w_on,
+    c_on, y_on bytes."""
 
     @intrinsic
     def run(context, block):
@@ -79,14 +82,19 @@ def fixed(pixels, kh, kw, stride):
         sums = [load_at(b, a["bias"], vec(I32, LANES))] * pixels
         rows = [b.add(a["x"], b.mul(a["row"], ir.Constant(I64, r))) for r in range(kh)]
         groups = range(0, kh, 4)
-        weights = [[load_at(b, add_to(b, a["w"], 4 * LANES * (g // 4 * kw + k)), vec(I8, 4 * LANES)) for k in range(kw)] for g in groups]
+        weights = [
+            [load_at(b, add_to(b, a["w"], 4 * LANES * (g // 4 * kw + k)), vec(I8, 4 * LANES)) for k in range(kw)]
+            for g in groups
+        ]
         for column in range((pixels - 1) * stride + kw):
             uses = [(p, column - p * stride) for p in range(pixels) if 0 <= column - p * stride < kw]
             if not uses:
                 continue
             step = b.mul(a["tap"], ir.Constant(I64, column))
             for g in groups:
-                v = less_offset(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]]))
+                v = less_offset(
+                    b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows[g : g + 4]])
+                )
                 for p, k in uses:
                     sums[p] = pixel_dot(b, sums[p], v, weights[g // 4][k])
         _finish(b, a, sums)
@@ -143,11 +151,14 @@ def depthwise(micro, most, fewer):
         wd, channels = (1, i.W * c) if flat else (i.W, c)
         together = most if wd >= most else fewer if wd >= fewer else 1
         steps = (channels + LANES - 1) // LANES
-        # NOTE: one call runs all blocks of whole vectors for a group of pixels, or all groups of pixels for a block, whichever are more
+        # NOTE: one call runs all blocks of whole vectors for a group of pixels, or all groups of pixels for a block,
+        # whichever are more
         whole = channels // LANES if post == 0 and not flat and channels >= LANES else 0
         groups = wd // together if post == 0 and channels >= LANES else 1
         along = groups > max(1, whole)
-        x_on, w_on, c_on, y_on = (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
+        x_on, w_on, c_on, y_on = (
+            (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
+        )
         first, end = part_of(share, n * h)
         for rr in range(first, end):
             x = row_at(i.x, i.x_n, i.SH * i.x_h, rr, h)
@@ -168,8 +179,10 @@ def depthwise(micro, most, fewer):
                     yy = y + o * y_w + k * size
                     target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
                     operands = Block(
-                        x=x + o * pix + k, w=w + at, KH=kh, KW=kw, row=row, tap=tap, pix=pix, bias=bias + cs, scale=scale + cs, zero=zero,
-                        low=low, high=high, y=target, y_pix=pitch, y_f32=f32, count=count, x_on=x_on, w_on=w_on, c_on=c_on, y_on=y_on,
+                        x=x + o * pix + k, w=w + at, KH=kh, KW=kw, row=row, tap=tap, pix=pix, bias=bias + cs,
+                        scale=scale + cs, zero=zero,
+                        low=low, high=high, y=target, y_pix=pitch, y_f32=f32, count=count, x_on=x_on, w_on=w_on,
+                        c_on=c_on, y_on=y_on,
                     )  # fmt: skip
                     if together == most:
                         run_most(operands)

@@ -1,8 +1,8 @@
 """Products of bytes, four to an int32 element: each target's instruction beside its executable meaning.
 
 `dot(b, acc, u, s)` adds products of u8 and s8 bytes. Where the instruction takes signed bytes alone, products read
-their pixels less `OFFSET` (see Target.offset): `less_offset(b, u)` makes these bytes, and `pixel_dot(b, acc, x, s)` adds
-their products with s8 bytes.
+their pixels less `OFFSET` (see Target.offset): `less_offset(b, u)` makes these bytes, and `pixel_dot(b, acc, x, s)`
+adds their products with s8 bytes.
 """
 
 from __future__ import annotations

@@ -7,7 +7,16 @@ from numba import types
 from numba.extending import intrinsic
 
 from .channel_tables import look_up_channels
-from .elementwise_u8 import LANES, add_repeated, add_run, dequantize_run, lookup_run, mul_repeated, mul_run, quantize_run
+from .elementwise_u8 import (
+    LANES,
+    add_repeated,
+    add_run,
+    dequantize_run,
+    lookup_run,
+    mul_repeated,
+    mul_run,
+    quantize_run,
+)
 from .jit import njit
 from .memory import load_f32, load_u8, rint_f32, store_f32, store_u8
 from .split import part_of, row_at, scratch_of
@@ -92,7 +101,9 @@ def quantize_pixels(context, x0, x1, x2, x3, y, y_w, scale, zero, low, high):
                 store_at(b, y, total)
             with apart:
                 for p in range(LANES):
-                    store_at(b, b.add(y, b.mul(y_w, ir.Constant(I64, p))), b.extract_element(total, ir.Constant(I32, p)))
+                    store_at(
+                        b, b.add(y, b.mul(y_w, ir.Constant(I64, p))), b.extract_element(total, ir.Constant(I32, p))
+                    )
         return ctx.get_dummy_value()
 
     return types.void(i64, i64, i64, i64, i64, i64, f32, i64, i64, i64), generate
@@ -168,7 +179,9 @@ def dequantize_pixels(context, x, x_w, y, y_c, zero, scale):
         t = vec(I32, LANES)
         four = ir.Constant(t, ir.Undefined)
         for p in range(LANES):
-            four = b.insert_element(four, load_at(b, b.add(x, b.mul(x_w, ir.Constant(I64, p))), I32), ir.Constant(I32, p))
+            four = b.insert_element(
+                four, load_at(b, b.add(x, b.mul(x_w, ir.Constant(I64, p))), I32), ir.Constant(I32, p)
+            )
         z, s = splat(b, b.trunc(zero, I32), LANES), splat(b, scale, LANES)
         for c in range(4):
             q = b.and_(b.lshr(four, const(t, 8 * c)), const(t, 255))

@@ -1,7 +1,8 @@
-"""Runs of adjacent elements: sums, products, conversions, tables. Four vectors at a time, then one, then what is left of one.
+"""Runs of adjacent elements: sums, products, conversions, tables. Four vectors at a time, then one, then what is left
+of one.
 
-A last part is computed as a whole vector and stored piece by piece, so that nothing is written beyond the run; reading beyond it is
-allowed everywhere (the arena and the constants end in slack).
+A last part is computed as a whole vector and stored piece by piece, so that nothing is written beyond the run; reading
+beyond it is allowed everywhere (the arena and the constants end in slack).
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def run_of(moves, scalars, real, size=1):
     """A function ((addresses ..., y, scalars ...), count) over a run of `count` elements.
 
     moves: bytes from one element to the next at each address (0 repeats it). scalars: "i" int64 or "f" float32 each.
-    real(b, addresses, scalars): a float vector. size: 1, requantized with the last three scalars (zero, low, high), or 4, stored as it is.
+    real(b, addresses, scalars): a float vector. size: 1, requantized with the last three scalars (zero, low, high), or
+    4, stored as it is.
     """
     kinds = types.Tuple([i64] * (len(moves) + 1) + [i64 if s == "i" else f32 for s in scalars])
 
@@ -144,7 +146,9 @@ dequantize_run = run_of((1,), "if", _real, size=4)
 
 def find(b, table, index):
     """64 entries of a table of 256 bytes, given as four vectors."""
-    low, high = (call(b, "llvm.x86.avx512.vpermi2var.qi.512", index.type, table[k], index, table[k + 1]) for k in (0, 2))
+    low, high = (
+        call(b, "llvm.x86.avx512.vpermi2var.qi.512", index.type, table[k], index, table[k + 1]) for k in (0, 2)
+    )
     return b.select(b.icmp_signed("<", index, const(index.type, 0)), high, low)
 
 

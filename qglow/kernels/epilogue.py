@@ -1,4 +1,5 @@
-"""The end of a product, in registers: scaled, and stored as float, as bytes, as bytes through a table, or met with a residual."""
+"""The end of a product, in registers: scaled, and stored as float, as bytes, as bytes through a table, or met with a
+residual."""
 
 from __future__ import annotations
 
@@ -8,7 +9,22 @@ from ..instructions.table import POST_ADD, POST_NONE, POST_TABLE
 from .elementwise_u8 import find, table_of
 from .jit import njit
 from .target import HARDWARE_TABLE, ISA
-from .vector import F32, I32, I64, add_to, clamp, load_at, part, prefetch, requantize, rint, splat, store_at, vec, widened
+from .vector import (
+    F32,
+    I32,
+    I64,
+    add_to,
+    clamp,
+    load_at,
+    part,
+    prefetch,
+    requantize,
+    rint,
+    splat,
+    store_at,
+    vec,
+    widened,
+)
 
 LANES = ISA.lanes
 BYTES, FLOATS, RESIDUAL, LOOKUP = 0, 1, 2, 3
@@ -22,7 +38,8 @@ def size_of(i):
 
 @njit(nogil=True)
 def modes_of(i):
-    """What the epilogue does in registers for an instruction, -1 where its `post` needs the bytes in memory; and what it does there."""
+    """What the epilogue does in registers for an instruction, -1 where its `post` needs the bytes in memory; and what
+    it does there."""
     post, f32 = i.post, i.y_f32
     mode = -1
     if post == POST_NONE:
@@ -49,7 +66,8 @@ def ask_for_targets(b, a, pixels, pixel_of):
 
 
 def epilogue(b, a, sums, pixels, vectors, pixel_of):
-    """sums: (pixel, vector, int32 vector) in order. a: operands by name. pixel_of: addresses of pixels of y and of r."""
+    """sums: (pixel, vector, int32 vector) in order. a: operands by name. pixel_of: addresses of pixels of y and of
+    r."""
     i = a["i"]
     scale = b.add(i.scale, b.shl(a["first"], ir.Constant(I64, 2)))
     limits = i.zero, i.low, i.high
@@ -88,7 +106,8 @@ def epilogue(b, a, sums, pixels, vectors, pixel_of):
 
 
 def residual(b, i, limits, fours, real, store, pixel_of):
-    """C(rint(f32(q - z) f_a + f32(r - z_r) f_r) + z_p), where q - z = C(rint(real)) between low - z and high - z: q itself is never made."""
+    """C(rint(f32(q - z) f_a + f32(r - z_r) f_r) + z_p), where q - z = C(rint(real)) between low - z and high - z: q
+    itself is never made."""
     zero, *bounds = limits
     low, high = (floats_of(b, b.sub(bound, zero), LANES) for bound in bounds)
     r_zero, f_a, f_r = (splat(b, v, LANES) for v in (b.trunc(i.r_zero, I32), i.f_a, i.f_r))

@@ -1,4 +1,5 @@
-"""What follows a product within its instruction: its bytes, still in the nearest cache, go through a table or meet a residual."""
+"""What follows a product within its instruction: its bytes, still in the nearest cache, go through a table or meet a
+residual."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from .memory import copy_small, move_1, move_4, move_8, move_16
 
 @njit(nogil=True)
 def finish_pixels(i, source, pitch, r, r_w, y, y_w, pixels, count, channel):
-    """Move `count` bytes of each pixel from `source` to y, through what the instruction's `post` says. channel: the first byte's."""
+    """Move `count` bytes of each pixel from `source` to y, through what the instruction's `post` says. channel: the
+    first byte's."""
     post = i.post
     if post == POST_ADD:
         a_zero, r_zero, m_a, m_r = i.a_zero, i.r_zero, i.f_a, i.f_r

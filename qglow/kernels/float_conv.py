@@ -1,6 +1,8 @@
-"""Float convolutions and matrix products: each output is one chain of fused multiply-adds from its bias, in the law's order.
+"""Float convolutions and matrix products: each output is one chain of fused multiply-adds from its bias, in the law's
+order.
 
-Their way is that of product.py. The chains of a block are independent of each other, so that blocks of any size give the same bits.
+Their way is that of product.py. The chains of a block are independent of each other, so that blocks of any size give
+the same bits.
 """
 
 from __future__ import annotations
@@ -23,9 +25,13 @@ BURST = 4096  # bytes of the next weights that are asked for at once
 
 
 def limits_of(b, i):
-    """The bounds of an instruction as vectors: not a number where there is none, so that no comparison with it holds."""
+    """The bounds of an instruction as vectors: not a number where there is none, so that no comparison with it
+    holds."""
     kind, none = i.act, ir.Constant(F32, float("nan"))
-    bounds = [b.select(b.icmp_signed(">=", kind, ir.Constant(I64, least)), f, none) for least, f in ((1, i.f_low), (2, i.f_high))]
+    bounds = [
+        b.select(b.icmp_signed(">=", kind, ir.Constant(I64, least)), f, none)
+        for least, f in ((1, i.f_low), (2, i.f_high))
+    ]
     return [splat(b, bound, LANES) for bound in bounds]
 
 
@@ -36,8 +42,8 @@ def limited(b, v, low, high):
 
 
 def micro(b, a, pixels, vectors, pixel_of):
-    """One fused multiply-add a tap, each output's in one chain; then what follows the product. Of the next weights a piece asks for no more
-    than BURST bytes."""
+    """One fused multiply-add a tap, each output's in one chain; then what follows the product. Of the next weights a
+    piece asks for no more than BURST bytes."""
     size = 4 * LANES * vectors  # bytes of weights that one step reads
     t = vec(F32, LANES)
     start = [load_at(b, add_to(b, a["bias"], 4 * LANES * v), t) for v in range(vectors)]

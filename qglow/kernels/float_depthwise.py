@@ -23,7 +23,8 @@ Pixels = namedtuple("Pixels", "x w KH KW row tap pix bias y y_pix i count")
 
 
 def micro_kernel(pixels, partial, unrolled=0):
-    """P pixels x LANES channels, of which `count` are stored where partial. unrolled: columns of a kernel row, known, or 0."""
+    """P pixels x LANES channels, of which `count` are stored where partial. unrolled: columns of a kernel row, known,
+    or 0."""
 
     @intrinsic
     def run(context, pixels_of_block):
@@ -95,7 +96,9 @@ def depthwise(unrolled):
                     whole = wd >= PIXELS and count == LANES
                     if whole and o + PIXELS > wd:
                         o = wd - PIXELS  # some pixels once more
-                    operands = Pixels(x + o * pix + k * 4, w, kh, kw, row, tap, pix, bias, y + o * y_w + k * 4, y_w, i, count)
+                    operands = Pixels(
+                        x + o * pix + k * 4, w, kh, kw, row, tap, pix, bias, y + o * y_w + k * 4, y_w, i, count
+                    )
                     if count < LANES:
                         some(operands)
                         o += 1

@@ -72,7 +72,9 @@ def tanh(b, x):
     square = b.fmul(x, x)
     small = b.fadd(b.fmul(b.fmul(polynomial(b, square, TANH), square), x), x)
     a = magnitude(b, x)
-    limited = b.select(b.fcmp_unordered(">", a, const(t, 20.0)), b.select(b.fcmp_unordered("uno", a, a), a, const(t, 20.0)), a)
+    limited = b.select(
+        b.fcmp_unordered(">", a, const(t, 20.0)), b.select(b.fcmp_unordered("uno", a, a), a, const(t, 20.0)), a
+    )
     large = b.fsub(const(t, 1.0), b.fdiv(const(t, 2.0), b.fadd(exp(b, b.fmul(limited, const(t, 2.0))), const(t, 1.0))))
     signed = b.select(b.fcmp_ordered("<", x, const(t, 0.0)), negated(b, large), large)
     return b.select(b.fcmp_ordered("<", a, const(t, TANH_SMALL)), small, signed)

@@ -1,4 +1,5 @@
-"""Weights of a product of two float tensors: a matrix in the order of float_conv2d's packed weights, made anew in each run."""
+"""Weights of a product of two float tensors: a matrix in the order of float_conv2d's packed weights, made anew in each
+run."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def turn_fours(context, x, x_c, fours, y, y_k):
             four = joined(b, [load_at(b, b.add(s, at), vec(F32, 4)) for s in starts])
             to = b.add(y, b.mul(loop.index, b.shl(y_k, ir.Constant(I64, 2))))
             for j in range(4):
-                row = b.shuffle_vector(four, ir.Constant(four.type, ir.Undefined), mask([4 * n + j for n in range(LANES)]))
+                row = b.shuffle_vector(
+                    four, ir.Constant(four.type, ir.Undefined), mask([4 * n + j for n in range(LANES)])
+                )
                 store_at(b, b.add(to, b.mul(y_k, ir.Constant(I64, j))), row)
         return ctx.get_dummy_value()
 
@@ -53,7 +56,10 @@ def pack_any(x, x_k, x_c, first, k, channels, y, y_k):
     """Rows from `first` on, one number after the other; lanes beyond the channels are 0."""
     for row in range(first, k):
         for lane in range(LANES):
-            store_f32(y + row * y_k + lane * 4, load_f32(x + row * x_k + lane * x_c) if lane < channels else types.float32(0.0))
+            store_f32(
+                y + row * y_k + lane * 4,
+                load_f32(x + row * x_k + lane * x_c) if lane < channels else types.float32(0.0),
+            )
 
 
 @njit(nogil=True)

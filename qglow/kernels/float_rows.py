@@ -1,4 +1,5 @@
-"""Reductions and layer normalization of rows of floats: 16 partial results, sums in blocks, whose halves are combined again and again."""
+"""Reductions and layer normalization of rows of floats: 16 partial results, sums in blocks, whose halves are combined
+again and again."""
 
 from __future__ import annotations
 

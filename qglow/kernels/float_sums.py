@@ -12,7 +12,8 @@ from .vector_loops import SUMS, floats, halves
 
 
 class Totals:
-    """Sums of some float vectors in blocks. `chains` are the running sums, variables that the caller adds to; `end_block` moves them on."""
+    """Sums of some float vectors in blocks. `chains` are the running sums, variables that the caller adds to;
+    `end_block` moves them on."""
 
     def __init__(self, b, vectors, lanes):
         self.zero, self.wide_zero = const(vec(F32, lanes), 0.0), const(vec(F64, lanes), 0.0)
@@ -33,7 +34,8 @@ class Totals:
 
 
 def sum_of_row(b, x, count, visit):
-    """The sum of visit(byte offset, vector of SUMS floats, mask or None) over a row of floats; visit gives zeros beyond the mask."""
+    """The sum of visit(byte offset, vector of SUMS floats, mask or None) over a row of floats; visit gives zeros beyond
+    the mask."""
     block = ir.Constant(I64, SUMS * BLOCK)
     sums = Totals(b, 1, SUMS)
     chain = sums.chains[0]

@@ -30,7 +30,8 @@ MEAN = FLOAT_REDUCE.index("Mean")
 def _window(is_max, vectors):
     @intrinsic
     def step(context, x, y, rows, columns, row, tap, divisor, count, first, width):
-        """The largest, or the sum by a divisor, of each of some vectors of channels; the first `count` of a single one are stored."""
+        """The largest, or the sum by a divisor, of each of some vectors of channels; the first `count` of a single one
+        are stored."""
 
         def generate(ctx, b, sig, args):
             x, y, rows, columns, row, tap, divisor, count, _, _ = args
@@ -60,7 +61,8 @@ def _window(is_max, vectors):
 def _long_window(vectors):
     @intrinsic
     def step(context, x, y, rows, columns, row, tap, divisor, count, first, width):
-        """`_window`'s sum of windows of more than BLOCK taps: tap k of a window's row r is number first + r width + k, by which blocks end."""
+        """`_window`'s sum of windows of more than BLOCK taps: tap k of a window's row r is number first + r width + k,
+        by which blocks end."""
 
         def generate(ctx, b, sig, args):
             x, y, rows, columns, row, tap, divisor, count, first, width = args
@@ -104,7 +106,8 @@ def pool(window):
 
     @njit(nogil=True)
     def kernel(i, share):
-        """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where they are few, by channels."""
+        """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where they are few, by
+        channels."""
         n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
         ih, iw, dh, dw = i.IH, i.IW, i.DH, i.DW
         row, tap = i.x_h * dh, i.x_w * dw

@@ -1,4 +1,5 @@
-"""Kernels of what stays float: sums, products, quotients, functions of one number, softmax. Each operation is IEEE's, in a fixed order."""
+"""Kernels of what stays float: sums, products, quotients, functions of one number, softmax. Each operation is IEEE's,
+in a fixed order."""
 
 from __future__ import annotations
 

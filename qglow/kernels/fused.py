@@ -1,4 +1,5 @@
-"""x y + z rounded once, on float vectors: the CPU's instruction, or beside it its meaning in float64 (reference/fused.py)."""
+"""x y + z rounded once, on float vectors: the CPU's instruction, or beside it its meaning in float64
+(reference/fused.py)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Sleep and wake on a word of memory: the futex of Linux, as a system call of a few lines of assembly, for kernels link to no library.
-On Arm these are words of machine code: LLVM is built without an assembler for any machine but its own.
+"""Sleep and wake on a word of memory: the futex of Linux, as a system call of a few lines of assembly, for kernels link
+to no library. On Arm these are words of machine code: LLVM is built without an assembler for any machine but its own.
 
 Elsewhere both do nothing, and `SLEEPS` in sizes.py says so to those who then have to sleep in Python.
 """
@@ -21,7 +21,7 @@ FUTEX = "qglow.futex"  # what kernels of Arm call; build.py links DEFINED in
 WORDS = {0xD2800C48: "mov x8, #98", 0xD4000001: "svc #0", 0xD65F03C0: "ret"}
 DEFINED = f"""
 define i64 @{FUTEX}(i64 %address, i64 %operation, i64 %value, i64 %timeout) naked noinline optnone
-    prologue <{{ {', '.join(['i32'] * len(WORDS))} }}> <{{ {', '.join(f'i32 {w - (1 << 32)}' for w in WORDS)} }}> {{
+    prologue <{{ {", ".join(["i32"] * len(WORDS))} }}> <{{ {", ".join(f"i32 {w - (1 << 32)}" for w in WORDS)} }}> {{
   unreachable
 }}
 """
@@ -41,7 +41,8 @@ def _futex(b, address, operation, value):
 
 @intrinsic
 def futex_wait(context, address, value):
-    """Sleep until the word is woken, unless its low 32 bits are not those of value. It may also return for no reason."""
+    """Sleep until the word is woken, unless its low 32 bits are not those of value. It may also return for no
+    reason."""
 
     def generate(ctx, b, sig, args):
         _futex(b, args[0], WAIT_PRIVATE, b.and_(args[1], ir.Constant(I64, 0xFFFFFFFF)))

@@ -1,7 +1,8 @@
-"""Convolutions and matrix products of int16 pixels and weights, two elements a step: equations (49) and (50) of docs/quantization.md.
+"""Convolutions and matrix products of int16 pixels and weights, two elements a step: equations (49) and (50) of
+docs/quantization.md.
 
-Their way is that of product.py. Sums are int32; where these could overflow, they are put by after every `span` steps as high * 2^16 + low, two
-int32 numbers, and the sum of both is exact in float64.
+Their way is that of product.py. Sums are int32; where these could overflow, they are put by after every `span` steps as
+high * 2^16 + low, two int32 numbers, and the sum of both is exact in float64.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ INTS, FLOATS, DOUBLES = vec(I32, LANES), vec(F32, LANES), vec(ir.DoubleType(), L
 
 
 def micro(b, a, pixels, vectors, pixel_of):
-    """Sums of two taps a step, then scaled and stored. Of the next weights a piece asks for no more than BURST bytes."""
+    """Sums of two taps a step, then scaled and stored. Of the next weights a piece asks for no more than BURST
+    bytes."""
     cells = [(p, v) for p in range(pixels) for v in range(vectors)]
     span = a["i"].span
     wide = b.icmp_signed("!=", span, ir.Constant(I64, 0))
@@ -44,7 +46,9 @@ def micro(b, a, pixels, vectors, pixel_of):
         for k, (_, v) in enumerate(cells):
             put_by(b, bias[v], high, low, k, fresh=True)
     whole = b.select(wide, span, a["steps"])
-    parts = b.sdiv(b.sub(b.add(a["steps"], whole), ir.Constant(I64, 1)), b.select(wide, whole, b.add(whole, ir.Constant(I64, 1))))
+    parts = b.sdiv(
+        b.sub(b.add(a["steps"], whole), ir.Constant(I64, 1)), b.select(wide, whole, b.add(whole, ir.Constant(I64, 1)))
+    )
     parts = b.select(wide, parts, ir.Constant(I64, 1))
     with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
         base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
@@ -75,7 +79,8 @@ def micro(b, a, pixels, vectors, pixel_of):
 
 
 def put_by(b, value, high, low, k, fresh=False):
-    """Add an int32 vector to element k of two arrays, of multiples of 2^16 and of what is left; fresh: they hold nothing yet."""
+    """Add an int32 vector to element k of two arrays, of multiples of 2^16 and of what is left; fresh: they hold
+    nothing yet."""
     for array, part in (
         (high, b.ashr(value, const(INTS, 16))),
         (low, b.and_(value, const(INTS, 0xFFFF))),
@@ -98,7 +103,9 @@ def finish_sums(b, a, sums, vectors, pixel_of):
     for item in (SHORT, FLOAT, BYTE):
         with b.if_then(b.icmp_signed("==", a["mode"], ir.Constant(I64, item))):
             for (p, v), real in sums.items():
-                store_at(b, add_to(b, pixel_of("y", p), item * LANES * v), stored(b, b.fmul(real, scales[v]), limits, item))
+                store_at(
+                    b, add_to(b, pixel_of("y", p), item * LANES * v), stored(b, b.fmul(real, scales[v]), limits, item)
+                )
 
 
 @njit(nogil=True)

@@ -1,4 +1,5 @@
-"""Depthwise convolution of int16: some pixels of a vector of channels in registers over all taps, one tap a step (49)."""
+"""Depthwise convolution of int16: some pixels of a vector of channels in registers over all taps, one tap a step
+(49)."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ INTS, FLOATS, PAIRS = vec(I32, LANES), vec(F32, LANES), vec(I16, 2 * LANES)
 
 
 def micro_kernel(pixels, partial):
-    """P pixels x LANES channels, of which `count` are stored where partial. NOTE: an int32 is two int16 to `pair_dot`, of which the upper one
-    meets a weight of 0."""
+    """P pixels x LANES channels, of which `count` are stored where partial. NOTE: an int32 is two int16 to `pair_dot`,
+    of which the upper one meets a weight of 0."""
 
     @intrinsic
     def run(context, pixels_of_block):
@@ -83,7 +84,9 @@ def int16_depthwise2d(i, share):
                 whole = wd >= PIXELS and count == LANES
                 if whole and o + PIXELS > wd:
                     o = wd - PIXELS  # some pixels once more
-                block_of = Pixels(x + o * pix + k * 2, w, kh, kw, row, tap, pix, bias, scale, y + o * y_w + k * item, y_w, i, count)
+                block_of = Pixels(
+                    x + o * pix + k * 2, w, kh, kw, row, tap, pix, bias, scale, y + o * y_w + k * item, y_w, i, count
+                )
                 if count < LANES:
                     some(block_of)
                     o += 1

@@ -33,7 +33,9 @@ def run_of(moves, factors, real, item):
             at = [b.add(a, b.mul(k, ir.Constant(I64, m))) if m else a for a, m in zip(operands, moves)]
             y = b.add(y, b.mul(k, ir.Constant(I64, item)))
             for v in range(vectors):
-                result = stored(b, real(b, [add_to(b, a, v * LANES * m) for a, m in zip(at, moves)], values), limits, item)
+                result = stored(
+                    b, real(b, [add_to(b, a, v * LANES * m) for a, m in zip(at, moves)], values), limits, item
+                )
                 if partial:
                     store_some(b, y, result, b.mul(args[2], ir.Constant(I64, item)))
                 else:

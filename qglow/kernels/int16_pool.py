@@ -81,7 +81,8 @@ def mean_step(context, x, y, rows, columns, row, tap, m, zero, low, high, item, 
 
 @njit(nogil=True)
 def int16_avg_pool2d(i, share):
-    """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where these are few, by channels."""
+    """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where these are few, by
+    channels."""
     h, w, c, kh, kw = i.H, i.W, i.C, i.KH, i.KW
     z, lo, hi, dh, dw, item, ratio = i.q_zero, i.q_low, i.q_high, i.DH, i.DW, i.y_item, i.f_ratio
     row, tap = i.x_h * dh, i.x_w * dw

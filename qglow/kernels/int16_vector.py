@@ -1,4 +1,5 @@
-"""Vectors of int16, and the last step of everything that computes on them: float32 to int16, u8 or float (docs/quantization.md, 50)."""
+"""Vectors of int16, and the last step of everything that computes on them: float32 to int16, u8 or float
+(docs/quantization.md, 50)."""
 
 from __future__ import annotations
 
@@ -30,15 +31,13 @@ def as_floats(b, *numbers):
 
 
 def stored(b, real, limits, item):
-    """C(rint(real) + zero) of a float vector as int16 or u8: clamped first, so that no float is beyond an int32; the vector itself as
-    floats. limits: of `limits_of`."""
+    """C(rint(real) + zero) of a float vector as int16 or u8: clamped first, so that no float is beyond an int32; the
+    vector itself as floats. limits: of `limits_of`."""
     if item == FLOAT:
         return real
     zero, low, high = limits
     whole = clamp(b, b.fadd(rint(b, real), zero), low, high)
     return b.trunc(b.fptosi(whole, vec(I32, LANES)), vec(I16 if item == SHORT else I8, LANES))
-
-
 
 
 __all__ = ["BYTE", "FLOAT", "LANES", "SHORT", "as_floats", "limits_of", "reals", "shorts", "stored"]

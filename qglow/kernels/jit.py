@@ -1,7 +1,8 @@
 """How kernels are compiled: they hold no lock of the interpreter, and cannot fail.
 
-numba's other model of errors ends a function early where a divisor is 0, and what it had still to write keeps the bytes of the run before.
-Here division is that of IEEE 754: infinity or NaN, and 0 for integers. `build.py` refuses a kernel that could raise anything else.
+numba's other model of errors ends a function early where a divisor is 0, and what it had still to write keeps the bytes
+of the run before. Here division is that of IEEE 754: infinity or NaN, and 0 for integers. `build.py` refuses a kernel
+that could raise anything else.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ def function_of(intrinsic):
 
 
 def chosen(functions, arguments="operands"):
-    """A function (k, arguments) that calls functions[k]: a chain of comparisons, made as text, for numba cannot index functions."""
+    """A function (k, arguments) that calls functions[k]: a chain of comparisons, made as text, for numba cannot index
+    functions."""
     scope = {f"run{k}": f for k, f in functions.items()}
     branches = [f"    {'elif' if n else 'if'} k == {k}: run{k}({arguments})" for n, k in enumerate(functions)]
     exec("\n".join([f"def choose(k, {arguments}):", *branches]), scope)

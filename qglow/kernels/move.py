@@ -33,7 +33,8 @@ def copy(i, share):
 
 @intrinsic
 def transpose_16(context, x, x_row, y, y_row):
-    """16 rows of 16 bytes, x_row bytes apart, to 16 rows of their columns, y_row bytes apart: four rounds of interleaving."""
+    """16 rows of 16 bytes, x_row bytes apart, to 16 rows of their columns, y_row bytes apart: four rounds of
+    interleaving."""
 
     def generate(ctx, b, sig, args):
         x, x_row, y, y_row = args
@@ -124,7 +125,8 @@ def resize_nearest(i, share):
 
 @njit(nogil=True)
 def halo(i, share):
-    """y points to the first pixel inside of the border; rows and columns beyond it are laid out around it, y_w bytes a pixel."""
+    """y points to the first pixel inside of the border; rows and columns beyond it are laid out around it, y_w bytes a
+    pixel."""
     n, h, w, c, v = i.N, i.H, i.W, i.y_w, i.value
     top, left, bottom, right = i.top, i.left, i.bottom, i.right
     rows = top + h + bottom

@@ -1,9 +1,9 @@
 """Compiled kernels as files: which there are, in the package or in the user's cache, and how a missing one is built.
 
-An object's name says what it is: qglow's version, a hash of the kernels' source, the instruction set, the platform. A wheel carries
-those of all sets in `qglow/kernels/objects/`, and the hash of each in `qglow/kernels/carried.py`: they are as much to be trusted as
-the code beside them. What is not there is built once into the cache, and taken from there by the rules of `cache.py`. An object has the
-same bytes wherever it is built, by the same numba.
+An object's name says what it is: qglow's version, a hash of the kernels' source, the instruction set, the platform. A
+wheel carries those of all sets in `qglow/kernels/objects/`, and the hash of each in `qglow/kernels/carried.py`: they
+are as much to be trusted as the code beside them. What is not there is built once into the cache, and taken from there
+by the rules of `cache.py`. An object has the same bytes wherever it is built, by the same numba.
 """
 
 from __future__ import annotations
@@ -21,10 +21,21 @@ from . import cache
 from .cache import cache_folder
 
 PACKAGED = Path(__file__).parent / "objects"
-HANDLING = ("builder.py", "cache.py", "carried.py", "elf.py", "library.py", "objects.py", "machine_probe.py", "workers.py")  # none is in an object
+# none is in an object
+HANDLING = (
+    "builder.py",
+    "cache.py",
+    "carried.py",
+    "elf.py",
+    "library.py",
+    "objects.py",
+    "machine_probe.py",
+    "workers.py",
+)
 READ = (  # what kernels read from outside of their folder
     "targets/architecture.py", "targets/table.py", "targets/target.py",
-    "instructions/table.py", "instructions/packing.py", "reference/float_math.py", "reference/float_sums.py", "reference/recurrent.py",
+    "instructions/table.py", "instructions/packing.py", "reference/float_math.py", "reference/float_sums.py",
+    "reference/recurrent.py",
 )  # fmt: skip
 
 
@@ -36,7 +47,8 @@ def sealed(data: bytes) -> bytes:
 def unsealed(path: Path) -> bytes:
     """The object of a file: read once, checked, and what was checked is returned.
 
-    Raises KernelError where the file is not whole, is not the one that the package was made with, or may be another user's work.
+    Raises KernelError where the file is not whole, is not the one that the package was made with, or may be another
+    user's work.
     """
     try:
         raw = path.read_bytes() if path.parent == PACKAGED else cache.read(path)
@@ -105,7 +117,8 @@ def ensure(isa: str, emulated: bool = False) -> Path:
         if found is not None:
             return found
         _say(
-            f"qglow: compiling the {isa} kernels, once for this version of them: neither this package nor {cache_folder()} has them "
+            f"qglow: compiling the {isa} kernels, once for this version of them: neither this package nor "
+            f"{cache_folder()} has them "
             "(under a minute; `qglow kernels build` does it ahead)"
         )
         return build_into_cache(isa, emulated)
@@ -121,7 +134,8 @@ def build_into_cache(isa: str, emulated: bool = False, quiet: bool = False) -> P
 def build(isa: str, path: Path, emulated: bool = False, quiet: bool = False) -> None:
     """Compile an object in a process of its own, with a progress bar on a terminal, and put it in its place whole."""
     with cache.replaced(path) as handle:
-        from .builder import compile_into  # NOTE: it and logging are imported where a build needs them: a run waits for neither
+        # NOTE: it and logging are imported where a build needs them: a run waits for neither
+        from .builder import compile_into
 
         compile_into(handle, isa, emulated, quiet)
 
@@ -146,7 +160,8 @@ def clear() -> tuple[int, int]:
 
 
 def listing() -> list[str]:
-    """One line for each instruction set: whether this CPU has it, and where its object is; then what else the cache holds."""
+    """One line for each instruction set: whether this CPU has it, and where its object is; then what else the cache
+    holds."""
     lines, known, refused = [], set(), ""
     for s in TARGETS.values():
         cpu = "this CPU has it" if has(s.name) else "this CPU lacks it"
@@ -163,5 +178,8 @@ def listing() -> list[str]:
     old = [f for f in cache.files("kernels-*.o") if f not in known]
     if old:
         size = sum(f.lstat().st_size for f in old)
-        lines.append(f"{cache_folder()} also holds {len(old)} of other versions, {size / 1024:.0f} KiB; `qglow kernels clear` removes all")
+        lines.append(
+            f"{cache_folder()} also holds {len(old)} of other versions, {size / 1024:.0f} KiB; `qglow kernels clear` "
+            "removes all"
+        )
     return [*lines, refused] if refused else lines

@@ -45,7 +45,8 @@ def row_range(context, x, count, low, high, total):
 
 @njit(nogil=True)
 def row_ranges(x, rows, count, low, high, total):
-    """x: float32 [rows, count]; low, high: float32 [rows]; total: float64 [rows], not finite where an element is not."""
+    """x: float32 [rows, count]; low, high: float32 [rows]; total: float64 [rows], not finite where an element is
+    not."""
     for r in range(rows):
         row_range(x + 4 * r * count, count, low + 4 * r, high + 4 * r, total + 8 * r)
 
@@ -73,8 +74,8 @@ def add_pixel(context, x, count, low, high, total):
 
 @njit(nogil=True)
 def pixel_ranges(x, rows, row, columns, column, count, low, high, total):
-    """x: float32 [rows, columns, count], channels side by side; row, column: bytes from one to the next. low, high: float32, total: float64,
-    [count] and room for a whole last vector; they hold infinity, -infinity and 0 before.
+    """x: float32 [rows, columns, count], channels side by side; row, column: bytes from one to the next. low, high:
+    float32, total: float64, [count] and room for a whole last vector; they hold infinity, -infinity and 0 before.
     """
     for r in range(rows):
         for c in range(columns):
@@ -115,8 +116,8 @@ def count_run(x, count, scale, scratch):
 
 @njit(nogil=True)
 def count_bins(x, rows, row, columns, column, count, scale, histogram, scratch):
-    """Add float32 x [rows, columns, count] to histogram int64 [BINS]. row, column: bytes from one to the next. scale: address of a
-    float64, BINS / 2 / reach. scratch: int32 [TABLES * BINS + BLOCK], zeros before and after.
+    """Add float32 x [rows, columns, count] to histogram int64 [BINS]. row, column: bytes from one to the next. scale:
+    address of a float64, BINS / 2 / reach. scratch: int32 [TABLES * BINS + BLOCK], zeros before and after.
     """
     for r in range(rows):
         for c in range(columns):

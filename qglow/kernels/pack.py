@@ -1,4 +1,5 @@
-"""Weights of a product of two tensors: a u8 matrix in the order of a convolution's packed weights, made anew in each run."""
+"""Weights of a product of two tensors: a u8 matrix in the order of a convolution's packed weights, made anew in each
+run."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ def pack_rows(context, x, stride, k, channels, steps, y, vectors, bias, zero):
         packer = Packer(b, y, vectors, k, channels)
         last = b.sub(k, ir.Constant(I64, 1))
         with cgutils.for_range(b, steps) as loop:
-            rows = [at_most(b, b.add(b.shl(loop.index, ir.Constant(I64, 2)), ir.Constant(I64, t)), last) for t in range(4)]
+            rows = [
+                at_most(b, b.add(b.shl(loop.index, ir.Constant(I64, 2)), ir.Constant(I64, t)), last) for t in range(4)
+            ]
             four = joined(b, [load_at(b, b.add(x, b.mul(r, stride)), vec(I8, LANES)) for r in rows])
             order = mask([t * LANES + lane for lane in range(LANES) for t in range(4)])
             packer.store(loop.index, b.shuffle_vector(four, ir.Constant(four.type, ir.Undefined), order))
@@ -118,7 +121,8 @@ def pack_any(x, x_k, x_c, k, channels, steps, y, vectors, bias, zero):
 
 @njit(nogil=True)
 def pack(i, share):
-    """One vector of output channels after the other; a block's weights lie as [steps, vectors, STEP / 4, lanes, 4], its bias as [channels]."""
+    """One vector of output channels after the other; a block's weights lie as [steps, vectors, STEP / 4, lanes, 4], its
+    bias as [channels]."""
     groups, k, c, zero = i.G, i.K, i.C, i.x_zero - OFFSET
     x_k, x_c = i.x_k, i.x_c
     multiple = LANES if NARROW else LANES * VECTORS

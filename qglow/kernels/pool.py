@@ -85,7 +85,8 @@ def max_pool2d(i, share):
 def _mean_of(vectors):
     @intrinsic
     def step(context, x, y, rows, columns, row, tap, start, m, zero, low, high, as_float, count):
-        """start + sum of a window of one or four vectors of channels, times m, as bytes or floats; the first `count` are stored."""
+        """start + sum of a window of one or four vectors of channels, times m, as bytes or floats; the first `count`
+        are stored."""
 
         def generate(ctx, b, sig, args):
             x, y, rows, columns, row, tap, start, m, zero, low, high, as_float, count = args
@@ -111,12 +112,14 @@ def _mean_of(vectors):
 
 
 def avg_pool(vectors):
-    """The kernel that takes one vector of channels at a time, or four: each of its taps is then a whole line of the cache."""
+    """The kernel that takes one vector of channels at a time, or four: each of its taps is then a whole line of the
+    cache."""
     step, width = _mean_of(vectors), vectors * LANES
 
     @njit(nogil=True)
     def kernel(i, share):
-        """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where that is one, by channels."""
+        """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where that is one, by
+        channels."""
         n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
         ih, iw, xz, as_float = i.IH, i.IW, i.x_zero, i.y_f32
         ratio, z, lo, hi = i.f_ratio, i.zero, i.low, i.high

@@ -1,8 +1,9 @@
 """A product's way over its pixels and output channels, around micro-kernels: int8 and float products go the same way.
 
-A micro-kernel keeps P pixels of one row times `vectors * lanes` output channels in registers over all taps. There is one for each P up
-to a limit, so that a row is cut into pieces of nearly equal size and none is left with a short tail; one call runs all pieces of a size
-that follow each other. A last block of output channels that fits one vector has kernels of its own, with more pixels.
+A micro-kernel keeps P pixels of one row times `vectors * lanes` output channels in registers over all taps. There is
+one for each P up to a limit, so that a row is cut into pieces of nearly equal size and none is left with a short tail;
+one call runs all pieces of a size that follow each other. A last block of output channels that fits one vector has
+kernels of its own, with more pixels.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from .target import ISA
 from .vector import I64, pixel
 
 Operands = namedtuple(  # operands of a micro-kernel
-    "Operands", "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pix r_next next share interleave_prefetch count first"
+    "Operands",
+    "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pix r_next next share interleave_prefetch "
+    "count first",
 )
 STEPS = {"x": "pix", "y": "y_pix", "r": "r_pix"}  # what one pixel is further, by operand
 LANES, NEAR = ISA.lanes, ISA.near
@@ -34,11 +37,13 @@ LANES, NEAR = ISA.lanes, ISA.near
 class Kernels:
     """What differs between products.
 
-    micro(b, operands, pixels, vectors, pixel_of) makes the code of one piece: operands by the names of Operands, pixel_of(operand, pixel) an
-    address. most, narrow_most: pixels of a piece at most, for `vectors` vectors and for one. paired: whether there are kernels of two rows.
-    taps: elements of a run that one step takes. size(i): bytes of an output element. modes(i): what a piece does at its end, in place (-1:
-    it cannot) and in the scratch, from where finish(i, scratch, pitch, r, r_w, y, y_w, pixels, bytes, channel) takes it. r_size: bytes of
-    a residual's element, 0 where there is none. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps (`interleave_prefetch`).
+    micro(b, operands, pixels, vectors, pixel_of) makes the code of one piece: operands by the names of Operands,
+    pixel_of(operand, pixel) an address. most, narrow_most: pixels of a piece at most, for `vectors` vectors and for
+    one. paired: whether there are kernels of two rows. taps: elements of a run that one step takes. size(i): bytes of
+    an output element. modes(i): what a piece does at its end, in place (-1: it cannot) and in the scratch, from where
+    finish(i, scratch, pitch, r, r_w, y, y_w, pixels, bytes, channel) takes it. r_size: bytes of a residual's element, 0
+    where there is none. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps
+    (`interleave_prefetch`).
     """
 
     vectors: int
@@ -57,15 +62,18 @@ class Kernels:
 def micro_kernel(micro, pixels, vectors, paired):
     """An intrinsic of Operands: `count` pieces of so many pixels, one after the other in a row.
 
-    paired: the second half of the pixels is that of the next row, x_next, y_next and r_next bytes after the first. NOTE: where all pixels are
-    one row's their addresses need fewer registers, which is a quarter of the time of a product with few taps.
+    paired: the second half of the pixels is that of the next row, x_next, y_next and r_next bytes after the first.
+    NOTE: where all pixels are one row's their addresses need fewer registers, which is a quarter of the time of a
+    product with few taps.
     """
 
     @intrinsic
     def run(context, piece):
         def generate(ctx, b, sig, args):
             given = operands(b, sig, args)
-            on = {name: b.mul(given[step], ir.Constant(I64, pixels)) for name, step in STEPS.items()} | {"next": given["share"]}
+            on = {name: b.mul(given[step], ir.Constant(I64, pixels)) for name, step in STEPS.items()} | {
+                "next": given["share"]
+            }
             moving = {name: cgutils.alloca_once_value(b, given[name]) for name in on}
             with cgutils.for_range(b, given["count"]):
                 now = given | {name: b.load(at) for name, at in moving.items()}
@@ -103,16 +111,29 @@ def no_residual(i):
 def product(k):
     """The kernel of an instruction with the words of a conv2d's loops, by its Kernels."""
     residual = residual_of if k.r_size else no_residual
-    most_wide, most_narrow, taps, burst, r_size, block = k.most, k.narrow_most, k.taps, k.burst, k.r_size, LANES * k.vectors
+    most_wide, most_narrow, taps, burst, r_size, block = (
+        k.most,
+        k.narrow_most,
+        k.taps,
+        k.burst,
+        k.r_size,
+        LANES * k.vectors,
+    )
     size_of, modes_of, finish = k.size, k.modes, k.finish
     wide = _dispatcher(k.micro, k.vectors, range(1, most_wide + 1))
     narrow = _dispatcher(k.micro, 1, range(1, most_narrow + 1))
-    min_pixels, widest = (most_wide // 4 + 1, most_wide // 2) if k.paired else (1, 0)  # pixels of rows that are taken two at a time
-    two_rows = _dispatcher(k.micro, k.vectors, [2 * p for p in range(min_pixels, widest + 1)], paired=True) if k.paired else wide
+    # pixels of rows that are taken two at a time
+    min_pixels, widest = (most_wide // 4 + 1, most_wide // 2) if k.paired else (1, 0)
+    two_rows = (
+        _dispatcher(k.micro, k.vectors, [2 * p for p in range(min_pixels, widest + 1)], paired=True)
+        if k.paired
+        else wide
+    )
 
     @njit(nogil=True)
     def run(i, share):
-        """A block of output channels meets `tile` pieces of rows before the next block does, each of `limit` pixels at most."""
+        """A block of output channels meets `tile` pieces of rows before the next block does, each of `limit` pixels at
+        most."""
         n, h, wd, groups, oc = i.N, i.H, i.W, i.G, i.C
         steps = (i.run + taps - 1) // taps
         kh, runs = i.KH, i.runs
@@ -155,7 +176,8 @@ def product(k):
                     calls = (calls + 1) // 2
                 elif is_narrow:
                     calls = max(1, calls * wd // (cuts * most))
-                # NOTE: while a block's pixels go by, the next block's weights, or what follows in the constants, come nearer
+                # NOTE: while a block's pixels go by, the next block's weights, or what follows in the constants, come
+                # nearer
                 ahead_bytes = (width * channel_bytes // calls + 63) // 64 * 64 if streams or tile0 == piece0 else 0
                 ahead = w + width * channel_bytes
                 if job + 1 == job1 and tile1 < piece1:
@@ -182,8 +204,10 @@ def product(k):
                             xx, yy, rs = x + o0 * x_w, y + o0 * y_w, r + o0 * r_w
                             mode, target, pitch = (in_place, yy, y_w) if direct else (aside, scratch, width * size)
                             operands = Operands(
-                                x=xx, w=w, KH=kh, runs=runs, steps=steps, row=row, tap=tap, pix=x_w, x_next=x_h, bias=bias, y=target,
-                                y_pix=pitch, y_next=y_h, mode=mode, i=i, r=rs, r_pix=r_w, r_next=r_h, next=ahead, share=ahead_bytes,
+                                x=xx, w=w, KH=kh, runs=runs, steps=steps, row=row, tap=tap, pix=x_w, x_next=x_h,
+                                bias=bias, y=target,
+                                y_pix=pitch, y_next=y_h, mode=mode, i=i, r=rs, r_pix=r_w, r_next=r_h, next=ahead,
+                                share=ahead_bytes,
                                 interleave_prefetch=interleave_prefetch, count=count, first=first,
                             )  # fmt: skip
                             if pair:

@@ -51,6 +51,8 @@ def lstm_cell(i, share):
     for job in range(first, end):
         row, unit = job // pieces, job % pieces * LANES
         step(
-            i.gx + row * i.gx_b + 4 * unit, i.gh + row * i.gh_b + 4 * unit, i.bias + 4 * unit, i.c_in + row * i.c_in_b + 4 * unit,
-            i.c + row * i.c_b + 4 * unit, i.y + row * i.y_b + 4 * unit, i.q + row * i.q_b + unit, 4 * c, min(LANES, c - unit)
+            i.gx + row * i.gx_b + 4 * unit, i.gh + row * i.gh_b + 4 * unit, i.bias + 4 * unit,
+            i.c_in + row * i.c_in_b + 4 * unit,
+            i.c + row * i.c_b + 4 * unit, i.y + row * i.y_b + 4 * unit, i.q + row * i.q_b + unit, 4 * c,
+            min(LANES, c - unit)
         )  # fmt: skip

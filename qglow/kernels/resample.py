@@ -18,7 +18,8 @@ LANES = ISA.lanes
 
 @intrinsic
 def blend(context, x00, x01, x10, x11, w00, w01, w10, w11, x_zero, m, zero, low, high, y, count):
-    """Four taps of LANES channels, weighted and requantized; the first `count` are stored. The weights' sum times x_zero is taken off."""
+    """Four taps of LANES channels, weighted and requantized; the first `count` are stored. The weights' sum times
+    x_zero is taken off."""
 
     def generate(ctx, b, sig, args):
         taps, weights, (x_zero, m, zero, low, high, y, count) = args[:4], args[4:8], args[8:]
@@ -54,6 +55,7 @@ def resize_linear(i, share):
             w00, w01, w10, w11 = (one_h - v) * (one_w - u), (one_h - v) * u, v * (one_w - u), v * u
             for k in range(0, c, LANES):
                 blend(
-                    top + left + k, top + right + k, bottom + left + k, bottom + right + k, w00, w01, w10, w11, xz, m, zero, low, high, y + k, c - k
+                    top + left + k, top + right + k, bottom + left + k, bottom + right + k, w00, w01, w10, w11, xz, m,
+                    zero, low, high, y + k, c - k
                 )  # fmt: skip
             y += i.y_w

@@ -1,4 +1,5 @@
-"""The words of an instruction by name: in kernels `i.x_h`, an int64, and `i.f_scale`, a float32; in intrinsics the same of `Words`."""
+"""The words of an instruction by name: in kernels `i.x_h`, an int64, and `i.f_scale`, a float32; in intrinsics the same
+of `Words`."""
 
 from __future__ import annotations
 

@@ -55,7 +55,9 @@ def exponentials(context, x, count, largest, planes):
         def body(at, mask):
             index = b.sub(top, load_at(b, b.add(x, at), vec(I8, 64)))
             for table, total in zip(tables, sums):
-                eight = call(b, "llvm.x86.avx512.psad.bw.512", vec(I64, 8), masked(b, find(b, table, index), mask), zero)
+                eight = call(
+                    b, "llvm.x86.avx512.psad.bw.512", vec(I64, 8), masked(b, find(b, table, index), mask), zero
+                )
                 b.store(b.add(b.load(total), eight), total)
 
         chunks(b, count, 64, body)
@@ -103,7 +105,8 @@ def distances(context, x, y, count, largest, table):
 
 @njit(nogil=True)
 def softmax_row(i, x, y, c, scaled):
-    """A row's results depend on the distance from its maximum alone: they are made for all 256 distances, then looked up."""
+    """A row's results depend on the distance from its maximum alone: they are made for all 256 distances, then looked
+    up."""
     table = i.table
     largest = row_max(x, c)
     if HARDWARE_TABLE:

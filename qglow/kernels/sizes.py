@@ -1,4 +1,5 @@
-"""What kernels and those who give them memory must agree on. Nothing of numba is imported here, for a session imports it."""
+"""What kernels and those who give them memory must agree on. Nothing of numba is imported here, for a session imports
+it."""
 
 import platform
 import sys
@@ -7,5 +8,6 @@ SCRATCH_BYTES = 16384  # of a thread, for the operand `scratch`
 BINS = 4096  # of a histogram, int64
 TABLES = 4  # of BINS int32 each: neighbours are counted apart, so that equal ones do not wait for each other
 BLOCK = 16  # elements whose bins are found at once; int32 behind the tables
-SLEEPS = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")  # whether kernels/futex.py can put a thread to sleep
+# whether kernels/futex.py can put a thread to sleep
+SLEEPS = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
 TEAM_BYTES, WORKER_BYTES = 256, 128  # of a team, and for each of its threads; see kernels/thread_pool.py

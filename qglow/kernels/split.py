@@ -29,7 +29,8 @@ def part_of(share, count):
 
 @njit(nogil=True)
 def part_of_either(share, outer, inner, by_inner):
-    """First and end of outer items, then of inner ones: threads share the inner items, each with all outer ones, or the outer ones."""
+    """First and end of outer items, then of inner ones: threads share the inner items, each with all outer ones, or the
+    outer ones."""
     if by_inner:
         first, end = part_of(share, inner)
         return 0, outer, first, end

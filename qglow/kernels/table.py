@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..instructions.program import Instruction
 
 Fields = Mapping[str, int | float]
-PRODUCT, INT16_PRODUCT, FLOAT_PRODUCT, ELEMENT, FUNCTION = 1, 2, 4, 20, 150  # costs: a product, or an element that is moved, or computed
+# costs: a product, or an element that is moved, or computed
+PRODUCT, INT16_PRODUCT, FLOAT_PRODUCT, ELEMENT, FUNCTION = 1, 2, 4, 20, 150
 MAX = FLOAT_REDUCE.index("Max")
 
 
@@ -132,8 +133,10 @@ KERNELS = table((
     KernelRow("layer_norm", "rows.layer_norm", "u8 -> u8", wide, FUNCTION),
     KernelRow("lstm_cell", "recurrent.lstm_cell", "f32 -> f32 u8", lanes, FUNCTION),
     KernelRow("quantize_rows", "blockwise.quantize_rows", "f32 -> s8 f32 s32", lambda t: {"C": 32}),
-    KernelRow("blockwise_matmul.u4", "blockwise.of_4_bits", "s8 u4 -> f32", blocks, PRODUCT, lambda f, t: f["bits"] == 4),
-    KernelRow("blockwise_matmul.u8", "blockwise.of_8_bits", "s8 u8 -> f32", blocks, PRODUCT, lambda f, t: f["bits"] == 8),
+    KernelRow("blockwise_matmul.u4", "blockwise.of_4_bits", "s8 u4 -> f32", blocks, PRODUCT, lambda f,
+    t: f["bits"] == 4),
+    KernelRow("blockwise_matmul.u8", "blockwise.of_8_bits", "s8 u8 -> f32", blocks, PRODUCT, lambda f,
+    t: f["bits"] == 8),
     KernelRow("float_conv2d", "float_conv.float_conv2d", "f32 -> f32", float_product, FLOAT_PRODUCT),
     KernelRow("float_depthwise2d.k3", "float_depthwise.of_3_columns", "f32 -> f32", pixels, FLOAT_PRODUCT,
               lambda f, t: f["KW"] == 3),
@@ -148,16 +151,21 @@ KERNELS = table((
     KernelRow("int16_max_pool2d", "int16_pool.int16_max_pool2d", "s16 -> s16", lanes),
     KernelRow("int16_avg_pool2d", "int16_pool.int16_avg_pool2d", "s16 -> s16 u8 f32", lanes),
     KernelRow("float_pack", "float_pack.float_pack", "f32 -> f32", float_product),
-    KernelRow("float_binary.right", "floats.of_one_right", "f32 f32 -> f32", wide, FUNCTION, lambda f, t: f["b_c"] == 0),
+    KernelRow("float_binary.right", "floats.of_one_right", "f32 f32 -> f32", wide, FUNCTION, lambda f,
+    t: f["b_c"] == 0),
     KernelRow("float_binary.left", "floats.of_one_left", "f32 f32 -> f32", wide, FUNCTION, lambda f, t: f["a_c"] == 0),
-    KernelRow("float_binary", "floats.of_runs", "f32 f32 -> f32", wide, FUNCTION, lambda f, t: f["a_c"] == f["b_c"] == 1),
+    KernelRow("float_binary", "floats.of_runs", "f32 f32 -> f32", wide, FUNCTION, lambda f,
+    t: f["a_c"] == f["b_c"] == 1),
     KernelRow("float_unary", "floats.float_unary", "f32 -> f32", wide, FUNCTION),
     KernelRow("float_pool2d.max", "float_windows.pool_max", "f32 -> f32", wide, accepts=lambda f, t: f["op"] == MAX),
     KernelRow("float_pool2d.sum", "float_windows.pool_sum", "f32 -> f32", wide,
               accepts=lambda f, t: f["op"] != MAX and f["KH"] * f["KW"] <= LONG),
-    KernelRow("float_pool2d.long", "float_windows.pool_long_sum", "f32 -> f32", wide, accepts=lambda f, t: f["op"] != MAX),
-    KernelRow("float_reduce.max", "float_rows.reduce_max", "f32 -> f32", lambda t: {"C": 16}, accepts=lambda f, t: f["op"] == MAX),
-    KernelRow("float_reduce.sum", "float_rows.reduce_sum", "f32 -> f32", lambda t: {"C": 16}, accepts=lambda f, t: f["op"] != MAX),
+    KernelRow("float_pool2d.long", "float_windows.pool_long_sum", "f32 -> f32", wide, accepts=lambda f,
+    t: f["op"] != MAX),
+    KernelRow("float_reduce.max", "float_rows.reduce_max", "f32 -> f32", lambda t: {"C": 16}, accepts=lambda f,
+    t: f["op"] == MAX),
+    KernelRow("float_reduce.sum", "float_rows.reduce_sum", "f32 -> f32", lambda t: {"C": 16}, accepts=lambda f,
+    t: f["op"] != MAX),
     KernelRow("float_resize", "float_windows.float_resize", "f32 -> f32", lanes),
     KernelRow("float_layer_norm", "float_rows.float_layer_norm", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),
     KernelRow("float_softmax", "floats.float_softmax", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),

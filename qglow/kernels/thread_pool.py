@@ -1,13 +1,15 @@
 """Threads that work together on a list of instructions, none of which has to come.
 
-The work is cut into pieces, which are the same however many threads come (`runtime/pieces.py`). Every piece has an owner, so that a
-thread meets the data of its own last piece again; but whoever finds no piece of its own takes another's. Instructions between two
-barriers are a phase: who completes the last piece of a phase opens the next. The caller is one of the workers, and returns when all
-pieces are done: it waits for pieces that another thread has begun, never for a thread.
+The work is cut into pieces, which are the same however many threads come (`runtime/pieces.py`). Every piece has an
+owner, so that a thread meets the data of its own last piece again; but whoever finds no piece of its own takes
+another's. Instructions between two barriers are a phase: who completes the last piece of a phase opens the next. The
+caller is one of the workers, and returns when all pieces are done: it waits for pieces that another thread has begun,
+never for a thread.
 
-One word of each owner holds all that is asked before a piece is taken: the number of the run, how many pieces are taken, and how many
-are open. To take one is to exchange this word, which fails if the run is another one by then. So a thread that comes late
-touches nothing of a run that is over, whose memory may be gone: only the team's own, which is never freed.
+One word of each owner holds all that is asked before a piece is taken: the number of the run, how many pieces are
+taken, and how many are open. To take one is to exchange this word, which fails if the run is another one by then. So a
+thread that comes late touches nothing of a run that is over, whose memory may be gone: only the team's own, which is
+never freed.
 """
 
 from __future__ import annotations
@@ -67,8 +69,8 @@ def wake(team):
 
 @njit(nogil=True)
 def begin(team, phase, worker):
-    """Open the pieces of a phase, the worker's own last. NOTE: once all are open the run may end at any moment, so nothing of it is
-    read after that."""
+    """Open the pieces of a phase, the worker's own last. NOTE: once all are open the run may end at any moment, so
+    nothing of it is read after that."""
     left, several, owners = load_i64(phase + SOME), load_i64(phase + PIECES) > 1, load_i64(team + OWNERS)
     owner = worker
     while left > 0:
@@ -100,7 +102,8 @@ def perform(team, worker, owner, k):
 
 @njit(nogil=True)
 def take(team, worker, reach):
-    """Take a piece and compute it: one of the worker's own, else of the next owners, `reach` in all. False where none is open."""
+    """Take a piece and compute it: one of the worker's own, else of the next owners, `reach` in all. False where none
+    is open."""
     owners = load_i64(team + OWNERS)
     for j in range(reach):
         owner = worker + j
@@ -125,7 +128,8 @@ def sleep(team, total):
 
 @njit(nogil=True)
 def serve(team, worker, patience):
-    """A helper's life: take pieces, and sleep when there was none for `patience` looks. It returns there only where it cannot sleep."""
+    """A helper's life: take pieces, and sleep when there was none for `patience` looks. It returns there only where it
+    cannot sleep."""
     owners, looks = load_i64(team + OWNERS), 0
     while True:
         if take(team, worker, owners if looks > HESITATION else 1):
@@ -179,7 +183,8 @@ def product_shape(team):
 
 @njit(nogil=True)
 def run_together(team, schedule, rows, count):
-    """Run a list of instructions: with the team, or alone where another caller has it, or where that takes less time (company.py)."""
+    """Run a list of instructions: with the team, or alone where another caller has it, or where that takes less time
+    (company.py)."""
     start, millisecond = ticks(), load_i64(team + MILLISECOND)
     if goes_alone(schedule) or atomic_load(team + BUSY) != 0 or not compare_exchange(team + BUSY, 0, 1):
         execute(rows, count)

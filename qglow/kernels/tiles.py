@@ -1,7 +1,8 @@
-"""AMX tiles: each instruction beside its executable meaning, a tile file of eight tiles of 16 rows of 64 bytes in plain memory.
+"""AMX tiles: each instruction beside its executable meaning, a tile file of eight tiles of 16 rows of 64 bytes in plain
+memory.
 
-Tiles 0 to 3 hold accumulators, 4 and 5 pixels, 6 and 7 weights. Every function takes the rows in use and the tile file's address; the
-hardware knows its rows from the configuration and ignores both.
+Tiles 0 to 3 hold accumulators, 4 and 5 pixels, 6 and 7 weights. Every function takes the rows in use and the tile
+file's address; the hardware knows its rows from the configuration and ignores both.
 """
 
 from __future__ import annotations

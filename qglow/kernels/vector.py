@@ -28,7 +28,9 @@ def const(t, value):
 
 
 def call(b, name, t, *args):
-    return b.call(cgutils.get_or_insert_function(b.module, ir.FunctionType(t, [a.type for a in args]), name), list(args))
+    return b.call(
+        cgutils.get_or_insert_function(b.module, ir.FunctionType(t, [a.type for a in args]), name), list(args)
+    )
 
 
 def rint(b, x):
@@ -60,9 +62,11 @@ def part(b, x, start, count):
 
 
 def pack_bytes(b, ints, zero, low, high):
-    """The law's last step on four int32 vectors: add the zero point, clamp to [low, high] within u8. zero, low, high: int64 scalars.
+    """The law's last step on four int32 vectors: add the zero point, clamp to [low, high] within u8. zero, low, high:
+    int64 scalars.
 
-    The hardware narrows with saturation to int16, adds with saturation, and narrows with saturation to u8, which is the same.
+    The hardware narrows with saturation to int16, adds with saturation, and narrows with saturation to u8, which is the
+    same.
     """
     n = ints[0].type.count
     if HARDWARE_PACK:
@@ -73,7 +77,8 @@ def pack_bytes(b, ints, zero, low, high):
         packed = call(b, f"llvm.x86.{HARDWARE_PACK}.packuswb{size}", vec(I8, 4 * n), *pairs)
         lanes = n // 4
         words = b.bitcast(packed, vec(I32, n))
-        order = mask([4 * (i % lanes) + i // lanes for i in range(n)])  # undo the order that packing within 128-bit lanes leaves
+        # undo the order that packing within 128-bit lanes leaves
+        order = mask([4 * (i % lanes) + i // lanes for i in range(n)])
         y = b.bitcast(b.shuffle_vector(words, ir.Constant(words.type, ir.Undefined), order), vec(I8, 4 * n))
     else:
         t = vec(I32, 4 * n)
@@ -113,7 +118,10 @@ def prefetch(b, address, write, locality):
     """Ask for a cache line. write: 1 if it will be written. locality: 3 the nearest cache, 2 the next."""
     pointer = b.inttoptr(address, I8.as_pointer())
     t = ir.FunctionType(ir.VoidType(), [pointer.type, I32, I32, I32])
-    b.call(cgutils.get_or_insert_function(b.module, t, "llvm.prefetch.p0"), [pointer, *(ir.Constant(I32, k) for k in (write, locality, 1))])
+    b.call(
+        cgutils.get_or_insert_function(b.module, t, "llvm.prefetch.p0"),
+        [pointer, *(ir.Constant(I32, k) for k in (write, locality, 1))],
+    )
 
 
 def prefetch_range(b, address, size):
@@ -123,16 +131,19 @@ def prefetch_range(b, address, size):
 
 
 def pixel(b, at, step, p, second=None, count=0):
-    """The address of pixel p of a block; of one whose pixels from `count` on are those of a second row, that many bytes further."""
+    """The address of pixel p of a block; of one whose pixels from `count` on are those of a second row, that many bytes
+    further."""
     if second is None or p < count:
         return b.add(at, b.mul(step, ir.Constant(I64, p)))
     return b.add(b.add(at, second), b.mul(step, ir.Constant(I64, p - count)))
 
 
 def dot4(b, acc, u, s, signed=False):
-    """acc[i] + sum of four products u8 * s8 of the bytes of element i, exact in any order; signed: u holds s8 bytes too.
+    """acc[i] + sum of four products u8 * s8 of the bytes of element i, exact in any order; signed: u holds s8 bytes
+    too.
 
-    The products of even and of odd bytes are summed in pairs, a form that LLVM turns into the pair-multiply of SSE2 and AVX2.
+    The products of even and of odd bytes are summed in pairs, a form that LLVM turns into the pair-multiply of SSE2 and
+    AVX2.
     """
     n = acc.type.count
     wide = vec(I16, 2 * n)
@@ -157,5 +168,7 @@ def vpdpbusd(b, acc, u, s):
     return call(b, f"llvm.x86.avx512.vpdpbusd.{32 * acc.type.count}", acc.type, acc, u, s)
 
 
-__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "prefetch_range", "call", "minus_zero_point", "clamp", "const", "dot4", "joined", "load_at", "mask", "pack_bytes",
-           "part", "pixel", "prefetch", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd", "widened", "within"]  # fmt: skip
+__all__ = ["F32", "I8", "I16", "I32", "I64", "add_to", "prefetch_range", "call", "minus_zero_point", "clamp", "const",
+    "dot4", "joined", "load_at", "mask", "pack_bytes",
+           "part", "pixel", "prefetch", "requantize", "rint", "splat", "store_at", "to_int", "vec", "vpdpbusd",
+           "widened", "within"]  # fmt: skip

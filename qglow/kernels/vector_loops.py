@@ -1,4 +1,5 @@
-"""Rows of any length in vectors: whole ones, and what is left of the last. Reading beyond a row is allowed, writing is not."""
+"""Rows of any length in vectors: whole ones, and what is left of the last. Reading beyond a row is allowed, writing is
+not."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ SUMS = 16  # partial results of a float row, whatever the set's lanes are
 
 
 def chunks(b, count, size, body):
-    """body(offset, mask or None) for each whole vector of `size` elements, then for what is left of one, with the mask of its elements."""
+    """body(offset, mask or None) for each whole vector of `size` elements, then for what is left of one, with the mask
+    of its elements."""
     whole = b.sdiv(count, ir.Constant(I64, size))
     with cgutils.for_range(b, whole) as loop:
         body(b.mul(loop.index, ir.Constant(I64, size)), None)
@@ -67,7 +69,8 @@ def store_first(b, address, value, count):
 
 
 def store_some(b, address, value, count):
-    """Store the first `count` bytes of a vector, fewer than it has: the power-of-two pieces that the binary digits of the count name."""
+    """Store the first `count` bytes of a vector, fewer than it has: the power-of-two pieces that the binary digits of
+    the count name."""
     kept = cgutils.alloca_once(b, value.type)
     b.store(value, kept)
     source, size = b.ptrtoint(kept, I64), bytes_of(value.type) // 2

@@ -25,7 +25,8 @@ def die_with(parent: int) -> None:
 
 
 def shared_out(work: Work, items: Sequence[str], processes: int) -> Iterator[Any]:
-    """work(item) of every item, as they are done. Raises RuntimeError with what a process says that fails, or died of."""
+    """work(item) of every item, as they are done. Raises RuntimeError with what a process says that fails, or died
+    of."""
     if processes < 2 or "fork" not in multiprocessing.get_all_start_methods():
         yield from map(work, items)
         return

@@ -45,18 +45,30 @@ def _dropout(b: GraphBuilder, node: Node, opset: int) -> None:
     """At inference: the input itself, and a mask that keeps all of it."""
     training = node.input(2)
     if training and (training not in b.constants or np.any(b.constants[training])) and not _drops_nothing(b, node):
-        raise ModelError(f"node {node.name!r} ({node.operator}): training is not supported; its training_mode must be the constant False")
+        raise ModelError(
+            f"node {node.name!r} ({node.operator}): training is not supported; its training_mode must be the constant "
+            "False"
+        )
     b.append(Node("Identity", node.inputs[:1], node.outputs[:1], {}, node.name))
     if len(node.outputs) > 1 and node.outputs[1]:
         kind = DType.BOOL if opset >= 10 else b.types[node.inputs[0]].kind
         mask, shape = node.outputs[1], b.types[node.inputs[0]].shape
-        sizes = b.add("Shape", node.inputs[:1], TensorType(DType.I64, None if shape is None else (len(shape),)), f"{mask}.shape")
-        b.append(Node("ConstantOfShape", (sizes,), (mask,), {"value": np.ones(1, kind.dtype)}, b.fresh(f"{node.name}.mask")))
+        sizes = b.add(
+            "Shape", node.inputs[:1], TensorType(DType.I64, None if shape is None else (len(shape),)), f"{mask}.shape"
+        )
+        b.append(
+            Node("ConstantOfShape", (sizes,), (mask,), {"value": np.ones(1, kind.dtype)}, b.fresh(f"{node.name}.mask"))
+        )
 
 
 def trains_by_input(b: GraphBuilder, node: Node) -> bool:
     """Whether a node is a Dropout that drops something or nothing, which is known when it runs."""
-    return node.op == "Dropout" and bool(node.input(2)) and node.input(2) not in b.constants and not _drops_nothing(b, node)
+    return (
+        node.op == "Dropout"
+        and bool(node.input(2))
+        and node.input(2) not in b.constants
+        and not _drops_nothing(b, node)
+    )
 
 
 def _drops_nothing(b: GraphBuilder, node: Node) -> bool:
@@ -133,7 +145,8 @@ def _cast(b: GraphBuilder, node: Node, opset: int) -> None:
 @_adapter("TopK")
 def _top_k(b: GraphBuilder, node: Node, opset: int) -> None:
     k = node.attributes.get("k")
-    b.append(_attribute_to_input(b, node if k is None else node.with_attributes(k=(k,)), "k", 1))  # NOTE: the input has one element
+    # NOTE: the input has one element
+    b.append(_attribute_to_input(b, node if k is None else node.with_attributes(k=(k,)), "k", 1))
 
 
 @_adapter("OptionalHasElement")
@@ -161,7 +174,8 @@ def _grid_sample(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("GroupNormalization")
 def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
-    """The InstanceNormalization of each group as one channel, then scale and bias: of channels, before opset 21 of groups."""
+    """The InstanceNormalization of each group as one channel, then scale and bias: of channels, before opset 21 of
+    groups."""
     (x, scale, bias), y, groups = node.inputs, node.outputs[0], int(node.attributes["num_groups"])
     shape, kind = b.types[x].shape, b.types[x].kind
     if shape is None or (opset < 21 and not isinstance(shape[1], int)):
@@ -176,12 +190,20 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     grouped = b.add_constant(f"{y}.grouped", np.array([0, groups, size], np.int64))
     flat = b.add("Reshape", (stash, grouped), unknown, f"{y}.groups")
     one, zero = (b.add_constant(f"{y}.{v}", np.full(groups, v, np.float32)) for v in (1, 0))
-    normal = b.add("InstanceNormalization", (flat, one, zero), unknown, f"{y}.normal", epsilon=float(node.attributes.get("epsilon", 1e-5)))
+    normal = b.add(
+        "InstanceNormalization",
+        (flat, one, zero),
+        unknown,
+        f"{y}.normal",
+        epsilon=float(node.attributes.get("epsilon", 1e-5)),
+    )
     sizes = b.add("Shape", (x,), TensorType(DType.I64, (rank,)), f"{y}.shape")
     real = b.add("Reshape", (normal, sizes), TensorType(DType.F32, shape), f"{y}.unscaled")
     if kind is not DType.F32:
         real = b.add("Cast", (real,), TensorType(kind, shape), f"{y}.cast", to=kind.dtype.name)
-    factor, offset = (_by_channel(b, v, each if opset < 21 else 1, rank, f"{y}.{hint}") for v, hint in ((scale, "s"), (bias, "b")))
+    factor, offset = (
+        _by_channel(b, v, each if opset < 21 else 1, rank, f"{y}.{hint}") for v, hint in ((scale, "s"), (bias, "b"))
+    )
     scaled = b.add("Mul", (real, factor), TensorType(kind, shape), f"{y}.scaled")
     b.append(Node("Add", (scaled, offset), (y,), {}, node.name))
 
@@ -231,13 +253,25 @@ def _recurrent(b: GraphBuilder, node: Node, opset: int) -> None:
     inputs, outputs, turned = list(node.inputs), list(node.outputs), []
     for k in (0, 5, 6):
         if node.input(k):
-            inputs[k] = b.add("Transpose", (inputs[k],), TensorType(b.types[inputs[k]].kind, None), f"{inputs[k]}.steps", perm=(1, 0, 2))
+            inputs[k] = b.add(
+                "Transpose",
+                (inputs[k],),
+                TensorType(b.types[inputs[k]].kind, None),
+                f"{inputs[k]}.steps",
+                perm=(1, 0, 2),
+            )
     for k, name in enumerate(outputs):
         if name:
             outputs[k] = b.fresh(f"{name}.steps")
             b.types[outputs[k]] = TensorType(b.types[name].kind, None)
             turned.append(
-                Node("Transpose", (outputs[k],), (name,), {"perm": (2, 0, 1, 3) if k == 0 else (1, 0, 2)}, b.fresh(f"{name}.turn"))
+                Node(
+                    "Transpose",
+                    (outputs[k],),
+                    (name,),
+                    {"perm": (2, 0, 1, 3) if k == 0 else (1, 0, 2)},
+                    b.fresh(f"{name}.turn"),
+                )
             )
     b.append(node.with_attributes(layout=None).with_(inputs=tuple(inputs), outputs=tuple(outputs)))
     for each in turned:
@@ -260,7 +294,15 @@ def _qlinear_conv(b: GraphBuilder, node: Node, opset: int) -> None:
     inputs = [xf, wf]
     if node.input(8):
         scale = b.add_constant(f"{y}.bias.scale", np.asarray(b.constants[xs] * b.constants[ws], np.float32))
-        inputs.append(b.add("DequantizeLinear", (node.input(8), scale), TensorType(f32, b.types[node.input(8)].shape), f"{y}.bias", axis=0))
+        inputs.append(
+            b.add(
+                "DequantizeLinear",
+                (node.input(8), scale),
+                TensorType(f32, b.types[node.input(8)].shape),
+                f"{y}.bias",
+                axis=0,
+            )
+        )
     yf = b.add("Conv", inputs, TensorType(f32, b.types[y].shape), f"{y}.real", **node.attributes)
     b.append(Node("QuantizeLinear", (yf, ys, yz), (y,), {}, node.name))
 
@@ -280,17 +322,22 @@ def _qlinear_unary(b: GraphBuilder, node: Node, opset: int) -> None:
     """onnxruntime's int8 functions of one tensor (domain com.microsoft) as Quantize(op(Dequantize))."""
     x, sx, zx, sy, zy = (*node.inputs, "")[:5]
     if node.attributes.get("channels_last", 0):
-        raise ModelError(f"node {node.name!r}: {node.op} with channels last is not supported; export the model with channels first")
+        raise ModelError(
+            f"node {node.name!r}: {node.op} with channels last is not supported; export the model with channels first"
+        )
     y, f32 = node.outputs[0], b.types[sx].kind
     xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
     plain = node.with_attributes(channels_last=None)
-    yf = b.add(node.op.removeprefix("QLinear"), (xf,), TensorType(f32, b.types[y].shape), f"{y}.real", **plain.attributes)
+    yf = b.add(
+        node.op.removeprefix("QLinear"), (xf,), TensorType(f32, b.types[y].shape), f"{y}.real", **plain.attributes
+    )
     b.append(Node("QuantizeLinear", (yf, sy, *([zy] if zy else [])), (y,), {}, node.name))
 
 
 @_adapter("QLinearSoftmax")
 def _qlinear_softmax(b: GraphBuilder, node: Node, opset: int) -> None:
-    """onnxruntime's QLinearSoftmax as Quantize(Softmax(Dequantize)), the Softmax of the opset that an attribute names, on the last axis."""
+    """onnxruntime's QLinearSoftmax as Quantize(Softmax(Dequantize)), the Softmax of the opset that an attribute names,
+    on the last axis."""
     x, sx, zx, sy, zy = (*node.inputs, "")[:5]
     y, f32 = node.outputs[0], b.types[sx].kind
     xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
@@ -316,17 +363,22 @@ def _qlinear_concat(b: GraphBuilder, node: Node, opset: int) -> None:
 
 @_adapter("QGemm")
 def _qgemm(b: GraphBuilder, node: Node, opset: int) -> None:
-    """onnxruntime's QGemm: the bias is int32 in units of alpha times a's scale times b's; without an output scale the result is float."""
+    """onnxruntime's QGemm: the bias is int32 in units of alpha times a's scale times b's; without an output scale the
+    result is float."""
     a, sa, za, w, sw, zw, bias, sy, zy = (*node.inputs, "", "", "")[:9]
     y, f32 = node.outputs[0], b.types[sa].kind
     axis = 0 if node.attributes.get("transB", 0) else 1
     inputs = [b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a"),
-              b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b", axis=axis)]  # fmt: skip
+              b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b",
+              axis=axis)]  # fmt: skip
     if bias:
         unit = b.add_constant(
-            f"{y}.bias.scale", np.asarray(node.attributes.get("alpha", 1.0) * b.constants[sa] * b.constants[sw], np.float32)
+            f"{y}.bias.scale",
+            np.asarray(node.attributes.get("alpha", 1.0) * b.constants[sa] * b.constants[sw], np.float32),
         )
-        inputs.append(b.add("DequantizeLinear", (bias, unit), TensorType(f32, b.types[bias].shape), f"{y}.bias", axis=0))
+        inputs.append(
+            b.add("DequantizeLinear", (bias, unit), TensorType(f32, b.types[bias].shape), f"{y}.bias", axis=0)
+        )
     yf = b.add("Gemm", inputs, TensorType(f32, b.types[y].shape), f"{y}.real" if sy else y, **node.attributes)
     last = ("QuantizeLinear", (yf, sy, *([zy] if zy else []))) if sy else ("Identity", (yf,))
     b.append(Node(*last, (y,), {}, node.name))

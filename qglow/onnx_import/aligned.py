@@ -1,6 +1,8 @@
-"""Operands of arithmetic before opset 7, which said along which axes of the first operand the second lies: since then it is the last.
+"""Operands of arithmetic before opset 7, which said along which axes of the first operand the second lies: since then
+it is the last.
 
-1. `axis` of a node is gone, and its second operand has as many sizes of 1 behind its own as there are axes of the first behind them.
+1. `axis` of a node is gone, and its second operand has as many sizes of 1 behind its own as there are axes of the first
+   behind them.
 2. A node keeps its `axis` where a rank is not known; then the version converter refuses it.
 """
 
@@ -16,7 +18,8 @@ ARITHMETIC = ("Add", "Sub", "Mul", "Div")
 
 
 def with_aligned_operands(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model, of an opset before 7, with such nodes as opset 7 has; the same object where there are none to change."""
+    """The model, of an opset before 7, with such nodes as opset 7 has; the same object where there are none to
+    change."""
     if not any(_axis_of(n) is not None for n in proto.graph.node):
         return proto
     result = onnx.ModelProto.FromString(proto.SerializeToString())
@@ -30,7 +33,9 @@ def with_aligned_operands(proto: onnx.ModelProto) -> onnx.ModelProto:
             first, name = ranks[n.input[1]], f"{n.input[1]}.aligned.{k}"
             while name in taken:
                 name += "_"
-            nodes.append(onnx.helper.make_node("Unsqueeze", [n.input[1]], [name], axes=list(range(first, first + behind))))
+            nodes.append(
+                onnx.helper.make_node("Unsqueeze", [n.input[1]], [name], axes=list(range(first, first + behind)))
+            )
             n.input[1] = name
         nodes.append(n)
     made = onnx.GraphProto(node=nodes)
@@ -56,11 +61,14 @@ def _behind(n: onnx.NodeProto, ranks: Mapping[str, int]) -> int | None:
 
 
 def _ranks(proto: onnx.ModelProto) -> dict[str, int]:
-    """Of all values that have one. ONNX's inference knows nothing of old arithmetic, whose output is like its first operand."""
+    """Of all values that have one. ONNX's inference knows nothing of old arithmetic, whose output is like its first
+    operand."""
     model = onnx.ModelProto.FromString(proto.SerializeToString())
     while True:
         graph = infer_shapes(model).graph
-        known = {v.name: v for v in (*graph.input, *graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")}
+        known = {
+            v.name: v for v in (*graph.input, *graph.value_info, *graph.output) if v.type.tensor_type.HasField("shape")
+        }
         found = [n for n in graph.node if n.op_type in ARITHMETIC and n.input[0] in known and n.output[0] not in known]
         if not found:
             ranks = {name: len(v.type.tensor_type.shape.dim) for name, v in known.items()}

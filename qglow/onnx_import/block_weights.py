@@ -1,11 +1,13 @@
 """Block-wise quantized weights of ONNX models as `BlockwiseMatMul` nodes, their integers kept.
 
-1. MatMulNBits (com.microsoft) with 4 or 8 bits. accuracy_level 4 says that rows of the other operand may be int8 (`compute` "int8");
-   at any other level they stay float32.
-2. A block-wise DequantizeLinear of constants that a MatMul or Gemm reads as its second operand, directly or transposed: float32.
-3. Integers of the signed kinds are stored with 2^(bits - 1) added to them and to their zero points: the same real numbers.
-4. What no BlockwiseMatMul can have is exact in float32 instead: columns in another order (g_idx), zero points that are no integers of the
-   kind, blocks of other sizes.
+1. MatMulNBits (com.microsoft) with 4 or 8 bits. accuracy_level 4 says that rows of the other operand may be int8
+   (`compute` "int8"); at any other level they stay float32.
+2. A block-wise DequantizeLinear of constants that a MatMul or Gemm reads as its second operand, directly or transposed:
+   float32.
+3. Integers of the signed kinds are stored with 2^(bits - 1) added to them and to their zero points: the same real
+   numbers.
+4. What no BlockwiseMatMul can have is exact in float32 instead: columns in another order (g_idx), zero points that are
+   no integers of the kind, blocks of other sizes.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ from ..reference.blockwise import nibbles, packed_nibbles
 from .own_meanings import attributes_of
 
 INT8_LEVEL = 4  # of MatMulNBits' accuracy_level
-Blocks = tuple[Array, Array, Array | None, int]  # integers [N, K], scales [N, blocks], zero points or None, elements of a block
+# integers [N, K], scales [N, blocks], zero points or None, elements of a block
+Blocks = tuple[Array, Array, Array | None, int]
 
 
 def add_weights(b: GraphBuilder, hint: str, q: Array, scales: Array, zeros: Array, size: int) -> list[str] | None:
@@ -31,7 +34,13 @@ def add_weights(b: GraphBuilder, hint: str, q: Array, scales: Array, zeros: Arra
 
     q, zeros: integers of at most 8 bits, signed or not.
     """
-    if size % STEP or not STEP <= size <= LARGEST or scales.shape[1] > MOST or not np.isfinite(scales).all() or not q.size:
+    if (
+        size % STEP
+        or not STEP <= size <= LARGEST
+        or scales.shape[1] > MOST
+        or not np.isfinite(scales).all()
+        or not q.size
+    ):
         return None
     low, high = int(min(q.min(), zeros.min())), int(max(q.max(), zeros.max()))
     ranges = ((DType.U4, 0, 15), (DType.U4, -8, 7), (DType.U8, 0, 255), (DType.U8, -128, 127))
@@ -41,7 +50,10 @@ def add_weights(b: GraphBuilder, hint: str, q: Array, scales: Array, zeros: Arra
     data = packed_nibbles(stored) if kind is DType.U4 else np.ascontiguousarray(stored)
     weights = b.add_constant(f"{hint}.blocks", data, TensorType(kind, tuple(q.shape), Quant.blockwise(1, size)))
     names = [weights, b.add_constant(f"{hint}.scales", np.ascontiguousarray(scales, np.float32))]
-    return [*names, "" if (points == middle).all() else b.add_constant(f"{hint}.zero_points", np.ascontiguousarray(points))]
+    return [
+        *names,
+        "" if (points == middle).all() else b.add_constant(f"{hint}.zero_points", np.ascontiguousarray(points)),
+    ]
 
 
 def real_weights(q: Array, scales: Array, zeros: Array, groups: Array) -> Array:
@@ -87,11 +99,22 @@ def _trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _operands(b: GraphBuilder, node: Node) -> tuple[Array, Array, Array, Array]:
-    """Integers [N, K], scales and zero points [N, blocks], the block of each of K. Zero points are floats where they are no integers."""
+    """Integers [N, K], scales and zero points [N, blocks], the block of each of K. Zero points are floats where they
+    are no integers."""
     _, packed, scale, zero, g_idx, _ = (*node.inputs, "", "", "", "")[:6]
     k, n, bits, size = (int(node.attributes.get(a) or 0) for a in ("K", "N", "bits", "block_size"))
-    if bits not in (4, 8) or node.attributes.get("weight_prepacked", 0) or min(k, n) < 1 or size < 16 or size & (size - 1):
-        raise _refused(node, f"bits {bits}, block_size {size}, K {k}, N {n}, weight_prepacked {node.attributes.get('weight_prepacked', 0)}")
+    if (
+        bits not in (4, 8)
+        or node.attributes.get("weight_prepacked", 0)
+        or min(k, n) < 1
+        or size < 16
+        or size & (size - 1)
+    ):
+        raise _refused(
+            node,
+            f"bits {bits}, block_size {size}, K {k}, N {n}, weight_prepacked "
+            f"{node.attributes.get('weight_prepacked', 0)}",
+        )
     blocks, per = -(-k // size), 8 // bits
     data = _constant(b, node, packed, "B")
     if data.dtype != np.uint8 or data.size != n * blocks * (size // per):
@@ -140,14 +163,17 @@ def _refused(node: Node, why: str) -> ModelError:
 
 
 def joined_blocks(graph: Graph) -> Graph:
-    """Rule 2: the graph with the products of block-wise DequantizeLinear nodes as BlockwiseMatMul; these nodes stay for other readers."""
+    """Rule 2: the graph with the products of block-wise DequantizeLinear nodes as BlockwiseMatMul; these nodes stay for
+    other readers."""
     dequantized = {n.outputs[0]: n for n in graph.nodes if n.op == "Onnx" and n.operator == "DequantizeLinear"}
     if not dequantized:
         return graph
     turned = {n.outputs[0]: dequantized[n.inputs[0]] for n in graph.nodes if _is_turn(n) and n.inputs[0] in dequantized}
     b = GraphBuilder(graph)
     for node in graph.nodes:
-        made = _joined(b, graph, node, dequantized, turned) if node.has(MATRIX_PRODUCT) and len(node.inputs) > 1 else None
+        made = (
+            _joined(b, graph, node, dequantized, turned) if node.has(MATRIX_PRODUCT) and len(node.inputs) > 1 else None
+        )
         b.append(node if made is None else made)
     return b.build(graph.name, graph.inputs, graph.outputs)
 
@@ -156,11 +182,17 @@ def _is_turn(node: Node) -> bool:
     return node.op == "Transpose" and tuple(node.attr("perm") or (1, 0)) == (1, 0)
 
 
-def _joined(b: GraphBuilder, graph: Graph, node: Node, dequantized: dict[str, Node], turned: dict[str, Node]) -> Node | None:
+def _joined(
+    b: GraphBuilder, graph: Graph, node: Node, dequantized: dict[str, Node], turned: dict[str, Node]
+) -> Node | None:
     """A product as a BlockwiseMatMul, or None."""
     w = node.inputs[1]
     source = turned.get(w) or dequantized.get(w)
-    if source is None or any(i and i not in graph.constants for i in source.inputs) or graph.types[node.inputs[0]].kind is not DType.F32:
+    if (
+        source is None
+        or any(i and i not in graph.constants for i in source.inputs)
+        or graph.types[node.inputs[0]].kind is not DType.F32
+    ):
         return None
     form = gemm_form(node)
     plain = form.alpha == form.beta == 1.0 and not form.turns_a
@@ -170,13 +202,21 @@ def _joined(b: GraphBuilder, graph: Graph, node: Node, dequantized: dict[str, No
         return None
     q, scales, zeros, size = found
     bias = graph.constants.get(node.input(2))
-    if node.input(2) and (bias is None or bias.dtype != np.float32 or (bias.size != 1 and bias.shape not in ((len(q),), (1, len(q))))):
+    if node.input(2) and (
+        bias is None or bias.dtype != np.float32 or (bias.size != 1 and bias.shape not in ((len(q),), (1, len(q))))
+    ):
         return None
-    names = add_weights(b, source.outputs[0], q, scales, np.zeros_like(scales, np.int8) if zeros is None else zeros, size)
+    names = add_weights(
+        b, source.outputs[0], q, scales, np.zeros_like(scales, np.int8) if zeros is None else zeros, size
+    )
     if names is None:
         return None
     if bias is not None:
-        names.append(b.add_constant(f"{node.outputs[0]}.bias", np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), (len(q),)))))
+        names.append(
+            b.add_constant(
+                f"{node.outputs[0]}.bias", np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), (len(q),)))
+            )
+        )
     return Node(OP, _trimmed((node.inputs[0], *names)), node.outputs, {"compute": "float32"}, node.name)
 
 
@@ -190,7 +230,12 @@ def _blocks_of(graph: Graph, source: Node, along: int) -> Blocks | None:
         return None
     expected = tuple(-(-d // size) if a == along else d for a, d in enumerate(q.shape))
     bytes_ = all(a is None or a.dtype in (np.int8, np.uint8) for a in (q, zeros))
-    if not bytes_ or scales.dtype != np.float32 or scales.shape != expected or (zeros is not None and zeros.shape != expected):
+    if (
+        not bytes_
+        or scales.dtype != np.float32
+        or scales.shape != expected
+        or (zeros is not None and zeros.shape != expected)
+    ):
         return None
     if along == 0:
         q, scales, zeros = q.T, scales.T, None if zeros is None else zeros.T

@@ -1,8 +1,9 @@
 """Quantization as an operator, where it is more than a scale per tensor or per index of an axis.
 
-1. Block-wise: along one axis each block of `block_size` elements, the last one maybe shorter, has a scale and a zero point of its own.
-2. DynamicQuantizeLinear: the scale follows from the range of what is given. That of zeros alone is 1, as in onnxruntime: ONNX's formula
-   divides by zero there.
+1. Block-wise: along one axis each block of `block_size` elements, the last one maybe shorter, has a scale and a zero
+   point of its own.
+2. DynamicQuantizeLinear: the scale follows from the range of what is given. That of zeros alone is 1, as in
+   onnxruntime: ONNX's formula divides by zero there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from onnx import TensorProto
 from ..graph import Array
 
 Attributes = Mapping[str, Any]
-_DTYPES = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8, TensorProto.UINT16: np.uint16, TensorProto.INT16: np.int16}
+_DTYPES = {
+    TensorProto.UINT8: np.uint8,
+    TensorProto.INT8: np.int8,
+    TensorProto.UINT16: np.uint16,
+    TensorProto.INT16: np.int16,
+}
 
 
 def is_quantize(opset: int, attributes: Attributes) -> bool:
@@ -36,7 +42,9 @@ def quantize(attributes: Attributes, inputs: Sequence[Any], outputs: int) -> lis
     x, scale, zeros = (*inputs, None)[:3]
     dtype = np.dtype(_DTYPES.get(attributes.get("output_dtype", 0), np.uint8)) if zeros is None else zeros.dtype
     steps = np.rint(x / _spread(scale, x.shape, attributes)).astype(np.float32)
-    return [_saturated(steps if zeros is None else steps + _spread(zeros, x.shape, attributes).astype(np.float32), dtype)]
+    return [
+        _saturated(steps if zeros is None else steps + _spread(zeros, x.shape, attributes).astype(np.float32), dtype)
+    ]
 
 
 def dequantize(attributes: Attributes, inputs: Sequence[Any], outputs: int) -> list[Array]:
@@ -63,12 +71,16 @@ def _saturated(real: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _spread(values: Array, shape: tuple[int, ...], attributes: Attributes) -> Array:
-    """What each element of a tensor of `shape` has of scales or zero points, of which each stands for a block. Raises ValueError."""
+    """What each element of a tensor of `shape` has of scales or zero points, of which each stands for a block. Raises
+    ValueError."""
     axis, size = int(attributes["axis"]), int(attributes["block_size"])
     axis = axis + len(shape) if axis < 0 else axis
     expected = list(shape)
     if 0 <= axis < len(shape):
         expected[axis] = -(-shape[axis] // size)
     if not 0 <= axis < len(shape) or list(values.shape) != expected:
-        raise ValueError(f"expected blocks of {size} along axis {axis}, {expected}, got scales or zero points of {list(values.shape)}")
+        raise ValueError(
+            f"expected blocks of {size} along axis {axis}, {expected}, got scales or zero points of "
+            f"{list(values.shape)}"
+        )
     return np.repeat(values, size, axis).take(range(shape[axis]), axis)

@@ -1,5 +1,5 @@
-"""What onnxruntime takes and ONNX's checker refuses: nodes in any order, inputs and outputs without a shape, outputs without a type,
-in old models constants that are not among the inputs."""
+"""What onnxruntime takes and ONNX's checker refuses: nodes in any order, inputs and outputs without a shape, outputs
+without a type, in old models constants that are not among the inputs."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from .onnx_fallback import captures
 
 FREE_CONSTANTS = 4  # IR version since which constants need not be inputs
 
+
 def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with its nodes in topological order and with the types of outputs that inference finds; the same object where there is
-    nothing to change. Where nodes form a circle it is left as it is, for the checker to say so."""
+    """The model with its nodes in topological order and with the types of outputs that inference finds; the same object
+    where there is nothing to change. Where nodes form a circle it is left as it is, for the checker to say so."""
     graph = proto.graph
     order = _order(graph)
     untyped = [o.name for o in graph.output if not o.HasField("type")]
@@ -33,11 +34,12 @@ def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def for_checker(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as the checker takes it: an input or output without a shape, one of any rank, is shown to it as a scalar, and a model of
-    before IR version 4 as one of it, for until then each constant had to be an input."""
+    """The model as the checker takes it: an input or output without a shape, one of any rank, is shown to it as a
+    scalar, and a model of before IR version 4 as one of it, for until then each constant had to be an input."""
     inputs = {v.name for v in proto.graph.input}
     is_old = proto.ir_version in range(1, FREE_CONSTANTS) and any(t.name not in inputs for t in proto.graph.initializer)
-    untyped = [o for o in proto.graph.output if not o.HasField("type")]  # the importer names the operator that nobody knows
+    # the importer names the operator that nobody knows
+    untyped = [o for o in proto.graph.output if not o.HasField("type")]
     if not is_old and not untyped and not any(map(_is_shapeless, (*proto.graph.input, *proto.graph.output))):
         return proto
     copy = onnx.ModelProto()
@@ -57,7 +59,8 @@ def _is_shapeless(v: onnx.ValueInfoProto) -> bool:
 
 
 def _order(graph: onnx.GraphProto) -> list[int] | None:
-    """The nodes' numbers in topological order, as near to the file's as it can be; None where that is one, or there is none."""
+    """The nodes' numbers in topological order, as near to the file's as it can be; None where that is one, or there is
+    none."""
     makers = {o: k for k, n in enumerate(graph.node) for o in n.output if o}
     reads = {k: {makers[i] for i in (*n.input, *captures(n)) if i in makers} for k, n in enumerate(graph.node)}
     if all(max(before, default=-1) < k for k, before in reads.items()):

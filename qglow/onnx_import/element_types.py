@@ -1,10 +1,11 @@
 """Which ONNX types a value may have: tensors of the dtypes that `DType` has.
 
-1. An input, an output, or what a node outside of a subgraph gives, is a tensor of such a dtype; any other is refused by name.
-2. A constant may have a narrower dtype (bfloat16, float8, int4 ...) where a node turns it into one of these at once, as weights are
-   kept: it is widened, which no value of the narrow dtype is changed by. Any other reader of it is refused.
-3. A sequence is what an operator of sequences makes, whatever its declared type. Only operators of sequences read it, and no graph has one
-   as input or output.
+1. An input, an output, or what a node outside of a subgraph gives, is a tensor of such a dtype; any other is refused by
+   name.
+2. A constant may have a narrower dtype (bfloat16, float8, int4 ...) where a node turns it into one of these at once, as
+   weights are kept: it is widened, which no value of the narrow dtype is changed by. Any other reader of it is refused.
+3. A sequence is what an operator of sequences makes, whatever its declared type. Only operators of sequences read it,
+   and no graph has one as input or output.
 """
 
 from __future__ import annotations
@@ -21,27 +22,43 @@ from ..graph import Array, DType
 from .lists import MAKERS, fault_of_reads
 
 DTYPES: dict[int, DType] = {
-    TensorProto.FLOAT: DType.F32, TensorProto.FLOAT16: DType.F16, TensorProto.DOUBLE: DType.F64, TensorProto.BOOL: DType.BOOL,
-    TensorProto.INT8: DType.I8, TensorProto.INT16: DType.I16, TensorProto.INT32: DType.I32, TensorProto.INT64: DType.I64,
-    TensorProto.UINT8: DType.U8, TensorProto.UINT16: DType.U16, TensorProto.UINT32: DType.U32, TensorProto.UINT64: DType.U64,
+    TensorProto.FLOAT: DType.F32, TensorProto.FLOAT16: DType.F16, TensorProto.DOUBLE: DType.F64,
+    TensorProto.BOOL: DType.BOOL,
+    TensorProto.INT8: DType.I8, TensorProto.INT16: DType.I16, TensorProto.INT32: DType.I32,
+    TensorProto.INT64: DType.I64,
+    TensorProto.UINT8: DType.U8, TensorProto.UINT16: DType.U16, TensorProto.UINT32: DType.U32,
+    TensorProto.UINT64: DType.U64,
     TensorProto.STRING: DType.STRING,
 }  # fmt: skip
 _FLOATS = {"BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "FLOAT8E8M0", "FLOAT4E2M1"}
-_WIDENED = {**dict.fromkeys(_FLOATS, np.float32), "INT4": np.int8, "INT2": np.int8, "UINT4": np.uint8, "UINT2": np.uint8}
+_WIDENED = {
+    **dict.fromkeys(_FLOATS, np.float32),
+    "INT4": np.int8,
+    "INT2": np.int8,
+    "UINT4": np.uint8,
+    "UINT2": np.uint8,
+}
 _PER_BYTE = {"INT4": 2, "FLOAT4": 2, "INT2": 4}  # elements in a byte, of dtypes whose names have these parts
 _CONVERTERS = {"Cast": _FLOATS | set(_WIDENED), "CastLike": set(_WIDENED), "DequantizeLinear": set(_WIDENED) - _FLOATS}
 
 
 def name_of(element: int) -> str:
     """The name of an element type, as error messages have it."""
-    return str(TensorProto.DataType.Name(element)).lower() if element in TensorProto.DataType.values() else f"number {element}"
+    return (
+        str(TensorProto.DataType.Name(element)).lower()
+        if element in TensorProto.DataType.values()
+        else f"number {element}"
+    )
 
 
 def array_of(tensor: TensorProto) -> Array:
-    """The tensor's data, dtypes narrower than those of `DType` widened. Raises ModelError for a dtype that cannot be."""
+    """The tensor's data, dtypes narrower than those of `DType` widened. Raises ModelError for a dtype that cannot
+    be."""
     wide = _WIDENED.get(name_of(tensor.data_type).upper())
     if wide is None and tensor.data_type not in DTYPES:
-        raise ModelError(f"the constant {tensor.name!r} is of dtype {name_of(tensor.data_type)}, which is not supported")
+        raise ModelError(
+            f"the constant {tensor.name!r} is of dtype {name_of(tensor.data_type)}, which is not supported"
+        )
     _check_size(tensor)
     array = numpy_helper.to_array(tensor)
     array = array.astype(wide) if wide is not None else array
@@ -62,7 +79,10 @@ def _check_size(tensor: TensorProto) -> None:
         field = onnx.helper.tensor_dtype_to_field(tensor.data_type)
         held, expected, what = len(getattr(tensor, field)), -(-count // packed), f"values in {field}"
     if held != expected:
-        raise ModelError(f"{label} of shape {list(tensor.dims)[:8]} and dtype {element.lower()} holds {held} {what}, expected {expected}")
+        raise ModelError(
+            f"{label} of shape {list(tensor.dims)[:8]} and dtype {element.lower()} holds {held} {what}, expected "
+            f"{expected}"
+        )
 
 
 def fault_of_type(t: onnx.TypeProto) -> str | None:
@@ -73,7 +93,11 @@ def fault_of_type(t: onnx.TypeProto) -> str | None:
     if what != "tensor_type":
         return f"is a {what.removesuffix('_type').replace('_', ' ')}; only tensors are supported"
     element = t.tensor_type.elem_type
-    return None if element in DTYPES or element == TensorProto.UNDEFINED else f"is of dtype {name_of(element)}, which is not supported"
+    return (
+        None
+        if element in DTYPES or element == TensorProto.UNDEFINED
+        else f"is of dtype {name_of(element)}, which is not supported"
+    )
 
 
 class ValueTypes:
@@ -105,10 +129,13 @@ class ValueTypes:
                 raise ModelError(f"{where}: output {o.name!r} is a sequence; only tensors are supported")
 
     def check_node(self, node: onnx.NodeProto, captured: Iterable[str], where: str) -> None:
-        """Raise ModelError, naming the node, where it reads or gives what is not supported. captured: what its subgraphs read."""
+        """Raise ModelError, naming the node, where it reads or gives what is not supported. captured: what its
+        subgraphs read."""
         label = f"{where}: node {node.name or node.output[0]!r} ({node.op_type})"
         for a in node.attribute:
-            for _, kind in _narrow([a.t]) if node.op_type == "Constant" and a.type == onnx.AttributeProto.TENSOR else ():
+            for _, kind in (
+                _narrow([a.t]) if node.op_type == "Constant" and a.type == onnx.AttributeProto.TENSOR else ()
+            ):
                 self.narrow[node.output[0]] = kind
         for i in node.input:
             if i in self.narrow and self.narrow[i] not in _CONVERTERS.get(node.op_type, ()):

@@ -1,7 +1,8 @@
 """Products with block-wise weights as ONNX.
 
 1. Blocks of a power of two: MatMulNBits (com.microsoft), `accuracy_level` 4 where rows are int8, else 1.
-2. Others: DequantizeLinear with `block_size`, of u4 or u8, before a MatMul: floats, for whoever runs it to round or not.
+2. Others: DequantizeLinear with `block_size`, of u4 or u8, before a MatMul: floats, for whoever runs it to round or
+   not.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ def _matmul_n_bits(graph: Graph, node: Node) -> Parts:
     four, of = t.kind is DType.U4, _fresh(graph, f"{y}.n_bits")
     q = np.zeros((n, blocks * size), np.uint8)
     q[:, :k] = stored_integers(c[node.inputs[1]], t)
-    arrays: dict[str, Array] = {f"{of}.B": (packed_nibbles(q) if four else q).reshape(n, blocks, -1), f"{of}.scales": c[node.inputs[2]]}
+    arrays: dict[str, Array] = {
+        f"{of}.B": (packed_nibbles(q) if four else q).reshape(n, blocks, -1),
+        f"{of}.scales": c[node.inputs[2]],
+    }
     names = [node.inputs[0], *arrays]
     if node.input(3):
         arrays[f"{of}.zero_points"] = packed_nibbles(c[node.inputs[3]]) if four else c[node.inputs[3]]
@@ -72,7 +76,13 @@ def _dequantized(graph: Graph, node: Node) -> Parts:
     ]
     product = f"{of}.product" if node.input(4) else y
     nodes = [
-        helper.make_node("DequantizeLinear", [f"{of}.w", f"{of}.scales", f"{of}.zero_points"], [f"{of}.rows"], axis=1, block_size=size),
+        helper.make_node(
+            "DequantizeLinear",
+            [f"{of}.w", f"{of}.scales", f"{of}.zero_points"],
+            [f"{of}.rows"],
+            axis=1,
+            block_size=size,
+        ),
         helper.make_node("Transpose", [f"{of}.rows"], [f"{of}.columns"], perm=[1, 0]),
         helper.make_node("MatMul", [node.inputs[0], f"{of}.columns"], [product], name=node.name),
     ]

@@ -1,4 +1,5 @@
-"""Selects of a flat list of ONNX nodes back to Ifs: what only one side needs goes into its branch, so that it is not computed otherwise."""
+"""Selects of a flat list of ONNX nodes back to Ifs: what only one side needs goes into its branch, so that it is not
+computed otherwise."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from .onnx_fallback import captures
 MOST_NODES = 100_000  # a node that several branches share, and nothing else needs, is in each of them
 
 
-def nested(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str], elements: Mapping[str, int]) -> list[onnx.NodeProto]:
+def nested(
+    nodes: Sequence[onnx.NodeProto], outputs: Sequence[str], elements: Mapping[str, int]
+) -> list[onnx.NodeProto]:
     """The nodes that `outputs` need, without Selects. elements: ONNX element types by value, float where there is none.
 
     Raises QGlowError where they grow too many.
@@ -27,7 +30,9 @@ def nested(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str], elements: Ma
 class _Nesting:
     def __init__(self, nodes: Sequence[onnx.NodeProto], elements: Mapping[str, int]) -> None:
         self.nodes, self.elements, self.count = nodes, elements, 0
-        self.of_node, self.of_value = needs([((*n.input, *captures(n)), tuple(n.output), n.op_type == SELECT) for n in nodes])
+        self.of_node, self.of_value = needs(
+            [((*n.input, *captures(n)), tuple(n.output), n.op_type == SELECT) for n in nodes]
+        )
 
     def scope(self, wanted: Sequence[str], have: int) -> list[onnx.NodeProto]:
         """The nodes that compute `wanted`; `have`: bits of those that are computed outside already."""
@@ -70,7 +75,11 @@ class _Nesting:
             for s in selects:
                 out = f"{s.output[0]}.{word}"
                 nodes.append(helper.make_node("Identity", [s.input[slot]], [out], name=f"{out}:Identity"))
-                infos.append(helper.make_tensor_value_info(out, self.elements.get(s.output[0], onnx.TensorProto.FLOAT), None))
+                infos.append(
+                    helper.make_tensor_value_info(out, self.elements.get(s.output[0], onnx.TensorProto.FLOAT), None)
+                )
             graphs.append(helper.make_graph(nodes, f"{selects[0].name}.{word}", [], infos))
         outputs = [s.output[0] for s in selects]
-        return helper.make_node("If", selects[0].input[:1], outputs, name=selects[0].name, then_branch=graphs[0], else_branch=graphs[1])
+        return helper.make_node(
+            "If", selects[0].input[:1], outputs, name=selects[0].name, then_branch=graphs[0], else_branch=graphs[1]
+        )

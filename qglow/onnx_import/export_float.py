@@ -47,13 +47,15 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
 
 
 def _fallback(node: Node, names: list[str], results: list[str]) -> onnx.NodeProto:
-    """The kept node. Raises ModelError where the opset of exported models has another operator of this name, in its subgraphs too."""
+    """The kept node. Raises ModelError where the opset of exported models has another operator of this name, in its
+    subgraphs too."""
     proto, domains = onnx.NodeProto.FromString(node.attributes["proto"]), dict(map(domain_of, node.attributes["opset"]))
     opset = domains.get("", OPSET)
     for each in _with_bodies(proto):
         if each.domain in ("", "ai.onnx") and not _is_same(each.op_type, opset):
             raise ModelError(
-                f"node {node.name!r}: {each.op_type} of opset {opset} cannot be exported: models are exported in opset {OPSET}, where it "
+                f"node {node.name!r}: {each.op_type} of opset {opset} cannot be exported: models are exported in opset "
+                f"{OPSET}, where it "
                 "is another operator"
             )
     return renamed(proto, names, results)
@@ -68,15 +70,26 @@ def _with_bodies(proto: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
 
 
 def _is_same(op: str, opset: int) -> bool:
-    """Whether what an operator was in an opset it is in that of exported models too: what it reads, gives and assumes."""
+    """Whether what an operator was in an opset it is in that of exported models too: what it reads, gives and
+    assumes."""
     try:
         old, new = onnx.defs.get_schema(op, opset), onnx.defs.get_schema(op, OPSET)
     except onnx.defs.SchemaError:
         return False
-    if (old.min_input, old.max_input, old.min_output, old.max_output) != (new.min_input, new.max_input, new.min_output, new.max_output):
+    if (old.min_input, old.max_input, old.min_output, old.max_output) != (
+        new.min_input,
+        new.max_input,
+        new.min_output,
+        new.max_output,
+    ):
         return False
-    was, now = ({name: (a.required, a.default_value.SerializeToString()) for name, a in s.attributes.items()} for s in (old, new))
-    return all(now.get(name) == a for name, a in was.items()) and not any(a[0] for name, a in now.items() if name not in was)
+    was, now = (
+        {name: (a.required, a.default_value.SerializeToString()) for name, a in s.attributes.items()}
+        for s in (old, new)
+    )
+    return all(now.get(name) == a for name, a in was.items()) and not any(
+        a[0] for name, a in now.items() if name not in was
+    )
 
 
 def _swish(node: Node, x: str, y: str) -> list[onnx.NodeProto]:

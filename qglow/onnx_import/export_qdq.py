@@ -1,7 +1,8 @@
 """A quantized graph as standard ONNX in QDQ form, for any other runtime.
 
-Quantized values are integer tensors. Around an op stand DequantizeLinear and QuantizeLinear, which runtimes fuse; per-channel weights and
-int32 biases are dequantized constants. A table lookup is a Gather, exact in every runtime. Narrower output limits are a Clip.
+Quantized values are integer tensors. Around an op stand DequantizeLinear and QuantizeLinear, which runtimes fuse;
+per-channel weights and int32 biases are dequantized constants. A table lookup is a Gather, exact in every runtime.
+Narrower output limits are a Clip.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from .export_float import OPSET, export_nodes, make_model
 
 
 def export_qdq(graph: Graph) -> onnx.ModelProto:
-    """The QDQ model of a quantized graph, which onnx's checker has passed, and its inference as to dtypes. Raises QGlowError."""
+    """The QDQ model of a quantized graph, which onnx's checker has passed, and its inference as to dtypes. Raises
+    QGlowError."""
     exporter = _Exporter(graph)
     for node in graph.nodes:
         exporter.node(node)
@@ -32,7 +34,8 @@ def export_qdq(graph: Graph) -> onnx.ModelProto:
     try:
         if model.ByteSize() < 2**31:  # NOTE: what is larger cannot be checked, nor saved as one file
             onnx.checker.check_model(model)
-            onnx.shape_inference.infer_shapes(model, check_type=True)  # NOTE: not strict: its sizes of pools are not those of runtimes
+            # NOTE: not strict: its sizes of pools are not those of runtimes
+            onnx.shape_inference.infer_shapes(model, check_type=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise QGlowError(f"the exported model is not valid in ONNX opset {OPSET}: {in_one_line(error)}") from error
     return model
@@ -132,7 +135,9 @@ class _Exporter:
             assert quant is not None
             for name in node.inputs[1:]:
                 self.constants[f"{node.name}.{name}"] = (self.graph.constants[name] * quant.s).astype(np.float32)
-            self.graph = self.graph.with_(types={**self.graph.types, **{f"{node.name}.{n}": self.graph.types[n] for n in node.inputs[1:]}})
+            self.graph = self.graph.with_(
+                types={**self.graph.types, **{f"{node.name}.{n}": self.graph.types[n] for n in node.inputs[1:]}}
+            )
             return [node.inputs[0], *(f"{node.name}.{n}" for n in node.inputs[1:])]
         return list(node.inputs)
 
@@ -148,7 +153,9 @@ class _Exporter:
         arrays.append(np.concatenate([b, np.zeros_like(b)], 1))
         names = [f"{node.name}.{k}" for k in "WRB"]
         self.constants |= {n: a.astype(np.float32) for n, a in zip(names, arrays, strict=True)}
-        self.graph = self.graph.with_(types={**self.graph.types, **{n: TensorType(DType.F32, self.constants[n].shape) for n in names}})
+        self.graph = self.graph.with_(
+            types={**self.graph.types, **{n: TensorType(DType.F32, self.constants[n].shape) for n in names}}
+        )
         return [node.inputs[0], *names, "", *node.inputs[4:6]]
 
     def bias(self, node: Node) -> str:
@@ -167,7 +174,9 @@ class _Exporter:
             return exact
         low, high = t.limits()
         bounds = [(int(node.attributes.get(k, d)) - t.quant.z) * t.quant.s for k, d in (("qmin", low), ("qmax", high))]
-        names = [self.constant(f"{exact}.{k}", np.array(v, np.float32)) for k, v in zip(("low", "high"), bounds, strict=True)]
+        names = [
+            self.constant(f"{exact}.{k}", np.array(v, np.float32)) for k, v in zip(("low", "high"), bounds, strict=True)
+        ]
         return self.add("Clip", [exact, *names], f"{exact}.clipped")
 
     def lookup(self, node: Node) -> None:

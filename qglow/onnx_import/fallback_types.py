@@ -1,4 +1,5 @@
-"""Types of an `Onnx` node's outputs: what the op's schema infers from the types of its inputs and from those that are constants."""
+"""Types of an `Onnx` node's outputs: what the op's schema infers from the types of its inputs and from those that are
+constants."""
 
 from __future__ import annotations
 
@@ -19,16 +20,22 @@ def _proto(data: bytes) -> onnx.NodeProto:
 
 
 def infer(node: Node, types: list[TensorType | None], constants: list[Array | None]) -> list[TensorType | None]:
-    """The static type of each output; None where the schema does not say, as of every op whose shapes depend on data, of sequences, of
-    strings, and of ops without a schema. types, constants: of the node's inputs, None where omitted or not known."""
+    """The static type of each output; None where the schema does not say, as of every op whose shapes depend on data,
+    of sequences, of strings, and of ops without a schema. types, constants: of the node's inputs, None where omitted or
+    not known."""
     proto = _proto(node.attributes["proto"])
     unknown: list[TensorType | None] = [None] * len(node.outputs)
     version = dict(map(domain_of, node.attributes["opset"])).get(proto.domain)
     names = proto.input
-    if version is None or len(types) > len(names):  # NOTE: with captured values there is a subgraph, of which the schema knows too little
+    # NOTE: with captured values there is a subgraph, of which the schema knows too little
+    if version is None or len(types) > len(names):
         return unknown
     given = {n: _type(t) for n, t in zip(names, types, strict=True) if n and t is not None}
-    data = {n: numpy_helper.from_array(c, n) for n, c in zip(names, constants, strict=True) if n and c is not None and c.size <= _MOST}
+    data = {
+        n: numpy_helper.from_array(c, n)
+        for n, c in zip(names, constants, strict=True)
+        if n and c is not None and c.size <= _MOST
+    }
     try:
         schema = onnx.defs.get_schema(proto.op_type, version, proto.domain)
         opsets = [helper.make_opsetid(proto.domain, version)]

@@ -1,7 +1,8 @@
-"""What of each ONNX operator has a meaning here. What a node asks for beyond that is never dropped: the node has no meaning of ours.
+"""What of each ONNX operator has a meaning here. What a node asks for beyond that is never dropped: the node has no
+meaning of ours.
 
-1. An attribute that no meaning reads must have the one value that changes nothing (`neutral` in the declaration of the op), or be one
-   that changes no result at inference, whatever its value (`ignored`).
+1. An attribute that no meaning reads must have the one value that changes nothing (`neutral` in the declaration of the
+   op), or be one that changes no result at inference, whatever its value (`ignored`).
 2. A node gives no more outputs than its op declares, not counting those without a name.
 3. Recurrent layers have only activations that are known.
 
@@ -23,12 +24,15 @@ from ..reference import FLOAT
 from ..reference.recurrent_float import is_known
 
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
-# Attributes beyond those of the newest opset (qglow/ops), which adapters turn into inputs, and those of operators that they rewrite
+# Attributes beyond those of the newest opset (qglow/ops), which adapters turn into inputs, and those of operators that
+# they rewrite
 _OLDER: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(having(REDUCTION), ("axes",)), "Clip": ("max", "min"), "Pad": ("pads", "value"), "Slice": ("axes", "ends", "starts"),
+    **dict.fromkeys(having(REDUCTION), ("axes",)), "Clip": ("max", "min"), "Pad": ("pads", "value"),
+    "Slice": ("axes", "ends", "starts"),
     "Split": ("num_outputs", "split"), "Squeeze": ("axes",), "Unsqueeze": ("axes",), "TopK": ("k",),
     "Upsample": ("mode", "scales"), "Scatter": ("axis",), "GroupNormalization": ("epsilon", "num_groups"),
-    "QLinearConv": (*_WINDOW, "group"), "QGemm": ("alpha", "transA", "transB"), "QLinearLeakyRelu": ("alpha",), "QLinearConcat": ("axis",),
+    "QLinearConv": (*_WINDOW, "group"), "QGemm": ("alpha", "transA", "transB"), "QLinearLeakyRelu": ("alpha",),
+    "QLinearConcat": ("axis",),
     "QLinearAveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "QLinearSoftmax": ("axis", "opset"),
     "MatMulNBits": ("K", "N", "accuracy_level", "bits", "block_size", "weight_prepacked"),
 }  # fmt: skip
@@ -44,7 +48,8 @@ _OLDER_IGNORED: dict[str, tuple[str, ...]] = {
 
 
 def _of(op: str, effect: str) -> dict[str, Any]:
-    """The attributes that an op declares with an effect, and their defaults; those of the graph's own are not ONNX's."""
+    """The attributes that an op declares with an effect, and their defaults; those of the graph's own are not
+    ONNX's."""
     row = OPS.get(op)
     declared = row.attributes.items() if row is not None else ()
     return {name: a.default for name, a in declared if a.effect == effect and name not in OUR_OWN}

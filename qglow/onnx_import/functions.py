@@ -14,7 +14,8 @@ _Name = tuple[str, str, str]
 
 
 def inlined(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
-    """The model without functions. Raises LimitError before there are too many nodes, and ModelError where functions call themselves."""
+    """The model without functions. Raises LimitError before there are too many nodes, and ModelError where functions
+    call themselves."""
     if not proto.functions:
         return proto
     functions = {(f.domain, f.name, f.overload): f for f in proto.functions}
@@ -23,7 +24,10 @@ def inlined(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
         _count(name, functions, counts, where)
     nodes = sum(_sizes(proto.graph.node, counts))
     if nodes > MOST_NODES:
-        raise LimitError(f"{where}: its functions make {nodes:.3g} nodes, more than {MOST_NODES}; inline what is used before the export")
+        raise LimitError(
+            f"{where}: its functions make {nodes:.3g} nodes, more than {MOST_NODES}; inline what is used before the "
+            "export"
+        )
     try:
         return onnx.inliner.inline_local_functions(proto)
     except Exception as error:
@@ -31,11 +35,16 @@ def inlined(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
 
 
 def _count(start: _Name, functions: Mapping[_Name, onnx.FunctionProto], counts: dict[_Name, int], where: str) -> None:
-    """The nodes that a function, and those that it calls, make, into `counts`. NOTE: a stack of its own, for calls may be deep."""
+    """The nodes that a function, and those that it calls, make, into `counts`. NOTE: a stack of its own, for calls may
+    be deep."""
     stack, opened = [start], set()
     while stack:
         name = stack[-1]
-        missing = [c for c in _calls(functions[name].node) if c in functions and c not in counts] if name not in counts else []
+        missing = (
+            [c for c in _calls(functions[name].node) if c in functions and c not in counts]
+            if name not in counts
+            else []
+        )
         if not missing:
             counts.setdefault(stack.pop(), sum(_sizes(functions[name].node, counts)))
             continue

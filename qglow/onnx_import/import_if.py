@@ -25,7 +25,8 @@ class Scope:
 
 
 def inlined(proto: onnx.NodeProto) -> bool:
-    """Whether the node is an If of tensors alone. Lists and optional values have no place in a graph; onnx's reference runs these."""
+    """Whether the node is an If of tensors alone. Lists and optional values have no place in a graph; onnx's reference
+    runs these."""
     if proto.op_type != "If" or proto.domain not in ("", "ai.onnx"):
         return False
     branches = [a.g for a in proto.attribute if a.name in BRANCHES]
@@ -44,7 +45,8 @@ def _makes_lists(op: str) -> bool:
 
 
 def without_claims(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A model with branches without the shapes that it says its inner values have: exporters write down what one input made of them.
+    """A model with branches without the shapes that it says its inner values have: exporters write down what one input
+    made of them.
 
     What follows from the inputs is inferred again; a branch must not be decided by more.
     """

@@ -1,9 +1,9 @@
 """ONNX's own shape inference, kept from doing what a model asks of it without a limit.
 
-It computes the elements of values that say shapes, and of a Range it computes every one, 2 ** 40 too, in one call that nothing ends. So a
-Range is shown to it as a Unique of its start, whose output has the same dtype and one axis as well, of unknown size; the functions of
-windows, which it replaces by a Range, are shown as operators that it does not know. Sizes that are missing then are found as soon as shapes
-are concrete.
+It computes the elements of values that say shapes, and of a Range it computes every one, 2 ** 40 too, in one call that
+nothing ends. So a Range is shown to it as a Unique of its start, whose output has the same dtype and one axis as well,
+of unknown size; the functions of windows, which it replaces by a Range, are shown as operators that it does not know.
+Sizes that are missing then are found as soon as shapes are concrete.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def _erase(attributes: Attributes, inputs: Sequence[Any], outputs: int) -> list[
 
 
 def _split(attributes: Attributes, inputs: Sequence[Any], outputs: int) -> list[Any]:
-    """Parts along an axis: of the sizes given, of one size but the last, or of 1; then keepdims says whether the axis stays."""
+    """Parts along an axis: of the sizes given, of one size but the last, or of 1; then keepdims says whether the axis
+    stays."""
     x, sizes = (*inputs, None)[:2]
     axis = int(attributes["axis"])
     if not -x.ndim <= axis < x.ndim:
@@ -85,15 +86,20 @@ def _position(index: Array, length: int, behind: int = 0) -> int:
 
 
 MEANINGS: dict[str, Callable[[Attributes, Sequence[Any], int], list[Any]]] = {
-    "SequenceConstruct": _construct, "SequenceEmpty": _empty, "SequenceInsert": _insert, "SequenceErase": _erase, "SequenceAt": _at,
+    "SequenceConstruct": _construct, "SequenceEmpty": _empty, "SequenceInsert": _insert, "SequenceErase": _erase,
+    "SequenceAt": _at,
     "SequenceLength": _length, "SplitToSequence": _split, "ConcatFromSequence": _concat,
 }  # fmt: skip
 MAKERS = frozenset({"SequenceConstruct", "SequenceEmpty", "SequenceInsert", "SequenceErase", "SplitToSequence"})
-READERS = frozenset({"SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength", "ConcatFromSequence"})  # their first input
+# their first input
+READERS = frozenset({"SequenceInsert", "SequenceErase", "SequenceAt", "SequenceLength", "ConcatFromSequence"})
 
 
-def fault_of_reads(op: str, domain: str, inputs: Sequence[str], captured: Iterable[str], sequences: set[str]) -> str | None:
-    """What is wrong with the sequences that a node reads: only some operators take one, as the first input, and those take nothing else."""
+def fault_of_reads(
+    op: str, domain: str, inputs: Sequence[str], captured: Iterable[str], sequences: set[str]
+) -> str | None:
+    """What is wrong with the sequences that a node reads: only some operators take one, as the first input, and those
+    take nothing else."""
     reader = op in READERS and domain in ("", "ai.onnx")
     if reader and inputs[0] not in sequences:
         return f"{inputs[0]!r} is not made by an operator of sequences"

@@ -37,7 +37,8 @@ Model = str | Path | onnx.ModelProto | Graph
 def load(model: Model) -> Graph:
     """The graph of a model: a path, a ModelProto, or a Graph (verified, and returned as it is).
 
-    Raises ModelError where the file is missing, truncated, not a model, fails the checker, or has an unsupported opset or dtype.
+    Raises ModelError where the file is missing, truncated, not a model, fails the checker, or has an unsupported opset
+    or dtype.
     """
     if isinstance(model, Graph):
         return verify(model)
@@ -61,7 +62,8 @@ def imported(proto: onnx.ModelProto, where: str) -> Graph:
 
 
 def _with_own_sizes(graph: Graph) -> Graph:
-    """Shapes behind pools with ceil_mode: ONNX's inference counts windows that begin in the end padding, which no runtime makes."""
+    """Shapes behind pools with ceil_mode: ONNX's inference counts windows that begin in the end padding, which no
+    runtime makes."""
     static = all(graph.types[i].is_static for i in graph.inputs)
     if not static or not any(n.attributes.get("ceil_mode") for n in graph.nodes):
         return graph
@@ -92,7 +94,9 @@ def _check(proto: onnx.ModelProto, where: str) -> int:
     newest = onnx.defs.onnx_opset_version()
     opset = max(versions, default=newest)  # NOTE: without one all nodes are of other domains, which the checker holds
     if not 1 <= opset <= newest:
-        raise ModelError(f"{where}: opset {opset} is not supported, 1 to {newest} are; convert the model to one of these")
+        raise ModelError(
+            f"{where}: opset {opset} is not supported, 1 to {newest} are; convert the model to one of these"
+        )
     if (strange := next((t for t in _names(proto.graph) if not isinstance(t, str)), None)) is not None:
         raise ModelError(f"{where}: the name {strange!r} is not valid UTF-8; is the file damaged?")
     try:
@@ -109,12 +113,15 @@ def _converted(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProt
         converted = onnx.version_converter.convert_version(with_aligned_operands(proto), OLDEST_OPSET)
         _stand_up_slopes(converted)
     except Exception as error:
-        raise ModelError(f"{where}: it is of opset {opset}, and cannot be converted to {OLDEST_OPSET}: {_first_line(error)}") from error
+        raise ModelError(
+            f"{where}: it is of opset {opset}, and cannot be converted to {OLDEST_OPSET}: {_first_line(error)}"
+        ) from error
     return converted
 
 
 def _stand_up_slopes(proto: onnx.ModelProto) -> None:
-    """Before opset 7 the slopes of a PRelu are those of the channels; since then they broadcast from the last axis. Raises ValueError."""
+    """Before opset 7 the slopes of a PRelu are those of the channels; since then they broadcast from the last axis.
+    Raises ValueError."""
     inferred = _infer(proto).graph
     ranks = {v.name: len(v.type.tensor_type.shape.dim) for v in (*inferred.input, *inferred.value_info)}
     initializers = {t.name: t for t in proto.graph.initializer}
@@ -144,7 +151,8 @@ def _names(g: onnx.GraphProto) -> Iterator[object]:
 def _infer(proto: onnx.ModelProto) -> onnx.ModelProto:
     try:
         return infer_shapes(without_claims(proto))
-    except Exception:  # NOTE: inference is a help, not a need: types that are missing are found when shapes are concrete
+    # NOTE: inference is a help, not a need: types that are missing are found when shapes are concrete
+    except Exception:
         return without_claims(proto)
 
 
@@ -154,7 +162,8 @@ def _first_line(error: Exception) -> str:
 
 
 def attribute_of(attribute: onnx.AttributeProto) -> Attribute:
-    """An attribute as a Python value; element types (`to`, `dtype`) are turned into numpy dtype names by the adapters."""
+    """An attribute as a Python value; element types (`to`, `dtype`) are turned into numpy dtype names by the
+    adapters."""
     value: Any = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
@@ -205,7 +214,9 @@ class Importer:
             except ModelError:
                 raise
             except Exception as error:
-                raise ModelError(f"{self.where}: node {proto.name or index} ({proto.op_type}): {_first_line(error)}") from error
+                raise ModelError(
+                    f"{self.where}: node {proto.name or index} ({proto.op_type}): {_first_line(error)}"
+                ) from error
 
     def branch(self, g: onnx.GraphProto) -> list[str]:
         """Collect the nodes of an If's branch, under names that nothing else has; the names of what it gives."""
@@ -225,12 +236,16 @@ class Importer:
     def node(self, proto: onnx.NodeProto, index: int) -> None:
         b, scope = self.builder, self.scope
         attributes = {a.name: attribute_of(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}
-        outputs = (scope.name(proto.output[0]) or b.fresh(f"{proto.op_type}_{index}.0"), *map(scope.name, proto.output[1:]))
+        outputs = (
+            scope.name(proto.output[0]) or b.fresh(f"{proto.op_type}_{index}.0"),
+            *map(scope.name, proto.output[1:]),
+        )
         self.values.check_node(proto, captures(proto), self.where)
         if proto.op_type == "Constant" and not proto.domain:
             name, value = next(iter(attributes.items()))
             self.constant(
-                outputs[0], value if name == "value" else np.array(value, {"f": np.float32, "i": np.int64}.get(name[6:7], object))
+                outputs[0],
+                value if name == "value" else np.array(value, {"f": np.float32, "i": np.int64}.get(name[6:7], object)),
             )
             return
         for output in filter(None, outputs):
@@ -263,7 +278,8 @@ class Importer:
 def _type_of(info: onnx.ValueInfoProto) -> TensorType:
     t = info.type.tensor_type
     kind: DType = DTYPES.get(t.elem_type, DType.F32)
-    if not t.HasField("shape") or t.elem_type == onnx.TensorProto.UNDEFINED:  # NOTE: without a shape a kind may be a guess
+    # NOTE: without a shape a kind may be a guess
+    if not t.HasField("shape") or t.elem_type == onnx.TensorProto.UNDEFINED:
         return TensorType(kind, None)
     # NOTE: some exporters write a negative size for one that is not known
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else (d.dim_param or "?") for d in t.shape.dim]

@@ -1,11 +1,13 @@
-"""The meaning of Loop and Scan, and of If over lists: their bodies are graphs like any other, imported and evaluated as such.
+"""The meaning of Loop and Scan, and of If over lists: their bodies are graphs like any other, imported and evaluated as
+such.
 
-1. A Loop runs its body while its trip count and its condition last; a condition that is not given is true at first, and what the
-   body makes of it counts all the same, as in onnxruntime.
-2. A Scan runs its body once for each index of its scanned inputs. In opset 8 it does so for each entry of a batch, which is the first
-   axis of everything, along the second axis, for as many steps as the entry has; what is given of steps beyond is 0.
-3. What the body gives behind the carried values is collected, one slice an iteration, along a new axis. Without an iteration it has the
-   body's declared shape, where a size that is not known counts as 0.
+1. A Loop runs its body while its trip count and its condition last; a condition that is not given is true at first, and
+   what the body makes of it counts all the same, as in onnxruntime.
+2. A Scan runs its body once for each index of its scanned inputs. In opset 8 it does so for each entry of a batch,
+   which is the first axis of everything, along the second axis, for as many steps as the entry has; what is given of
+   steps beyond is 0.
+3. What the body gives behind the carried values is collected, one slice an iteration, along a new axis. Without an
+   iteration it has the body's declared shape, where a size that is not known counts as 0.
 """
 
 from __future__ import annotations
@@ -27,7 +29,9 @@ Arrays = Sequence[Array]
 Given = Sequence[Array | None]
 
 
-def evaluate_loop(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
+def evaluate_loop(
+    proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]
+) -> list[Array]:
     """Outputs of a Loop. inputs: trip count, condition, carried values; outer: the values that the body captures."""
     body = Body(_graph_of(proto, "body"), outer, opsets, proto.name)
     carried = [a for a in inputs[2:] if a is not None]
@@ -46,14 +50,19 @@ def evaluate_loop(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Arra
     return [*carried, *(body.stacked(name, collected, 0) for name, collected in zip(names, slices.values, strict=True))]
 
 
-def evaluate_scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
-    """Outputs of a Scan. inputs: carried values, scanned inputs, in opset 8 after lengths; outer: the values that the body captures."""
+def evaluate_scan(
+    proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]
+) -> list[Array]:
+    """Outputs of a Scan. inputs: carried values, scanned inputs, in opset 8 after lengths; outer: the values that the
+    body captures."""
     if dict(map(domain_of, opsets)).get("", 9) == 8:
         return _scan_batch(proto, inputs, outer, opsets)
     return _scan(proto, inputs, outer, opsets)
 
 
-def _scan_batch(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
+def _scan_batch(
+    proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]
+) -> list[Array]:
     lengths, given = inputs[0], [a for a in inputs[1:] if a is not None]
     single = onnx.NodeProto()
     single.CopyFrom(proto)
@@ -76,14 +85,18 @@ def _scan_batch(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array]
 
 def _scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
     body = Body(_graph_of(proto, "body"), outer, opsets, proto.name)
-    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH}
+    attributes = {
+        a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH
+    }
     scanned = int(attributes["num_scan_inputs"])
     given = [a for a in inputs if a is not None]
     carried, sequences = given[: len(given) - scanned], given[len(given) - scanned :]
     names = body.graph.outputs[len(carried) :]
     sides, axes = (attributes.get(f"scan_input_{k}") or [0] * scanned for k in ("directions", "axes"))
     out_sides, out_axes = (attributes.get(f"scan_output_{k}") or [0] * len(names) for k in ("directions", "axes"))
-    moved = [np.moveaxis(s, axis, 0)[:: -1 if side else 1] for s, axis, side in zip(sequences, axes, sides, strict=True)]
+    moved = [
+        np.moveaxis(s, axis, 0)[:: -1 if side else 1] for s, axis, side in zip(sequences, axes, sides, strict=True)
+    ]
     if len({len(m) for m in moved}) != 1:
         raise ValueError(f"expected scanned inputs of one length, got {[len(m) for m in moved]}")
     slices = Slices(len(names), proto)
@@ -96,10 +109,15 @@ def _scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opse
     return [*carried, *(body.stacked(n, c, axis) for n, c, axis in zip(names, ordered, out_axes, strict=True))]
 
 
-def evaluate_if(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
-    """Outputs of an If in whose branches are lists: the branch that is taken is a graph of ours. Raises ModelError where it cannot be."""
+def evaluate_if(
+    proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]
+) -> list[Array]:
+    """Outputs of an If in whose branches are lists: the branch that is taken is a graph of ours. Raises ModelError
+    where it cannot be."""
     if inputs[0] is None or inputs[0].size != 1:
-        raise ValueError(f"expected a condition of one element, got {None if inputs[0] is None else list(inputs[0].shape)}")
+        raise ValueError(
+            f"expected a condition of one element, got {None if inputs[0] is None else list(inputs[0].shape)}"
+        )
     branch = _graph_of(proto, "then_branch" if inputs[0].ravel()[0] else "else_branch")
     return Body(branch, outer, opsets, proto.name)([])
 
@@ -120,7 +138,8 @@ class Slices:
         self._bytes, self._what = 0, f"node {proto.name!r} ({proto.op_type})"
 
     def add(self, values: Arrays) -> None:
-        """Raises LimitError where the trips are more work, or what is collected, and stacked at the end, is larger than the limits."""
+        """Raises LimitError where the trips are more work, or what is collected, and stacked at the end, is larger than
+        the limits."""
         spend(TRIP, self._what)
         self._bytes += 2 * sum(a.nbytes for a in values)
         check_memory(self._bytes, f"{self._what}: what its trips give")
@@ -137,7 +156,10 @@ class Body:
 
     def __call__(self, values: Arrays) -> list[Array]:
         own = self.graph.inputs[: len(values)]
-        feeds = {**dict(zip(own, values, strict=True)), **{n: a for n, a in self.outer.items() if n in self.graph.inputs}}
+        feeds = {
+            **dict(zip(own, values, strict=True)),
+            **{n: a for n, a in self.outer.items() if n in self.graph.inputs},
+        }
         results = evaluate(self.graph, feeds)
         return [np.asarray(results[o]) for o in self.graph.outputs]
 

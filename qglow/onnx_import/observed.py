@@ -18,7 +18,9 @@ VARIADIC = ("Split", "If", "Loop", "Scan")  # operators with any number of outpu
 
 def runnable(model: Any) -> str | bytes:
     """What an engine may load: a path as it is, a ModelProto or the export of a Graph as bytes."""
-    if isinstance(model, (str, Path)) and not any(map(_unnamed, onnx.load(str(model), load_external_data=False).graph.node)):
+    if isinstance(model, (str, Path)) and not any(
+        map(_unnamed, onnx.load(str(model), load_external_data=False).graph.node)
+    ):
         return str(model)
     return _proto(model).SerializeToString()  # type: ignore[no-any-return]
 
@@ -26,7 +28,8 @@ def runnable(model: Any) -> str | bytes:
 def without_denormals(model: Any) -> onnx.ModelProto:
     """The model with float32 weights below the normal range, which slow every product a hundredfold, replaced by zeros.
 
-    No product of such a weight, less than 2^-126, with an activation below 2^63 reaches the last bit of a result above 2^-39.
+    No product of such a weight, less than 2^-126, with an activation below 2^63 reaches the last bit of a result above
+    2^-39.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(_proto(model))
@@ -69,12 +72,15 @@ def _unnamed(node: onnx.NodeProto) -> bool:
 
 
 def _named(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A model whose Splits leave no output without a name: onnxruntime computes them all, and ends the process at one that has none."""
+    """A model whose Splits leave no output without a name: onnxruntime computes them all, and ends the process at one
+    that has none."""
     if not any(map(_unnamed, proto.graph.node)):
         return proto
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    taken = {o for n in copy.graph.node for o in n.output} | {v.name for v in (*copy.graph.input, *copy.graph.initializer)}
+    taken = {o for n in copy.graph.node for o in n.output} | {
+        v.name for v in (*copy.graph.input, *copy.graph.initializer)
+    }
     for number, node in enumerate(copy.graph.node):
         for k, o in enumerate(node.output if _unnamed(node) else ()):
             if not o:

@@ -1,7 +1,8 @@
 """Ops that have no meaning of their own here: kept as data and evaluated by onnx's own reference implementation.
 
-Only operators that it was seen to compute as onnxruntime does (HELD), or as onnx's own tests say (HELD_BY_SUITE): in others it is wrong,
-or nothing says that it is right. The bodies of Loop and Scan are graphs of ours (loops.py), and some have meanings here (own_meanings.py).
+Only operators that it was seen to compute as onnxruntime does (HELD), or as onnx's own tests say (HELD_BY_SUITE): in
+others it is wrong, or nothing says that it is right. The bodies of Loop and Scan are graphs of ours (loops.py), and
+some have meanings here (own_meanings.py).
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _HELD_ELSEWHERE = {
 }
 _BODIES = {"Loop": evaluate_loop, "Scan": evaluate_scan, "If": evaluate_if}
 HELD = frozenset({  # beside onnxruntime, by tests/sweep
-    "AffineGrid", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike", "CenterCropPad",
+    "AffineGrid", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "BlackmanWindow", "CastLike",
+    "CenterCropPad",
     "Col2Im", "ConvInteger", "DFT", "DeformConv", "Det", "Einsum", "EyeLike", "GatherND", "HammingWindow",
     "HannWindow", "IsInf", "LayerNormalization", "MatMulInteger", "MeanVarianceNormalization", "MelWeightMatrix",
     "NegativeLogLikelihoodLoss", "RMSNormalization", "ReverseSequence", "RotaryEmbedding", "STFT", "ScatterND",
@@ -39,8 +41,10 @@ HELD = frozenset({  # beside onnxruntime, by tests/sweep
 })  # fmt: skip
 # By onnx's own tests alone: onnxruntime has no kernel, draws other random numbers, or gives lists.
 HELD_BY_SUITE = frozenset({
-    "Attention", "Bernoulli", "BitCast", "CausalConvWithState", "CumProd", "ImageDecoder", "LinearAttention", "RandomNormal",
-    "RandomNormalLike", "RandomUniform", "RandomUniformLike", "RegexFullMatch", "StringConcat", "StringNormalizer", "StringSplit",
+    "Attention", "Bernoulli", "BitCast", "CausalConvWithState", "CumProd", "ImageDecoder", "LinearAttention",
+    "RandomNormal",
+    "RandomNormalLike", "RandomUniform", "RandomUniformLike", "RegexFullMatch", "StringConcat", "StringNormalizer",
+    "StringSplit",
     "SwiGLU", "TensorScatter",
 })  # fmt: skip
 
@@ -48,7 +52,8 @@ HELD_BY_SUITE = frozenset({
 def is_fallback(proto: onnx.NodeProto) -> bool:
     """Whether neither the reference nor an adapter knows the op, or this form of it, or it carries a subgraph.
 
-    Raises ModelError where an op of another domain has a form that its adapter does not know: nothing else knows the op at all.
+    Raises ModelError where an op of another domain has a form that its adapter does not know: nothing else knows the op
+    at all.
     """
     if proto.domain == "com.microsoft" and proto.op_type.startswith(("Q", "MatMulNBits")) and proto.op_type in ADAPTERS:
         if (reason := unmet(proto)) is not None:
@@ -62,7 +67,8 @@ def is_fallback(proto: onnx.NodeProto) -> bool:
 
 
 def fallback_node(proto: onnx.NodeProto, node: Node, domains: dict[str, int], name: Callable[[str], str]) -> Node:
-    """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture, by the names they have here."""
+    """An `Onnx` node: inputs first as the op has them, then the outer values that its subgraphs capture, by the names
+    they have here."""
     if not _is_held(proto, domains):
         raise ModelError(_refusal(proto, node, domains))
     captured = [name(v) for v in _reads(proto)[len(proto.input) :]]
@@ -91,14 +97,21 @@ def _is_held(proto: onnx.NodeProto, domains: Mapping[str, int]) -> bool:
 def _refusal(proto: onnx.NodeProto, node: Node, domains: Mapping[str, int]) -> str:
     label = f"node {node.name!r}"
     if proto.domain not in ("", "ai.onnx"):
-        return f"{label}: no meaning is known of the operator {proto.op_type} of domain {proto.domain!r}; replace it before the export"
+        return (
+            f"{label}: no meaning is known of the operator {proto.op_type} of domain {proto.domain!r}; replace it "
+            "before the export"
+        )
     if proto.op_type in ADAPTERS or has_meaning(proto.op_type):
         return f"{label} ({proto.op_type}): {unmet(proto) or 'a subgraph'} is not supported"
-    return f"{label}: the operator {proto.op_type} of opset {domains.get('', 0)} is not supported; replace it before the export"
+    return (
+        f"{label}: the operator {proto.op_type} of opset {domains.get('', 0)} is not supported; replace it before the "
+        "export"
+    )
 
 
 def renamed(proto: onnx.NodeProto, names: Sequence[str], results: Sequence[str]) -> onnx.NodeProto:
-    """A copy that reads and writes other values, in the order of an `Onnx` node's; captured ones are renamed in the subgraphs."""
+    """A copy that reads and writes other values, in the order of an `Onnx` node's; captured ones are renamed in the
+    subgraphs."""
     old = _reads(proto)
     copy = onnx.NodeProto()
     copy.CopyFrom(proto)
@@ -153,13 +166,16 @@ def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> 
 
 
 def _check_size(node: Node, inputs: list[Array | None]) -> None:
-    """Raise LimitError where the outputs, as the schema infers them from these inputs, are beyond the limit of memory."""
+    """Raise LimitError where the outputs, as the schema infers them from these inputs, are beyond the limit of
+    memory."""
     types = [TensorType(DType.of(a.dtype), a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
     if any(t is None or t.kind is DType.STRING for t, i in zip(types, node.inputs, strict=True) if i):
         return
     for t in infer(node, types, inputs):
         if t is not None:
-            check_memory(prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output")
+            check_memory(
+                prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output"
+            )
 
 
 def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
@@ -180,8 +196,15 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     _check_size(node, inputs)
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
     if evaluator is None:
-        where = f"of domain {proto.domain!r}" if proto.domain else f"in opset {dict(map(domain_of, node.attributes['opset'])).get('')}"
-        raise ModelError(f"node {node.name!r}: no meaning is known of the operator {proto.op_type} {where}; replace it before the export")
+        where = (
+            f"of domain {proto.domain!r}"
+            if proto.domain
+            else f"in opset {dict(map(domain_of, node.attributes['opset'])).get('')}"
+        )
+        raise ModelError(
+            f"node {node.name!r}: no meaning is known of the operator {proto.op_type} {where}; replace it before the "
+            "export"
+        )
     with np.errstate(all="ignore"):  # NOTE: its exp overflows to the right infinity
         results = iter(evaluator.run(None, feeds))
     return [np.asarray(next(results)) if o else np.empty(0) for o in proto.output]

@@ -1,7 +1,9 @@
-"""Meanings, on the host, of operators and forms that the reference does not have and onnx.reference computes wrongly, or not at all.
+"""Meanings, on the host, of operators and forms that the reference does not have and onnx.reference computes wrongly,
+or not at all.
 
-A node of one of these stays an `Onnx` node. A meaning takes the node's attributes, those of the schema's defaults included, its inputs
-(None where omitted) and how many outputs it has, and gives the outputs. Where only some forms of an operator have it, `when` says which.
+A node of one of these stays an `Onnx` node. A meaning takes the node's attributes, those of the schema's defaults
+included, its inputs (None where omitted) and how many outputs it has, and gives the outputs. Where only some forms of
+an operator have it, `when` says which.
 """
 
 from __future__ import annotations
@@ -21,7 +23,8 @@ Evaluate = Callable[[Attributes, Sequence[Any], int], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """evaluate: the outputs of a node. when: whether a form has this meaning, by its opset and the attributes that it was written with."""
+    """evaluate: the outputs of a node. when: whether a form has this meaning, by its opset and the attributes that it
+    was written with."""
 
     evaluate: Evaluate
     when: Callable[[int, Attributes], bool] = lambda opset, attributes: True
@@ -50,7 +53,11 @@ def evaluate_own(proto: onnx.NodeProto, domains: Mapping[str, int], inputs: Sequ
     meaning, domain = own_meaning(proto, domains), "" if proto.domain == "ai.onnx" else proto.domain
     assert meaning is not None
     schema = onnx.defs.get_schema(proto.op_type, domains[domain], domain)
-    defaults = {a.name: onnx.helper.get_attribute_value(a.default_value) for a in schema.attributes.values() if a.default_value.type}
+    defaults = {
+        a.name: onnx.helper.get_attribute_value(a.default_value)
+        for a in schema.attributes.values()
+        if a.default_value.type
+    }
     return meaning.evaluate({**defaults, **attributes_of(proto)}, inputs, len(proto.output))
 
 

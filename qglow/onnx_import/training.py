@@ -42,7 +42,8 @@ def _momentum(a: Attributes, rate: float, step: int, values: list[Array]) -> lis
 
 
 def _optimizer(update: Update, kinds: int) -> Callable[[Attributes, Sequence[Any], int], list[Array]]:
-    """An optimizer of any number of tensors: first all of them, then their gradients, then each kind of their states."""
+    """An optimizer of any number of tensors: first all of them, then their gradients, then each kind of their
+    states."""
 
     def evaluate(attributes: Attributes, inputs: Sequence[Any], outputs: int) -> list[Array]:
         rate, step, *values = inputs
@@ -65,7 +66,11 @@ OPTIMIZERS = {"Adagrad": _optimizer(_adagrad, 3), "Adam": _optimizer(_adam, 4), 
 
 
 def is_batch_normalization(opset: int, attributes: Attributes) -> bool:
-    return opset >= 14 and attributes.get("training_mode") == 1 and set(attributes) <= {"epsilon", "momentum", "training_mode"}
+    return (
+        opset >= 14
+        and attributes.get("training_mode") == 1
+        and set(attributes) <= {"epsilon", "momentum", "training_mode"}
+    )
 
 
 def batch_normalization(attributes: Attributes, inputs: Sequence[Any], outputs: int) -> list[Array]:
@@ -83,7 +88,8 @@ def batch_normalization(attributes: Attributes, inputs: Sequence[Any], outputs: 
 
 
 def dropout(attributes: Attributes, inputs: Sequence[Any], outputs: int) -> list[Array]:
-    """Whether anything is dropped is known when it runs: at random, by the seed where there is one, what is kept divided by its share."""
+    """Whether anything is dropped is known when it runs: at random, by the seed where there is one, what is kept
+    divided by its share."""
     x, ratio, trains = (*inputs, None, None)[:3]
     share = 0.5 if ratio is None else float(ratio.reshape(-1)[0])
     mask = np.ones(x.shape, np.bool_)

@@ -56,14 +56,15 @@ class OpDef(NamedTuple):
 
     sized_by: operands whose elements, not only their shape, decide the shapes of the outputs.
     channel_axis: the axis of the weights along which the output channels lie.
-    shape: the rule for output shapes, whether all dimensions are known or some have names; a function in `qglow/reference`.
-    meaning: of floats and plain integers, as ONNX says. strict: of floats, with one order of operations.
-    integer: of quantized values. equations: the numbers of docs/quantization.md that it follows.
-    typing: the rule for the types of quantized values (graph/kinds.py); "" where an op takes none.
-    int8: what the integer meaning, or the quantized form, implements of the attributes; int8_kernel, float_kernel: what the kernels do.
+    shape: the rule for output shapes, whether all dimensions are known or some have names; a function in
+    `qglow/reference`. meaning: of floats and plain integers, as ONNX says. strict: of floats, with one order of
+    operations. integer: of quantized values. equations: the numbers of docs/quantization.md that it follows. typing:
+    the rule for the types of quantized values (graph/kinds.py); "" where an op takes none. int8: what the integer
+    meaning, or the quantized form, implements of the attributes; int8_kernel, float_kernel: what the kernels do.
         None: no attribute, one output.
     float_op: of an op that quantization makes of another one, with other operands: the name of that one.
-    lower, lower_float, lower_int16: the rules that write a node of quantized values (or a view), of floats, and of int16 as
+    lower, lower_float, lower_int16: the rules that write a node of quantized values (or a view), of floats, and of
+    int16 as
         instructions; functions
         in `qglow/instructions`. Without one the reference computes the node.
     neutral: the constant that as operand 1 changes nothing.

@@ -1,4 +1,5 @@
-"""The attribute `epilogue` of products: ops behind one that its instruction computes before the result is stored (graph/epilogue.py)."""
+"""The attribute `epilogue` of products: ops behind one that its instruction computes before the result is stored
+(graph/epilogue.py)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ EPILOGUE = "epilogue"
 
 
 class FusedOp(NamedTuple):
-    """One op of an epilogue: its operand `at` is the result so far, of a dtype, scale and zero point (0.0 and 0: of plain numbers)."""
+    """One op of an epilogue: its operand `at` is the result so far, of a dtype, scale and zero point (0.0 and 0: of
+    plain numbers)."""
 
     op: str
     at: int

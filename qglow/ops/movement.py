@@ -21,7 +21,8 @@ def _moves(
     outputs: tuple[Output, ...] = (Output("y"),), float_kernel: Form | None = None,
     lower: str | None = None,
 ) -> OpDef:  # fmt: skip
-    """form: what the integer meaning and the kernel implement. lower: the rule where it has another name, "" for none."""
+    """form: what the integer meaning and the kernel implement. lower: the rule where it has another name, "" for
+    none."""
     function = {"Slice": "slice_"}.get(name, _snake(name))
     return OpDef(
         name, operands, outputs, attributes or {}, frozenset(traits), sized_by,

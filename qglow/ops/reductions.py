@@ -52,6 +52,7 @@ OPS = (
     OpDef("CumSum", (X, Operand("axis", "", NUMBER)), attributes={"exclusive": flag(), "reverse": flag()},
           traits=frozenset({t.SEVERAL_ROUNDINGS}), shape="shape_rules.same",
           meaning=node("float_reduce.cumulative_sum")),
-    OpDef("NonZero", (X,), INDICES, traits=frozenset({t.STEP, t.GROWS}), sized_by=FROM_DATA, shape="shape_rules.non_zero",
+    OpDef("NonZero", (X,), INDICES, traits=frozenset({t.STEP, t.GROWS}), sized_by=FROM_DATA,
+    shape="shape_rules.non_zero",
           meaning=node("float_shape.non_zero")),
 )  # fmt: skip

@@ -17,8 +17,8 @@ from .oracle import ReferenceOracle
 class OnnxruntimeOracle:
     """One session for the outputs, and one for each set of inner values that is asked for; the last set's is kept.
 
-    Raises what onnxruntime raises where it does not take the model. A sample on which it fails is answered by the numpy reference from
-    then on, and `name` says so.
+    Raises what onnxruntime raises where it does not take the model. A sample on which it fails is answered by the numpy
+    reference from then on, and `name` says so.
     """
 
     def __init__(self, model: Any, graph: Graph) -> None:
@@ -44,7 +44,8 @@ class OnnxruntimeOracle:
         return self._reference.outputs(feeds)
 
     def values(self, feeds: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
-        """Of the named values those that stand in the original model by the same name: all but what simplifying made anew."""
+        """Of the named values those that stand in the original model by the same name: all but what simplifying made
+        anew."""
         if self._reference is None:
             try:
                 return self._values(feeds, frozenset(names))
@@ -78,6 +79,7 @@ class OnnxruntimeOracle:
 def _session(model: str | bytes) -> Any:
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # NOTE: fusions have laws, and defects, of their own
+    # NOTE: fusions have laws, and defects, of their own
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -1,4 +1,5 @@
-"""Which engine says what the float model computes: onnxruntime on the model itself, else the numpy reference on its graph."""
+"""Which engine says what the float model computes: onnxruntime on the model itself, else the numpy reference on its
+graph."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class Oracle(Protocol):
     name: str
 
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
-        """The graph's outputs by name: arrays; lists for sequences. Raises ModelError where the model does not run on these inputs."""
+        """The graph's outputs by name: arrays; lists for sequences. Raises ModelError where the model does not run on
+        these inputs."""
         ...
 
     def values(self, feeds: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
@@ -42,10 +44,11 @@ class ReferenceOracle:
 
 
 def float_oracle(model: Any, graph: Graph) -> Oracle:
-    """The oracle of a model: a path, an onnx.ModelProto, or a Graph (which is exported for it). graph: the simplified float graph.
+    """The oracle of a model: a path, an onnx.ModelProto, or a Graph (which is exported for it). graph: the simplified
+    float graph.
 
-    onnxruntime runs the model as it is written, without its optimizations. Where it is not installed, or refuses the model, the numpy
-    reference evaluates the graph, and the name says why.
+    onnxruntime runs the model as it is written, without its optimizations. Where it is not installed, or refuses the
+    model, the numpy reference evaluates the graph, and the name says why.
     """
     try:
         from .onnxruntime_oracle import OnnxruntimeOracle  # NOTE: onnxruntime may not be installed

@@ -10,7 +10,8 @@ from ..graph import Graph
 from .observers import Observer
 
 CHECK = "Check scale, mean and std in dataset.toml against the model's training"
-SUITS_UNIT, SUITS_BYTES = 1.0, 0.2  # sums of a first filter's |weights|: above the one it wants inputs near 1, below the other 0..255
+# sums of a first filter's |weights|: above the one it wants inputs near 1, below the other 0..255
+SUITS_UNIT, SUITS_BYTES = 1.0, 0.2
 
 
 def warnings_of(graph: Graph, observers: Mapping[str, Observer]) -> Iterator[str]:
@@ -39,7 +40,9 @@ def _constant_channels(name: str, o: Observer) -> Iterator[str]:
         return
     same = [k for k, (low, high) in enumerate(zip(o.channel_min, o.channel_max, strict=True)) if low == high]
     if same and len(same) < len(o.channel_min):
-        yield f"input {name!r} is constant in channel {', '.join(map(str, same))} of every sample: is a channel missing?"
+        yield (
+            f"input {name!r} is constant in channel {', '.join(map(str, same))} of every sample: is a channel missing?"
+        )
 
 
 def _first_weights(graph: Graph, name: str) -> float | None:

@@ -1,4 +1,5 @@
-"""Calibration and evaluation data, one sample at a time: a folder, one .npz file, or any iterable of {input name: array}."""
+"""Calibration and evaluation data, one sample at a time: a folder, one .npz file, or any iterable of {input name:
+array}."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ Feeds = dict[str, Array]
 
 
 class InputTypes(dict[str, TensorType]):
-    """Types of a graph's inputs by name. masks: those that may hold infinities, as they are only added to the scores of a softmax."""
+    """Types of a graph's inputs by name. masks: those that may hold infinities, as they are only added to the scores of
+    a softmax."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__({i: graph.types[i] for i in graph.inputs})
@@ -62,7 +64,8 @@ class Dataset:
             yield Sample(name, checked(read(), self.types, name), label)
 
     def labelled(self, labels: Sequence[int]) -> Dataset:
-        """With a class for each sample, in order. Raises DataError where there are more or fewer labels than samples."""
+        """With a class for each sample, in order. Raises DataError where there are more or fewer labels than
+        samples."""
         labels = labels_of(labels)
         if len(labels) != len(self.sources):
             raise DataError(f"{len(labels)} labels for {len(self.sources)} samples")
@@ -123,13 +126,18 @@ def _check_count(count: int | None) -> None:
 
 def labels_of(labels: Any) -> list[int]:
     """The class of each sample, in order. Raises DataError for what is no list of whole numbers."""
-    if isinstance(labels, (str, bytes, Mapping)) or not isinstance(labels, (Iterable, np.ndarray)) or getattr(labels, "ndim", 1) != 1:
+    if (
+        isinstance(labels, (str, bytes, Mapping))
+        or not isinstance(labels, (Iterable, np.ndarray))
+        or getattr(labels, "ndim", 1) != 1
+    ):
         raise DataError(f"labels must be a list of whole numbers, one a sample; got {shown(labels)}")
     return [count_of(label, "a label", DataError, -LARGEST) for label in labels]
 
 
 def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, graph: Graph) -> Dataset:
-    """The samples of DATA for a graph's inputs. Raises DataError where there are none or the folder cannot be understood."""
+    """The samples of DATA for a graph's inputs. Raises DataError where there are none or the folder cannot be
+    understood."""
     types = InputTypes(graph)
     if isinstance(data, Dataset):
         return data
@@ -147,17 +155,23 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
     if not path.is_dir() and path.suffix == ".npz" and path.exists():
         return Dataset(((path.name, partial(read_npz, path), None),), types)
     if not path.is_dir():
-        raise DataError(f"{path}: {'expected a folder or one .npz file' if path.exists() else 'no such folder of data'}")
+        raise DataError(
+            f"{path}: {'expected a folder or one .npz file' if path.exists() else 'no such folder of data'}"
+        )
     toml = path / "dataset.toml"
     sources = _by_toml(path, toml, types) if toml.exists() else _by_files(path, types)
     if not sources:
-        raise DataError(f"{path}: no samples found; expected .npz, .npy or images with a dataset.toml, or test_data_set_*/input_*.pb")
+        raise DataError(
+            f"{path}: no samples found; expected .npz, .npy or images with a dataset.toml, or "
+            "test_data_set_*/input_*.pb"
+        )
     labels = _labels(path, [name for name, _ in sources])
     return Dataset(tuple((name, read, labels.get(name)) for name, read in sources), types)
 
 
 def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:
-    """The arrays that a model's inputs want; raises DataError where one is missing, or has another kind or shape, or NaN."""
+    """The arrays that a model's inputs want; raises DataError where one is missing, or has another kind or shape, or
+    NaN."""
     if not isinstance(feeds, Mapping):
         raise DataError(f"{sample}: expected {{name: array}} for the inputs {sorted(types)}, got {shown(feeds)}")
     result: Feeds = {}
@@ -170,13 +184,17 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
             raise DataError(f"{sample}: input {name!r} is no array: {in_one_line(error)}") from error
         if array.dtype != t.kind.dtype:
             if not np.can_cast(array.dtype, t.kind.dtype, "same_kind"):
-                raise DataError(f"{sample}: input {name!r}: expected {t.kind.dtype}, got {array.dtype}; convert the data")
+                raise DataError(
+                    f"{sample}: input {name!r}: expected {t.kind.dtype}, got {array.dtype}; convert the data"
+                )
             with np.errstate(over="ignore"):  # NOTE: what is beyond becomes infinity, which is refused below
                 array = array.astype(t.kind.dtype)
         if not _fits(array.shape, t):
             turned = (array.shape[0], array.shape[-1], *array.shape[1:-1]) if array.ndim > 2 else array.shape
             hint = "; channels come last: transpose the data (layout in dataset.toml)" if _fits(turned, t) else ""
-            raise DataError(f"{sample}: input {name!r}: expected shape {list(t.shape or ())}, got {list(array.shape)}{hint}")
+            raise DataError(
+                f"{sample}: input {name!r}: expected shape {list(t.shape or ())}, got {list(array.shape)}{hint}"
+            )
         if not array.size:
             raise DataError(f"{sample}: input {name!r} is empty: its shape is {list(array.shape)}")
         infinities = isinstance(types, InputTypes) and name in types.masks
@@ -188,7 +206,8 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
 
 def _fits(shape: tuple[int, ...], t: TensorType) -> bool:
     return t.shape is None or (
-        len(shape) == len(t.shape) and all(not isinstance(d, int) or d == s for d, s in zip(t.shape, shape, strict=True))
+        len(shape) == len(t.shape)
+        and all(not isinstance(d, int) or d == s for d, s in zip(t.shape, shape, strict=True))
     )
 
 
@@ -197,7 +216,9 @@ def _read_pb(folder: Path, names: list[str]) -> Feeds:
 
     files = list(folder.glob("input_*.pb"))
     if not files or not all(p.stem.removeprefix("input_").isdecimal() for p in files):
-        raise DataError(f"{folder}: expected input_0.pb, input_1.pb and so on, got {sorted(p.name for p in folder.iterdir())[:5]}")
+        raise DataError(
+            f"{folder}: expected input_0.pb, input_1.pb and so on, got {sorted(p.name for p in folder.iterdir())[:5]}"
+        )
     files.sort(key=lambda p: int(p.stem.removeprefix("input_")))
     feeds: Feeds = {}
     for k, p in enumerate(files):
@@ -227,7 +248,9 @@ def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
         return [(p.name, partial(read_npz, p)) for p in npz]
     npy = sorted(path.glob("*.npy"))
     if npy and len(names) != 1:
-        raise DataError(f"{path}: .npy files serve a model with one input, this one has {names}; use .npz files with these keys")
+        raise DataError(
+            f"{path}: .npy files serve a model with one input, this one has {names}; use .npz files with these keys"
+        )
     if npy:
         return [(p.name, partial(_named, names[0], read_npy, p)) for p in npy]
     if _pictures(path):
@@ -260,7 +283,8 @@ def _pictures(path: Path) -> list[Path]:
 
 
 def _labels(path: Path, samples: list[str]) -> dict[str, int]:
-    """Class by file name; empty where there is no labels.csv. A file may be named that is not there, but not every one."""
+    """Class by file name; empty where there is no labels.csv. A file may be named that is not there, but not every
+    one."""
     file = path / "labels.csv"
     if not file.exists():
         return {}
@@ -268,10 +292,17 @@ def _labels(path: Path, samples: list[str]) -> dict[str, int]:
         rows = csv.DictReader(io.StringIO(read_text(file, DataError), newline=""))
         labels = {row["file"]: int(row["label"]) for row in rows}
     except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise DataError(f"{file}: expected the columns file,label with whole-number labels ({type(error).__name__}: {error})") from error
+        raise DataError(
+            f"{file}: expected the columns file,label with whole-number labels ({type(error).__name__}: {error})"
+        ) from error
     missing = [s for s in samples if s not in labels]
     if len(missing) == len(samples):
-        raise DataError(f"{file}: it names none of the samples, {samples[0]} say; the column file holds file names in {path}")
+        raise DataError(
+            f"{file}: it names none of the samples, {samples[0]} say; the column file holds file names in {path}"
+        )
     if missing:
-        raise DataError(f"{file}: {len(missing)} of {len(samples)} samples have no label, {missing[0]} say; add them, or remove the file")
+        raise DataError(
+            f"{file}: {len(missing)} of {len(samples)} samples have no label, {missing[0]} say; add them, or remove "
+            "the file"
+        )
     return labels

@@ -1,9 +1,13 @@
-"""The engine that profiles a model is held to the oracle on the first samples: ranges of wrong values would be wrong in silence.
+"""The engine that profiles a model is held to the oracle on the first samples: ranges of wrong values would be wrong in
+silence.
 
-1. Every float value that the profile records and the oracle knows is compared, in parts of at most LIMIT bytes: memory stays bounded.
-2. A value agrees where signal to noise, and the largest value to the largest difference, are at least FLOOR_DB, or all differences are
-   below what rounding makes of the node's inputs. Behind ops that step, where a rounding may move an element, noise alone counts.
-3. A value that disagrees is ill-conditioned, and left alone, where the oracle itself moves as far when its inputs move by PERTURBATION.
+1. Every float value that the profile records and the oracle knows is compared, in parts of at most LIMIT bytes: memory
+   stays bounded.
+2. A value agrees where signal to noise, and the largest value to the largest difference, are at least FLOOR_DB, or all
+   differences are below what rounding makes of the node's inputs. Behind ops that step, where a rounding may move an
+   element, noise alone counts.
+3. A value that disagrees is ill-conditioned, and left alone, where the oracle itself moves as far when its inputs move
+   by PERTURBATION.
 4. The first other value in the order of the graph is an error, which names the node that computes it.
 """
 
@@ -29,7 +33,15 @@ ROUNDING = 1e-6  # of the largest input of a node: what a few roundings come to
 PERTURBATION = 1e-6
 MARGIN_DB = 10.0
 NORMAL = 1e-20  # sums of squares in float32 above this have lost nothing to underflow that matters
-RANDOM = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout")
+RANDOM = (
+    "RandomNormal",
+    "RandomUniform",
+    "RandomNormalLike",
+    "RandomUniformLike",
+    "Multinomial",
+    "Bernoulli",
+    "Dropout",
+)
 
 
 class EngineCheck:
@@ -69,7 +81,8 @@ class EngineCheck:
             if ratio >= floor or ratio >= self._own_ratio(feeds, name, real[name]) - MARGIN_DB:
                 continue
             raise DisagreementError(
-                f"sample {sample}: node {node.name!r} ({node.operator}): value {name!r} differs from {self.oracle.name}: {ratio:.1f} dB; "
+                f"sample {sample}: node {node.name!r} ({node.operator}): value {name!r} differs from "
+                f"{self.oracle.name}: {ratio:.1f} dB; "
                 "this is a defect of qglow, please report it with the model; no profile is made of wrong values"
             )
 
@@ -99,7 +112,8 @@ def _collected(run: Run, feeds: Feeds, names: Sequence[str]) -> dict[str, Array]
 
 
 def _ratio_db(real: Array, got: Array, slack: float, *, peak: bool) -> float:
-    """Signal to noise in dB; -200 where shapes, NaN or infinities differ, 200 where they are near or no difference is above the slack.
+    """Signal to noise in dB; -200 where shapes, NaN or infinities differ, 200 where they are near or no difference is
+    above the slack.
 
     peak: the largest difference beside the largest value counts too, where that ratio is the lower one.
     """
@@ -120,7 +134,8 @@ def _ratio_db(real: Array, got: Array, slack: float, *, peak: bool) -> float:
 
 
 def _is_near(a: Array, b: Array) -> bool:
-    """Whether both ratios are surely above FLOOR_DB, in float32 as the values are: all that most values need, and fast."""
+    """Whether both ratios are surely above FLOOR_DB, in float32 as the values are: all that most values need, and
+    fast."""
     if a.dtype != np.float32 or b.dtype != np.float32 or not a.size:
         return False
     with np.errstate(all="ignore"):

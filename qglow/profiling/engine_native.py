@@ -22,7 +22,8 @@ MOST_LANES = 4
 
 
 class NativeEngine:
-    """Runs as many samples at once as it has lanes. Plans of the last shapes are kept, and no others: memory does not grow with shapes."""
+    """Runs as many samples at once as it has lanes. Plans of the last shapes are kept, and no others: memory does not
+    grow with shapes."""
 
     def __init__(self, graph: Graph, names: list[str]) -> None:
         self.graph, self.names = graph, names

@@ -15,12 +15,14 @@ from .dataset import Feeds
 
 
 def runner(graph: Graph, names: list[str]) -> Callable[[Feeds, Callable[[str, Array], None]], None]:
-    """A function that runs one batch and hands every named value to an observer; but for those within branches, which it cannot see."""
+    """A function that runs one batch and hands every named value to an observer; but for those within branches, which
+    it cannot see."""
     sure = certain(graph) if has_branches(graph) else {*names}
     made = [n for n in dict.fromkeys((*names, *conditions(graph))) if n not in graph.inputs and n in sure]
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL  # NOTE: fusions would change what is observed
+    # NOTE: fusions would change what is observed
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         model = export_float(graph, made).SerializeToString()
         session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -25,18 +25,22 @@ _FIELDS = {"source", "resize", "crop", "color", "scale", "mean", "std", "layout"
 def image_reader(fields: Mapping[str, Any], where: Path) -> Callable[[Path], Array]:
     """A function from a picture's file to a float32 tensor [1, C, H, W] (or [1, H, W, C] with layout = "nhwc").
 
-    resize: the shorter side, or [h, w], bilinear. crop: centre, side or [h, w]. color: rgb, bgr or gray. Then pixels (0..255)
-    are multiplied by `scale`, `mean` is taken away and the result divided by `std`.
+    resize: the shorter side, or [h, w], bilinear. crop: centre, side or [h, w]. color: rgb, bgr or gray. Then pixels
+    (0..255) are multiplied by `scale`, `mean` is taken away and the result divided by `std`.
     """
     unknown = sorted(set(fields) - _FIELDS)
     if unknown:
         raise DataError(f"{where}: unknown fields {unknown}; known are {sorted(_FIELDS)}")
     color, layout = fields.get("color", "rgb"), fields.get("layout", "nchw")
     if color not in ("rgb", "bgr", "gray") or layout not in ("nchw", "nhwc"):
-        raise DataError(f"{where}: color is rgb, bgr or gray and layout nchw or nhwc; got {quoted(color)}, {quoted(layout)}")
+        raise DataError(
+            f"{where}: color is rgb, bgr or gray and layout nchw or nhwc; got {quoted(color)}, {quoted(layout)}"
+        )
     for key in ("resize", "crop"):
         if key in fields and not _is_size(fields[key]):
-            raise DataError(f"{where}: {key}: expected a whole number above 0, or [height, width], got {quoted(fields[key])}")
+            raise DataError(
+                f"{where}: {key}: expected a whole number above 0, or [height, width], got {quoted(fields[key])}"
+            )
     scale = _numbers(fields, "scale", 1.0, 1, where)[0]
     channels = 1 if color == "gray" else 3
     mean, std = _numbers(fields, "mean", 0.0, channels, where), _numbers(fields, "std", 1.0, channels, where)
@@ -67,13 +71,18 @@ def _numbers(fields: Mapping[str, Any], key: str, default: float, channels: int,
         or len(numbers) not in (1, channels)
         or not np.isfinite(array := np.array(numbers, np.float64).astype(np.float32)).all()
     ):
-        wanted = "a number" if channels == 1 and key == "scale" else f"one number, or one for each of the {channels} channels"
+        wanted = (
+            "a number"
+            if channels == 1 and key == "scale"
+            else f"one number, or one for each of the {channels} channels"
+        )
         raise DataError(f"{where}: {key}: expected {wanted}, got {quoted(value)}")
     return array
 
 
 def _check_size(path: Path, size: tuple[int, int], channels: int) -> None:
-    """Raises LimitError where a picture of (width, height), unpacked, and as float32 several times over, is beyond the limit of memory."""
+    """Raises LimitError where a picture of (width, height), unpacked, and as float32 several times over, is beyond the
+    limit of memory."""
     check_memory(size[0] * size[1] * channels * (1 + 3 * 4), f"{path}: a picture of {size[1]} x {size[0]}")
 
 
@@ -108,7 +117,9 @@ def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
         h, w = (size, size) if isinstance(size, int) else size
         left, top = (image.width - w) // 2, (image.height - h) // 2
         if left < 0 or top < 0:
-            raise DataError(f"{path}: a picture of {image.height} x {image.width} is smaller than the crop {h} x {w}; set resize")
+            raise DataError(
+                f"{path}: a picture of {image.height} x {image.width} is smaller than the crop {h} x {w}; set resize"
+            )
         image = image.crop((left, top, left + w, top + h))
     pixels = np.asarray(image, np.float32)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels

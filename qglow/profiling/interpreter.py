@@ -1,4 +1,5 @@
-"""The profiling interpreter: run the float graph sample by sample and observe every float tensor. Memory does not grow with samples."""
+"""The profiling interpreter: run the float graph sample by sample and observe every float tensor. Memory does not grow
+with samples."""
 
 from __future__ import annotations
 
@@ -25,13 +26,19 @@ from .samples import COUNT, KeptSample, first_ones, pack
 
 
 def record(
-    graph: Graph, data: Dataset, *, batch_size: int = 1, engine: str = "qglow", quiet: bool = True, oracle: Oracle | None = None
+    graph: Graph,
+    data: Dataset,
+    *,
+    batch_size: int = 1,
+    engine: str = "qglow",
+    quiet: bool = True,
+    oracle: Oracle | None = None,
 ) -> Profile:
     """The profile of a simplified float graph over the samples of `data`.
 
-    Samples of one shape are put together in batches where every input's first dimension is symbolic. oracle: what the engine is held
-    to on the first samples. Raises DataError for a sample that does not fit or makes NaN, ConfigError for an unknown engine,
-    DisagreementError where the engine computes other values than the oracle.
+    Samples of one shape are put together in batches where every input's first dimension is symbolic. oracle: what the
+    engine is held to on the first samples. Raises DataError for a sample that does not fit or makes NaN, ConfigError
+    for an unknown engine, DisagreementError where the engine computes other values than the oracle.
     """
     names = profiled_values(graph)
     run, lanes = _engine(engine, graph, names)
@@ -46,8 +53,13 @@ def record(
         for lane, batch in enumerate(group):
             for sample in batch:
                 _hash(digest, sample)
-            kept = first_ones((*kept, *(pack(s, graph.inputs) for s in batch[: COUNT - len(kept)] if count < 2 * COUNT)))
-            feeds = {k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k] for k in batch[0].feeds}
+            kept = first_ones(
+                (*kept, *(pack(s, graph.inputs) for s in batch[: COUNT - len(kept)] if count < 2 * COUNT))
+            )
+            feeds = {
+                k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k]
+                for k in batch[0].feeds
+            }
             label = batch[0].name if len(batch) == 1 else f"{batch[0].name} to {batch[-1].name}"
             if check is not None:
                 check.hold(run, feeds, label)
@@ -56,11 +68,20 @@ def record(
         seen.begin(_shapes(group[0]))
         run(jobs)
     observers, choices = seen.all()
-    return Profile(graph_hash(graph), observers, count, digest.hexdigest()[:32], tuple(warnings_of(graph, observers)), kept, choices)
+    return Profile(
+        graph_hash(graph),
+        observers,
+        count,
+        digest.hexdigest()[:32],
+        tuple(warnings_of(graph, observers)),
+        kept,
+        choices,
+    )
 
 
 class Seen:
-    """What samples that run side by side, a lane each, have shown. Lane 0 holds the whole; the others are merged into it, exactly."""
+    """What samples that run side by side, a lane each, have shown. Lane 0 holds the whole; the others are merged into
+    it, exactly."""
 
     def __init__(self, graph: Graph, names: list[str], lanes: int) -> None:
         self._lanes: list[dict[str, Observer]] = [{n: Observer() for n in names} for _ in range(lanes)]
@@ -81,16 +102,19 @@ class Seen:
             self._choices[name][int(truth(array))] += 1
 
     def _check(self, label: str, name: str, is_nan: bool) -> None:
-        """A tensor of a sample holds infinity or NaN. Raises DataError where that is an input, or reaches an output, and the model has no
-        infinity of its own there.
+        """A tensor of a sample holds infinity or NaN. Raises DataError where that is an input, or reaches an output,
+        and the model has no infinity of its own there.
         """
         first = self._first.setdefault(label, name)
         if name in self._ends and (is_nan or name not in self._endless):
             made = "" if first == name else f", which begins in tensor {first!r}"
-            raise DataError(f"sample {label}: tensor {name!r} holds NaN or infinity{made}; remove the sample or mend the model")
+            raise DataError(
+                f"sample {label}: tensor {name!r} holds NaN or infinity{made}; remove the sample or mend the model"
+            )
 
     def begin(self, shapes: object) -> None:
-        """Before samples of these shapes: of channels the first shape counts, so other shapes must not begin in a lane of their own."""
+        """Before samples of these shapes: of channels the first shape counts, so other shapes must not begin in a lane
+        of their own."""
         if self._last is not None and shapes != self._last:
             self._merge()
         self._last = shapes
@@ -145,7 +169,9 @@ def _batch_limit(graph: Graph, wanted: int) -> int:
 def _batches(samples: Iterator[Sample], limit: int) -> Iterator[list[Sample]]:
     batch: list[Sample] = []
     for sample in samples:
-        same = batch and {k: a.shape for k, a in sample.feeds.items()} == {k: a.shape for k, a in batch[0].feeds.items()}
+        same = batch and {k: a.shape for k, a in sample.feeds.items()} == {
+            k: a.shape for k, a in batch[0].feeds.items()
+        }
         if batch and (not same or len(batch) == limit):
             yield batch
             batch = []

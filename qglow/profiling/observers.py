@@ -1,10 +1,12 @@
-"""What is recorded of one tensor, in constant memory: count, range, a histogram that grows without losing counts, channel ranges.
+"""What is recorded of one tensor, in constant memory: count, range, a histogram that grows without losing counts,
+channel ranges.
 
 Infinities and NaN are counted apart: a mask that holds minus infinity says nothing about the range of what it masks.
 
-The histogram has BINS bins over [-reach, reach), reach a power of two. A value beyond it doubles the reach and merges bins two by
-two, so counts are exact integers whatever the order of the samples, and 0 always lies on a bin's edge. A channel's sum is an exact
-integer too, in units of UNIT: each sample's sum is rounded to it once, so neither order nor batches nor merging change a bit.
+The histogram has BINS bins over [-reach, reach), reach a power of two. A value beyond it doubles the reach and merges
+bins two by two, so counts are exact integers whatever the order of the samples, and 0 always lies on a bin's edge. A
+channel's sum is an exact integer too, in units of UNIT: each sample's sum is rounded to it once, so neither order nor
+batches nor merging change a bit.
 """
 
 from __future__ import annotations
@@ -73,7 +75,8 @@ class Observer:
             self._channels(low.min(0), high.max(0), exact_sums(total), x.size // channels[1])
 
     def _observe_finite(self, x: Array) -> None:
-        """Add what is finite of an array, and count the rest. Channels have no sums then, as their elements were not all seen."""
+        """Add what is finite of an array, and count the rest. Channels have no sums then, as their elements were not
+        all seen."""
         self.nans += int(np.isnan(x).sum())
         self.lowest += int(np.isneginf(x).sum())
         self.highest += int(np.isposinf(x).sum())
@@ -96,13 +99,21 @@ class Observer:
     def _channels(self, low: Array, high: Array, total: tuple[Array, Array] | None, count: int) -> None:
         """Add ranges and sums of channels; those of another number of channels than the first are left out."""
         if self.channel_min is None or self.channel_max is None:
-            self.channel_min, self.channel_max, self._sums, self.channel_count = low, high, total, count if total is not None else 0
+            self.channel_min, self.channel_max, self._sums, self.channel_count = (
+                low,
+                high,
+                total,
+                count if total is not None else 0,
+            )
         elif self.channel_min.shape == low.shape:
             self.channel_min, self.channel_max = np.minimum(self.channel_min, low), np.maximum(self.channel_max, high)
             if self._sums is None or total is None:  # NOTE: of an older profile, or not finite
                 self._sums, self.channel_count = None, 0
             else:
-                self._sums, self.channel_count = (self._sums[0] + total[0], self._sums[1] + total[1]), self.channel_count + count
+                self._sums, self.channel_count = (
+                    (self._sums[0] + total[0], self._sums[1] + total[1]),
+                    self.channel_count + count,
+                )
 
     @property
     def channel_sum(self) -> Array | None:
@@ -116,7 +127,10 @@ class Observer:
         self._sums = None
         if sums is not None:
             mask = (1 << HALF) - 1
-            self._sums = np.array([int(v) >> HALF for v in sums], object), np.array([int(v) & mask for v in sums], np.int64)
+            self._sums = (
+                np.array([int(v) >> HALF for v in sums], object),
+                np.array([int(v) & mask for v in sums], np.int64),
+            )
 
     @property
     def channel_mean(self) -> Array | None:
@@ -135,7 +149,8 @@ class Observer:
         result.nans = self.nans + other.nans
         result.min, result.max = min(self.min, other.min), max(self.max, other.max)
         result.reach = max(self.reach, other.reach)
-        for part in (o for o in (self, other) if o.count):  # NOTE: what saw infinities alone has no reach that could be doubled
+        # NOTE: what saw infinities alone has no reach that could be doubled
+        for part in (o for o in (self, other) if o.count):
             counts, reach = part.histogram, part.reach
             while reach < result.reach:
                 counts, reach = widen(counts), reach * 2
@@ -149,7 +164,8 @@ class Observer:
 
 
 def exact_sums(rows: Array) -> tuple[Array, Array]:
-    """Sums [samples, channels] in units of UNIT, rounded to integers h 2^HALF + v: (h, v) int64 [channels], added over the samples."""
+    """Sums [samples, channels] in units of UNIT, rounded to integers h 2^HALF + v: (h, v) int64 [channels], added over
+    the samples."""
     units = np.rint(rows / UNIT)
     if np.abs(units).max() >= 2.0**90:  # NOTE: beyond 64 bits in the upper part; sums in Python's integers
         whole = np.array([[int(u) for u in row] for row in units], object).sum(0)

@@ -1,4 +1,5 @@
-"""The two passes over a tensor's data, by kernels of the library. Images may lie channel by channel, or pixel by pixel."""
+"""The two passes over a tensor's data, by kernels of the library. Images may lie channel by channel, or pixel by
+pixel."""
 
 from __future__ import annotations
 
@@ -35,10 +36,15 @@ _TABLES = _Tables()
 
 
 def arranged(x: Array) -> Array:
-    """A float tensor as kernels read it: float32, in order or, where it lies so, an image pixel by pixel; what is behind it readable."""
+    """A float tensor as kernels read it: float32, in order or, where it lies so, an image pixel by pixel; what is
+    behind it readable."""
     x = np.asarray(x, np.float32)
     if is_by_pixel(x):
-        return x if _is_readable(x) else _longer(x.transpose(0, *range(2, x.ndim), 1)).transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+        return (
+            x
+            if _is_readable(x)
+            else _longer(x.transpose(0, *range(2, x.ndim), 1)).transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+        )
     x = np.ascontiguousarray(x)
     return x if _is_readable(x) else _longer(x)
 
@@ -51,7 +57,8 @@ def is_by_pixel(x: Array) -> bool:
 
 
 def _is_readable(x: Array) -> bool:
-    """Whether a whole vector from the last element on lies in its page: kernels read whole vectors, and nothing may be mapped behind."""
+    """Whether a whole vector from the last element on lies in its page: kernels read whole vectors, and nothing may be
+    mapped behind."""
     last = x.ctypes.data + sum((d - 1) * s for d, s in zip(x.shape, x.strides, strict=True))
     return last // PAGE == (last + 4 * VECTOR + 3) // PAGE
 
@@ -65,14 +72,25 @@ def _longer(x: Array) -> Array:
 
 
 def ranges(x: Array) -> tuple[Array, Array, Array]:
-    """x, arranged, [N, C, ...] -> least and largest float32 [N, C], and sums float64 [N, C], not finite where x is not."""
+    """x, arranged, [N, C, ...] -> least and largest float32 [N, C], and sums float64 [N, C], not finite where x is
+    not."""
     if not is_by_pixel(x):
-        low, high, total = np.empty(x.shape[:2], np.float32), np.empty(x.shape[:2], np.float32), np.empty(x.shape[:2], np.float64)
-        _functions()[0](x.ctypes.data, low.size, x.size // low.size, low.ctypes.data, high.ctypes.data, total.ctypes.data)
+        low, high, total = (
+            np.empty(x.shape[:2], np.float32),
+            np.empty(x.shape[:2], np.float32),
+            np.empty(x.shape[:2], np.float64),
+        )
+        _functions()[0](
+            x.ctypes.data, low.size, x.size // low.size, low.ctypes.data, high.ctypes.data, total.ctypes.data
+        )
         return low, high, total
     n, c = x.shape[:2]
     shape = (n, -(-c // VECTOR) * VECTOR)
-    low, high, total = np.full(shape, np.inf, np.float32), np.full(shape, -np.inf, np.float32), np.zeros(shape, np.float64)
+    low, high, total = (
+        np.full(shape, np.inf, np.float32),
+        np.full(shape, -np.inf, np.float32),
+        np.zeros(shape, np.float64),
+    )
     for k in range(n):
         data, *grid = _grid(x[k])
         _functions()[1](data, *grid, *(a[k].ctypes.data for a in (low, high, total)))

@@ -42,10 +42,11 @@ def _attributes(node: Node) -> list[tuple[str, str]]:
 
 
 class Profile:
-    """Recorded statistics by tensor name, in the order in which the graph makes them, and a few samples to check int8 on.
+    """Recorded statistics by tensor name, in the order in which the graph makes them, and a few samples to check int8
+    on.
 
-    samples: how many were seen. data: hash of them. kept: the first few, packed. choices: how often each condition of a branch was
-    false, and true, by its name.
+    samples: how many were seen. data: hash of them. kept: the first few, packed. choices: how often each condition of a
+    branch was false, and true, by its name.
     """
 
     def __init__(
@@ -77,16 +78,29 @@ class Profile:
         """Read a file. Raises ProfileError where it is missing, truncated, or of another format."""
         path = path_of(path, "the profile", ProfileError, "the path of a .profile.json file")
         try:
-            raw = json.loads(read_text(path, ProfileError, "no such profile; make one with `qglow profile MODEL.onnx --data DATA`"))
+            raw = json.loads(
+                read_text(path, ProfileError, "no such profile; make one with `qglow profile MODEL.onnx --data DATA`")
+            )
             if raw.get("tool") != "qglow" or raw.get("format") != FORMAT:
                 got = one_line(f"{raw.get('tool')} {raw.get('format')}", 80)
                 raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")
             tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
-            kept = first_ones(KeptSample.of(s) for s in raw.get("kept_samples", ()))  # NOTE: profiles from before have none
+            # NOTE: profiles from before have none
+            kept = first_ones(KeptSample.of(s) for s in raw.get("kept_samples", ()))
             choices = {str(name): _counts(c) for name, c in raw.get("choices", {}).items()}
-            return Profile(str(raw["graph"]), tensors, int(raw["samples"]), str(raw["data"]), tuple(raw.get("warnings", ())), kept, choices)
+            return Profile(
+                str(raw["graph"]),
+                tensors,
+                int(raw["samples"]),
+                str(raw["data"]),
+                tuple(raw.get("warnings", ())),
+                kept,
+                choices,
+            )
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise ProfileError(f"{path}: not a readable profile ({type(error).__name__}: {str(error)[:80]}); profile again") from error
+            raise ProfileError(
+                f"{path}: not a readable profile ({type(error).__name__}: {str(error)[:80]}); profile again"
+            ) from error
 
     @in_usual_mode
     def merge(self, other: Profile) -> Profile:
@@ -115,7 +129,10 @@ class Profile:
                 if o.channel_min is None or (shape := graph.types[name].shape) is None:
                     continue
                 if len(shape) < 2 or (isinstance(shape[1], int) and len(o.channel_min) != shape[1]):
-                    raise ProfileError(f"the profile has {len(o.channel_min)} channels for {name!r} of shape {list(shape)}; profile again")
+                    raise ProfileError(
+                        f"the profile has {len(o.channel_min)} channels for {name!r} of shape {list(shape)}; profile "
+                        "again"
+                    )
             return found
         missing = [n for n in names if n not in self.tensors]
         extra = [n for n in self.tensors if n not in set(names)]
@@ -145,7 +162,8 @@ def _counts(raw: Any) -> tuple[int, int]:
 def _record(o: Observer) -> dict[str, Any]:
     used = np.flatnonzero(o.histogram)
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
-    record: dict[str, Any] = {"count": o.count, "min": o.min if o.count else 0.0, "max": o.max if o.count else 0.0, "reach": o.reach,
+    record: dict[str, Any] = {"count": o.count, "min": o.min if o.count else 0.0, "max": o.max if o.count else 0.0,
+        "reach": o.reach,
                               "first_bin": first, "histogram": o.histogram[first:last].tolist()}  # fmt: skip
     record |= {name: count for name, count in (("lowest", o.lowest), ("highest", o.highest), ("nans", o.nans)) if count}
     if o.channel_min is not None and o.channel_max is not None:
@@ -166,17 +184,33 @@ def _observer(record: dict[str, Any]) -> Observer:
         o.min, o.max = float(record["min"]), float(record["max"])
     counts = np.array(record["histogram"], np.int64)
     first = int(record["first_bin"])
-    if first < 0 or first + counts.size > BINS or (counts < 0).any() or int(counts.sum()) != o.count or not o.min <= o.max and o.count:
+    if (
+        first < 0
+        or first + counts.size > BINS
+        or (counts < 0).any()
+        or int(counts.sum()) != o.count
+        or not o.min <= o.max
+        and o.count
+    ):
         raise ValueError("a histogram does not add up")
     o.histogram[first : first + counts.size] = counts
     if "channel_min" in record:
         low, high = (np.array(record[k], np.float32) for k in ("channel_min", "channel_max"))
-        if low.ndim != 1 or low.shape != high.shape or not low.size or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all():
+        if (
+            low.ndim != 1
+            or low.shape != high.shape
+            or not low.size
+            or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all()
+        ):
             raise ValueError("the ranges of channels do not fit")
         o.channel_min, o.channel_max = low, high
         if "channel_sum" in record:
-            o.channel_sum, o.channel_count = np.array([int(v) for v in record["channel_sum"]], object), int(record["channel_count"])
-            beyond = any(abs(v) > o.channel_count << 300 for v in o.channel_sum.tolist())  # NOTE: in units of the least float32
+            o.channel_sum, o.channel_count = (
+                np.array([int(v) for v in record["channel_sum"]], object),
+                int(record["channel_count"]),
+            )
+            # NOTE: in units of the least float32
+            beyond = any(abs(v) > o.channel_count << 300 for v in o.channel_sum.tolist())
             if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1 or beyond:
                 raise ValueError("the sums of channels do not fit")
     return o

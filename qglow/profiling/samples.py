@@ -1,7 +1,7 @@
 """A few samples that a profile keeps, so that `quantize` can hold int8 against float with no data at hand.
 
-At most COUNT samples, the first ones, in at most LIMIT bytes of text in total: zlib, then base64. Each is packed when it comes, so
-memory does not grow with the number of samples.
+At most COUNT samples, the first ones, in at most LIMIT bytes of text in total: zlib, then base64. Each is packed when
+it comes, so memory does not grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ class KeptSample:
     @staticmethod
     def of(raw: Mapping[str, Any]) -> KeptSample:
         """From a profile's JSON. Raises ValueError, KeyError or TypeError where it is malformed."""
-        sample = KeptSample(str(raw["sample"]), tuple((str(r["input"]), str(r["kind"]), _shape(r), str(r["data"])) for r in raw["inputs"]))
+        sample = KeptSample(
+            str(raw["sample"]),
+            tuple((str(r["input"]), str(r["kind"]), _shape(r), str(r["data"])) for r in raw["inputs"]),
+        )
         sample.arrays()
         return sample
 

@@ -1,14 +1,16 @@
 """Quantization parameters of every quantized value. Values that must agree form a class and share one range.
 
-1. An op that only moves data has one class for its input and outputs, and a Select for both of its sides and what it gives.
-2. An input of a Concat joins its output's class where nothing else reads it, or where its own range is at least half of the
-   class's; otherwise it keeps its own range and is rescaled on the way in.
-3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point 128.
-4. The range of a value that only a table reads, of a function that is flat at an end, is chosen for the least error after it: SiLU
-   does not mind what lies far below zero.
+1. An op that only moves data has one class for its input and outputs, and a Select for both of its sides and what it
+   gives.
+2. An input of a Concat joins its output's class where nothing else reads it, or where its own range is at least half of
+   the class's; otherwise it keeps its own range and is rescaled on the way in.
+3. The second operand of a product of two tensors stands where weights do: its range is made symmetric, its zero point
+   128.
+4. The range of a value that only a table reads, of a function that is flat at an end, is chosen for the least error
+   after it: SiLU does not mind what lies far below zero.
 5. int16.py says which values are int16, and what their ranges are.
-6. Where only a Softmax reads scores with a mask on them, whose large negative values would leave no step for the scores, the range is
-   that of the scores: what is masked is cut to its lower end (masks.py).
+6. Where only a Softmax reads scores with a mask on them, whose large negative values would leave no step for the
+   scores, the range is that of the scores: what is masked is cut to its lower end (masks.py).
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ def assign(state: QuantState) -> dict[str, tuple[DType, Quant]]:
         extents[c] = (min(old[0], low), max(old[1], high))
     symmetric = {classes.find(v) for v in _stand_for_weights(state) if v in ranges}
     quants = {
-        c: int16_quant(*extent, config) if c in wide else activation_quant(*extent, config, c in symmetric) for c, extent in extents.items()
+        c: int16_quant(*extent, config) if c in wide else activation_quant(*extent, config, c in symmetric)
+        for c, extent in extents.items()
     }
     return {v: quants[classes.find(v)] for v in ranges}
 
@@ -105,7 +108,11 @@ def _only_through(state: QuantState) -> dict[str, Through]:
 def _stand_for_weights(state: QuantState) -> list[str]:
     """Second operands of int8 products of two tensors."""
     c = state.graph.constants
-    return [n.inputs[1] for n in filter(state.is_int8, state.graph.nodes) if n.op == "MatMul" and not any(i in c for i in n.inputs)]
+    return [
+        n.inputs[1]
+        for n in filter(state.is_int8, state.graph.nodes)
+        if n.op == "MatMul" and not any(i in c for i in n.inputs)
+    ]
 
 
 def _quantized_constants(state: QuantState) -> list[str]:
@@ -121,7 +128,8 @@ def _moves(node: Node) -> bool:
 
 
 def _values(state: QuantState) -> list[str]:
-    """Values that will exist quantized: needed so, or made by an int8 node (other than a direct float) and needed at all."""
+    """Values that will exist quantized: needed so, or made by an int8 node (other than a direct float) and needed at
+    all."""
     graph, uses = state.graph, state.uses
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
     made = {o for n in filter(state.is_int8, graph.nodes) if not n.has(NEVER_QUANTIZED_OUTPUT) for o in n.outputs if o}

@@ -1,4 +1,5 @@
-"""Bias correction: rounded weights shift a product's mean output; the shift that calibration expects is taken off the bias.
+"""Bias correction: rounded weights shift a product's mean output; the shift that calibration expects is taken off the
+bias.
 
 (26) shift[o] = sum over i of (s_w[o] q[o, i] - w[o, i]) E[x[i]], after Nagel et al., Data-Free Quantization, 2019.
 """
@@ -15,7 +16,8 @@ from .state import QuantState, by_gain
 
 @by_gain
 def measure_means(state: QuantState) -> QuantState:
-    """The mean of every channel (axis 1) of every value that has one, in units of its factors (channel_equalization.py)."""
+    """The mean of every channel (axis 1) of every value that has one, in units of its factors
+    (channel_equalization.py)."""
     if not state.config.correct_bias:
         return state
     means = {v: m for v, o in state.observed.items() if (m := o.channel_mean) is not None}
@@ -29,10 +31,13 @@ def measure_means(state: QuantState) -> QuantState:
 
 
 def output_shift(node: Node, w: Array, q: Array, quant: Quant, mean: Array) -> Array | None:
-    """(26) for Conv, Gemm and ConvTranspose: [output channels], or None where the means are not those of the input channels."""
+    """(26) for Conv, Gemm and ConvTranspose: [output channels], or None where the means are not those of the input
+    channels."""
     s = np.array(quant.scale, np.float64)
     if node.op == "Conv":
-        error = (q * s.reshape(-1, *(1,) * (w.ndim - 1)) - w.astype(np.float64)).reshape(w.shape[0], w.shape[1], -1).sum(2)
+        error = (
+            (q * s.reshape(-1, *(1,) * (w.ndim - 1)) - w.astype(np.float64)).reshape(w.shape[0], w.shape[1], -1).sum(2)
+        )
         groups = int(node.attr("group"))
         if mean.size != w.shape[1] * groups:
             return None

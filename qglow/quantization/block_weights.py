@@ -1,10 +1,11 @@
 """Block-wise 4-bit and 8-bit weights for large matrix products of float models, where the configuration asks for them.
 
-1. Without `block_nodes`, each MatMul and Gemm with constant weights that has at least LARGE of them, and whose rows are whole blocks; else
-   the nodes that these patterns name, each of which must be able to have such weights.
-2. What is excluded stays as it is. What has block-wise weights already keeps its integers, and its activations become int8 too.
-3. A block's scale is that of its element of the largest magnitude, which becomes the lowest integer, times the factor with the least
-   squared error (48).
+1. Without `block_nodes`, each MatMul and Gemm with constant weights that has at least LARGE of them, and whose rows are
+   whole blocks; else the nodes that these patterns name, each of which must be able to have such weights.
+2. What is excluded stays as it is. What has block-wise weights already keeps its integers, and its activations become
+   int8 too.
+3. A block's scale is that of its element of the largest magnitude, which becomes the lowest integer, times the factor
+   with the least squared error (48).
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ ROWS = 256  # rows of weights that are quantized at once
 
 
 def nodes_for_blocks(graph: Graph, config: QuantConfig) -> list[str]:
-    """Names of the nodes that get block-wise weights, or whose activations become int8 beside those that they have. Raises ConfigError
-    for a node that the user names and that cannot have them."""
+    """Names of the nodes that get block-wise weights, or whose activations become int8 beside those that they have.
+    Raises ConfigError for a node that the user names and that cannot have them."""
     found = []
     for node in graph.nodes if config.block_bits else ():
         if config.excluded(node) is not None:
@@ -39,19 +40,25 @@ def nodes_for_blocks(graph: Graph, config: QuantConfig) -> list[str]:
         named = config.in_blocks(node)
         obstacle = _obstacle(graph, node, config.block_size) if named or not config.block_nodes else ""
         if named and obstacle is not None and node.op != OP:
-            raise ConfigError(f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: {obstacle}")
+            raise ConfigError(
+                f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: {obstacle}"
+            )
         if node.op == OP or (obstacle is None and (named or graph.constants[node.inputs[1]].size >= LARGE)):
             found.append(node.name)
     return found
 
 
 def quantize_in_blocks(state: QuantState) -> QuantState:
-    """Block-wise weights in the float nodes that get them. Raises ConfigError for a node that the user names and whose integers stay."""
+    """Block-wise weights in the float nodes that get them. Raises ConfigError for a node that the user names and whose
+    integers stay."""
     graph, config = state.graph, state.config
     chosen = set(nodes_for_blocks(graph, config))
     for node in filter(state.is_int8, graph.nodes):
         if node.name in chosen and config.in_blocks(node):
-            raise ConfigError(f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: the model quantized it")
+            raise ConfigError(
+                f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: the model "
+                "quantized it"
+            )
     b, chosen = GraphBuilder(graph), chosen - state.int8
     for node in graph.nodes:
         made = node if node.name not in chosen else node.with_attributes(compute="int8") if node.op == OP else None
@@ -66,7 +73,11 @@ def _obstacle(graph: Graph, node: Node, size: int) -> str | None:
     w = graph.constants.get(node.inputs[1])
     if w is None or w.ndim != 2 or w.dtype != np.float32 or not w.size or not np.isfinite(w).all():
         return "its weights are no constant matrix of finite float32"
-    if graph.types[node.inputs[0]].kind is not DType.F32 or graph.types[node.inputs[0]].is_quantized or gemm_form(node).turns_a:
+    if (
+        graph.types[node.inputs[0]].kind is not DType.F32
+        or graph.types[node.inputs[0]].is_quantized
+        or gemm_form(node).turns_a
+    ):
         return "its rows are not those of a float32 tensor"
     n, k = w.shape if gemm_form(node).turns_b else w.shape[::-1]
     if k % size or k // size > MOST:
@@ -85,7 +96,10 @@ def _converted(b: GraphBuilder, graph: Graph, node: Node, config: QuantConfig) -
     q, scales = quantize_blocks(rows, config.block_size, config.block_bits)
     hint, kind = node.outputs[0], DType.U4 if config.block_bits == 4 else DType.U8
     t = TensorType(kind, (rows.shape[0], rows.shape[1]), Quant.blockwise(1, config.block_size))
-    names = [b.add_constant(f"{hint}.blocks", packed_nibbles(q) if kind is DType.U4 else q, t), b.add_constant(f"{hint}.scales", scales)]
+    names = [
+        b.add_constant(f"{hint}.blocks", packed_nibbles(q) if kind is DType.U4 else q, t),
+        b.add_constant(f"{hint}.scales", scales),
+    ]
     if node.input(2):
         bias = scaled(graph.constants[node.inputs[2]], form.beta).reshape(-1)
         names += ["", b.add_constant(f"{hint}.bias", np.ascontiguousarray(np.broadcast_to(bias, (len(rows),))))]

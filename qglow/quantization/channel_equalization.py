@@ -1,6 +1,8 @@
-"""Channel balance: each channel of an activation is stored in units of its own, so that a weak channel is not lost in a strong one's range.
+"""Channel balance: each channel of an activation is stored in units of its own, so that a weak channel is not lost in a
+strong one's range.
 
-A tensor has one scale, but a factor d <= 1 a channel costs nothing where its producers and consumers can take it in (channels.py):
+A tensor has one scale, but a factor d <= 1 a channel costs nothing where its producers and consumers can take it in
+(channels.py):
 
 1. A product's output channel o is divided by d[o] in its weights and bias; its scales are per channel already.
 2. A product's input channel i is multiplied by d[i] in its weights.
@@ -32,7 +34,8 @@ WORTH = 0.4  # at most this share of its noise must be left for a table to get a
 
 @by_gain
 def equalize_channels(state: QuantState) -> QuantState:
-    """Factors of every quantized value, taken into weights and functions. Values without factors are not in `factors`."""
+    """Factors of every quantized value, taken into weights and functions. Values without factors are not in
+    `factors`."""
     if not state.config.balance_channels or state.config.weights == "per_tensor":
         return state
     channels = Channels()
@@ -43,11 +46,16 @@ def equalize_channels(state: QuantState) -> QuantState:
     factor = _solve(channels, ids, state)
     factors = {v: d for v, a in ids.items() if v in state.quants and ((d := factor[a]) != 1).any()}
     functions = {v: _scaled_function(f, factors) for v, f in state.functions.items()}
-    return replace(state, graph=_scaled_weights(state, factors), functions=functions, factors=factors) if factors else state
+    return (
+        replace(state, graph=_scaled_weights(state, factors), functions=functions, factors=factors)
+        if factors
+        else state
+    )
 
 
 def _uneven(state: QuantState) -> dict[str, int]:
-    """Values that float nodes make, of images or lines, half of whose channels reach less than UNEVEN of the whole; their channels."""
+    """Values that float nodes make, of images or lines, half of whose channels reach less than UNEVEN of the whole;
+    their channels."""
     found: dict[str, int] = {}
     for node in state.graph.nodes:
         v = node.outputs[0]
@@ -61,12 +69,21 @@ def _uneven(state: QuantState) -> dict[str, int]:
 
 
 def _too_dear(state: QuantState, factors: Mapping[str, Array]) -> list[str]:
-    """Roots and outputs of large tables for which a row a channel, which takes longer, would save too little of the noise."""
+    """Roots and outputs of large tables for which a row a channel, which takes longer, would save too little of the
+    noise."""
     values = []
     for v, f in state.functions.items():
         shape = state.graph.types[v].shape or ("unknown",)
-        size = np.prod([d for d in shape if isinstance(d, int)]) if all(isinstance(d, int) for d in shape[1:]) else np.inf
-        if v not in factors or f.root not in factors or f.axis is not None or size <= SMALL or all(n.has(HOMOGENEOUS) for n in f.nodes):
+        size = (
+            np.prod([d for d in shape if isinstance(d, int)]) if all(isinstance(d, int) for d in shape[1:]) else np.inf
+        )
+        if (
+            v not in factors
+            or f.root not in factors
+            or f.axis is not None
+            or size <= SMALL
+            or all(n.has(HOMOGENEOUS) for n in f.nodes)
+        ):
             continue
         if all((factors[k] ** 2).mean() > WORTH for k in (f.root, v)):
             values += [f.root, v]
@@ -74,7 +91,8 @@ def _too_dear(state: QuantState, factors: Mapping[str, Array]) -> list[str]:
 
 
 def with_channel_scales(graph: Graph, factors: Mapping[str, Array]) -> Graph:
-    """The quantized graph with the factors of its values as constants `NAME.factors`, so that values can be compared with float ones."""
+    """The quantized graph with the factors of its values as constants `NAME.factors`, so that values can be compared
+    with float ones."""
     constants, types = dict(graph.constants), dict(graph.types)
     for name, d in factors.items():
         constants[f"{name}.factors"] = np.asarray(d, np.float32)
@@ -83,7 +101,8 @@ def with_channel_scales(graph: Graph, factors: Mapping[str, Array]) -> Graph:
 
 
 def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> Array:
-    """(22) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with headroom."""
+    """(22) the factor of every number: the largest share of its tensor's range that any of its channels reaches, with
+    headroom."""
     root = channels.roots()
     share = np.zeros(len(root))
     for v, (kind, quant) in state.quants.items():
@@ -98,7 +117,8 @@ def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> A
 
 
 def _reach(o: Observer | None, a: Array | None) -> tuple[Array, Array] | None:
-    """(least, largest) value of every channel, with 0 in between; None where they were not recorded for the value's channels."""
+    """(least, largest) value of every channel, with 0 in between; None where they were not recorded for the value's
+    channels."""
     if o is None or a is None or o.channel_min is None or o.channel_max is None or a.ndim < 2 or a.size != a.shape[1]:
         return None
     if o.channel_min.shape != (a.size,):

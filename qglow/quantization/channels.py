@@ -1,12 +1,17 @@
 """Which channels of which values must share a factor (channel_equalization.py): classes of (value, channel).
 
-1. Relu, LeakyRelu, PRelu, pools, sums and ops that move data pass a factor on, as f(x / d) = f(x) / d: values so joined share it.
-2. A product gives its output channels factors of their own, and takes in those of its input channels, where its weights are constant.
+1. Relu, LeakyRelu, PRelu, pools, sums and ops that move data pass a factor on, as f(x / d) = f(x) / d: values so joined
+   share it.
+2. A product gives its output channels factors of their own, and takes in those of its input channels, where its weights
+   are constant.
 3. A function of one tensor takes factors in and gives factors out in its table, one row a channel.
-4. A value that a float node makes for products alone is multiplied with the inverse factors before it is rounded, where that is worth it.
-5. An op that knows no factors has d = 1, and so has a value that a float node reads, but for small ones: a float product undoes them.
+4. A value that a float node makes for products alone is multiplied with the inverse factors before it is rounded, where
+   that is worth it.
+5. An op that knows no factors has d = 1, and so has a value that a float node reads, but for small ones: a float
+   product undoes them.
 6. An int16 value has d = 1, and so has what a table of int16 reads or makes: one table serves all channels.
-7. A clamp's limits are one number for all channels: where it cuts within the range, other than at 0, its value has d = 1.
+7. A clamp's limits are one number for all channels: where it cuts within the range, other than at 0, its value has d =
+   1.
 """
 
 from __future__ import annotations
@@ -54,7 +59,8 @@ class Channels:
 
 
 class ChannelGroups:
-    """Numbers the channels of every quantized value. ids[v] broadcasts to v's shape; a dimension is 1 where all along it agree.
+    """Numbers the channels of every quantized value. ids[v] broadcasts to v's shape; a dimension is 1 where all along
+    it agree.
 
     uneven: values that a float node makes, with their channels, that factors are worth a multiplication.
     """
@@ -107,7 +113,9 @@ class ChannelGroups:
         kind, quant = self.quants[v]
         t = TensorType(kind, None, quant)
         bounds = [np.float32(b) for b in self.state.functions[v].clamp_bounds(self.graph)]
-        return any(b != 0 and int(quantize(np.array([b]), t)[0]) != end for b, end in zip(bounds, t.limits(), strict=True))
+        return any(
+            b != 0 and int(quantize(np.array([b]), t)[0]) != end for b, end in zip(bounds, t.limits(), strict=True)
+        )
 
     def none(self, v: str) -> None:
         """No factors on this value."""
@@ -193,7 +201,9 @@ class ChannelGroups:
         w = self.graph.constants[node.inputs[1]]
         rank = self.graph.types[v].rank
         out = channel_axis(node, w.ndim)
-        return None if rank is None or out is None else self.axis(v, rank - 1 if node.op == "MatMul" else 1, w.shape[out])
+        return (
+            None if rank is None or out is None else self.axis(v, rank - 1 if node.op == "MatMul" else 1, w.shape[out])
+        )
 
     def reduced(self, node: Node, x: Array) -> Array | None:
         axes = [int(a) % x.ndim for a in self.graph.constants[node.inputs[1]]] if node.input(1) else list(range(x.ndim))
@@ -264,7 +274,9 @@ class ChannelGroups:
                 return None
             parts.append(np.repeat(a, size, axis) if a.shape[axis] == 1 else a)
         whole = np.broadcast_shapes(*(tuple(d if k != axis else 1 for k, d in enumerate(p.shape)) for p in parts))
-        return np.concatenate([np.broadcast_to(p, (*whole[:axis], p.shape[axis], *whole[axis + 1 :])) for p in parts], axis)
+        return np.concatenate(
+            [np.broadcast_to(p, (*whole[:axis], p.shape[axis], *whole[axis + 1 :])) for p in parts], axis
+        )
 
 
 def _compressed(a: Array) -> Array:

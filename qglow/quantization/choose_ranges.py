@@ -17,7 +17,8 @@ from .stored import kept_integers, overflow
 
 
 def choose_ranges(state: QuantState) -> QuantState:
-    """What each value is needed as, and the parameters of those needed quantized: from what was seen of them, or the model's own.
+    """What each value is needed as, and the parameters of those needed quantized: from what was seen of them, or the
+    model's own.
 
     Nodes become float that lack parameters, whose integers cannot be kept, or whose sums could leave int32.
     """
@@ -35,7 +36,8 @@ def _lacking(state: QuantState) -> dict[str, str]:
 
 
 def _lacks(state: QuantState, node: Node) -> bool:
-    """Whether a value that the node would read or write as int8 has no parameters, or the two sides of a move differ in theirs."""
+    """Whether a value that the node would read or write as int8 has no parameters, or the two sides of a move differ in
+    theirs."""
     uses, quants = state.uses, state.quants
     if not any(o in uses.wanted for o in node.outputs) or node.outputs[0] in uses.clamped:
         return False
@@ -48,7 +50,12 @@ def _lacks(state: QuantState, node: Node) -> bool:
         return False
     if any(o not in quants for o in outputs):
         return True
-    return function is None and moves(node) and node.op != "Concat" and any(quants[o] != quants[sources[0]] for o in outputs)
+    return (
+        function is None
+        and moves(node)
+        and node.op != "Concat"
+        and any(quants[o] != quants[sources[0]] for o in outputs)
+    )
 
 
 def _not_kept(state: QuantState) -> dict[str, str]:

@@ -22,21 +22,21 @@ CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
 
 @dataclass(frozen=True, slots=True)
 class QuantConfig:
-    """activations: uint8 (asymmetric), int8 or int16 (symmetric). int16: nodes of which all activations are int16, as `exclude` names
-    nodes, and single values by their names; the others are as `activations` says.
+    """activations: uint8 (asymmetric), int8 or int16 (symmetric). int16: nodes of which all activations are int16, as
+    `exclude` names nodes, and single values by their names; the others are as `activations` says.
 
     weights: per_channel or per_tensor, int8 in [-127, 127]; int4_block or
-    int8_block: large matrix products have a scale for each block of `block_size` weights, and rows of activations that are int8 by
-    their own range; other products are per_channel. block_nodes: the products that have block-wise weights, as `exclude` names nodes
-    (default: large ones, see block_weights.py).
+    int8_block: large matrix products have a scale for each block of `block_size` weights, and rows of activations that
+    are int8 by their own range; other products are per_channel. block_nodes: the products that have block-wise weights,
+    as `exclude` names nodes (default: large ones, see block_weights.py).
 
     calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
-    power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although excluded, each
-    a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs: products and averages
-    whose results are outputs of the graph give float32 directly, without rounding to 8 bits, and a classifier's scores stay float.
-    balance_channels: channels in units of their own (22). correct_bias: biases less the shift of rounded weights (26).
-    min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or for top-1 accuracy below float, in points (needs labels):
-    layers are kept float until it is met.
+    power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although
+    excluded, each a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs:
+    products and averages whose results are outputs of the graph give float32 directly, without rounding to 8 bits, and
+    a classifier's scores stay float. balance_channels: channels in units of their own (22). correct_bias: biases less
+    the shift of rounded weights (26). min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or for top-1
+    accuracy below float, in points (needs labels): layers are kept float until it is met.
     min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken.
     """
 
@@ -72,7 +72,9 @@ class QuantConfig:
         _one_of("activations", self.activations, ("uint8", "int8", "int16"))
         _one_of("weights", self.weights, ("per_channel", "per_tensor", *BLOCK_BITS))
         if type(self.block_size) is not int or self.block_size not in BLOCK_SIZES:
-            raise ConfigError(f"block_size must be one of {', '.join(map(str, BLOCK_SIZES))}; got {shown(self.block_size)}")
+            raise ConfigError(
+                f"block_size must be one of {', '.join(map(str, BLOCK_SIZES))}; got {shown(self.block_size)}"
+            )
         if self.block_nodes and not self.block_bits:
             raise ConfigError(f"block_nodes needs weights of {' or '.join(BLOCK_BITS)}, got {self.weights}")
         _one_of("calibration", self.calibration, CALIBRATIONS)
@@ -107,11 +109,19 @@ class QuantConfig:
             if name not in known:
                 raise ConfigError(f"{where}: unknown field {name!r}; known are {sorted(known)}")
             default = known[name].default
-            number = default is None or isinstance(default, float)  # NOTE: block_size is a whole number, which the class checks
+            # NOTE: block_size is a whole number, which the class checks
+            number = default is None or isinstance(default, float)
             wanted = (list, tuple) if isinstance(default, tuple) else (int, float) if number else type(default)
-            strange = isinstance(default, tuple) and isinstance(value, (list, tuple)) and not all(isinstance(v, str) for v in value)
+            strange = (
+                isinstance(default, tuple)
+                and isinstance(value, (list, tuple))
+                and not all(isinstance(v, str) for v in value)
+            )
             if not isinstance(value, wanted) or strange or (number and isinstance(value, bool)):
-                raise ConfigError(f"{where}: field {name!r}: expected {'float' if number else type(default).__name__}, got {quoted(value)}")
+                raise ConfigError(
+                    f"{where}: field {name!r}: expected {'float' if number else type(default).__name__}, got "
+                    f"{quoted(value)}"
+                )
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return QuantConfig(**given)
 
@@ -127,7 +137,11 @@ class QuantConfig:
                 names_input = field == "int16" and pattern in graph.inputs
                 if not names_input and not any(_matches(pattern, n) for n in graph.nodes):
                     alike = get_close_matches(pattern, known, 3)
-                    hint = f"spelled alike are {', '.join(map(repr, alike))}" if alike else "`qglow inspect MODEL.onnx` shows them"
+                    hint = (
+                        f"spelled alike are {', '.join(map(repr, alike))}"
+                        if alike
+                        else "`qglow inspect MODEL.onnx` shows them"
+                    )
                     raise ConfigError(f"{field} {pattern!r} matches no node of the model; {hint}")
 
     @property
@@ -136,8 +150,11 @@ class QuantConfig:
         return BLOCK_BITS.get(self.weights, 0)
 
     def in_blocks(self, node: Node) -> bool:
-        """Whether the user names the node among those with block-wise weights. `re:` names, of all that it matches, the products."""
-        patterns = self.block_nodes if node.has(MATRIX_PRODUCT) else [p for p in self.block_nodes if not p.startswith("re:")]
+        """Whether the user names the node among those with block-wise weights. `re:` names, of all that it matches, the
+        products."""
+        patterns = (
+            self.block_nodes if node.has(MATRIX_PRODUCT) else [p for p in self.block_nodes if not p.startswith("re:")]
+        )
         return any(_matches(p, node) for p in patterns)
 
     def is_int16(self, node: Node) -> bool:

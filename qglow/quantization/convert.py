@@ -31,10 +31,17 @@ def convert(state: QuantState) -> QuantState:
 
 
 class Converter:
-    """Writes the new graph; `q` and `f` give the name under which a value exists quantized or float, converting where it must."""
+    """Writes the new graph; `q` and `f` give the name under which a value exists quantized or float, converting where
+    it must."""
 
     def __init__(self, state: QuantState) -> None:
-        self.state, self.graph, self.uses, self.quants, self.config = state, state.graph, state.uses, state.quants, state.config
+        self.state, self.graph, self.uses, self.quants, self.config = (
+            state,
+            state.graph,
+            state.uses,
+            state.quants,
+            state.config,
+        )
         self.factors, self.rounded = state.factors, state.rounded
         self.b = GraphBuilder(self.graph)
         self.quantized: dict[str, str] = {}
@@ -51,7 +58,9 @@ class Converter:
             if (o not in self.real and o in self.quantized) or o in self.rounded:
                 self.f(o)
         graph = self.b.build(self.graph.name, self.graph.inputs, self.graph.outputs)
-        return with_channel_scales(graph, {name: self.factors[v] for v, name in self.quantized.items() if v in self.factors})
+        return with_channel_scales(
+            graph, {name: self.factors[v] for v, name in self.quantized.items() if v in self.factors}
+        )
 
     # Names of values
 
@@ -60,7 +69,8 @@ class Converter:
         return TensorType(kind, self.graph.types[value].shape, quant)
 
     def q_name(self, value: str) -> str:
-        """The name of a quantized value: the float one's, unless that must stay float (an input or output of the graph)."""
+        """The name of a quantized value: the float one's, unless that must stay float (an input or output of the
+        graph)."""
         name = self.b.fresh(f"{value}.q") if value in self.outputs or value in self.graph.inputs else value
         self.b.types[name] = self.q_type(value)
         self.quantized[value] = name
@@ -80,7 +90,8 @@ class Converter:
         return self.quantized[value]
 
     def operand(self, node: Node, value: str) -> str:
-        """A quantized value as a node reads it: of 8 bits as int16 with the same scale, less its zero point, where the node computes so."""
+        """A quantized value as a node reads it: of 8 bits as int16 with the same scale, less its zero point, where the
+        node computes so."""
         name = self.q(value)
         t = self.b.types[name]
         if node.definition.typing in MOVING or t.kind is DType.I16 or not touches_int16(self.state, node):
@@ -88,7 +99,9 @@ class Converter:
         assert t.quant is not None
         if name not in self.widened:
             low, high = t.limits()
-            table = self.b.add_constant(f"{name}.widened.table", np.arange(low - t.quant.z, high - t.quant.z + 1, dtype=np.int16))
+            table = self.b.add_constant(
+                f"{name}.widened.table", np.arange(low - t.quant.z, high - t.quant.z + 1, dtype=np.int16)
+            )
             wide = TensorType(DType.I16, t.shape, Quant.per_tensor(t.quant.scale[0], 0))
             self.widened[name] = self.b.add("Lookup", (name, table), wide, f"{name}.widened", function="Rescale")
         return self.widened[name]
@@ -126,7 +139,9 @@ class Converter:
         if not self.state.is_int8(node):
             precision = precision_of(node, self.graph.types)
             self.decide(node, precision or "float", "" if precision else self.state.reasons[node.name])
-            exact = {o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs}
+            exact = {
+                o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs
+            }
             self.b.types |= {name: self.graph.types[o] for o, name in exact.items() if o}
             self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs), outputs=tuple(exact.values())))
             self.real |= exact
@@ -194,10 +209,13 @@ class Converter:
             inputs.append(self.b.add_constant(f"{outputs[0]}.table", exponent_table(quant.scale[0])))
         elif node.op == "LayerNormalization":
             inputs = [inputs[0], *self.norm_factors(node, t)]
-        self.b.append(node.with_(op=quantized_form(node.op), inputs=tuple(inputs), outputs=outputs).with_attributes(**extra))
+        self.b.append(
+            node.with_(op=quantized_form(node.op), inputs=tuple(inputs), outputs=outputs).with_attributes(**extra)
+        )
 
     def outputs_of(self, node: Node) -> tuple[str, ...]:
-        """The quantized outputs of a node: those that nothing reads have no name, or, first ones, the parameters of their siblings."""
+        """The quantized outputs of a node: those that nothing reads have no name, or, first ones, the parameters of
+        their siblings."""
         held = {o for o in node.outputs if o and (o in self.quants or o in self.uses.fused_clamps)}
         outputs = [self.q_name(self.uses.target(o)) if o in held else "" for o in node.outputs]
         if not outputs[0]:
@@ -266,7 +284,9 @@ class Converter:
         for hint, source in (("w", node.inputs[1]), ("r", node.inputs[2])):
             rows = c[source].reshape(-1, c[source].shape[-1])
             q, parameters, _ = quantize_weights(rows, 0, None, quant.scale[0], self.config)
-            names.append(self.b.add_constant(f"{node.outputs[0]}.{hint}", q, TensorType(DType.I8, tuple(q.shape), parameters)))
+            names.append(
+                self.b.add_constant(f"{node.outputs[0]}.{hint}", q, TensorType(DType.I8, tuple(q.shape), parameters))
+            )
         hidden = c[node.inputs[2]].shape[-1]
         b = c[node.inputs[3]] if node.input(3) else np.zeros((len(c[node.inputs[1]]), 8 * hidden), np.float32)
         bias = (b[:, : 4 * hidden] + b[:, 4 * hidden :]).reshape(-1)
@@ -276,7 +296,11 @@ class Converter:
             self.b.types[o] = TensorType(DType.F32, self.graph.types[o].shape)
             self.real[o] = o
         kept = {name: node.attr(name) for name in OPS["QLSTM"].attributes}
-        self.b.append(Node("QLSTM", (x, *names, *states), node.outputs, {k: v for k, v in kept.items() if v is not None}, node.name))
+        self.b.append(
+            Node(
+                "QLSTM", (x, *names, *states), node.outputs, {k: v for k, v in kept.items() if v is not None}, node.name
+            )
+        )
 
     def weights(self, node: Node, x: str) -> list[str]:
         c, quant = self.graph.constants, self.b.types[x].quant
@@ -291,7 +315,11 @@ class Converter:
         if axis is not None and (mean := self.state.means.get(node.inputs[0])) is not None:
             q, quant_w, _ = quantize_weights(w, axis, bias, quant.scale[0], self.config)
             shift = output_shift(node, w, q, quant_w, mean)
-            bias = bias if shift is None else (np.zeros(w.shape[axis]) if bias is None else bias.astype(np.float64)) - shift
+            bias = (
+                bias
+                if shift is None
+                else (np.zeros(w.shape[axis]) if bias is None else bias.astype(np.float64)) - shift
+            )
         q, quant_w, q_bias = quantize_weights(w, axis, bias, quant.scale[0], self.config)
         hint = node.outputs[0]
         names = [self.b.add_constant(f"{hint}.w", q, TensorType(DType.I8, tuple(q.shape), quant_w))]

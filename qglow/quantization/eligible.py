@@ -22,7 +22,8 @@ from .state import QuantState
 
 
 def apply_user_choices(state: QuantState) -> QuantState:
-    """Nodes that the user excludes, and those that get block-wise weights in place of int8 ones, stay float; all others are candidates."""
+    """Nodes that the user excludes, and those that get block-wise weights in place of int8 ones, stay float; all others
+    are candidates."""
     graph, config = state.graph, state.config
     excluded = {n.name: f"excluded by {p!r}" for n in graph.nodes if (p := config.excluded(n)) is not None}
     in_blocks = dict.fromkeys(nodes_for_blocks(graph, config), "its weights are in blocks") if state.calibrated else {}
@@ -59,7 +60,9 @@ def keep_isolated_nodes_float(state: QuantState) -> QuantState:
     return state.kept_float({n.name: reason for n in chosen if f"node {n.name}" not in beside})
 
 
-def _obstacle(graph: Graph, observed: Mapping[str, Observer], functions: Mapping[str, Function], node: Node) -> str | None:
+def _obstacle(
+    graph: Graph, observed: Mapping[str, Observer], functions: Mapping[str, Function], node: Node
+) -> str | None:
     """Why a node cannot be int8, or None."""
     c = graph.constants
     if node.op == SELECT:
@@ -94,7 +97,9 @@ def _form_obstacle(graph: Graph, node: Node) -> str | None:
     if node.has(ARITHMETIC):
         if any(i in c and not _is_quantizable(c[i], node.op == "Add") for i in node.inputs):
             return "its constant is not a finite float32 tensor"
-        return None if all(graph.types[i].rank is not None for i in node.inputs) else "the rank of an input is not known"
+        return (
+            None if all(graph.types[i].rank is not None for i in node.inputs) else "the rank of an input is not known"
+        )
     if node.has(KEEPS_QUANTIZATION):
         return _moving_obstacle(graph, node)
     if node.has(MEAN):
@@ -149,9 +154,19 @@ def _product_obstacle(graph: Graph, node: Node) -> str | None:
         return f"a {w.ndim - 2}-D convolution has no int8 variant"
     if node.op == "MatMul" and w.ndim != 2:
         return "its weights are not a matrix"
-    if node.op == "Gemm" and node.input(2) and c[node.inputs[2]].size not in (1, w.shape[0 if node.attr("transB") else 1]):
+    if (
+        node.op == "Gemm"
+        and node.input(2)
+        and c[node.inputs[2]].size not in (1, w.shape[0 if node.attr("transB") else 1])
+    ):
         return "its bias is not a vector"
-    terms = w[0].size if node.op == "Conv" else w[:, 0].size if node.op == "ConvTranspose" else w.size // max(1, w.shape[-1])
+    terms = (
+        w[0].size
+        if node.op == "Conv"
+        else w[:, 0].size
+        if node.op == "ConvTranspose"
+        else w.size // max(1, w.shape[-1])
+    )
     return "a sum of its products could overflow int32" if terms * 255 * 127 >= 2**30 else None
 
 
@@ -167,7 +182,9 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
         if node.attr("mode") != "constant":
             return None
         value = c.get(node.input(2))
-        return None if not node.input(2) or (value is not None and np.all(value == 0)) else "its padding value is not zero"
+        return (
+            None if not node.input(2) or (value is not None and np.all(value == 0)) else "its padding value is not zero"
+        )
     return None
 
 

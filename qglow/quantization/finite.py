@@ -1,6 +1,7 @@
 """Values that are not finite have no range: what reads or makes them stays float, but for masks on scores.
 
-1. A value that held NaN or infinity in calibration is not quantized, unless it is a mask, or scores with that mask on them (masks.py).
+1. A value that held NaN or infinity in calibration is not quantized, unless it is a mask, or scores with that mask on
+   them (masks.py).
 2. Within a function of one tensor values may be infinite, as log(0) in exp(2 log(x)), where its table alone reads them.
 3. Where IsNaN or IsInf asks for a value, it is computed as the model says, from the matrix products on.
 """
@@ -11,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..graph import Graph
+from ..graph import Graph, Node
 from ..ops import OPS, quantized_form
 from ..ops.traits import PRODUCT, RECURRENT
 from ..profiling.observers import Observer
@@ -33,7 +34,7 @@ def endless_values(graph: Graph, observed: Mapping[str, Observer], functions: Ma
     return {v for v in found if v in outputs or not _is_within(v, functions, consumers)}
 
 
-def _is_within(v: str, functions: Mapping[str, Function], consumers: Mapping[str, list]) -> bool:  # type: ignore[type-arg]
+def _is_within(v: str, functions: Mapping[str, Function], consumers: Mapping[str, list[Node]]) -> bool:
     """Rule 2: whether all that reads a value goes on with the function that made it."""
     readers = [functions.get(r.outputs[0]) for r in consumers.get(v, [])]
     return v in functions and bool(readers) and all(f is not None and f.root == functions[v].root for f in readers)

@@ -1,7 +1,8 @@
 """What stays float beside a float node, because an early rounding would cost more than a conversion saves.
 
 1. A function of what a float node makes: then its result is rounded once, and not its input before.
-2. The scores of a classifier between the last product or average and an output of rank at most 2: their order must not be lost.
+2. The scores of a classifier between the last product or average and an output of rank at most 2: their order must not
+   be lost.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ def propagate_float(state: QuantState) -> QuantState:
     for node in filter(state.is_int8, state.graph.nodes):
         function = state.functions.get(node.outputs[0])
         maker = producers.get(function.root) if function is not None else None
-        if maker is not None and not state.config.included(node) and (not state.is_int8(maker) or maker.name in reasons):
+        if (
+            maker is not None
+            and not state.config.included(node)
+            and (not state.is_int8(maker) or maker.name in reasons)
+        ):
             reasons[node.name] = "what it reads is made in float: its result is rounded instead"
     return state.kept_float(reasons)
 

@@ -1,7 +1,9 @@
-"""The constants that a model stores as integers, followed through what stands between them and the node that reads them.
+"""The constants that a model stores as integers, followed through what stands between them and the node that reads
+them.
 
-Weights come as DequantizeLinear(q), as DequantizeLinear(QuantizeLinear(w)), or moved before or after it by Transpose, Reshape and the like.
-Simplification folds all of that into one float constant; the integers behind it are found again here.
+Weights come as DequantizeLinear(q), as DequantizeLinear(QuantizeLinear(w)), or moved before or after it by Transpose,
+Reshape and the like. Simplification folds all of that into one float constant; the integers behind it are found again
+here.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
             computed = _computed(imported, node, [integers[i] if i else None for i in node.inputs])
             integers |= {} if computed is None else {y: computed}
     # NOTE: a constant that differs was changed by simplification
-    return {y: s for y, (s, real) in stands.items() if y in graph.constants and np.array_equal(real, graph.constants[y])}
+    return {
+        y: s for y, (s, real) in stands.items() if y in graph.constants and np.array_equal(real, graph.constants[y])
+    }
 
 
 def _dequantized(node: Node, constants: dict[str, Array]) -> tuple[Stored, Array]:
@@ -44,7 +48,8 @@ def _dequantized(node: Node, constants: dict[str, Array]) -> tuple[Stored, Array
 
 
 def _moved(graph: Graph, node: Node, stored: Stored, real: Array) -> tuple[Stored, Array] | None:
-    """Integers, the axis of their parameters, and reals after a node that moves them; None where its shape is not constant."""
+    """Integers, the axis of their parameters, and reals after a node that moves them; None where its shape is not
+    constant."""
     if any(i and i not in graph.constants for i in node.inputs[1:]):
         return None
     given: list[Array | None] = [graph.constants[i] if i else None for i in node.inputs[1:]]
@@ -63,7 +68,9 @@ def _moved(graph: Graph, node: Node, stored: Stored, real: Array) -> tuple[Store
 def _axis_of(places: Array, count: int) -> int:
     """The axis along which an array holds 0, 1, ... and nothing else, or MIXED."""
     for k, size in enumerate(places.shape):
-        if size == count and np.all(places == np.arange(count).reshape([-1 if j == k else 1 for j in range(places.ndim)])):
+        if size == count and np.all(
+            places == np.arange(count).reshape([-1 if j == k else 1 for j in range(places.ndim)])
+        ):
             return k
     return MIXED
 

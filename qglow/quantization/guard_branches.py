@@ -1,9 +1,12 @@
-"""Branches in a quantized graph: what calibration saw of them is quantized, and every other input runs right all the same.
+"""Branches in a quantized graph: what calibration saw of them is quantized, and every other input runs right all the
+same.
 
-1. A Select whose sides have one rank stays; the nodes of a side that calibration did not reach have no ranges, and stay float.
-2. A Select whose sides differ in rank would leave the rank of all that follows unknown. Where calibration saw it taken in one way alone,
-   that way is assumed (simplify/assume_branches.py), and its graph is quantized as a whole. Beside it stands the float graph, and a
-   Select an output by the condition, which is computed as the model computes it: inputs that do otherwise than calibration run in float.
+1. A Select whose sides have one rank stays; the nodes of a side that calibration did not reach have no ranges, and stay
+   float.
+2. A Select whose sides differ in rank would leave the rank of all that follows unknown. Where calibration saw it taken
+   in one way alone, that way is assumed (simplify/assume_branches.py), and its graph is quantized as a whole. Beside it
+   stands the float graph, and a Select an output by the condition, which is computed as the model computes it: inputs
+   that do otherwise than calibration run in float.
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from .state import Decision, QuantState
 
 
 def guard_branches(state: QuantState) -> QuantState:
-    """Rule 2: the quantized graph for all inputs, where the float one holds for those alone that go the way that was assumed."""
+    """Rule 2: the quantized graph for all inputs, where the float one holds for those alone that go the way that was
+    assumed."""
     way = state.branches
     if way is None or not way.assumed:
         return state
@@ -42,7 +46,11 @@ def _guarded(quantized: Graph, graph: Graph, assumed: Mapping[str, bool]) -> Gra
     new = {o: b.fresh(f"{o}.taken") for o in quantized.outputs if o in made}
     b.types |= {new[o]: quantized.types[o] for o in new}
     for node in quantized.nodes:
-        b.append(node.with_(inputs=tuple(new.get(i, i) for i in node.inputs), outputs=tuple(new.get(o, o) for o in node.outputs)))
+        b.append(
+            node.with_(
+                inputs=tuple(new.get(i, i) for i in node.inputs), outputs=tuple(new.get(o, o) for o in node.outputs)
+            )
+        )
     other = _copied(b, quantized, graph, new)
     for o in new:
         value = new[o]
@@ -60,13 +68,18 @@ def _guarded(quantized: Graph, graph: Graph, assumed: Mapping[str, bool]) -> Gra
 def _copied(b: GraphBuilder, quantized: Graph, graph: Graph, new: Mapping[str, str]) -> dict[str, str]:
     """Add the nodes of `graph` under names of their own; names by those in `graph`.
 
-    What the conditions take of a value's shape alone they take of the quantized value where it has one, and no branch lies before it.
+    What the conditions take of a value's shape alone they take of the quantized value where it has one, and no branch
+    lies before it.
     """
     name = {i: i for i in graph.inputs}
     for c, array in graph.constants.items():
         same = quantized.constants.get(c)
         shared = same is not None and same.dtype == array.dtype and np.array_equal(same, array)
-        name[c] = c if shared and quantized.types[c] == graph.types[c] else b.add_constant(f"{c}.other", array, graph.types[c])
+        name[c] = (
+            c
+            if shared and quantized.types[c] == graph.types[c]
+            else b.add_constant(f"{c}.other", array, graph.types[c])
+        )
     made = {o for n in quantized.nodes for o in n.outputs}
     behind: set[str] = set()
     for node in graph.nodes:

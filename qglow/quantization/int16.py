@@ -1,10 +1,14 @@
-"""Which values are int16: those that the configuration names, and what must agree with them; and what cannot read or make them.
+"""Which values are int16: those that the configuration names, and what must agree with them; and what cannot read or
+make them.
 
-1. `activations = "int16"` names every value. An entry of `int16` that names a node (or `op:TYPE`, `re:PATTERN`) names what that node
-   reads and writes, of a function of one tensor what the function does; one that names a value names it alone.
-2. Values that share their parameters (assign.py) are int16 where one of them is, and so are constants that are summed up with int16.
+1. `activations = "int16"` names every value. An entry of `int16` that names a node (or `op:TYPE`, `re:PATTERN`) names
+   what that node reads and writes, of a function of one tensor what the function does; one that names a value names it
+   alone.
+2. Values that share their parameters (assign.py) are int16 where one of them is, and so are constants that are summed
+   up with int16.
 3. An int16 range reaches from the least to the largest value that was seen: its steps are too fine to cut ends for.
-4. Where a node reads or makes int16, it computes on int16: what it reads of 8 bits is widened without loss (convert.py).
+4. Where a node reads or makes int16, it computes on int16: what it reads of 8 bits is widened without loss
+   (convert.py).
 """
 
 from __future__ import annotations
@@ -34,7 +38,9 @@ def named_values(state: QuantState) -> set[str]:
 
 def summed_constants(state: QuantState, wide: set[str]) -> set[str]:
     """Rule 2: constants beside int16 values in a sum or product of two tensors."""
-    sums = [n for n in filter(state.is_int8, state.graph.nodes) if n.has(ARITHMETIC) and n.outputs[0] not in state.functions]
+    sums = [
+        n for n in filter(state.is_int8, state.graph.nodes) if n.has(ARITHMETIC) and n.outputs[0] not in state.functions
+    ]
     beside = [n for n in sums if not wide.isdisjoint((*n.inputs, *map(state.uses.target, n.outputs)))]
     return {i for n in beside for i in n.inputs if i in state.graph.constants}
 
@@ -59,7 +65,11 @@ def without_int16_form(state: QuantState) -> dict[str, str]:
 def _obstacle(state: QuantState, node: Node) -> str:
     function = state.functions.get(node.outputs[0])
     if function is not None:
-        return "" if function.axis is None else "its function varies along an axis, and a table of int16 serves all channels"
+        return (
+            ""
+            if function.axis is None
+            else "its function varies along an axis, and a table of int16 serves all channels"
+        )
     if node.op == "MatMul" and node.inputs[1] not in state.graph.constants:
         return "a product of two tensors has no int16 form: int32 holds no sum of products of 16 bits by 16"
     return "" if node.definition.typing in _FORMS or node.op == "Resize" else f"{node.operator} has no int16 form"

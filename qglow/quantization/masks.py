@@ -1,4 +1,5 @@
-"""Ranges of masked scores: those of the scores, and MASKED below. What is masked is cut to the lower end, and exp(-MASKED) is nothing."""
+"""Ranges of masked scores: those of the scores, and MASKED below. What is masked is cut to the lower end, and
+exp(-MASKED) is nothing."""
 
 from __future__ import annotations
 
@@ -13,12 +14,14 @@ from ..profiling.observers import Observer
 from .ranges import Range
 
 MASKED = 16.0  # exp(-16) of a row's largest is nothing in 8 bits
-PLAINLY = 16.0  # times the range of the scores: values below are a mask, where nothing but what was seen of them says so
+# times the range of the scores: values below are a mask, where nothing but what was seen of them says so
+PLAINLY = 16.0
 
 
 @dataclass(slots=True)
 class Masked:
-    """scores: ranges of values that hold masked scores; masks: those of masks, cut to what takes the largest score to the lower end."""
+    """scores: ranges of values that hold masked scores; masks: those of masks, cut to what takes the largest score to
+    the lower end."""
 
     scores: dict[str, Range] = field(default_factory=dict)
     masks: dict[str, Range] = field(default_factory=dict)
@@ -47,7 +50,9 @@ def masked_ranges(graph: Graph, observed: Mapping[str, Observer], range_of: Call
                 break
         elif v in values and node.inputs and node.inputs[0] in found.scores:
             found.scores[v] = found.scores[node.inputs[0]]
-    read = {m for m in found.masks if len(lows[m]) < len([n for n in graph.nodes if m in n.inputs]) or m in graph.outputs}
+    read = {
+        m for m in found.masks if len(lows[m]) < len([n for n in graph.nodes if m in n.inputs]) or m in graph.outputs
+    }
     found.masks = {m: r for m, r in found.masks.items() if m not in read}
     return found
 
@@ -56,7 +61,9 @@ def _cut(low: float, top: float, sign: int) -> Range:
     return (-top, -low) if sign < 0 else (low, top)
 
 
-def _top(graph: Graph, observed: Mapping[str, Observer], mask: str, sign: int, span: float, producers: Mapping[str, Node]) -> float | None:
+def _top(
+    graph: Graph, observed: Mapping[str, Observer], mask: str, sign: int, span: float, producers: Mapping[str, Node]
+) -> float | None:
     """The largest that a mask adds to what it does not mask; None where the value is none."""
     c = graph.constants.get(mask)
     if c is not None:
@@ -74,7 +81,8 @@ def _top(graph: Graph, observed: Mapping[str, Observer], mask: str, sign: int, s
 
 
 def _top_of_constant(c: np.ndarray, sign: int, span: float, added: bool) -> float | None:  # type: ignore[type-arg]
-    """A constant is a mask where no row is masked whole, and some elements are by more than the span of the scores and MASKED."""
+    """A constant is a mask where no row is masked whole, and some elements are by more than the span of the scores and
+    MASKED."""
     real = sign * c.astype(np.float64)
     if not c.size or np.isnan(real).any() or real.max() > span:
         return None

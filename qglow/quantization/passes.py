@@ -1,4 +1,5 @@
-"""The passes of quantization in order, and the one driver that runs them. Each is a function from a state to the next (state.py)."""
+"""The passes of quantization in order, and the one driver that runs them. Each is a function from a state to the next
+(state.py)."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ Watch = Callable[[QuantState, QuantState, str, float], None]
 
 
 def run_passes(state: QuantState, watch: Watch | None = None) -> QuantState:
-    """The state after all passes. watch: called after each with the states before and after it, its name, and its seconds.
+    """The state after all passes. watch: called after each with the states before and after it, its name, and its
+    seconds.
 
     QGLOW_VERIFY: from level 1 a state that contradicts itself is an error, and so is a graph that a pass has broken.
     """

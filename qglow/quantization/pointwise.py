@@ -1,6 +1,7 @@
 """Groups of element-wise nodes that are one function of one tensor: each becomes a single table lookup.
 
-1. A node is pointwise where its op is element-wise and all but one of its inputs are constants, or functions of the same root.
+1. A node is pointwise where its op is element-wise and all but one of its inputs are constants, or functions of the
+   same root.
 2. A constant may be a scalar or vary along one axis; then the table has a row for each index of that axis.
 3. A value that a node outside of the group reads becomes the root of what follows.
 """
@@ -21,7 +22,8 @@ from ..reference import FLOAT
 class Function:
     """The value `output` as a function of the value `root`: nodes in order; axis of the per-channel constants or None.
 
-    d_in, d_out: factors of the channels of root and output (channel_equalization.py) [size] or [1]: the table holds f(x d_in) / d_out.
+    d_in, d_out: factors of the channels of root and output (channel_equalization.py) [size] or [1]: the table holds f(x
+    d_in) / d_out.
     """
 
     root: str
@@ -66,13 +68,16 @@ class Function:
             lower, upper = [*bounds, None, None][:2]
             least = -np.inf if lower is None else float(lower.ravel()[0])
             most = np.inf if upper is None else float(upper.ravel()[0])
-            low, high = (min(max(v, least), most) for v in (low, high))  # NOTE: the upper bound wins, where bounds are the wrong way round
+            # NOTE: the upper bound wins, where bounds are the wrong way round
+            low, high = (min(max(v, least), most) for v in (low, high))
         return low, high
 
 
-def find_functions(graph: Graph, blocked: Mapping[str, str], roots: frozenset[str] = frozenset()) -> dict[str, Function]:
-    """The function of each output value that is one. Nodes named in `blocked` (kept float) take part in none; no function goes back
-    beyond a value of `roots`.
+def find_functions(
+    graph: Graph, blocked: Mapping[str, str], roots: frozenset[str] = frozenset()
+) -> dict[str, Function]:
+    """The function of each output value that is one. Nodes named in `blocked` (kept float) take part in none; no
+    function goes back beyond a value of `roots`.
     """
     consumers, outputs = graph.consumers(), set(graph.outputs)
     found: dict[str, Function] = {}
@@ -112,7 +117,8 @@ def _common_root(
 
 
 def _constant_axis(graph: Graph, root: str, nodes: tuple[Node, ...]) -> tuple[int | None, int] | None:
-    """(axis, size) along which constants vary, (None, 1) where all are scalars, None where they do not fit this form."""
+    """(axis, size) along which constants vary, (None, 1) where all are scalars, None where they do not fit this
+    form."""
     shape = graph.types[root].shape
     axis, size = None, 1
     for node in nodes:

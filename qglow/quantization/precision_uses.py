@@ -1,10 +1,12 @@
 """What each value is needed as: quantized, float, or not at all; and which clamps their producers fuse.
 
-1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and a Select its condition as it is.
+1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and a Select its condition as
+   it is.
 2. A value that is a function of a root (pointwise.py) needs the root quantized, and the nodes between are not needed.
-3. A clamp whose root nothing else needs is fused: the root's producer writes the clamp's value, limited to its interval.
-4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits. Without
-   `float_outputs` those that are outputs of the graph are rounded to 8 bits first.
+3. A clamp whose root nothing else needs is fused: the root's producer writes the clamp's value, limited to its
+   interval.
+4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits.
+   Without `float_outputs` those that are outputs of the graph are rounded to 8 bits first.
 5. A value that a model which came quantized rounds is needed quantized, and no clamp is fused over it.
 """
 
@@ -43,7 +45,13 @@ def find_precision_uses(state: QuantState) -> PrecisionUses:
             function, sources = state.functions.get(node.outputs[0]), data_inputs(graph, node)
             sources = [function.root] if function is not None else sources
             quantized |= set(sources)
-            beside = {node.inputs[0]} if node.op == SELECT else {node.input(k) for k in (5, 6)} if node.op == "LSTM" else set()
+            beside = (
+                {node.inputs[0]}
+                if node.op == SELECT
+                else {node.input(k) for k in (5, 6)}
+                if node.op == "LSTM"
+                else set()
+            )
             real |= {v for v in beside if v and v not in graph.constants}
             sources += beside if node.op == SELECT else ()
         for s in sources:
@@ -53,7 +61,11 @@ def find_precision_uses(state: QuantState) -> PrecisionUses:
         if (value not in quantized and value not in real) or not function.is_clamp or function.axis is not None:
             continue
         root, producer = function.root, producers.get(function.root)
-        alone = readers.get(root, set()) == {producers[value].name} and root not in graph.outputs and root not in state.rounded
+        alone = (
+            readers.get(root, set()) == {producers[value].name}
+            and root not in graph.outputs
+            and root not in state.rounded
+        )
         plain = producer is not None and state.is_int8(producer) and root not in state.functions
         if alone and plain and producer is not None and (producer.has(ACCUMULATES) or producer.has(ARITHMETIC)):
             clamps[root] = value

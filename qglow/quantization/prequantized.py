@@ -2,7 +2,8 @@
 
 1. qdq.py reads parameters back from its Quantize/DequantizeLinear nodes, folded.py the integers of weights and biases.
 2. A node is int8 where every value that it would read or write as int8 has parameters.
-3. A value that the model rounds stays rounded: no table and no clamp is fused over it, and float nodes read it rounded too.
+3. A value that the model rounds stays rounded: no table and no clamp is fused over it, and float nodes read it rounded
+   too.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ from .state import QuantState
 
 
 def read_model_parameters(state: QuantState) -> QuantState:
-    """What a model that came quantized says of its values and constants, where there is no profile. Raises ConfigError where it says
-    nothing, and no block-wise weights are asked for, which need to know nothing of activations."""
+    """What a model that came quantized says of its values and constants, where there is no profile. Raises ConfigError
+    where it says nothing, and no block-wise weights are asked for, which need to know nothing of activations."""
     if state.calibrated:
         return state
     graph, imported = state.graph, state.imported
     if not any(n.has(ONNX_QUANTIZATION) for n in imported.nodes):
         if not state.config.block_bits and not any(n.op == BLOCKWISE for n in graph.nodes):
-            raise ConfigError("the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)")
+            raise ConfigError(
+                "the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)"
+            )
         return replace(state, reasons=dict.fromkeys((n.name for n in graph.nodes), "no profile was given"))
     found, seen = strip_qdq(_with_ranks(graph)), Observer()
     seen.count = 1
@@ -40,7 +43,8 @@ def read_model_parameters(state: QuantState) -> QuantState:
 
 
 def _with_ranks(graph: Graph) -> Graph:
-    """Shapes where importing found none, as after ops of onnxruntime's own: those of two batch sizes, symbolic where they differ."""
+    """Shapes where importing found none, as after ops of onnxruntime's own: those of two batch sizes, symbolic where
+    they differ."""
     shapes = {i: graph.types[i].shape for i in graph.inputs}
     one_batch = all(s and isinstance(s[0], str) and all(isinstance(d, int) for d in s[1:]) for s in shapes.values())
     if all(t.shape is not None for t in graph.types.values()) or not one_batch:

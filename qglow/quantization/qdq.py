@@ -1,13 +1,18 @@
-"""A model that came quantized, read back: its QuantizeLinear and DequantizeLinear nodes become parameters of float values and of weights.
+"""A model that came quantized, read back: its QuantizeLinear and DequantizeLinear nodes become parameters of float
+values and of weights.
 
-1. QuantizeLinear of x makes integers v that stand for x with that scale and zero point; what only moves them stands for x moved.
-2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is what is rounded.
+1. QuantizeLinear of x makes integers v that stand for x with that scale and zero point; what only moves them stands for
+   x moved.
+2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is
+   what is rounded.
 3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered (folded.py).
 4. Activations of int16 have a zero point of 0, or stay as they are.
    Signed bytes become unsigned ones with a zero point 128 higher: the same numbers.
-5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing else reads it.
+5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing
+   else reads it.
 
-Nodes whose parameters are not constant, or not per tensor for an activation, stay as they are, and so do integers that are read otherwise.
+Nodes whose parameters are not constant, or not per tensor for an activation, stay as they are, and so do integers that
+are read otherwise.
 """
 
 from __future__ import annotations
@@ -42,7 +47,8 @@ class Stored:
         return self.raw - self.zero.reshape([-1 if k == self.axis else 1 for k in range(self.raw.ndim)])
 
     def in_8_bits(self) -> tuple[Array, Array] | None:
-        """int8 integers and their zero points that stand for the same: all 0 where that can be; None where they are of more bits."""
+        """int8 integers and their zero points that stand for the same: all 0 where that can be; None where they are of
+        more bits."""
         q, (low, high) = self.q, (self.raw.min(initial=0), self.raw.max(initial=0))
         if q.min(initial=0) >= -128 and q.max(initial=0) <= 127:
             return q.astype(np.int8), np.zeros_like(self.zero)
@@ -71,7 +77,11 @@ def strip_qdq(graph: Graph) -> StrippedModel:
     for node in graph.nodes:
         x, y = (node.inputs[0] if node.inputs else ""), (node.outputs[0] if node.outputs else "")
         if node.op == "QuantizeLinear" and y in integers:
-            alone = x in same or all(integers.get(r.outputs[0]) == integers[y] for r in consumers[x]) and x not in graph.outputs
+            alone = (
+                x in same
+                or all(integers.get(r.outputs[0]) == integers[y] for r in consumers[x])
+                and x not in graph.outputs
+            )
             x = same.get(x, x)
             if not alone or quants.get(x, integers[y]) != integers[y]:
                 x = b.add("Identity", (x,), TensorType(DType.F32, graph.types[y].shape), f"{x}.rescaled")
@@ -88,8 +98,13 @@ def strip_qdq(graph: Graph) -> StrippedModel:
             b.append(node.with_(inputs=tuple(stands.get(i, i) for i in node.inputs), outputs=outputs))
         else:
             node = node.with_(inputs=tuple(same.get(i, i) for i in node.inputs))
-            if node.op == "DequantizeLinear" and (given := _parameters(graph, node)) is not None and x not in graph.constants:
-                quants[y] = given  # NOTE: integers from elsewhere: equal to what they stand for, so they can be quantized again
+            if (
+                node.op == "DequantizeLinear"
+                and (given := _parameters(graph, node)) is not None
+                and x not in graph.constants
+            ):
+                # NOTE: integers from elsewhere: equal to what they stand for, so they can be quantized again
+                quants[y] = given
             b.append(node)
             _pass_on(node, quants, graph.constants)
     for o in graph.outputs:
@@ -107,7 +122,13 @@ def _pass_back(stripped: Graph, quants: dict[str, Parameters]) -> None:
     readers = stripped.consumers()
     for node in reversed(stripped.nodes):
         x = node.inputs[0] if node.inputs else ""
-        if moves(node) and node.op != "Concat" and x not in quants and x not in stripped.outputs and x not in stripped.constants:
+        if (
+            moves(node)
+            and node.op != "Concat"
+            and x not in quants
+            and x not in stripped.outputs
+            and x not in stripped.constants
+        ):
             known = {quants.get(o) if moves(r) else None for r in readers[x] for o in r.outputs}
             if len(known) == 1 and (only := known.pop()) is not None:  # NOTE: who reads it otherwise reads it unrounded
                 quants[x] = only
@@ -130,7 +151,8 @@ def _pass_on(node: Node, quants: dict[str, Parameters], constants: Mapping[str, 
 
 
 def _integers(graph: Graph) -> dict[str, Parameters]:
-    """Parameters of the integer values that vanish: made by QuantizeLinear or moved, and read by nothing but what vanishes too."""
+    """Parameters of the integer values that vanish: made by QuantizeLinear or moved, and read by nothing but what
+    vanishes too."""
     found: dict[str, Parameters] = {}
     for node in graph.nodes:
         if node.op == "QuantizeLinear" and (given := _parameters(graph, node)) is not None:
@@ -144,12 +166,15 @@ def _integers(graph: Graph) -> dict[str, Parameters]:
     pending = [v for v in found if v in graph.outputs]
     for v in found:
         for reader in consumers.get(v, []):
-            undone = reader.op == "DequantizeLinear" and _parameters(graph, reader) == found[v] and reader.inputs[0] == v
+            undone = (
+                reader.op == "DequantizeLinear" and _parameters(graph, reader) == found[v] and reader.inputs[0] == v
+            )
             if not undone and not (moves(reader) and reader.outputs[0] in found):
                 pending.append(v)
     kept: set[str] = set()
     producers = graph.producers()
-    while pending:  # NOTE: integers that are read otherwise stay, and so do those of which they are made, or that are made beside them
+    # NOTE: integers that are read otherwise stay, and so do those of which they are made, or that are made beside them
+    while pending:
         v = pending.pop()
         if v in kept or v not in found:
             continue
@@ -162,17 +187,25 @@ def _integers(graph: Graph) -> dict[str, Parameters]:
 
 
 def _parameters(graph: Graph, node: Node) -> Parameters | None:
-    """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, not per tensor, or neither of 8 bits nor
-    symmetric int16."""
+    """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, not per tensor, or
+    neither of 8 bits nor symmetric int16."""
     scale = graph.constants.get(node.inputs[1])
     zero = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), np.uint8)
-    if scale is None or zero is None or scale.size != 1 or zero.size != 1 or zero.dtype not in (np.uint8, np.int8, np.int16):
+    if (
+        scale is None
+        or zero is None
+        or scale.size != 1
+        or zero.size != 1
+        or zero.dtype not in (np.uint8, np.int8, np.int16)
+    ):
         return None
     if scale.dtype != np.float32 or not np.isfinite(scale).all() or float(scale.ravel()[0]) <= 0:
         return None
     if zero.dtype == np.int16:
         return None if zero.any() else (DType.I16, Quant.per_tensor(float(scale.ravel()[0]), 0))
-    return DType.U8, Quant.per_tensor(float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0))
+    return DType.U8, Quant.per_tensor(
+        float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0)
+    )
 
 
 def _named_outputs(graph: Graph, quants: dict[str, Parameters], rounded: set[str]) -> Graph:
@@ -191,4 +224,6 @@ def _named_outputs(graph: Graph, quants: dict[str, Parameters], rounded: set[str
         for n in graph.nodes
         if not (n.op == "Identity" and n.inputs[0] in rename and n.outputs[0] == rename[n.inputs[0]])
     )
-    return graph.with_(nodes=nodes, types={rename.get(k, k): t for k, t in graph.types.items() if k not in rename.values()})
+    return graph.with_(
+        nodes=nodes, types={rename.get(k, k): t for k, t in graph.types.items() if k not in rename.values()}
+    )

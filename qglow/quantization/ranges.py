@@ -16,7 +16,8 @@ _RATIOS = np.concatenate([np.linspace(1.0, 0.5, 41), np.linspace(0.48, 0.1, 20)]
 
 
 def select(o: Observer, config: QuantConfig, through: Through | None = None) -> Range:
-    """(low, high) with low <= 0 <= high. through: a function of float64 reals [n], where nothing but its result is read."""
+    """(low, high) with low <= 0 <= high. through: a function of float64 reals [n], where nothing but its result is
+    read."""
     if not o.count:
         return 0.0, 0.0
     return _METHODS[config.calibration](o, config, through)
@@ -36,13 +37,18 @@ def _percentile(o: Observer, config: QuantConfig, through: Through | None) -> Ra
 
 
 def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
-    """The interval, shrunk from min and max, whose rounding and clipping together have the least squared error, after the function."""
+    """The interval, shrunk from min and max, whose rounding and clipping together have the least squared error, after
+    the function."""
     low, high = _minmax(o, config)
     used = np.flatnonzero(o.histogram)
     centres = o.centres[used].clip(low, high)
     counts = o.histogram[used].astype(np.float64)
     grid = np.linspace(low, high, BINS) if through is not None and high > low else None
-    values = np.nan_to_num(through(grid), nan=0.0, posinf=1e30, neginf=-1e30) if through is not None and grid is not None else None
+    values = (
+        np.nan_to_num(through(grid), nan=0.0, posinf=1e30, neginf=-1e30)
+        if through is not None and grid is not None
+        else None
+    )
     if values is not None and grid is not None and not _is_flat_at_an_end(grid, values):
         values = None
     slope = np.ones(()) if values is None or grid is None else np.interp(centres, grid, np.gradient(values, grid))
@@ -88,20 +94,24 @@ def _rounding_error(centres: Array, counts: Array, a: float, b: float, scratch: 
 
 
 def _is_flat_at_an_end(x: Array, y: Array) -> bool:
-    """Whether the last quarter below or above zero makes no difference of a 255th of the whole: the range may end before it.
+    """Whether the last quarter below or above zero makes no difference of a 255th of the whole: the range may end
+    before it.
 
-    NOTE: of other functions, such as LeakyRelu, the range would be shrunk too, and channels that reach beyond could not be balanced.
+    NOTE: of other functions, such as LeakyRelu, the range would be shrunk too, and channels that reach beyond could not
+    be balanced.
     """
     ends = [y[x <= 0.75 * x[0]] if x[0] < 0 else y[:0], y[x >= 0.75 * x[-1]] if x[-1] > 0 else y[:0]]
     return any(e.size and np.ptp(e) < np.ptp(y) / 255 for e in ends)
 
 
 def _entropy(o: Observer, config: QuantConfig, through: Through | None) -> Range:
-    """The symmetric cut of the histogram whose 256-level version has the least Kullback-Leibler divergence (as TensorRT does)."""
+    """The symmetric cut of the histogram whose 256-level version has the least Kullback-Leibler divergence (as TensorRT
+    does)."""
     low, high = _minmax(o, config)
     half = BINS // 2
     magnitude = o.histogram[half:].astype(np.float64) + o.histogram[:half][::-1]
-    magnitude[0] = min(magnitude[0], np.max(magnitude[1:], initial=0.0))  # NOTE: exact zeros of a ReLU say nothing about the range
+    # NOTE: exact zeros of a ReLU say nothing about the range
+    magnitude[0] = min(magnitude[0], np.max(magnitude[1:], initial=0.0))
     levels = 256 if low == 0 else 128
     best, cut = np.inf, half
     for stop in range(levels, half + 1, max(1, half // 128)):
@@ -141,7 +151,8 @@ def int16_quant(low: float, high: float, config: QuantConfig) -> tuple[DType, Qu
 
 
 def activation_quant(low: float, high: float, config: QuantConfig, symmetric: bool = False) -> tuple[DType, Quant]:
-    """Kind and parameters that cover [low, high]; real 0 is exactly representable. symmetric: the zero point is in the middle."""
+    """Kind and parameters that cover [low, high]; real 0 is exactly representable. symmetric: the zero point is in the
+    middle."""
     if config.activations == "int8" or symmetric:
         kind, zero = (DType.I8, 0) if config.activations == "int8" else (DType.U8, 128)
         return kind, Quant.per_tensor(_rounded(max(-low, high) / 127, config), zero)

@@ -1,7 +1,8 @@
 """Nodes whose sums could leave int32, known from their types: they stay float, and say so.
 
-A sum is rounded to int32 once it is in units of its output's scale (docs/quantization.md, 6, 9, 11, 14, 15). It must stay below 2^30 then:
-an element is at most 255 steps of its scale away from its zero point, so that scales that lie far apart could take it beyond.
+A sum is rounded to int32 once it is in units of its output's scale (docs/quantization.md, 6, 9, 11, 14, 15). It must
+stay below 2^30 then: an element is at most 255 steps of its scale away from its zero point, so that scales that lie far
+apart could take it beyond.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ def beyond_int32(state: QuantState) -> dict[str, str]:
         if touches_int16(state, node):  # NOTE: these are clamped before they are rounded (docs/quantization.md, 50)
             continue
         y = state.uses.target(node.outputs[0])
-        reason = _count_obstacle(graph, node) or (_scale_obstacle(graph, node, quants, quants[y][1]) if y in quants else None)
+        reason = _count_obstacle(graph, node) or (
+            _scale_obstacle(graph, node, quants, quants[y][1]) if y in quants else None
+        )
         if reason is not None:
             reasons[node.name] = reason
     return reasons

@@ -1,4 +1,5 @@
-"""What quantization knows of a graph: one immutable state, which every pass (passes.py) takes and gives back with its own part changed."""
+"""What quantization knows of a graph: one immutable state, which every pass (passes.py) takes and gives back with its
+own part changed."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class PrecisionUses:
-    """quantized / real: values needed so. fused_clamps: root -> the clamp's value that its producer writes in its place."""
+    """quantized / real: values needed so. fused_clamps: root -> the clamp's value that its producer writes in its
+    place."""
 
     quantized: frozenset[str] = frozenset()
     real: frozenset[str] = frozenset()
@@ -58,14 +60,15 @@ class PrecisionUses:
 
 @dataclass(frozen=True, slots=True)
 class QuantState:
-    """graph: the float graph, until `convert` makes it the quantized one. imported: before it was simplified. observed: what was seen of
-    its values. calibrated: whether by a profile; without one the model's own parameters hold, and precisions are not chosen by gain.
+    """graph: the float graph, until `convert` makes it the quantized one. imported: before it was simplified. observed:
+    what was seen of its values. calibrated: whether by a profile; without one the model's own parameters hold, and
+    precisions are not chosen by gain.
 
     model_quants, rounded, constants: what a model that came quantized says of its values and constants (qdq.py).
-    reasons: why a node stays float, by its name; int8: the names of all others. functions: table lookups by output value.
-    uses, quants: what each value is needed as, and (kind, parameters) of those needed quantized; both hold for the set `chosen_for`.
-    factors, means: of values' channels, by which they are scaled, and of which biases are corrected. decisions: an account of every node.
-    branches: what was assumed of branches to come to `graph`.
+    reasons: why a node stays float, by its name; int8: the names of all others. functions: table lookups by output
+    value. uses, quants: what each value is needed as, and (kind, parameters) of those needed quantized; both hold for
+    the set `chosen_for`. factors, means: of values' channels, by which they are scaled, and of which biases are
+    corrected. decisions: an account of every node. branches: what was assumed of branches to come to `graph`.
     """
 
     graph: Graph
@@ -104,7 +107,11 @@ class QuantState:
             return
         nodes = {n.name for n in self.graph.nodes}
         split = [f"node {n!r} is int8 and float, or neither" for n in nodes if (n in self.int8) == (n in self.reasons)]
-        halves = [f"the function {v!r} has a float node" for v, f in self.functions.items() if not all(map(self.is_int8, f.nodes))]
+        halves = [
+            f"the function {v!r} has a float node"
+            for v, f in self.functions.items()
+            if not all(map(self.is_int8, f.nodes))
+        ]
         strange = [f"{v!r} has parameters and no type" for v in self.quants if v not in self.graph.types]
         if faults := [*split, *halves, *strange]:
             raise VerifyError(f"pass {name}: {'; '.join(faults[:8])}")

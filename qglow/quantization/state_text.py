@@ -10,7 +10,8 @@ from .state import QuantState
 
 
 def print_state(state: QuantState, with_graph: bool) -> str:
-    """Precision of every node with its reason, then what each value is needed as, its type and its factors; with_graph: the graph too."""
+    """Precision of every node with its reason, then what each value is needed as, its type and its factors; with_graph:
+    the graph too."""
     lines = [*_nodes(state), *_values(state)]
     return "\n".join([*lines, ""]) + (print_graph(state.graph) if with_graph else "")
 
@@ -34,7 +35,11 @@ def _values(state: QuantState) -> Iterator[str]:
         needed = [word for word, names in (("quantized", uses.quantized), ("float", uses.real)) if value in names]
         needed += [f"clamped as {uses.fused_clamps[value]}"] if value in uses.fused_clamps else []
         quant = state.quants.get(value)
-        text = f", {print_type(TensorType(quant[0], state.graph.types[value].shape, quant[1]))}" if quant is not None else ""
+        text = (
+            f", {print_type(TensorType(quant[0], state.graph.types[value].shape, quant[1]))}"
+            if quant is not None
+            else ""
+        )
         factors = f", factors {state.factors[value].ravel().round(4).tolist()}" if value in state.factors else ""
         if needed or quant is not None:
             yield f"; {value}: {' and '.join(needed) or 'not needed'}{text}{factors}"

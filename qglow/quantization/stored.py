@@ -16,7 +16,8 @@ Kept = tuple[Array, Quant, Array | None]  # int8 weights, their parameters, bias
 
 
 def kept_integers(graph: Graph, stored: Mapping[str, Stored], node: Node, x: Quant) -> Kept | str | None:
-    """Weights and bias of a product as the model stores them; why they cannot be kept; or None where its weights are floats."""
+    """Weights and bias of a product as the model stores them; why they cannot be kept; or None where its weights are
+    floats."""
     w, axis = stored.get(node.inputs[1]), output_axis(node)
     if w is None:
         return None
@@ -32,7 +33,11 @@ def kept_integers(graph: Graph, stored: Mapping[str, Stored], node: Node, x: Qua
     if not node.input(2):
         return q, quant, None
     bias = _bias(graph, stored, node.inputs[2], (x.s * w.scale).astype(np.float32))
-    return (q, quant, bias) if np.abs(bias).max(initial=0) <= 2**31 else "its bias, in units of its accumulator, has more than 32 bits"
+    return (
+        (q, quant, bias)
+        if np.abs(bias).max(initial=0) <= 2**31
+        else "its bias, in units of its accumulator, has more than 32 bits"
+    )
 
 
 def overflow(node: Node, kept: Kept, x: Quant, y: Quant | None) -> str | None:

@@ -1,7 +1,9 @@
 """Nodes that only move data stay float where int8 would gain nothing but a rounding.
 
-1. What comes from no int8 result, and is read by no int8 arithmetic: a state that goes by, a float result that is put together.
-2. A view of what a float node makes: the rounding comes after it. Copies too, where something else reads the value in float.
+1. What comes from no int8 result, and is read by no int8 arithmetic: a state that goes by, a float result that is put
+   together.
+2. A view of what a float node makes: the rounding comes after it. Copies too, where something else reads the value in
+   float.
 """
 
 from __future__ import annotations
@@ -21,7 +23,11 @@ def keep_views_float(state: QuantState) -> QuantState:
 
 def _float_views(state: QuantState) -> dict[str, str]:
     graph = state.graph
-    moves = [n for n in filter(state.is_int8, graph.nodes) if (n.has(VIEW) or n.op == SELECT) and n.outputs[0] not in state.functions]
+    moves = [
+        n
+        for n in filter(state.is_int8, graph.nodes)
+        if (n.has(VIEW) or n.op == SELECT) and n.outputs[0] not in state.functions
+    ]
     names = {n.name for n in moves}
     made, read = _arithmetic(state, names)
     for node in moves:

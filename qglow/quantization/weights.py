@@ -24,7 +24,8 @@ def quantize_weights(
 ) -> tuple[Array, Quant, Array | None]:
     """(int8 weights in [-127, 127], their parameters, int32 bias at scale s_x * s_w). bias: float [channels] or None.
 
-    A scale is the largest magnitude of its channel over 127; it is raised where the bias would not fit 31 bits otherwise.
+    A scale is the largest magnitude of its channel over 127; it is raised where the bias would not fit 31 bits
+    otherwise.
     """
     if config.weights == "per_tensor":
         channel_axis = None

@@ -16,7 +16,8 @@ def bounds(node: Node, t: TensorType) -> tuple[int, int]:
 
 
 def clamped(rounded: Array, low: int, high: int) -> Array:
-    """Between two integers, infinities too; NaN, which no integer stands for, becomes the lower one, as in onnxruntime."""
+    """Between two integers, infinities too; NaN, which no integer stands for, becomes the lower one, as in
+    onnxruntime."""
     return np.asarray(np.fmin(np.fmax(rounded, F32(low)), F32(high)))
 
 
@@ -76,7 +77,9 @@ def product_scale(x: TensorType, w: TensorType, groups: int = 1) -> Array:
     """
     assert x.quant is not None and w.quant is not None
     scales = np.array(w.quant.scale, F32)
-    return np.asarray(F32(x.quant.scale[0]) * (scales if w.quant.axis is None or groups == 1 else np.tile(scales, groups)))
+    return np.asarray(
+        F32(x.quant.scale[0]) * (scales if w.quant.axis is None or groups == 1 else np.tile(scales, groups))
+    )
 
 
 def multiplier(x: TensorType, w: TensorType, y: TensorType, groups: int = 1) -> Array:
@@ -86,7 +89,8 @@ def multiplier(x: TensorType, w: TensorType, y: TensorType, groups: int = 1) -> 
 
 
 def within_int32(worst: Array, scale: Array | None) -> bool:
-    """Whether int32 holds sums of these magnitudes, or whether it does not matter: where 2^31 of them are less than half a step.
+    """Whether int32 holds sums of these magnitudes, or whether it does not matter: where 2^31 of them are less than
+    half a step.
 
     scale: from a sum to steps of the output; None where that is float.
     """

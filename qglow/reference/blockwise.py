@@ -1,7 +1,8 @@
 """Products with block-wise quantized weights: equations (42) to (47) of docs/quantization.md.
 
-Each row of x is quantized when it comes, block by block (42, 43). The sums within a block are exact integers (44), which are added up
-as floats in the order of the blocks (45, 46). With `compute` "float32" x stays as it is, and the weights are made floats (47).
+Each row of x is quantized when it comes, block by block (42, 43). The sums within a block are exact integers (44),
+which are added up as floats in the order of the blocks (45, 46). With `compute` "float32" x stays as it is, and the
+weights are made floats (47).
 """
 
 from __future__ import annotations
@@ -50,7 +51,8 @@ def widened(w: Array, t: TensorType, scales: Array, zeros: Array | None) -> Arra
 
 
 def quantized_rows(x: Array, size: int) -> tuple[Array, Array]:
-    """(42, 43) x float32 [M, K] -> (int8 [M, blocks, size], a short last block filled up with zeros; scales float32 [M, blocks])."""
+    """(42, 43) x float32 [M, K] -> (int8 [M, blocks, size], a short last block filled up with zeros; scales float32 [M,
+    blocks])."""
     m, k = x.shape
     blocks = -(-k // size)
     padded = np.zeros((m, blocks * size), np.float32)

@@ -12,8 +12,9 @@ from ..graph import Array
 def cast(x: Array, dtype: np.dtype[Any]) -> Array:
     """x as `dtype`. Floats become integers by cutting the fraction off.
 
-    C leaves open what a float that is not a number, or beyond an integer type, becomes. Here, as on x86: the least int32 for a target of
-    up to 32 bits, of which smaller types take the lower bits; for uint32 the lower bits of int64; for 64 bits the least int64.
+    C leaves open what a float that is not a number, or beyond an integer type, becomes. Here, as on x86: the least
+    int32 for a target of up to 32 bits, of which smaller types take the lower bits; for uint32 the lower bits of int64;
+    for 64 bits the least int64.
     """
     if x.dtype.kind != "f" or dtype.kind not in "iu":
         return x.astype(dtype)

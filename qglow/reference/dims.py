@@ -1,4 +1,5 @@
-"""Arithmetic of dimensions: an int, the name of a size that is not known yet, or "?" for a size that follows from nothing."""
+"""Arithmetic of dimensions: an int, the name of a size that is not known yet, or "?" for a size that follows from
+nothing."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from ..graph import Array, Dim, Node, Shape
 from ..graph.infer import Contradiction
 
 OPEN = "?"
-Shapes = Sequence[Shape | None]  # of a node's inputs or outputs; None where an input is left out, or the rank is not known
+# of a node's inputs or outputs; None where an input is left out, or the rank is not known
+Shapes = Sequence[Shape | None]
 Elements = Sequence[Array | None]  # of a node's inputs, None where they are not known
 _PROBE = 1 << 20
 
@@ -58,7 +60,9 @@ def axes_of(axes: Iterable[int], rank: int) -> set[int]:
 
 def agree(a: Sequence[Dim], b: Sequence[Dim]) -> bool:
     """Whether two shapes may be the same."""
-    return a == b or (len(a) == len(b) and all(m == n or isinstance(m, str) or isinstance(n, str) for m, n in zip(a, b, strict=True)))
+    return a == b or (
+        len(a) == len(b) and all(m == n or isinstance(m, str) or isinstance(n, str) for m, n in zip(a, b, strict=True))
+    )
 
 
 def merged(shapes: Sequence[Shape]) -> Shape:
@@ -107,11 +111,12 @@ def _broadcast(dims: Iterable[Dim]) -> Dim:
 
 
 def per_axis(sizes: Shape, out: Callable[[tuple[int, ...]], tuple[int, ...]]) -> Shape:
-    """The sizes that a function of sizes, each axis by itself, gives. A name stays where its size surely does: the function is of the form
-    (d + a) // b + c."""
+    """The sizes that a function of sizes, each axis by itself, gives. A name stays where its size surely does: the
+    function is of the form (d + a) // b + c."""
     if all(isinstance(d, int) for d in sizes):
         return out(sizes)  # type: ignore[arg-type]
     one, two = (out(tuple(d if isinstance(d, int) else probe for d in sizes)) for probe in (_PROBE, 2 * _PROBE))
     return tuple(
-        a if isinstance(d, int) else d if (a, b) == (_PROBE, 2 * _PROBE) else OPEN for d, a, b in zip(sizes, one, two, strict=True)
+        a if isinstance(d, int) else d if (a, b) == (_PROBE, 2 * _PROBE) else OPEN for d, a,
+        b in zip(sizes, one, two, strict=True)
     )  # fmt: skip

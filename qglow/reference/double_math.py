@@ -1,8 +1,10 @@
-"""Functions of float64 from additions, multiplications, divisions and square roots alone: the same bits on every machine.
+"""Functions of float64 from additions, multiplications, divisions and square roots alone: the same bits on every
+machine.
 
-numpy and the C library choose other code for other CPUs and versions. Each function here is one order of IEEE float64 operations, within
-4 units in the last place of float64 (docs/quantization.md, 30). A float32 function is one of these, rounded once, so that it is within
-0.501 units of float32 (31). Arguments and results are float64 arrays of any shape; the caller suppresses floating point warnings.
+numpy and the C library choose other code for other CPUs and versions. Each function here is one order of IEEE float64
+operations, within 4 units in the last place of float64 (docs/quantization.md, 30). A float32 function is one of these,
+rounded once, so that it is within 0.501 units of float32 (31). Arguments and results are float64 arrays of any shape;
+the caller suppresses floating point warnings.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ LN2_HIGH, LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10  # the f
 EXP_TERMS = tuple(1 / factorial(k) for k in range(14, 1, -1))  # (e^r - 1 - r) / r^2 in powers of r
 LOG_TERMS = tuple(2.0 / k for k in range(25, 1, -2))  # (log((1 + s) / (1 - s)) - 2 s) / s^3 in powers of s s
 SIN_TERMS = tuple((-1.0) ** k / factorial(2 * k + 1) for k in range(9, 0, -1))  # (sin r - r) / r^3 in powers of r r
-COS_TERMS = tuple((-1.0) ** k / factorial(2 * k) for k in range(9, 1, -1))  # (cos r - 1 + r r / 2) / r^4 in powers of r r
+# (cos r - 1 + r r / 2) / r^4 in powers of r r
+COS_TERMS = tuple((-1.0) ** k / factorial(2 * k) for k in range(9, 1, -1))
 HALF_PI = (1.5707963109016418, 1.5893254712295857e-08, 6.123233995736766e-17)  # the first two have 25 bits at most
 HALF_PI_NEAR = 2.0**25  # |x| up to which the quotient by pi / 2 has at most 25 bits
 ATAN_TERMS = tuple((-1.0) ** k / (2 * k + 1) for k in range(13, 0, -1))  # (atan t - t) / t^3 in powers of t t
@@ -121,7 +124,8 @@ def quarter_turns(x: Array) -> tuple[Array, Array]:
 
 
 def far_turns(x: Array) -> tuple[Array, Array]:
-    """`quarter_turns` of |x| = (high 2^27 + low) 2^(e - 52) >= 2^25, high of 26 bits: each times the rows of `turn_parts`."""
+    """`quarter_turns` of |x| = (high 2^27 + low) 2^(e - 52) >= 2^25, high of 26 bits: each times the rows of
+    `turn_parts`."""
     bits = x.view(np.int64)
     e = ((bits >> 52) & 2047) - 1023
     m = (bits & ((1 << 52) - 1)) | (1 << 52)
@@ -144,7 +148,8 @@ PARTS = 5
 
 @lru_cache(maxsize=1)
 def turn_parts() -> Array:
-    """float64 [1026, 5]: 2^(row - 27) 2 / pi modulo 4 as the sum of 5 numbers, multiples of 2^-24, 2^-50, ... of 26 bits each."""
+    """float64 [1026, 5]: 2^(row - 27) 2 / pi modulo 4 as the sum of 5 numbers, multiples of 2^-24, 2^-50, ... of 26
+    bits each."""
     bits = 1200
     two_over_pi, last = (2 << (2 * bits)) // _pi(bits), 26 * PARTS - 2
     rows = []
@@ -305,7 +310,8 @@ ERF_NEAR = 2.5
 
 
 def erf(x: Array) -> Array:
-    """Up to 2.5: 2 / sqrt(pi) e^(-x x) (x + 2 x^3 / 3 + 4 x^5 / 15 + ...); beyond: 1 less the continued fraction of erfc."""
+    """Up to 2.5: 2 / sqrt(pi) e^(-x x) (x + 2 x^3 / 3 + 4 x^5 / 15 + ...); beyond: 1 less the continued fraction of
+    erfc."""
     a = np.abs(x)
     near = np.where(a < ERF_NEAR, a, 0.0)
     square, total = near * near, np.ones_like(near)
@@ -333,7 +339,8 @@ def whole_power(a: Array, n: Array) -> Array:
 
 
 def power(x: Array, y: Array) -> Array:
-    """x^y as in IEEE 754: by squaring for small whole y, sqrt for 1 / 2; else e^(y log |x|), within 2^-52 |y log x| or so.
+    """x^y as in IEEE 754: by squaring for small whole y, sqrt for 1 / 2; else e^(y log |x|), within 2^-52 |y log x| or
+    so.
 
     The sign is that of x where y is odd.
     """

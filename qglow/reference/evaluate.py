@@ -1,4 +1,5 @@
-"""Walk a graph and compute every value: the law that the compiled engines are held against, and (fast) the calibration engine."""
+"""Walk a graph and compute every value: the law that the compiled engines are held against, and (fast) the calibration
+engine."""
 
 from __future__ import annotations
 
@@ -23,13 +24,16 @@ Keep = Callable[[str, Array], None]
 
 
 @in_usual_mode
-def evaluate(graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None, fast: bool = False) -> dict[str, Array]:
-    """Outputs of the graph by name. `keep` is called with every input and every value as it is produced, sequences left out.
+def evaluate(
+    graph: Graph, feeds: Mapping[str, Array], *, keep: Keep | None = None, fast: bool = False
+) -> dict[str, Array]:
+    """Outputs of the graph by name. `keep` is called with every input and every value as it is produced, sequences left
+    out.
 
-    fast: float products in the order of BLAS instead of the law's, several times as quick: for calibration and signal-to-noise ratios,
-    which do not hang on last bits. Values are freed after their last use, so that memory is bounded by the widest cut of the graph. Of a
-    Select the side that is not taken is not computed. Raises ModelError, naming the node, where a node cannot be evaluated on what it is
-    given.
+    fast: float products in the order of BLAS instead of the law's, several times as quick: for calibration and
+    signal-to-noise ratios, which do not hang on last bits. Values are freed after their last use, so that memory is
+    bounded by the widest cut of the graph. Of a Select the side that is not taken is not computed. Raises ModelError,
+    naming the node, where a node cannot be evaluated on what it is given.
     """
     if has_branches(graph):
         return _evaluate_needed(graph, feeds, keep, fast)
@@ -90,11 +94,16 @@ def _evaluate_needed(graph: Graph, feeds: Mapping[str, Array], keep: Keep | None
 
 
 @in_usual_mode
-def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False, live: int = 0) -> list[Array]:
-    """The outputs of one node. fast: see `evaluate`. live: bytes that are kept meanwhile. Raises LimitError, before anything is computed,
-    where the outputs with these are beyond the limit of memory. Raises ModelError, naming the node, where it cannot be evaluated."""
+def evaluate_node(
+    graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False, live: int = 0
+) -> list[Array]:
+    """The outputs of one node. fast: see `evaluate`. live: bytes that are kept meanwhile. Raises LimitError, before
+    anything is computed, where the outputs with these are beyond the limit of memory. Raises ModelError, naming the
+    node, where it cannot be evaluated."""
     try:
-        check_memory(live + bytes_made(node, inputs), f"node {node.name!r} ({node.operator}): its output, with what is kept,")
+        check_memory(
+            live + bytes_made(node, inputs), f"node {node.name!r} ({node.operator}): its output, with what is kept,"
+        )
         results = [np.asarray(a) if isinstance(a, np.generic) else a for a in _evaluated(graph, node, inputs, fast)]
     except QGlowError:
         raise
@@ -104,11 +113,15 @@ def evaluate_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bo
         raise ModelError(f"node {node.name!r}: op {node.operator} has no meaning here (missing {error})") from error
     except Exception as error:
         shapes = [tuple(a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
-        raise ModelError(f"node {node.name!r} ({node.operator}) cannot be evaluated on inputs of shapes {shapes}: {error}") from error
+        raise ModelError(
+            f"node {node.name!r} ({node.operator}) cannot be evaluated on inputs of shapes {shapes}: {error}"
+        ) from error
     if is_counted():
         spend(1 + _work(inputs, results) // ELEMENTS, f"node {node.name!r} ({node.operator})")
     if any(node.outputs[len(results) :]):
-        raise ModelError(f"node {node.name!r} ({node.operator}): output {node.outputs[len(results)]!r} is not supported")
+        raise ModelError(
+            f"node {node.name!r} ({node.operator}): output {node.outputs[len(results)]!r} is not supported"
+        )
     return results
 
 
@@ -129,7 +142,11 @@ def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool)
         return fallback_ops().evaluate(node, inputs)
     halves = node.has(SEVERAL_ROUNDINGS) and any(a is not None and a.dtype == np.float16 for a in inputs)
     with np.errstate(all="ignore"):
-        given = [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs] if halves else inputs
+        given = (
+            [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs]
+            if halves
+            else inputs
+        )
         results = (FLOAT[node.op] if fast else strict_meaning(node.op, given))(node, given)
         return [a.astype(np.float16) if a.dtype == np.float32 else a for a in results] if halves else results
 

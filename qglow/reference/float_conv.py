@@ -1,4 +1,5 @@
-"""Float meaning of convolutions, matrix products and normalizations. BLAS does the products: this is the calibration engine."""
+"""Float meaning of convolutions, matrix products and normalizations. BLAS does the products: this is the calibration
+engine."""
 
 from __future__ import annotations
 
@@ -52,12 +53,15 @@ def convolve(x: Array, w: Array, node: Node, pad_value: float = 0) -> Array:
         taps = view.transpose(0, 1, *range(2 + rank, 2 + 2 * rank), *range(2, 2 + rank))
         columns = taps.reshape(n, icg * int(np.prod(win.kernel)), int(np.prod(out)))
         wg = w[g * (oc // groups) : (g + 1) * (oc // groups)]
-        y[:, g * (oc // groups) : (g + 1) * (oc // groups)] = np.matmul(wg.reshape(wg.shape[0], -1), columns).reshape(n, oc // groups, *out)
+        y[:, g * (oc // groups) : (g + 1) * (oc // groups)] = np.matmul(wg.reshape(wg.shape[0], -1), columns).reshape(
+            n, oc // groups, *out
+        )
     return y
 
 
 def _by_taps(x: Array, w: Array, win: Window, out: tuple[int, ...], groups: int) -> Array:
-    """Stride 1, large images: one product of matrices for each tap, without a copy of x for each. A tap is the same run further on."""
+    """Stride 1, large images: one product of matrices for each tap, without a copy of x for each. A tap is the same run
+    further on."""
     n, c, h, pitch = x.shape
     oc, icg = w.shape[0] // groups, w.shape[1]
     flat = np.ascontiguousarray(x).reshape(n, groups, icg, h * pitch)
@@ -91,7 +95,8 @@ def _depthwise(x: Array, w: Array, win: Window, out: tuple[int, ...]) -> Array:
 
 
 def _depthwise_in_place(x: Array, w: Array, win: Window, out: tuple[int, ...]) -> Array:
-    """The same with stride 1: a padded plane is one run of numbers, and a tap the same run further on; row ends are left out."""
+    """The same with stride 1: a padded plane is one run of numbers, and a tap the same run further on; row ends are
+    left out."""
     (n, c, h, pitch), together = x.shape, max(1, NEAR // (x.shape[2] * x.shape[3] * x.itemsize))
     length = (out[0] - 1) * pitch + out[1]
     flat = np.ascontiguousarray(x).reshape(n, c, h * pitch)
@@ -118,13 +123,16 @@ def conv(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def convolve_transposed(x: Array, w: Array, node: Node) -> Array:
-    """Transposed convolution: x [N, C, spatial...], w [C, OC/group, kernel...] -> [N, OC, out...] in the dtype of the operands."""
+    """Transposed convolution: x [N, C, spatial...], w [C, OC/group, kernel...] -> [N, OC, out...] in the dtype of the
+    operands."""
     groups, rank = int(node.attr("group")), x.ndim - 2
     kernel = w.shape[2:]
     strides = tuple(node.attr("strides") or (1,) * rank)
     dilations = tuple(node.attr("dilations") or (1,) * rank)
     begin, out = transposed_geometry(node, x.shape[2:], kernel)
-    full = tuple((d - 1) * s + (k - 1) * r + 1 for d, s, k, r in zip(x.shape[2:], strides, kernel, dilations, strict=True))
+    full = tuple(
+        (d - 1) * s + (k - 1) * r + 1 for d, s, k, r in zip(x.shape[2:], strides, kernel, dilations, strict=True)
+    )
     size = tuple(max(f, b + o) for f, b, o in zip(full, begin, out, strict=True))
     icg, ocg = x.shape[1] // groups, w.shape[1]
     y = np.zeros((x.shape[0], ocg * groups, *size), x.dtype)
@@ -133,19 +141,27 @@ def convolve_transposed(x: Array, w: Array, node: Node) -> Array:
         for tap in product(*map(range, kernel)):
             of: tuple[Any, ...] = (slice(g * icg, (g + 1) * icg), slice(None), *tap)
             part = np.matmul(w[of].T, xs).reshape(x.shape[0], ocg, *x.shape[2:])
-            where = tuple(slice(t * r, t * r + (d - 1) * s + 1, s) for t, r, d, s in zip(tap, dilations, x.shape[2:], strides, strict=True))
+            where = tuple(
+                slice(t * r, t * r + (d - 1) * s + 1, s)
+                for t, r, d, s in zip(tap, dilations, x.shape[2:], strides, strict=True)
+            )
             y[(slice(None), slice(g * ocg, (g + 1) * ocg), *where)] += part
     return y[(slice(None), slice(None), *(slice(b, b + o) for b, o in zip(begin, out, strict=True)))]
 
 
-def transposed_geometry(node: Node, spatial: tuple[int, ...], kernel: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def transposed_geometry(
+    node: Node, spatial: tuple[int, ...], kernel: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Padding that is cut at the beginning, and output sizes, of a ConvTranspose."""
     rank = len(spatial)
     strides = tuple(node.attr("strides") or (1,) * rank)
     dilations = tuple(node.attr("dilations") or (1,) * rank)
     extra = tuple(node.attr("output_padding") or (0,) * rank)
     pads = tuple(node.attr("pads") or (0,) * (2 * rank))
-    natural = tuple((d - 1) * s + e + (k - 1) * r + 1 for d, s, e, k, r in zip(spatial, strides, extra, kernel, dilations, strict=True))
+    natural = tuple(
+        (d - 1) * s + e + (k - 1) * r + 1
+        for d, s, e, k, r in zip(spatial, strides, extra, kernel, dilations, strict=True)
+    )
     target, auto = node.attr("output_shape"), node.attr("auto_pad")
     if target is None and auto in ("SAME_UPPER", "SAME_LOWER"):
         target = tuple(d * s for d, s in zip(spatial, strides, strict=True))
@@ -188,7 +204,10 @@ def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array
     minus_zero_point = x - x.mean(axes, keepdims=True)
     var = np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True)
     shape = (1, -1, *(1,) * len(axes))
-    return [minus_zero_point / np.sqrt(var + x.dtype.type(node.attr("epsilon"))) * scale.reshape(shape) + bias.reshape(shape)]
+    return [
+        minus_zero_point / np.sqrt(var + x.dtype.type(node.attr("epsilon"))) * scale.reshape(shape)
+        + bias.reshape(shape)
+    ]
 
 
 def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
@@ -196,7 +215,9 @@ def layer_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
     axes = tuple(range(normalize_axis_index(int(node.attr("axis")), x.ndim), x.ndim))
     mean = x.mean(axes, keepdims=True)
     minus_zero_point = x - mean
-    inverse = 1 / np.sqrt(np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True) + x.dtype.type(node.attr("epsilon")))
+    inverse = 1 / np.sqrt(
+        np.mean(minus_zero_point * minus_zero_point, axes, keepdims=True) + x.dtype.type(node.attr("epsilon"))
+    )
     y = minus_zero_point * inverse * given(inputs, 1)
     bias = optional(inputs, 2)
     return [y if bias is None else y + bias, mean, inverse]

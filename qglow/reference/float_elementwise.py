@@ -1,4 +1,5 @@
-"""Float meaning of element-wise ops of several tensors, by the law for every dtype. Functions of one number are in float_functions.py."""
+"""Float meaning of element-wise ops of several tensors, by the law for every dtype. Functions of one number are in
+float_functions.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Functions of one float by the law, for every float dtype (docs/quantization.md, 30 and 31).
 
-float32: the polynomials of float_math.py where compiled kernels share them, else those of double_math.py, rounded once. float64:
-double_math.py. float16: what float32 gives, or double_math.py, rounded once.
+float32: the polynomials of float_math.py where compiled kernels share them, else those of double_math.py, rounded once.
+float64: double_math.py. float16: what float32 gives, or double_math.py, rounded once.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ Taps = list[tuple[Array, Array]]  # (index, weight) of each point's neighbours a
 
 
 def grid_sample(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """x [N, C, spatial...] at grid [N, out..., axes], whose last axis counts from the last spatial axis back, in [-1, 1] over the image."""
+    """x [N, C, spatial...] at grid [N, out..., axes], whose last axis counts from the last spatial axis back, in [-1,
+    1] over the image."""
     x, grid = given(inputs, 0), given(inputs, 1)
     mode, padding, corners = node.attr("mode"), node.attr("padding_mode"), bool(node.attr("align_corners"))
     sizes = x.shape[2:]
@@ -39,7 +40,8 @@ def grid_sample(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def _pixels(g: Array, size: int, corners: bool) -> Array:
-    """Pixel coordinates of grid coordinates; corners: -1 and 1 are the centres of the outermost pixels, not their outer edges."""
+    """Pixel coordinates of grid coordinates; corners: -1 and 1 are the centres of the outermost pixels, not their outer
+    edges."""
     one, two = g.dtype.type(1), g.dtype.type(2)
     return (g + one) / two * g.dtype.type(size - 1) if corners else ((g + one) * g.dtype.type(size) - one) / two
 

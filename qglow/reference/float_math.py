@@ -1,8 +1,9 @@
-"""exp, log, powers, sigmoid, tanh and erf of float32 from additions, multiplications and divisions alone: the same bits everywhere.
+"""exp, log, powers, sigmoid, tanh and erf of float32 from additions, multiplications and divisions alone: the same bits
+everywhere.
 
-The C library's and numpy's differ from one CPU and version to the next. These are within 3 units in the last place of the exact value
-where that is a normal number (docs/quantization.md); the coefficients are those of Cephes (Moshier, 1992). float64 goes to
-double_math.py; float16 is computed as float32 and rounded.
+The C library's and numpy's differ from one CPU and version to the next. These are within 3 units in the last place of
+the exact value where that is a normal number (docs/quantization.md); the coefficients are those of Cephes (Moshier,
+1992). float64 goes to double_math.py; float16 is computed as float32 and rounded.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ EXP_LOW, EXP_HIGH = -104.0, 89.0
 TANH = (-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1)
 TANH_SMALL = 0.625
 SQRT_HALF, LEAST = 0.707106781186547524, 1.1754943508222875e-38
-LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1, 2.0000714765e-1,
+LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
+    2.0000714765e-1,
        -2.4999993993e-1, 3.3333331174e-1)  # fmt: skip
 ERF = (7.853861353153693e-5, -8.010193625184903e-4, 5.188327685732524e-3, -2.685381193529856e-2, 1.128358514861418e-1,
        -3.761262582423300e-1, 1.128379165726710)  # fmt: skip
-ERF_SCALE, ERF_FAR = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)  # Abramowitz and Stegun 7.1.26
+# Abramowitz and Stegun 7.1.26
+ERF_SCALE, ERF_FAR = 0.3275911, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
 ATANH = tuple(2.0 / k for k in range(17, 0, -2))  # log((1 + s) / (1 - s)) / s in powers of s s
 TAYLOR = (1 / 39916800, 1 / 3628800, 1 / 362880, 1 / 40320, 1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0)
 LN2, POWER_LIMIT = 0.6931471805599453, 200.0
@@ -40,7 +43,8 @@ Unary = Callable[[Array], Array]
 
 
 def beside(double: Unary) -> Callable[[Unary], Unary]:
-    """Extend a function of float32 to float64, which `double` computes, and to float16, which is computed as float32 and rounded."""
+    """Extend a function of float32 to float64, which `double` computes, and to float16, which is computed as float32
+    and rounded."""
 
     def extend(single: Unary) -> Unary:
         @wraps(single)
@@ -118,7 +122,8 @@ def log(x: Array) -> Array:
 
 @beside(double_math.erf)
 def erf(x: Array) -> Array:
-    """x times a polynomial of x x up to 1; beyond, 1 - e^(-x x) times one of 1 / (1 + 0.33 |x|). Within 4 units in the last place."""
+    """x times a polynomial of x x up to 1; beyond, 1 - e^(-x x) times one of 1 / (1 + 0.33 |x|). Within 4 units in the
+    last place."""
     a, square = np.abs(x), x * x
     t = F32(1) / (F32(1) + a * F32(ERF_SCALE))
     large = F32(1) - (polynomial(t, ERF_FAR) * t) * exp(-square)
@@ -151,7 +156,8 @@ def hard_sigmoid(x: Array, alpha: np.float32, beta: np.float32) -> Array:
 
 
 def power(x: Array, exponent: np.float32) -> Array:
-    """x^y for one y, in float64, rounded to float32 at the end: |x|^y = e^(y log |x|); the sign is that of an odd y's x."""
+    """x^y for one y, in float64, rounded to float32 at the end: |x|^y = e^(y log |x|); the sign is that of an odd y's
+    x."""
     with np.errstate(all="ignore"):
         y = float(exponent)
         bits = np.abs(x).astype(np.float64).view(np.int64)
@@ -196,7 +202,8 @@ def ordered_max(x: Array) -> Array:
 
 
 def ordered_sum(x: Array) -> Array:
-    """Sum over the last axis of float32 in one fixed order: 16 sums of every 16th element, in blocks, whose halves are then added."""
+    """Sum over the last axis of float32 in one fixed order: 16 sums of every 16th element, in blocks, whose halves are
+    then added."""
     pad = -x.shape[-1] % LANES
     whole = np.concatenate([x, np.zeros((*x.shape[:-1], pad), x.dtype)], -1).reshape(*x.shape[:-1], -1, LANES)
     total = sum_in_blocks(np.moveaxis(whole, -2, 0))

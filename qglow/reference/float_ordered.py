@@ -1,4 +1,5 @@
-"""The law of float reductions and functions: sums and maxima in one order, functions from single operations (docs/quantization.md, 29)."""
+"""The law of float reductions and functions: sums and maxima in one order, functions from single operations
+(docs/quantization.md, 29)."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ F32 = np.float32
 
 
 def of_rows(name: str, x: Array) -> Array:
-    """Max, Sum or Mean over the last axis: 16 partial results of every 16th element, whose halves are combined again and again."""
+    """Max, Sum or Mean over the last axis: 16 partial results of every 16th element, whose halves are combined again
+    and again."""
     if name == "Max":
         return float_math.ordered_max(x)
     total = float_math.ordered_sum(x)
@@ -52,7 +54,9 @@ def reduced(name: str, x: Array, axes: tuple[int, ...], keep: bool) -> Array:
     kept = tuple(1 if k in axes else d for k, d in enumerate(x.shape))
     shape = kept if keep else tuple(d for k, d in enumerate(x.shape) if k not in axes)
     if is_by_rows(x.ndim, axes):
-        return of_rows(name, x.reshape(*x.shape[: x.ndim - len(axes)], prod(x.shape[x.ndim - len(axes) :]))).reshape(shape)
+        return of_rows(name, x.reshape(*x.shape[: x.ndim - len(axes)], prod(x.shape[x.ndim - len(axes) :]))).reshape(
+            shape
+        )
     front = np.moveaxis(x, axes, range(len(axes)))
     front = front.reshape(prod(front.shape[: len(axes)]), *front.shape[len(axes) :])
     return in_order(name, front, len(front)).reshape(shape)
@@ -200,12 +204,18 @@ def instance_normalization(node: Node, inputs: list[Array | None]) -> list[Array
 
 def power(x: Array, y: np.float32) -> Array:
     """x^y for one y: a single operation where there is one."""
-    known: dict[float, Callable[[], Array]] = {1.0: lambda: x, 2.0: lambda: x * x, 0.5: lambda: np.sqrt(x), -1.0: lambda: F32(1) / x}
+    known: dict[float, Callable[[], Array]] = {
+        1.0: lambda: x,
+        2.0: lambda: x * x,
+        0.5: lambda: np.sqrt(x),
+        -1.0: lambda: F32(1) / x,
+    }
     return np.asarray(known[float(y)]() if float(y) in known else float_math.power(x, y))
 
 
 def is_single_power(y: float) -> bool:
-    """Whether `power` has the exponent: finite, not 0; of odd negative ones -1 alone, for of the others -0 has another infinity."""
+    """Whether `power` has the exponent: finite, not 0; of odd negative ones -1 alone, for of the others -0 has another
+    infinity."""
     return bool(np.isfinite(y)) and y != 0 and (y == -1 or y > 0 or y % 2 != 1)
 
 

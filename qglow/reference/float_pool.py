@@ -12,7 +12,8 @@ from .windows import Window, patches
 
 
 def max_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """The largest of each window, and, where it is asked for, its place in the tensor, int64; that of the first of several."""
+    """The largest of each window, and, where it is asked for, its place in the tensor, int64; that of the first of
+    several."""
     x = given(inputs, 0)
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
@@ -30,16 +31,19 @@ def of_nothing(best: Array, x: Array, win: Window, out: Sequence[int]) -> Array:
 
 
 def max_indices(node: Node, x: Array, win: Window, view: Array) -> list[Array]:
-    """The second output of a MaxPool, int64 like the first: where in x, flattened, each maximum lies; empty where it is not wanted.
+    """The second output of a MaxPool, int64 like the first: where in x, flattened, each maximum lies; empty where it is
+    not wanted.
 
-    view: the windows of x. The first of equal elements counts, the taps in row-major order, and what is padding never. storage_order 1:
-    within an image, positions count along columns.
+    view: the windows of x. The first of equal elements counts, the taps in row-major order, and what is padding never.
+    storage_order 1: within an image, positions count along columns.
     """
     if not any(node.outputs[1:]):
         return []
     spatial = x.shape[2:]
     count = int(np.prod(spatial))
-    order = np.arange(count).reshape(spatial[::-1]).T if node.attr("storage_order") else np.arange(count).reshape(spatial)
+    order = (
+        np.arange(count).reshape(spatial[::-1]).T if node.attr("storage_order") else np.arange(count).reshape(spatial)
+    )
     index, out = patches(order[None, None].astype(np.int64), win, -1, bool(node.attr("ceil_mode")))
     flat, places = view.reshape(*view.shape[: -len(out)], -1), index.reshape(*index.shape[: -len(out)], -1)
     inside = np.where(places >= 0, flat, -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min)
@@ -61,7 +65,8 @@ def tap_counts(win: Window, spatial: Sequence[int], out: Sequence[int], padded: 
 
 
 def pool_counts(node: Node, x: Array, win: Window) -> Array:
-    """Elements that each window of an AveragePool averages over, float64 [1, 1, out...]; at least 1: the mean of nothing is 0."""
+    """Elements that each window of an AveragePool averages over, float64 [1, 1, out...]; at least 1: the mean of
+    nothing is 0."""
     out = win.out(x.shape[2:], bool(node.attr("ceil_mode")))
     counts = tap_counts(win, x.shape[2:], out, bool(node.attr("count_include_pad")))
     return np.maximum(counts, 1).astype(np.float64)

@@ -1,8 +1,10 @@
-"""The law of float products: each output is one chain of fused multiply-adds that starts from the bias (docs/quantization.md, 28).
+"""The law of float products: each output is one chain of fused multiply-adds that starts from the bias
+(docs/quantization.md, 28).
 
-a = bias, or 0; then a = fma(x, w, a) over kernel rows, columns of a row, channels of the group, in this order; what lies beyond the
-image is 0 and takes part. A transposed convolution is that of its phases. Kernels that stay in this order have these bits. Of float64 each
-product and each sum is rounded. More than LONGEST terms are several chains, which are added one after the other (41).
+a = bias, or 0; then a = fma(x, w, a) over kernel rows, columns of a row, channels of the group, in this order; what
+lies beyond the image is 0 and takes part. A transposed convolution is that of its phases. Kernels that stay in this
+order have these bits. Of float64 each product and each sum is rounded. More than LONGEST terms are several chains,
+which are added one after the other (41).
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ TOGETHER = 1 << 14  # sums that are computed at once, so that they stay near
 
 
 def chain_ranges(rows: int, columns: int, channels: int) -> list[tuple[int, int]]:
-    """First term and end of each chain of a product over kernel rows, columns and channels: as many whole rows as have LONGEST terms; where
-    one row has more, as many whole columns of it; where one column has more, LONGEST channels of it."""
+    """First term and end of each chain of a product over kernel rows, columns and channels: as many whole rows as have
+    LONGEST terms; where one row has more, as many whole columns of it; where one column has more, LONGEST channels of
+    it."""
     terms, row = rows * columns * channels, columns * channels
     if row <= LONGEST:
         period, most = terms, LONGEST // max(1, row) * row
@@ -32,12 +35,17 @@ def chain_ranges(rows: int, columns: int, channels: int) -> list[tuple[int, int]
         period, most = row, LONGEST // channels * channels
     else:
         period, most = channels, LONGEST
-    found = [(p + k, min(p + k + most, p + period)) for p in range(0, terms, max(1, period)) for k in range(0, period, max(1, most))]
+    found = [
+        (p + k, min(p + k + most, p + period))
+        for p in range(0, terms, max(1, period))
+        for k in range(0, period, max(1, most))
+    ]
     return found or [(0, 0)]
 
 
 def sums(x: Array, w: Array, bias: Array, ranges: list[tuple[int, int]]) -> Array:
-    """`chains` over each range of the terms, the first from the bias and the others from 0, added one after the other."""
+    """`chains` over each range of the terms, the first from the bias and the others from 0, added one after the
+    other."""
     none = np.zeros_like(bias)
     (first, end), *others = ranges
     y = chains(x[first:end], w[first:end], bias)
@@ -75,7 +83,9 @@ def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -
         taps = windows(x[image : image + 1], win, out)[0][:, first : first + rows]  # [C, rows, out..., kernel...]
         sizes = taps.shape[1 : 1 + rank]
         taps = taps.reshape(groups, per, *taps.shape[1:])
-        terms = taps.transpose(*range(2 + rank, 2 + 2 * rank), 1, *range(2, 2 + rank), 0).reshape(-1, prod(sizes), groups)
+        terms = taps.transpose(*range(2 + rank, 2 + 2 * rank), 1, *range(2, 2 + rank), 0).reshape(
+            -1, prod(sizes), groups
+        )
         made = sums(terms, weights, start, ranges).reshape(*sizes, oc)
         y[image, :, first : first + rows] = np.moveaxis(made, -1, 0)
     return y
@@ -108,7 +118,9 @@ def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
         for k, (a, (before, _)) in enumerate(zip(axes, borders, strict=True)):
             padded = padded.take(range(a.first + before, a.first + before + a.count + a.reach - 1), 2 + k)
         swapped = taps.reshape(groups, -1, per, *kernel).swapaxes(1, 2).reshape(groups * per, -1, *kernel)
-        part = convolve(padded, swapped, bias, Window(kernel, one, tuple(a.step for a in axes), (0,) * rank, (0,) * rank), groups)
+        part = convolve(
+            padded, swapped, bias, Window(kernel, one, tuple(a.step for a in axes), (0,) * rank, (0,) * rank), groups
+        )
         y[(slice(None), slice(None), *(slice(a.phase, None, s) for a, s in zip(axes, strides, strict=True)))] = part
     return [y]
 

@@ -23,7 +23,8 @@ def reduction_axes(node: Node, inputs: list[Array | None], rank: int) -> tuple[i
 
 
 def _of_nothing(x: Array, axes: tuple[int, ...], end: int) -> dict[str, Any]:
-    """The extreme of no elements, where there are none: the least (end 0) or the largest (1) value that the dtype has, or an infinity."""
+    """The extreme of no elements, where there are none: the least (end 0) or the largest (1) value that the dtype has,
+    or an infinity."""
     if all(x.shape[a] for a in axes):
         return {}
     if x.dtype.kind == "f":
@@ -118,7 +119,8 @@ def top_k(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def cumulative_sum(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """One after the other from the first, floats in float64, each sum rounded; exclusive: each sum without its own element."""
+    """One after the other from the first, floats in float64, each sum rounded; exclusive: each sum without its own
+    element."""
     x, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0])
     x = np.flip(x, axis) if node.attr("reverse") else x
     if node.attr("exclusive") and x.shape[axis]:

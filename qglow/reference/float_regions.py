@@ -1,4 +1,5 @@
-"""Float meaning of ops on regions of images: local response normalization, Lp pooling, unpooling, and pools of regions of interest."""
+"""Float meaning of ops on regions of images: local response normalization, Lp pooling, unpooling, and pools of regions
+of interest."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from .windows import Window, patches
 
 
 def local_response_normalization(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """x / (bias + alpha / size * sum of squares) ** beta; the sum is over `size` channels, (size - 1) // 2 of them before."""
+    """x / (bias + alpha / size * sum of squares) ** beta; the sum is over `size` channels, (size - 1) // 2 of them
+    before."""
     x, size = given(inputs, 0), int(node.attr("size"))
     square, sums = x * x, np.zeros_like(x)
     channels = x.shape[1]
@@ -69,13 +71,14 @@ def x_type(inputs: list[Array | None]) -> type:
 def max_unpool(node: Node, inputs: list[Array | None]) -> list[Array]:
     """x at the places that a MaxPool's indices say, zeros elsewhere.
 
-    Raises ValueError where the output shape that is asked for is not the one that the window and padding give: onnxruntime counts the
-    indices in the former, ONNX's own tests in the latter.
+    Raises ValueError where the output shape that is asked for is not the one that the window and padding give:
+    onnxruntime counts the indices in the former, ONNX's own tests in the latter.
     """
     x, where, shape = given(inputs, 0), given(inputs, 1), optional(inputs, 2)
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
     sizes = [
-        (d - 1) * s + k - b - e for d, s, k, b, e in zip(x.shape[2:], win.strides, win.kernel, win.begin, win.end, strict=True)
+        (d - 1) * s + k - b - e for d, s, k, b, e in zip(x.shape[2:], win.strides, win.kernel, win.begin, win.end,
+        strict=True)
     ]  # fmt: skip
     full = (*x.shape[:2], *sizes)
     if shape is not None and full != (asked := tuple(int(v) for v in shape)):
@@ -88,8 +91,8 @@ def max_unpool(node: Node, inputs: list[Array | None]) -> list[Array]:
 def roi_align(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Averages, or maxima, of bilinear samples in the cells of each region [x1, y1, x2, y2].
 
-    x [N, C, H, W], rois [R, 4], batch indices [R] -> [R, C, height, width]. A sample more than one pixel outside of the image is 0. The
-    maximum is of each sample's largest weighted corner, as onnxruntime has it.
+    x [N, C, H, W], rois [R, 4], batch indices [R] -> [R, C, height, width]. A sample more than one pixel outside of the
+    image is 0. The maximum is of each sample's largest weighted corner, as onnxruntime has it.
     """
     x, rois, batches = given(inputs, 0), given(inputs, 1), given(inputs, 2)
     rows, columns = int(node.attr("output_height")), int(node.attr("output_width"))

@@ -1,7 +1,8 @@
-"""Resampling: where an output element lies in the input, and of which elements it is the sum (ONNX Resize-19, in float32 as onnxruntime).
+"""Resampling: where an output element lies in the input, and of which elements it is the sum (ONNX Resize-19, in
+float32 as onnxruntime).
 
-A Resize is one axis after the other. `nearest` takes one element, `linear` mixes two; `cubic`, and what `antialias` widens, are sums of
-several elements in order.
+A Resize is one axis after the other. `nearest` takes one element, `linear` mixes two; `cubic`, and what `antialias`
+widens, are sums of several elements in order.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Taps = tuple[Array, Array]  # input indices int64 and weights float32, each [tap
 
 
 class Axis(NamedTuple):
-    """One axis of a Resize: sizes, the scale between them, and the part of the input that a crop takes, of a length of 1."""
+    """One axis of a Resize: sizes, the scale between them, and the part of the input that a crop takes, of a length of
+    1."""
 
     size: int
     out: int
@@ -36,9 +38,11 @@ class Axis(NamedTuple):
 
 
 def resize_geometry(node: Node, shape: tuple[int, ...], inputs: Sequence[Array | None]) -> list[Axis]:
-    """Every axis of a Resize (x, roi, scales, sizes) of an x of this shape. Raises ValueError where scales or sizes are not one an axis.
+    """Every axis of a Resize (x, roi, scales, sizes) of an x of this shape. Raises ValueError where scales or sizes are
+    not one an axis.
 
-    NOTE: a crop's size is that of the whole input by the scale, in onnxruntime as in onnx's reference, against the words of the schema.
+    NOTE: a crop's size is that of the whole input by the scale, in onnxruntime as in onnx's reference, against the
+    words of the schema.
     """
     roi, scales, sizes = optional(inputs, 1), optional(inputs, 2), optional(inputs, 3)
     axes = [normalize_axis_index(int(a), len(shape)) for a in node.attr("axes") or range(len(shape))]
@@ -124,7 +128,8 @@ def _cubic(d: Array, a: float) -> Array:
 
 
 def weighted_taps(node: Node, axis: Axis) -> Taps:
-    """Every element that an output element is a sum of, and its weight: of cubic, or of linear that is widened against aliases."""
+    """Every element that an output element is a sum of, and its weight: of cubic, or of linear that is widened against
+    aliases."""
     cubic, outside = node.attr("mode") == "cubic", bool(node.attr("exclude_outside"))
     kernel, radius = (_cubic, 2) if cubic else (_triangle, 1)
     narrow = min(1.0, axis.scale) if node.attr("antialias") else 1.0

@@ -33,7 +33,8 @@ def hardmax(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def compress(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """The slices along an axis, or of all elements in a row, at which a condition holds; the condition may be shorter than the axis."""
+    """The slices along an axis, or of all elements in a row, at which a condition holds; the condition may be shorter
+    than the axis."""
     x, condition, axis = given(inputs, 0), given(inputs, 1), node.attr("axis")
     if axis is None:
         x, axis = x.ravel(), 0
@@ -41,7 +42,8 @@ def compress(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def unique(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """Unique slices along an axis (elements without one), sorted or in order of appearance; first places, inverse, counts."""
+    """Unique slices along an axis (elements without one), sorted or in order of appearance; first places, inverse,
+    counts."""
     x, axis = given(inputs, 0), node.attr("axis")
     x, axis = (x.ravel(), 0) if axis is None else (x, int(axis))
     _, first, inverse, counts = np.unique(x, return_index=True, return_inverse=True, return_counts=True, axis=axis)
@@ -57,8 +59,8 @@ def unique(node: Node, inputs: list[Array | None]) -> list[Array]:
 def non_max_suppression(node: Node, inputs: list[Array | None]) -> list[Array]:
     """[batch, class, box] of the boxes that are kept, int64 [kept, 3]; boxes [B, N, 4], scores [B, C, N].
 
-    Of each batch and class: in order of falling scores above the threshold, boxes that overlap none that is kept by more than the
-    threshold of intersection over union, at most so many.
+    Of each batch and class: in order of falling scores above the threshold, boxes that overlap none that is kept by
+    more than the threshold of intersection over union, at most so many.
     """
     boxes, scores = given(inputs, 0), given(inputs, 1)
     most, overlap, least = (_scalar(inputs, k) for k in (2, 3, 4))
@@ -113,7 +115,8 @@ _REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.m
 
 
 def scatter_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """x with updates written, or reduced, at the places that indices say along an axis; of several at one place the last is written."""
+    """x with updates written, or reduced, at the places that indices say along an axis; of several at one place the
+    last is written."""
     x, indices, updates = (given(inputs, k) for k in range(3))
     axis, reduction = int(node.attr("axis")) % max(1, x.ndim), node.attr("reduction")
     y = x.copy()

@@ -52,7 +52,8 @@ def concat(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def split_sizes(node: Node, size: int, sizes: Array | None) -> list[int]:
-    """Sizes along its axis of the outputs of a Split of so many elements; without sizes parts are equal, but for a smaller last one."""
+    """Sizes along its axis of the outputs of a Split of so many elements; without sizes parts are equal, but for a
+    smaller last one."""
     if sizes is not None:
         parts = ints(sizes)
     else:
@@ -86,7 +87,8 @@ def slice_(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def pad_widths(rank: int, inputs: Sequence[Array | None]) -> list[tuple[int, int]]:
-    """(before, after) of every axis of a Pad (x, pads, value, axes). Raises ValueError where pads are not two for each axis."""
+    """(before, after) of every axis of a Pad (x, pads, value, axes). Raises ValueError where pads are not two for each
+    axis."""
     pads, axes = ints(given(inputs, 1)), optional(inputs, 3)
     where = [normalize_axis_index(a, rank) for a in ints(axes)] if axes is not None else list(range(rank))
     if len(pads) != 2 * len(where):
@@ -100,7 +102,8 @@ def pad_widths(rank: int, inputs: Sequence[Array | None]) -> list[tuple[int, int
 def pad(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, value = given(inputs, 0), optional(inputs, 2)
     widths = pad_widths(x.ndim, inputs)
-    x = x[tuple(slice(max(0, -b), d - max(0, -a)) for (b, a), d in zip(widths, x.shape, strict=True))]  # a negative width cuts
+    # a negative width cuts
+    x = x[tuple(slice(max(0, -b), d - max(0, -a)) for (b, a), d in zip(widths, x.shape, strict=True))]
     widths = [(max(0, b), max(0, a)) for b, a in widths]
     mode = node.attr("mode")
     if mode == "constant":

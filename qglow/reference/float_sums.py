@@ -14,9 +14,10 @@ BLOCK = 512  # terms of one chain
 def sum_in_blocks(x: Array) -> Array:
     """The sum over the first axis, [n, ...] -> [...] of x's dtype.
 
-    BLOCK terms at a time are added one after the other in x's dtype, from 0; these sums one after the other in float64; and
-    that is rounded once. Up to BLOCK terms are one chain. The relative error of terms of one sign is at most about BLOCK u, with
-    u = 2^-24 of float32, whatever n is (Higham, Accuracy and Stability of Numerical Algorithms, 2nd edition, 4.2 and 4.3).
+    BLOCK terms at a time are added one after the other in x's dtype, from 0; these sums one after the other in float64;
+    and that is rounded once. Up to BLOCK terms are one chain. The relative error of terms of one sign is at most about
+    BLOCK u, with u = 2^-24 of float32, whatever n is (Higham, Accuracy and Stability of Numerical Algorithms, 2nd
+    edition, 4.2 and 4.3).
     """
     whole = len(x) // BLOCK
     blocks = x[: whole * BLOCK].reshape(whole, BLOCK, *x.shape[1:])

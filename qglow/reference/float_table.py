@@ -1,8 +1,8 @@
 """Float meanings by op: FLOAT[op](node, inputs) -> outputs.
 
-FLOAT is what an op means. Products, sums and pools there are in whatever order is fast: their last bits are those of the machine's BLAS
-and of numpy. EXACT has, for those ops, the law: IEEE operations in a fixed order, which compiled kernels follow (docs/quantization.md).
-Every other op of FLOAT is its own law (docs/determinism.md).
+FLOAT is what an op means. Products, sums and pools there are in whatever order is fast: their last bits are those of
+the machine's BLAS and of numpy. EXACT has, for those ops, the law: IEEE operations in a fixed order, which compiled
+kernels follow (docs/quantization.md). Every other op of FLOAT is its own law (docs/determinism.md).
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""Fused multiply-adds of float32 in numpy: x y + z rounded once, and chains of them: what the law says of float products.
+"""Fused multiply-adds of float32 in numpy: x y + z rounded once, and chains of them: what the law says of float
+products.
 
-The product of two float32 is exact in float64. Its sum with a third is not; rounded to float64 and then to float32 it would be rounded
-twice, which differs where the first result lies in the middle between two float32, or below the least normal one. Only there the sum is
-rounded to odd instead (Boldo and Melquiond, 2008), after which rounding to float32 gives what one rounding would have given.
+The product of two float32 is exact in float64. Its sum with a third is not; rounded to float64 and then to float32 it
+would be rounded twice, which differs where the first result lies in the middle between two float32, or below the least
+normal one. Only there the sum is rounded to odd instead (Boldo and Melquiond, 2008), after which rounding to float32
+gives what one rounding would have given.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import numpy as np
 
 from ..graph import Array
 
-_BELOW, _MIDDLE = np.int64((1 << 29) - 1), np.int64(1 << 28)  # the bits of a float64 that a float32 has not, and a one before zeros
+# the bits of a float64 that a float32 has not, and a one before zeros
+_BELOW, _MIDDLE = np.int64((1 << 29) - 1), np.int64(1 << 28)
 _LEAST = float(np.finfo(np.float32).tiny)
 
 
@@ -24,7 +27,8 @@ def fma(x: Array, y: Array, z: Array) -> Array:
 
 
 def chain(start: Array, pairs: Iterable[tuple[Array, Array]]) -> Array:
-    """a = start, then a = fma(x, w, a) for each pair in order; float32 of start's shape. x, w: float32 or the same as float64.
+    """a = start, then a = fma(x, w, a) for each pair in order; float32 of start's shape. x, w: float32 or the same as
+    float64.
 
     start of float64: a = x w + a, in two operations.
     """

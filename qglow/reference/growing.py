@@ -1,7 +1,7 @@
 """Bytes that the outputs of a node will take, known before they are computed.
 
-The shapes of the outputs follow from those of the inputs and the elements of those that decide sizes, in time that does not depend on
-either. An op without the trait GROWS writes no more than its inputs have.
+The shapes of the outputs follow from those of the inputs and the elements of those that decide sizes, in time that does
+not depend on either. An op without the trait GROWS writes no more than its inputs have.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .windows import Window
 
 
 def bytes_made(node: Node, inputs: Elements) -> int:
-    """Bytes that a node's outputs, and what it pads, take, as far as they may be more than its inputs do; 0 where they may not, and
-    where its inputs do not fit, which the op itself will tell."""
+    """Bytes that a node's outputs, and what it pads, take, as far as they may be more than its inputs do; 0 where they
+    may not, and where its inputs do not fit, which the op itself will tell."""
     arrays = [a for a in inputs if isinstance(a, np.ndarray)]
     if not node.has(GROWS) and all(a.shape == arrays[0].shape or a.size == 1 for a in arrays[1:]):
         return sum(a.nbytes for a in arrays) if any(_stands_in(a) for a in arrays) else 0

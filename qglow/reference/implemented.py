@@ -14,7 +14,8 @@ from .integer_table import INTEGER
 
 
 def check_meanings(graph: Graph) -> Graph:
-    """The graph itself. Raises VerifyError with the first node that nothing here computes: of no meaning, or of none in its form."""
+    """The graph itself. Raises VerifyError with the first node that nothing here computes: of no meaning, or of none in
+    its form."""
     for node in graph.nodes:
         if node.op in (SELECT, ONNX):
             continue

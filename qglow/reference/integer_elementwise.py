@@ -59,7 +59,8 @@ def mul(node: Node, inputs: list[Array | None], types: Types, outputs: list[Tens
 
 
 def lookup(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
-    """(12) table[x], or table[c, x] with c the index along `axis`. The table's position is the stored integer minus the kind's least."""
+    """(12) table[x], or table[c, x] with c the index along `axis`. The table's position is the stored integer minus the
+    kind's least."""
     x, table = given(inputs, 0), given(inputs, 1)
     index = x.astype(np.int32) - _typed(types, 0).limits()[0]
     if table.ndim == 1:

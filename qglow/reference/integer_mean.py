@@ -47,7 +47,9 @@ def reduce_mean(node: Node, inputs: list[Array | None], types: Types, outputs: l
     return _reduced(node, given(inputs, 0), types, outputs, axes, bool(node.attr("keepdims")))
 
 
-def _reduced(node: Node, stored: Array, types: Types, outputs: list[TensorType], axes: tuple[int, ...], keep: bool) -> list[Array]:
+def _reduced(
+    node: Node, stored: Array, types: Types, outputs: list[TensorType], axes: tuple[int, ...], keep: bool
+) -> list[Array]:
     x = minus_zero_point(stored, _typed(types, 0))
     acc = x.sum(axes, keepdims=keep)  # type: ignore[call-overload]
     return [_mean(acc, int(np.prod([x.shape[a] for a in axes])), node, _typed(types, 0), outputs[0])]
@@ -73,7 +75,8 @@ def resize(node: Node, inputs: list[Array | None], types: Types, outputs: list[T
 
 
 def exponent_table(scale: float) -> Array:
-    """(16) T[d] = rint(exp(-s d) 2^23), int32 [256]: the exponentials of a softmax, by distance from the row's maximum."""
+    """(16) T[d] = rint(exp(-s d) 2^23), int32 [256]: the exponentials of a softmax, by distance from the row's
+    maximum."""
     return np.rint(np.exp(-float(scale) * np.arange(256, dtype=np.float64)) * 2**23).astype(np.int32)
 
 

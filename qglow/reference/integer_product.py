@@ -12,7 +12,8 @@ Types = list[TensorType | None]
 
 
 def exact_dtype(terms: int, x: TensorType | None = None) -> type:
-    """A float type in which a sum of `terms` products of magnitudes up to 255 * 255 is exact: BLAS then computes integers.
+    """A float type in which a sum of `terms` products of magnitudes up to 255 * 255 is exact: BLAS then computes
+    integers.
 
     x: the activations, whose elements may be of 16 bits (49).
     """
@@ -26,7 +27,8 @@ def _typed(types: Types, index: int) -> TensorType:
 
 
 def requantize_sums(acc: Array, channel_axis: int, node: Node, x: TensorType, w: TensorType, y: TensorType) -> Array:
-    """(6) C(rint(f32(acc) * m) + z_y), or (7) f32(acc) * f32(s_x * s_w) where the output is float. acc: int64, exact."""
+    """(6) C(rint(f32(acc) * m) + z_y), or (7) f32(acc) * f32(s_x * s_w) where the output is float. acc: int64,
+    exact."""
     groups = groups_of(node)
     m = product_scale(x, w, groups) if y.quant is None else multiplier(x, w, y, groups)
     shape = [1] * acc.ndim

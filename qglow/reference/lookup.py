@@ -1,4 +1,5 @@
-"""Functions that declarations of ops name, found when they are first asked for: a session loads the files of the ops that it runs alone."""
+"""Functions that declarations of ops name, found when they are first asked for: a session loads the files of the ops
+that it runs alone."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def named(function: str | Callable[..., Any], package: str | None = __package__)
 
 
 class Meanings(Mapping[str, F], Generic[F]):
-    """Functions by op, of the ops whose declaration has a field. made: the function from the declaration and the field."""
+    """Functions by op, of the ops whose declaration has a field. made: the function from the declaration and the
+    field."""
 
     def __init__(self, field: str, made: Callable[[OpDef, str], F]) -> None:
         self._field, self._made = field, made

@@ -1,8 +1,10 @@
-"""A transposed convolution as ordinary ones: the outputs of one phase (o mod stride) read whole input pixels with some of the taps.
+"""A transposed convolution as ordinary ones: the outputs of one phase (o mod stride) read whole input pixels with some
+of the taps.
 
-o = stride t + phase is reached from i by tap k where i = (o + begin - dilation k) / stride is whole. With g = gcd(stride, dilation)
-these are every stride / g-th tap from a first one, k0, if there is one, and i = t + (phase + begin - dilation k0) / stride -
-j dilation / g for the j-th of them: a convolution of stride 1 and dilation `step` = dilation / g over t, with the taps in reverse.
+o = stride t + phase is reached from i by tap k where i = (o + begin - dilation k) / stride is whole. With g =
+gcd(stride, dilation) these are every stride / g-th tap from a first one, k0, if there is one, and i = t + (phase +
+begin - dilation k0) / stride - j dilation / g for the j-th of them: a convolution of stride 1 and dilation `step` =
+dilation / g over t, with the taps in reverse.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from math import gcd
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """One axis: outputs phase, phase + stride, ... (`count` of them) read taps (in order) at input indices first, first + step, ..."""
+    """One axis: outputs phase, phase + stride, ... (`count` of them) read taps (in order) at input indices first, first
+    + step, ..."""
 
     phase: int
     count: int

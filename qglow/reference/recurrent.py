@@ -39,11 +39,17 @@ def state_bytes(h: Array) -> Array:
 
 
 def integer_lstm(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
-    """(19), (20) gates = (f32(sum (q_x - z) w) m_w + f32(sum (q_h - 128) r) m_r) + b, m_w = f32(s_x s_w), m_r = f32(s_h s_r).
+    """(19), (20) gates = (f32(sum (q_x - z) w) m_w + f32(sum (q_h - 128) r) m_r) + b, m_w = f32(s_x s_w), m_r = f32(s_h
+    s_r).
 
     w [D 4H, I] and r [D 4H, H] are int8, per row; b float32 [D 4H]; outputs are float32.
     """
-    x, w, r, b = minus_zero_point(given(inputs, 0), _typed(types, 0), np.int64), given(inputs, 1), given(inputs, 2), given(inputs, 3)
+    x, w, r, b = (
+        minus_zero_point(given(inputs, 0), _typed(types, 0), np.int64),
+        given(inputs, 1),
+        given(inputs, 2),
+        given(inputs, 3),
+    )
     sides, hidden = directions(node), r.shape[1]
     steps, batch = x.shape[:2]
     m_w = product_scale(_typed(types, 0), _typed(types, 1)).reshape(-1)

@@ -1,10 +1,11 @@
-"""LSTM, GRU and RNN of floats with all attributes and inputs of ONNX 22, but `layout`, which the importer turns into Transposes.
+"""LSTM, GRU and RNN of floats with all attributes and inputs of ONNX 22, but `layout`, which the importer turns into
+Transposes.
 
-One order of operations (docs/quantization.md, 36 to 38): the products of the inputs and of the state are chains of fused multiply-adds that
-begin with 0 (28), then come the sums, one by one. `fast`: numpy's product.
+One order of operations (docs/quantization.md, 36 to 38): the products of the inputs and of the state are chains of
+fused multiply-adds that begin with 0 (28), then come the sums, one by one. `fast`: numpy's product.
 
-A batch entry is computed for its first `sequence_lens` steps, backwards from the last of these in a reverse direction; Y is 0 beyond
-them, and everything of an entry of length 0, as in onnxruntime.
+A batch entry is computed for its first `sequence_lens` steps, backwards from the last of these in a reverse direction;
+Y is 0 beyond them, and everything of an entry of length 0, as in onnxruntime.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ Function = Callable[[Array], Array]
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 PARAMETERS: dict[str, tuple[float | None, float | None]] = {
-    "Affine": (1.0, 0.0), "LeakyRelu": (0.01, None), "ThresholdedRelu": (1.0, None), "ScaledTanh": (1.0, 1.0), "HardSigmoid": (0.2, 0.5),
+    "Affine": (1.0, 0.0), "LeakyRelu": (0.01, None), "ThresholdedRelu": (1.0, None), "ScaledTanh": (1.0, 1.0),
+    "HardSigmoid": (0.2, 0.5),
     "Elu": (1.0, None), "Relu": (None, None), "Tanh": (None, None), "Sigmoid": (None, None), "Softsign": (None, None),
     "Softplus": (None, None),
 }  # fmt: skip
@@ -60,7 +62,8 @@ def directions(node: Node) -> tuple[bool, ...]:
 
 
 def activations(node: Node) -> list[tuple[Activation, ...]]:
-    """The functions of each direction. Values of activation_alpha and activation_beta go to those functions in order that take one."""
+    """The functions of each direction. Values of activation_alpha and activation_beta go to those functions in order
+    that take one."""
     sides, usual = len(directions(node)), DEFAULTS[node.op]
     names = tuple(node.attr("activations") or usual * sides)
     assert len(names) == len(usual) * sides, f"{len(names)} activations for {sides} directions of {len(usual)}"
@@ -155,7 +158,9 @@ def lengths_of(inputs: list[Array | None], steps: int, batch: int) -> Array:
     lens = optional(inputs, 4)
     if lens is None:
         return np.full(batch, steps)
-    assert lens.shape == (batch,) and np.all((lens >= 0) & (lens <= steps)), f"sequence_lens {lens.tolist()} of {batch} x {steps} steps"
+    assert lens.shape == (batch,) and np.all((lens >= 0) & (lens <= steps)), (
+        f"sequence_lens {lens.tolist()} of {batch} x {steps} steps"
+    )
     return lens
 
 

@@ -32,7 +32,12 @@ def refine(graph: Graph) -> Graph:
         except (IndexError, KeyError, ValueError):  # NOTE: of a side that is never taken
             continue
         for o, shape in zip(node.outputs, found, strict=False):
-            if o and shape is not None and types[o].shape is None and not any(isinstance(d, int) and d < 0 for d in shape):
+            if (
+                o
+                and shape is not None
+                and types[o].shape is None
+                and not any(isinstance(d, int) and d < 0 for d in shape)
+            ):
                 types[o] = TensorType(_kind(node, o, types), shape, types[o].quant)
     return graph.with_(types=types)
 

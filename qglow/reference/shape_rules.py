@@ -1,15 +1,28 @@
 """Output shapes of products, element-wise ops, normalizations, reductions and recurrent layers.
 
-A shape rule is a function of a node, the shapes of its inputs and their elements, where these are known, to the shapes of its outputs.
-Dimensions may be names (dims.py): what follows from sizes alone is a size, so that one rule serves a graph whose shapes are all known
-and one where some are not. Raises Contradiction for operands that cannot belong to each other, ValueError for what does not fit.
+A shape rule is a function of a node, the shapes of its inputs and their elements, where these are known, to the shapes
+of its outputs. Dimensions may be names (dims.py): what follows from sizes alone is a size, so that one rule serves a
+graph whose shapes are all known and one where some are not. Raises Contradiction for operands that cannot belong to
+each other, ValueError for what does not fit.
 """
 
 from __future__ import annotations
 
 from ..graph import Dim, Node, Shape
 from ..graph.infer import Contradiction
-from .dims import OPEN, Elements, Shapes, agree, axis_attribute, axis_of, broadcast_shapes, first, integers, product, required
+from .dims import (
+    OPEN,
+    Elements,
+    Shapes,
+    agree,
+    axis_attribute,
+    axis_of,
+    broadcast_shapes,
+    first,
+    integers,
+    product,
+    required,
+)
 from .recurrent_float import GATES, directions
 
 
@@ -61,7 +74,9 @@ def gemm(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
 
 def _spreads(shape: Shape, over: Shape) -> bool:
     """Whether a shape may broadcast to another one."""
-    return len(shape) <= len(over) and all(d == 1 or agree((d,), (o,)) for d, o in zip(reversed(shape), reversed(over), strict=False))
+    return len(shape) <= len(over) and all(
+        d == 1 or agree((d,), (o,)) for d, o in zip(reversed(shape), reversed(over), strict=False)
+    )
 
 
 def matmul(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
@@ -118,7 +133,12 @@ def recurrent(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     x, sides = first(shapes), len(directions(node))
     hidden = _hidden(node, required(shapes, 2))
     rows, state = product((GATES[node.op], hidden)), (sides, x[1], hidden)
-    wanted = {"w": (sides, rows, x[2]), "r": (sides, rows, hidden), "b": (sides, product((2, rows))), "sequence_lens": x[1:2]}
+    wanted = {
+        "w": (sides, rows, x[2]),
+        "r": (sides, rows, hidden),
+        "b": (sides, product((2, rows))),
+        "sequence_lens": x[1:2],
+    }
     wanted |= {"initial_h": state, "initial_c": state, "p": (sides, product((3, hidden)))}
     return _layer(node, shapes, wanted, state)
 
@@ -143,7 +163,9 @@ def _layer(node: Node, shapes: Shapes, wanted: dict[str, Shape], state: Shape) -
     """All states, the last state, and the last cell. wanted: the shapes of the operands after x."""
     for (name, want), got in zip(wanted.items(), shapes[1:], strict=False):
         if got is not None and not agree(got, want):
-            raise Contradiction(f"expected {name} of {list(want)} for direction {node.attr('direction')!r}, got {list(got)}")
+            raise Contradiction(
+                f"expected {name} of {list(want)} for direction {node.attr('direction')!r}, got {list(got)}"
+            )
     return [(first(shapes)[0], *state), state, state][: len(node.outputs)]
 
 

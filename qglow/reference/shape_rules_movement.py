@@ -8,7 +8,19 @@ from math import ceil
 from ..graph import Array, Dim, Node, Shape
 from ..graph.infer import Contradiction
 from . import dims
-from .dims import OPEN, Elements, Shapes, agree, axis_attribute, broadcast_shapes, divided, first, integers, product, required
+from .dims import (
+    OPEN,
+    Elements,
+    Shapes,
+    agree,
+    axis_attribute,
+    broadcast_shapes,
+    divided,
+    first,
+    integers,
+    product,
+    required,
+)
 from .float_shape import pad_widths, slice_index, split_sizes
 
 
@@ -25,7 +37,8 @@ def reshape(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
 
 
 def _quotient(x: Shape, y: list[Dim], whole: bool) -> Dim:
-    """The product of the dimensions x by that of y. whole: it must be 1. Raises ValueError where it must be and cannot."""
+    """The product of the dimensions x by that of y. whole: it must be 1. Raises ValueError where it must be and
+    cannot."""
     above, below = Counter(d for d in x if isinstance(d, str)), Counter(d for d in y if isinstance(d, str))
     if OPEN in above or OPEN in below or below - above:
         return OPEN

@@ -1,4 +1,5 @@
-"""Shape rules by op: SHAPES[op](node, shapes of the inputs, elements of the constant inputs) -> shapes of the outputs."""
+"""Shape rules by op: SHAPES[op](node, shapes of the inputs, elements of the constant inputs) -> shapes of the
+outputs."""
 
 from __future__ import annotations
 

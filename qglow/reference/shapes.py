@@ -14,7 +14,9 @@ from .evaluate import evaluate_node
 from .shape_table import SHAPES
 
 
-def retype(graph: Graph, shapes: InputShapes, decided: Mapping[str, bool] | None = None, *, partly: bool = False) -> Graph:
+def retype(
+    graph: Graph, shapes: InputShapes, decided: Mapping[str, bool] | None = None, *, partly: bool = False
+) -> Graph:
     """The graph with every type static for these input shapes (see graph.infer.retype)."""
     return _retype(graph, shapes, MEANING, decided, partly=partly)
 
@@ -24,7 +26,9 @@ def retype_known(graph: Graph, shapes: InputShapes, decided: Mapping[str, bool])
     return _retype_known(graph, shapes, MEANING, decided)
 
 
-def _types_of_fallback(node: Node, types: list[TensorType | None], constants: list[Array | None]) -> list[TensorType | None]:
+def _types_of_fallback(
+    node: Node, types: list[TensorType | None], constants: list[Array | None]
+) -> list[TensorType | None]:
     return fallback_ops().infer(node, types, constants)
 
 

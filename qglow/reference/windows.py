@@ -22,16 +22,19 @@ class Window(NamedTuple):
 
     @staticmethod
     def of(node: Node, spatial: Sequence[int], kernel: Sequence[int]) -> Window:
-        """Read the attributes of a node whose input has the sizes `spatial`; resolves auto_pad (ONNX Conv, newest opset)."""
+        """Read the attributes of a node whose input has the sizes `spatial`; resolves auto_pad (ONNX Conv, newest
+        opset)."""
         n = len(spatial)
         strides = tuple(node.attr("strides") or (1,) * n)
-        dilations = tuple(node.attributes.get("dilations") or (1,) * n)  # NOTE: MaxUnpool has neither these nor auto_pad
+        # NOTE: MaxUnpool has neither these nor auto_pad
+        dilations = tuple(node.attributes.get("dilations") or (1,) * n)
         pads = tuple(node.attr("pads") or (0,) * (2 * n))
         begin, end = pads[:n], pads[n:]
         auto = node.attributes.get("auto_pad")
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             total = [
-                max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d) for d, s, k, r in zip(spatial, strides, kernel, dilations, strict=True)
+                max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d)
+                for d, s, k, r in zip(spatial, strides, kernel, dilations, strict=True)
             ]
             small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
@@ -40,13 +43,16 @@ class Window(NamedTuple):
         whole = all(len(v) == n for v in (kernel, strides, dilations, begin, end))
         if not whole or min((*strides, *dilations, 1)) < 1 or min((*kernel, 0)) < 0:
             sizes = f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}, pads {list(pads)}"
-            raise ValueError(f"{sizes} are no window over {n} axes")  # NOTE: windows are views, which would reach out of the array
+            # NOTE: windows are views, which would reach out of the array
+            raise ValueError(f"{sizes} are no window over {n} axes")
         return Window(tuple(kernel), strides, dilations, begin, end)
 
     def out(self, spatial: Sequence[int], ceil: bool = False) -> tuple[int, ...]:
         """Output sizes. With `ceil`, a window that would start in the end padding is left out, as onnxruntime does."""
         sizes = []
-        for d, k, s, r, b, e in zip(spatial, self.kernel, self.strides, self.dilations, self.begin, self.end, strict=True):
+        for d, k, s, r, b, e in zip(
+            spatial, self.kernel, self.strides, self.dilations, self.begin, self.end, strict=True
+        ):
             room = d + b + e - (k - 1) * r - 1
             n = (-(-room // s) if ceil else room // s) + 1
             sizes.append(n - 1 if ceil and (n - 1) * s >= d + b else n)
@@ -66,13 +72,18 @@ def windows(x: Array, w: Window, out: Sequence[int]) -> Array:
     return as_strided(
         x,
         (*x.shape[:2], *out, *w.kernel),
-        (*x.strides[:2], *(s * t for s, t in zip(ss, w.strides, strict=True)), *(s * r for s, r in zip(ss, w.dilations, strict=True))),
+        (
+            *x.strides[:2],
+            *(s * t for s, t in zip(ss, w.strides, strict=True)),
+            *(s * r for s, r in zip(ss, w.dilations, strict=True)),
+        ),
         writeable=False,
     )
 
 
 def patches(x: Array, w: Window, value: Any, ceil: bool = False) -> tuple[Array, tuple[int, ...]]:
-    """Windows of an unpadded x, padded with `value` (and beyond, where `ceil` makes the last window hang over), and output sizes."""
+    """Windows of an unpadded x, padded with `value` (and beyond, where `ceil` makes the last window hang over), and
+    output sizes."""
     out = w.out(x.shape[2:], ceil)
     need = [(o - 1) * s + (k - 1) * r + 1 for o, s, k, r in zip(out, w.strides, w.kernel, w.dilations, strict=True)]
     end = [max(e, n - d - b) for e, n, d, b in zip(w.end, need, x.shape[2:], w.begin, strict=True)]

@@ -28,14 +28,18 @@ def advice(report: Report) -> tuple[str, list[str]]:
     weak = worst < FAIR_DB if lost is None else lost > 0.01
     if weak and not report.proposed_exclude:
         words.append("look at the outputs")
-        steps.append("no int8 layer explains the difference: look at the inputs, and at steps that amplify small differences")
+        steps.append(
+            "no int8 layer explains the difference: look at the inputs, and at steps that amplify small differences"
+        )
     if weak and report.proposed_exclude:
         words.append("keep layers float")
         options = " ".join(f"--exclude {n}" for n in report.proposed_exclude)
         steps.append(f"qglow quantize {options}; or --min-sqnr-db 20, which chooses them")
         cut = [r.name for r in report.layers if r.spread and r.spread.clipped > CUT_OFF and r.op != "Quantize"]
         if cut:
-            steps.append(f"--calibration minmax: {', '.join(cut[:3])}{' and others' if len(cut) > 3 else ''} have values cut off")
+            steps.append(
+                f"--calibration minmax: {', '.join(cut[:3])}{' and others' if len(cut) > 3 else ''} have values cut off"
+            )
         if worst < POOR_DB:
             steps.append("look at the inputs: a wrong scale, mean or channel order costs more than int8")
     total = sum(s.seconds for s in report.steps)
@@ -44,5 +48,8 @@ def advice(report: Report) -> tuple[str, list[str]]:
     if total and spent > HOST_SHARE * total:
         words.append("mind the host steps")
         kinds = sorted({s.kind for s in host}, key=lambda k: -sum(s.seconds for s in host if s.kind == k))
-        steps.append(f"{spent / total:.0%} of the time, {1e3 * spent:.3g} ms, is in steps without a kernel: {', '.join(kinds[:4])}")
+        steps.append(
+            f"{spent / total:.0%} of the time, {1e3 * spent:.3g} ms, is in steps without a kernel: "
+            f"{', '.join(kinds[:4])}"
+        )
     return (", ".join(dict.fromkeys(words)).capitalize() or "Nothing"), steps

@@ -22,7 +22,8 @@ from .verdict import complaints
 
 @dataclass(slots=True)
 class Agreement:
-    """Comparisons by output name, and errors by float value name for every value that the int8 graph has. oracle: who gave the float."""
+    """Comparisons by output name, and errors by float value name for every value that the int8 graph has. oracle: who
+    gave the float."""
 
     outputs: dict[str, Comparison] = field(default_factory=dict)
     layers: dict[str, Error] = field(default_factory=dict)
@@ -44,7 +45,11 @@ class Agreement:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return {"samples": self.samples, "float": self.oracle, "outputs": {n: e.to_dict() for n, e in self.outputs.items()}}
+        return {
+            "samples": self.samples,
+            "float": self.oracle,
+            "outputs": {n: e.to_dict() for n, e in self.outputs.items()},
+        }
 
 
 def measure(oracle: Oracle, quantized: Graph, data: Dataset) -> Agreement:
@@ -52,7 +57,9 @@ def measure(oracle: Oracle, quantized: Graph, data: Dataset) -> Agreement:
     result, session = Agreement(), InferenceSession(quantized)
     for sample in data:
         real = oracle.outputs(sample.feeds)
-        compare_outputs(result, real, quantized, dict(zip(quantized.outputs, session.run(None, sample.feeds), strict=True)))
+        compare_outputs(
+            result, real, quantized, dict(zip(quantized.outputs, session.run(None, sample.feeds), strict=True))
+        )
     result.oracle = oracle.name
     return result
 
@@ -73,12 +80,16 @@ def compare_outputs(result: Agreement, real: Mapping[str, Any], quantized: Graph
 
 
 def compare_layers(result: Agreement, real: Mapping[str, Array], quantized: Graph, values: Mapping[str, Array]) -> None:
-    """Add one sample of float values by name, and of the quantized graph's, to the layers: the quantized values that stand for floats, and
-    what products with block-wise weights make."""
+    """Add one sample of float values by name, and of the quantized graph's, to the layers: the quantized values that
+    stand for floats, and what products with block-wise weights make."""
     by_blocks = {n.outputs[0] for n in quantized.nodes if precision_of(n, quantized.types)}
     for name, value in values.items():
         source = float_name(name)
-        if source not in real or name in quantized.inputs or not (quantized.types[name].is_quantized or name in by_blocks):
+        if (
+            source not in real
+            or name in quantized.inputs
+            or not (quantized.types[name].is_quantized or name in by_blocks)
+        ):
             continue
         if real[source].dtype.kind == "f" and real[source].shape == value.shape:
             result.layers.setdefault(source, Error()).add(real[source], as_real(quantized, name, value))

@@ -38,7 +38,8 @@ LAYER_SAMPLES = 16
 
 @dataclass(slots=True)
 class AccuracyReport:
-    """What was measured; `figures` is all that it says, and `to_dict` the same in plain values. layers: in execution order."""
+    """What was measured; `figures` is all that it says, and `to_dict` the same in plain values. layers: in execution
+    order."""
 
     agreement: Agreement
     votes: dict[str, Top1Agreement]
@@ -99,9 +100,16 @@ class AccuracyReport:
 
 
 def compare_samples(
-    graph: Graph, bundle: Bundle, session: InferenceSession, oracle: Oracle, data: Dataset, layer_samples: int, quiet: bool = True
+    graph: Graph,
+    bundle: Bundle,
+    session: InferenceSession,
+    oracle: Oracle,
+    data: Dataset,
+    layer_samples: int,
+    quiet: bool = True,
 ) -> AccuracyReport:
-    """Compare the outputs of `session`, which runs `bundle`, with the oracle's, and on some samples every layer, in constant memory.
+    """Compare the outputs of `session`, which runs `bundle`, with the oracle's, and on some samples every layer, in
+    constant memory.
 
     graph: the float one. int8 layers come from the reference.
     """
@@ -127,11 +135,14 @@ def compare_samples(
             if isinstance(array, np.ndarray) and isinstance(wanted[name], np.ndarray):
                 votes[name].add(wanted[name], array, sample.label)
     agreement.layers, agreement.oracle = inside.layers, oracle.name
-    return AccuracyReport(agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest, layer_samples=inside.samples)
+    return AccuracyReport(
+        agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest, layer_samples=inside.samples
+    )
 
 
 def _check_label(sample: Sample, outputs: Sequence[Any]) -> None:
-    """Raises DataError for a label that no output of scores has a place for. An integer output names classes, and how many is unknown."""
+    """Raises DataError for a label that no output of scores has a place for. An integer output names classes, and how
+    many is unknown."""
     scores = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
     named = any(is_choice(o) and o.dtype.kind != "f" for o in outputs)
     most = max((o.size for o in scores), default=0)
@@ -141,12 +152,19 @@ def _check_label(sample: Sample, outputs: Sequence[Any]) -> None:
 
 def check_same(graph: Graph, quantized: Graph) -> None:
     """Raises BundleError where a bundle's graph has other inputs or outputs than the float one."""
-    for what, ours, theirs in (("inputs", quantized.inputs, graph.inputs), ("outputs", quantized.outputs, graph.outputs)):
+    for what, ours, theirs in (
+        ("inputs", quantized.inputs, graph.inputs),
+        ("outputs", quantized.outputs, graph.outputs),
+    ):
         if ours != theirs:
-            raise BundleError(f"the bundle was made from another model: its {what} are {list(ours)}, the model's are {list(theirs)}")
+            raise BundleError(
+                f"the bundle was made from another model: its {what} are {list(ours)}, the model's are {list(theirs)}"
+            )
 
 
-def _layers(bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]) -> list[LayerReport]:
+def _layers(
+    bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]
+) -> list[LayerReport]:
     rows = []
     for node in bundle.graph.nodes:
         for o in filter(None, node.outputs):

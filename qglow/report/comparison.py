@@ -1,7 +1,9 @@
-"""How far one output or value is from the same one in float, streamed over samples: floats by noise, everything else by equality.
+"""How far one output or value is from the same one in float, streamed over samples: floats by noise, everything else by
+equality.
 
-Both kinds give a `noise_share`, so that one floor in decibels serves both: the noise over the signal of a float value, and the share of
-elements that differ of an integer or boolean one. Where half of the integers differ that is 3 dB, at one in a hundred 20 dB.
+Both kinds give a `noise_share`, so that one floor in decibels serves both: the noise over the signal of a float value,
+and the share of elements that differ of an integer or boolean one. Where half of the integers differ that is 3 dB, at
+one in a hundred 20 dB.
 """
 
 from __future__ import annotations
@@ -52,9 +54,9 @@ def ratio_db(entry: Mapping[str, Any]) -> float:
 class Error:
     """Of a float value: sums over all samples of signal, noise, products for the cosine; the largest difference.
 
-    not_finite counts elements where one side is NaN or infinite and the other is not the same: any of these makes the ratio -200 dB.
-    Elements that are NaN, or the same infinity, on both sides are equal. other_shape counts samples whose shapes differ; their elements
-    are in no sum.
+    not_finite counts elements where one side is NaN or infinite and the other is not the same: any of these makes the
+    ratio -200 dB. Elements that are NaN, or the same infinity, on both sides are equal. other_shape counts samples
+    whose shapes differ; their elements are in no sum.
     """
 
     signal: float = 0.0
@@ -127,7 +129,8 @@ class Error:
 
 @dataclass(slots=True)
 class Equality:
-    """Of an integer, boolean or string value: how many elements are equal. A sample of another shape counts as wholly different."""
+    """Of an integer, boolean or string value: how many elements are equal. A sample of another shape counts as wholly
+    different."""
 
     elements: int = 0
     equal: int = 0
@@ -161,7 +164,8 @@ class Equality:
 
 
 class Items:
-    """Of a sequence or an optional value: its items, compared one by one; another number of items counts as another shape."""
+    """Of a sequence or an optional value: its items, compared one by one; another number of items counts as another
+    shape."""
 
     def __init__(self) -> None:
         self.other_shape = self.samples = 0
@@ -190,7 +194,10 @@ class Items:
 
     def to_dict(self) -> dict[str, float]:
         worst = max(self.items, key=lambda i: i.noise_share, default=None)
-        return {**(worst.to_dict() if worst is not None else {"equal": 1.0, "elements": 0}), **_shape_entry(self.other_shape)}
+        return {
+            **(worst.to_dict() if worst is not None else {"equal": 1.0, "elements": 0}),
+            **_shape_entry(self.other_shape),
+        }
 
 
 def comparison_of(real: Any) -> Comparison:
@@ -213,7 +220,8 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _shape_fault(other: int, samples: int) -> str | None:
-    """NOTE: a detector's last step may keep one box more or less in int8; where most samples differ so, nothing was compared."""
+    """NOTE: a detector's last step may keep one box more or less in int8; where most samples differ so, nothing was
+    compared."""
     return f"another shape than in float on {other} of {samples} samples" if 2 * other > samples else None
 
 

@@ -17,8 +17,8 @@ BARS = 48
 
 @dataclass(slots=True)
 class Distribution:
-    """Of one value, streamed over samples. low, high: the smallest and largest real number that its int8 type can hold, before the
-    factors of its channels.
+    """Of one value, streamed over samples. low, high: the smallest and largest real number that its int8 type can hold,
+    before the factors of its channels.
     """
 
     low: float
@@ -47,7 +47,9 @@ class Distribution:
         if not o.count:
             return None
         start, stop = min(o.min, self.low), max(o.max, self.high)
-        low, high, int8_low, int8_high, clipped = (_short(v) for v in (o.min, o.max, self.low, self.high, self.clipped / o.count))
+        low, high, int8_low, int8_high, clipped = (
+            _short(v) for v in (o.min, o.max, self.low, self.high, self.clipped / o.count)
+        )
         return Spread(low, high, int8_low, int8_high, clipped, rebinned(o, start, stop).tolist())
 
 

@@ -1,5 +1,5 @@
-"""How long the reference takes for values of a graph, estimated from shapes alone: what is decided by it is decided alike on every machine
-and under any load, as it would not be by a clock.
+"""How long the reference takes for values of a graph, estimated from shapes alone: what is decided by it is decided
+alike on every machine and under any load, as it would not be by a clock.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from ..graph.blocks import OP as BLOCKWISE
 from ..graph.kinds import channel_axis
 from ..ops.traits import RECURRENT, WEIGHTED
 
-NODE, ELEMENT, PRODUCT = 20e-6, 5e-9, 0.1e-9  # seconds: of a node's call, of an element that it makes, of a multiplication in a product
+# seconds: of a node's call, of an element that it makes, of a multiplication in a product
+NODE, ELEMENT, PRODUCT = 20e-6, 5e-9, 0.1e-9
 GATES = 4
 
 
 def seconds_of(graph: Graph, made: Iterable[str], values: Mapping[str, Array]) -> float:
-    """Estimated seconds in which the nodes that make the named values are evaluated. values: all of the graph's by name."""
+    """Estimated seconds in which the nodes that make the named values are evaluated. values: all of the graph's by
+    name."""
     wanted, known = set(made), {**graph.constants, **values}
     return sum(_of_node(node, known) for node in graph.nodes if any(o in wanted for o in node.outputs))
 
@@ -34,4 +36,8 @@ def _terms(node: Node, known: Mapping[str, Array]) -> int:
     x, w = (known[i].shape for i in node.inputs[:2])
     if node.has(RECURRENT):
         return GATES * (x[-1] + w[-2] // GATES)
-    return x[-1] if node.op == "MatMul" or node.op == BLOCKWISE else math.prod(w) // max(1, w[channel_axis(node, len(w)) or 0])
+    return (
+        x[-1]
+        if node.op == "MatMul" or node.op == BLOCKWISE
+        else math.prod(w) // max(1, w[channel_axis(node, len(w)) or 0])
+    )

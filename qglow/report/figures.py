@@ -16,8 +16,9 @@ from .top1 import Top1Agreement
 
 
 class OutputReport(NamedTuple):
-    """One output beside float. A float one has sqnr_db to not_finite, any other equal and elements; top1 figures mean something where
-    is_choice or labels were known, right_fp32 and right_int8 with labels alone. other_shape, not_finite: None where there are none."""
+    """One output beside float. A float one has sqnr_db to not_finite, any other equal and elements; top1 figures mean
+    something where is_choice or labels were known, right_fp32 and right_int8 with labels alone. other_shape,
+    not_finite: None where there are none."""
 
     sqnr_db: float | None = None
     cosine: float | None = None
@@ -45,12 +46,14 @@ class OutputReport(NamedTuple):
 
     def shows(self, key: str) -> bool:
         """Whether a figure is there and says something: top-1 does so for scores of classes only."""
-        return getattr(self, key) is not None and (key != "top1_agreement" or bool(self.is_choice) or self.top1_int8 is not None)
+        return getattr(self, key) is not None and (
+            key != "top1_agreement" or bool(self.is_choice) or self.top1_int8 is not None
+        )
 
 
 class Spread(NamedTuple):
-    """How float values lie in the range of their int8 type. min, max: of the values. int8_low, int8_high: of the type. clipped: share of
-    values beyond it. histogram: counts over equal bins from the lower of both ends to the upper."""
+    """How float values lie in the range of their int8 type. min, max: of the values. int8_low, int8_high: of the type.
+    clipped: share of values beyond it. histogram: counts over equal bins from the lower of both ends to the upper."""
 
     min: float
     max: float
@@ -61,7 +64,8 @@ class Spread(NamedTuple):
 
 
 class LayerReport(NamedTuple):
-    """One value of the quantized graph beside float. own_sqnr_db: the layer alone, on its true inputs; None where it has no int8 part."""
+    """One value of the quantized graph beside float. own_sqnr_db: the layer alone, on its true inputs; None where it
+    has no int8 part."""
 
     name: str
     op: str
@@ -86,8 +90,9 @@ class Size(NamedTuple):
 
 
 class Report(NamedTuple):
-    """All that a report says. complaints: what is wrong with outputs, by name. layers: in execution order, over `layer_samples` of the
-    samples. nodes: how many have each precision. latency_ms, noise_beside, machine, steps: beside peers, empty where nothing was timed."""
+    """All that a report says. complaints: what is wrong with outputs, by name. layers: in execution order, over
+    `layer_samples` of the samples. nodes: how many have each precision. latency_ms, noise_beside, machine, steps:
+    beside peers, empty where nothing was timed."""
 
     name: str
     samples: int

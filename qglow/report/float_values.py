@@ -1,4 +1,5 @@
-"""Float values by name for layer-by-layer comparison: the oracle's where it has them, and what simplifying made anew from these."""
+"""Float values by name for layer-by-layer comparison: the oracle's where it has them, and what simplifying made anew
+from these."""
 
 from __future__ import annotations
 
@@ -21,7 +22,9 @@ def float_values(oracle: Oracle, graph: Graph, feeds: Mapping[str, Array], names
     if missing and has_branches(graph):
         return {n: a for n, a in evaluate_all(graph, feeds).items() if n in names} | found
     for node in _needed(graph, missing, {*found, *graph.constants, *feeds}):
-        inputs = [None if not i else found[i] if i in found else graph.constants.get(i, feeds.get(i)) for i in node.inputs]
+        inputs = [
+            None if not i else found[i] if i in found else graph.constants.get(i, feeds.get(i)) for i in node.inputs
+        ]
         made = zip(node.outputs, evaluate_node(graph, node, inputs, fast=True), strict=False)
         found |= {o: a for o, a in made if o and o not in found}
     return {n: a for n, a in found.items() if n in names}

@@ -60,7 +60,9 @@ def _accuracy(outputs: Mapping[str, OutputReport], beside: Times) -> list[Fact]:
         details.append(f"{worst.other_shape} samples gave another shape than float")
     if len(beside) > 1:
         first = next(iter(beside.values()))
-        details.append(f"on {first['samples']:.0f} samples: " + ", ".join(f"{n} {e['sqnr_db']:.1f}" for n, e in beside.items()))
+        details.append(
+            f"on {first['samples']:.0f} samples: " + ", ".join(f"{n} {e['sqnr_db']:.1f}" for n, e in beside.items())
+        )
     if worst.equal is not None:
         found = [Fact("Equal elements", f"{worst.equal:.1%}", tuple(details), grade(worst.ratio_db))]
     else:
@@ -70,7 +72,14 @@ def _accuracy(outputs: Mapping[str, OutputReport], beside: Times) -> list[Fact]:
             change = (e.top1_int8 - e.top1_fp32) * 100
             detail = (f"float {e.top1_fp32:.1%}, {change:+.1f} points", f"same choice in {e.top1_agreement:.1%}")
             quality = "good" if change >= -1 else "fair" if change >= -3 else "poor"
-            found.append(Fact("Top-1 accuracy" + (f" of {name}" if len(outputs) > 1 else ""), f"{e.top1_int8:.1%}", detail, quality))
+            found.append(
+                Fact(
+                    "Top-1 accuracy" + (f" of {name}" if len(outputs) > 1 else ""),
+                    f"{e.top1_int8:.1%}",
+                    detail,
+                    quality,
+                )
+            )
     return found
 
 
@@ -78,7 +87,9 @@ def _speed(latency: Times) -> list[Fact]:
     if "qglow int8" not in latency:
         return []
     mine = latency["qglow int8"]["min"]
-    ratios = tuple(f"{t['min'] / mine:.2f} x the speed of {name}" for name, t in latency.items() if name != "qglow int8")
+    ratios = tuple(
+        f"{t['min'] / mine:.2f} x the speed of {name}" for name, t in latency.items() if name != "qglow int8"
+    )
     return [Fact("Latency", f"{mine:.3f} ms" if mine < 10 else f"{mine:.1f} ms", ratios)]
 
 
@@ -99,7 +110,9 @@ def _size(size: Size) -> list[Fact]:
     if not size.int8_bytes or size.float_bytes is None:
         return []
     ratio = size.float_bytes / size.int8_bytes
-    return [Fact("Weights", _bytes(size.int8_bytes), (f"float {_bytes(size.float_bytes)}", f"{ratio:.1f} times smaller"))]
+    return [
+        Fact("Weights", _bytes(size.int8_bytes), (f"float {_bytes(size.float_bytes)}", f"{ratio:.1f} times smaller"))
+    ]
 
 
 def _coverage(nodes: Mapping[Precision, int]) -> list[Fact]:

@@ -1,4 +1,5 @@
-"""The report as one self-contained HTML page, from the template page.html.j2: what it cost first, then the layers. No network."""
+"""The report as one self-contained HTML page, from the template page.html.j2: what it cost first, then the layers. No
+network."""
 
 from __future__ import annotations
 
@@ -16,12 +17,14 @@ from .plots import distribution, grade, noise, times
 from .roofline import roofline
 
 COLUMNS = (  # of the table of outputs: heading, key, format
-    ("SQNR dB", "sqnr_db", ".1f"), ("cosine", "cosine", ".5f"), ("largest error", "max_abs_error", ".4g"), ("equal", "equal", ".2%"),
+    ("SQNR dB", "sqnr_db", ".1f"), ("cosine", "cosine", ".5f"), ("largest error", "max_abs_error", ".4g"),
+    ("equal", "equal", ".2%"),
     ("NaN or infinite", "not_finite", "d"), ("other shape", "other_shape", "d"),
     ("same top-1", "top1_agreement", ".1%"), ("top-1 float", "top1_fp32", ".1%"), ("top-1 int8", "top1_int8", ".1%"),
 )  # fmt: skip
 HEADINGS = (  # of the table of layers: heading, whether it is of numbers
-    ("#", True), ("layer", False), ("op", False), ("precision", False), ("SQNR dB", True), ("alone dB", True), ("cosine", True),
+    ("#", True), ("layer", False), ("op", False), ("precision", False), ("SQNR dB", True), ("alone dB", True),
+    ("cosine", True),
     ("cut off", True),
 )  # fmt: skip
 
@@ -29,7 +32,11 @@ HEADINGS = (  # of the table of layers: heading, whether it is of numbers
 def page(report: Report) -> str:
     """The HTML text of a report. Names are escaped by the template engine; pictures are markup of our own."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.globals |= {
         "count": _count, "formatted": format, "grade": grade, "share": share,

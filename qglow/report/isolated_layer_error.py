@@ -1,4 +1,5 @@
-"""A layer's own error: the int8 layer on its true inputs, quantized, so that no error arrives from the layers before it."""
+"""A layer's own error: the int8 layer on its true inputs, quantized, so that no error arrives from the layers before
+it."""
 
 from __future__ import annotations
 
@@ -14,21 +15,29 @@ from .stored import as_real, as_stored, float_name, with_masks_cut
 
 
 def add_isolated_errors(own: dict[str, Error], graph: Graph, real: Mapping[str, Array]) -> None:
-    """Add one sample to the errors by float value name. graph: the quantized one; real: every value of the float one."""
+    """Add one sample to the errors by float value name. graph: the quantized one; real: every value of the float
+    one."""
     wanted = with_masks_cut(graph, real)
     for node in graph.nodes:
         inputs = _true_inputs(graph, node, real)
-        if inputs is None or not any(float_name(o) in real for o in node.outputs):  # NOTE: of a branch that was not taken it may not fit
+        # NOTE: of a branch that was not taken it may not fit
+        if inputs is None or not any(float_name(o) in real for o in node.outputs):
             continue
         for name, value in zip(node.outputs, evaluate_node(graph, node, inputs, fast=True), strict=False):
             source = float_name(name)
-            if name not in graph.types or source not in real or real[source].dtype.kind != "f" or real[source].shape != value.shape:
+            if (
+                name not in graph.types
+                or source not in real
+                or real[source].dtype.kind != "f"
+                or real[source].shape != value.shape
+            ):
                 continue
             own.setdefault(source, Error()).add(wanted[source], as_real(graph, name, value))
 
 
 def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Array | None] | None:
-    """The node's inputs made of the float values; None where one has no float value, or where nothing of the node is int8."""
+    """The node's inputs made of the float values; None where one has no float value, or where nothing of the node is
+    int8."""
     if not any(v and graph.types[v].is_quantized for v in (*node.inputs, *node.outputs)):
         return None
     inputs: list[Array | None] = []
@@ -44,7 +53,8 @@ def _true_inputs(graph: Graph, node: Node, real: Mapping[str, Array]) -> list[Ar
 
 
 def worst_layers(graph: Graph, quantized: Graph, data: Dataset, seconds: float, count: int = 3) -> list[str]:
-    """The layers that add most noise by themselves, over the first sample and those that fit in so many estimated seconds."""
+    """The layers that add most noise by themselves, over the first sample and those that fit in so many estimated
+    seconds."""
     own: dict[str, Error] = {}
     spent = 0.0
     for sample in data:

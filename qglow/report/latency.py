@@ -12,12 +12,15 @@ BLOCK_SECONDS = 0.01
 Times = dict[str, dict[str, float]]
 
 
-def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, most: int = 200, turns: int | None = None) -> Times:
+def interleaved(
+    runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, most: int = 200, turns: int | None = None
+) -> Times:
     """Call each in turn until the time is spent, or for a number of turns: {name: {"min": ms, "median": ms,
     "p99": ms, "runs": n}}.
 
-    A call that is shorter than a block is repeated within its turn, after one that is not timed and warms the caches that the
-    others filled. most: timed calls of each. turns: rounds; the time then only ends a measurement that is four times slower.
+    A call that is shorter than a block is repeated within its turn, after one that is not timed and warms the caches
+    that the others filled. most: timed calls of each. turns: rounds; the time then only ends a measurement that is four
+    times slower.
     """
     blocks = {name: _block(run) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
@@ -37,7 +40,12 @@ def interleaved(runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, mos
 
 def summary(times: list[float]) -> dict[str, float]:
     """Of milliseconds of many calls."""
-    return {"min": min(times), "median": float(np.median(times)), "p99": float(np.percentile(times, 99)), "runs": float(len(times))}
+    return {
+        "min": min(times),
+        "median": float(np.median(times)),
+        "p99": float(np.percentile(times, 99)),
+        "runs": float(len(times)),
+    }
 
 
 def _block(run: Callable[[], Any]) -> int:

@@ -1,4 +1,5 @@
-"""A bundle beside onnxruntime on the same model and data, float and its own int8: time in one interleaved run, and signal to noise."""
+"""A bundle beside onnxruntime on the same model and data, float and its own int8: time in one interleaved run, and
+signal to noise."""
 
 from __future__ import annotations
 
@@ -26,8 +27,9 @@ OURS, FLOAT, PEER = "qglow int8", "onnxruntime fp32", "onnxruntime int8"
 
 @dataclass(slots=True)
 class PeerComparison:
-    """latency: times by runtime, as `interleaved`. noise: by int8 runtime, the worst output's signal-to-noise ratio over `samples`.
-    notes: why a runtime is not there. steps: qglow's program, each step timed by itself. roof: what the machine can do at best.
+    """latency: times by runtime, as `interleaved`. noise: by int8 runtime, the worst output's signal-to-noise ratio
+    over `samples`. notes: why a runtime is not there. steps: qglow's program, each step timed by itself. roof: what the
+    machine can do at best.
     """
 
     latency: dict[str, dict[str, float]] = field(default_factory=dict)
@@ -40,7 +42,8 @@ class PeerComparison:
 def time_beside_peers(
     bundle: str | Path, model: str | Path, graph: Callable[[], Graph], data: Any, threads: int = 1, samples: int = 8
 ) -> PeerComparison:
-    """Time all three and qglow's steps on the first sample, and hold both int8 models against onnxruntime's float on a few."""
+    """Time all three and qglow's steps on the first sample, and hold both int8 models against onnxruntime's float on a
+    few."""
     session = InferenceSession(bundle, threads)
     opened = open_dataset(data, session.graph)
     few = opened.spread(samples)

@@ -1,4 +1,5 @@
-"""onnxruntime's own int8 of the same model, made by its quantize_static on the same data: what qglow is held against."""
+"""onnxruntime's own int8 of the same model, made by its quantize_static on the same data: what qglow is held
+against."""
 
 from __future__ import annotations
 
@@ -18,8 +19,9 @@ MOST_SAMPLES = 16
 
 
 def quantize_static_int8(model: str | Path, graph: Callable[[], Graph], data: Dataset) -> bytes:
-    """The QDQ model, ranges from at most MOST_SAMPLES of the data. graph: makes the model's float graph, of which an export is tried where
-    onnxruntime cannot quantize the model itself. Raises whatever onnxruntime raises where it cannot quantize it."""
+    """The QDQ model, ranges from at most MOST_SAMPLES of the data. graph: makes the model's float graph, of which an
+    export is tried where onnxruntime cannot quantize the model itself. Raises whatever onnxruntime raises where it
+    cannot quantize it."""
     few = data.spread(MOST_SAMPLES)
     with tempfile.TemporaryDirectory() as folder, _silence():
         first: Exception | None = None

@@ -1,7 +1,7 @@
 """Other runtimes on the same model, input and threads: a call of each, set to answer one request as fast as it can.
 
-onnxruntime: all graph optimizations, and threads that stop spinning when a run ends, for what runs next here is another runtime.
-OpenVINO: the latency hint, float parts in f32, inputs and outputs shared with the caller rather than copied.
+onnxruntime: all graph optimizations, and threads that stop spinning when a run ends, for what runs next here is another
+runtime. OpenVINO: the latency hint, float parts in f32, inputs and outputs shared with the caller rather than copied.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def onnxruntime_session(model: str | Path | bytes, threads: int) -> Any:
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    return ort.InferenceSession(model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"])
+    return ort.InferenceSession(
+        model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def onnxruntime_runner(model: str | Path | bytes, feeds: Mapping[str, Any], threads: int) -> Call:
@@ -47,9 +49,14 @@ def openvino_runner(model: str | Path, feeds: Mapping[str, Any], threads: int) -
 
 
 def onnxruntime_int8(
-    model: str | Path, out: str | Path, samples: Iterable[Mapping[str, Any]], op_types: Sequence[str] | None = None, method: str = "MinMax"
+    model: str | Path,
+    out: str | Path,
+    samples: Iterable[Mapping[str, Any]],
+    op_types: Sequence[str] | None = None,
+    method: str = "MinMax",
 ) -> Path:
-    """onnxruntime's own int8 form of a model: QDQ, u8 activations, s8 weights per channel; both onnxruntime and OpenVINO run it.
+    """onnxruntime's own int8 form of a model: QDQ, u8 activations, s8 weights per channel; both onnxruntime and
+    OpenVINO run it.
 
     op_types: operators to quantize, default all that quantize_static knows. method: MinMax, Entropy or Percentile.
     """
@@ -72,7 +79,11 @@ def onnxruntime_int8(
         source = Path(model)
 
     def quantize(**extra: bool) -> None:
-        kinds = {"activation_type": ort.QuantType.QUInt8, "weight_type": ort.QuantType.QInt8, "quant_format": ort.QuantFormat.QDQ}
+        kinds = {
+            "activation_type": ort.QuantType.QUInt8,
+            "weight_type": ort.QuantType.QInt8,
+            "quant_format": ort.QuantFormat.QDQ,
+        }
         ort.quantize_static(str(source), str(out), Feeds(), per_channel=True, op_types_to_quantize=op_types, **kinds,
                             calibrate_method=ort.CalibrationMethod[method], extra_options=extra)  # fmt: skip
 

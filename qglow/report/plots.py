@@ -1,4 +1,5 @@
-"""The report's pictures as inline SVG: noise along the network, distributions against their int8 ranges, bars of times."""
+"""The report's pictures as inline SVG: noise along the network, distributions against their int8 ranges, bars of
+times."""
 
 from __future__ import annotations
 
@@ -36,8 +37,13 @@ def noise(layers: Sequence[LayerReport]) -> str:
         parts.append(f'<rect class="bar {grade(row.sqnr_db)}" {place}><title>{title}</title></rect>')
         if own is not None:
             y = height * (1 - _share(own))
-            parts.append(f'<circle class="own" cx="{left + (k + 0.43) * step:.1f}" cy="{y:.1f}" r="{min(3.5, max(1.2, step / 3)):.1f}"/>')
-    parts.append(f'<text x="{(left + width) / 2}" y="{height + 20}" text-anchor="middle">layers in execution order</text>')
+            parts.append(
+                f'<circle class="own" cx="{left + (k + 0.43) * step:.1f}" cy="{y:.1f}" '
+                f'r="{min(3.5, max(1.2, step / 3)):.1f}"/>'
+            )
+    parts.append(
+        f'<text x="{(left + width) / 2}" y="{height + 20}" text-anchor="middle">layers in execution order</text>'
+    )
     return _svg(f"0 -10 {width:.0f} {height + 36:.0f}", "signal-to-noise ratio by layer", parts, "wide")
 
 

@@ -24,8 +24,8 @@ OTHER = "#57a"
 def roofline(steps: Sequence[StepTime], roof: MachineLimits) -> str:
     """The plot, both axes logarithmic.
 
-    A circle is a native step; its area grows with its time. Lines: the peak of the product instruction, and the read bandwidth of
-    the second-level cache and of memory. Host steps have no operations to count and are left out.
+    A circle is a native step; its area grows with its time. Lines: the peak of the product instruction, and the read
+    bandwidth of the second-level cache and of memory. Host steps have no operations to count and are left out.
     """
     points = [s for s in steps if not s.host and s.ops and s.moved and s.seconds > 0]
     x = _Axis([s.ops / s.moved for s in points] + [roof.peak / roof.memory, 0.1], LEFT, WIDTH - RIGHT)
@@ -37,7 +37,10 @@ def roofline(steps: Sequence[StepTime], roof: MachineLimits) -> str:
     parts.append(f'<text x="{WIDTH - RIGHT - 2:.0f}" y="{y(roof.peak) - 5:.1f}" text-anchor="end">{label}</text>')
     parts += [_point(s, x, y, longest) for s in sorted(points, key=lambda s: -s.seconds)]
     parts.append(f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 6:.0f}" text-anchor="middle">operations a byte moved</text>')
-    parts.append(f'<text x="14" y="{HEIGHT / 2:.0f}" transform="rotate(-90 14 {HEIGHT / 2:.0f})" text-anchor="middle">GOP/s</text></svg>')
+    parts.append(
+        f'<text x="14" y="{HEIGHT / 2:.0f}" transform="rotate(-90 14 {HEIGHT / 2:.0f})" '
+        'text-anchor="middle">GOP/s</text></svg>'
+    )
     return "".join(parts)
 
 
@@ -72,7 +75,11 @@ def _line(x: _Axis, y: _Axis, peak: float, bandwidth: float, name: str) -> str:
     """bandwidth times intensity up to the peak, then the peak; it starts where it enters the plot."""
     first = max(10.0**x.low, 10.0**y.low / bandwidth)
     ridge = min(max(peak / bandwidth, first), 10.0**x.high)
-    corners = [(first, first * bandwidth), (ridge, ridge * bandwidth), (10.0**x.high, min(peak, 10.0**x.high * bandwidth))]
+    corners = [
+        (first, first * bandwidth),
+        (ridge, ridge * bandwidth),
+        (10.0**x.high, min(peak, 10.0**x.high * bandwidth)),
+    ]
     line = " ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in corners)
     text = f'<text x="{x(first) + 6:.1f}" y="{y(first * bandwidth) - 14:.1f}">{name} {bandwidth / 1e9:.0f} GB/s</text>'
     return f'<polyline points="{line}" fill="none" stroke="#888"/>{text}'
@@ -81,8 +88,12 @@ def _line(x: _Axis, y: _Axis, peak: float, bandwidth: float, name: str) -> str:
 def _point(step: StepTime, x: _Axis, y: _Axis, longest: float) -> str:
     speed, intensity = step.ops / step.seconds, step.ops / step.moved
     title = (
-        f"{step.kind} {step.name} {step.shape}: {step.seconds * 1e6:.1f} us, {speed / 1e9:.1f} GOP/s, {intensity:.1f} ops/byte"
+        f"{step.kind} {step.name} {step.shape}: {step.seconds * 1e6:.1f} us, {speed / 1e9:.1f} GOP/s, {intensity:.1f} "
+        "ops/byte"
     )
     radius = 2 + 10 * math.sqrt(step.seconds / longest)
     place = f'cx="{x(intensity):.1f}" cy="{y(speed):.1f}" r="{radius:.1f}"'
-    return f'<circle {place} fill="{COLOURS.get(step.kind, OTHER)}" fill-opacity="0.55"><title>{escape(title)}</title></circle>'
+    return (
+        f'<circle {place} fill="{COLOURS.get(step.kind, OTHER)}" '
+        f'fill-opacity="0.55"><title>{escape(title)}</title></circle>'
+    )

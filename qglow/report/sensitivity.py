@@ -1,7 +1,9 @@
-"""What each rounding costs at the outputs by itself: one quantized value, or the weights of one product, in an otherwise float graph.
+"""What each rounding costs at the outputs by itself: one quantized value, or the weights of one product, in an
+otherwise float graph.
 
-A layer's isolated error (isolated_layer_error.py) says how much noise the layer makes, not whether the rest of the graph minds; this
-does. It takes an evaluation of what follows for each rounding, so it is for the accuracy target alone.
+A layer's isolated error (isolated_layer_error.py) says how much noise the layer makes, not whether the rest of the
+graph minds; this does. It takes an evaluation of what follows for each rounding, so it is for the accuracy target
+alone.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ MOST = 1e20  # noise over signal that stands for NaN and infinities
 
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
-    """One rounding. what: in words. nodes: the float graph's nodes that must stay float to avoid it. noise: over signal, an output."""
+    """One rounding. what: in words. nodes: the float graph's nodes that must stay float to avoid it. noise: over
+    signal, an output."""
 
     what: str
     nodes: tuple[str, ...]
@@ -43,7 +46,8 @@ class Sensitivity:
 def find_sensitivities(
     graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True
 ) -> list[Sensitivity]:
-    """Every rounding of `quantized` with its damage, over the first sample and those that fit in so many estimated seconds."""
+    """Every rounding of `quantized` with its damage, over the first sample and those that fit in so many estimated
+    seconds."""
     roundings = list(_roundings(graph, quantized, config))
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
     spent = 0.0
@@ -57,7 +61,10 @@ def find_sensitivities(
             changed = rounding.changed(graph, quantized, real)
             noise[k] += [_noise(real[o], changed.get(o, real[o])) for o in graph.outputs]
             spent += seconds_of(graph, changed, real)
-    return [Sensitivity(r.what, r.nodes, np.minimum(n / np.maximum(signal, 1e-300), MOST)) for r, n in zip(roundings, noise, strict=True)]
+    return [
+        Sensitivity(r.what, r.nodes, np.minimum(n / np.maximum(signal, 1e-300), MOST))
+        for r, n in zip(roundings, noise, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +78,23 @@ class _Rounding:
     weights: Array | None = None
 
     def changed(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
-        """The values of the float graph that are others with this rounding alone, by name. real: all of its values without."""
+        """The values of the float graph that are others with this rounding alone, by name. real: all of its values
+        without."""
         changed: dict[str, Array] = {}
         if self.weights is None:
             if self.value not in real:
                 return {}
-            changed[self.value] = np.asarray(as_real(quantized, self.stored, as_stored(quantized, self.stored, real[self.value])))
+            changed[self.value] = np.asarray(
+                as_real(quantized, self.stored, as_stored(quantized, self.stored, real[self.value]))
+            )
         for node in graph.nodes:
             weights = self.weights if self.weights is not None and node.name == self.nodes[0] else None
             if weights is None and not any(i in changed for i in node.inputs):
                 continue
             if any(o and o not in real for o in node.outputs):  # of a branch that was not taken
                 continue
-            inputs = [None if not i else changed[i] if i in changed else graph.constants[i] if i in graph.constants else real.get(i)
+            inputs = [None if not i else changed[
+                i] if i in changed else graph.constants[i] if i in graph.constants else real.get(i)
                       for i in node.inputs]  # fmt: skip
             if weights is not None:
                 inputs[1] = weights
@@ -97,9 +108,21 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
     values = {n: n for n in (*graph.inputs, *(o for node in graph.nodes for o in node.outputs)) if n}
     for name, t in quantized.types.items():
         value = values.get(float_name(name))
-        if t.is_quantized and value is not None and name not in quantized.constants and (readers := consumers.get(value)):
-            maker = producers.get(value)  # NOTE: products and averages give float where it is wanted; what else is int8 does not
-            makers = functions[value].nodes if value in functions else () if maker is None or maker.has(ACCUMULATES) else (maker,)
+        if (
+            t.is_quantized
+            and value is not None
+            and name not in quantized.constants
+            and (readers := consumers.get(value))
+        ):
+            # NOTE: products and averages give float where it is wanted; what else is int8 does not
+            maker = producers.get(value)
+            makers = (
+                functions[value].nodes
+                if value in functions
+                else ()
+                if maker is None or maker.has(ACCUMULATES)
+                else (maker,)
+            )
             nodes = tuple(dict.fromkeys(n.name for n in (*readers, *makers)))
             yield _Rounding(f"rounding of {value!r}", nodes, value, stored=name)
     yield from _block_roundings(graph, quantized)
@@ -120,7 +143,9 @@ def _block_roundings(graph: Graph, quantized: Graph) -> Iterator[_Rounding]:
             continue
         c, name = quantized.constants, made.inputs[1]
         w = widened(c[name], quantized.types[name], c[made.inputs[2]], c.get(made.input(3))) / np.float32(alpha)
-        yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=w if gemm_form(node).turns_b else w.T)
+        yield _Rounding(
+            f"weights of {node.outputs[0]!r}", (node.name,), "", weights=w if gemm_form(node).turns_b else w.T
+        )
 
 
 def _signal(real: Array) -> float:
@@ -132,7 +157,8 @@ def _signal(real: Array) -> float:
 
 
 def _noise(real: Array, changed: Array) -> float:
-    """Power of the difference, of any other value the number of elements that differ; MOST where NaN, infinities or shapes differ."""
+    """Power of the difference, of any other value the number of elements that differ; MOST where NaN, infinities or
+    shapes differ."""
     if real.shape != changed.shape:
         return MOST
     if real.dtype.kind != "f":

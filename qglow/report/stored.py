@@ -1,4 +1,5 @@
-"""What an integer value of a quantized graph stands for: its scale and zero point, times the factors of its channels where it has any."""
+"""What an integer value of a quantized graph stands for: its scale and zero point, times the factors of its channels
+where it has any."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from ..reference.arithmetic import dequantize, quantize
 
 
 def float_name(name: str) -> str:
-    """The name of the float value for which a value of a quantized graph stands: where both exist there, the int8 one ends in `.q`."""
+    """The name of the float value for which a value of a quantized graph stands: where both exist there, the int8 one
+    ends in `.q`."""
     return name.removesuffix(".q")
 
 
@@ -36,7 +38,8 @@ def as_stored(graph: Graph, name: str, real: Array) -> Array:
 
 
 def with_masks_cut(graph: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
-    """Float values by name, with what is plainly masked in them cut as int8 cuts it: to the end of the range of the value's type.
+    """Float values by name, with what is plainly masked in them cut as int8 cuts it: to the end of the range of the
+    value's type.
 
     Minus infinity, or the lowest float, in a mask or in scores is neither signal nor noise. graph: the quantized one.
     """

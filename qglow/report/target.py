@@ -1,8 +1,8 @@
 """An accuracy target: layers are kept float, the most damaging first, until int8 is as good as was asked.
 
-Roundings add noise at the outputs nearly independently, so their sensitivities (sensitivity.py) add up. The layers of the worst
-ones are kept float until what is left should meet the target; then the graph is quantized so and measured, and what was predicted is
-scaled to it.
+Roundings add noise at the outputs nearly independently, so their sensitivities (sensitivity.py) add up. The layers of
+the worst ones are kept float until what is left should meet the target; then the graph is quantized so and measured,
+and what was predicted is scaled to it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ SECONDS, SAMPLES = 30.0, 16
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """outputs: compared with float, by name. drop: of top-1 accuracy below float, in points, where labels are known; ms: of one sample."""
+    """outputs: compared with float, by name. drop: of top-1 accuracy below float, in points, where labels are known;
+    ms: of one sample."""
 
     outputs: Mapping[str, Comparison]
     drop: float | None
@@ -50,7 +51,8 @@ class Score:
         return worst_db(self.outputs)
 
     def meets(self, config: QuantConfig) -> bool:
-        """By the verdict that `quantize` and reports share (verdict.py); an accuracy target alone allows any noise but NaN."""
+        """By the verdict that `quantize` and reports share (verdict.py); an accuracy target alone allows any noise but
+        NaN."""
         floor = config.min_sqnr_db if config.min_sqnr_db is not None else -MOST_DB
         if complaints(self.outputs, floor):
             return False
@@ -83,16 +85,20 @@ def fitting(branches: AssumedBranches, data: Dataset | None) -> Dataset | None:
 
 
 def reach(
-    graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState], data: Dataset | None, oracle: Oracle,
+    graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState], data: Dataset | None,
+    oracle: Oracle,
     quiet: bool = True,
 ) -> MixedPrecisionResult:  # fmt: skip
-    """Keep layers of `first` float until the target of its configuration is met on `data`, against the float outputs of `oracle`.
+    """Keep layers of `first` float until the target of its configuration is met on `data`, against the float outputs of
+    `oracle`.
 
-    graph: the float one. quantized: quantizes it with another configuration. Raises ConfigError where there are no samples, or no labels
-    needed.
+    graph: the float one. quantized: quantizes it with another configuration. Raises ConfigError where there are no
+    samples, or no labels needed.
     """
     if data is None:
-        raise ConfigError("an accuracy target needs samples, and the profile keeps none that fit: give --data, or profile again")
+        raise ConfigError(
+            "an accuracy target needs samples, and the profile keeps none that fit: give --data, or profile again"
+        )
     config, result = first.config, first
     judge = _Judge(oracle, data, config)
     before = score = judge.score(result.graph)
@@ -100,7 +106,9 @@ def reach(
     causes: list[Sensitivity] = []
     if not score.meets(config):
         found = find_sensitivities(graph, result.graph, config, judge.few(), SECONDS, quiet)
-        causes = sorted((c for c in found if c.noise.max(initial=0.0) > 0), key=lambda c: -float(c.noise.max(initial=0.0)))
+        causes = sorted(
+            (c for c in found if c.noise.max(initial=0.0) > 0), key=lambda c: -float(c.noise.max(initial=0.0))
+        )
 
     def without(causes: list[Sensitivity]) -> tuple[QuantState, Score]:
         names = tuple(dict.fromkeys(n for c in causes for n in c.nodes))
@@ -114,7 +122,8 @@ def reach(
         result, score = without(taken)
     taken.sort(key=lambda c: -float(c.noise.max()))
     give_back = len(taken) // 2
-    while give_back and score.meets(config):  # NOTE: predictions err on the safe side: the least of what was taken may not be needed
+    # NOTE: predictions err on the safe side: the least of what was taken may not be needed
+    while give_back and score.meets(config):
         fewer, worse = without(taken[:-give_back])
         if worse.meets(config):
             taken, result, score = taken[:-give_back], fewer, worse
@@ -122,12 +131,15 @@ def reach(
     return MixedPrecisionResult(result, score.meets(config), _account(graph, config, taken, before, score))
 
 
-def _account(graph: Graph, config: QuantConfig, taken: list[Sensitivity], before: Score, after: Score) -> dict[str, Any]:
+def _account(
+    graph: Graph, config: QuantConfig, taken: list[Sensitivity], before: Score, after: Score
+) -> dict[str, Any]:
     kept = {n: c.what for c in reversed(taken) for n in c.nodes}
     return {
         "min_sqnr_db": config.min_sqnr_db, "max_accuracy_drop": config.max_accuracy_drop, "met": after.meets(config),
         "int8": before.to_dict(), "reached": after.to_dict(),
-        "kept_float": [{"node": n.name, "op": n.operator, "because": kept[n.name]} for n in graph.nodes if n.name in kept],
+        "kept_float": [{"node": n.name, "op": n.operator,
+        "because": kept[n.name]} for n in graph.nodes if n.name in kept],
     }  # fmt: skip
 
 
@@ -139,13 +151,14 @@ def missed(reached: MixedPrecisionResult) -> AccuracyError:
     drop = a["reached"]["accuracy_drop"]
     got = f"{a['reached']['sqnr_db']:g} dB" + (f", a drop of {drop:g} points" if drop is not None else "")
     return AccuracyError(
-        f"accuracy target missed: wanted {' and '.join(wanted)}, reached {got} with {len(a['kept_float'])} nodes kept float"
+        f"accuracy target missed: wanted {' and '.join(wanted)}, reached {got} with {len(a['kept_float'])} nodes kept "
+        "float"
     )
 
 
 def _next(causes: list[Sensitivity], score: Score, config: QuantConfig) -> list[Sensitivity]:
-    """Causes to take away next: until what is left, scaled to what was measured, is at the target; where that is one of accuracy, or
-    already met by the prediction, until a quarter of the noise is gone."""
+    """Causes to take away next: until what is left, scaled to what was measured, is at the target; where that is one of
+    accuracy, or already met by the prediction, until a quarter of the noise is gone."""
     left = np.sum([c.noise for c in causes], axis=0)
     scale = score.noise / np.maximum(left, 1e-300)
     enough = config.min_sqnr_db is None or score.sqnr_db >= config.min_sqnr_db
@@ -166,7 +179,8 @@ class _Judge:
 
     def __init__(self, oracle: Oracle, data: Dataset, config: QuantConfig) -> None:
         by_label = config.max_accuracy_drop is not None
-        self.data: Iterable[Sample] = data if by_label else tuple(data.spread(SAMPLES))  # NOTE: a stream may be read only once
+        # NOTE: a stream may be read only once
+        self.data: Iterable[Sample] = data if by_label else tuple(data.spread(SAMPLES))
         self.real: list[dict[str, Any]] = []
         self.labels: list[int | None] = []
         for sample in self.data:

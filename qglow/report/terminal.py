@@ -14,7 +14,8 @@ from .headline import facts, float_groups, share
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _SPARK = 16
 _COLUMNS = (
-    ("SQNR dB", "sqnr_db", ".1f"), ("cosine", "cosine", ".5f"), ("max error", "max_abs_error", ".4g"), ("equal", "equal", ".2%"),
+    ("SQNR dB", "sqnr_db", ".1f"), ("cosine", "cosine", ".5f"), ("max error", "max_abs_error", ".4g"),
+    ("equal", "equal", ".2%"),
     ("NaN or infinite", "not_finite", "d"), ("other shape", "other_shape", "d"),
 )  # fmt: skip
 
@@ -33,9 +34,14 @@ def tables(report: Report, worst: int = 10) -> str:
         outputs.add_column(column)
     for name, e in report.outputs.items():
         score = [f"{getattr(e, key):.4f}" if e.shows(key) else "-" for _, key in scores]
-        outputs.add_row(name, *(format(v, form) if (v := getattr(e, key)) is not None else "-" for _, key, form in columns), *score)
+        outputs.add_row(
+            name, *(format(v, form) if (v := getattr(e, key)) is not None else "-" for _, key, form in columns), *score
+        )
     console.print(outputs)
-    shown, over = f"the {min(worst, len(report.layers))} layers", f"of {len(report.layers)}, over {report.layer_samples} samples"
+    shown, over = (
+        f"the {min(worst, len(report.layers))} layers",
+        f"of {len(report.layers)}, over {report.layer_samples} samples",
+    )
     layers = Table(title=f"{shown} that add most noise by themselves, {over}")
     for column in ("layer", "op", "precision", "SQNR dB", "alone dB", "float values over the int8 range", "cut off"):
         layers.add_column(column)
@@ -55,7 +61,8 @@ def tables(report: Report, worst: int = 10) -> str:
 
 
 def _spread(spread: Spread | None) -> tuple[str, str]:
-    """A histogram in block characters (logarithmic heights) between the ends of the int8 range, and the share beyond them."""
+    """A histogram in block characters (logarithmic heights) between the ends of the int8 range, and the share beyond
+    them."""
     if spread is None:
         return "-", "-"
     counts = spread.histogram

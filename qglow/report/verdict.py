@@ -1,8 +1,10 @@
-"""Whether a quantized model agrees with its float one: the one rule that `quantize`, accuracy targets and reports share.
+"""Whether a quantized model agrees with its float one: the one rule that `quantize`, accuracy targets and reports
+share.
 
 An output disagrees where
 1. an element is NaN or infinite on one side alone, or most samples have another shape: whatever floor is asked for;
-2. its noise share is above what the floor leaves: 10^(-floor / 10), of the signal, or of the number of elements for integers.
+2. its noise share is above what the floor leaves: 10^(-floor / 10), of the signal, or of the number of elements for
+   integers.
 
 An output that is zero throughout in float has no signal to compare with, and is held to rule 1 alone.
 """

@@ -1,6 +1,8 @@
-"""The bundle: a quantized model as plain data in one safetensors file. Constants are tensors; graph text and manifest are metadata.
+"""The bundle: a quantized model as plain data in one safetensors file. Constants are tensors; graph text and manifest
+are metadata.
 
-A file is verified whole before anything in it runs: format, a hash of all its bytes (seal.py), and the graph's invariants.
+A file is verified whole before anything in it runs: format, a hash of all its bytes (seal.py), and the graph's
+invariants.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ FORMAT = "qglow-bundle-3"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
-    """A quantized graph and its manifest: `decisions` (what became of each node), `profile`, `agreement`, `float_bytes`."""
+    """A quantized graph and its manifest: `decisions` (what became of each node), `profile`, `agreement`,
+    `float_bytes`."""
 
     graph: Graph
     manifest: Manifest = field(default_factory=lambda: Manifest())
@@ -37,7 +40,9 @@ class Bundle:
     def __post_init__(self) -> None:
         if not isinstance(self.graph, Graph) or not isinstance(self.manifest, dict):
             wrong = self.manifest if isinstance(self.graph, Graph) else self.graph
-            raise BundleError(f"a bundle is of a quantized graph and a manifest; got {shown(wrong)}: make one with qglow.quantize")
+            raise BundleError(
+                f"a bundle is of a quantized graph and a manifest; got {shown(wrong)}: make one with qglow.quantize"
+            )
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all. The same bundle gives the same bytes."""
@@ -48,7 +53,11 @@ class Bundle:
         strings = [n for n, a in self.graph.constants.items() if a.dtype.kind == "O"]
         if strings:
             raise BundleError(f"constants of strings cannot be kept in a bundle: {strings[:3]}")
-        metadata = {"format": FORMAT, "graph": print_graph(self.graph), "manifest": json.dumps(self.manifest, sort_keys=True)}
+        metadata = {
+            "format": FORMAT,
+            "graph": print_graph(self.graph),
+            "manifest": json.dumps(self.manifest, sort_keys=True),
+        }
         return sealed(to_bytes(self.graph.constants, metadata | {"seal": BLANK}), self.graph.constants)
 
 
@@ -56,9 +65,9 @@ class Bundle:
 def load(path: str | Path, *, mapped: bool = False) -> Bundle:
     """Read and verify a bundle. Raises BundleError where the file is missing, truncated, not a bundle, or not sound.
 
-    mapped: True maps the file instead of reading it into this process's own memory. Processes that map one file share its pages; the
-    file must then stay as it is while the bundle is in use: where it is overwritten, results change, and where it is cut, the system
-    ends the process. The hash is that of the bytes as they were when they were loaded.
+    mapped: True maps the file instead of reading it into this process's own memory. Processes that map one file share
+    its pages; the file must then stay as it is while the bundle is in use: where it is overwritten, results change, and
+    where it is cut, the system ends the process. The hash is that of the bytes as they were when they were loaded.
     """
     path = path_of(path, "the bundle", BundleError, "the path of a .qglow file")
     missing = "no such bundle; make one with `qglow quantize`"
@@ -66,10 +75,16 @@ def load(path: str | Path, *, mapped: bool = False) -> Bundle:
     try:
         metadata, constants, header = read_all(data)
         if metadata.get("format") != FORMAT:
-            raise BundleError(f"{path}: expected a bundle of format {FORMAT}, got {metadata.get('format')!r}; quantize the model again")
+            raise BundleError(
+                f"{path}: expected a bundle of format {FORMAT}, got {metadata.get('format')!r}; quantize the model "
+                "again"
+            )
         hashes = digests(constants)
         if seal_of(header, hashes) != metadata.get("seal"):
-            raise BundleError(f"{path}: not what was saved: its bytes do not match the hash that they were saved with; get the file again")
+            raise BundleError(
+                f"{path}: not what was saved: its bytes do not match the hash that they were saved with; get the file "
+                "again"
+            )
         graph = check_meanings(verify(parse_graph(metadata["graph"], constants, hashes)))
         manifest = checked(json.loads(metadata["manifest"]))
     except (BundleError, LimitError):
@@ -78,6 +93,7 @@ def load(path: str | Path, *, mapped: bool = False) -> Bundle:
         raise LimitError(f"{path}: there is not enough memory for it") from error
     except Exception as error:  # NOTE: a file of any bytes may fail anywhere, and says nothing of qglow
         why = (str(error).splitlines() or [type(error).__name__])[0]
-        name = shortened(str(path), 100)  # NOTE: of a fault the beginning says where, and the end what; a line has room for both
+        # NOTE: of a fault the beginning says where, and the end what; a line has room for both
+        name = shortened(str(path), 100)
         raise BundleError(f"{name}: not a sound bundle ({shortened(why, 300)}); quantize the model again") from error
     return Bundle(graph, manifest)

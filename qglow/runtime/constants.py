@@ -1,8 +1,9 @@
-"""The bytes of constants as kernels read them, shared by all plans of a session, and freed with the last plan that reads them.
+"""The bytes of constants as kernels read them, shared by all plans of a session, and freed with the last plan that
+reads them.
 
-Equal pieces of programs are one block: bytes are equal by their content; weights to be packed by the array that they are made of, which
-the block keeps alive, and the way they are packed. An array that is no part of the graph's constants is made anew for each plan, so there
-the packed bytes decide.
+Equal pieces of programs are one block: bytes are equal by their content; weights to be packed by the array that they
+are made of, which the block keeps alive, and the way they are packed. An array that is no part of the graph's constants
+is made anew for each plan, so there the packed bytes decide.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def aligned(size: int) -> Array:
 
 
 class Block:
-    """One piece of constants at an address. source: the array that its key speaks of, kept so that no other can take its place."""
+    """One piece of constants at an address. source: the array that its key speaks of, kept so that no other can take
+    its place."""
 
     __slots__ = ("__weakref__", "address", "data", "source")
 

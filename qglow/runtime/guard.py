@@ -1,8 +1,9 @@
-"""Memory between pages that nothing may touch (`QGLOW_GUARD=1`): what leaves a buffer ends the process, instead of reading or writing
-what lies beside it.
+"""Memory between pages that nothing may touch (`QGLOW_GUARD=1`): what leaves a buffer ends the process, instead of
+reading or writing what lies beside it.
 
-Each buffer of a plan, each piece of its constants and its scratch memory has a mapping of its own; it ends where the next page begins, but
-for the bytes behind it that kernels may read. For tests and fuzzing: it takes some pages a buffer.
+Each buffer of a plan, each piece of its constants and its scratch memory has a mapping of its own; it ends where the
+next page begins, but for the bytes behind it that kernels may read. For tests and fuzzing: it takes some pages a
+buffer.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ def is_guarded() -> bool:
 def guarded(size: int, behind: int = 0) -> Array:
     """Zeroed bytes [size] at a 64-byte boundary between pages without access; `behind` bytes after them may be read.
 
-    Less than 64 bytes lie between those and the page, where the size is no multiple of 64. Raises ConfigError where the system cannot
-    protect pages.
+    Less than 64 bytes lie between those and the page, where the size is no multiple of 64. Raises ConfigError where the
+    system cannot protect pages.
     """
     page = mmap.PAGESIZE
     inner = -(-(size + behind) // page) * page or page

@@ -12,7 +12,8 @@ CACHE_BYTES, MEMORY_BYTES = 256 << 10, 256 << 20
 
 @dataclass(frozen=True, slots=True)
 class MachineLimits:
-    """peak: int8 operations a second. cache, memory: bytes a second that can be read from them. All threads together."""
+    """peak: int8 operations a second. cache, memory: bytes a second that can be read from them. All threads
+    together."""
 
     threads: int
     peak: float
@@ -23,4 +24,6 @@ class MachineLimits:
 @lru_cache
 def machine_roof(threads: int = 1) -> MachineLimits:
     """Measured once in a process, in about half a second; 256 MiB of memory a thread while it measures."""
-    return MachineLimits(threads, peak_ops(threads), read_bandwidth(CACHE_BYTES, threads), read_bandwidth(MEMORY_BYTES, threads))
+    return MachineLimits(
+        threads, peak_ops(threads), read_bandwidth(CACHE_BYTES, threads), read_bandwidth(MEMORY_BYTES, threads)
+    )

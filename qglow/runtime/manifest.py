@@ -22,9 +22,9 @@ class Decision(TypedDict):
 
 
 class Manifest(TypedDict, total=False):
-    """name: of the model. profile: where the ranges come from. float_bytes, int8_bytes: of the constants before and after. agreement: int8
-    beside float on the profile's samples (`Agreement.to_dict()`), None where nothing was compared. target: the account of an accuracy
-    target, where there was one."""
+    """name: of the model. profile: where the ranges come from. float_bytes, int8_bytes: of the constants before and
+    after. agreement: int8 beside float on the profile's samples (`Agreement.to_dict()`), None where nothing was
+    compared. target: the account of an accuracy target, where there was one."""
 
     name: str
     profile: dict[str, Any]
@@ -36,8 +36,8 @@ class Manifest(TypedDict, total=False):
 
 
 def checked(found: Any) -> Manifest:
-    """The manifest, of which every entry is what the declaration says, numbers are finite, and unknown names are kept. Raises ValueError
-    with the entry that is not."""
+    """The manifest, of which every entry is what the declaration says, numbers are finite, and unknown names are kept.
+    Raises ValueError with the entry that is not."""
     if not isinstance(found, dict):
         raise ValueError(f"expected a manifest of names and values, got {type(found).__name__}")
     for key, kinds in _KINDS.items():

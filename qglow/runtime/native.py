@@ -1,4 +1,5 @@
-"""A program bound to memory and kernels, and run: native segments by the executor, host steps between them by the reference."""
+"""A program bound to memory and kernels, and run: native segments by the executor, host steps between them by the
+reference."""
 
 from __future__ import annotations
 
@@ -26,13 +27,15 @@ from .pieces import Schedule, pieces, products
 from .thread_pool import pool_of
 
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
-SMALL_PART = 1_600  # an instruction of so small a part of that is one piece: a thread computes it before another is told of it
+# an instruction of so small a part of that is one piece: a thread computes it before another is told of it
+SMALL_PART = 1_600
 _FLOAT, _FLOAT_BITS = struct.Struct("<f").pack, struct.Struct("<I").unpack
 _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)
 
 
 def multiplications(program: Program) -> int:
-    """Products that a program's convolutions and matrix products compute; one of floats takes the time of four of bytes."""
+    """Products that a program's convolutions and matrix products compute; one of floats takes the time of four of
+    bytes."""
     return sum(products(s) for s in program.steps if isinstance(s, Instruction))
 
 
@@ -50,7 +53,8 @@ def check_program(program: Program) -> None:
 
 
 def _word(array: Array) -> ctypes.c_int64:
-    """The address of an array's data as an argument of a native function: ctypes takes it as it is, where an int costs time."""
+    """The address of an array's data as an argument of a native function: ctypes takes it as it is, where an int costs
+    time."""
     return ctypes.c_int64(array.ctypes.data)
 
 
@@ -69,15 +73,16 @@ class Segment:
 
 
 class NativePlan:
-    """A program with its arena, constants and native rows. fast: host steps in whatever order is fast, not in the law's."""
+    """A program with its arena, constants and native rows. fast: host steps in whatever order is fast, not in the
+    law's."""
 
     fast = False
 
     def __init__(self, program: Program, library: Library, threads: int, pool: ConstantPool | None = None) -> None:
         """pool: where equal constants of other plans are; without one the plan has its own.
 
-        Raises VerifyError for a program that would touch what is not its own, whatever QGLOW_VERIFY is; at 2 it is proven byte by byte as
-        well, and its text parsed back equal (ModelError).
+        Raises VerifyError for a program that would touch what is not its own, whatever QGLOW_VERIFY is; at 2 it is
+        proven byte by byte as well, and its text parsed back equal (ModelError).
         """
         prove(program)
         if verify_level() >= 2:
@@ -91,7 +96,8 @@ class NativePlan:
         self._bind()
 
     def _allocate(self) -> None:
-        """An arena and scratch memory; with QGLOW_GUARD=1 each buffer by itself, between pages without access, and no arena."""
+        """An arena and scratch memory; with QGLOW_GUARD=1 each buffer by itself, between pages without access, and no
+        arena."""
         scratch, guard = SCRATCH_BYTES * self.threads, is_guarded()
         self.arena = aligned(0 if guard else self.program.arena_size)
         self.scratch = guarded(scratch) if guard else aligned(scratch)
@@ -130,7 +136,8 @@ class NativePlan:
         """Bytes that are this plan's alone."""
         return int(self.arena.nbytes + self.scratch.nbytes)
 
-    def _run_segment(self, s: Segment) -> None:  # NOTE: a bound method kept in `self` would be a cycle, and keep the arena for long
+    # NOTE: a bound method kept in `self` would be a cycle, and keep the arena for long
+    def _run_segment(self, s: Segment) -> None:
         if self.threads == 1:
             self._run_alone(s)
         else:
@@ -161,7 +168,9 @@ class NativePlan:
         def close() -> None:
             if natives:
                 flags = barriers(natives, self.program.buffers)
-                steps.append(Segment([self._row(s, flag) for s, flag in zip(natives, flags, strict=True)], self.threads))
+                steps.append(
+                    Segment([self._row(s, flag) for s, flag in zip(natives, flags, strict=True)], self.threads)
+                )
                 natives.clear()
 
         for k, step in enumerate(self.program.steps):

@@ -30,7 +30,8 @@ class InstrumentedExecutable(NativePlan):
         self._parts = self._in_parts()
 
     def watch(self, feeds: Mapping[str, Array], keep: Keep) -> None:
-        """Run, and call keep(name, array) for every watched value in the order of the graph. The array is only good in the call."""
+        """Run, and call keep(name, array) for every watched value in the order of the graph. The array is only good in
+        the call."""
         for name, array in feeds.items():
             self._views[name][...] = array
         for name in self._fed:

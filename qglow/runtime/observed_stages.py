@@ -1,4 +1,5 @@
-"""A float graph whose shapes depend on data, watched: its first part as a program, then nodes on the host, then what follows."""
+"""A float graph whose shapes depend on data, watched: its first part as a program, then nodes on the host, then what
+follows."""
 
 from __future__ import annotations
 
@@ -73,7 +74,9 @@ class InstrumentedStages:
         shapes = {n: described(a) for n, a in feeds.items()}
         if self._rest is None or shapes != self._shapes:
             names = [n for n in self.names if n not in feeds]
-            self._rest = instrumented(as_given(rest, feeds), {n: s[0] if s is not None else None for n, s in shapes.items()}, names)
+            self._rest = instrumented(
+                as_given(rest, feeds), {n: s[0] if s is not None else None for n, s in shapes.items()}, names
+            )
             self._shapes = shapes
         self._rest.watch(feeds, new)
 

@@ -37,7 +37,9 @@ def work(step: Instruction) -> int:
     found = products(step)
     if found:
         return found
-    elements = prod(int(step.fields[k]) for k in _EXTENTS if k in step.fields) * int(step.fields.get("KH", 1) * step.fields.get("KW", 1))
+    elements = prod(int(step.fields[k]) for k in _EXTENTS if k in step.fields) * int(
+        step.fields.get("KH", 1) * step.fields.get("KW", 1)
+    )
     return elements * COSTS[step.kind]
 
 
@@ -50,7 +52,8 @@ def pieces(step: Instruction, threads: int, small: int) -> int:
 
 
 class Schedule:
-    """The pieces of instructions that run one after the other, as kernels/thread_pool.py reads them. address: of the first word."""
+    """The pieces of instructions that run one after the other, as kernels/thread_pool.py reads them. address: of the
+    first word."""
 
     def __init__(self, rows: list[Array], threads: int) -> None:
         lists: list[list[int]] = [[] for _ in range(threads)]
@@ -72,5 +75,7 @@ class Schedule:
             last = phase == len(phases) - 1
             lists[owner][at + 2 : at + 4] = [int(ends[phase]), 0 if last else int(table[phase + 1].ctypes.data)]
         self._lists = [np.array(one, np.int64) for one in lists]
-        self._words = np.array([ends[-1], *[0] * NOTES, table.ctypes.data, *(one.ctypes.data for one in self._lists)], np.int64)
+        self._words = np.array(
+            [ends[-1], *[0] * NOTES, table.ctypes.data, *(one.ctypes.data for one in self._lists)], np.int64
+        )
         self.address: int = self._words.ctypes.data

@@ -1,4 +1,5 @@
-"""The plans of a session by the shapes that they are for: so many, and so many bytes, the least recently used let go first."""
+"""The plans of a session by the shapes that they are for: so many, and so many bytes, the least recently used let go
+first."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ class PlanCache:
 
 
 class WeakPlans:
-    """A cache as its own plans know it: without a cycle, so that all of them go when the session does. They work without it, slowly."""
+    """A cache as its own plans know it: without a cycle, so that all of them go when the session does. They work
+    without it, slowly."""
 
     def __init__(self, cache: PlanCache) -> None:
         self._cache = ref(cache)

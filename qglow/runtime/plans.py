@@ -1,8 +1,8 @@
 """How a graph runs for one set of input shapes: compiled, as far as shapes go.
 
-Of branches only those that are taken are compiled: a condition that shapes do not decide is computed first, and each of its values has
-a plan of its own. Where a shape depends on data the graph is cut (graph/stages.py): what comes before runs as one program, the node itself
-on the host, and what follows has a plan for each set of shapes that come out.
+Of branches only those that are taken are compiled: a condition that shapes do not decide is computed first, and each of
+its values has a plan of its own. Where a shape depends on data the graph is cut (graph/stages.py): what comes before
+runs as one program, the node itself on the host, and what follows has a plan for each set of shapes that come out.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ Plan = Executable
 
 
 class Planner:
-    """What all plans of a session have in common. The cache is the owner's: plans that are made have a planner with a weak reference
-    to it."""
+    """What all plans of a session have in common. The cache is the owner's: plans that are made have a planner with a
+    weak reference to it."""
 
     __slots__ = ("backend", "cache", "pool", "threads")
 
@@ -54,8 +54,8 @@ class Planner:
     def plan(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool] = _NOTHING, key: Hashable = ()) -> Plan:
         """The plan for concrete input shapes. QGLOW_ENGINE=reference runs everything on the reference.
 
-        Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are. key: what the
-        plans that are made later, for conditions and for shapes that depend on data, are kept by.
+        Conditions that follow from shapes are decided here, others when they are known: `decided` holds those that are.
+        key: what the plans that are made later, for conditions and for shapes that depend on data, are kept by.
         """
         if is_reference_only():
             return ReferencePlan(graph)
@@ -74,11 +74,15 @@ class Planner:
     def loaded(self, static: Graph) -> Plan:
         """The compiled program of a graph of static types. Raises LimitError where it takes too much memory or work."""
         program = lower(static, self.backend.target())
-        check_work(sum(work(s) for s in program.steps if isinstance(s, Instruction)) // UNIT_PRODUCTS, f"model {static.name!r}: a run")
+        check_work(
+            sum(work(s) for s in program.steps if isinstance(s, Instruction)) // UNIT_PRODUCTS,
+            f"model {static.name!r}: a run",
+        )
         return self.backend.load(program, self.threads, self.pool)
 
     def _choice(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable) -> Plan:
-        """The plan for a condition that depends on data; where too many came before it, the reference, which knows them all."""
+        """The plan for a condition that depends on data; where too many came before it, the reference, which knows them
+        all."""
         if len(decided) >= MOST_CHOICES:
             return ReferencePlan(graph)
         asked = remove_dead(graph.with_(outputs=(condition,)))
@@ -86,11 +90,17 @@ class Planner:
         first = self.plan(asked, shapes, decided, (key, condition)) if heavy else ReferencePlan(asked)
 
         cache, make = self.for_plans().cache, partial(self.for_plans()._side, graph, shapes, decided, condition, key)
-        return ChoicePlan(condition, first, make, lambda: {v: p for v in (False, True) if (p := cache.peek((key, condition, v)))})
+        return ChoicePlan(
+            condition, first, make, lambda: {v: p for v in (False, True) if (p := cache.peek((key, condition, v)))}
+        )
 
-    def _side(self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable, value: bool) -> Plan:
+    def _side(
+        self, graph: Graph, shapes: Shapes, decided: Mapping[str, bool], condition: str, key: Hashable, value: bool
+    ) -> Plan:
         side = (key, condition, value)
-        return self.cache.get(side) or self.cache.put(side, self.plan(graph, shapes, {**decided, condition: value}, side))
+        return self.cache.get(side) or self.cache.put(
+            side, self.plan(graph, shapes, {**decided, condition: value}, side)
+        )
 
 
 def make_plan(graph: Graph, shapes: Shapes, threads: int, backend: Backend | None = None) -> Plan:
@@ -126,7 +136,9 @@ class ChoicePlan:
 
     owned: Planner | None = None
 
-    def __init__(self, condition: str, first: Plan, plan_of: Callable[[bool], Plan], made: Callable[[], dict[bool, Plan]]) -> None:
+    def __init__(
+        self, condition: str, first: Plan, plan_of: Callable[[bool], Plan], made: Callable[[], dict[bool, Plan]]
+    ) -> None:
         self.condition, self.first, self.plan_of, self._made = condition, first, plan_of, made
 
     @property
@@ -187,8 +199,8 @@ class StagedPlan:
         return {i: values[i] for i in self.stage.rest.inputs}
 
     def following(self, values: Mapping[str, Array]) -> Plan:
-        """The plan of what follows. Without products it is the reference for shapes that are new: many come but once, and to compile would
-        take longer. It stays so where little is written."""
+        """The plan of what follows. Without products it is the reference for shapes that are new: many come but once,
+        and to compile would take longer. It stays so where little is written."""
         feeds = self.inputs_of_rest(values)
         key = (self._key, "rest", tuple(described(a) for a in feeds.values()))
         plan = self._planner.cache.get(key)
@@ -210,7 +222,8 @@ def described(value: Array) -> tuple[tuple[int, ...], str] | None:
 
 
 def as_given(graph: Graph, feeds: Mapping[str, Array]) -> Graph:
-    """The graph with its inputs of the kinds that are given: what the host makes may be of another than was guessed at import."""
+    """The graph with its inputs of the kinds that are given: what the host makes may be of another than was guessed at
+    import."""
     types = dict(graph.types)
     for name, value in feeds.items():
         if described(value) is not None and not types[name].is_quantized:
@@ -219,7 +232,8 @@ def as_given(graph: Graph, feeds: Mapping[str, Array]) -> Graph:
 
 
 def own(results: dict[str, Array], feeds: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
-    """The results with copies in place of what a caller must not have: parts of its own inputs, of constants, or of each other."""
+    """The results with copies in place of what a caller must not have: parts of its own inputs, of constants, or of
+    each other."""
     given = {id(a) for a in (*feeds.values(), *graph.constants.values())}
     whole: dict[str, Array] = {}
     for name, a in results.items():

@@ -1,6 +1,8 @@
-"""The seal of a file of tensors: a hash of all its bytes, kept in its own metadata, so that the file stays one of the same format.
+"""The seal of a file of tensors: a hash of all its bytes, kept in its own metadata, so that the file stays one of the
+same format.
 
-It is the SHA-256 of the header, with zeros where the seal stands, and of the tensors' own hashes in the order of their names.
+It is the SHA-256 of the header, with zeros where the seal stands, and of the tensors' own hashes in the order of their
+names.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ _FIELD = b'"seal":"'  # NOTE: within a string of the header its quotes would be 
 
 
 def seal_of(header: bytes, hashes: Mapping[str, str]) -> str:
-    """Of a header whose seal may be any, and of the hashes of the tensors. Raises ValueError where the header has no place for a seal."""
+    """Of a header whose seal may be any, and of the hashes of the tensors. Raises ValueError where the header has no
+    place for a seal."""
     at = header.index(_FIELD) + len(_FIELD)
     blank = header[:at] + BLANK.encode() + header[at + len(BLANK) :]
     return hashlib.sha256(blank + "".join(hashes[n] for n in sorted(hashes)).encode()).hexdigest()

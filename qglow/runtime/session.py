@@ -27,7 +27,8 @@ _ONNX_NAMES = {"f32": "float", "f64": "double", "f16": "float16", "bool": "bool"
 
 
 class ValueInfo(NamedTuple):
-    """Name, shape (symbolic dimensions as strings) and ONNX type name of an input or output, as onnxruntime's NodeArg."""
+    """Name, shape (symbolic dimensions as strings) and ONNX type name of an input or output, as onnxruntime's
+    NodeArg."""
 
     name: str
     shape: list[Dim]
@@ -44,10 +45,11 @@ class InferenceSession:
     """Runs a bundle, a path of one, or a graph. A plan is made for each set of input shapes on first use; the last
     64 of at most 512 MiB are kept, and share the weights.
 
-    threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns. A call within a call, from
-    a signal handler, is refused: the outer one is in the middle of the same memory. A forked process has the session too.
-    backend: what runs the programs, by name: native (compiled kernels) or interpreter (see backends.py); the bits are the same.
-    max_memory, max_work: limits of its runs (see limits.py); None leaves those that hold where it runs. mapped: see `load`.
+    threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns. A call
+    within a call, from a signal handler, is refused: the outer one is in the middle of the same memory. A forked
+    process has the session too. backend: what runs the programs, by name: native (compiled kernels) or interpreter (see
+    backends.py); the bits are the same. max_memory, max_work: limits of its runs (see limits.py); None leaves those
+    that hold where it runs. mapped: see `load`.
     """
 
     def __init__(
@@ -84,7 +86,10 @@ class InferenceSession:
         try:
             with self._lock:
                 if self._running:
-                    raise QGlowError("this session is in the middle of a run of this thread; a signal handler needs a session of its own")
+                    raise QGlowError(
+                        "this session is in the middle of a run of this thread; a signal handler needs a session of "
+                        "its own"
+                    )
                 self._running = True  # NOTE: Python handles no signal between this line and the next
                 try:
                     results = self._results(arrays) if self._limits is None else self._limited(arrays, *self._limits)
@@ -94,14 +99,16 @@ class InferenceSession:
             raise
         except MemoryError as error:
             raise LimitError(f"there is not enough memory to run the model on {self._shapes(arrays)}") from error
-        except Exception as error:  # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
+        # NOTE: a bundle that was tampered with, or inputs that make shapes the model cannot have
+        except Exception as error:
             if of_a_signal_handler(error):
                 raise
             raise self._cannot_run(arrays, error) from error
         return [results[n] for n in names]
 
     def _results(self, arrays: list[Array]) -> dict[str, Array]:
-        return self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905  (a keyword costs time in each call)
+        # NOTE: `strict=True` would cost time in each call
+        return self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905
 
     def _limited(self, arrays: list[Array], max_memory: int | str | None, max_work: int | None) -> dict[str, Array]:
         with limited(max_memory, max_work):
@@ -120,7 +127,9 @@ class InferenceSession:
         return values
 
     def _cannot_run(self, arrays: list[Array], error: Exception) -> ModelError:
-        return ModelError(f"the model cannot run on {self._shapes(arrays)} ({type(error).__name__}: {in_one_line(error)})")
+        return ModelError(
+            f"the model cannot run on {self._shapes(arrays)} ({type(error).__name__}: {in_one_line(error)})"
+        )
 
     def _shapes(self, arrays: list[Array]) -> str:
         return ", ".join(f"{n} {list(a.shape)}" for n, a in zip(self.graph.inputs, arrays, strict=True))
@@ -132,19 +141,26 @@ class InferenceSession:
         names = tuple(output_names)
         for n in names:
             if not isinstance(n, str) or n not in self._outputs:
-                raise InputError(f"no output {repr(n) if isinstance(n, str) else shown(n)}; the outputs are {list(self._outputs)}")
+                raise InputError(
+                    f"no output {repr(n) if isinstance(n, str) else shown(n)}; the outputs are {list(self._outputs)}"
+                )
         return names or self._outputs
 
     def _plan(self, arrays: list[Array]) -> Plan:
         key = tuple([a.shape for a in arrays])
         plan = self._cache.get(key)
         if plan is None:
-            plan = self._cache.put(key, self._planner.plan(self.graph, dict(zip(self.graph.inputs, key, strict=True)), key=key))
+            plan = self._cache.put(
+                key, self._planner.plan(self.graph, dict(zip(self.graph.inputs, key, strict=True)), key=key)
+            )
         return plan
 
     def _checked(self, feeds: Mapping[str, Array]) -> list[Array]:
         if not isinstance(feeds, Mapping):
-            raise InputError(f"the inputs must be given as {{name: array}}, got {shown(feeds)}; the inputs are {list(self.graph.inputs)}")
+            raise InputError(
+                f"the inputs must be given as {{name: array}}, got {shown(feeds)}; the inputs are "
+                f"{list(self.graph.inputs)}"
+            )
         if len(feeds) != len(self._expected):
             unknown = sorted(map(str, set(feeds) - set(self.graph.inputs)))
             if unknown:
@@ -202,4 +218,6 @@ def _as_array(value: object, name: str, dtype: np.dtype[Any]) -> Array:
 
 def _fits(shape: Shape | None, given: tuple[int, ...]) -> bool:
     """Whether an input of the given shape may stand where `shape` is declared."""
-    return shape is None or (len(shape) == len(given) and not any(isinstance(d, int) and d != s for d, s in zip(shape, given, strict=True)))
+    return shape is None or (
+        len(shape) == len(given) and not any(isinstance(d, int) and d != s for d, s in zip(shape, given, strict=True))
+    )

@@ -30,8 +30,9 @@ PRODUCTS = ("conv2d", "depthwise2d")
 
 @dataclass(frozen=True, slots=True)
 class StepTime:
-    """One step. ops: 2 for each multiplication of a product, else 1 for each output element; 0 for host steps. moved: bytes that
-    it reads and writes at least once. seconds: the fastest of some repeated runs, its operands in the caches that they fit in."""
+    """One step. ops: 2 for each multiplication of a product, else 1 for each output element; 0 for host steps. moved:
+    bytes that it reads and writes at least once. seconds: the fastest of some repeated runs, its operands in the caches
+    that they fit in."""
 
     index: int
     kind: str
@@ -55,11 +56,14 @@ def host_steps(session: InferenceSession, feeds: Mapping[str, Array]) -> Counter
     return Counter(s.kind for s in time_steps(session, feeds, 1, native=False))
 
 
-def time_steps(session: InferenceSession, feeds: Mapping[str, Array], repeats: int = 5, *, native: bool = True) -> list[StepTime]:
-    """Time every step by itself, in order: of each program that these inputs need, and the nodes on the host between them.
+def time_steps(
+    session: InferenceSession, feeds: Mapping[str, Array], repeats: int = 5, *, native: bool = True
+) -> list[StepTime]:
+    """Time every step by itself, in order: of each program that these inputs need, and the nodes on the host between
+    them.
 
-    Each native instruction is repeated within one call of the executor, so that the cost of a call is not in its time. native: False
-    leaves these out.
+    Each native instruction is repeated within one call of the executor, so that the cost of a call is not in its time.
+    native: False leaves these out.
     """
     session.run(None, feeds)
     arrays = session._checked(feeds)
@@ -68,7 +72,8 @@ def time_steps(session: InferenceSession, feeds: Mapping[str, Array], repeats: i
 
 
 def host_nodes(graph: Graph) -> Counter[str]:
-    """Operators that will run on the host, as far as shapes say, 1 for symbolic dimensions; empty where the model does not take these."""
+    """Operators that will run on the host, as far as shapes say, 1 for symbolic dimensions; empty where the model does
+    not take these."""
     shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
     isa = choose()[0].name
     try:
@@ -112,7 +117,8 @@ def _times(plan: Plan, feeds: Mapping[str, Array], repeats: int, native: bool) -
 
 
 def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
-    """NOTE: a step is timed on the values of a run, which are put back for those that come after: it may write over its inputs."""
+    """NOTE: a step is timed on the values of a run, which are put back for those that come after: it may write over its
+    inputs."""
     plan.run(feeds)
     for name, array in feeds.items():
         plan._views[name][...] = array
@@ -129,10 +135,14 @@ def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int
             plan.arena[...] = before
         plan._run_segment(Segment([row], plan.threads))
         if native:
-            yield StepTime(k, step.kind, step.label, False, seconds, _ops(step), _moved(step, plan.program, sizes), _shape(step))
+            yield StepTime(
+                k, step.kind, step.label, False, seconds, _ops(step), _moved(step, plan.program, sizes), _shape(step)
+            )
 
 
-def _times_interpreted(plan: InterpretedPlan, feeds: Mapping[str, Array], repeats: int, native: bool) -> Iterator[StepTime]:
+def _times_interpreted(
+    plan: InterpretedPlan, feeds: Mapping[str, Array], repeats: int, native: bool
+) -> Iterator[StepTime]:
     """Whole runs, timed step by step."""
     sizes = _constant_sizes(plan.program)
     fastest = np.min([plan.step_seconds(feeds) for _ in range(repeats)], axis=0)
@@ -140,7 +150,9 @@ def _times_interpreted(plan: InterpretedPlan, feeds: Mapping[str, Array], repeat
         if isinstance(step, HostCall):
             yield _host_time(k, step.node, seconds)
         elif native:
-            yield StepTime(k, step.kind, step.label, False, seconds, _ops(step), _moved(step, plan.program, sizes), _shape(step))
+            yield StepTime(
+                k, step.kind, step.label, False, seconds, _ops(step), _moved(step, plan.program, sizes), _shape(step)
+            )
 
 
 def _times_on_host(graph: Graph, nodes: Iterable[Node], values: dict[str, Array], repeats: int) -> Iterator[StepTime]:
@@ -217,7 +229,13 @@ def _moved(step: Instruction, program: Program, sizes: Mapping[int, int]) -> int
             continue
         size = program.buffers[buffer].size
         wide = 4 if step.kind == "quantize" else element
-        total += min(size, out) if name == "y" else size if step.kind.endswith("conv2d") else min(size, elements * reach * wide)
+        total += (
+            min(size, out)
+            if name == "y"
+            else size
+            if step.kind.endswith("conv2d")
+            else min(size, elements * reach * wide)
+        )
     return total
 
 
@@ -226,7 +244,9 @@ def _shape(step: Instruction) -> str:
     f = step.fields
     text = "x".join(str(int(f[n])) for n in "NHWC" if n in f)
     if step.kind.endswith("conv2d"):
-        text += f" in {int(f['runs']) * int(f['run']) // max(1, int(f['KW']))}" + (f" g{int(f['G'])}" if f["G"] > 1 else "")
+        text += f" in {int(f['runs']) * int(f['run']) // max(1, int(f['KW']))}" + (
+            f" g{int(f['G'])}" if f["G"] > 1 else ""
+        )
     if "KH" in f:
         text += f" k{int(f['KH'])}x{int(f['KW'])}" + (f" s{int(f['SH'])}" if f["SH"] > 1 else "")
     return text

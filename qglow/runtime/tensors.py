@@ -1,7 +1,8 @@
-"""Safetensors files: written the same bytes each time; read whole into this process's memory, or mapped, tensors as views of that.
+"""Safetensors files: written the same bytes each time; read whole into this process's memory, or mapped, tensors as
+views of that.
 
-The format: eight bytes of the header's length, the header in JSON, then the tensors' bytes one after the other without gaps.
-Its own library writes metadata in another order each time.
+The format: eight bytes of the header's length, the header in JSON, then the tensors' bytes one after the other without
+gaps. Its own library writes metadata in another order each time.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from ..reading import opened
 
 Memory = memoryview
 
-DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4", "F32": "<f4",
+DTYPES = {"BOOL": "?", "U8": "u1", "I8": "i1", "U16": "<u2", "I16": "<i2", "F16": "<f2", "U32": "<u4", "I32": "<i4",
+    "F32": "<f4",
           "U64": "<u8", "I64": "<i8", "F64": "<f8"}  # fmt: skip
 LONGEST_HEADER = 100_000_000  # bytes, as the format's own library has it
 
 
 def to_bytes(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """The file's bytes: tensors by the size of their elements, the largest first, so that each lies aligned, then by name.
+    """The file's bytes: tensors by the size of their elements, the largest first, so that each lies aligned, then by
+    name.
 
     Raises ValueError for a tensor whose dtype the format does not have.
     """
@@ -59,7 +62,8 @@ def header_of(data: bytes | Memory) -> bytes:
 
 
 def mapped(path: Path, error: type[QGlowError], missing: str) -> Memory:
-    """A file's bytes as the system maps them: shared by all processes that map it, and the file's own at every moment. Raises `error`."""
+    """A file's bytes as the system maps them: shared by all processes that map it, and the file's own at every moment.
+    Raises `error`."""
     handle = opened(path, error, missing)
     try:
         return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))
@@ -72,7 +76,8 @@ def mapped(path: Path, error: type[QGlowError], missing: str) -> Memory:
 
 
 def read_all(data: Memory) -> tuple[dict[str, str], dict[str, Array], bytes]:
-    """(metadata, read-only tensors by name, the header's bytes) of a file's bytes. Raises ValueError where they are not of this format."""
+    """(metadata, read-only tensors by name, the header's bytes) of a file's bytes. Raises ValueError where they are not
+    of this format."""
     size, text = len(data), header_of(data)
     start, header = 8 + len(text), json.loads(text)
     if not isinstance(header, dict):
@@ -104,7 +109,10 @@ def _tensor(data: Memory, start: int, name: str, info: dict[str, Any], end: int)
         raise ValueError(f"tensor {name!r}: expected sizes, got {shape}")
     count = prod(shape)
     if first != end or last - first != count * dtype.itemsize or start + last > len(data):
-        raise ValueError(f"tensor {name!r}: expected bytes [{end}, {end + count * dtype.itemsize}) of the file, got [{first}, {last})")
+        raise ValueError(
+            f"tensor {name!r}: expected bytes [{end}, {end + count * dtype.itemsize}) of the file, got [{first}, "
+            f"{last})"
+        )
     made = np.frombuffer(data, dtype, count, start + first) if count else np.empty(0, dtype)
     made.flags.writeable = False
     return made.reshape(shape), last

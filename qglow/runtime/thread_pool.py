@@ -1,4 +1,5 @@
-"""Threads that outlive sessions, and wait without the GIL: a microsecond away while runs follow each other, then asleep."""
+"""Threads that outlive sessions, and wait without the GIL: a microsecond away while runs follow each other, then
+asleep."""
 
 from __future__ import annotations
 
@@ -43,10 +44,12 @@ def _ticks_of_a_millisecond(library: Library) -> int:
 
 
 class Team:
-    """`threads` threads, the caller's among them. One program at a time; another caller's runs on its own thread meanwhile.
+    """`threads` threads, the caller's among them. One program at a time; another caller's runs on its own thread
+    meanwhile.
 
-    The helpers never leave native code where the system lets them sleep there; elsewhere they come out and sleep here. A run needs none
-    of them: where the system gives no more threads, or one was interrupted in the middle of making them, fewer help.
+    The helpers never leave native code where the system lets them sleep there; elsewhere they come out and sleep here.
+    A run needs none of them: where the system gives no more threads, or one was interrupted in the middle of making
+    them, fewer help.
     """
 
     def __init__(self, library: Library, threads: int) -> None:
@@ -62,18 +65,21 @@ class Team:
         self.helpers: list[int] = []  # the system's numbers of those that came
 
     def start(self) -> None:
-        """Start the helpers that are not known to be there: after an interrupt one more may be, and finds that it is not needed."""
+        """Start the helpers that are not known to be there: after an interrupt one more may be, and finds that it is
+        not needed."""
         while self._started < self.threads - 1 and start(self._work):
             self._started += 1
 
     def run(self, schedule: Word, rows: Word, length: Word) -> None:
-        """Run a list of instructions, with whoever comes. One native call, so that nothing is left half done by an interrupt."""
+        """Run a list of instructions, with whoever comes. One native call, so that nothing is left half done by an
+        interrupt."""
         for bell in self._bells:
             bell.set()
         self._run(self._address, schedule, rows, length)
 
     def _work(self) -> None:
-        k = next(self._numbers)  # NOTE: taken here, for no two threads may have the same: each has scratch memory of its own
+        # NOTE: taken here, for no two threads may have the same: each has scratch memory of its own
+        k = next(self._numbers)
         if k >= self.threads:
             return
         self.helpers.append(threading.get_native_id())
@@ -103,9 +109,11 @@ if hasattr(os, "register_at_fork"):
 
 
 def pool_of(library: Library, threads: int) -> Team | None:
-    """The team of a number of threads, made once in a process; None while the caller is held to fewer CPUs than such a team needs.
+    """The team of a number of threads, made once in a process; None while the caller is held to fewer CPUs than such a
+    team needs.
 
-    NOTE: other runtimes hold their callers to one CPU for a while, and a thread that is made then would be held there too.
+    NOTE: other runtimes hold their callers to one CPU for a while, and a thread that is made then would be held there
+    too.
     """
     team = _TEAMS.get(threads)
     if team is not None:

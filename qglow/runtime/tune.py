@@ -1,7 +1,8 @@
 """Measure how each product of a plan is cut best on this machine: every way in its turn, within the whole network.
 
-An instruction is timed where it stands in the network, for what lies in the caches decides; ways take turns from one pass to the next,
-so that what else the machine does falls on all of them. A way is chosen only where it wins over the rule's again, beside it.
+An instruction is timed where it stands in the network, for what lies in the caches decides; ways take turns from one
+pass to the next, so that what else the machine does falls on all of them. A way is chosen only where it wins over the
+rule's again, beside it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,17 @@ from ..instructions.table import INSTRUCTIONS
 from ..instructions.verify_fields import check_hints
 from ..kernels.table import accepting
 from ..tuning.cost import CostModel, candidates, features
-from ..tuning.schedule import KERNEL, PRODUCTS, Hints, ProductShape, default_schedule, hinted, product_shape, products, with_hints
+from ..tuning.schedule import (
+    KERNEL,
+    PRODUCTS,
+    Hints,
+    ProductShape,
+    default_schedule,
+    hinted,
+    product_shape,
+    products,
+    with_hints,
+)
 from .native import NativePlan, Segment
 
 FIRST, SECOND = 6, 24  # passes for each way, among all and among the best

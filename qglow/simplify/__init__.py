@@ -48,15 +48,18 @@ def simplify(
 ) -> Graph:
     """The simplified graph. Surviving values keep their names; outputs keep theirs always.
 
-    watch: called after each pass with the graph before, the graph after, and the pass's name. log: told which rewrites of a pass fired,
-    and how often.
+    watch: called after each pass with the graph before, the graph after, and the pass's name. log: told which rewrites
+    of a pass fired, and how often.
     """
     if all(graph.types[i].is_static for i in graph.inputs):
         graph = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs}, partly=True)
     for simplification in PASSES:
         name = simplification.__name__
         told = partial(_told, log, name) if log is not None else None
-        before, graph = graph, simplification(graph, told) if isinstance(simplification, Rewrites) else simplification(graph)
+        before, graph = (
+            graph,
+            simplification(graph, told) if isinstance(simplification, Rewrites) else simplification(graph),
+        )
         if watch is not None:
             watch(before, graph, name)
     return graph

@@ -59,7 +59,8 @@ def _after_constant(m: Match) -> Replacement:
 
 
 def _folded(m: Match, a: Array, c: Array) -> Replacement:
-    """The product with its weights scaled, writing what the affine node wrote; None where float32 does not hold them."""
+    """The product with its weights scaled, writing what the affine node wrote; None where float32 does not hold
+    them."""
     product, w = m.node("product"), m.constant("w").astype(np.float64)
     bias = m.constant("b").astype(np.float64).ravel() if m["b"] else np.zeros(1)
     with np.errstate(all="ignore"):
@@ -68,7 +69,9 @@ def _folded(m: Match, a: Array, c: Array) -> Replacement:
             return None
         arrays = zip(("weight", "bias"), (scaled.astype(np.float32), bias.astype(np.float32)), strict=True)
     out = m.root.outputs[0]
-    return product.with_(inputs=(m["x"], *(m.add_constant(f"{out}.{hint}", array) for hint, array in arrays)), outputs=(out,))
+    return product.with_(
+        inputs=(m["x"], *(m.add_constant(f"{out}.{hint}", array) for hint, array in arrays)), outputs=(out,)
+    )
 
 
 def _scaled(product: Node, w: Array, a: Array) -> Array:

@@ -1,7 +1,8 @@
 """The graph of the branches that calibration took, where a branch that it did not take would leave ranks unknown.
 
-A Select whose sides differ in rank leaves the rank of all that follows unknown. Where calibration saw it taken in one way alone, that way
-is assumed, and the graph is simplified anew. Inputs that go another way need the whole graph (quantization/guard_branches.py).
+A Select whose sides differ in rank leaves the rank of all that follows unknown. Where calibration saw it taken in one
+way alone, that way is assumed, and the graph is simplified anew. Inputs that go another way need the whole graph
+(quantization/guard_branches.py).
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ Choices = Mapping[str, tuple[int, int]]  # how often a condition was false, and 
 
 
 class AssumedBranches(NamedTuple):
-    """graph: of the branches that were taken. assumed: the conditions, in order, on which it is the float graph `whole`."""
+    """graph: of the branches that were taken. assumed: the conditions, in order, on which it is the float graph
+    `whole`."""
 
     whole: Graph
     graph: Graph
     assumed: Mapping[str, bool]
 
     def holds(self, feeds: Mapping[str, Array]) -> bool:
-        """Whether inputs go this way. One condition after another: where one does not hold, the next may not have a value."""
+        """Whether inputs go this way. One condition after another: where one does not hold, the next may not have a
+        value."""
         asked = ((remove_dead(self.whole.with_(outputs=(c,))), c, way) for c, way in self.assumed.items())
         return all(truth(evaluate(graph, feeds)[c]) == way for graph, c, way in asked)
 

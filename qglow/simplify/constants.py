@@ -44,7 +44,8 @@ def fold_constants(graph: Graph) -> Graph:
 
 
 def _times_zero(graph: Graph, node: Node) -> Array | None:
-    """The zeros that a product with an integer 0 is (of floats it may be NaN); None where it is none, or its shape is not known."""
+    """The zeros that a product with an integer 0 is (of floats it may be NaN); None where it is none, or its shape is
+    not known."""
     t = graph.types[node.outputs[0]] if node.op == "Mul" else None
     if t is None or t.kind.is_float or not t.is_static:
         return None

@@ -1,7 +1,8 @@
 """Denormal weights of float products are zeros: most CPUs take a hundred times as long for a product with one.
 
-Rule (39) of docs/quantization.md: below 2^-126 a weight counts as 0, where the largest of its tensor is 2^-80 or more. No weight
-changes by more than 2^-46 of the largest. A tensor of tiny weights alone is kept, and so is a constant that another op reads.
+Rule (39) of docs/quantization.md: below 2^-126 a weight counts as 0, where the largest of its tensor is 2^-80 or more.
+No weight changes by more than 2^-46 of the largest. A tensor of tiny weights alone is kept, and so is a constant that
+another op reads.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ SMALLEST, LARGE = np.float32(2.0**-126), np.float32(2.0**-80)
 
 def flush_denormal_weights(graph: Graph) -> Graph:
     read = {i for n in graph.nodes for k, i in enumerate(n.inputs) if not _is_weight(n, k)} | set(graph.outputs)
-    weights = {i for n in graph.nodes for k, i in enumerate(n.inputs) if _is_weight(n, k) and i in graph.constants} - read
+    weights = {
+        i for n in graph.nodes for k, i in enumerate(n.inputs) if _is_weight(n, k) and i in graph.constants
+    } - read
     flushed = {w: made for w in sorted(weights) if (made := _flushed(graph.constants[w])) is not None}
     return graph.with_(constants={**graph.constants, **flushed}) if flushed else graph
 

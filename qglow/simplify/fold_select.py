@@ -2,7 +2,8 @@
 
 1. A Select by a constant condition, or of one value twice, is the value that it takes.
 2. The shape of a value whose shape is known is a constant, and so is one of its dimensions where that one is.
-3. A value of unknown rank gets the shape that follows from what is before it, which a decided Select may have made known.
+3. A value of unknown rank gets the shape that follows from what is before it, which a decided Select may have made
+   known.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def assume(graph: Graph, conditions: Mapping[str, bool]) -> Graph:
         new[name] = f"{name}.assumed"
         constants[new[name]] = np.array(value)
         types[new[name]] = TensorType(DType.BOOL, ())
-    nodes = [n.with_(inputs=(new.get(n.inputs[0], n.inputs[0]), *n.inputs[1:])) if n.op == SELECT else n for n in graph.nodes]
+    nodes = [
+        n.with_(inputs=(new.get(n.inputs[0], n.inputs[0]), *n.inputs[1:])) if n.op == SELECT else n for n in graph.nodes
+    ]
     return graph.with_(nodes=tuple(nodes), constants=constants, types=types)
 
 

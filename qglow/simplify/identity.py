@@ -1,4 +1,5 @@
-"""Nodes that change nothing are removed; where one wrote an output of the graph, an Identity does then (output_names.py).
+"""Nodes that change nothing are removed; where one wrote an output of the graph, an Identity does then
+(output_names.py).
 
 1. Identity, a Cast to the type that is there, a Reshape to the shape that is there.
 2. A Pad by nothing, a Slice of the whole.
@@ -37,7 +38,11 @@ def _reshaped(m: Match) -> Replacement:
 def _sliced(m: Match) -> Replacement:
     """A Slice (x, starts, ends, axes, steps) that begins at 0, ends beyond every size, and leaves nothing out."""
     steps = m.constant("steps") if m["steps"] else np.ones(1)
-    whole = np.all(m.constant("starts") == 0) and np.all(m.constant("ends") >= np.iinfo(np.int32).max) and np.all(steps == 1)
+    whole = (
+        np.all(m.constant("starts") == 0)
+        and np.all(m.constant("ends") >= np.iinfo(np.int32).max)
+        and np.all(steps == 1)
+    )
     return m["x"] if whole else None
 
 
@@ -51,7 +56,12 @@ def _is_zero(c: Array) -> bool:
 
 
 _X = value("x", constants=True)
-_PARTS = (constant("starts"), constant("ends"), value("axes", constants=True, optional=True), constant("steps", optional=True))
+_PARTS = (
+    constant("starts"),
+    constant("ends"),
+    value("axes", constants=True, optional=True),
+    constant("steps", optional=True),
+)
 remove_identities = Rewrites(
     "remove_identities",
     Rewrite("identity", op("Identity", _X), _captured),

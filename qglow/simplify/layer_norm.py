@@ -1,7 +1,8 @@
-"""Layer normalization that was exported as its parts: (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * gamma + beta.
+"""Layer normalization that was exported as its parts: (x - mean(x)) / sqrt(mean((x - mean(x))^2) + epsilon) * gamma +
+beta.
 
-The centred value may have been computed twice. Of the forms with and without gamma and beta the longest comes first: what it does not fit
-is left to a shorter one.
+The centred value may have been computed twice. Of the forms with and without gamma and beta the longest comes first:
+what it does not fit is left to a shorter one.
 """
 
 from __future__ import annotations
@@ -58,7 +59,11 @@ def _is_last(m: Match, axes: str) -> bool:
 def _vector(m: Match, name: str, width: int) -> Array | None:
     """A constant as [width], or None where it varies along anything but the last axis."""
     c = m.constant(name)
-    if not m.keeps_shape("x", name) or c.size not in (1, width) or (c.size == width and width > 1 and c.shape[-1] != width):
+    if (
+        not m.keeps_shape("x", name)
+        or c.size not in (1, width)
+        or (c.size == width and width > 1 and c.shape[-1] != width)
+    ):
         return None
     return np.broadcast_to(c.reshape(-1), (width,))
 

@@ -1,4 +1,5 @@
-"""MatMul by a constant [K, N] or BlockwiseMatMul, then Add of a constant [N]: the sum becomes the product's input `bias`."""
+"""MatMul by a constant [K, N] or BlockwiseMatMul, then Add of a constant [N]: the sum becomes the product's input
+`bias`."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ def _spatial_widths(m: Match) -> list[tuple[int, int]] | None:
     return widths[2:]
 
 
-_PAD = op("Pad", value("x"), constant("pads"), constant("zero", _is_zero, optional=True), constant("axes", optional=True),
+_PAD = op("Pad", value("x"), constant("pads"), constant("zero", _is_zero, optional=True),
+    constant("axes", optional=True),
           attributes={"mode": "constant"})  # fmt: skip
 _CONV = op("Conv", _PAD, attributes={"auto_pad": lambda v: v in ("NOTSET", "VALID")})
 

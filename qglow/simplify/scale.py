@@ -1,8 +1,9 @@
 """Mul or Div by a positive scalar constant is taken into the weights of the product that it comes from.
 
 1. Straight after a product with constant weights: they and the bias are scaled.
-2. Further away, the scale goes up through ops that only move data and through the first operand of a product of two tensors, as the
-   1 / sqrt(d) of attention does. Every value on the way has one reader; each takes a new name, for it has a new meaning.
+2. Further away, the scale goes up through ops that only move data and through the first operand of a product of two
+   tensors, as the 1 / sqrt(d) of attention does. Every value on the way has one reader; each takes a new name, for it
+   has a new meaning.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ def sink_scales(graph: Graph) -> Graph:
         if scale.definition.neutral == 1 and (found := _factor(graph, scale)) is not None:
             value, factor = found
             chain = _chain(graph, value)
-            if chain is not None and all(holds(graph.constants[i].astype(np.float64) * factor) for i in chain[-1].inputs[1:] if i):
+            if chain is not None and all(
+                holds(graph.constants[i].astype(np.float64) * factor) for i in chain[-1].inputs[1:] if i
+            ):
                 graph = _apply(graph, scale, chain, factor)
     return graph
 
 
 def holds(scaled: Array) -> bool:
-    """Whether float32 holds weights of float64: none of them infinite or NaN, the largest not near the denormal numbers."""
+    """Whether float32 holds weights of float64: none of them infinite or NaN, the largest not near the denormal
+    numbers."""
     largest = float(np.abs(scaled).max(initial=0))
     return largest == 0 or 2.0**-100 < largest < 2.0**127
 
@@ -35,7 +39,13 @@ def _factor(graph: Graph, node: Node) -> tuple[str, float] | None:
     """(value, factor) of a node that multiplies a value with a positive scalar, leaving its shape as it is."""
     for value, other in (node.inputs, node.inputs[::-1]):
         c = graph.constants.get(other)
-        if c is None or c.size != 1 or c.dtype != np.float32 or value in graph.constants or (node.op == "Div" and other != node.inputs[1]):
+        if (
+            c is None
+            or c.size != 1
+            or c.dtype != np.float32
+            or value in graph.constants
+            or (node.op == "Div" and other != node.inputs[1])
+        ):
             continue
         factor = float(c.reshape(-1)[0])
         rank = graph.types[value].rank

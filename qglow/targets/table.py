@@ -8,8 +8,12 @@ from .architecture import AARCH64, HOST, X86_64
 from .target import Target
 
 GENERIC = Target("generic", HOST, HOST.baseline, "", (), lanes=8, pixels=2, product=HOST.int8, fma=HOST.fma)
-AVX2 = Target("avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2")
-AVX_VNNI = AVX2._replace(name="avx_vnni", features="+avxvnni", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256")
+AVX2 = Target(
+    "avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2"
+)
+AVX_VNNI = AVX2._replace(
+    name="avx_vnni", features="+avxvnni", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256"
+)
 AVX512_VNNI = Target(
     "avx512_vnni", X86_64, "x86-64-v4", "+avx512vnni,-prefer-256-bit",
     ("avx512f", "avx512bw", "avx512vl", "avx512_vnni"),

@@ -1,4 +1,5 @@
-"""How products are cut into tiles, blocks and shares: a rule, a cost model learned from measurements, and choices that were measured.
+"""How products are cut into tiles, blocks and shares: a rule, a cost model learned from measurements, and choices that
+were measured.
 
 None of it changes a bit of any result.
 """

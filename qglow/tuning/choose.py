@@ -1,4 +1,5 @@
-"""Which hints a product gets: those measured for it on this machine, else the cost model's where it promises enough, else the rule's."""
+"""Which hints a product gets: those measured for it on this machine, else the cost model's where it promises enough,
+else the rule's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""What a product should cost, cut in some way: a sum of what a kernel does, each with a price that is learned from measurements.
+"""What a product should cost, cut in some way: a sum of what a kernel does, each with a price that is learned from
+measurements.
 
-The prices are the non-negative least squares of relative errors (an active set: prices that would be negative are left out, one at a
-time; Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23, in its simplest form).
+The prices are the non-negative least squares of relative errors (an active set: prices that would be negative are left
+out, one at a time; Lawson and Hanson, Solving Least Squares Problems, 1974, chapter 23, in its simplest form).
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ from ..targets import target
 from .schedule import Hints, ProductShape, share
 
 Array = np.ndarray[Any, Any]
-NAMES = ("start", "dots", "steps", "calls", "bytes_out", "sums_out", "others_out", "weights_l2", "weights_far", "pixels_l2", "pixels_far")
+NAMES = (
+    "start",
+    "dots",
+    "steps",
+    "calls",
+    "bytes_out",
+    "sums_out",
+    "others_out",
+    "weights_l2",
+    "weights_far",
+    "pixels_l2",
+    "pixels_far",
+)
 
 
 def candidates(work: ProductShape, threads: int, isa: str) -> list[Hints]:

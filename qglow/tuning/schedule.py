@@ -20,10 +20,11 @@ KERNEL = "kernel"  # among hints: the place of a kernel among those that accept 
 class ProductShape(NamedTuple):
     """What a product has to do, in the units that a kernel loops over.
 
-    rows: of pixels, of all images; width: pixels of a row; jobs: blocks of output channels, of all groups; block: channels of one;
-    channels: of a group's output; steps: dot products of one output; weights: bytes of one block's; x, y: bytes of one pixel, in and out;
-    most: pixels that a micro-kernel takes at once, which is how a row is cut into `cuts` pieces; post: the instruction's field; floats: 0
-    where bytes become bytes, 1 where they become floats, 2 where floats do; near: see Target.
+    rows: of pixels, of all images; width: pixels of a row; jobs: blocks of output channels, of all groups; block:
+    channels of one; channels: of a group's output; steps: dot products of one output; weights: bytes of one block's; x,
+    y: bytes of one pixel, in and out; most: pixels that a micro-kernel takes at once, which is how a row is cut into
+    `cuts` pieces; post: the instruction's field; floats: 0 where bytes become bytes, 1 where they become floats, 2
+    where floats do; near: see Target.
     """
 
     rows: int
@@ -91,8 +92,8 @@ def share(work: ProductShape, threads: int, by_blocks: bool, limit: int = 0) -> 
 
 
 def default_schedule(work: ProductShape, threads: int) -> Hints:
-    """Threads share rows, or blocks where that is more even. A tile of pixels that fits a cache meets all weights, unless it is cheaper
-    that all pixels go by for each block of weights."""
+    """Threads share rows, or blocks where that is more even. A tile of pixels that fits a cache meets all weights,
+    unless it is cheaper that all pixels go by for each block of weights."""
     by_rows, by_blocks = share(work, threads, False), share(work, threads, True)
     split = by_blocks[0] * by_blocks[1] < by_rows[0] * by_rows[1]
     pieces, jobs = by_blocks if split else by_rows
@@ -113,7 +114,9 @@ def products(program: Program, kinds: tuple[str, ...] = PRODUCTS) -> list[Instru
 
 def schedule(program: Program, threads: int, choose: SchedulePolicy = default_schedule) -> Program:
     """The program with a kernel for every instruction, and hints for every product."""
-    return with_hints(with_kernels(program), [choose(product_shape(step, program.isa), threads) for step in products(program)])
+    return with_hints(
+        with_kernels(program), [choose(product_shape(step, program.isa), threads) for step in products(program)]
+    )
 
 
 def with_kernels(program: Program) -> Program:
@@ -127,14 +130,15 @@ def with_hints(program: Program, hints: Iterable[Mapping[str, int]], kinds: tupl
     """The program with hints for each of its products of some kinds, in order."""
     of_product = iter(hints)
     steps = [
-        hinted(s, next(of_product), program.isa) if isinstance(s, Instruction) and s.kind in kinds else s for s in program.steps
+        hinted(s, next(of_product), program.isa) if isinstance(s, Instruction) and s.kind in kinds else s
+        for s in program.steps
     ]
     return program._replace(steps=tuple(steps))
 
 
 def hinted(step: Instruction, hints: Mapping[str, int], isa: str) -> Instruction:
-    """The instruction with hints, among which `kernel` is the place of its kernel among those that accept it, 0 where there are
-    fewer."""
+    """The instruction with hints, among which `kernel` is the place of its kernel among those that accept it, 0 where
+    there are fewer."""
     kernels, rest = list(accepting(step, isa)), {n: v for n, v in hints.items() if n != KERNEL}
     chosen = kernels[hints.get(KERNEL, 0) % len(kernels)] if kernels else None
     return step._replace(hints=MappingProxyType(rest), kernel=chosen.name if chosen else "")

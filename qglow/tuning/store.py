@@ -43,7 +43,8 @@ def path_of(isa: str) -> Path:
 
 
 def load(isa: str) -> Tuning | None:
-    """What was measured on this machine, or None. A file that is spoiled is not used, with a warning, nor is another user's."""
+    """What was measured on this machine, or None. A file that is spoiled is not used, with a warning, nor is another
+    user's."""
     try:
         path = path_of(isa)
         raw = read(path)
@@ -78,7 +79,8 @@ def _hints(found: Any) -> Hints:
 
 
 def prepare(isa: str) -> Path:
-    """The file's path, its folder made where it is missing. Raises KernelError and OutputError where it cannot be written."""
+    """The file's path, its folder made where it is missing. Raises KernelError and OutputError where it cannot be
+    written."""
     path = path_of(isa)
     with opened(path.parent, make=True):
         return check_writable(path)
@@ -87,7 +89,13 @@ def prepare(isa: str) -> Path:
 def save(isa: str, tuning: Tuning) -> Path:
     """Write the file whole; returns its path."""
     path = prepare(isa)
-    content = {"format": FORMAT, "cpu": cpu_name(), "isa": isa, "choices": tuning.choices, "prices": tuning.coefficients}
+    content = {
+        "format": FORMAT,
+        "cpu": cpu_name(),
+        "isa": isa,
+        "choices": tuning.choices,
+        "prices": tuning.coefficients,
+    }
     write_atomically(path, json.dumps(content, indent=1, sort_keys=True).encode())
     return path
 

@@ -16,7 +16,9 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return bits.main()
 
 
-def test_a_changed_bit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_changed_bit_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     chosen = (str(tmp_path), "--models", "lstm", "--engines", "reference,instructions")
     assert run(monkeypatch, "keep", *chosen) == 0 and run(monkeypatch, "check", *chosen) == 0
     kept = json.loads((tmp_path / "bits.json").read_text())
@@ -28,5 +30,7 @@ def test_a_changed_bit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "differs from before: instructions" in capsys.readouterr().out
 
 
-def test_nothing_is_compared_with_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_is_compared_with_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(monkeypatch, "check", str(tmp_path)) == 2 and "no such file" in capsys.readouterr().err

@@ -130,12 +130,16 @@ def matmul_of_itself(b: Builder, x: str) -> str:
 @block
 def matmul_channels(b: Builder, x: str) -> str:
     last = b.node("Transpose", x, perm=[0, 2, 3, 1])
-    return b.node("Transpose", b.node("Add", b.node("MatMul", last, b.weight(C, C, fan=C)), b.weight(C)), perm=[0, 3, 1, 2])
+    return b.node(
+        "Transpose", b.node("Add", b.node("MatMul", last, b.weight(C, C, fan=C)), b.weight(C)), perm=[0, 3, 1, 2]
+    )
 
 
 @block
 def gemm(b: Builder, x: str) -> str:
-    made = b.node("Gemm", b.node("Flatten", x), b.weight(C * S * S, C * S * S, fan=C * S * S), b.weight(C * S * S), transB=1)
+    made = b.node(
+        "Gemm", b.node("Flatten", x), b.weight(C * S * S, C * S * S, fan=C * S * S), b.weight(C * S * S), transB=1
+    )
     return b.node("Reshape", made, b.ints(0, C, S, S))
 
 

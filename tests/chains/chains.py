@@ -67,7 +67,9 @@ def int8_faults(chains: Sequence[Chain], seed: int = 0, threads: int = 2) -> lis
     want = evaluate(bundle.graph, data[0])
     got = qglow.InferenceSession(bundle, threads).run(None, data[0])
     pairs = zip(names, bundle.graph.outputs, got, strict=True)
-    return [f"{n}: other bits than the reference" for n, o, b in pairs if not np.array_equal(want[o], b, equal_nan=True)]
+    return [
+        f"{n}: other bits than the reference" for n, o, b in pairs if not np.array_equal(want[o], b, equal_nan=True)
+    ]
 
 
 def drawn(count: int, length: int, seed: int) -> list[Chain]:

@@ -1,8 +1,8 @@
 """Chains of blocks: every block behind every other, and longer ones drawn by a fixed seed.
 
-In float a session is held to onnxruntime: the layouts that lowering chooses, and the places that it makes for values, are shared by all
-engines of qglow, and only another runtime can say that they are right. In int8 it is held to the reference, bit for bit.
-`tools/explore` draws others at length.
+In float a session is held to onnxruntime: the layouts that lowering chooses, and the places that it makes for values,
+are shared by all engines of qglow, and only another runtime can say that they are right. In int8 it is held to the
+reference, bit for bit. `tools/explore` draws others at length.
 """
 
 from __future__ import annotations

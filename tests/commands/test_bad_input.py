@@ -17,7 +17,9 @@ from PIL import Image
 from qglow.commands.main import main
 
 
-def model_of(op: str, *, domain: str = "", opset: int = 13, shape: tuple[int, ...] = (1, 1, 8, 8), inputs: int = 1) -> bytes:
+def model_of(
+    op: str, *, domain: str = "", opset: int = 13, shape: tuple[int, ...] = (1, 1, 8, 8), inputs: int = 1
+) -> bytes:
     """A model of one node on float inputs x0, x1, ..."""
     names = [f"x{k}" for k in range(inputs)]
     values = [helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, shape) for n in names]
@@ -153,7 +155,10 @@ FOLDERS = {
     "images-broken": lambda folder: (pictures(IMAGES)(folder), (folder / "b.jpg").write_bytes(b"\xff\xd8\xff none"))[0],
     "labels-columns": pictures(IMAGES, "name,class\na.png,3\n"),
     "labels-word": pictures(IMAGES, "file,label\na.png,cat\n"),
-    "labels-bytes": lambda folder: (pictures(IMAGES)(folder), (folder / "labels.csv").write_bytes(b"file,label\n\xff\xfe,1\n"))[0],
+    "labels-bytes": lambda folder: (
+        pictures(IMAGES)(folder),
+        (folder / "labels.csv").write_bytes(b"file,label\n\xff\xfe,1\n"),
+    )[0],
     "labels-of-others": pictures(IMAGES, "file,label\nz.png,3\n"),
     "labels-beyond": pictures(IMAGES, "file,label\na.png,10\n"),
     "labels-below": pictures(IMAGES, "file,label\na.png,-1\n"),
@@ -347,7 +352,9 @@ def test_one_line_exit_2_nothing_written(
     assert not [p for p in good.rglob(".*") if p.is_file()]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere: run as another user to try a folder without permission")
+@pytest.mark.skipif(
+    os.geteuid() == 0, reason="root may write anywhere: run as another user to try a folder without permission"
+)
 def test_a_folder_without_permission(good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.chmod(0o500)
     assert main(["export", str(good / "b.qglow"), "-o", str(tmp_path / "m.onnx")]) == 2

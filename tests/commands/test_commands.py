@@ -23,7 +23,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     model, data = str(digits / "model.onnx"), str(digits)
     assert main(["profile", model, "--data", data, "--samples", "20", "-o", str(folder / "p.json"), "--quiet"]) == 0
-    assert main(["quantize", model, "--profile", str(folder / "p.json"), "--data", data, "-o", str(folder / "d.qglow")]) == 0
+    assert (
+        main(["quantize", model, "--profile", str(folder / "p.json"), "--data", data, "-o", str(folder / "d.qglow")])
+        == 0
+    )
     return folder / "d.qglow"
 
 
@@ -36,12 +39,29 @@ def test_run_writes_outputs(bundle: Path, digits: Path, tmp_path: Path) -> None:
 
 def test_report_has_what_the_interface_promises(bundle: Path, digits: Path, tmp_path: Path) -> None:
     html, file = tmp_path / "r.html", tmp_path / "r.json"
-    assert main(["report", str(digits / "model.onnx"), str(bundle), "--data", str(digits), "-o", str(html), "--json", str(file)]) == 0
+    assert (
+        main(
+            [
+                "report",
+                str(digits / "model.onnx"),
+                str(bundle),
+                "--data",
+                str(digits),
+                "-o",
+                str(html),
+                "--json",
+                str(file),
+            ]
+        )
+        == 0
+    )
     report = json.loads(file.read_text())
     scores = report["outputs"]["scores"]
     assert scores["top1_fp32"] - scores["top1_int8"] <= 0.01 and scores["sqnr_db"] > 20
     assert {"cosine", "max_abs_error", "top1_agreement"} <= set(scores)
-    assert report["layers"] and all({"name", "op", "precision", "sqnr_db", "cosine"} <= set(r) for r in report["layers"])
+    assert report["layers"] and all(
+        {"name", "op", "precision", "sqnr_db", "cosine"} <= set(r) for r in report["layers"]
+    )
     text = html.read_text()
     assert "<svg" in text and "http" not in text
 
@@ -55,7 +75,9 @@ def test_other_commands(bundle: Path, digits: Path, capsys: pytest.CaptureFixtur
     assert main(["bench", str(bundle), str(digits / "model.onnx"), "--seconds", "0.1"]) == 0
     out = capsys.readouterr().out
     assert "onnxruntime fp32" in out and "onnxruntime int8   " in out and "failed" not in out
-    assert main(["bench", str(bundle), "--seconds", "0.1", "--per-layer", "--json", str(bundle.with_suffix(".json"))]) == 0
+    assert (
+        main(["bench", str(bundle), "--seconds", "0.1", "--per-layer", "--json", str(bundle.with_suffix(".json"))]) == 0
+    )
     assert "of peak" in capsys.readouterr().out
     measured = json.loads(bundle.with_suffix(".json").read_text())
     assert measured["machine"]["peak"] > 0 and {s["kind"] for s in measured["steps"]} >= {"conv2d", "quantize"}
@@ -77,7 +99,12 @@ def test_hostile_bundles_are_refused(bundle: Path, tmp_path: Path, capsys: pytes
 
 def test_a_reader_that_leaves_early_is_no_error(bundle: Path) -> None:
     command = f"{sys.executable} -m qglow inspect {bundle} | head -n 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ROOT})
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": ROOT},
+    )
     assert done.returncode == 0 and done.stdout.count("\n") == 1 and not done.stderr
 
 
@@ -90,11 +117,22 @@ def test_a_device_is_written_to_and_stays_one(bundle: Path, tmp_path: Path, caps
         assert reader.stdout is not None and onnx.load_from_string(reader.stdout.read()).graph.node
     assert pipe.is_fifo()
     assert main(["export", str(bundle), "-o", "/dev/full"]) == 2
-    assert "/dev/full: cannot be written: No space left" in capsys.readouterr().err and Path("/dev/full").is_char_device()
+    assert (
+        "/dev/full: cannot be written: No space left" in capsys.readouterr().err and Path("/dev/full").is_char_device()
+    )
 
 
 def test_a_terminal_without_the_characters_of_a_table(bundle: Path, digits: Path, tmp_path: Path) -> None:
-    arguments = ["report", str(digits / "model.onnx"), str(bundle), "--data", str(digits), "--samples", "2", "--no-latency"]
+    arguments = [
+        "report",
+        str(digits / "model.onnx"),
+        str(bundle),
+        "--data",
+        str(digits),
+        "--samples",
+        "2",
+        "--no-latency",
+    ]
     command = [sys.executable, "-m", "qglow", *arguments, "--json", str(tmp_path / "no-suffix")]
     environment = {**os.environ, "PYTHONPATH": ROOT, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -104,10 +142,27 @@ def test_a_terminal_without_the_characters_of_a_table(bundle: Path, digits: Path
 
 def test_quantizing_again_gives_the_same_bytes(digits: Path, tmp_path: Path) -> None:
     profile = tmp_path / "p.json"
-    assert main(["profile", str(digits / "model.onnx"), "--data", str(digits), "--samples", "8", "-o", str(profile), "--quiet"]) == 0
+    assert (
+        main(
+            [
+                "profile",
+                str(digits / "model.onnx"),
+                "--data",
+                str(digits),
+                "--samples",
+                "8",
+                "-o",
+                str(profile),
+                "--quiet",
+            ]
+        )
+        == 0
+    )
     made = [tmp_path / f"{k}.qglow" for k in range(3)]
     for path in made:
-        assert main(["quantize", str(digits / "model.onnx"), "--profile", str(profile), "-o", str(path), "--quiet"]) == 0
+        assert (
+            main(["quantize", str(digits / "model.onnx"), "--profile", str(profile), "-o", str(path), "--quiet"]) == 0
+        )
     assert len({path.read_bytes() for path in made}) == 1
 
 
@@ -124,7 +179,16 @@ def test_samples_are_spread_over_the_data(bundle: Path, digits: Path, tmp_path: 
     assert main(arguments) == 0
     with np.load(tmp_path / "o.npz") as outputs:
         assert outputs.files == ["000.npy/scores", "099.npy/scores", "199.npy/scores"]
-    arguments = ["report", str(digits / "model.onnx"), str(bundle), "--data", str(digits), "--samples", "3", "--no-latency"]
+    arguments = [
+        "report",
+        str(digits / "model.onnx"),
+        str(bundle),
+        "--data",
+        str(digits),
+        "--samples",
+        "3",
+        "--no-latency",
+    ]
     assert main([*arguments, "--json", str(tmp_path / "r.json"), "--quiet"]) == 0
     assert json.loads((tmp_path / "r.json").read_text())["samples"] == 3
 
@@ -177,7 +241,9 @@ def test_inspect_shows_instructions_and_plan(bundle: Path, tmp_path: Path, capsy
     assert main(["export", str(bundle), "-o", str(bundle.with_suffix(".onnx"))]) == 0
 
 
-def test_a_broken_bundle_is_kept_under_its_own_name(digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_broken_bundle_is_kept_under_its_own_name(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, profile, out = str(digits / "model.onnx"), str(tmp_path / "p.json"), tmp_path / "d.qglow"
     assert main(["profile", model, "--data", str(digits), "--samples", "4", "-o", profile, "--quiet"]) == 0
     arguments = ["quantize", model, "--profile", profile, "-o", str(out), "--min-agreement-sqnr-db", "90"]

@@ -1,4 +1,5 @@
-"""Commands that once ended in an internal error, found by changing files at random: each is one line and an exit code, or works."""
+"""Commands that once ended in an internal error, found by changing files at random: each is one line and an exit code,
+or works."""
 
 from __future__ import annotations
 
@@ -38,20 +39,30 @@ def test_a_model_without_weights(op: str, here: Path, capsys: pytest.CaptureFixt
     assert "b.qglow: " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("value", ["0x" + "f" * 4000, "9" * 5000, "[" * 5000, "{a = 1}", "1979-05-27", "nan", "true", '"\\u001b[31m"'])
+@pytest.mark.parametrize(
+    "value", ["0x" + "f" * 4000, "9" * 5000, "[" * 5000, "{a = 1}", "1979-05-27", "nan", "true", '"\\u001b[31m"']
+)
 @pytest.mark.parametrize("key", ["source", "resize", "crop", "color", "scale", "mean", "std", "layout"])
-def test_values_of_a_data_set(key: str, value: str, here: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_of_a_data_set(
+    key: str, value: str, here: Path, digits: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     fields = {"source": '"images"', "color": '"gray"', "resize": "[8, 8]", key: value}
     (here / "dataset.toml").write_text("[input.image]\n" + "".join(f"{k} = {v}\n" for k, v in fields.items()))
     Image.new("L", (8, 8)).save(here / "a.png")
-    _refused(["profile", str(digits / "model.onnx"), "--data", str(here), "-o", "p.json", "--max-memory", "1G"], "", capsys)
+    _refused(
+        ["profile", str(digits / "model.onnx"), "--data", str(here), "-o", "p.json", "--max-memory", "1G"], "", capsys
+    )
 
 
 def test_a_picture_that_is_made_huge(here: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "dataset.toml").write_text('[input.image]\nsource = "images"\ncolor = "gray"\nresize = 65536\n')
     Image.new("L", (1, 900)).save(here / "a.png")
     words = "a.png: a picture of 58982400 x 65536 takes 45.7 TiB of memory, and the limit is 1.0 GiB"
-    _refused(["profile", str(digits / "model.onnx"), "--data", str(here), "-o", "p.json", "--max-memory", "1G"], words, capsys)
+    _refused(
+        ["profile", str(digits / "model.onnx"), "--data", str(here), "-o", "p.json", "--max-memory", "1G"],
+        words,
+        capsys,
+    )
 
 
 def test_sums_of_a_profile_beyond_all_floats(here: Path, digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +90,10 @@ def test_initializers_of_the_wrong_size(op: str, field: str, here: Path, capsys:
             t.raw_data = t.raw_data[:-1]
         else:
             t.data_type = TensorProto.DOUBLE
-        x, y = helper.make_tensor_value_info("x", TensorProto.FLOAT, rank), helper.make_tensor_value_info("y", TensorProto.FLOAT, ["?"])
+        x, y = (
+            helper.make_tensor_value_info("x", TensorProto.FLOAT, rank),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["?"]),
+        )
         attributes = {"hidden_size": 4} if op == "LSTM" else {}
         node = helper.make_node(op, ["x", *(w.name for w in weights)], ["y"], **attributes)
         graph = helper.make_graph([node], "g", [x], [y], weights)

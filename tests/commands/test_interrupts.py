@@ -1,4 +1,5 @@
-"""Commands that are interrupted: one line, 130 or 143, files whole or not there, nothing left; `tools/interrupts.py` does it at length."""
+"""Commands that are interrupted: one line, 130 or 143, files whole or not there, nothing left; `tools/interrupts.py`
+does it at length."""
 
 from __future__ import annotations
 
@@ -33,14 +34,19 @@ def test_at_random_moments(number: int, k: int, cases: list[Case]) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_exit_codes_and_handlers(number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exit_codes_and_handlers(
+    number: int, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Called by another program, the command line leaves that program's handlers as they were."""
     kept = [signal.signal(signal.SIGINT, signal.default_int_handler), signal.signal(signal.SIGTERM, signal.SIG_DFL)]
     try:
         monkeypatch.setattr("qglow.commands.kernels.run", lambda _: signal.raise_signal(number))
         assert main(["kernels", "list"]) == code
         assert capsys.readouterr().err == "qglow: stopped\n"
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        assert (
+            signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        )
     finally:
         signal.signal(signal.SIGINT, kept[0])
         signal.signal(signal.SIGTERM, kept[1])
@@ -77,7 +83,8 @@ DESTRUCTOR = """
 
 @pytest.mark.parametrize("part", ["import interrupted\n    import time\n    time.sleep(60)", DESTRUCTOR.strip()])
 def test_where_an_interrupt_would_be_lost(part: str, tmp_path: Path) -> None:
-    """Within an import, which may make another error of it, and in a destructor, which cannot raise it: it comes a moment later."""
+    """Within an import, which may make another error of it, and in a destructor, which cannot raise it: it comes a
+    moment later."""
     (tmp_path / "interrupted.py").write_text(IMPORTED)
     script = SCRIPT.replace("PART", part)
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120)

@@ -1,4 +1,5 @@
-"""The command line on real models and their data, as a user walks it: every command ends well, and labelled data says what int8 cost."""
+"""The command line on real models and their data, as a user walks it: every command ends well, and labelled data says
+what int8 cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Files of random bytes, and good files that were changed: every command ends with 0, 1 or 2 and one line, never a traceback or a crash."""
+"""Files of random bytes, and good files that were changed: every command ends with 0, 1 or 2 and one line, never a
+traceback or a crash."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ from safetensors.numpy import save
 
 from qglow.commands.main import main
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+FEW = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 TOML = """[input.image]
 source = "images"
 color = "gray"
@@ -98,7 +101,15 @@ def test_fields_of_profiles(data: st.DataObject, made: Path, capfd: pytest.Captu
     while isinstance(where[key], (dict, list)) and where[key] and data.draw(st.integers(0, 3)):
         where = where[key]
         key = data.draw(st.sampled_from(sorted(where) if isinstance(where, dict) else range(len(where))))
-    strange = st.one_of(st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5), st.just([]), st.just({}))
+    strange = st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**70), 2**70),
+        st.floats(),
+        st.text(max_size=5),
+        st.just([]),
+        st.just({}),
+    )
     where[key] = data.draw(strange)
     path = made / "spoiled.json"
     path.write_text(json.dumps(raw))
@@ -131,7 +142,9 @@ def array_bytes(write: Callable[..., None]) -> bytes:
 @FEW
 @pytest.mark.parametrize(("name", "write"), [("a.npy", np.save), ("a.npz", np.savez)])
 @given(edit=EDITS)
-def test_arrays(name: str, write: Callable[..., None], edit: Edit, made: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_arrays(
+    name: str, write: Callable[..., None], edit: Edit, made: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     folder = made / f"data-{name}"
     folder.mkdir(exist_ok=True)
     (folder / name).write_bytes(edit.of(array_bytes(write)))
@@ -147,9 +160,15 @@ def test_descriptions_of_pictures(data: st.DataObject, made: Path, capfd: pytest
     folder = made / "pictures"
     folder.mkdir(exist_ok=True)
     Image.fromarray(np.arange(120, dtype=np.uint8).reshape(10, 12)).save(folder / "a.png")
-    values = st.sampled_from(["0", "-1", "8", "99999999", "1e300", "nan", "true", '"x"', "[]", "[8]", "[8, 8]", "[8, 8, 8]", "[[8]]", "{}"])
-    field = st.builds(lambda k, v: re.sub(rf"{k} = .*", f"{k} = {v}", TOML), st.sampled_from(re.findall(r"(\w+) =", TOML)), values)
-    (folder / "dataset.toml").write_bytes(data.draw(st.one_of(EDITS.map(lambda e: e.of(TOML.encode())), field.map(str.encode))))
+    values = st.sampled_from(
+        ["0", "-1", "8", "99999999", "1e300", "nan", "true", '"x"', "[]", "[8]", "[8, 8]", "[8, 8, 8]", "[[8]]", "{}"]
+    )
+    field = st.builds(
+        lambda k, v: re.sub(rf"{k} = .*", f"{k} = {v}", TOML), st.sampled_from(re.findall(r"(\w+) =", TOML)), values
+    )
+    (folder / "dataset.toml").write_bytes(
+        data.draw(st.one_of(EDITS.map(lambda e: e.of(TOML.encode())), field.map(str.encode)))
+    )
     ends_well(["run", str(made / "b.qglow"), "--data", str(folder)], capfd)
 
 
@@ -169,11 +188,14 @@ print("all")
 
 
 def test_bundles_with_another_graph_do_no_harm(made: Path, digits: Path, tmp_path: Path) -> None:
-    """Numbers, names and operators of the graph's text are exchanged: what passes the verifier runs in its memory, or is refused."""
+    """Numbers, names and operators of the graph's text are exchanged: what passes the verifier runs in its memory, or
+    is refused."""
     with safe_open(made / "b.qglow", framework="numpy") as file:
         metadata, constants = file.metadata(), {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     text = metadata["graph"]
-    numbers, names, ops = ([m.span() for m in re.finditer(p, text)] for p in (r"-?\d+(?:\.\d+)?", r"%[\w./:-]+", r"(?<== )\w+(?=\()"))
+    numbers, names, ops = (
+        [m.span() for m in re.finditer(p, text)] for p in (r"-?\d+(?:\.\d+)?", r"%[\w./:-]+", r"(?<== )\w+(?=\()")
+    )
     rng = np.random.default_rng(0)
     paths = []
     for k in range(150):
@@ -187,4 +209,6 @@ def test_bundles_with_another_graph_do_no_harm(made: Path, digits: Path, tmp_pat
         paths[-1].write_bytes(save(constants, {**metadata, "graph": text[:start] + new + text[stop:]}))
     command = [sys.executable, "-W", "ignore", "-c", HOSTILE, str(digits / "000.npy"), *map(str, paths)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
-    assert done.stdout.endswith("all\n"), f"exit {done.returncode} after {done.stdout.splitlines()[-1:]}: {done.stderr[-500:]}"
+    assert done.stdout.endswith("all\n"), (
+        f"exit {done.returncode} after {done.stdout.splitlines()[-1:]}: {done.stderr[-500:]}"
+    )

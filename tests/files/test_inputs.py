@@ -40,7 +40,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
 @pytest.mark.parametrize("kind", ["pipe", "zero", "folder", "socket"])
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_is_no_plain_file_is_refused_at_once(
-    name: str, kind: str, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str,
+    kind: str,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for file in made.iterdir():
         (tmp_path / file.name).symlink_to(file)
@@ -79,7 +84,9 @@ def test_a_bundle_is_read_and_not_mapped(made: Path, tmp_path: Path, digits: Pat
     with path.open("r+b") as file:
         file.write(bytes(len(whole)))
         file.truncate(10)
-    assert all(np.array_equal(a, b) for a, b in zip(qglow.InferenceSession(bundle).run(None, feeds), expected, strict=True))
+    assert all(
+        np.array_equal(a, b) for a, b in zip(qglow.InferenceSession(bundle).run(None, feeds), expected, strict=True)
+    )
     assert all(not a.flags.writeable for a in bundle.graph.constants.values() if a.size > 16)
 
 
@@ -110,7 +117,9 @@ def test_too_many_open_files_are_named(what: str, made: Path) -> None:
         except QGlowError as error:
             print(error)
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code), str(made / what)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(made / what)], check=True, capture_output=True, text=True
+    )
     assert (
         done.stdout.strip()
         == f"{made / what}: cannot be read: this process has too many open files; close some, or raise the limit (ulimit -n)"
@@ -127,7 +136,9 @@ def test_an_archive_is_asked_before_it_is_unpacked(tmp_path: Path) -> None:
     assert (tmp_path / "a.npz").stat().st_size < 100_000
     with (
         limited("20M"),
-        pytest.raises(LimitError, match=r"a\.npz: what is packed in it takes 28\.6 MiB of memory, and the limit is 20\.0 MiB"),
+        pytest.raises(
+            LimitError, match=r"a\.npz: what is packed in it takes 28\.6 MiB of memory, and the limit is 20\.0 MiB"
+        ),
     ):
         read_npz(tmp_path / "a.npz")
     np.savez_compressed(tmp_path / "b.npz", **{f"x{k}": np.zeros(10_000_000, np.uint8) for k in range(3)})
@@ -139,7 +150,9 @@ def test_an_archive_is_asked_before_it_is_unpacked(tmp_path: Path) -> None:
 def test_a_header_that_lies(shape: str, tmp_path: Path) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}\n"
     header = header.ljust(118) + "\n"
-    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(8))
+    (tmp_path / "a.npy").write_bytes(
+        b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
+    )
     with pytest.raises(DataError, match=r"a\.npy: not a readable \.npy file"):
         read_npy(tmp_path / "a.npy")
 
@@ -154,11 +167,17 @@ def test_data_beside_a_model_is_counted(tmp_path: Path) -> None:
         t.external_data.add(key="length", value="4000000")
         tensors.append(t)
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1_000_000]) for n in ("x", "y"))
-    graph = helper.make_graph([helper.make_node("Sum", ["x", *(t.name for t in tensors)], ["y"])], "g", [x], [y], tensors)
-    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString())
+    graph = helper.make_graph(
+        [helper.make_node("Sum", ["x", *(t.name for t in tensors)], ["y"])], "g", [x], [y], tensors
+    )
+    (tmp_path / "m.onnx").write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString()
+    )
     with (
         limited("30M"),
-        pytest.raises(LimitError, match="tensor 'w7': its data in a file beside the model, with what is read before it, takes"),
+        pytest.raises(
+            LimitError, match="tensor 'w7': its data in a file beside the model, with what is read before it, takes"
+        ),
     ):
         qglow.onnx_import.load(tmp_path / "m.onnx")
     os.unlink(tmp_path / "w.bin")
@@ -167,7 +186,9 @@ def test_data_beside_a_model_is_counted(tmp_path: Path) -> None:
         qglow.onnx_import.load(tmp_path / "m.onnx")
 
 
-@pytest.mark.parametrize(("dims", "held"), [([4], 3), ([4], 5), ([1 << 40], 2), ([0], 1), ([3, 0], 2), ([1 << 40, 1 << 40], 2)])
+@pytest.mark.parametrize(
+    ("dims", "held"), [([4], 3), ([4], 5), ([1 << 40], 2), ([0], 1), ([3, 0], 2), ([1 << 40, 1 << 40], 2)]
+)
 @pytest.mark.parametrize("raw", [True, False])
 def test_initializers_hold_what_their_dimensions_say(dims: list[int], held: int, raw: bool) -> None:
     t = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=dims)
@@ -202,7 +223,9 @@ def test_names_do_not_reach_the_terminal(tmp_path: Path, capsys: pytest.CaptureF
 def test_names_in_what_is_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1]) for n in ("x\x1b[31m", "y"))
     graph = helper.make_graph([helper.make_node("Relu", ["x\x1b[31m"], ["y"], "n\x07")], "g\x1b[0m", [x], [y])
-    (tmp_path / "m.onnx").write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString())
+    (tmp_path / "m.onnx").write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)]).SerializeToString()
+    )
     assert main(["inspect", str(tmp_path / "m.onnx")]) == 0
     assert not set(map(ord, capsys.readouterr().out)) & ({*range(32), *range(127, 160)} - {10})
 

@@ -1,4 +1,5 @@
-"""Fuzzing guided by coverage: atheris grows the bytes that a case's choices are taken from, towards lines that no case reached."""
+"""Fuzzing guided by coverage: atheris grows the bytes that a case's choices are taken from, towards lines that no case
+reached."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ def instrument() -> bool:
 
 
 def run_guided(kinds: tuple[str, ...], minutes: float, findings: Path) -> int:
-    """Run until the time is over or something is found, in this process; libFuzzer prints what it does. Returns the exit code.
+    """Run until the time is over or something is found, in this process; libFuzzer prints what it does. Returns the
+    exit code.
 
     NOTE: a crash ends the process, and libFuzzer leaves the bytes that made it in `findings`.
     """

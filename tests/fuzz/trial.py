@@ -70,7 +70,8 @@ def attempt(case: Case, folder: Path, corpus: Corpus) -> Result:
 def descriptors() -> dict[str, str]:
     """What each open file descriptor of this process leads to.
 
-    NOTE: but for sockets and event descriptors, which qglow never opens: onnxruntime's telemetry does, from a thread, at any time.
+    NOTE: but for sockets and event descriptors, which qglow never opens: onnxruntime's telemetry does, from a thread,
+    at any time.
     """
     found = {}
     for number in os.listdir("/proc/self/fd"):
@@ -80,7 +81,8 @@ def descriptors() -> dict[str, str]:
 
 
 def largest_memory() -> int:
-    """The most memory that this process had at once, KiB. NOTE: what getrusage says is inherited from the process that started it."""
+    """The most memory that this process had at once, KiB. NOTE: what getrusage says is inherited from the process that
+    started it."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 

@@ -44,7 +44,9 @@ def read(path: Path) -> Case:
     given, _, gives = path.read_text().partition("; gives\n")
     graph = "\n".join(line for line in given.splitlines() if not line.startswith(";"))
     case = Case(graph.strip() + "\n", gives, asked_of(given, KEYS))
-    assert case.asked["run"] and (case.gives or case.asked["error"] or case.asked["holds"]), f"{path.name} asks for nothing"
+    assert case.asked["run"] and (case.gives or case.asked["error"] or case.asked["holds"]), (
+        f"{path.name} asks for nothing"
+    )
     return case
 
 
@@ -64,7 +66,12 @@ def typed(graph: Graph) -> Graph:
 
 def run(case: Case) -> Graph:
     steps: dict[str, Callable[[Graph], Graph]] = {p.__name__: p for p in PASSES}
-    steps |= {"simplify": simplify, "verify": verify, "types": typed, "quantize": lambda g: quantize(g, case.asked["range"])}
+    steps |= {
+        "simplify": simplify,
+        "verify": verify,
+        "types": typed,
+        "quantize": lambda g: quantize(g, case.asked["range"]),
+    }
     graph = parse_graph(case.text)
     for name in " ".join(case.asked["run"]).split():
         if name == "parse":

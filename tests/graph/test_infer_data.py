@@ -80,14 +80,20 @@ def test_a_branch_that_is_never_taken_may_hold_what_cannot_be() -> None:
 
 
 def test_what_has_no_dimensions_is_a_value_like_any_other() -> None:
-    """numpy makes a number of an array without dimensions; a condition of one element that shapes decide is decided by them."""
+    """numpy makes a number of an array without dimensions; a condition of one element that shapes decide is decided by
+    them."""
     nodes = (
         Node("Size", ("x",), ("s",), {}, "size"),
         Node("Equal", ("s", "eight"), ("e",), {}, "equal"),
         Node("Not", ("e",), ("n",), {}, "not"),
         Node("Select", ("n", "x", "x"), ("y",), {}, "select"),
     )
-    types = {"x": float_type("k"), "s": TensorType(DType.I64, ()), "eight": TensorType(DType.I64, ()), "y": float_type("k")}
+    types = {
+        "x": float_type("k"),
+        "s": TensorType(DType.I64, ()),
+        "eight": TensorType(DType.I64, ()),
+        "y": float_type("k"),
+    }
     types |= {c: TensorType(DType.BOOL, ()) for c in "en"}
     g = Graph("g", ("x",), ("y",), nodes, types, {"eight": np.array(8)})
     for size in (8, 3):

@@ -1,4 +1,5 @@
-"""The pattern matcher and the driver by themselves: what is captured, what is refused, and where a replacement stands."""
+"""The pattern matcher and the driver by themselves: what is captured, what is refused, and where a replacement
+stands."""
 
 from __future__ import annotations
 

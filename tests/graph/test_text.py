@@ -15,8 +15,23 @@ def small() -> Graph:
     x = TensorType(DType.U8, ("N", 3, 8, "odd name, 2"), Quant.per_tensor(0.1, 3))
     w = TensorType(DType.I8, (2, 3, 1, 1), Quant.per_axis(np.array([0.5, 1e-7]), 0))
     y = TensorType(DType.F32, None)
-    nodes = (Node("Conv", ("x", "a weird: name", ""), ("y",), {"pads": (0, 0, 0, 0), "t": np.arange(3.0), "b": b"\0\1", "f": 1e-9}, "n"),)
-    return Graph("g", ("x",), ("y",), nodes, {"x": x, "a weird: name": w, "y": y}, {"a weird: name": np.ones((2, 3, 1, 1), np.int8)})
+    nodes = (
+        Node(
+            "Conv",
+            ("x", "a weird: name", ""),
+            ("y",),
+            {"pads": (0, 0, 0, 0), "t": np.arange(3.0), "b": b"\0\1", "f": 1e-9},
+            "n",
+        ),
+    )
+    return Graph(
+        "g",
+        ("x",),
+        ("y",),
+        nodes,
+        {"x": x, "a weird: name": w, "y": y},
+        {"a weird: name": np.ones((2, 3, 1, 1), np.int8)},
+    )
 
 
 def test_text_round_trip() -> None:
@@ -40,7 +55,9 @@ def test_large_constants_travel_beside_the_text() -> None:
         parse_graph(text)
 
 
-@pytest.mark.parametrize("line", ['%y: f99[1] = Relu(%x) "n"', "%y f32[1] = Relu(%x)", "%y: f32[1] = Relu(%x", "input x: f32[1]"])
+@pytest.mark.parametrize(
+    "line", ['%y: f99[1] = Relu(%x) "n"', "%y f32[1] = Relu(%x)", "%y: f32[1] = Relu(%x", "input x: f32[1]"]
+)
 def test_malformed_lines_are_refused_by_number(line: str) -> None:
     with pytest.raises(ModelError, match="line 2"):
         parse_graph(f'graph "g"\n{line}\n')

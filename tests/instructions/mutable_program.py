@@ -1,4 +1,5 @@
-"""Programs as tests break them: the product's own are immutable, so a change is made in a copy whose parts can be assigned."""
+"""Programs as tests break them: the product's own are immutable, so a change is made in a copy whose parts can be
+assigned."""
 
 from __future__ import annotations
 
@@ -52,7 +53,17 @@ class MutableProgram:
         steps = tuple(s if isinstance(s, HostCall) else instruction(**vars(s)) for s in self.steps)
         buffers = tuple(Buffer(*astuple(b)) for b in self.buffers)
         pool = tuple(self.constant_pool)
-        return Program(self.graph, self.isa, steps, self.places, buffers, pool, self.constant_pool_size, self.arena_size, self.moments)
+        return Program(
+            self.graph,
+            self.isa,
+            steps,
+            self.places,
+            buffers,
+            pool,
+            self.constant_pool_size,
+            self.arena_size,
+            self.moments,
+        )
 
 
 def changed(program: Program, change: Callable[[MutableProgram], object]) -> Program:
@@ -63,4 +74,6 @@ def changed(program: Program, change: Callable[[MutableProgram], object]) -> Pro
 
 
 def _thawed(step: Instruction) -> MutableStep:
-    return MutableStep(step.kind, dict(step.operands), dict(step.constants), dict(step.fields), dict(step.hints), step.label)
+    return MutableStep(
+        step.kind, dict(step.operands), dict(step.constants), dict(step.fields), dict(step.hints), step.label
+    )

@@ -19,7 +19,8 @@ CASES = Path(__file__).parent / "cases"
 
 
 class Net:
-    """Grows a graph of u8 values. Shapes are found by evaluating an op's float meaning on zeros; random data comes from a seed."""
+    """Grows a graph of u8 values. Shapes are found by evaluating an op's float meaning on zeros; random data comes from
+    a seed."""
 
     def __init__(self, seed: int = 0) -> None:
         self.b, self.rng = GraphBuilder(), np.random.default_rng(seed)
@@ -38,13 +39,25 @@ class Net:
         array = np.asarray(data)
         return self.b.add_constant(hint, array, TensorType(DType.of(array.dtype), array.shape, quant))
 
-    def op(self, op: str, inputs: tuple[str, ...], quant: Quant | None = COMMON, kind: DType | None = None, **attributes: Any) -> str:
+    def op(
+        self,
+        op: str,
+        inputs: tuple[str, ...],
+        quant: Quant | None = COMMON,
+        kind: DType | None = None,
+        **attributes: Any,
+    ) -> str:
         """One output, u8 with parameters, or (quant None) float."""
         return self.ops(op, inputs, quant, kind, 1, **attributes)[0]
 
-    def ops(self, op: str, inputs: tuple[str, ...], quant: Quant | None, kind: DType | None, count: int, **attributes: Any) -> list[str]:
+    def ops(
+        self, op: str, inputs: tuple[str, ...], quant: Quant | None, kind: DType | None, count: int, **attributes: Any
+    ) -> list[str]:
         kind = kind or (DType.F32 if quant is None else DType.U8)
-        zeros = [None if not i else self.b.constants[i] if i in self.b.constants else np.zeros(self.shape(i), np.float32) for i in inputs]
+        zeros = [
+            None if not i else self.b.constants[i] if i in self.b.constants else np.zeros(self.shape(i), np.float32)
+            for i in inputs
+        ]
         base = "Identity" if op in ("Quantize", "Dequantize", "Lookup") else op
         outs = [self.b.fresh(op.lower()) for _ in range(count)]
         node = Node(op, inputs, tuple(outs), attributes, self.b.fresh(f"{outs[0]}:{op}"))
@@ -57,7 +70,9 @@ class Net:
         quant = Quant.per_axis(self.rng.uniform(1e-3, 1e-2, shape[axis]), axis)
         return self.constant("w", self.rng.integers(-127, 128, shape).astype(np.int8), quant)
 
-    def conv(self, x: str, out: int, kernel: tuple[int, ...], group: int = 1, quant: Quant | None = COMMON, **attributes: Any) -> str:
+    def conv(
+        self, x: str, out: int, kernel: tuple[int, ...], group: int = 1, quant: Quant | None = COMMON, **attributes: Any
+    ) -> str:
         w = self.weights((out, self.shape(x)[1] // group, *kernel), 0)
         bias = self.constant("b", self.rng.integers(-3000, 3000, out).astype(np.int32))
         return self.op("Conv", (x, w, bias), quant, group=group, **attributes)
@@ -84,7 +99,9 @@ class Net:
 
     def conv_transpose(self, x: str, per: int, kernel: tuple[int, ...], group: int = 1, **attributes: Any) -> str:
         channels = self.shape(x)[1]
-        w = self.constant("w", self.rng.integers(-127, 128, (channels, per, *kernel)).astype(np.int8), Quant.per_tensor(0.004, 0))
+        w = self.constant(
+            "w", self.rng.integers(-127, 128, (channels, per, *kernel)).astype(np.int8), Quant.per_tensor(0.004, 0)
+        )
         bias = self.constant("b", self.rng.integers(-3000, 3000, per * group).astype(np.int32))
         return self.op("ConvTranspose", (x, w, bias), group=group, **attributes)
 
@@ -98,7 +115,9 @@ class Net:
         data = self.rng.integers(0, 256, (channels, 256) if channels else 256).astype(np.uint8)
         return self.op("Lookup", (x, self.constant("t", data)), quant, axis=1)
 
-    def blockwise(self, x: str, columns: int, size: int, bits: int, points: bool = True, bias: bool = True, compute: str = "int8") -> str:
+    def blockwise(
+        self, x: str, columns: int, size: int, bits: int, points: bool = True, bias: bool = True, compute: str = "int8"
+    ) -> str:
         """A product of float rows with block-wise weights."""
         rows, top = self.shape(x), (1 << bits) - 1
         k = rows[-1]
@@ -107,17 +126,27 @@ class Net:
         t = TensorType(DType.U4 if bits == 4 else DType.U8, (columns, k), Quant.blockwise(1, size))
         names = [self.b.add_constant("w", packed_nibbles(q) if bits == 4 else q, t)]
         names.append(self.constant("s", self.rng.normal(0, 0.1, (columns, blocks)).astype(np.float32)))
-        names.append(self.constant("z", self.rng.integers(0, top + 1, (columns, blocks)).astype(np.uint8)) if points else "")
+        names.append(
+            self.constant("z", self.rng.integers(0, top + 1, (columns, blocks)).astype(np.uint8)) if points else ""
+        )
         names.append(self.floats(columns) if bias else "")
         while not names[-1]:
             names.pop()
-        return self.b.add("BlockwiseMatMul", (x, *names), TensorType(DType.F32, (*rows[:-1], columns)), "blockwise", compute=compute)
+        return self.b.add(
+            "BlockwiseMatMul", (x, *names), TensorType(DType.F32, (*rows[:-1], columns)), "blockwise", compute=compute
+        )
 
     def softmax(self, x: str) -> str:
         quant = self.b.types[x].quant
         assert quant is not None
         table = self.constant("t", exponent_table(float(quant.s)))
-        out = self.b.add("QSoftmax", (x, table), TensorType(DType.U8, self.shape(x), Quant.per_tensor(1 / 256, 0)), "softmax", axis=-1)
+        out = self.b.add(
+            "QSoftmax",
+            (x, table),
+            TensorType(DType.U8, self.shape(x), Quant.per_tensor(1 / 256, 0)),
+            "softmax",
+            axis=-1,
+        )
         return out
 
     def layer_norm(self, x: str) -> str:
@@ -157,7 +186,9 @@ def text_of(graph: Graph) -> str:
 
 
 SIZES = st.sampled_from([1, 2, 3, 4, 5, 8, 16, 17])
-SCALES = st.sampled_from([COMMON, COMMON, Quant.per_tensor(0.3, 7), Quant.per_tensor(0.05, 0), Quant.per_tensor(0.1, 255)])
+SCALES = st.sampled_from(
+    [COMMON, COMMON, Quant.per_tensor(0.3, 7), Quant.per_tensor(0.05, 0), Quant.per_tensor(0.1, 255)]
+)
 
 
 @st.composite
@@ -243,7 +274,11 @@ def _concat(net: Net, draw: Any, pool: list[str]) -> list[str]:
         return [d for k, d in enumerate(net.shape(v)) if k != axis]
 
     like = [
-        v for v in pool if len(net.shape(v)) == len(net.shape(a)) and rest(v) == rest(a) and net.b.types[v].quant == net.b.types[a].quant
+        v
+        for v in pool
+        if len(net.shape(v)) == len(net.shape(a))
+        and rest(v) == rest(a)
+        and net.b.types[v].quant == net.b.types[a].quant
     ]
     others = draw(st.lists(st.sampled_from(like), min_size=1, max_size=2))
     return [net.op("Concat", (a, *others), net.b.types[a].quant, axis=axis)]
@@ -275,7 +310,13 @@ def _move(net: Net, draw: Any, pool: list[str]) -> list[str]:
     if op == "Flatten":
         return [net.op(op, (x,), quant, axis=draw(st.integers(0, len(shape))))]
     if op == "Reshape":
-        return [net.op(op, (x, net.constant("shape", np.array([shape[0], -1, draw(st.sampled_from([1, shape[-1]]))], np.int64))), quant)]
+        return [
+            net.op(
+                op,
+                (x, net.constant("shape", np.array([shape[0], -1, draw(st.sampled_from([1, shape[-1]]))], np.int64))),
+                quant,
+            )
+        ]
     axis = draw(st.integers(0, len(shape) - 1))
     if op == "Slice":
         ends = (draw(st.integers(0, shape[axis] - 1)), shape[axis], axis, draw(st.integers(1, 2)))
@@ -302,7 +343,11 @@ def _rows(net: Net, draw: Any, pool: list[str]) -> list[str]:
     if op == "mean":
         axis = draw(st.integers(0, len(net.shape(x)) - 1))
         axes = net.constant("axes", np.array([axis], np.int64))
-        return [net.op("ReduceMean", (x, axes), draw(SCALES), keepdims=draw(st.integers(0, 1)) if len(net.shape(x)) > 1 else 1)]
+        return [
+            net.op(
+                "ReduceMean", (x, axes), draw(SCALES), keepdims=draw(st.integers(0, 1)) if len(net.shape(x)) > 1 else 1
+            )
+        ]
     if len(net.shape(x)) < 2:
         return []
     return [net.op("MatMul", (x, net.weights((net.shape(x)[-1], draw(SIZES)), 1)), draw(SCALES))]
@@ -355,7 +400,23 @@ def _float(net: Net, draw: Any, pool: list[str]) -> list[str]:
     return [net.op("Quantize", (y,), draw(SCALES))]
 
 
-STEPS = [_conv, _conv, _conv, _conv_transpose, _pool, _binary, _binary, _concat, _concat, _lookup, _resize, _move, _move, _rows, _float]
+STEPS = [
+    _conv,
+    _conv,
+    _conv,
+    _conv_transpose,
+    _pool,
+    _binary,
+    _binary,
+    _concat,
+    _concat,
+    _lookup,
+    _resize,
+    _move,
+    _move,
+    _rows,
+    _float,
+]
 
 
 def boundary_net(constant: str = "c") -> Graph:

@@ -45,7 +45,9 @@ def test_what_is_not_finite_or_vanishes_stays_so(isa: str) -> None:
     all_agree(graph, feeds, isa, (1, 2))
 
 
-@pytest.mark.parametrize(("columns", "k", "size", "bits"), [(1, 16, 16, 4), (33, 75, 16, 4), (40, 64, 32, 8), (17, 130, 128, 4)])
+@pytest.mark.parametrize(
+    ("columns", "k", "size", "bits"), [(1, 16, 16, 4), (33, 75, 16, 4), (40, 64, 32, 8), (17, 130, 128, 4)]
+)
 @pytest.mark.parametrize("name", TARGETS)
 def test_packed_blocks_read_back(name: str, columns: int, k: int, size: int, bits: int) -> None:
     q = np.random.default_rng(0).integers(0, 1 << bits, (columns, k)).astype(np.uint8)

@@ -24,14 +24,17 @@ def test_each_element_is_visited_once(name: str) -> None:
     shape, strides, count = OPERANDS[name]
     loops = coalesce_dims(shape, strides)
     places = [
-        tuple(sum(k * s for k, s in zip(index, each, strict=True)) for each in strides) for index in itertools.product(*map(range, shape))
+        tuple(sum(k * s for k, s in zip(index, each, strict=True)) for each in strides)
+        for index in itertools.product(*map(range, shape))
     ]
     assert offsets(loops, len(strides)) == sorted(places) and len(loops) == count
     assert all(d >= 0 for d, _ in loops)
 
 
 def test_the_innermost_may_be_kept() -> None:
-    assert coalesce_dims((3, 4), [(4, 1)], keep_last=True) == [(3, (4,)), (4, (1,))] and coalesce_dims((3, 4), [(4, 1)]) == [(12, (1,))]
+    assert coalesce_dims((3, 4), [(4, 1)], keep_last=True) == [(3, (4,)), (4, (1,))] and coalesce_dims(
+        (3, 4), [(4, 1)]
+    ) == [(12, (1,))]
 
 
 def test_loops_of_nothing_have_no_iterations() -> None:
@@ -40,7 +43,11 @@ def test_loops_of_nothing_have_no_iterations() -> None:
 
 def test_single_loops_are_added_outside() -> None:
     loops = [(3, (8,)), (2, (1,))]
-    assert padded(loops, 4, 1) == [(1, (0,)), (1, (0,)), *loops] and padded(loops, 2, 1) == loops and padded(loops, 1, 1) is None
+    assert (
+        padded(loops, 4, 1) == [(1, (0,)), (1, (0,)), *loops]
+        and padded(loops, 2, 1) == loops
+        and padded(loops, 1, 1) is None
+    )
 
 
 def test_a_long_run_is_cut_in_rows() -> None:

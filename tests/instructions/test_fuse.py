@@ -1,4 +1,5 @@
-"""What is fused into a product and what is not: each rewrite with a form that it takes and the forms beside it that it does not."""
+"""What is fused into a product and what is not: each rewrite with a form that it takes and the forms beside it that it
+does not."""
 
 from __future__ import annotations
 
@@ -195,7 +196,11 @@ def test_one_op_behind_bytes_and_bounds_behind_a_sum() -> None:
 
 
 def test_tables_by_channel_where_many_pixels_are_looked_up_at_a_time() -> None:
-    for channels, isa, want in ((20, "avx512_vbmi", []), (8, "avx512_vbmi", [["Lookup"]]), (20, "avx512_vnni", [["Lookup"]])):
+    for channels, isa, want in (
+        (20, "avx512_vbmi", []),
+        (8, "avx512_vbmi", [["Lookup"]]),
+        (20, "avx512_vnni", [["Lookup"]]),
+    ):
         net = Net()
         graph = net.graph(net.table(net.conv(image(net), channels, (1, 1)), channels))
         assert epilogues(checked(graph, isa)) == want
@@ -232,7 +237,11 @@ def fused_text() -> str:
     net = Net()
     graph = net.graph(conv_sum(net))
     scale = repr(float(COMMON.s))
-    return print_graph(fuse(static(graph, net.feeds()), "avx2")).replace(f'"u8", {scale}', '"u8", 0.5').replace("%add", "%y")
+    return (
+        print_graph(fuse(static(graph, net.feeds()), "avx2"))
+        .replace(f'"u8", {scale}', '"u8", 0.5')
+        .replace("%add", "%y")
+    )
 
 
 @pytest.mark.parametrize(("old", "new", "said"), [

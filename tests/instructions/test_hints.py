@@ -1,4 +1,5 @@
-"""Hints say how a product's work is done: every one of them gives the same bits, on every instruction set and number of threads."""
+"""Hints say how a product's work is done: every one of them gives the same bits, on every instruction set and number of
+threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Instructions that work in place: where they may, that kernels do so rightly at every width, and that wrong plans are refused."""
+"""Instructions that work in place: where they may, that kernels do so rightly at every width, and that wrong plans are
+refused."""
 
 from __future__ import annotations
 
@@ -56,7 +57,9 @@ def floats_net(width: int) -> Graph:
 
 @pytest.mark.parametrize("isa", KERNEL_TARGETS)
 @pytest.mark.parametrize("make", [bytes_net, floats_net])
-def test_kernels_work_in_place_at_every_width(isa: str, make: Callable[[int], Graph], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_work_in_place_at_every_width(
+    isa: str, make: Callable[[int], Graph], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("QGLOW_ISA", isa)
     monkeypatch.setenv("QGLOW_EMULATE", "1")
     for width in WIDTHS:
@@ -143,7 +146,8 @@ def merged(program: Program, gone: int, into: int) -> Program:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_buffers_that_are_merged_wrongly_are_found(seed: int) -> None:
-    """Every pair of equally large buffers, one written over the other: the values that steps read tell those apart that may."""
+    """Every pair of equally large buffers, one written over the other: the values that steps read tell those apart that
+    may."""
     net = Net(seed)
     x = net.table(net.input(1, 4, 6, 5))
     y, z = net.table(x), net.table(x)
@@ -197,6 +201,11 @@ def test_programs_cannot_be_changed() -> None:
     for part in (step.fields, step.operands, step.constants, step.hints, program.places, program.moments):
         with pytest.raises(TypeError):
             part["x"] = 1  # type: ignore[index]
-    for whole, name in ((program, "steps"), (step, "kind"), (program.buffers[0], "offset"), (program.places["conv"], "start")):
+    for whole, name in (
+        (program, "steps"),
+        (step, "kind"),
+        (program.buffers[0], "offset"),
+        (program.places["conv"], "start"),
+    ):
         with pytest.raises(AttributeError):
             setattr(whole, name, 0)

@@ -1,4 +1,5 @@
-"""Tables of bytes in every layout: along which axes kernels look up a table for each channel, and the reference's bits."""
+"""Tables of bytes in every layout: along which axes kernels look up a table for each channel, and the reference's
+bits."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ SHAPES = [(6,), (3, 6), (2, 5, 6), (1, 5, 1), (2, 5, 4, 3), (2, 5, 1, 3), (1, 5,
 
 
 def looked_up(shape: tuple[int, ...], axis: int | None, behind_pool: bool) -> Graph:
-    """axis: of the channels that have tables of their own; None: one table. behind_pool: of a value that lies channels-last."""
+    """axis: of the channels that have tables of their own; None: one table. behind_pool: of a value that lies
+    channels-last."""
     b, t = GraphBuilder(), TensorType(DType.U8, shape, QUANT)
     b.types["x"] = t
     x = b.add("MaxPool", ("x",), t, "pool", kernel_shape=(1,) * (len(shape) - 2)) if behind_pool else "x"

@@ -27,7 +27,9 @@ def same_bits(graph: Graph, feeds: dict[str, np.ndarray]) -> dict[str, np.ndarra
         session = InferenceSession(graph, threads)
         for _ in range(2):
             for name, got in zip(graph.outputs, session.run(None, feeds), strict=True):
-                assert got.dtype == want[name].dtype and np.array_equal(got, want[name], equal_nan=got.dtype.kind == "f"), name
+                assert got.dtype == want[name].dtype and np.array_equal(
+                    got, want[name], equal_nan=got.dtype.kind == "f"
+                ), name
     return want
 
 
@@ -36,7 +38,8 @@ def f32(*shape: int) -> TensorType:
 
 
 def test_the_border_of_a_value_that_no_kernel_writes_is_filled_once() -> None:
-    """A sum along whose channels one operand is not adjacent runs on the host; the convolution behind it wants a border."""
+    """A sum along whose channels one operand is not adjacent runs on the host; the convolution behind it wants a
+    border."""
     b = GraphBuilder()
     b.types |= {"x": f32(1, 3, 6, 5), "a": f32(1, 8, 6, 1)}
     w1 = b.add_constant("w1", RNG.normal(0, 1, (8, 3, 1, 1)).astype(F32))
@@ -51,7 +54,8 @@ def test_the_border_of_a_value_that_no_kernel_writes_is_filled_once() -> None:
     (1, True, 1.0, False), (1, True, 3e4, True), (2, False, 3e4, True), (2, False, 3e2, False), (2, True, 3e4, True), (2, True, 3e2, False),
 ])  # fmt: skip
 def test_transposed_convolutions_whose_sums_near_int32(group: int, by_channel: bool, far: float, on_host: bool) -> None:
-    """The bound of the sums counts the weights of each output channel, in each group, where the scales of one group's serve all."""
+    """The bound of the sums counts the weights of each output channel, in each group, where the scales of one group's
+    serve all."""
     channels, per = 4, 3
     w = np.full((channels, per, 2, 2), 127, np.int8)
     w[:, 1:] = RNG.integers(-3, 4, (channels, per - 1, 2, 2))
@@ -78,7 +82,9 @@ def test_bounds_behind_a_product_that_are_not_finite(least: float, most: float, 
     b.types["x"] = f32(5, 8)
     w = b.add_constant("w", RNG.normal(0, 1, (8, 6)).astype(F32))
     limits = [b.add_constant(n, np.array(v, F32)) for n, v in (("least", least), ("most", most))]
-    graph = b.build("bounds", ["x"], [b.add("Clip", (b.add("MatMul", ("x", w), f32(5, 6), "h"), *limits), f32(5, 6), "y")])
+    graph = b.build(
+        "bounds", ["x"], [b.add("Clip", (b.add("MatMul", ("x", w), f32(5, 6), "h"), *limits), f32(5, 6), "y")]
+    )
     assert steps(graph) == (kinds or ["float_conv2d", "Clip"])
     same_bits(graph, {"x": RNG.normal(0, 1, (5, 8)).astype(F32)})
 
@@ -91,8 +97,12 @@ def test_bounds_behind_a_product_that_are_not_there(least: float | None, most: f
     b = GraphBuilder()
     b.types["x"] = f32(5, 8)
     w = b.add_constant("w", RNG.normal(0, 1, (8, 6)).astype(F32))
-    limits = [b.add_constant(n, np.array(v, F32)) if v is not None else "" for n, v in (("least", least), ("most", most))]
-    graph = b.build("bounds", ["x"], [b.add("Clip", (b.add("MatMul", ("x", w), f32(5, 6), "h"), *limits), f32(5, 6), "y")])
+    limits = [
+        b.add_constant(n, np.array(v, F32)) if v is not None else "" for n, v in (("least", least), ("most", most))
+    ]
+    graph = b.build(
+        "bounds", ["x"], [b.add("Clip", (b.add("MatMul", ("x", w), f32(5, 6), "h"), *limits), f32(5, 6), "y")]
+    )
     assert steps(graph) == kinds
     x = RNG.normal(0, 1, (5, 8)).astype(F32)
     x[0], x[1] = np.inf, 3e38
@@ -124,7 +134,9 @@ def test_few_channels_of_a_depthwise_convolution_are_taken_as_one_row(channels: 
     b.types["x"] = u8(1, channels, 5, 6)
     w = b.add_constant("w", RNG.integers(-9, 9, (channels, 1, 3, 3)).astype(np.int8), TensorType(
         DType.I8, (channels, 1, 3, 3), Quant.per_axis(np.full(channels, 0.1), 0)))  # fmt: skip
-    graph = b.build("depthwise", ["x"], [b.add("Conv", ("x", w), u8(1, channels, 5, 6), "y", group=channels, pads=(1, 1, 1, 1))])
+    graph = b.build(
+        "depthwise", ["x"], [b.add("Conv", ("x", w), u8(1, channels, 5, 6), "y", group=channels, pads=(1, 1, 1, 1))]
+    )
     assert fields_of(graph, "depthwise2d")["flat"] == flat
 
 
@@ -141,7 +153,13 @@ def attention(columns: int) -> Graph:
 def test_a_product_is_written_as_the_transposition_behind_it_wants() -> None:
     graph = attention(5)
     assert steps(graph) == ["pack", "conv2d"]
-    same_bits(graph, {"a": RNG.integers(0, 256, (1, 2, 3, 4)).astype(np.uint8), "v": RNG.integers(0, 256, (1, 2, 4, 5)).astype(np.uint8)})
+    same_bits(
+        graph,
+        {
+            "a": RNG.integers(0, 256, (1, 2, 3, 4)).astype(np.uint8),
+            "v": RNG.integers(0, 256, (1, 2, 4, 5)).astype(np.uint8),
+        },
+    )
 
 
 def test_equal_small_constants_are_kept_once() -> None:
@@ -152,7 +170,9 @@ def test_equal_small_constants_are_kept_once() -> None:
         b.types |= {"x": f32(2, size), "z": f32(2, size)}
         made = [b.add("MatMul", (x, b.add_constant(f"w{x}", w)), f32(2, size), f"y{x}") for x in ("x", "z")]
         program = lower(b.build("equal", ["x", "z"], made), "avx2")
-        first, second = [s.constants["w"] for s in program.steps if isinstance(s, Instruction) and s.kind == "float_conv2d"]
+        first, second = [
+            s.constants["w"] for s in program.steps if isinstance(s, Instruction) and s.kind == "float_conv2d"
+        ]
         assert (first == second) == equal
 
 
@@ -161,7 +181,9 @@ def test_places_whose_last_dimension_is_adjacent() -> None:
         return TensorView(0, 0, shape, strides, "<f4")
 
     assert place((2, 3), (12, 4)).has_rows and place((2, 1), (4, 400)).has_rows
-    assert not place((2, 3), (4, 8)).has_rows and not place((1, 3), (4, 8)).has_rows and not place((2, 2), (4, 0)).has_rows
+    assert (
+        not place((2, 3), (4, 8)).has_rows and not place((1, 3), (4, 8)).has_rows and not place((2, 2), (4, 0)).has_rows
+    )
 
 
 def test_how_many_terms_a_sum_in_int32_may_have() -> None:
@@ -179,7 +201,9 @@ def test_views_cost_nothing() -> None:
     b.append(Node("Split", ("x", sizes), (one, two), {"axis": 0}, "split"))
     shape = b.add_constant("shape", np.array([3, 4, 2], np.int64))
     w = b.add_constant("w", RNG.normal(0, 1, (2, 5)).astype(F32))
-    turned = b.add("Reshape", (b.add("Transpose", (two,), f32(12, 2), "turned", perm=(1, 0)), shape), f32(3, 4, 2), "view")
+    turned = b.add(
+        "Reshape", (b.add("Transpose", (two,), f32(12, 2), "turned", perm=(1, 0)), shape), f32(3, 4, 2), "view"
+    )
     graph = b.build("views", ["x"], [b.add("MatMul", (b.add("Identity", (one,), f32(2, 12), "same"), b.add_constant(
         "w2", RNG.normal(0, 1, (12, 5)).astype(F32))), f32(2, 5), "y"), b.add("MatMul", (turned, w), f32(3, 4, 5), "z")])  # fmt: skip
     assert steps(graph) == ["float_conv2d", "transpose", "float_conv2d"]  # the turned rows are not adjacent: one copy
@@ -200,7 +224,9 @@ def test_factors_of_an_instance_normalization_that_are_no_constants(given: tuple
     """A kernel takes constants alone."""
     b = GraphBuilder()
     b.types |= {"x": f32(2, 3, 4, 5)} | {name: f32(3) for name in given}
-    scale, shift = (name if name in given else b.add_constant(name, RNG.normal(0, 1, 3).astype(F32)) for name in ("scale", "shift"))
+    scale, shift = (
+        name if name in given else b.add_constant(name, RNG.normal(0, 1, 3).astype(F32)) for name in ("scale", "shift")
+    )
     y = b.add("InstanceNormalization", ("x", scale, shift), f32(2, 3, 4, 5), "y", epsilon=0.01)
     graph = b.build("factors", ["x", *given], [y])
     assert ("InstanceNormalization" in steps(graph)) == bool(given)

@@ -1,4 +1,5 @@
-"""Products of two tensors with whatever batches, vectors and broadcasting numpy's matmul knows: compiled, and equal to the reference."""
+"""Products of two tensors with whatever batches, vectors and broadcasting numpy's matmul knows: compiled, and equal to
+the reference."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ SHAPES: list[tuple[Shape, Shape]] = [
 
 
 def product(a: Shape, b: Shape, kind: DType, turned: bool, out: DType | None = None) -> Graph:
-    """a @ b; turned: both come from a transposition, and one follows, as around attention. out: the kind of the product."""
+    """a @ b; turned: both come from a transposition, and one follows, as around attention. out: the kind of the
+    product."""
     g, out = GraphBuilder(), out or kind
 
     def typed(kind: DType, *shape: int, zero: int = 128) -> TensorType:
@@ -35,7 +37,9 @@ def product(a: Shape, b: Shape, kind: DType, turned: bool, out: DType | None = N
     for name, shape, zero in (("a", a, 90), ("b", b, 128)):
         stored = [shape[k] for k in order(len(shape))]
         g.types[name] = typed(kind, *stored, zero=zero)
-        inputs.append(g.add("Transpose", (name,), typed(kind, *shape, zero=zero), f"{name}t", perm=tuple(order(len(shape)))))
+        inputs.append(
+            g.add("Transpose", (name,), typed(kind, *shape, zero=zero), f"{name}t", perm=tuple(order(len(shape))))
+        )
     shape = np.matmul(np.zeros(a), np.zeros(b)).shape
     y = g.add("MatMul", inputs, typed(out, *shape, zero=100), "y")
     moved = [shape[k] for k in order(len(shape))]
@@ -52,7 +56,10 @@ def test_products_are_native_and_exact(a: Shape, b: Shape, turned: bool, monkeyp
         graph = product(a, b, kind, turned, out)
         assert not any(isinstance(s, HostCall) for s in lower(graph, "generic").steps)
         noise = {n: rng.normal(0, 1, graph.types[n].static_shape) for n in graph.inputs}
-        feeds = {n: v.astype(np.float32) if kind is DType.F32 else (v * 40 + 128).clip(0, 255).astype(np.uint8) for n, v in noise.items()}
+        feeds = {
+            n: v.astype(np.float32) if kind is DType.F32 else (v * 40 + 128).clip(0, 255).astype(np.uint8)
+            for n, v in noise.items()
+        }
         want = evaluate(graph, feeds)["z"]
         for threads in (1, 2):
             assert np.array_equal(InferenceSession(graph, threads).run(None, feeds)[0], want)
@@ -61,8 +68,13 @@ def test_products_are_native_and_exact(a: Shape, b: Shape, turned: bool, monkeyp
 @pytest.mark.parametrize("zero", [0, 127, 255])
 def test_a_second_operand_of_another_zero_point_is_left_to_the_reference(zero: int) -> None:
     graph = product((2, 3, 5, 4), (2, 3, 4, 6), DType.U8, False)
-    types = {**graph.types, **{n: TensorType(DType.U8, graph.types[n].shape, Quant.per_tensor(0.02, zero)) for n in ("b", "bt")}}
+    types = {
+        **graph.types,
+        **{n: TensorType(DType.U8, graph.types[n].shape, Quant.per_tensor(0.02, zero)) for n in ("b", "bt")},
+    }
     graph = graph.with_(types=types)
-    feeds = {n: np.random.default_rng(1).integers(0, 256, graph.types[n].static_shape).astype(np.uint8) for n in graph.inputs}
+    feeds = {
+        n: np.random.default_rng(1).integers(0, 256, graph.types[n].static_shape).astype(np.uint8) for n in graph.inputs
+    }
     assert any(isinstance(s, HostCall) for s in lower(graph, "generic").steps)
     assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)["z"])

@@ -46,7 +46,11 @@ def form(kind: str) -> Callable[[Form], Form]:
 def convolutions(n: Net) -> tuple[str, ...]:
     x = n.input(1, 9, 7, 8)
     y = n.conv(x, 33, (3, 3), pads=(1, 1, 1, 1), dilations=(1, 1))
-    return y, n.conv(x, 12, (3, 2), 3, pads=(0, 1, 2, 1), strides=(2, 1), dilations=(2, 3)), n.conv(y, 5, (1, 1), quant=None)
+    return (
+        y,
+        n.conv(x, 12, (3, 2), 3, pads=(0, 1, 2, 1), strides=(2, 1), dilations=(2, 3)),
+        n.conv(y, 5, (1, 1), quant=None),
+    )
 
 
 @form("conv2d")
@@ -65,7 +69,9 @@ def three_channel_pixels_of_four_bytes(n: Net) -> tuple[str, ...]:
 @form("conv2d")
 def folded_sums(n: Net) -> tuple[str, ...]:
     x = n.input(2, 19, 5, 9)
-    y = n.op("Add", (n.conv(x, 19, (3, 3), pads=(1, 1, 1, 1), quant=Quant.per_tensor(0.3, 9)), x), Quant.per_tensor(0.2, 77))
+    y = n.op(
+        "Add", (n.conv(x, 19, (3, 3), pads=(1, 1, 1, 1), quant=Quant.per_tensor(0.3, 9)), x), Quant.per_tensor(0.2, 77)
+    )
     return (n.op("Sub", (y, n.conv(y, 19, (1, 1))), Quant.per_tensor(0.25, 130)),)
 
 
@@ -82,7 +88,12 @@ def columns(n: Net) -> tuple[str, ...]:
     y = n.op("Add", (n.conv(x, 20, (5, 1), pads=(2, 0, 2, 0)), x))
     z = n.table(n.conv(y, 33, (3, 1), strides=(2, 1), dilations=(2, 1)), 33)
     wide = n.input(1, 6, 11, 3)
-    return z, n.conv(y, 20, (3, 1), 20, pads=(1, 0, 1, 0)), n.conv(wide, 9, (2, 1), strides=(1, 3)), n.conv(x, 7, (4, 1), quant=None)
+    return (
+        z,
+        n.conv(y, 20, (3, 1), 20, pads=(1, 0, 1, 0)),
+        n.conv(wide, 9, (2, 1), strides=(1, 3)),
+        n.conv(x, 7, (4, 1), quant=None),
+    )
 
 
 @form("depthwise2d")
@@ -99,7 +110,17 @@ def depthwise_forms(n: Net) -> tuple[str, ...]:
     for channels in (3, 16, 37):
         x = n.input(1, channels, 9, 13)
         for kernel, stride, dilation in (((3, 3), 1, 1), ((5, 5), 2, 1), ((6, 2), 1, 2)):
-            outs.append(n.conv(x, channels, kernel, channels, strides=(stride, stride), dilations=(dilation,) * 2, pads=(3, 3, 3, 3)))
+            outs.append(
+                n.conv(
+                    x,
+                    channels,
+                    kernel,
+                    channels,
+                    strides=(stride, stride),
+                    dilations=(dilation,) * 2,
+                    pads=(3, 3, 3, 3),
+                )
+            )
     return (*outs, n.conv(x, 37, (3, 3), 37, quant=None))
 
 
@@ -107,7 +128,11 @@ def depthwise_forms(n: Net) -> tuple[str, ...]:
 def transposed_convolutions(n: Net) -> tuple[str, ...]:
     x = n.input(1, 6, 4, 5)
     y = n.conv_transpose(x, 9, (3, 4), strides=(2, 3), pads=(1, 0, 0, 2), output_padding=(1, 0))
-    return y, n.conv_transpose(x, 3, (1, 2), 2, strides=(3, 2)), n.conv_transpose(n.input(1, 4, 6), 5, (4,), strides=(2,))
+    return (
+        y,
+        n.conv_transpose(x, 3, (1, 2), 2, strides=(3, 2)),
+        n.conv_transpose(n.input(1, 4, 6), 5, (4,), strides=(2,)),
+    )
 
 
 @form("pack")
@@ -121,13 +146,19 @@ def products_of_two(n: Net) -> tuple[str, ...]:
 @form("conv2d")
 def matrix_products(n: Net) -> tuple[str, ...]:
     y = n.op("MatMul", (n.input(3, 5, 70), n.weights((70, 33), 1)), Quant.per_tensor(0.4, 60))
-    return (n.op("Gemm", (n.op("Flatten", (y,), Quant.per_tensor(0.4, 60), axis=2), n.weights((10, 33), 0)), None, transB=1),)
+    return (
+        n.op(
+            "Gemm", (n.op("Flatten", (y,), Quant.per_tensor(0.4, 60), axis=2), n.weights((10, 33), 0)), None, transB=1
+        ),
+    )
 
 
 @form("add")
 def sums(n: Net) -> tuple[str, ...]:
     a, b, c = n.input(2, 19, 5, 3), n.input(2, 19, 1, 1, quant=Quant.per_tensor(0.03, 20)), n.input(1, 1, 5, 3)
-    return tuple(n.op(op, pair, Quant.per_tensor(0.05, 90)) for op in ("Add", "Sub") for pair in ((a, b), (b, a), (a, c), (a, a)))
+    return tuple(
+        n.op(op, pair, Quant.per_tensor(0.05, 90)) for op in ("Add", "Sub") for pair in ((a, b), (b, a), (a, c), (a, a))
+    )
 
 
 @form("mul")
@@ -152,14 +183,20 @@ def quantizations(n: Net) -> tuple[str, ...]:
 @form("dequantize")
 def dequantizations(n: Net) -> tuple[str, ...]:
     x = n.table(n.input(2, 5, 3, 37))
-    return n.op("Dequantize", (x,), None), n.op("Dequantize", (n.input(40, 3),), None), n.op("Dequantize", (n.input(2, 3, 70),), None)
+    return (
+        n.op("Dequantize", (x,), None),
+        n.op("Dequantize", (n.input(40, 3),), None),
+        n.op("Dequantize", (n.input(2, 3, 70),), None),
+    )
 
 
 @form("transpose")
 def transpositions(n: Net) -> tuple[str, ...]:
     x, y = n.input(2, 20, 17, 35), n.input(2, 3, 4, 5, 2, 3)
     flat = n.op("Flatten", (n.table(x),))
-    return flat, n.op("Reshape", (n.op("Transpose", (y,), perm=(5, 3, 1, 0, 2, 4)), n.constant("s", np.array([-1, 4], np.int64))))
+    return flat, n.op(
+        "Reshape", (n.op("Transpose", (y,), perm=(5, 3, 1, 0, 2, 4)), n.constant("s", np.array([-1, 4], np.int64)))
+    )
 
 
 @form("copy")
@@ -177,7 +214,12 @@ def constant_operands(n: Net) -> tuple[str, ...]:
     c = n.constant("c", n.rng.integers(0, 256, (1, 6, 1, 1)).astype(np.uint8), Quant.per_tensor(0.03, 20))
     d = n.constant("d", n.rng.integers(0, 256, (1, 6, 5, 4)).astype(np.uint8), COMMON)
     part = n.op("Gather", (n.table(x), n.constant("i", np.array([1, 3, 5]))), axis=1)
-    return n.op("Add", (x, c)), n.op("Mul", (n.table(x), d)), n.op("Concat", (d, x, part), axis=1), n.conv(d, 5, (3, 3), pads=(1, 1, 1, 1))
+    return (
+        n.op("Add", (x, c)),
+        n.op("Mul", (n.table(x), d)),
+        n.op("Concat", (d, x, part), axis=1),
+        n.conv(d, 5, (3, 3), pads=(1, 1, 1, 1)),
+    )
 
 
 @form("halo")
@@ -208,9 +250,15 @@ def float_pads(n: Net) -> tuple[str, ...]:
 def mirrored_pads(n: Net) -> tuple[str, ...]:
     """Into an image with a border, of images, of floats, along the last axis, and as wide as can be."""
     x, line, f = n.input(1, 5, 4, 3), n.input(1, 40), n.input(2, 3, 4, quant=None, kind=DType.F32)
-    two, both = n.constant("p", np.array([0, 0, 3, 1, 0, 0, 2, 2], np.int64)), n.constant("q", np.array([0, 0, 1, 2, 0, 3], np.int64))
+    two, both = (
+        n.constant("p", np.array([0, 0, 3, 1, 0, 0, 2, 2], np.int64)),
+        n.constant("q", np.array([0, 0, 1, 2, 0, 3], np.int64)),
+    )
     wide = n.op("Pad", (x, two), mode="reflect")
-    ends = tuple(n.op("Pad", (line, n.constant("e", np.array([0, 9, 0, 30], np.int64))), mode=m) for m in ("reflect", "edge", "wrap"))
+    ends = tuple(
+        n.op("Pad", (line, n.constant("e", np.array([0, 9, 0, 30], np.int64))), mode=m)
+        for m in ("reflect", "edge", "wrap")
+    )
     floats = tuple(n.op("Pad", (f, both), quant=None, mode=m) for m in ("edge", "wrap", "reflect"))
     return n.conv(wide, 6, (3, 3), pads=(1, 1, 1, 1)), *ends, *floats
 
@@ -260,23 +308,35 @@ def layer_norms(n: Net) -> tuple[str, ...]:
 
 @form("lookup")
 def channel_tables(n: Net) -> tuple[str, ...]:
-    """Blocks of pixels and of channels, whole and not; pixels that follow each other in memory, and rows with a border between."""
-    found = [n.table(n.input(*shape), shape[1]) for shape in ((2, 16, 5, 9), (1, 40, 1, 64), (1, 17, 13, 11), (3, 33, 2, 3), (1, 7, 4, 5))]
+    """Blocks of pixels and of channels, whole and not; pixels that follow each other in memory, and rows with a border
+    between."""
+    found = [
+        n.table(n.input(*shape), shape[1])
+        for shape in ((2, 16, 5, 9), (1, 40, 1, 64), (1, 17, 13, 11), (3, 33, 2, 3), (1, 7, 4, 5))
+    ]
     bordered = n.table(n.conv(n.input(1, 24, 9, 7), 24, (1, 1)), 24)
-    return *found, n.conv(bordered, 20, (3, 3), 4, pads=(1, 1, 1, 1)), n.table(n.conv(n.input(1, 18, 70), 18, (3,), 18, pads=(1, 1)), 18)
+    return (
+        *found,
+        n.conv(bordered, 20, (3, 3), 4, pads=(1, 1, 1, 1)),
+        n.table(n.conv(n.input(1, 18, 70), 18, (3,), 18, pads=(1, 1)), 18),
+    )
 
 
 @form("float_binary")
 def float_sums(n: Net) -> tuple[str, ...]:
     x, y, row = (n.input(*shape, quant=None, kind=DType.F32) for shape in ((2, 5, 37), (2, 5, 1), (37,)))
     z = n.op("Div", (n.op("Mul", (x, y), None), row), None)
-    return tuple(n.op(op, pair, None) for op, pair in (("Add", (z, x)), ("Sub", (row, z)), ("Max", (z, y)), ("Min", (x, row))))
+    return tuple(
+        n.op(op, pair, None) for op, pair in (("Add", (z, x)), ("Sub", (row, z)), ("Max", (z, y)), ("Min", (x, row)))
+    )
 
 
 @form("float_unary")
 def float_functions(n: Net) -> tuple[str, ...]:
     x = n.input(3, 50, quant=None, kind=DType.F32)
-    return n.op("Sqrt", (n.op("Mul", (x, x), None),), None), *(n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh"))
+    return n.op("Sqrt", (n.op("Mul", (x, x), None),), None), *(
+        n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh")
+    )
 
 
 @form("lstm_cell")
@@ -289,20 +349,32 @@ def float_convolutions(n: Net) -> tuple[str, ...]:
     x = n.input(1, 9, 7, 8, quant=None, kind=DType.F32)
     y = n.op("Relu", (n.float_conv(x, 33, (3, 3), pads=(1, 1, 1, 1)),), None)
     up = n.op("ConvTranspose", (y, n.floats(33, 5, 3, 2)), None, strides=(2, 3))
-    return n.op("Add", (n.float_conv(y, 33, (1, 1)), y), None), n.float_conv(x, 12, (3, 2), 3, strides=(2, 1), dilations=(2, 3)), up
+    return (
+        n.op("Add", (n.float_conv(y, 33, (1, 1)), y), None),
+        n.float_conv(x, 12, (3, 2), 3, strides=(2, 1), dilations=(2, 3)),
+        up,
+    )
 
 
 @form("float_conv2d")
 def float_products_of_several_chains(n: Net) -> tuple[str, ...]:
     x, line = n.input(1, 1400, 4, 4, quant=None, kind=DType.F32), n.input(3, 8200, quant=None, kind=DType.F32)
     rows = n.op("Relu", (n.op("Gemm", (line, n.floats(8200, 5), n.floats(5)), None),), None)
-    return n.float_conv(x, 5, (3, 3), pads=(1, 1, 1, 1)), rows, n.op("MatMul", (line, n.op("Transpose", (line,), None, perm=(1, 0))), None)
+    return (
+        n.float_conv(x, 5, (3, 3), pads=(1, 1, 1, 1)),
+        rows,
+        n.op("MatMul", (line, n.op("Transpose", (line,), None, perm=(1, 0))), None),
+    )
 
 
 @form("float_depthwise2d")
 def float_depthwises(n: Net) -> tuple[str, ...]:
     x = n.op("Dequantize", (n.input(2, 21, 9, 8),), None)
-    y = n.op("Clip", (n.float_conv(x, 21, (3, 3), 21, pads=(1, 1, 1, 1)), n.floats(), n.constant("high", np.float32(6))), None)
+    y = n.op(
+        "Clip",
+        (n.float_conv(x, 21, (3, 3), 21, pads=(1, 1, 1, 1)), n.floats(), n.constant("high", np.float32(6))),
+        None,
+    )
     return n.float_conv(y, 21, (4, 5), 21, pads=(2, 1, 1, 3)), n.op("Quantize", (y,))
 
 
@@ -310,7 +382,9 @@ def float_depthwises(n: Net) -> tuple[str, ...]:
 def float_matrix_products(n: Net) -> tuple[str, ...]:
     a, c = (n.input(2, *size, quant=None, kind=DType.F32) for size in ((7, 19), (37, 19)))
     one = n.op("MatMul", (a, n.op("Transpose", (c,), None, perm=(0, 2, 1))), None)
-    return n.op("MatMul", (one, c), None), n.op("Gemm", (n.input(3, 5, quant=None, kind=DType.F32), n.floats(5, 18), n.floats(18)), None)
+    return n.op("MatMul", (one, c), None), n.op(
+        "Gemm", (n.input(3, 5, quant=None, kind=DType.F32), n.floats(5, 18), n.floats(18)), None
+    )
 
 
 @form("float_pool2d")
@@ -319,7 +393,12 @@ def float_pools(n: Net) -> tuple[str, ...]:
     window: dict[str, Any] = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 0, 1)}
     padded = n.op("AveragePool", (x,), None, **window, count_include_pad=1)
     wide = n.op("Pad", (x, n.constant("pads", np.array([0, 0, 1, 2, 0, 0, 0, 1]))), None)
-    return n.op("MaxPool", (x,), None, **window), n.op("AveragePool", (x,), None, **window), padded, n.op("GlobalMaxPool", (wide,), None)
+    return (
+        n.op("MaxPool", (x,), None, **window),
+        n.op("AveragePool", (x,), None, **window),
+        padded,
+        n.op("GlobalMaxPool", (wide,), None),
+    )
 
 
 @form("float_pool2d")
@@ -332,7 +411,10 @@ def float_pools_of_several_blocks(n: Net) -> tuple[str, ...]:
 
 @form("float_reduce")
 def float_reductions(n: Net) -> tuple[str, ...]:
-    x, axes = n.input(2, 5, 37, quant=None, kind=DType.F32), [n.constant("axes", np.array(a)) for a in ([2], [1], [0, 1])]
+    x, axes = (
+        n.input(2, 5, 37, quant=None, kind=DType.F32),
+        [n.constant("axes", np.array(a)) for a in ([2], [1], [0, 1])],
+    )
     means = [n.op("ReduceMean", (x, a), None) for a in axes]
     line = n.input(1, 17000, quant=None, kind=DType.F32)
     means.append(n.op("ReduceSum", (line, n.constant("last", np.array([1]))), None))
@@ -341,21 +423,30 @@ def float_reductions(n: Net) -> tuple[str, ...]:
 
 @form("float_resize")
 def float_resizings(n: Net) -> tuple[str, ...]:
-    x, scales = n.input(1, 19, 4, 5, quant=None, kind=DType.F32), n.constant("scales", np.array([1, 1, 2, 1.6], np.float32))
+    x, scales = (
+        n.input(1, 19, 4, 5, quant=None, kind=DType.F32),
+        n.constant("scales", np.array([1, 1, 2, 1.6], np.float32)),
+    )
     return n.op("Resize", (x, "", scales), None, mode="linear"), n.op("Resize", (x, "", scales), None, mode="nearest")
 
 
 @form("float_layer_norm")
 def float_layer_norms(n: Net) -> tuple[str, ...]:
     x = n.input(2, 3, 37, quant=None, kind=DType.F32)
-    return n.op("LayerNormalization", (x, n.floats(37), n.floats(37)), None), n.op("LayerNormalization", (x, n.floats(37)), None)
+    return n.op("LayerNormalization", (x, n.floats(37), n.floats(37)), None), n.op(
+        "LayerNormalization", (x, n.floats(37)), None
+    )
 
 
 @form("quantize_rows")
 def rows_in_blocks(n: Net) -> tuple[str, ...]:
     """Read by several products, as rows of a part of a matrix, and of a short last block."""
     x = n.input(2, 3, 75, quant=None, kind=DType.F32)
-    return n.blockwise(x, 20, 16, 4), n.blockwise(x, 7, 16, 8, points=False), n.blockwise(x, 7, 32, 4, points=False, bias=False)
+    return (
+        n.blockwise(x, 20, 16, 4),
+        n.blockwise(x, 7, 16, 8, points=False),
+        n.blockwise(x, 7, 32, 4, points=False, bias=False),
+    )
 
 
 @form("blockwise_matmul")
@@ -373,7 +464,12 @@ def int16_convolutions(n: Net) -> tuple[str, ...]:
     x = n.input(1, 9, 7, 8, quant=SHORT, kind=DType.I16)
     y = n.conv(x, 33, (3, 3), quant=Quant.per_tensor(0.1, 0), kind=DType.I16, pads=(1, 1, 1, 1))
     odd = n.conv(x, 12, (3, 2), 3, COMMON, pads=(0, 1, 2, 1), strides=(2, 1), dilations=(2, 3))
-    return y, odd, n.conv(y, 5, (1, 1), quant=None), n.conv(y, 20, (2, 3), quant=Quant.per_tensor(20.0, 0), kind=DType.I16, qmin=-9)
+    return (
+        y,
+        odd,
+        n.conv(y, 5, (1, 1), quant=None),
+        n.conv(y, 20, (2, 3), quant=Quant.per_tensor(20.0, 0), kind=DType.I16, qmin=-9),
+    )
 
 
 @form("int16_conv2d")
@@ -381,7 +477,11 @@ def int16_lines_and_columns(n: Net) -> tuple[str, ...]:
     x, column = (n.input(*shape, quant=SHORT, kind=DType.I16) for shape in ((2, 6, 19), (2, 20, 17, 1)))
     y = n.conv(x, 20, (5,), quant=Quant.per_tensor(0.1, 0), kind=DType.I16, pads=(4, 0), dilations=(2,))
     up = n.op("ConvTranspose", (y, n.weights((20, 7, 4), 1)), None, strides=(3,))
-    return n.conv(y, 7, (4,), quant=None, strides=(3,)), up, n.conv(column, 33, (3, 1), quant=None, strides=(2, 1), dilations=(2, 1))
+    return (
+        n.conv(y, 7, (4,), quant=None, strides=(3,)),
+        up,
+        n.conv(column, 33, (3, 1), quant=None, strides=(2, 1), dilations=(2, 1)),
+    )
 
 
 @form("int16_conv2d")
@@ -390,8 +490,15 @@ def int16_products_of_many_terms(n: Net) -> tuple[str, ...]:
     x, image = n.input(3, 5, 1501, quant=SHORT, kind=DType.I16), n.input(1, 260, 4, 5, quant=SHORT, kind=DType.I16)
     y = n.op("MatMul", (x, n.weights((1501, 33), 1)), Quant.per_tensor(0.8, 0), DType.I16)
     rows = n.op("Flatten", (y,), Quant.per_tensor(0.8, 0), DType.I16, axis=2)
-    gemm = n.op("Gemm", (rows, n.weights((10, 33), 0), n.constant("b", np.arange(-5, 5, dtype=np.int32) << 27)), None, transB=1)
-    return gemm, y, n.conv(image, 17, (3, 3), quant=None, pads=(1, 1, 1, 1)), n.conv(image, 40, (2, 2), 2, quant=COMMON, dilations=(2, 2))
+    gemm = n.op(
+        "Gemm", (rows, n.weights((10, 33), 0), n.constant("b", np.arange(-5, 5, dtype=np.int32) << 27)), None, transB=1
+    )
+    return (
+        gemm,
+        y,
+        n.conv(image, 17, (3, 3), quant=None, pads=(1, 1, 1, 1)),
+        n.conv(image, 40, (2, 2), 2, quant=COMMON, dilations=(2, 2)),
+    )
 
 
 @form("int16_depthwise2d")
@@ -438,9 +545,17 @@ def int16_products(n: Net) -> tuple[str, ...]:
 
 @form("int16_lookup")
 def int16_tables(n: Net) -> tuple[str, ...]:
-    x, image = n.input(3, 71), n.conv(n.input(1, 6, 4, 5, quant=SHORT, kind=DType.I16), 21, (1, 1), quant=SHORT, kind=DType.I16)
+    x, image = (
+        n.input(3, 71),
+        n.conv(n.input(1, 6, 4, 5, quant=SHORT, kind=DType.I16), 21, (1, 1), quant=SHORT, kind=DType.I16),
+    )
     y = n.wide_table(n.wide_table(x, DType.I16, SHORT), DType.I16, TINY)
-    return n.wide_table(y, DType.U8, COMMON), n.wide_table(image, DType.I16, SHORT), n.wide_table(image, DType.U8, COMMON), y
+    return (
+        n.wide_table(y, DType.U8, COMMON),
+        n.wide_table(image, DType.I16, SHORT),
+        n.wide_table(image, DType.U8, COMMON),
+        y,
+    )
 
 
 @form("int16_max_pool2d")
@@ -451,21 +566,30 @@ def int16_maxima(n: Net) -> tuple[str, ...]:
     near = n.op("Resize", (pooled, "", scales), SHORT, DType.I16, mode="nearest")
     zero, pads = n.constant("zero", np.int16(0)), n.constant("pads", np.array([0, 0, 1, 2, 0, 0, 0, 1]))
     padded = n.op("Pad", (x, pads, zero), SHORT, DType.I16)
-    return n.op("GlobalMaxPool", (padded,), SHORT, DType.I16), n.op("Concat", (near, near), SHORT, DType.I16, axis=1), pooled
+    return (
+        n.op("GlobalMaxPool", (padded,), SHORT, DType.I16),
+        n.op("Concat", (near, near), SHORT, DType.I16, axis=1),
+        pooled,
+    )
 
 
 @form("int16_avg_pool2d")
 def int16_averages(n: Net) -> tuple[str, ...]:
     x = n.input(1, 37, 9, 8, quant=SHORT, kind=DType.I16)
     window: dict[str, Any] = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 0, 1)}
-    found = [n.op("AveragePool", (x,), quant, kind, **window) for quant, kind in ((SHORT, DType.I16), (COMMON, DType.U8), (None, None))]
+    found = [
+        n.op("AveragePool", (x,), quant, kind, **window)
+        for quant, kind in ((SHORT, DType.I16), (COMMON, DType.U8), (None, None))
+    ]
     return (*found, n.op("GlobalAveragePool", (x,), TINY, DType.I16))
 
 
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
     image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=DType.F32),), None, axis=1)
-    return image, *(n.op("Softmax", (n.input(2, 3, size, quant=None, kind=DType.F32),), None, axis=-1) for size in (1, 16, 45))
+    return image, *(
+        n.op("Softmax", (n.input(2, 3, size, quant=None, kind=DType.F32),), None, axis=-1) for size in (1, 16, 45)
+    )
 
 
 @pytest.fixture(params=KERNEL_TARGETS)
@@ -536,7 +660,9 @@ def test_three_engines_on_real_models(name: str) -> None:
     all_agree(with_all_values(graph), data[1], isa, (2,))
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 33, 3, 1, 27), (1, 16, 2, 3, 4), (3, 7, 1, 2, 65), (1, 40, 1, 1, 5)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 1, 1, 1), (2, 33, 3, 1, 27), (1, 16, 2, 3, 4), (3, 7, 1, 2, 65), (1, 40, 1, 1, 5)]
+)
 @pytest.mark.parametrize("name", TARGETS)
 def test_packed_weights_read_back(name: str, shape: tuple[int, ...]) -> None:
     w = np.random.default_rng(0).integers(-128, 128, shape).astype(np.int8)
@@ -562,7 +688,9 @@ def test_a_meaning_that_writes_elsewhere_is_found(monkeypatch: pytest.MonkeyPatc
         v["x"][0, 0, 0, 3] ^= 1
 
     monkeypatch.setitem(meaning_table.MEANINGS, "lookup", right._replace(compute=wrong))
-    with pytest.raises(VerifyError, match=r"step 0 \(lookup\) writes byte \d+ of the arena, which none of its outputs has"):
+    with pytest.raises(
+        VerifyError, match=r"step 0 \(lookup\) writes byte \d+ of the arena, which none of its outputs has"
+    ):
         run_program(program, feeds, check=True)
     run_program(program, feeds)
 

@@ -11,11 +11,13 @@ from qglow.graph import Array
 from qglow.instructions.packing import Packed, pack, round_up, unpack
 from qglow.targets import TARGETS
 
-ORDERS = [(0, 1, 2, 3, 4), (0, 1, 4, 2, 3), (4, 3, 2, 1, 0), (0, 4, 2, 3, 1)]  # in memory: dense, a convolution's, a matrix's by column
+# in memory: dense, a convolution's, a matrix's by column
+ORDERS = [(0, 1, 2, 3, 4), (0, 1, 4, 2, 3), (4, 3, 2, 1, 0), (0, 4, 2, 3, 1)]
 
 
 def expected(isa: str, w: Array, fused: bool) -> list[int]:
-    """The bytes as the kernels walk them: blocks, kernel rows, runs, steps; in a step vectors, fours of the run, channels."""
+    """The bytes as the kernels walk them: blocks, kernel rows, runs, steps; in a step vectors, fours of the run,
+    channels."""
     p, (g, oc, kh, kw, ic) = TARGETS[isa], w.shape
     runs, run = (1, kw * ic) if fused else (kw, ic)
     taps = w.reshape(g, oc, kh, runs, run)
@@ -34,7 +36,8 @@ def expected(isa: str, w: Array, fused: bool) -> list[int]:
 
 @pytest.mark.parametrize("isa", TARGETS)
 @pytest.mark.parametrize(
-    "shape", [(1, 32, 1, 1, 8), (1, 40, 3, 3, 4), (2, 17, 2, 3, 5), (1, 16, 1, 2, 64), (3, 1, 1, 1, 1), (1, 96, 1, 1, 128)]
+    "shape",
+    [(1, 32, 1, 1, 8), (1, 40, 3, 3, 4), (2, 17, 2, 3, 5), (1, 16, 1, 2, 64), (3, 1, 1, 1, 1), (1, 96, 1, 1, 128)],
 )
 def test_order(isa: str, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)

@@ -1,4 +1,5 @@
-"""What each piece of an instruction writes when it runs alone: its own part of the output, along the axes that its kind declares."""
+"""What each piece of an instruction writes when it runs alone: its own part of the output, along the axes that its kind
+declares."""
 
 from __future__ import annotations
 
@@ -33,7 +34,9 @@ COUNTS = (2, 3, 5)
 
 def view(table: Array, region: Region, at: int) -> Array:
     region = region.as_bytes()
-    return np.lib.stride_tricks.as_strided(table[at + region.start :], region.shape, [s * table.itemsize for s in region.strides])
+    return np.lib.stride_tricks.as_strided(
+        table[at + region.start :], region.shape, [s * table.itemsize for s in region.strides]
+    )
 
 
 class Pieces:
@@ -43,7 +46,9 @@ class Pieces:
         self.plan, self.step, self.row = plan, step, row
         self.kernel, self.before = KERNEL(int(row[0])), plan.arena.copy()
         regions = MEANINGS[step.kind].regions(site_of(plan.program, step, lambda: blob_of(plan.program)))
-        written = {n: r for n, r in regions.items() if n.partition(".")[0] in INSTRUCTIONS[step.kind].outs and 0 not in r.shape}
+        written = {
+            n: r for n, r in regions.items() if n.partition(".")[0] in INSTRUCTIONS[step.kind].outs and 0 not in r.shape
+        }
         self.needed = {n: (r, self._address(n)) for n, r in written.items() if not n.endswith(".any")}
         self.output = np.zeros(plan.arena.size, bool)
         for name, region in written.items():
@@ -59,13 +64,16 @@ class Pieces:
         return self.plan.arena.copy()
 
     def alone(self, piece: int, pieces: int) -> tuple[Array, Array]:
-        """The bytes that a piece writes, as a mask, and what is in the arena then: those that come out the same from two states."""
+        """The bytes that a piece writes, as a mask, and what is in the arena then: those that come out the same from
+        two states."""
         found = []
         for mask in (0, 255):
             self.plan.arena[...] = self.before
             self.plan.arena[self.output] ^= mask
             found.append(self.run(piece, pieces))
-        assert np.array_equal(found[0][~self.output], self.before[~self.output]), f"piece {piece} writes beside the output"
+        assert np.array_equal(found[0][~self.output], self.before[~self.output]), (
+            f"piece {piece} writes beside the output"
+        )
         return (found[0] == found[1]) & self.output, found[0]
 
 
@@ -86,15 +94,21 @@ def check_pieces(plan: NativePlan, step: Instruction, row: Array) -> None:
     needed = np.zeros(want.size, bool)
     for region, at in p.needed.values():
         view(needed, region, at)[...] = True
-    repeats = meaning.repeats is not None and meaning.repeats(site_of(plan.program, step, lambda: blob_of(plan.program)))
+    repeats = meaning.repeats is not None and meaning.repeats(
+        site_of(plan.program, step, lambda: blob_of(plan.program))
+    )
     for pieces in COUNTS:
         masks = []
         for piece in range(pieces):
             written, got = p.alone(piece, pieces)
-            assert np.array_equal(got[written & needed], want[written & needed]), f"{step.kind}: {piece} of {pieces} gives other values"
+            assert np.array_equal(got[written & needed], want[written & needed]), (
+                f"{step.kind}: {piece} of {pieces} gives other values"
+            )
             masks.append(written)
         assert np.any(masks, 0)[needed].all(), f"{step.kind}: {pieces} pieces leave some of the output out"
-        assert any(divided(p, masks, axes) for axes in meaning.cut), f"{step.kind}: {pieces} pieces are divided along other axes"
+        assert any(divided(p, masks, axes) for axes in meaning.cut), (
+            f"{step.kind}: {pieces} pieces are divided along other axes"
+        )
         twice = (np.sum(masks, 0) > 1).any()
         assert not twice or repeats or not meaning.in_place, f"{step.kind}: two of {pieces} pieces write one element"
     plan.arena[...] = want

@@ -21,7 +21,9 @@ def u8(*shape: int, scale: float = 0.05, zero: int = 100) -> TensorType:
 def conv(b: GraphBuilder, x: str, out: TensorType, kernel: tuple[int, int], **attributes: object) -> str:
     channels = b.types[x].static_shape[1]
     shape = (out.static_shape[1], channels, *kernel)
-    w = b.add_constant("w", RNG.integers(-127, 128, shape).astype(np.int8), TensorType(DType.I8, shape, Quant.per_tensor(0.01, 0)))
+    w = b.add_constant(
+        "w", RNG.integers(-127, 128, shape).astype(np.int8), TensorType(DType.I8, shape, Quant.per_tensor(0.01, 0))
+    )
     return b.add("Conv", (x, w), out, "conv", **attributes)
 
 

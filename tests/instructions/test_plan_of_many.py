@@ -1,4 +1,5 @@
-"""The memory plan of many buffers: the same by lists and by arrays, and found in a time that many outputs do not blow up."""
+"""The memory plan of many buffers: the same by lists and by arrays, and found in a time that many outputs do not blow
+up."""
 
 from __future__ import annotations
 
@@ -51,7 +52,10 @@ def test_a_plan_whose_buffers_overlap_is_refused(seed: int) -> None:
     buffers[moved] = buffers[moved]._replace(offset=rng.randrange(0, program.arena_size - buffers[moved].size))
     program = program._replace(buffers=tuple(buffers))
     pairs = combinations([b for b in buffers if b.size], 2)
-    alike = any(a.first <= b.last and b.first <= a.last and a.offset < b.offset + b.size and b.offset < a.offset + a.size for a, b in pairs)
+    alike = any(
+        a.first <= b.last and b.first <= a.last and a.offset < b.offset + b.size and b.offset < a.offset + a.size
+        for a, b in pairs
+    )
     if alike:
         with pytest.raises(VerifyError, match="overlap"):
             planning.verify_plan(program)
@@ -68,4 +72,6 @@ def test_spans_meet_as_all_pairs_do(seed: int) -> None:
     for k, b in enumerate(buffers):
         for but in ((), (k,), tuple(range(5))):
             others = [o for j, o in enumerate(buffers[:30]) if j not in but]
-            assert spans.meet([k], but) == any(b.offset < o.offset + o.size and o.offset < b.offset + b.size for o in others)
+            assert spans.meet([k], but) == any(
+                b.offset < o.offset + o.size and o.offset < b.offset + b.size for o in others
+            )

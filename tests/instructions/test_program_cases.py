@@ -1,8 +1,10 @@
 """File tests of instructions: a graph's text, what to run on it, and what must come out.
 
-A case is a file in `cases/`. Lines that begin with `;` say what to do; the graph is the rest, up to `; gives` or `; program`.
+A case is a file in `cases/`. Lines that begin with `;` say what to do; the graph is the rest, up to `; gives` or `;
+program`.
 
-    ; run: NAME ...       in this order: lower (to `; isa: NAME`, default avx2), or parse (the text after `; program`); verify; agree (the
+    ; run: NAME ...       in this order: lower (to `; isa: NAME`, default avx2), or parse (the text after `; program`);
+    verify; agree (the
                           meaning equals the reference on random inputs); text (of the program)
     ; error: TEXT         the last one fails, and its one-line message holds TEXT; more than one line may ask
     ; holds: TEXT         a text that the program's text holds; `; lacks: TEXT` one that it does not

@@ -48,7 +48,11 @@ def test_any_change_shows(program: Program) -> None:
 def test_the_plan_is_sorted_by_address(program: Program) -> None:
     lines = print_plan(program).splitlines()
     addresses = [int(line.split()[0]) for line in lines[1:]]
-    assert lines[0] == f"arena {program.arena_size} bytes" and addresses == sorted(addresses) and len(addresses) == len(program.buffers)
+    assert (
+        lines[0] == f"arena {program.arena_size} bytes"
+        and addresses == sorted(addresses)
+        and len(addresses) == len(program.buffers)
+    )
 
 
 @pytest.mark.parametrize(

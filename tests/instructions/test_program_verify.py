@@ -1,4 +1,5 @@
-"""The verifier names what is broken, and lets nothing through that would touch memory which is not an instruction's own."""
+"""The verifier names what is broken, and lets nothing through that would touch memory which is not an instruction's
+own."""
 
 from __future__ import annotations
 
@@ -177,7 +178,9 @@ def test_faults_are_collected(program: Program) -> None:
 
 def test_a_missing_barrier_is_found(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(barriers, "barriers", lambda steps, _: [False] * len(steps))
-    with pytest.raises(VerifyError, match=r"conv2d .*expected a barrier between step \d+, which writes x, and this one, which reads it"):
+    with pytest.raises(
+        VerifyError, match=r"conv2d .*expected a barrier between step \d+, which writes x, and this one, which reads it"
+    ):
         verify_program(program)
 
 
@@ -222,7 +225,9 @@ def test_every_field_has_a_range() -> None:
     for kind in INSTRUCTIONS.values():
         for name in kind.fields:
             stride = "_" in name or (len(name) == 2 and name[0] in "xy")
-            assert name in RANGES or name in ("op", "item", "bits") or name.startswith("f_") or stride, f"{kind.name}: {name}"
+            assert name in RANGES or name in ("op", "item", "bits") or name.startswith("f_") or stride, (
+                f"{kind.name}: {name}"
+            )
 
 
 VALUES = (-(2**62), -4097, -1, 0, 1, 2, 3, 7, 64, 255, 256, 4096, 2**31, 2**62)
@@ -270,7 +275,9 @@ def holds(program: Program, feeds: dict[str, Any]) -> bool:
         plan.step(step)
         plan.check_guards(f"step {number}")
         if isinstance(step, Instruction):
-            assert not ((before != plan.arena) & ~law.writes(step)).any(), f"step {number} ({step.kind}) writes beyond its outputs"
+            assert not ((before != plan.arena) & ~law.writes(step)).any(), (
+                f"step {number} ({step.kind}) writes beyond its outputs"
+            )
     return False
 
 
@@ -387,7 +394,9 @@ def test_profiles_are_made_at_every_level(level: str, monkeypatch: pytest.Monkey
 def test_fields_alone(program: Program) -> None:
     for step in program.steps:
         assert isinstance(step, HostCall) or not field_faults(step)
-    assert field_faults(Instruction("nothing", {}, {}, {})) == ["expected a kind of the instruction table, got 'nothing'"]
+    assert field_faults(Instruction("nothing", {}, {}, {})) == [
+        "expected a kind of the instruction table, got 'nothing'"
+    ]
 
 
 @pytest.mark.parametrize("name", shared_models.with_made(

@@ -1,4 +1,5 @@
-"""Scales so far apart that what is rounded nears 2^30: below it kernels compute the reference's bits, from there on the host does."""
+"""Scales so far apart that what is rounded nears 2^30: below it kernels compute the reference's bits, from there on the
+host does."""
 
 from __future__ import annotations
 
@@ -39,7 +40,9 @@ def of_one(op: str, height: int, width: int, **attributes: object) -> Net:
             inputs += ["", b.add_constant("scales", np.array([1, 1, 2, 2], np.float32))]
         if op == "ReduceMean":
             inputs.append(b.add_constant("axes", np.array([2, 3], np.int64)))
-        return b.add(op, tuple(inputs), u8(1, 3, height, width, scale=255 / (times * BOUND), zero=128), "y", **attributes)
+        return b.add(
+            op, tuple(inputs), u8(1, 3, height, width, scale=255 / (times * BOUND), zero=128), "y", **attributes
+        )
 
     return net
 
@@ -87,13 +90,19 @@ PRODUCTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 ])  # fmt: skip
 @pytest.mark.parametrize("op", PRODUCTS)
 def test_sums_of_products_stay_in_int32(op: str, bias: int, scale: float | None, native: bool) -> None:
-    """Or it makes no difference: 2^31 of them are less than half a step of the output. scale: of the output's steps; None: floats."""
+    """Or it makes no difference: 2^31 of them are less than half a step of the output. scale: of the output's steps;
+    None: floats."""
     (x, w), b = PRODUCTS[op], GraphBuilder()
     b.types["x"] = u8(*x, zero=3)
     weights = b.add_constant("w", np.full(w, 127, np.int8), TensorType(DType.I8, w, Quant.per_tensor(1.0, 0)))
     biases = b.add_constant("b", np.array([bias, 5], np.int32))
     shape = {"Conv": (1, 2, 2, 2), "ConvTranspose": (1, 2, 4, 4)}.get(op, (5, 2))
-    y = b.add(op, ("x", weights, biases), TensorType(DType.F32, shape) if scale is None else u8(*shape, scale=1 / scale, zero=9), "y")
+    y = b.add(
+        op,
+        ("x", weights, biases),
+        TensorType(DType.F32, shape) if scale is None else u8(*shape, scale=1 / scale, zero=9),
+        "y",
+    )
     graph = b.build("sums", ["x"], [y])
     assert any(isinstance(s, HostCall) for s in lower(graph, "avx2").steps) != native
     for value in (0, 3, 255):

@@ -1,4 +1,5 @@
-"""Every int8 kernel at zero points at the ends and in the middle of their range, of inputs and output: the reference's bits."""
+"""Every int8 kernel at zero points at the ends and in the middle of their range, of inputs and output: the reference's
+bits."""
 
 from __future__ import annotations
 

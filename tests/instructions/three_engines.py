@@ -1,4 +1,5 @@
-"""Hold the three engines against each other: the graph's reference, the instructions' meaning, and compiled kernels step by step."""
+"""Hold the three engines against each other: the graph's reference, the instructions' meaning, and compiled kernels
+step by step."""
 
 from __future__ import annotations
 
@@ -75,8 +76,11 @@ def meaning_agrees(graph: Graph, feeds: Mapping[str, Array], isa: str) -> Progra
     return program
 
 
-def kernels_agree(program: Program, feeds: Mapping[str, Array], want: Mapping[str, Any], threads: tuple[int, ...] = (1, 2)) -> None:
-    """Compiled kernels as a whole, twice over one arena, and step by step beside the meaning: every byte of the arena is compared."""
+def kernels_agree(
+    program: Program, feeds: Mapping[str, Array], want: Mapping[str, Any], threads: tuple[int, ...] = (1, 2)
+) -> None:
+    """Compiled kernels as a whole, twice over one arena, and step by step beside the meaning: every byte of the arena
+    is compared."""
     for count in threads:
         plan = Guarded(program, count)
         for _ in range(2):

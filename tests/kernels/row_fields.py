@@ -46,7 +46,9 @@ class Draw:
     def fields(self) -> Fields:
         """All fields, within their ranges, of an instruction that its meaning and every accepting kernel compute."""
         f: Fields = {n: self.size(n) for n in self.names if n in SIZES}
-        f |= {n: self.pick(*range(256)) for n in BYTES if n in self.names} | {n: self.pick(0, 0, 1) for n in BITS if n in self.names}
+        f |= {n: self.pick(*range(256)) for n in BYTES if n in self.names} | {
+            n: self.pick(0, 0, 1) for n in BITS if n in self.names
+        }
         f |= {n: self.pick(0, 40) for n in ("low", "p_low") if n in self.names}
         f |= {n: self.pick(200, 255) for n in ("high", "p_high") if n in self.names}
         f |= {n: float(np.float32(self.rng.uniform(0.005, 0.05))) for n in self.names if n.startswith("f_")}
@@ -116,7 +118,13 @@ class Draw:
     def _two(self, f: Fields, a: str, one: str) -> None:
         """one: the operand that is a single element along the run, if any."""
         for name in (a, "b", "y"):
-            self.strides(f, name, f["H"], f["W"], f["C"] * (f.get("y_item") if name == "y" and "y_item" in f else self.item(name)))
+            self.strides(
+                f,
+                name,
+                f["H"],
+                f["W"],
+                f["C"] * (f.get("y_item") if name == "y" and "y_item" in f else self.item(name)),
+            )
         f["b_c"] = int(one != "b")
         if "a_c" in self.names:
             f["a_c"] = int(one != "a")
@@ -199,7 +207,13 @@ class Draw:
         shape = [f[f"D{k}"] for k in range(6)]
         for name in ("x", "y"):
             step = f["item"]
-            for k in self.rng.permutation(6) if self.pick(0, 1) else (4, 5, 3, 2, 1, 0) if name == "x" else (5, 4, 3, 2, 1, 0):
+            for k in (
+                self.rng.permutation(6)
+                if self.pick(0, 1)
+                else (4, 5, 3, 2, 1, 0)
+                if name == "x"
+                else (5, 4, 3, 2, 1, 0)
+            ):
                 f[f"{name}{k}"] = step
                 step *= shape[k]
 
@@ -221,7 +235,11 @@ class Draw:
             f["op"], f["y_h"] = self.pick(0, 1, 2), 4
 
     def _lstm_cell(self, f: Fields) -> None:
-        f |= {f"{n}_b": 16 * f["C"] for n in ("gx", "gh")} | {f"{n}_b": 4 * f["C"] for n in ("c_in", "c", "y")} | {"q_b": f["C"]}
+        f |= (
+            {f"{n}_b": 16 * f["C"] for n in ("gx", "gh")}
+            | {f"{n}_b": 4 * f["C"] for n in ("c_in", "c", "y")}
+            | {"q_b": f["C"]}
+        )
 
 
 def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator) -> Array | None:
@@ -234,7 +252,11 @@ def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator
         w = rng.normal(0, 1, (f["G"], f["C"], f["KH"] * f["runs"] * f["run"])).astype(np.float32)
         return pack_floats(isa, w).reshape(-1).view(np.uint8)
     if kind.startswith("int16") and name == "w":
-        sizes = (f["G"], f["C"], f["KH"], f["runs"], f["run"]) if kind == "int16_conv2d" else (round_up(f["C"], t.lanes), f["KH"], f["KW"])
+        sizes = (
+            (f["G"], f["C"], f["KH"], f["runs"], f["run"])
+            if kind == "int16_conv2d"
+            else (round_up(f["C"], t.lanes), f["KH"], f["KW"])
+        )
         w = rng.integers(-127, 128, sizes).astype(np.int16)
         if kind == "int16_depthwise2d":
             return w.reshape(-1).view(np.uint8)

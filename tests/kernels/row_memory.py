@@ -1,4 +1,5 @@
-"""The operands of one instruction in one piece of memory, for its meaning and for a kernel that is called by its address."""
+"""The operands of one instruction in one piece of memory, for its meaning and for a kernel that is called by its
+address."""
 
 from __future__ import annotations
 
@@ -53,7 +54,11 @@ class Memory:
         elif region.dtype == "<i4":
             view[...] = rng.integers(-3000, 3000, region.shape)
         else:
-            view[...] = rng.integers(0, 256, region.shape).astype(np.uint8).view(view.dtype) if view.itemsize == 1 else rng.integers(0, 256)
+            view[...] = (
+                rng.integers(0, 256, region.shape).astype(np.uint8).view(view.dtype)
+                if view.itemsize == 1
+                else rng.integers(0, 256)
+            )
 
     def row(self, address: int, memory: Array, scratch: Array) -> Array:
         """The native words over a memory like this one."""

@@ -38,7 +38,8 @@ else:
     ],
 )
 def test_only_what_cannot_fail_is_built(body: str, ours: bool, said: str) -> None:
-    """Of numba's own model of errors a division can fail; of ours only what Python says of its own: a range with a step of 0."""
+    """Of numba's own model of errors a division can fail; of ours only what Python says of its own: a range with a step
+    of 0."""
     script = SCRIPT.replace("BODY", body).replace("MODEL", str(ours))
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=1800)
     assert done.stdout.startswith(said), done.stdout + done.stderr[-500:]

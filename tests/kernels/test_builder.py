@@ -56,7 +56,10 @@ def processes_of(marker: str) -> list[int]:
     found = []
     for path in Path("/proc").glob("[0-9]*"):
         try:
-            if marker.encode() in (path / "environ").read_bytes() and (path / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z":
+            if (
+                marker.encode() in (path / "environ").read_bytes()
+                and (path / "stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+            ):
                 found.append(int(path.name))
         except OSError:
             continue
@@ -74,7 +77,9 @@ def starting(folder: Path) -> subprocess.Popen[str]:
     """`qglow kernels build` into a folder, which the environment of all its processes names."""
     environment = {**os.environ, "QGLOW_CACHE_DIR": str(folder)}
     command = [sys.executable, "-m", "qglow", "kernels", "build", "--isa", "generic"]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc")
@@ -99,7 +104,11 @@ def test_a_build_whose_process_is_killed_ends_with_an_error(tmp_path: Path) -> N
     until(lambda: len(processes_of(str(tmp_path))) >= wanted, "no compiler was started")
     os.kill(max(processes_of(str(tmp_path))), signal.SIGKILL)
     _, said = process.communicate(timeout=LONG)
-    assert process.returncode == 2 and said.startswith("qglow: the generic kernels cannot be built: ") and said.count("\n") == 1
+    assert (
+        process.returncode == 2
+        and said.startswith("qglow: the generic kernels cannot be built: ")
+        and said.count("\n") == 1
+    )
     assert "died (exit code -9)" in said or "ended by signal 9 (SIGKILL)" in said
     until(lambda: not processes_of(str(tmp_path)), "a compiler is left")
     assert not list((tmp_path / "cache").iterdir())

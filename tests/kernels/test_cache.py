@@ -61,7 +61,9 @@ def test_a_folder_that_others_may_write_to_is_refused(folder: Path, mode: int, m
     folder.chmod(mode)
     monkeypatch.setenv("QGLOW_CACHE_DIR", str(folder))
     monkeypatch.setenv("QGLOW_ISA", "generic")
-    with pytest.raises(KernelError, match=rf"{folder} can be written to by others \(mode {mode:04o}\).* set QGLOW_CACHE_DIR"):
+    with pytest.raises(
+        KernelError, match=rf"{folder} can be written to by others \(mode {mode:04o}\).* set QGLOW_CACHE_DIR"
+    ):
         ensure()
 
 
@@ -98,9 +100,14 @@ def test_links_of_the_user_on_the_way_are_followed(folder: Path, tmp_path: Path,
 @pytest.mark.parametrize("what", ["folder", "way", "link"])
 def test_what_belongs_to_another_user_is_refused(folder: Path, tmp_path: Path, what: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path)
-    os.chown({"folder": folder, "way": tmp_path, "link": tmp_path / "link"}[what], STRANGER, STRANGER, follow_symlinks=False)
+    os.chown(
+        {"folder": folder, "way": tmp_path, "link": tmp_path / "link"}[what], STRANGER, STRANGER, follow_symlinks=False
+    )
     path = tmp_path / "link" / "cache" if what == "link" else folder
-    with pytest.raises(KernelError, match="is a symbolic link" if what == "link" else "belongs to another user"), cache.opened(path):
+    with (
+        pytest.raises(KernelError, match="is a symbolic link" if what == "link" else "belongs to another user"),
+        cache.opened(path),
+    ):
         pass
 
 
@@ -139,7 +146,9 @@ def test_a_new_file_has_a_name_that_nobody_guesses_and_goes_with_an_error(folder
             assert found.stat().st_mode & 0o022 == 0
             names.append(found.name)
             raise KeyboardInterrupt
-    assert not list(folder.iterdir()) and names[0] != names[1] and all(len(n) == len("kernels-.tmp") + 32 for n in names)
+    assert (
+        not list(folder.iterdir()) and names[0] != names[1] and all(len(n) == len("kernels-.tmp") + 32 for n in names)
+    )
 
 
 @AS_ROOT
@@ -213,14 +222,18 @@ def test_the_cache_is_never_in_the_current_folder(home: str | None, monkeypatch:
 def test_kernels_that_are_not_what_the_package_was_made_with_are_refused(carried: Path) -> None:
     assert Library(carried, "generic").address("execute")
     carried.write_bytes(objects.sealed(objects.unsealed(carried) + b"more"))
-    with pytest.raises(KernelError, match="not the compiled kernels that this package was made with; install qglow again"):
+    with pytest.raises(
+        KernelError, match="not the compiled kernels that this package was made with; install qglow again"
+    ):
         Library(carried, "generic")
     (carried.parent / "kernels-other.o").write_bytes(carried.read_bytes())
     with pytest.raises(KernelError, match="install qglow again"):
         objects.unsealed(carried.parent / "kernels-other.o")
 
 
-def test_what_was_measured_is_not_read_from_a_folder_that_others_may_write_to(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_measured_is_not_read_from_a_folder_that_others_may_write_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("QGLOW_CACHE_DIR", str(folder))
     store.save("generic", store.Tuning())
     assert store.load("generic") is not None

@@ -1,4 +1,5 @@
-"""Compiled kernels equal the reference bit for bit: every instruction set, one to three threads, sizes around every tile edge."""
+"""Compiled kernels equal the reference bit for bit: every instruction set, one to three threads, sizes around every
+tile edge."""
 
 from __future__ import annotations
 
@@ -67,11 +68,15 @@ class Small:
             check_session(graph, feeds, expected, threads, host)
 
 
-def check_session(graph: Graph, feeds: dict[str, Any], expected: dict[str, Any], threads: int, host: int | None) -> None:
+def check_session(
+    graph: Graph, feeds: dict[str, Any], expected: dict[str, Any], threads: int, host: int | None
+) -> None:
     session = InferenceSession(graph, threads)
     for _ in range(2):  # a second run finds the arena as the first one left it
         for name, array in zip(graph.outputs, session.run(None, feeds), strict=True):
-            assert array.dtype == expected[name].dtype and np.array_equal(array, expected[name]), f"{name} differs on {threads} threads"
+            assert array.dtype == expected[name].dtype and np.array_equal(array, expected[name]), (
+                f"{name} differs on {threads} threads"
+            )
     plan = plan_of(session, feeds)
     assert isinstance(plan, NativePlan)
     if host is not None:
@@ -104,7 +109,9 @@ def test_every_row_width(isa: str, width: int) -> None:
         ((3, 3), {"pads": (1, 1, 1, 1), "qmin": 60, "qmax": 130}, (10, 9)),
     ],
 )
-def test_convolution_geometry(isa: str, kernel: tuple[int, int], attributes: dict[str, Any], size: tuple[int, int]) -> None:
+def test_convolution_geometry(
+    isa: str, kernel: tuple[int, int], attributes: dict[str, Any], size: tuple[int, int]
+) -> None:
     s = Small(u8(1, 9, 10, 9))
     s.check(s.conv("x0", u8(1, 21, *size, scale=0.6), kernel, **attributes))
 
@@ -130,14 +137,37 @@ def test_binary(isa: str, op: str, other: tuple[int, ...]) -> None:
 def test_tables_pools_concat_and_resize(isa: str) -> None:
     s = Small(u8(1, 18, 8, 6), u8(1, 5, 8, 6))
     b = s.b
-    one = b.add("Lookup", ("x0", b.add_constant("t", RNG.integers(0, 256, 256).astype(np.uint8))), u8(1, 18, 8, 6), "one")
-    per = b.add("Lookup", (one, b.add_constant("t", RNG.integers(0, 256, (18, 256)).astype(np.uint8))), u8(1, 18, 8, 6), "per", axis=1)
+    one = b.add(
+        "Lookup", ("x0", b.add_constant("t", RNG.integers(0, 256, 256).astype(np.uint8))), u8(1, 18, 8, 6), "one"
+    )
+    per = b.add(
+        "Lookup",
+        (one, b.add_constant("t", RNG.integers(0, 256, (18, 256)).astype(np.uint8))),
+        u8(1, 18, 8, 6),
+        "per",
+        axis=1,
+    )
     cat = b.add("Concat", (per, "x1"), u8(1, 23, 8, 6), "cat", axis=1)
     pool = b.add("MaxPool", (cat,), u8(1, 23, 4, 3), "pool", kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
-    average = b.add("AveragePool", (cat,), u8(1, 23, 4, 3, scale=0.01), "avg", kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1))
+    average = b.add(
+        "AveragePool",
+        (cat,),
+        u8(1, 23, 4, 3, scale=0.01),
+        "avg",
+        kernel_shape=(3, 3),
+        strides=(2, 2),
+        pads=(1, 1, 1, 1),
+    )
     mean = b.add("GlobalAveragePool", (cat,), u8(1, 23, 1, 1, scale=0.01), "mean")
     scales = b.add_constant("scales", np.array([1, 1, 2, 2], np.float32))
-    up = b.add("Resize", (pool, "", scales), u8(1, 23, 8, 6), "up", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    up = b.add(
+        "Resize",
+        (pool, "", scales),
+        u8(1, 23, 8, 6),
+        "up",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
     flat = b.add("Flatten", (mean,), u8(1, 23, scale=0.01), "flat")
     s.check(up, average, flat)
 
@@ -153,7 +183,9 @@ def test_matrix_products(isa: str, m: int, k: int, n: int) -> None:
 def test_float_borders(isa: str, digits: Any) -> None:
     """Quantize, dequantize and host steps between native ones, on the demo model with one convolution kept float."""
     data = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(3)]
-    bundle = qglow.quantize(digits / "model.onnx", qglow.profile(digits / "model.onnx", data), qglow.QuantConfig(exclude=("conv_c",)))
+    bundle = qglow.quantize(
+        digits / "model.onnx", qglow.profile(digits / "model.onnx", data), qglow.QuantConfig(exclude=("conv_c",))
+    )
     check_session(bundle.graph, data[0], evaluate(bundle.graph, data[0]), 2, None)
 
 
@@ -216,7 +248,8 @@ def test_small_work_uses_one_thread(digits: Any, monkeypatch: pytest.MonkeyPatch
 
 
 def test_plain_integers_are_moved_and_not_computed() -> None:
-    """A u8 tensor that stands for no real: a pool of it is a host step, a concatenation and a transposition are copies."""
+    """A u8 tensor that stands for no real: a pool of it is a host step, a concatenation and a transposition are
+    copies."""
     s = Small(TensorType(DType.U8, (1, 4, 6, 5)))
     t = TensorType(DType.U8, (1, 4, 3, 3))
     pool = s.b.add("MaxPool", ("x0",), t, "pool", kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 1, 1))

@@ -1,4 +1,5 @@
-"""Values at the ends of what there is: NaN and infinities, windows and rows that hold nothing to compute, scales that lie far apart."""
+"""Values at the ends of what there is: NaN and infinities, windows and rows that hold nothing to compute, scales that
+lie far apart."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def test_extremes_are_quantized_the_same_by_every_set(isa: str, shape: tuple[int
     """Runs, and planes to pixels: of whole vectors, and one by one."""
     b = GraphBuilder()
     b.types["x"] = TensorType(DType.F32, shape)
-    outputs = [b.add("Quantize", ("x",), u8(*shape, scale=s, zero=z), "y") for s, z in ((1.0, 7), (1e-30, 128), (1e30, 0))]
+    outputs = [
+        b.add("Quantize", ("x",), u8(*shape, scale=s, zero=z), "y") for s, z in ((1.0, 7), (1e-30, 128), (1e30, 0))
+    ]
     if len(shape) == 4:
         outputs.append(b.add("MaxPool", (outputs[0],), b.types[outputs[0]], "p", kernel_shape=(1, 1)))
     graph = b.build("extremes", ["x"], outputs)
@@ -56,7 +59,9 @@ def test_windows_that_lie_in_the_padding_alone(isa: str, as_float: bool) -> None
     s.check(mean, s.b.add("MaxPool", ("x0",), u8(1, 20, 7, 8), "max", **window))
 
 
-def float_graph_of(op: str, shape: tuple[int, ...], out: tuple[int, ...], constants: dict[str, np.ndarray], **attributes: object) -> Graph:
+def float_graph_of(
+    op: str, shape: tuple[int, ...], out: tuple[int, ...], constants: dict[str, np.ndarray], **attributes: object
+) -> Graph:
     b = GraphBuilder()
     b.types["x"] = TensorType(DType.F32, shape)
     names = [b.add_constant(n, a) for n, a in constants.items()]
@@ -96,4 +101,7 @@ def test_sums_of_scales_that_lie_far_apart_run_where_they_are_right(isa: str, op
     """Beyond what int32 holds they are host steps: what leaves it is at an end of the range."""
     for scale, host in ((100.0, 0), (1e9, 1)):
         s = Small(u8(1, 40, scale=scale, zero=128), u8(1, 40, scale=scale, zero=3))
-        s.check(s.b.add(op, ("x0", "x1"), u8(1, 40, scale=1.0, zero=128), "y"), host=host if op != "Mul" or scale > 1e3 else 0)
+        s.check(
+            s.b.add(op, ("x0", "x1"), u8(1, 40, scale=1.0, zero=128), "y"),
+            host=host if op != "Mul" or scale > 1e3 else 0,
+        )

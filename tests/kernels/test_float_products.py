@@ -1,4 +1,5 @@
-"""Float products: the bits of the law (reference/float_product.py) on every instruction set, around tile edges, on one to three threads."""
+"""Float products: the bits of the law (reference/float_product.py) on every instruction set, around tile edges, on one
+to three threads."""
 
 from __future__ import annotations
 
@@ -34,11 +35,16 @@ class Floats:
         return self.b.add_constant("w", RNG.normal(0, 1, shape).astype(np.float32))
 
     def op(self, op: str, *inputs: str, **attributes: Any) -> str:
-        zeros = [self.b.constants[i] if i in self.b.constants else np.zeros(self.b.types[i].static_shape, np.float32) for i in inputs]
+        zeros = [
+            self.b.constants[i] if i in self.b.constants else np.zeros(self.b.types[i].static_shape, np.float32)
+            for i in inputs
+        ]
         made = FLOAT[op](Node(op, inputs, ("y",), attributes, "n"), list(zeros))[0]
         return self.b.add(op, inputs, TensorType(DType.F32, made.shape), op.lower(), **attributes)
 
-    def conv(self, x: str, out: int, kernel: tuple[int, ...], group: int = 1, bias: bool = True, **attributes: Any) -> str:
+    def conv(
+        self, x: str, out: int, kernel: tuple[int, ...], group: int = 1, bias: bool = True, **attributes: Any
+    ) -> str:
         w = self.constant(out, self.b.types[x].static_shape[1] // group, *kernel)
         return self.op("Conv", x, w, *([self.constant(out)] if bias else []), group=group, **attributes)
 
@@ -114,13 +120,19 @@ def test_sums_and_bounds_are_folded(isa: str) -> None:
     bounds = f.b.add_constant("low", np.float32(-0.5)), f.b.add_constant("high", np.float32(6))
     inner = f.op("Clip", f.conv(stem, 20, (3, 3), pads=(1, 1, 1, 1)), *bounds)
     block = f.op("Relu", f.op("Add", f.conv(inner, 20, (1, 1)), stem))
-    f.check(f.op("Add", stem, f.conv(block, 20, (1, 1), bias=False)), kinds={"float_conv2d": 4, "float_unary": 0, "float_binary": 0})
+    f.check(
+        f.op("Add", stem, f.conv(block, 20, (1, 1), bias=False)),
+        kinds={"float_conv2d": 4, "float_unary": 0, "float_binary": 0},
+    )
 
 
 def test_a_sum_whose_other_operand_comes_later_is_not_folded(isa: str) -> None:
     f = Floats()
     x = f.input(1, 7, 6, 5)
-    f.check(f.op("Add", f.conv(x, 20, (1, 1)), f.op("Sigmoid", f.conv(x, 20, (1, 1)))), kinds={"float_conv2d": 2, "float_binary": 1})
+    f.check(
+        f.op("Add", f.conv(x, 20, (1, 1)), f.op("Sigmoid", f.conv(x, 20, (1, 1)))),
+        kinds={"float_conv2d": 2, "float_binary": 1},
+    )
 
 
 def test_concatenated_in_place(isa: str) -> None:

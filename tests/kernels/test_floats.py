@@ -19,7 +19,9 @@ from qglow.runtime.step_profile import plan_of
 
 __all__ = ["every_thread_works", "isa"]
 RNG = np.random.default_rng(0)
-SPECIAL = np.array([0.0, -0.0, 1e-45, -1e-45, 1e30, -1e30, 88.7, 89.0, -87.5, -103.9, -200.0, np.inf, -np.inf], np.float32)
+SPECIAL = np.array(
+    [0.0, -0.0, 1e-45, -1e-45, 1e30, -1e30, 88.7, 89.0, -87.5, -103.9, -200.0, np.inf, -np.inf], np.float32
+)
 
 
 def floats(*shape: int) -> TensorType:
@@ -58,7 +60,10 @@ def test_functions_and_sums(isa: str, size: int) -> None:
         outputs.append(b.add("Pow", (base, b.add_constant("p", np.float32(exponent))), floats(3, size), "pow"))
     outputs.append(b.add("Sqrt", (b.add("Mul", ("x", "x"), floats(3, size), "square"),), floats(3, size), "root"))
     for op in FLOAT_BINARY:
-        outputs += [b.add(op, pair, floats(3, size), "y") for pair in (("x", "z"), ("x", "c"), ("c", "z"), ("r", "x"), ("x", positive))]
+        outputs += [
+            b.add(op, pair, floats(3, size), "y")
+            for pair in (("x", "z"), ("x", "c"), ("c", "z"), ("r", "x"), ("x", positive))
+        ]
     check(b, ["x", "z", "c", "r"], outputs, special=True)
 
 
@@ -74,7 +79,10 @@ def test_what_is_several_instructions(isa: str, size: int) -> None:
     b = GraphBuilder()
     b.types |= {"x": floats(3, size), "z": floats(2, 5, size, 1), "image": floats(2, 6, 5, size)}
     factors = [b.add_constant(n, RNG.normal(0, 1, 6).astype(np.float32)) for n in ("scale", "shift")]
-    outputs = [b.add("LogSoftmax", ("x",), floats(3, size), "y"), b.add("LogSoftmax", ("z",), floats(2, 5, size, 1), "y", axis=2)]
+    outputs = [
+        b.add("LogSoftmax", ("x",), floats(3, size), "y"),
+        b.add("LogSoftmax", ("z",), floats(2, 5, size, 1), "y", axis=2),
+    ]
     outputs.append(b.add("InstanceNormalization", ("image", *factors), floats(2, 6, 5, size), "n", epsilon=1e-3))
     joined = (b.add("InstanceNormalization", ("image", *factors), floats(2, 6, 5, size), "n"), "image")
     outputs.append(b.add("Concat", joined, floats(2, 12, 5, size), "c", axis=1))
@@ -87,7 +95,11 @@ def test_a_sigmoid_times_its_input_is_one_step(isa: str) -> None:
     s, alone = b.add("Sigmoid", ("x",), floats(3, 19), "s"), b.add("Sigmoid", ("x",), floats(3, 19), "t")
     y, z = b.add("Mul", ("x", s), floats(3, 19), "y"), b.add("Mul", (alone, "x"), floats(3, 19), "z")
     check(b, ["x"], [y, z, alone], special=True)
-    kinds = [step.kind for step in lower(b.build("swish", ["x"], [y, z, alone]), "avx2").steps if isinstance(step, Instruction)]
+    kinds = [
+        step.kind
+        for step in lower(b.build("swish", ["x"], [y, z, alone]), "avx2").steps
+        if isinstance(step, Instruction)
+    ]
     assert kinds == ["float_unary", "float_unary", "float_binary"]
 
 
@@ -97,7 +109,12 @@ def test_rows(isa: str, size: int) -> None:
     b.types |= {"x": floats(2, 3, size), "z": floats(2, size, 5, 3)}
     outputs = []
     for op in ("ReduceMax", "ReduceSum", "ReduceMean"):
-        for axes, x, shape in (((2,), "x", (2, 3, 1)), ((1, 2), "x", (2, 1, 1)), ((1,), "x", (2, 1, size)), ((2, 3), "z", (2, size, 1, 1))):
+        for axes, x, shape in (
+            ((2,), "x", (2, 3, 1)),
+            ((1, 2), "x", (2, 1, 1)),
+            ((1,), "x", (2, 1, size)),
+            ((2, 3), "z", (2, size, 1, 1)),
+        ):
             at = b.add_constant("axes", np.array(axes, np.int64))
             outputs.append(b.add(op, (x, at), floats(*shape), "r"))
     gain, shift = (b.add_constant(h, RNG.normal(0, 1, size).astype(np.float32)) for h in ("gain", "shift"))
@@ -150,13 +167,19 @@ def test_functions_are_within_their_bound() -> None:
     assert ulps(float_math.erf(x[300_000:320_000]), np.array([erf(v) for v in exact[300_000:320_000]])) < 4
     for y in (1.5, -0.7, 3.0, 10.0, 0.1):
         base = np.exp(RNG.uniform(-40, 40, 100_000) / max(1, abs(y))).astype(np.float32)
-        assert ulps(float_math.power(base, np.float32(y)), np.power(base.astype(np.float64), float(np.float32(y)))) < 0.51
+        assert (
+            ulps(float_math.power(base, np.float32(y)), np.power(base.astype(np.float64), float(np.float32(y)))) < 0.51
+        )
     ends = np.array([1e-45, 0, -0.0, -1, np.inf, np.nan, 1], np.float32)
     assert np.array_equal(
-        float_math.log(ends), np.array([-103.27893, -np.inf, -np.inf, np.nan, np.inf, np.nan, 0], np.float32), equal_nan=True
+        float_math.log(ends),
+        np.array([-103.27893, -np.inf, -np.inf, np.nan, np.inf, np.nan, 0], np.float32),
+        equal_nan=True,
     )
     for y in (3.0, -2.0, 10.0):
         with np.errstate(all="ignore"):
             ends = np.array([0, -0.0, np.inf, -np.inf, np.nan, -1, -2, 1e-45, 3e38, 1], np.float32)
             assert np.array_equal(float_math.power(ends, np.float32(y)), np.power(ends, np.float32(y)), equal_nan=True)
-    assert np.isnan(float_math.exp(np.array([np.nan], np.float32))[0]) and np.isnan(float_math.tanh(np.array([np.nan], np.float32))[0])
+    assert np.isnan(float_math.exp(np.array([np.nan], np.float32))[0]) and np.isnan(
+        float_math.tanh(np.array([np.nan], np.float32))[0]
+    )

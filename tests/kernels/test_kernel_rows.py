@@ -1,4 +1,5 @@
-"""Every row of the kernel table beside the meaning of its instruction, bit for bit, with sizes at the edges of its tiles.
+"""Every row of the kernel table beside the meaning of its instruction, bit for bit, with sizes at the edges of its
+tiles.
 
 A kernel that is added as a row is tested here without a line of its own.
 """
@@ -39,7 +40,10 @@ def drawn(row: KernelRow, isa: str) -> Iterator[tuple[Fields, np.random.Generato
     draw, found = Draw(rng, row.instruction, row.blocking(target(isa)), isa), 0
     for _ in range(TRIES):
         fields = draw.fields()
-        assert not field_faults(instruction(row.instruction, fields)), (fields, field_faults(instruction(row.instruction, fields)))
+        assert not field_faults(instruction(row.instruction, fields)), (
+            fields,
+            field_faults(instruction(row.instruction, fields)),
+        )
         if row.accepts(fields, target(isa)):
             found += 1
             yield fields, rng

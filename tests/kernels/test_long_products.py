@@ -1,4 +1,5 @@
-"""Float products of more terms than a chain has: kernels equal the reference at its edges, and errors stay within the law's bound."""
+"""Float products of more terms than a chain has: kernels equal the reference at its edges, and errors stay within the
+law's bound."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def test_matrix_products(isa: str, k: int, short_chains: None) -> None:
     ("size", "kernel", "attributes"),
     [
         ((1, 21, 4, 3), (3, 3), {"pads": (1, 1, 1, 1)}),  # some rows a chain
-        ((1, 47, 5, 6), (2, 4), {"pads": (1, 0, 1, 2), "strides": (2, 1), "dilations": (1, 2)}),  # some columns of a row
+        # some columns of a row
+        ((1, 47, 5, 6), (2, 4), {"pads": (1, 0, 1, 2), "strides": (2, 1), "dilations": (1, 2)}),
         ((1, SHORT + 3, 2, 3), (2, 1), {}),  # some channels of a column
         ((1, SHORT + 3, 3, 1), (1, 1), {}),
         ((1, 45, 8, 1), (4, 1), {}),  # on its side
@@ -55,7 +57,9 @@ def test_matrix_products(isa: str, k: int, short_chains: None) -> None:
         ((1, 2, 15, 13), (13, 11), {"group": 2}),  # depthwise
     ],
 )
-def test_convolutions(isa: str, size: tuple[int, ...], kernel: tuple[int, ...], attributes: dict[str, Any], short_chains: None) -> None:
+def test_convolutions(
+    isa: str, size: tuple[int, ...], kernel: tuple[int, ...], attributes: dict[str, Any], short_chains: None
+) -> None:
     f = Floats()
     x = f.input(*size)
     out = 2 if attributes.get("group") else 17
@@ -73,11 +77,25 @@ def test_transposed_convolutions(isa: str, short_chains: None) -> None:
 def test_chains_of_the_law_s_length() -> None:
     f = Floats()
     x, line = f.input(2, LONGEST + 1), f.input(1, 1400, 3, 3)
-    f.check(f.op("MatMul", x, f.constant(LONGEST + 1, 3)), f.op("MatMul", x, f.input(LONGEST + 1, 3)), f.conv(line, 3, (3, 3)))
+    f.check(
+        f.op("MatMul", x, f.constant(LONGEST + 1, 3)),
+        f.op("MatMul", x, f.input(LONGEST + 1, 3)),
+        f.conv(line, 3, (3, 3)),
+    )
 
 
 @pytest.mark.parametrize(
-    "sizes", [(1, 1, LONGEST), (1, 1, LONGEST + 1), (3, 3, 1000), (2, 4, 3000), (3, 2, 20000), (200, 91, 1), (91, 200, 1), (1, 20000, 1)]
+    "sizes",
+    [
+        (1, 1, LONGEST),
+        (1, 1, LONGEST + 1),
+        (3, 3, 1000),
+        (2, 4, 3000),
+        (3, 2, 20000),
+        (200, 91, 1),
+        (91, 200, 1),
+        (1, 20000, 1),
+    ],
 )
 def test_chains_are_all_of_the_terms_in_order(sizes: tuple[int, int, int]) -> None:
     flat, ranges = np.arange(np.prod(sizes)).reshape(sizes), chain_ranges(*sizes)

@@ -1,4 +1,5 @@
-"""Sums of more terms than a block has: kernels equal the reference at the edges of blocks, and errors stay within the law's bound."""
+"""Sums of more terms than a block has: kernels equal the reference at the edges of blocks, and errors stay within the
+law's bound."""
 
 from __future__ import annotations
 
@@ -35,7 +36,11 @@ def test_rows(isa: str, size: int) -> None:
 @pytest.mark.parametrize("channels", [3, 70])
 def test_columns_and_images(isa: str, size: int, channels: int) -> None:
     b = GraphBuilder()
-    b.types |= {"x": floats(2, size, channels), "line": floats(2, channels, size), "image": floats(1, channels, 4, -(-size // 4))}
+    b.types |= {
+        "x": floats(2, size, channels),
+        "line": floats(2, channels, size),
+        "image": floats(1, channels, 4, -(-size // 4)),
+    }
     axes = b.add_constant("axes", np.array([1]))
     outputs = [b.add(op, ("x", axes), floats(2, 1, channels), "r") for op in ("ReduceMax", "ReduceSum", "ReduceMean")]
     outputs += [b.add(op, ("line",), floats(2, channels, 1), "g") for op in ("GlobalAveragePool", "GlobalMaxPool")]
@@ -68,7 +73,10 @@ def relative(y: Array, exact: Array) -> float:
     return float(np.max(np.abs(y.astype(np.float64).reshape(exact.shape) - exact) / np.abs(exact)))
 
 
-IMAGES = [lambda: np.random.default_rng(0).random((1, 2, 3000, 3000), np.float32), lambda: np.full((1, 2, 3000, 3000), 0.1, np.float32)]
+IMAGES = [
+    lambda: np.random.default_rng(0).random((1, 2, 3000, 3000), np.float32),
+    lambda: np.full((1, 2, 3000, 3000), 0.1, np.float32),
+]
 
 
 @pytest.mark.parametrize("image", IMAGES, ids=["uniform", "one color"])
@@ -81,7 +89,10 @@ def test_huge_images_stay_within_the_bound(image: object) -> None:
     total = floats(1, 2, 1, 1)
     sums = [b.add("ReduceSum", ("x", spatial), total, "s"), b.add("ReduceSum", (rows, last), floats(2, 1), "s")]
     sums.append(b.add("ReduceSum", ("column", first), floats(1, 1), "s"))
-    means = [b.add("GlobalAveragePool", ("x",), total, "m"), b.add("AveragePool", ("x",), total, "m", kernel_shape=x.shape[2:])]
+    means = [
+        b.add("GlobalAveragePool", ("x",), total, "m"),
+        b.add("AveragePool", ("x",), total, "m", kernel_shape=x.shape[2:]),
+    ]
     squares = b.add("ReduceL2", ("x", spatial), total, "l")
     session = InferenceSession(b.build("huge", ["x", "column"], [*sums, *means, squares]))
     *y, square = session.run(None, {"x": x, "column": x[0, 0].reshape(-1, 1)})
@@ -96,7 +107,10 @@ def test_windows_steps_and_borders_beyond_16_bits() -> None:
     b = GraphBuilder()
     b.types |= {"x": floats(1, 2, 150_000), "z": floats(70_000, 3)}
     window = {"kernel_shape": (70_000,), "strides": (66_000,), "pads": (69_000, 0)}
-    outputs = [b.add("AveragePool", ("x",), floats(1, 2, 3), "p", **window), b.add("MaxPool", ("x",), floats(1, 2, 3), "m", **window)]
+    outputs = [
+        b.add("AveragePool", ("x",), floats(1, 2, 3), "p", **window),
+        b.add("MaxPool", ("x",), floats(1, 2, 3), "m", **window),
+    ]
     first = b.add_constant("first", np.array([0]))
     check(b, ["x", "z"], [*outputs, b.add("ReduceSum", ("z", first), floats(1, 3), "s")])
 

@@ -1,4 +1,5 @@
-"""Compiled kernels as files: a wheel carries them and needs no cache, their bytes do not depend on where they are made."""
+"""Compiled kernels as files: a wheel carries them and needs no cache, their bytes do not depend on where they are
+made."""
 
 from __future__ import annotations
 
@@ -59,7 +60,9 @@ def test_a_wheel_runs_with_its_own_kernels(wheel: Path, digits: Path, tmp_path: 
     """No cache is made, no compiler is imported."""
     settings = {"PYTHONPATH": str(wheel), "QGLOW_ISA": "generic", "QGLOW_CACHE_DIR": str(tmp_path / "cache")}
     python("-m", "qglow", "demo", "--quiet", "--output", str(tmp_path / "out"), cwd=tmp_path, **settings)
-    used = python("-c", SESSION, str(tmp_path / "out" / "digits.qglow"), str(digits / "007.npy"), cwd=tmp_path, **settings)
+    used = python(
+        "-c", SESSION, str(tmp_path / "out" / "digits.qglow"), str(digits / "007.npy"), cwd=tmp_path, **settings
+    )
     assert Path(used.strip()).parent == wheel / "qglow" / "kernels" / "objects" and not (tmp_path / "cache").exists()
 
 
@@ -97,9 +100,13 @@ def test_the_hash_covers_what_kernels_import() -> None:
     hashed = {p.relative_to(ROOT).as_posix() for p in objects.sources()}
     assert "qglow/kernels/conv.py" in hashed and "qglow/kernels/objects.py" not in hashed
     for path in objects.sources():
-        imported = re.findall(r"^from \.\.(\w+\.\w+) import", path.read_text(), re.M) if path.parent.name == "kernels" else []
+        imported = (
+            re.findall(r"^from \.\.(\w+\.\w+) import", path.read_text(), re.M) if path.parent.name == "kernels" else []
+        )
         for module in imported:
-            assert f"qglow/{module.replace('.', '/')}.py" in hashed, f"{path.name} imports {module}, which the hash leaves out"
+            assert f"qglow/{module.replace('.', '/')}.py" in hashed, (
+                f"{path.name} imports {module}, which the hash leaves out"
+            )
 
 
 def test_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -110,7 +117,11 @@ def test_list_and_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys:
     assert main(["kernels", "list"]) == 0
     printed = capsys.readouterr().out
     lines = {line.split()[0]: line for line in printed.splitlines()}
-    assert "(2 KiB)" in lines["avx2"] and "not compiled yet" in lines["generic"] and "also holds 1 of other versions, 1 KiB" in printed
+    assert (
+        "(2 KiB)" in lines["avx2"]
+        and "not compiled yet" in lines["generic"]
+        and "also holds 1 of other versions, 1 KiB" in printed
+    )
     assert main(["kernels", "clear"]) == 0
     assert "removed 2 files, 3 KiB" in capsys.readouterr().out
     assert [p.name for p in tmp_path.iterdir()] == ["other.txt"]

@@ -20,7 +20,9 @@ def test_softmax(isa: str, length: int) -> None:
     outputs = []
     for x, scale in (("x0", 1 / 255), ("x1", 1e-7)):
         table = s.b.add_constant("t", exponent_table(s.b.types[x].quant.s), TensorType(DType.I32, (256,)))
-        outputs.append(s.b.add("QSoftmax", (x, table), u8(*s.b.types[x].static_shape, scale=scale, zero=0), "s", axis=-1))
+        outputs.append(
+            s.b.add("QSoftmax", (x, table), u8(*s.b.types[x].static_shape, scale=scale, zero=0), "s", axis=-1)
+        )
     s.check(*outputs)
 
 

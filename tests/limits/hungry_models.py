@@ -18,7 +18,10 @@ class Net:
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
-        self.inputs = [helper.make_tensor_value_info("x", FLOAT, [2, 3]), helper.make_tensor_value_info("n", INT64, [1])]
+        self.inputs = [
+            helper.make_tensor_value_info("x", FLOAT, [2, 3]),
+            helper.make_tensor_value_info("n", INT64, [1]),
+        ]
 
     def constant(self, value: object, dtype: type = np.int64) -> str:
         name = f"c{len(self.initializers)}"
@@ -50,7 +53,8 @@ def hungry(name: str) -> Callable[[Callable[[], onnx.ModelProto]], Callable[[], 
 
 
 def _sized(kind: str, given: Callable[[Net], tuple[str, ...]], constant: object, **attributes: object) -> None:
-    """The op with the inputs `given` and a size: as a constant of the model, and as data (n, which is multiplied until it is large)."""
+    """The op with the inputs `given` and a size: as a constant of the model, and as data (n, which is multiplied until
+    it is large)."""
 
     def static() -> onnx.ModelProto:
         net = Net()
@@ -188,7 +192,9 @@ def _gru() -> onnx.ModelProto:
     return net.model(net.op("LSTM", seq, w, r, hidden_size=8))
 
 
-def loop(body: list[onnx.NodeProto], carried: list[str], results: list[str], trips: int | None = None) -> onnx.ModelProto:
+def loop(
+    body: list[onnx.NodeProto], carried: list[str], results: list[str], trips: int | None = None
+) -> onnx.ModelProto:
     """A Loop whose body carries x. body: nodes that read `x_in`."""
     infos = [("i", INT64, []), ("go", TensorProto.BOOL, []), ("x_in", FLOAT, None)]
     outs = [(f"go_{carried[0]}", TensorProto.BOOL, []), *((r, FLOAT, None) for r in results)]
@@ -200,7 +206,9 @@ def loop(body: list[onnx.NodeProto], carried: list[str], results: list[str], tri
     most = net.constant(trips) if trips is not None else ""
     start = net.op("Relu", carried[0]) if carried[0] == "x" else carried[0]
     net.nodes.append(
-        helper.make_node("Loop", [most, net.constant(True, np.bool_), start], ["a", "b"][: len(results)], "endless", body=graph)
+        helper.make_node(
+            "Loop", [most, net.constant(True, np.bool_), start], ["a", "b"][: len(results)], "endless", body=graph
+        )
     )
     return net.model("a")
 
@@ -241,7 +249,10 @@ def _nested() -> onnx.ModelProto:
         n.input[:], n.output[:] = [f"in_{v}" for v in n.input], [f"in_{v}" for v in n.output]
     for v in (*body.input, *body.output):
         v.name = f"in_{v.name}"
-    nodes = [helper.make_node("Constant", [], ["few"], value=few), helper.make_node("Loop", ["few", "go", "x_in"], ["x_out"], body=body)]
+    nodes = [
+        helper.make_node("Constant", [], ["few"], value=few),
+        helper.make_node("Loop", ["few", "go", "x_in"], ["x_out"], body=body),
+    ]
     return loop(nodes, ["x"], ["x_out"], 1 << 10)
 
 

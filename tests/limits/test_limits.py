@@ -59,7 +59,8 @@ SESSION = """
 
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[list[list[str]], int, float]]:
-    """What profiling and running each model said, the memory that the process had taken by then, in MiB, and the seconds."""
+    """What profiling and running each model said, the memory that the process had taken by then, in MiB, and the
+    seconds."""
     folder = tmp_path_factory.mktemp("hungry")
     for k, make in enumerate(MODELS.values()):
         data = make().SerializeToString()
@@ -125,7 +126,10 @@ def test_limits_hold_in_threads_that_help_and_where_a_context_is_copied() -> Non
         helped(work, 2)
         assert set(found.values()) == {77} and len(found) == 3
         context, others = contextvars.copy_context(), []
-        for run in (lambda: others.append(limits.work_limit()), lambda: context.run(lambda: others.append(limits.work_limit()))):
+        for run in (
+            lambda: others.append(limits.work_limit()),
+            lambda: context.run(lambda: others.append(limits.work_limit())),
+        ):
             thread = threading.Thread(target=run)
             thread.start()
             thread.join()
@@ -141,7 +145,15 @@ def test_the_limit_decides_whether_a_model_runs(
     feeds = {"x": np.ones((2, 3), np.float32), "n": np.array([1], np.int64)}
     onnx.save(model, tmp_path / "m.onnx")
     np.savez(tmp_path / "d.npz", **feeds)  # type: ignore[arg-type]
-    command = ["profile", str(tmp_path / "m.onnx"), "--data", str(tmp_path / "d.npz"), "-o", str(tmp_path / "p.json"), "--quiet"]
+    command = [
+        "profile",
+        str(tmp_path / "m.onnx"),
+        "--data",
+        str(tmp_path / "d.npz"),
+        "-o",
+        str(tmp_path / "p.json"),
+        "--quiet",
+    ]
     assert main([*command, "--max-memory", "1G"]) == 0
     assert main([*command, "--max-memory", "2M"]) == 2
     said = capsys.readouterr().err
@@ -159,7 +171,8 @@ def test_the_limit_decides_whether_a_model_runs(
 
 
 @pytest.mark.parametrize(
-    ("text", "size"), [("1", 1), ("64k", 1 << 16), ("512M", 1 << 29), ("4G", 1 << 32), ("1.5 GiB", 3 << 29), ("2TB", 2 << 40)]
+    ("text", "size"),
+    [("1", 1), ("64k", 1 << 16), ("512M", 1 << 29), ("4G", 1 << 32), ("1.5 GiB", 3 << 29), ("2TB", 2 << 40)],
 )
 def test_sizes(text: str, size: int) -> None:
     assert limits.bytes_of(text) == size == limits.bytes_of(size)
@@ -171,7 +184,9 @@ def test_what_is_no_size(text: object) -> None:
         limits.bytes_of(text)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("arguments", [["--max-memory", "much"], ["--max-memory", "0"], ["--max-work", "-1"], ["--max-work", "x"]])
+@pytest.mark.parametrize(
+    "arguments", [["--max-memory", "much"], ["--max-memory", "0"], ["--max-work", "-1"], ["--max-work", "x"]]
+)
 def test_bad_options(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", "x.onnx", *arguments]) == 2
     assert "expected" in capsys.readouterr().err
@@ -202,7 +217,9 @@ def test_the_default_is_that_of_the_container(tmp_path: Path) -> None:
 
 def test_the_default_is_half_of_what_the_process_may_map() -> None:
     code = "import resource as r; r.setrlimit(r.RLIMIT_AS, (1 << 30, 1 << 30)); from qglow import limits; print(limits.memory_limit())"
-    assert int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout) <= 1 << 29
+    assert (
+        int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout) <= 1 << 29
+    )
 
 
 def test_too_little_memory_is_said(tmp_path: Path, digits: Path) -> None:

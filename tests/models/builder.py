@@ -1,4 +1,5 @@
-"""Builds ONNX models node by node, with the names, constants and idioms that exporters leave; weights are random and reproducible."""
+"""Builds ONNX models node by node, with the names, constants and idioms that exporters leave; weights are random and
+reproducible."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ LOWEST = float(np.finfo(np.float32).min)
 
 @dataclass
 class Case:
-    """A model with inputs for calibration, and requests of other shapes; int8_db: what int8 must reach on each of them."""
+    """A model with inputs for calibration, and requests of other shapes; int8_db: what int8 must reach on each of
+    them."""
 
     model: ModelProto
     seen: list[Feeds]
@@ -26,7 +28,8 @@ class Case:
 
 
 class Net:
-    """Nodes and constants collected so far. Every method that adds a node returns the name of its output, or their names."""
+    """Nodes and constants collected so far. Every method that adds a node returns the name of its output, or their
+    names."""
 
     def __init__(self, seed: int, opset: int = 17) -> None:
         self.rng, self.opset = np.random.default_rng(seed), opset
@@ -78,7 +81,9 @@ class Net:
     def model(self) -> ModelProto:
         stored = [numpy_helper.from_array(array, name) for name, array in self.constants.items()]
         graph = helper.make_graph(self.nodes, "main_graph", self.inputs, self.outputs, stored)
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=9 if self.opset < 21 else 10)
+        made = helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=9 if self.opset < 21 else 10
+        )
         checker.check_model(made)
         return made
 
@@ -94,7 +99,9 @@ class Net:
         w = self.initializer(self.rng.normal(0, inputs**-0.5, (outputs, inputs)))
         return self.op("Gemm", x, w, self.weight(outputs, scale=0.1), alpha=1.0, beta=1.0, transB=1)
 
-    def conv(self, x: str, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, group: int = 1, bias: bool = True) -> str:
+    def conv(
+        self, x: str, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, group: int = 1, bias: bool = True
+    ) -> str:
         w = self.weight(outputs, inputs // group, kernel, kernel)
         more = [self.weight(outputs, scale=0.1)] if bias else []
         return self.op("Conv", x, w, *more, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[kernel // 2] * 4, group=group,
@@ -102,7 +109,15 @@ class Net:
 
     def batch_norm(self, x: str, channels: int) -> str:
         scale, bias, mean = (self.initializer(self.rng.normal(m, 0.1, channels)) for m in (1, 0, 0))
-        return self.op("BatchNormalization", x, scale, bias, mean, self.initializer(self.rng.uniform(0.5, 1.5, channels)), epsilon=1e-5)
+        return self.op(
+            "BatchNormalization",
+            x,
+            scale,
+            bias,
+            mean,
+            self.initializer(self.rng.uniform(0.5, 1.5, channels)),
+            epsilon=1e-5,
+        )
 
     def layer_norm(self, x: str, size: int, *, spelled: bool | None = None, epsilon: float = 1e-5) -> str:
         """The op, or (spelled; always below opset 17) ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div, Mul, Add."""
@@ -120,7 +135,9 @@ class Net:
         return self.op("ReduceMean", x, self.ints(*axes), keepdims=keepdims)
 
     def unsqueeze(self, x: str, *axes: int) -> str:
-        return self.op("Unsqueeze", x, axes=list(axes)) if self.opset < 13 else self.op("Unsqueeze", x, self.ints(*axes))
+        return (
+            self.op("Unsqueeze", x, axes=list(axes)) if self.opset < 13 else self.op("Unsqueeze", x, self.ints(*axes))
+        )
 
     def squeeze(self, x: str, *axes: int) -> str:
         return self.op("Squeeze", x, axes=list(axes)) if self.opset < 13 else self.op("Squeeze", x, self.ints(*axes))

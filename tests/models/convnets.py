@@ -1,4 +1,5 @@
-"""Convolutional classifiers: each family's own block, with the activations, gates, shuffles and joins that set it apart."""
+"""Convolutional classifiers: each family's own block, with the activations, gates, shuffles and joins that set it
+apart."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def mobilenet_v3(opset: int) -> Case:
 
 
 def shufflenet() -> Case:
-    """Halves by Split, one through convolutions, Concat, and channels shuffled by Reshape and Transpose, batch from the shape."""
+    """Halves by Split, one through convolutions, Concat, and channels shuffled by Reshape and Transpose, batch from the
+    shape."""
     n, x = start(47, 11, 16)
     for _ in range(2):
         left, right = n.ops("Split", x, count=2, axis=1, split=[8, 8])
@@ -115,7 +117,8 @@ def densenet() -> Case:
 
 
 def prelu_net() -> Case:
-    """PReLU with a slope a channel, then a Gemm over all of a Flatten, as face embeddings end, and their length divided out."""
+    """PReLU with a slope a channel, then a Gemm over all of a Flatten, as face embeddings end, and their length divided
+    out."""
     n, x = start(53, 13, 16, free=False)
     for _ in range(2):
         h = n.op("PRelu", n.conv(x, 16, 16), n.initializer(n.rng.uniform(0.05, 0.5, (16, 1, 1))))

@@ -1,4 +1,5 @@
-"""Decoders: causal masks by Trilu, by a sliced constant and by Where; caches; cross-attention; rotary positions; grouped heads."""
+"""Decoders: causal masks by Trilu, by a sliced constant and by Where; caches; cross-attention; rotary positions;
+grouped heads."""
 
 from __future__ import annotations
 
@@ -54,9 +55,16 @@ def gpt(mask: str, lowest: float, opset: int = 17) -> Case:
         mixed = n.merge_heads(n.op("MatMul", n.op("Softmax", scores, axis=-1), v), WIDTH)
         x = n.op("Add", n.linear(mixed, WIDTH, WIDTH), x)
         x = n.op("Add", x, feed_forward(n, n.layer_norm(x, WIDTH)))
-    n.output(n.op("MatMul", n.layer_norm(x, WIDTH), n.op("Transpose", words, perm=[1, 0])), "logits", ["batch", "sequence", WORDS])
+    n.output(
+        n.op("MatMul", n.layer_norm(x, WIDTH), n.op("Transpose", words, perm=[1, 0])),
+        "logits",
+        ["batch", "sequence", WORDS],
+    )
     rng = np.random.default_rng(12)
-    feeds = [{"input_ids": rng.integers(0, WORDS, (b, s))} for b, s in (*[(1, 9)] * 5, *[(1, 1)] * 3, (2, 9), (2, 4), (1, 1), (3, 12))]
+    feeds = [
+        {"input_ids": rng.integers(0, WORDS, (b, s))}
+        for b, s in (*[(1, 9)] * 5, *[(1, 1)] * 3, (2, 9), (2, 4), (1, 1), (3, 12))
+    ]
     return Case(n.model(), feeds[:8], feeds[8:])
 
 
@@ -84,12 +92,20 @@ def repeated(n: Net, x: str, times: int) -> str:
     """Heads of keys and values repeated: Unsqueeze, Expand, Reshape, with sizes taken from shapes."""
     batch, length = n.dimension(x, 0), n.dimension(x, 2)
     heads = HEADS // times
-    shape = n.op("Concat", batch, *(n.constant([d], np.int64) for d in (heads, times)), length, n.constant([SIZE], np.int64), axis=0)
+    shape = n.op(
+        "Concat",
+        batch,
+        *(n.constant([d], np.int64) for d in (heads, times)),
+        length,
+        n.constant([SIZE], np.int64),
+        axis=0,
+    )
     return n.reshape(n.op("Expand", n.unsqueeze(x, 2), shape), batch, HEADS, length, SIZE)
 
 
 def llama(norm: str = "reciprocal", *, cache: bool = False, computed: bool = False) -> Case:
-    """RMSNorm, rotary positions of constants (computed: by Cos and Sin in the model), two heads of keys for four, SwiGLU."""
+    """RMSNorm, rotary positions of constants (computed: by Cos and Sin in the model), two heads of keys for four,
+    SwiGLU."""
     n = Net(13, 17)
     ids = n.input("input_ids", ["batch", "sequence"], INT64)
     x = n.op("Gather", n.weight(WORDS, WIDTH, scale=1.0), ids)
@@ -163,13 +179,16 @@ def cross_attention() -> Case:
 
 
 def t5_bias() -> Case:
-    """Relative position buckets computed from Range in integers and floats (Log, Cast, Min, Where), gathered as a bias on scores."""
+    """Relative position buckets computed from Range in integers and floats (Log, Cast, Min, Where), gathered as a bias
+    on scores."""
     n = Net(17, 17)
     ids = n.input("input_ids", ["batch", "sequence"], INT64)
     x = n.op("Gather", n.weight(WORDS, WIDTH, scale=1.0), ids)
     steps = n.op("Range", n.constant(0, np.int64), n.dimension(ids, 1, False), n.constant(1, np.int64))
     distance = n.op("Sub", n.unsqueeze(steps, 0), n.unsqueeze(steps, 1))
-    side = n.op("Mul", n.op("Cast", n.op("Greater", distance, n.constant(0, np.int64)), to=INT64), n.constant(8, np.int64))
+    side = n.op(
+        "Mul", n.op("Cast", n.op("Greater", distance, n.constant(0, np.int64)), to=INT64), n.constant(8, np.int64)
+    )
     far = n.op("Abs", distance)
     large = n.op("Log", n.op("Div", n.op("Cast", far, to=FLOAT), n.constant(4.0)))
     large = n.op("Mul", n.op("Div", large, n.constant(float(np.log(4)))), n.constant(4.0))
@@ -179,24 +198,34 @@ def t5_bias() -> Case:
     q, k, v = (n.split_heads(n.linear(x, WIDTH, WIDTH, bias=False), HEADS, SIZE) for _ in range(3))
     scores = n.op("Add", n.op("MatMul", q, n.op("Transpose", k, perm=[0, 1, 3, 2])), bias)
     mixed = n.op("MatMul", n.op("Softmax", scores, axis=-1), v)
-    n.output(n.op("Add", x, n.linear(n.merge_heads(mixed, WIDTH), WIDTH, WIDTH, bias=False)), "y", ["batch", "sequence", WIDTH])
+    n.output(
+        n.op("Add", x, n.linear(n.merge_heads(mixed, WIDTH), WIDTH, WIDTH, bias=False)),
+        "y",
+        ["batch", "sequence", WIDTH],
+    )
     rng = np.random.default_rng(18)
     feeds = [{"input_ids": rng.integers(0, WORDS, (b, s))} for b, s in ((1, 9), (1, 9), (2, 9), (3, 5), (1, 20))]
     return Case(n.model(), feeds[:2], feeds[2:])
 
 
 def boolean_mask_input() -> Case:
-    """A mask of booleans that the caller gives, as sdpa takes it: Where(mask, 0, -inf), and rows that are masked whole cleaned up."""
+    """A mask of booleans that the caller gives, as sdpa takes it: Where(mask, 0, -inf), and rows that are masked whole
+    cleaned up."""
     n = Net(19, 18)
     x, mask = n.input("x", ["batch", "sequence", WIDTH]), n.input("mask", ["batch", "sequence"], BOOL)
     known = n.op("Where", n.unsqueeze(mask, 1, 2), n.constant(0.0), n.constant(-np.inf))
     q, k, v = (n.split_heads(n.linear(x, WIDTH, WIDTH), HEADS, SIZE) for _ in range(3))
     weights = n.op("Softmax", n.op("Add", n.op("MatMul", q, n.op("Transpose", k, perm=[0, 1, 3, 2])), known), axis=-1)
     weights = n.op("Where", n.op("IsNaN", weights), n.constant(0.0), weights)
-    n.output(n.linear(n.merge_heads(n.op("MatMul", weights, v), WIDTH), WIDTH, WIDTH), "y", ["batch", "sequence", WIDTH])
+    n.output(
+        n.linear(n.merge_heads(n.op("MatMul", weights, v), WIDTH), WIDTH, WIDTH), "y", ["batch", "sequence", WIDTH]
+    )
 
     def feeds(batch: int, length: int, masked: int) -> dict[str, np.ndarray]:
-        return {"x": n.noise(batch, length, WIDTH), "mask": np.broadcast_to(np.arange(length) < length - masked, (batch, length)).copy()}
+        return {
+            "x": n.noise(batch, length, WIDTH),
+            "mask": np.broadcast_to(np.arange(length) < length - masked, (batch, length)).copy(),
+        }
 
     return Case(n.model(), [feeds(1, 6, k) for k in (1, 2, 0)], [feeds(2, 6, 2), feeds(2, 3, 0), feeds(1, 4, 4)])
 

@@ -1,4 +1,5 @@
-"""Pictures in, pictures or boxes out: skips, upsampling by every means, heads with anchors, sizes computed in floats."""
+"""Pictures in, pictures or boxes out: skips, upsampling by every means, heads with anchors, sizes computed in
+floats."""
 
 from __future__ import annotations
 
@@ -14,7 +15,14 @@ def unet(upsampling: str, opset: int) -> Case:
     n, x = start(61, opset, 8)
     low = n.op("Relu", n.conv(n.op("MaxPool", x, kernel_shape=[2, 2], strides=[2, 2]), 8, 16))
     if upsampling == "transposed":
-        up = n.op("ConvTranspose", low, n.weight(16, 8, 2, 2, scale=0.15), n.weight(8, scale=0.1), kernel_shape=[2, 2], strides=[2, 2])
+        up = n.op(
+            "ConvTranspose",
+            low,
+            n.weight(16, 8, 2, 2, scale=0.15),
+            n.weight(8, scale=0.1),
+            kernel_shape=[2, 2],
+            strides=[2, 2],
+        )
         width = 16
     elif upsampling == "scales":
         up = n.op("Resize", low, n.constant([]), n.constant([1.0, 1.0, 2.0, 2.0]), mode="nearest", nearest_mode="floor",
@@ -31,7 +39,8 @@ def unet(upsampling: str, opset: int) -> Case:
 
 
 def floats_for_sizes() -> Case:
-    """torch's interpolate as older exporters write it: sizes through Cast, Mul, Floor and Concat, unsqueezed one by one."""
+    """torch's interpolate as older exporters write it: sizes through Cast, Mul, Floor and Concat, unsqueezed one by
+    one."""
     n, x = start(62, 11, 8)
     sides = []
     for axis in (2, 3):
@@ -39,7 +48,9 @@ def floats_for_sizes() -> Case:
         side = n.op("Floor", n.op("Cast", n.op("Mul", side, n.constant(1.5)), to=FLOAT))
         sides.append(n.unsqueeze(n.op("Cast", side, to=INT64), 0))
     sizes = n.op("Concat", n.slice(n.op("Shape", x), 0, 2, 0), *sides, axis=0)
-    up = n.op("Resize", x, n.constant([]), n.constant([]), sizes, mode="linear", coordinate_transformation_mode="half_pixel")
+    up = n.op(
+        "Resize", x, n.constant([]), n.constant([]), sizes, mode="linear", coordinate_transformation_mode="half_pixel"
+    )
     n.output(n.conv(up, 8, 3), "y", ["batch", 3, "h", "w"])
     return Case(n.model(), pictures(n, *[(1, 16, 16)] * 6), pictures(n, (2, 16, 16), (1, 10, 14)))
 
@@ -59,7 +70,8 @@ def espcn(opset: int, mode: str) -> Case:
 
 
 def yolo(version: int) -> Case:
-    """Heads of two sizes. 5: Split of the last axis, (2 s - 0.5 + grid) stride, (2 s)^2 anchors; 3: exp; 8: a softmax over distances."""
+    """Heads of two sizes. 5: Split of the last axis, (2 s - 0.5 + grid) stride, (2 s)^2 anchors; 3: exp; 8: a softmax
+    over distances."""
     n = Net(65 + version, 12 if version < 8 else 17)
     x = n.input("image", ["batch", 3, 16, 16])
     x = n.conv(n.op("Mul", *_silu(n, n.conv(x, 3, 16, stride=2))), 16, 16)
@@ -69,7 +81,9 @@ def yolo(version: int) -> Case:
             x = n.op("Relu", n.conv(x, 16, 16, stride=2))
         rows = 16 // stride
         grid = np.stack(np.meshgrid(*[np.arange(rows, dtype=np.float32)] * 2), -1)
-        heads.append(_distances(n, x, rows, stride, grid) if version == 8 else _anchors(n, x, rows, stride, grid, version))
+        heads.append(
+            _distances(n, x, rows, stride, grid) if version == 8 else _anchors(n, x, rows, stride, grid, version)
+        )
     n.output(n.op("Concat", *heads, axis=2 if version == 8 else 1), "predictions", ["batch", "p", "q"])
     return Case(n.model(), pictures(n, *[(1, 16, 16)] * 8), pictures(n, (2, 16, 16), (3, 16, 16)))
 
@@ -88,7 +102,11 @@ def _anchors(n: Net, x: str, rows: int, stride: int, grid: np.ndarray, version: 
         place = n.op("Mul", place, n.constant(float(stride)))
         extent = n.op("Mul", n.op("Pow", n.op("Mul", extent, n.constant(2.0)), n.constant(2.0)), anchors)
     else:
-        place = n.op("Mul", n.op("Add", n.op("Sigmoid", n.slice(raw, 0, 2, 4)), n.initializer(grid[None, None])), n.constant(float(stride)))
+        place = n.op(
+            "Mul",
+            n.op("Add", n.op("Sigmoid", n.slice(raw, 0, 2, 4)), n.initializer(grid[None, None])),
+            n.constant(float(stride)),
+        )
         extent = n.op("Mul", n.op("Exp", n.slice(raw, 2, 4, 4)), anchors)
         rest = n.op("Sigmoid", n.slice(raw, 4, np.iinfo(np.int64).max, 4))
     return n.reshape(n.op("Concat", place, extent, rest, axis=4), n.dimension(x, 0), -1, 7)
@@ -109,7 +127,8 @@ def _distances(n: Net, x: str, rows: int, stride: int, grid: np.ndarray) -> str:
 
 
 def ssd() -> Case:
-    """Scores and boxes of two sizes turned to rows, softmax over classes, boxes decoded by constants of default boxes."""
+    """Scores and boxes of two sizes turned to rows, softmax over classes, boxes decoded by constants of default
+    boxes."""
     n, x = start(75, 10, 16, free=False)
     scores, boxes, count = [], [], 0
     for rows in (16, 8):
@@ -121,14 +140,17 @@ def ssd() -> Case:
     n.output(n.op("Softmax", n.op("Concat", *scores, axis=1), axis=2), "scores", ["batch", count, 4])
     place, extent = (n.op("Slice", n.op("Concat", *boxes, axis=1), n.ints(a), n.ints(a + 2), n.ints(2)) for a in (0, 2))
     default = n.rng.uniform(0.1, 1, (2, count, 2)).astype(np.float32)
-    place = n.op("Add", n.op("Mul", n.op("Mul", place, n.constant(0.1)), n.initializer(default[1])), n.initializer(default[0]))
+    place = n.op(
+        "Add", n.op("Mul", n.op("Mul", place, n.constant(0.1)), n.initializer(default[1])), n.initializer(default[0])
+    )
     extent = n.op("Mul", n.op("Exp", n.op("Mul", extent, n.constant(0.2))), n.initializer(default[1]))
     n.output(n.op("Concat", place, extent, axis=2), "boxes", ["batch", count, 4])
     return Case(n.model(), pictures(n, *[(1, 16, 16)] * 6), pictures(n, (2, 16, 16), (4, 16, 16)))
 
 
 def linear_attention() -> Case:
-    """Keys times values first, of [B, heads, size, N] with N from the shape; normalized by a sum with ones padded in."""
+    """Keys times values first, of [B, heads, size, N] with N from the shape; normalized by a sum with ones padded
+    in."""
     n, x = start(77, 17, 16)
     qkv = n.reshape(n.conv(x, 16, 48, 1), n.dimension(x, 0), 6, 8, -1)
     q, k, v = (n.slice(qkv, 2 * j, 2 * j + 2, 1) for j in range(3))
@@ -143,14 +165,17 @@ def linear_attention() -> Case:
 
 
 def range_grid() -> Case:
-    """A grid of coordinates made by Range, ConstantOfShape and Expand from the picture's size, joined as channels (CoordConv)."""
+    """A grid of coordinates made by Range, ConstantOfShape and Expand from the picture's size, joined as channels
+    (CoordConv)."""
     n, x = start(79, 13, 8)
     planes = []
     for axis, dims in ((2, (-1, 1)), (3, (1, -1))):
         size = n.dimension(x, axis, vector=False)
         line = n.op("Range", n.constant(0.0), n.op("Cast", size, to=FLOAT), n.constant(1.0))
         line = n.op("Div", line, n.op("Sub", n.op("Cast", size, to=FLOAT), n.constant(1.0)))
-        shape = n.op("Concat", n.dimension(x, 0), n.constant([1], np.int64), n.dimension(x, 2), n.dimension(x, 3), axis=0)
+        shape = n.op(
+            "Concat", n.dimension(x, 0), n.constant([1], np.int64), n.dimension(x, 2), n.dimension(x, 3), axis=0
+        )
         plane = n.reshape(line, 1, 1, *dims)
         zeros = n.op("ConstantOfShape", shape, value=numpy_helper.from_array(np.zeros(1, np.float32)))
         planes.append(n.op("Add", n.op("Expand", plane, shape), zeros))

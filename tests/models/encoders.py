@@ -1,4 +1,5 @@
-"""Transformer encoders over tokens: BERT as torch's two exporters and TensorFlow's write it, with every spelling of a mask."""
+"""Transformer encoders over tokens: BERT as torch's two exporters and TensorFlow's write it, with every spelling of a
+mask."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def block(n: Net, x: str, mask: str | None, gelu: str = "erf", batch: int | str 
 
 
 def additive(n: Net, mask: str, lowest: float) -> str:
-    """(1 - mask) * lowest, of [B, 1, 1, S]; -infinity makes NaN where nothing is masked, so exporters write a finite one here."""
+    """(1 - mask) * lowest, of [B, 1, 1, S]; -infinity makes NaN where nothing is masked, so exporters write a finite
+    one here."""
     wide = n.op("Cast", n.unsqueeze(mask, 1, 2), to=FLOAT)
     return n.op("Mul", n.op("Sub", n.constant(1.0), wide), n.constant(lowest))
 
@@ -58,7 +60,9 @@ def tokens(rng: np.random.Generator, batch: int, length: int, padded: bool = Tru
     return {"input_ids": ids.astype(np.int64), "attention_mask": mask}
 
 
-def bert(spelling: str, lowest: float, *, opset: int = 17, gelu: str = "erf", blocks: int = 2, batch: int | str = 0) -> Case:
+def bert(
+    spelling: str, lowest: float, *, opset: int = 17, gelu: str = "erf", blocks: int = 2, batch: int | str = 0
+) -> Case:
     n = Net(1, opset)
     ids, mask = (n.input(name, ["batch", "sequence"], INT64) for name in ("input_ids", "attention_mask"))
     known = additive(n, mask, lowest) if spelling == "additive" else filled(n, mask, lowest) if spelling == "filled" else where(
@@ -75,7 +79,8 @@ def bert(spelling: str, lowest: float, *, opset: int = 17, gelu: str = "erf", bl
 
 
 def pre_normalized(opset: int) -> Case:
-    """One fused projection split in three, the mask a constant, no bias on scores: as x-transformers and timm write it."""
+    """One fused projection split in three, the mask a constant, no bias on scores: as x-transformers and timm write
+    it."""
     n = Net(3, opset)
     x = n.input("x", ["batch", "sequence", WIDTH])
     for _ in range(2):
@@ -100,11 +105,16 @@ def einsum_attention() -> Case:
     scores = n.op("Mul", n.op("Einsum", q, k, equation="bqhd,bkhd->bhqk"), n.constant(SIZE**-0.5))
     mixed = n.op("Einsum", n.op("Softmax", scores, axis=3), v, equation="bhqk,bkhd->bqhd")
     n.output(n.linear(n.reshape(mixed, 0, -1, WIDTH), WIDTH, WIDTH), "y", ["batch", "sequence", WIDTH])
-    return Case(n.model(), [{"x": n.noise(1, 6, WIDTH)} for _ in range(3)], [{"x": n.noise(2, 6, WIDTH)}, {"x": n.noise(3, 4, WIDTH)}])
+    return Case(
+        n.model(),
+        [{"x": n.noise(1, 6, WIDTH)} for _ in range(3)],
+        [{"x": n.noise(2, 6, WIDTH)}, {"x": n.noise(3, 4, WIDTH)}],
+    )
 
 
 def tensorflow_bert() -> Case:
-    """tf2onnx: rows of all words as one matrix between Reshapes, biases added behind, the mask as (1 - m) * -10000 of a Cast."""
+    """tf2onnx: rows of all words as one matrix between Reshapes, biases added behind, the mask as (1 - m) * -10000 of a
+    Cast."""
     n = Net(6, 13)
     ids, mask = (n.input(name, ["unk__1", "unk__2"], INT64) for name in ("input_ids", "attention_mask"))
     x = embedded(n, ids)

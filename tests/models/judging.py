@@ -1,5 +1,5 @@
-"""The one judge of models: qglow beside onnxruntime on the float model, in int8 and in float, on every shape, on one and two threads,
-and on every backend with the same bits."""
+"""The one judge of models: qglow beside onnxruntime on the float model, in int8 and in float, on every shape, on one
+and two threads, and on every backend with the same bits."""
 
 from __future__ import annotations
 

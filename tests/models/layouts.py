@@ -49,7 +49,9 @@ def vectors() -> Case:
     scores = n.op("MatMul", h, query)
     mixed = n.op("MatMul", n.op("Softmax", scores, axis=-1), h)
     total = n.op("MatMul", mixed, n.op("MatMul", query, n.weight(16, 16)))
-    n.output(n.op("Add", n.op("MatMul", n.linear(n.op("Add", h, mixed), 16, 16), n.weight(16)), total), "y", ["sequence"])
+    n.output(
+        n.op("Add", n.op("MatMul", n.linear(n.op("Add", h, mixed), 16, 16), n.weight(16)), total), "y", ["sequence"]
+    )
     return noise(n, (7, 16), (4, 16), (9, 16), count=12)
 
 

@@ -1,4 +1,5 @@
-"""Attention whose mask comes in another way: an input of floats, infinities that cancel, sums of masks, axes that are not the last."""
+"""Attention whose mask comes in another way: an input of floats, infinities that cancel, sums of masks, axes that are
+not the last."""
 
 from __future__ import annotations
 
@@ -31,7 +32,11 @@ def float_input(lowest: float, masked_in_calibration: bool) -> Case:
     finished(n, n.op("Add", scores, mask), v, x)
 
     def feeds(batch: int, length: int, masked: bool = True) -> Feeds:
-        causal = np.triu(np.full((length, length), lowest, np.float32), 1) if masked else np.zeros((length, length), np.float32)
+        causal = (
+            np.triu(np.full((length, length), lowest, np.float32), 1)
+            if masked
+            else np.zeros((length, length), np.float32)
+        )
         return {"x": n.noise(batch, length, WIDTH), "mask": np.broadcast_to(causal, (batch, 1, length, length)).copy()}
 
     return Case(n.model(), [feeds(1, 6, masked_in_calibration) for _ in range(6)], [feeds(2, 6, masked_in_calibration)])
@@ -48,7 +53,9 @@ def unseen(spelling: str) -> Case:
     elif spelling == "minus":
         scores = n.op("Sub", scores, n.op("Mul", n.op("Sub", n.constant(1.0), wide), n.constant(1e6)))
     elif spelling == "where":
-        scores = n.op("Where", n.op("Equal", n.unsqueeze(mask, 1, 2), n.constant(0, np.int64)), n.constant(LOWEST), scores)
+        scores = n.op(
+            "Where", n.op("Equal", n.unsqueeze(mask, 1, 2), n.constant(0, np.int64)), n.constant(LOWEST), scores
+        )
     else:
         scores = n.op("Add", scores, n.op("Log", wide))
     finished(n, scores, v, x)
@@ -66,7 +73,9 @@ def two_masks() -> Case:
     x, mask = n.input("x", ["batch", "sequence", WIDTH]), n.input("mask", ["batch", "sequence"], INT64)
     scores, v = scored(n, x)
     length = n.dimension(x, 1)
-    causal = n.slice(n.slice(n.initializer(np.triu(np.full((1, 1, 16, 16), LOWEST, np.float32), 1)), 0, length, 2), 0, length, 3)
+    causal = n.slice(
+        n.slice(n.initializer(np.triu(np.full((1, 1, 16, 16), LOWEST, np.float32), 1)), 0, length, 2), 0, length, 3
+    )
     wide = n.op("Cast", n.unsqueeze(mask, 1, 2), to=FLOAT)
     padding = n.op("Mul", n.op("Sub", n.constant(1.0), wide), n.constant(LOWEST))
     both = n.op("Max", n.op("Add", causal, padding), n.constant(LOWEST))
@@ -74,7 +83,9 @@ def two_masks() -> Case:
     flat = n.op("Softmax", n.reshape(scores, -1, length, length), axis=-1)
     shape = [n.dimension(x, 0), n.constant([HEADS], np.int64), length, length]
     weights = n.op("Reshape", flat, n.op("Concat", *shape, axis=0))
-    n.output(n.linear(n.merge_heads(n.op("MatMul", weights, v), WIDTH), WIDTH, WIDTH), "y", ["batch", "sequence", WIDTH])
+    n.output(
+        n.linear(n.merge_heads(n.op("MatMul", weights, v), WIDTH), WIDTH, WIDTH), "y", ["batch", "sequence", WIDTH]
+    )
 
     def feeds(batch: int, length: int, masked: int) -> Feeds:
         known = (np.arange(length) < length - masked).astype(np.int64)
@@ -97,7 +108,9 @@ def removed_nan() -> Case:
     """0 / 0 where a row is empty, which a Where takes out again, before a product."""
     n = Net(109, 13)
     x = n.op("Relu", n.gemm(n.input("x", ["batch", WIDTH]), WIDTH, WIDTH))
-    x = n.op("Mul", x, n.op("Cast", n.op("Greater", n.op("ReduceMax", x, axes=[1], keepdims=1), n.constant(1.5)), to=FLOAT))
+    x = n.op(
+        "Mul", x, n.op("Cast", n.op("Greater", n.op("ReduceMax", x, axes=[1], keepdims=1), n.constant(1.5)), to=FLOAT)
+    )
     share = n.op("Div", x, n.op("ReduceSum", x, n.constant([1], np.int64), keepdims=1))
     share = n.op("Where", n.op("IsNaN", share), n.constant(0.0), share)
     n.output(n.gemm(share, WIDTH, 8), "y", ["batch", 8])
@@ -115,7 +128,9 @@ def other_axis() -> Case:
     weights = n.op("Softmax", n.op("Add", mask, scores), axis=2)
     mixed = n.op("MatMul", n.op("Transpose", weights, perm=[0, 1, 3, 2]), v)
     n.output(n.op("Add", x, n.linear(n.merge_heads(mixed, WIDTH), WIDTH, WIDTH)), "y", ["batch", 6, WIDTH])
-    return Case(n.model(), [{"x": n.noise(1, 6, WIDTH)} for _ in range(6)], [{"x": n.noise(b, 6, WIDTH)} for b in (2, 3)])
+    return Case(
+        n.model(), [{"x": n.noise(1, 6, WIDTH)} for _ in range(6)], [{"x": n.noise(b, 6, WIDTH)} for b in (2, 3)]
+    )
 
 
 CASES = {

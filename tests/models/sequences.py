@@ -1,4 +1,5 @@
-"""Sequences: recurrent taggers, convolutions over waves and texts, mixers, and the shapes that their exporters compute."""
+"""Sequences: recurrent taggers, convolutions over waves and texts, mixers, and the shapes that their exporters
+compute."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def waves(n: Net, *shapes: tuple[int, int]) -> list[Feeds]:
 
 
 def wave_net() -> Case:
-    """wav2vec: 1-D convolutions with stride over an unsqueezed wave, GroupNorm spelled by InstanceNormalization, Gelu, an encoder layer."""
+    """wav2vec: 1-D convolutions with stride over an unsqueezed wave, GroupNorm spelled by InstanceNormalization, Gelu,
+    an encoder layer."""
     n = Net(83, 14)
     x = n.unsqueeze(n.input("wave", ["batch", "samples"]), 1)
     for k, (inputs, kernel, stride) in enumerate(((1, 10, 5), (16, 3, 2), (16, 2, 2))):
@@ -60,13 +62,20 @@ def dilated() -> Case:
     for dilation in (1, 2, 4):
         pads = n.constant([0, 0, 2 * dilation, 0, 0, 0], np.int64)
         padded = n.op("Pad", x, pads, n.constant(0.0), mode="constant")
-        a, b = (n.op("Conv", padded, n.initializer(n.rng.normal(0, 0.2, (8, 8, 3))), kernel_shape=[3], dilations=[dilation]) for _ in "ab")
+        a, b = (
+            n.op("Conv", padded, n.initializer(n.rng.normal(0, 0.2, (8, 8, 3))), kernel_shape=[3], dilations=[dilation])
+            for _ in "ab"
+        )
         h = n.op("Mul", n.op("Tanh", a), n.op("Sigmoid", b))
         skips.append(n.op("Conv", h, n.initializer(n.rng.normal(0, 0.35, (8, 8, 1))), kernel_shape=[1]))
         x = n.op("Add", x, skips[-1])
     total = n.op("Relu", n.op("Add", n.op("Add", skips[0], skips[1]), skips[2]))
     n.output(n.op("Conv", total, n.initializer(n.rng.normal(0, 0.35, (4, 8, 1)))), "y", ["batch", 4, "samples"])
-    return Case(n.model(), [{"wave": n.noise(1, 8, 40)} for _ in range(6)], [{"wave": n.noise(b, 8, s)} for b, s in ((2, 40), (1, 33))])
+    return Case(
+        n.model(),
+        [{"wave": n.noise(1, 8, 40)} for _ in range(6)],
+        [{"wave": n.noise(b, 8, s)} for b, s in ((2, 40), (1, 33))],
+    )
 
 
 def text_cnn() -> Case:
@@ -94,11 +103,14 @@ def mixer() -> Case:
         x = n.op("Add", x, n.op("Transpose", h, perm=[0, 2, 1]))
         x = n.op("Add", x, n.linear(n.gelu(n.linear(n.layer_norm(x, WIDTH), WIDTH, 2 * WIDTH)), 2 * WIDTH, WIDTH))
     n.output(n.gemm(n.mean(x, [1], keepdims=0), WIDTH, 10), "y", ["batch", 10])
-    return Case(n.model(), [{"x": n.noise(1, 6, WIDTH)} for _ in range(6)], [{"x": n.noise(b, 6, WIDTH)} for b in (2, 7)])
+    return Case(
+        n.model(), [{"x": n.noise(1, 6, WIDTH)} for _ in range(6)], [{"x": n.noise(b, 6, WIDTH)} for b in (2, 7)]
+    )
 
 
 def pooled_sentence() -> Case:
-    """Sentence embeddings: a mean over the words that a mask leaves, a length of at least 1e-9, a norm, and a score of pairs."""
+    """Sentence embeddings: a mean over the words that a mask leaves, a length of at least 1e-9, a norm, and a score of
+    pairs."""
     n = Net(91, 14)
     ids, mask = (n.input(name, ["batch", "sequence"], INT64) for name in ("ids", "mask"))
     x = n.linear(n.op("Gather", n.weight(WORDS, WIDTH, scale=1.0), ids), WIDTH, WIDTH)
@@ -131,7 +143,11 @@ def relative_shift() -> Case:
     scores = n.op("Add", n.op("MatMul", q, n.op("Transpose", k, perm=[0, 1, 3, 2])), shifted)
     mixed = n.op("MatMul", n.op("Softmax", n.op("Mul", scores, n.constant(SIZE**-0.5)), axis=-1), v)
     n.output(n.linear(n.merge_heads(mixed, WIDTH), WIDTH, WIDTH), "y", ["batch", "sequence", WIDTH])
-    return Case(n.model(), [{"x": n.noise(1, 7, WIDTH)} for _ in range(8)], [{"x": n.noise(b, s, WIDTH)} for b, s in ((2, 7), (3, 4))])
+    return Case(
+        n.model(),
+        [{"x": n.noise(1, 7, WIDTH)} for _ in range(8)],
+        [{"x": n.noise(b, s, WIDTH)} for b, s in ((2, 7), (3, 4))],
+    )
 
 
 CASES = {

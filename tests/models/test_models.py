@@ -1,4 +1,5 @@
-"""Common architectures as exporters write them, profiled at one shape and run at others, in int8 and in float, beside onnxruntime."""
+"""Common architectures as exporters write them, profiled at one shape and run at others, in int8 and in float, beside
+onnxruntime."""
 
 from __future__ import annotations
 

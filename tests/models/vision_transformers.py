@@ -1,4 +1,5 @@
-"""Transformers over pictures: class tokens expanded to the batch, shifted windows, grids, and a detector that asks with queries."""
+"""Transformers over pictures: class tokens expanded to the batch, shifted windows, grids, and a detector that asks with
+queries."""
 
 from __future__ import annotations
 
@@ -97,7 +98,8 @@ def relative_bias(n: Net, side: int) -> str:
 
 
 def shifted_mask(side: int, shift: int) -> np.ndarray:
-    """Swin's: -100 between elements of a window that were not beside each other before the shift: [windows, 1, side^2, side^2]."""
+    """Swin's: -100 between elements of a window that were not beside each other before the shift: [windows, 1, side^2,
+    side^2]."""
     region = np.zeros((8, 8))
     cuts = (slice(0, 8 - side), slice(8 - side, 8 - shift), slice(8 - shift, None))
     for k, (rows, columns) in enumerate((a, b) for a in cuts for b in cuts):
@@ -108,7 +110,8 @@ def shifted_mask(side: int, shift: int) -> np.ndarray:
 
 
 def swin() -> Case:
-    """One block of windows, one of shifted windows with a mask added between the batch and the windows, then patch merging."""
+    """One block of windows, one of shifted windows with a mask added between the batch and the windows, then patch
+    merging."""
     n, side, shift = Net(23, 17), 4, 2
     x = patches(n, n.input("pixels", ["batch", 3, 16, 16]), 2)
     x = n.op("Transpose", x, perm=[0, 2, 3, 1])
@@ -156,7 +159,8 @@ def _twice(n: Net, x: str, op: str) -> tuple[str, str]:
 
 
 def detr() -> Case:
-    """A convolution's features as memory, learned queries expanded to the batch, boxes by Sigmoid, classes by Softmax."""
+    """A convolution's features as memory, learned queries expanded to the batch, boxes by Sigmoid, classes by
+    Softmax."""
     n = Net(27, 14)
     x = n.input("pixels", ["batch", 3, 16, 16])
     x = n.op("Relu", n.conv(n.op("Relu", n.conv(x, 3, 16, stride=2)), 16, WIDTH, stride=2))
@@ -181,12 +185,21 @@ def detr() -> Case:
 
 
 def resized_positions() -> Case:
-    """Pictures of any size: position embeddings as a picture, resized to the patches' rows and columns by sizes computed in the model."""
+    """Pictures of any size: position embeddings as a picture, resized to the patches' rows and columns by sizes
+    computed in the model."""
     n = Net(29, 17)
     x = patches(n, n.input("pixels", ["batch", 3, "height", "width"]), 4)
     channels = n.constant([1, WIDTH], np.int64)
     sizes = n.op("Concat", channels, n.dimension(x, 2), n.dimension(x, 3), axis=0)
-    table = n.op("Resize", n.weight(1, WIDTH, 4, 4, scale=0.5), "", "", sizes, mode="linear", coordinate_transformation_mode="half_pixel")
+    table = n.op(
+        "Resize",
+        n.weight(1, WIDTH, 4, 4, scale=0.5),
+        "",
+        "",
+        sizes,
+        mode="linear",
+        coordinate_transformation_mode="half_pixel",
+    )
     x = n.op("Add", x, table)
     flat = n.op("Transpose", n.reshape(x, n.dimension(x, 0), WIDTH, -1), perm=[0, 2, 1])
     n.output(n.linear(block(n, flat), WIDTH, 10), "y", ["batch", "tokens", 10])

@@ -28,7 +28,8 @@ DTYPES = ("node", "simple", "pytorch-converted", "pytorch-operator")
 
 @dataclass(frozen=True)
 class Outcome:
-    """right: the suite's answer; wrong: another one; error: a QGlowError; crash: any other exception, which is never expected.
+    """right: the suite's answer; wrong: another one; error: a QGlowError; crash: any other exception, which is never
+    expected.
 
     alike: wrong, with the dtypes and shapes of the suite's answer.
     """
@@ -45,7 +46,8 @@ def cases_of(kind: str) -> list[TestCase]:
 
 
 def outcome(case: TestCase, rtol: float | None = None, by_onnxruntime: bool = False) -> Outcome:
-    """What comes of a case, within the suite's own tolerances, or another relative one; beside onnxruntime's answer, not the suite's."""
+    """What comes of a case, within the suite's own tolerances, or another relative one; beside onnxruntime's answer,
+    not the suite's."""
     model = case.model or onnx.load(str(Path(case.model_dir) / "model.onnx"))
     try:
         prepared = onnx_backend.prepare(model)

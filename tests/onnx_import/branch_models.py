@@ -48,7 +48,8 @@ SQUEEZED = Model(  # torch's squeeze(1): the rank depends on a dimension, and wh
     [{"x": noise(n, 1, 3)} for n in (2, 5)],
     [{"x": noise(2, 4, 3)}, {"x": noise(1, 2, 3)}],
 )
-NESTED = Model(  # conditions within branches, two outputs, values from outside, constants of a branch, names that both branches use
+# conditions within branches, two outputs, values from outside, constants of a branch, names that both branches use
+NESTED = Model(
     f"""g (float[N, 3] x, int64 k) => (float[P, Q] y, float[R, S] z) {{
       {W3}
       wt = Transpose <perm = [1, 0]> (w)

@@ -13,8 +13,8 @@ OWN = "com.microsoft"
 
 
 class Case(NamedTuple):
-    """inputs: None where omitted. constants: the numbers of those that are initializers. outputs: their number, or names, "" for one
-    that is not asked for."""
+    """inputs: None where omitted. constants: the numbers of those that are initializers. outputs: their number, or
+    names, "" for one that is not asked for."""
 
     name: str
     op: str
@@ -52,7 +52,14 @@ def _pointwise(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("skip", "SkipLayerNormalization", [x, floats(rng, 2, 5, 8), a, b, c], [2, 3, 4])
     yield Case("skip_sum", "SkipLayerNormalization", [x, x, a], [2], {"epsilon": 1e-3}, ["y", "", "", "sum"])
     yield Case("skip_repeated", "SkipLayerNormalization", [x, floats(rng, 1, 5, 8), a, b], [2, 3])
-    yield Case("skip_rms", "SkipSimplifiedLayerNormalization", [x, floats(rng, 2, 5, 8), a, b], [2, 3], {}, ["y", "", "", "sum"])
+    yield Case(
+        "skip_rms",
+        "SkipSimplifiedLayerNormalization",
+        [x, floats(rng, 2, 5, 8), a, b],
+        [2, 3],
+        {},
+        ["y", "", "", "sum"],
+    )
     yield Case("rms", "SimplifiedLayerNormalization", [x, a], [1], {"axis": -1, "epsilon": 1e-5}, domain="")
     yield Case("layer", "LayerNormalization", [x, a, b], [1, 2], {"axis": -1, "epsilon": 1e-3}, domain="")
     yield Case("layer_statistics", "LayerNormalization", [x, a], [1], {"axis": 2}, 3, domain="")
@@ -70,19 +77,44 @@ def _pointwise(rng: np.random.Generator) -> Iterator[Case]:
 
 def _products(rng: np.random.Generator) -> Iterator[Case]:
     x, w, b = floats(rng, 2, 4, 7, 7), floats(rng, 6, 4, 3, 3), floats(rng, 6)
-    activations = {"Relu": [], "Clip": [0.0, 1.0], "LeakyRelu": [0.2], "Tanh": [], "Sigmoid": [], "HardSigmoid": [0.3, 0.4]}
+    activations = {
+        "Relu": [],
+        "Clip": [0.0, 1.0],
+        "LeakyRelu": [0.2],
+        "Tanh": [],
+        "Sigmoid": [],
+        "HardSigmoid": [0.3, 0.4],
+    }
     for name, given in activations.items():
         parameters = {"activation_params": given} if given else {}
-        yield Case(f"conv_{name}", "FusedConv", [x, w, b], [1, 2], {"activation": name, "pads": [1, 1, 1, 1], **parameters})
-    yield Case("conv_sum", "FusedConv", [x, w, b, floats(rng, 2, 6, 7, 7)], [1, 2], {"activation": "Relu", "pads": [1, 1, 1, 1]})
-    yield Case("conv_groups", "FusedConv", [x, floats(rng, 4, 1, 3, 3)], [1], {"activation": "Relu", "strides": [2, 2], "group": 4})
+        yield Case(
+            f"conv_{name}", "FusedConv", [x, w, b], [1, 2], {"activation": name, "pads": [1, 1, 1, 1], **parameters}
+        )
+    yield Case(
+        "conv_sum",
+        "FusedConv",
+        [x, w, b, floats(rng, 2, 6, 7, 7)],
+        [1, 2],
+        {"activation": "Relu", "pads": [1, 1, 1, 1]},
+    )
+    yield Case(
+        "conv_groups",
+        "FusedConv",
+        [x, floats(rng, 4, 1, 3, 3)],
+        [1],
+        {"activation": "Relu", "strides": [2, 2], "group": 4},
+    )
     leaky = {"activation": "LeakyRelu", "activation_alpha": 0.1, "transB": 1}
     yield Case("gemm", "FusedGemm", [floats(rng, 3, 4), floats(rng, 5, 4), floats(rng, 5)], [1, 2], leaky)
     scaled = {"activation": "Relu", "alpha": 0.5, "beta": 2.0}
     yield Case("gemm_scaled", "FusedGemm", [floats(rng, 3, 4), floats(rng, 4, 5), floats(rng, 5)], [1, 2], scaled)
-    yield Case("matmul_a", "FusedMatMul", [floats(rng, 2, 3, 5, 4), floats(rng, 2, 3, 5, 6)], (), {"transA": 1, "alpha": 0.5})
+    yield Case(
+        "matmul_a", "FusedMatMul", [floats(rng, 2, 3, 5, 4), floats(rng, 2, 3, 5, 6)], (), {"transA": 1, "alpha": 0.5}
+    )
     yield Case("matmul_b", "FusedMatMul", [floats(rng, 2, 5, 4), floats(rng, 6, 4)], (), {"transB": 1})
-    yield Case("matmul_batch", "FusedMatMul", [floats(rng, 5, 2, 3, 4), floats(rng, 2, 3, 4, 6)], (), {"transBatchA": 1})
+    yield Case(
+        "matmul_batch", "FusedMatMul", [floats(rng, 5, 2, 3, 4), floats(rng, 2, 3, 4, 6)], (), {"transBatchA": 1}
+    )
     every = {"transBatchA": 1, "transBatchB": 1, "transA": 1, "transB": 1}
     yield Case("matmul_all", "FusedMatMul", [floats(rng, 5, 2, 3, 4), floats(rng, 6, 2, 3, 5)], (), every)
     u8, s8 = rng.integers(0, 255, (3, 8)).astype(np.uint8), rng.integers(-128, 127, (8, 5)).astype(np.int8)
@@ -110,9 +142,14 @@ def _attention(rng: np.random.Generator) -> Iterator[Case]:
     longer = rng.integers(0, 2, (2, 8)).astype(np.int32)
     yield Case("past_mask", "Attention", [x, w, b, longer, past], [1, 2], two, 2)
     yield Case("added", "Attention", [x, w, b, None, None, floats(rng, 1, 2, 5, 5)], [1, 2], two)
-    yield Case("sizes", "Attention", [x, floats(rng, 8, 16), floats(rng, 16)], [1, 2], {**two, "qkv_hidden_sizes": [6, 6, 4]})
+    yield Case(
+        "sizes", "Attention", [x, floats(rng, 8, 16), floats(rng, 16)], [1, 2], {**two, "qkv_hidden_sizes": [6, 6, 4]}
+    )
     xu, wq = rng.integers(0, 255, (2, 5, 8)).astype(np.uint8), rng.integers(-127, 127, (8, 24)).astype(np.int8)
-    scales, points = [np.array([s], np.float32) for s in (0.02, 0.01)], [np.array([120], np.uint8), np.array([3], np.int8)]
+    scales, points = (
+        [np.array([s], np.float32) for s in (0.02, 0.01)],
+        [np.array([120], np.uint8), np.array([3], np.int8)],
+    )
     yield Case("quantized", "QAttention", [xu, wq, b, *scales, None, *points], [1, 2, 3, 4, 6, 7], two)
     by_column = [scales[0], abs(floats(rng, 24)), shown, points[0], np.zeros(24, np.int8)]
     yield Case("quantized_mask", "QAttention", [xu, wq, b, *by_column], [1, 2, 3, 4, 6, 7], two)
@@ -144,13 +181,21 @@ def _rotary(rng: np.random.Generator) -> Iterator[Case]:
         yield Case(f"rotary_flat_{pairs}", "RotaryEmbedding", [flat, positions, *angles], [2, 3], given)
         yield Case(f"rotary_from_{pairs}", "RotaryEmbedding", [x, np.array([2]), *angles], [2, 3], given)
         part = [x, positions, floats(rng, 16, 2), floats(rng, 16, 2)]
-        yield Case(f"rotary_part_{pairs}", "RotaryEmbedding", part, [2, 3], {**given, "num_heads": 3, "rotary_embedding_dim": 4})
+        yield Case(
+            f"rotary_part_{pairs}",
+            "RotaryEmbedding",
+            part,
+            [2, 3],
+            {**given, "num_heads": 3, "rotary_embedding_dim": 4},
+        )
 
 
 def _grouped(rng: np.random.Generator) -> Iterator[Case]:
     """Four heads of queries, two of keys, each of 16."""
 
-    def case(name: str, batch: int, new: int, past: int | None, lasts: list[int], total: int, **attributes: Any) -> Case:
+    def case(
+        name: str, batch: int, new: int, past: int | None, lasts: list[int], total: int, **attributes: Any
+    ) -> Case:
         q, k, v = floats(rng, batch, new, 64), floats(rng, batch, new, 32), floats(rng, batch, new, 32)
         held = [None, None] if past is None else [floats(rng, batch, 2, past, 16), floats(rng, batch, 2, past, 16)]
         angles = [floats(rng, 32, 8), floats(rng, 32, 8)] if attributes.get("do_rotary") else []
@@ -168,7 +213,13 @@ def _grouped(rng: np.random.Generator) -> Iterator[Case]:
         yield case(f"group_several_tokens_{pairs}", 1, 3, 4, [6], 7, **rotary)
     yield case("group_window", 2, 1, 7, [7, 7], 8, local_window_size=3, scale=0.3)
     yield case("group_prompt_window", 2, 5, None, [4, 4], 5, local_window_size=2)
-    packed: list[Array | None] = [floats(rng, 1, 5, 128), None, None, floats(rng, 1, 2, 0, 16), floats(rng, 1, 2, 0, 16)]
+    packed: list[Array | None] = [
+        floats(rng, 1, 5, 128),
+        None,
+        None,
+        floats(rng, 1, 2, 0, 16),
+        floats(rng, 1, 2, 0, 16),
+    ]
     packed += [np.array([4], np.int32), np.array(5, np.int32)]
     yield Case("group_packed", "GroupQueryAttention", packed, (), {"num_heads": 4, "kv_num_heads": 2}, 3)
 
@@ -177,12 +228,19 @@ def _of_onnx(rng: np.random.Generator) -> Iterator[Case]:
     """Of opset 23: grouped heads, heads side by side, masks, a past, a cap; rotary positions."""
     q, k, v = floats(rng, 2, 4, 5, 8), floats(rng, 2, 4, 7, 8), floats(rng, 2, 4, 7, 8)
 
-    def case(name: str, inputs: Sequence[Array | None], op: str = "Attention", outputs: int = 1, **attributes: Any) -> Case:
+    def case(
+        name: str, inputs: Sequence[Array | None], op: str = "Attention", outputs: int = 1, **attributes: Any
+    ) -> Case:
         return Case(name, op, inputs, (), attributes, outputs, "")
 
     yield case("onnx_heads", [q, k, v])
     yield case("onnx_grouped", [q, k[:, :2], v[:, :2]])
-    yield case("onnx_flat", [floats(rng, 2, 5, 32), floats(rng, 2, 7, 16), floats(rng, 2, 7, 16)], q_num_heads=4, kv_num_heads=2)
+    yield case(
+        "onnx_flat",
+        [floats(rng, 2, 5, 32), floats(rng, 2, 7, 16), floats(rng, 2, 7, 16)],
+        q_num_heads=4,
+        kv_num_heads=2,
+    )
     yield case("onnx_causal", [q, k, v], is_causal=1, scale=0.3)
     yield case("onnx_added", [q, k, v, floats(rng, 5, 7)])
     yield case("onnx_mask", [q, k, v, rng.integers(0, 2, (2, 1, 5, 7)).astype(bool)])
@@ -200,6 +258,9 @@ def _channels_last(rng: np.random.Generator) -> Iterator[Case]:
     x = rng.integers(0, 255, (2, 7, 7, 4)).astype(np.uint8)
     yield Case("pool_last", "NhwcMaxPool", [x], (), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]})
     w = rng.integers(-127, 127, (6, 4, 3, 3)).astype(np.int8)
-    scale, point = [np.array(s, np.float32) for s in (0.02, 0.01, 0.5)], [np.array(z, t) for z, t in ((9, "u1"), (0, "i1"), (99, "u1"))]
+    scale, point = (
+        [np.array(s, np.float32) for s in (0.02, 0.01, 0.5)],
+        [np.array(z, t) for z, t in ((9, "u1"), (0, "i1"), (99, "u1"))],
+    )
     inputs = [x, scale[0], point[0], w, scale[1], point[1], scale[2], point[2]]
     yield Case("conv_last", "QLinearConv", inputs, range(1, 8), {"channels_last": 1, "pads": [1, 1, 1, 1]})

@@ -27,7 +27,9 @@ def n_bits(
     arrays: dict[str, Array] = {"B": (nibbles_of(q) if bits == 4 else q).reshape(n, blocks, -1)}
     arrays["S"] = rng.normal(0, 0.05, (n, blocks)).astype(dtype)
     if zeros:
-        arrays["Z"] = (nibbles_of(z) if bits == 4 else z) if zeros == "packed" else (z + 0.5 * (zeros == "half")).astype(dtype)
+        arrays["Z"] = (
+            (nibbles_of(z) if bits == 4 else z) if zeros == "packed" else (z + 0.5 * (zeros == "half")).astype(dtype)
+        )
     if g_idx:
         order = np.sort(rng.integers(0, blocks, k)) if g_idx == "mixed" else np.arange(k) // size
         arrays["G"] = order.astype(np.int32)
@@ -41,10 +43,14 @@ def n_bits(
                  (*lead, "M", k), (*lead, "M", n), dtype)  # fmt: skip
 
 
-def model(nodes: list[onnx.NodeProto], arrays: dict[str, Any], x: Any, y: Any, dtype: type = np.float32) -> onnx.ModelProto:
+def model(
+    nodes: list[onnx.NodeProto], arrays: dict[str, Any], x: Any, y: Any, dtype: type = np.float32
+) -> onnx.ModelProto:
     """arrays: initializers; a TensorProto stands for itself."""
     kind = TensorProto.FLOAT if dtype is np.float32 else TensorProto.FLOAT16
-    initializers = [a if isinstance(a, TensorProto) else numpy_helper.from_array(np.asarray(a), n) for n, a in arrays.items()]
+    initializers = [
+        a if isinstance(a, TensorProto) else numpy_helper.from_array(np.asarray(a), n) for n, a in arrays.items()
+    ]
     ends = [helper.make_tensor_value_info(name, kind, shape) for name, shape in (("x", x), ("y", y))]
     graph = helper.make_graph(nodes, "blocks", ends[:1], ends[1:], initializers)
     imports = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]

@@ -1,8 +1,9 @@
-"""ONNX's own backend tests, all that need no download, on the compiled kernels; `backend_failures.toml` says which may fail, and why.
+"""ONNX's own backend tests, all that need no download, on the compiled kernels; `backend_failures.toml` says which may
+fail, and why.
 
-The table is exact: a case in it that passes is a failure, as is an entry that no case matches, or an error that says something else.
-Where the operator is random by definition, dtypes and shapes must be right; where an entry names a tolerance, or onnxruntime where it
-contradicts the suite, the answer must be right by that.
+The table is exact: a case in it that passes is a failure, as is an entry that no case matches, or an error that says
+something else. Where the operator is random by definition, dtypes and shapes must be right; where an entry names a
+tolerance, or onnxruntime where it contradicts the suite, the answer must be right by that.
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ def complaint(name: str, found: Outcome, entry: Mapping[str, Any] | None) -> str
     if entry is None:
         return None if found.verdict == "right" else f"{name}: expected right, got {found.verdict}: {found.message}"
     if entry.get("random"):
-        return None if found.verdict == "right" or found.alike else f"{name}: expected its dtype and shape, got {found.message}"
+        return (
+            None
+            if found.verdict == "right" or found.alike
+            else f"{name}: expected its dtype and shape, got {found.message}"
+        )
     verdict = "error" if "error" in entry else "wrong"
     if found.verdict != verdict:
         return f"{name}: expected {verdict} ({entry['reason']}), got {found.verdict}: {found.message}"

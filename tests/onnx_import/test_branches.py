@@ -1,4 +1,5 @@
-"""Models with If on every path that they take: import, simplify, profile, quantize, export and the session, beside onnxruntime."""
+"""Models with If on every path that they take: import, simplify, profile, quantize, export and the session, beside
+onnxruntime."""
 
 from __future__ import annotations
 
@@ -77,7 +78,9 @@ def test_bundle_runs_whatever_branch_is_taken(model: Model, tmp_path: Path) -> N
             np.testing.assert_array_equal(a, b)
         assert [a.shape for a in got] == [b.shape for b in theirs(proto(model), feeds)]
     pairs = [(session.run(None, feeds), theirs(proto(model), feeds)) for feeds in model.seen]
-    errors, norms = (sum(float(np.sum((a - f * b) ** 2)) for x, y in pairs for a, b in zip(x, y, strict=True)) for f in (1, 0))
+    errors, norms = (
+        sum(float(np.sum((a - f * b) ** 2)) for x, y in pairs for a, b in zip(x, y, strict=True)) for f in (1, 0)
+    )
     assert errors <= 0.03**2 * norms
 
 
@@ -124,7 +127,8 @@ def test_a_select_of_int8_values_is_int8() -> None:
 @pytest.mark.parametrize("mean_of", ["x", "c"])
 @pytest.mark.parametrize(("then", "other"), [("Relu", "Tanh"), ("Neg", "Relu"), ("Conv", "Tanh"), ("Conv", "Conv")])
 def test_a_condition_on_a_mean_of_what_is_int8(mean_of: str, then: str, other: str) -> None:
-    """The mean could be int8 itself, but the condition reads it as it is. Both sides were reached, so the Select is int8."""
+    """The mean could be int8 itself, but the condition reads it as it is. Both sides were reached, so the Select is
+    int8."""
     sides = {"Conv": "Conv (c, k)", **{op: f"{op} (c)" for op in ("Relu", "Tanh", "Neg")}}
     rng = np.random.default_rng(0)
     text = f"""g (float[1, 3, 8, 8] x) => (float[1, 3, 8, 8] y) {{
@@ -184,7 +188,11 @@ def test_each_value_of_an_input_condition_has_a_plan_of_its_own() -> None:
     assert isinstance(inner, ChoicePlan) and set(plan.plans) == {True, False} and set(inner.plans) == {True, False}
     assert all(isinstance(p, NativePlan) for p in (plan.plans[False], *inner.plans.values()))
     assert plan_of(session, NESTED.seen[0]) is inner.plans[True]
-    assert [s.kind for s in time_steps(session, NESTED.seen[0], 1)].count("Select") == 0 < len(time_steps(session, NESTED.seen[0], 1))
+    assert (
+        [s.kind for s in time_steps(session, NESTED.seen[0], 1)].count("Select")
+        == 0
+        < len(time_steps(session, NESTED.seen[0], 1))
+    )
 
 
 def test_constant_conditions_leave_no_branch() -> None:
@@ -239,7 +247,9 @@ def test_shapes_that_an_exporter_saw_once_decide_nothing() -> None:
     model = proto(RANKS)
     model.graph.value_info.append(onnx.helper.make_tensor_value_info("v", onnx.TensorProto.FLOAT, ["N", 3]))
     for branch in (a.g for n in model.graph.node if n.output[0] == "v" for a in n.attribute):
-        branch.output[0].CopyFrom(onnx.helper.make_tensor_value_info(branch.output[0].name, onnx.TensorProto.FLOAT, ["N", 3]))
+        branch.output[0].CopyFrom(
+            onnx.helper.make_tensor_value_info(branch.output[0].name, onnx.TensorProto.FLOAT, ["N", 3])
+        )
     before = model.SerializeToString()
     graph = float_graph(model)
     assert ops(graph).count(SELECT) == 2 and model.SerializeToString() == before

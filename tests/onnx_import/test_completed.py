@@ -34,7 +34,9 @@ TRUE = helper.make_tensor("t", onnx.TensorProto.BOOL, [], [True])
 BRANCH = helper.make_graph([N("Neg", ["b"], ["c"])], "branch", [], [helper.make_tensor_value_info("c", F, None)])
 CASES = {
     "an output without a shape": model([N("Relu", ["x"], ["y"])], X, Y),
-    "outputs without a type": model([N("Relu", ["x"], ["y"]), N("Shape", ["x"], ["z"])], X, typeless("y"), typeless("z")),
+    "outputs without a type": model(
+        [N("Relu", ["x"], ["y"]), N("Shape", ["x"], ["z"])], X, typeless("y"), typeless("z")
+    ),
     "an input without a shape": model([N("Relu", ["x"], ["y"])], ANY, Y),
     "nodes in the other order": model([N("Exp", ["b"], ["y"]), N("Neg", ["a"], ["b"]), N("Abs", ["x"], ["a"])], X, Y),
     "a branch that reads a later value": model(

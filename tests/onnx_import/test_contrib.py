@@ -42,13 +42,19 @@ def model_of(case: Case, opset: int, named: bool) -> tuple[onnx.ModelProto, dict
     ]
     tensors = [numpy_helper.from_array(given[n], n) for n in sorted(constants & set(given))]
     graph = helper.make_graph([node], "g", infos, [onnx.ValueInfoProto(name=o) for o in outputs if o], tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(OWN, 1)], ir_version=8), feeds
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset), helper.make_opsetid(OWN, 1)], ir_version=8
+    ), feeds
 
 
-def reference_of(model: onnx.ModelProto, feeds: dict[str, Array], options: ort.SessionOptions | None = None) -> list[Array]:
+def reference_of(
+    model: onnx.ModelProto, feeds: dict[str, Array], options: ort.SessionOptions | None = None
+) -> list[Array]:
     options = options or ort.SessionOptions()
     options.log_severity_level = 4
-    return list(ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feeds))
+    return list(
+        ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feeds)
+    )
 
 
 @pytest.mark.parametrize("opset", [11, 13, 18])
@@ -70,9 +76,9 @@ def test_as_onnxruntime(name: str, opset: int) -> None:
 def test_every_op_has_a_case() -> None:
     """But for those that onnxruntime has no kernel of on the CPU, and an old name of one."""
     cased = {("" if c.domain == "" else OWN, c.op) for c in CASES.values()}
-    assert set(BODIES) - cased == {(OWN, n) for n in ("BiasSoftmax", "NhwcConv", "NhwcFusedConv", "TransposeMatMul")} | {
-        (OWN, "SimplifiedLayerNormalization")
-    }
+    assert set(BODIES) - cased == {
+        (OWN, n) for n in ("BiasSoftmax", "NhwcConv", "NhwcFusedConv", "TransposeMatMul")
+    } | {(OWN, "SimplifiedLayerNormalization")}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,10 @@ def test_what_onnxruntime_saves_runs(level: str, tmp_path: Path) -> None:
 
 def test_an_optimized_model_becomes_int8(tmp_path: Path) -> None:
     options = ort.SessionOptions()
-    options.graph_optimization_level, options.optimized_model_filepath = LEVELS["extended"], str(tmp_path / "saved.onnx")
+    options.graph_optimization_level, options.optimized_model_filepath = (
+        LEVELS["extended"],
+        str(tmp_path / "saved.onnx"),
+    )
     rng = np.random.default_rng(3)
     data = [{"x": rng.normal(size=(1, 3, 6, 6)).astype(np.float32)} for _ in range(8)]
     reference_of(network(), data[0], options)

@@ -25,7 +25,9 @@ NARROW = {
 @pytest.mark.parametrize("name", NARROW)
 def test_narrow_dtypes_are_widened(name: str) -> None:
     narrow, wide = NARROW[name]
-    numbers = np.array(NUMBERS if wide is np.float32 else [0, 7, 3, 1, 5] if name == "UINT4" else [0, 7, -8, 1, -1], np.float32)
+    numbers = np.array(
+        NUMBERS if wide is np.float32 else [0, 7, 3, 1, 5] if name == "UINT4" else [0, 7, -8, 1, -1], np.float32
+    )
     tensor = numpy_helper.from_array(numbers.astype(narrow), "a")
     assert tensor.data_type == getattr(TensorProto, name)
     found = array_of(tensor)

@@ -1,4 +1,5 @@
-"""Exported models run in onnxruntime: floats as they were, QDQ close to the bundle's own bits; both profiling engines agree."""
+"""Exported models run in onnxruntime: floats as they were, QDQ close to the bundle's own bits; both profiling engines
+agree."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ def test_demo_exports_both_ways(digits: Path) -> None:
     feeds = {"image": np.load(digits / "005.npy")}
     close(evaluate(graph, feeds), run(export_float(graph).SerializeToString(), feeds), 1e-5)
     bundle = qglow.quantize(graph, qglow.profile(graph, [feeds]))
-    # runtimes may fuse or not fuse around Q/DQ: a tie may round the other way, which moves an output by a small part of a step
+    # runtimes may fuse or not fuse around Q/DQ: a tie may round the other way, which moves an output by a small part of
+    # a step
     close(evaluate(bundle.graph, feeds), run(export_qdq(bundle.graph).SerializeToString(), feeds), 0.02)
 
 
@@ -40,7 +42,9 @@ def test_both_engines_record_the_same_ranges(digits: Path) -> None:
     ours, theirs = (qglow.profile(digits / "model.onnx", digits, samples=6, engine=e) for e in ("qglow", "onnxruntime"))
     for name, o in ours.tensors.items():
         assert o.count == theirs.tensors[name].count
-        np.testing.assert_allclose([o.min, o.max], [theirs.tensors[name].min, theirs.tensors[name].max], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            [o.min, o.max], [theirs.tensors[name].min, theirs.tensors[name].max], rtol=1e-4, atol=1e-5
+        )
 
 
 BRANCHES = """
@@ -69,11 +73,15 @@ def test_values_that_branches_capture_are_renamed(chosen: bool) -> None:
 
 
 def steps_apart(bundle: qglow.Bundle, feeds: dict[str, np.ndarray]) -> dict[str, int]:
-    """By int8 layer whose inputs have the same bits in qglow and in the exported model: how many steps apart its values are at most."""
+    """By int8 layer whose inputs have the same bits in qglow and in the exported model: how many steps apart its values
+    are at most."""
     graph, model = bundle.graph, export_qdq(bundle.graph)
     outputs = {o.name for o in model.graph.output}
     made = [o for n in graph.nodes for o in n.outputs if o and graph.types[o].is_quantized]
-    extra = [onnx.helper.make_tensor_value_info(o, onnx.helper.np_dtype_to_tensor_dtype(graph.types[o].kind.dtype), None) for o in made]
+    extra = [
+        onnx.helper.make_tensor_value_info(o, onnx.helper.np_dtype_to_tensor_dtype(graph.types[o].kind.dtype), None)
+        for o in made
+    ]
     model.graph.output.extend(v for v in extra if v.name not in outputs)
     theirs = dict(zip((o.name for o in model.graph.output), run(model.SerializeToString(), feeds), strict=True))
     ours = qglow.InferenceSession(bundle).run_all(feeds)
@@ -94,7 +102,8 @@ def test_real_models_export(name: str) -> None:
     close(evaluate(graph, data[0]), run(export_float(graph).SerializeToString(), data[0]), 1e-3)
     bundle = qglow.quantize(graph, qglow.profile(graph, data))
     apart = steps_apart(bundle, data[0])
-    # most layers have the same bits; a tie may round the other way in runtimes that add or scale in float, and is then one step
+    # most layers have the same bits; a tie may round the other way in runtimes that add or scale in float, and is then
+    # one step
     assert max(apart.values()) <= 1 and sum(d == 0 for d in apart.values()) > 10
 
 
@@ -106,6 +115,8 @@ def test_dtypes_that_an_operator_has_since_a_later_opset_are_refused(op: str, el
     inputs = ["x", "x"] if op == "BitShift" else ["x"]
     x, y = (onnx.helper.make_tensor_value_info(n, element, [2, 3]) for n in ("x", "y"))
     node = onnx.helper.make_node(op, inputs, ["y"], **({"direction": "LEFT"} if op == "BitShift" else {}))
-    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=[onnx.helper.make_opsetid("", newest)])
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph([node], "g", [x], [y]), opset_imports=[onnx.helper.make_opsetid("", newest)]
+    )
     with pytest.raises(qglow.QGlowError, match=rf"not valid in ONNX opset \d+.*{op}.*unsupported type"):
         export_qdq(float_graph(model))

@@ -1,4 +1,5 @@
-"""Block-wise weights of ONNX models, beside onnxruntime: at float accuracy exact weights, at level 4 within the rounding of activations."""
+"""Block-wise weights of ONNX models, beside onnxruntime: at float accuracy exact weights, at level 4 within the
+rounding of activations."""
 
 from __future__ import annotations
 
@@ -34,7 +35,9 @@ def run(proto: onnx.ModelProto, outputs: list[str] | None, feeds: dict[str, Any]
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 3
-    return list(ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(outputs, feeds))
+    return list(
+        ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(outputs, feeds)
+    )
 
 
 def both(proto: onnx.ModelProto, x: Any) -> tuple[Any, Any, Any]:
@@ -64,7 +67,9 @@ def test_float_activations(form: dict[str, Any]) -> None:
     assert all(n.attr("compute") == "float32" for n in graph.nodes if n.op == "BlockwiseMatMul")
 
 
-@pytest.mark.parametrize("form", [{}, {"zeros": ""}, {"bits": 8}, {"bits": 8, "zeros": "", "bias": True}, {"k": 128, "size": 128}], ids=str)
+@pytest.mark.parametrize(
+    "form", [{}, {"zeros": ""}, {"bits": 8}, {"bits": 8, "zeros": "", "bias": True}, {"k": 128, "size": 128}], ids=str
+)
 def test_level_4_quantizes_rows(form: dict[str, Any]) -> None:
     """As far from the float product as onnxruntime is, and nearer to onnxruntime than to that."""
     x = RNG.normal(0, 1, (5, form.get("k", 100))).astype(np.float32)
@@ -136,11 +141,19 @@ def dequantized(kind: int, axis: int, op: str, turned: bool, points: bool, **att
     arrays["s"] = RNG.normal(0, 0.1, blocks).astype(np.float32)
     if points:
         arrays["z"] = helper.make_tensor("z", kind, blocks, RNG.integers(low, high, blocks).ravel())
-    nodes = [helper.make_node("DequantizeLinear", ["w", "s", *(["z"] if points else [])], ["r"], name="dq", axis=axis, block_size=32)]
+    nodes = [
+        helper.make_node(
+            "DequantizeLinear", ["w", "s", *(["z"] if points else [])], ["r"], name="dq", axis=axis, block_size=32
+        )
+    ]
     if turned:
         nodes.append(helper.make_node("Transpose", ["r"], ["t"], perm=[1, 0]))
     arrays["c"] = RNG.normal(0, 1, 48).astype(np.float32)
-    nodes.append(helper.make_node(op, ["x", "t" if turned else "r", *(["c"] if op == "Gemm" else [])], ["y"], name="mm", **attributes))
+    nodes.append(
+        helper.make_node(
+            op, ["x", "t" if turned else "r", *(["c"] if op == "Gemm" else [])], ["y"], name="mm", **attributes
+        )
+    )
     return model(nodes, arrays, ("M", 96), ("M", 48))
 
 
@@ -149,7 +162,9 @@ def dequantized(kind: int, axis: int, op: str, turned: bool, points: bool, **att
 ])  # fmt: skip
 @pytest.mark.parametrize("kind", [TensorProto.INT4, TensorProto.UINT4, TensorProto.INT8])
 @pytest.mark.parametrize("points", [False, True])
-def test_block_wise_dequantize_linear(axis: int, op: str, turned: bool, attributes: dict[str, Any], kind: int, points: bool) -> None:
+def test_block_wise_dequantize_linear(
+    axis: int, op: str, turned: bool, attributes: dict[str, Any], kind: int, points: bool
+) -> None:
     proto = dequantized(kind, axis, op, turned, points, **attributes)
     want, got, graph = both(proto, RNG.normal(0, 1, (5, 96)).astype(np.float32))
     assert [n.op for n in graph.nodes] == ["BlockwiseMatMul"] and db(want, got) > 120
@@ -197,7 +212,11 @@ def test_blocks_of_other_sizes_are_exported_as_floats(bits: int) -> None:
     q = RNG.integers(0, 1 << bits, (n, k)).astype(np.uint8)
     constants = {"y.blocks": packed_nibbles(q) if bits == 4 else q, "s": RNG.normal(0, 0.1, (n, 2)).astype(np.float32)}
     constants["b"] = RNG.normal(0, 1, n).astype(np.float32)
-    types = {"x": float_type("M", k), "y": float_type("M", n), "y.blocks": TensorType(kind, (n, k), Quant.blockwise(1, 48))}
+    types = {
+        "x": float_type("M", k),
+        "y": float_type("M", n),
+        "y.blocks": TensorType(kind, (n, k), Quant.blockwise(1, 48)),
+    }
     types |= {"s": float_type(n, 2), "b": float_type(n)}
     node = Node("BlockwiseMatMul", names, ("y",), {"compute": "float32"}, "mm")
     graph = Graph("odd", ("x",), ("y",), (node,), types, constants)

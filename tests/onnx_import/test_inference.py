@@ -1,4 +1,5 @@
-"""What ONNX's inference is kept from, it still says the dtype of; where it says none, no Cast is taken for one that changes nothing."""
+"""What ONNX's inference is kept from, it still says the dtype of; where it says none, no Cast is taken for one that
+changes nothing."""
 
 from __future__ import annotations
 

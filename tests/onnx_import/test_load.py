@@ -17,7 +17,9 @@ from qglow.reference import evaluate
 from qglow.simplify import simplify
 
 
-@pytest.mark.parametrize("name", shared_models.with_made(shared_models.ALL, [*shared_models.MADE, shared_models.MADE_QUANTIZED]))
+@pytest.mark.parametrize(
+    "name", shared_models.with_made(shared_models.ALL, [*shared_models.MADE, shared_models.MADE_QUANTIZED])
+)
 def test_real_models_compute_what_onnxruntime_computes(name: str) -> None:
     path = shared_models.path(name)
     graph = verify(load(path))

@@ -1,4 +1,5 @@
-"""Loop and Scan beside onnxruntime: what they carry, collect, capture and nest; alone, and with int8 products around and inside them."""
+"""Loop and Scan beside onnxruntime: what they carry, collect, capture and nest; alone, and with int8 products around
+and inside them."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ WEIGHTS = {"w": (6, 6), "w2": (6, 6), "v": (6, 6), "bias": (6,), "kernel": (4, 3
 
 @dataclass(frozen=True)
 class Text:
-    """A graph as text; what the caller gives beside x in each request. Calibration sees six of each, and other numbers in x."""
+    """A graph as text; what the caller gives beside x in each request. Calibration sees six of each, and other numbers
+    in x."""
 
     graph: str
     requests: tuple[Request, ...] = ({},)
@@ -160,7 +162,9 @@ NO_STATE = """g (float[n, 6] x) => (float[n, 6] y) {
 
 
 def sides(last: int) -> str:
-    return SIDES.replace("scan_input_axes = [0, LAST]", f"scan_input_axes = [0, {2 if last > 0 else -1}]").replace("LAST", str(last))
+    return SIDES.replace("scan_input_axes = [0, LAST]", f"scan_input_axes = [0, {2 if last > 0 else -1}]").replace(
+        "LAST", str(last)
+    )
 
 
 def trips(*counts: int, **more: Any) -> tuple[Request, ...]:

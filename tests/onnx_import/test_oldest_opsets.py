@@ -17,7 +17,9 @@ from qglow.pipeline import float_graph
 F32 = np.float32
 RNG = np.random.default_rng(7)
 X, SQUARE = (RNG.normal(0, 1, shape).astype(F32) for shape in ((2, 3, 4, 5), (2, 4, 4, 4)))
-THREE, FOUR, FIVE, PLANE, LEFT, RIGHT = (RNG.normal(0, 1, s).astype(F32) for s in ((3,), (4,), (5,), (4, 5), (4, 5), (5, 6)))
+THREE, FOUR, FIVE, PLANE, LEFT, RIGHT = (
+    RNG.normal(0, 1, s).astype(F32) for s in ((3,), (4,), (5,), (4, 5), (4, 5), (5, 6))
+)
 SCALE, SHIFT, MEAN, POWER = THREE, THREE[::-1].copy(), THREE * F32(0.3), np.abs(THREE) + F32(0.1)
 Case = tuple[str, int, Sequence[np.ndarray], dict[str, Any], list[np.ndarray]]
 
@@ -61,7 +63,10 @@ def answers(c: Case) -> list[np.ndarray]:
     op, opset, arrays, attributes, want = c
     names, outs = [f"i{k}" for k in range(len(arrays))], [f"o{k}" for k in range(len(want))]
     infos = [
-        [helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for n, a in zip(of, given, strict=True)]
+        [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape)
+            for n, a in zip(of, given, strict=True)
+        ]
         for of, given in ((names, arrays), (outs, want))
     ]
     constants = [numpy_helper.from_array(a, n) for n, a in list(zip(names, arrays, strict=True))[1:]]
@@ -84,7 +89,8 @@ def test_old_forms_without_a_form_of_today_are_refused(case: Case) -> None:
 
 
 def test_operands_are_aligned_through_a_model_whose_ranks_follow_from_each_other() -> None:
-    """Behind arithmetic ONNX infers no shapes in old opsets; a computed operand, and one that has two places, are aligned too."""
+    """Behind arithmetic ONNX infers no shapes in old opsets; a computed operand, and one that has two places, are
+    aligned too."""
     nodes = [
         helper.make_node("Add", ["x", "b"], ["one"], broadcast=1, axis=1),
         helper.make_node("Relu", ["one"], ["two"]),

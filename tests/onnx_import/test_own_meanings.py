@@ -1,4 +1,5 @@
-"""Sequences, block-wise quantization, training, and what else has a meaning on the host, beside onnxruntime or the formulas of ONNX."""
+"""Sequences, block-wise quantization, training, and what else has a meaning on the host, beside onnxruntime or the
+formulas of ONNX."""
 
 from __future__ import annotations
 
@@ -108,7 +109,9 @@ def test_split_to_sequence(sizes: Any, axis: int) -> None:
         agree_or_refuse(m, {"a": A}, sizes in ([2], [1, 1, 3]))
 
 
-BRANCH = helper.make_graph([node("SequenceAt", ["s", "zero"], ["t"])], "b", [], [helper.make_tensor_value_info("t", 1, [3, 4])])
+BRANCH = helper.make_graph(
+    [node("SequenceAt", ["s", "zero"], ["t"])], "b", [], [helper.make_tensor_value_info("t", 1, [3, 4])]
+)
 OTHER = helper.make_graph([node("Identity", ["a"], ["o"])], "o", [], [helper.make_tensor_value_info("o", 1, [3, 4])])
 
 
@@ -117,7 +120,10 @@ OTHER = helper.make_graph([node("Identity", ["a"], ["o"])], "o", [], [helper.mak
     [
         ([AB, node("Relu", ["s"], ["y"])], "'s' is a sequence"),
         ([node("SequenceAt", ["a", "zero"], ["y"])], "'a' is not made by"),
-        ([AB, node("SequenceInsert", ["s", "s"], ["t"]), node("SequenceAt", ["t", "zero"], ["y"])], "'s' is a sequence"),
+        (
+            [AB, node("SequenceInsert", ["s", "s"], ["t"]), node("SequenceAt", ["t", "zero"], ["y"])],
+            "'s' is a sequence",
+        ),
         ([AB, node("Identity", ["s"], ["t"]), node("SequenceAt", ["t", "zero"], ["y"])], "'s' is a sequence"),
         ([AB, node("If", ["c"], ["y"], then_branch=BRANCH, else_branch=OTHER)], "'s' is a sequence"),
         ([node("SequenceConstruct", ["a", "b"], ["y"])], "'y' is a sequence"),
@@ -138,7 +144,9 @@ def test_sequences_between_int8_layers() -> None:
         node("SequenceAt", ["s", "one"], ["t"]), node("Conv", ["t", "v"], ["y"]),
     ]  # fmt: skip
     x = weights(1, 3, 8, 8)
-    m = model(nodes, {"x": x}, {"y": (1, 4)}, w=weights(4, 3, 3, 3), v=weights(2, 2, 3, 3), one=np.int64(1), two=np.int64(2))
+    m = model(
+        nodes, {"x": x}, {"y": (1, 4)}, w=weights(4, 3, 3, 3), v=weights(2, 2, 3, 3), one=np.int64(1), two=np.int64(2)
+    )
     graph, (expected,) = float_graph(m), theirs(m, {"x": x})
     bundle = qglow.quantize(graph, qglow.profile(graph, [{"x": x}, {"x": weights(1, 3, 8, 8)}]))
     assert sum(bundle.graph.types[n.outputs[0]].is_quantized or n.op == "Conv" for n in bundle.graph.nodes) >= 2
@@ -146,11 +154,18 @@ def test_sequences_between_int8_layers() -> None:
     assert np.linalg.norm(y - expected) < 0.05 * np.linalg.norm(expected)
 
 
-DTYPES = {np.int8: TensorProto.INT8, np.uint8: TensorProto.UINT8, np.int16: TensorProto.INT16, np.uint16: TensorProto.UINT16}
+DTYPES = {
+    np.int8: TensorProto.INT8,
+    np.uint8: TensorProto.UINT8,
+    np.int16: TensorProto.INT16,
+    np.uint16: TensorProto.UINT16,
+}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("axis", "size", "shape"), [(1, 2, (3, 2)), (1, 3, (3, 2)), (0, 2, (2, 4)), (-1, 4, (3, 1)), (1, 2, (3, 3))])
+@pytest.mark.parametrize(
+    ("axis", "size", "shape"), [(1, 2, (3, 2)), (1, 3, (3, 2)), (0, 2, (2, 4)), (-1, 4, (3, 1)), (1, 2, (3, 3))]
+)
 def test_blocks(dtype: type, axis: int, size: int, shape: tuple[int, int]) -> None:
     limits, kind = np.iinfo(dtype), DTYPES[dtype]
     scale = RNG.uniform(0.001, 0.02, shape).astype(np.float32)
@@ -165,9 +180,18 @@ def test_blocks(dtype: type, axis: int, size: int, shape: tuple[int, int]) -> No
         agree_or_refuse(m, {"q": q}, shape == (3, 3))
 
 
-@pytest.mark.parametrize("x", [np.zeros((2, 2), np.float32), -np.ones(3, np.float32), np.ones(3, np.float32), A, A * np.float32(1e-30)])
+@pytest.mark.parametrize(
+    "x", [np.zeros((2, 2), np.float32), -np.ones(3, np.float32), np.ones(3, np.float32), A, A * np.float32(1e-30)]
+)
 def test_quantization_by_the_range(x: np.ndarray) -> None:
-    same(model([node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])], {"x": x}, {"y": (2, x.ndim), "s": (1, 0), "z": (2, 0)}), {"x": x})
+    same(
+        model(
+            [node("DynamicQuantizeLinear", ["x"], ["y", "s", "z"])],
+            {"x": x},
+            {"y": (2, x.ndim), "s": (1, 0), "z": (2, 0)},
+        ),
+        {"x": x},
+    )
 
 
 @pytest.mark.parametrize("op", ["ReduceMax", "ReduceMin"])
@@ -176,7 +200,10 @@ def test_extremes_of_nothing(op: str, dtype: str) -> None:
     x = np.zeros((2, 0, 4), dtype)
     for keep in (0, 1):
         kind = (helper.np_dtype_to_tensor_dtype(x.dtype), 2 + keep)
-        (y,) = same(model([node(op, ["x", "axes"], ["y"], keepdims=keep)], {"x": x}, {"y": kind}, 20, axes=np.array([1])), {"x": x})
+        (y,) = same(
+            model([node(op, ["x", "axes"], ["y"], keepdims=keep)], {"x": x}, {"y": kind}, 20, axes=np.array([1])),
+            {"x": x},
+        )
         assert y.size == 8
 
 
@@ -212,7 +239,12 @@ def test_optimizers_follow_the_formulas_in_the_dtype_of_the_tensors(dtype: type,
         ("Adam", {"alpha": 0.9, "beta": 0.8, "epsilon": 0.1, "norm_coefficient_post": 0.5}, [x, g, v, h], adam),
         ("Adagrad", {"decay_factor": 0.5, "epsilon": 0.1}, [x, g, v], adagrad),
         ("Momentum", {"alpha": 0.9, "beta": 0.8, "mode": "standard"}, [x, g, v], [wide[0] - r * moved, moved]),
-        ("Momentum", {"alpha": 0.9, "beta": 0.8, "mode": "nesterov"}, [x, g, v], [wide[0] - r * (reg + 0.9 * moved), moved]),
+        (
+            "Momentum",
+            {"alpha": 0.9, "beta": 0.8, "mode": "nesterov"},
+            [x, g, v],
+            [wide[0] - r * (reg + 0.9 * moved), moved],
+        ),
     ]
     for op, attributes, values, expected in cases:
         feeds = {"r": np.asarray(r, dtype), "t": np.array(step, np.int64), **dict(zip("xgvh", values, strict=False))}
@@ -235,8 +267,12 @@ def test_batch_normalization_in_training(dtype: str, stored: str) -> None:
     average, spread = wide.mean((0, 2)), wide.var((0, 2))
     expected = (wide - average[:, None]) / np.sqrt(spread + 0.01)[:, None] * scale[:, None] + bias[:, None]
     limit = 5e-3 if dtype == "f2" else 1e-5
-    assert [a.dtype for a in (y, m, v)] == [x.dtype, mean.dtype, var.dtype] and np.allclose(y, expected, rtol=limit, atol=limit)
-    assert np.allclose(m, 0.75 * mean + 0.25 * average, rtol=1e-5) and np.allclose(v, 0.75 * var + 0.25 * spread, rtol=1e-5)
+    assert [a.dtype for a in (y, m, v)] == [x.dtype, mean.dtype, var.dtype] and np.allclose(
+        y, expected, rtol=limit, atol=limit
+    )
+    assert np.allclose(m, 0.75 * mean + 0.25 * average, rtol=1e-5) and np.allclose(
+        v, 0.75 * var + 0.25 * spread, rtol=1e-5
+    )
 
 
 def test_a_dropout_that_is_told_when_it_runs() -> None:
@@ -255,7 +291,9 @@ def test_a_dropout_that_is_told_when_it_runs() -> None:
     ("Einsum", {"equation": "ij,jk->ik"}, [(2, 3), (4, 5)], ["a", "c"]), ("Det", {}, [(2, 3)], []),
     ("Add", {}, [(2, 3), (2, 5)], ["a", "b"]),
 ])  # fmt: skip
-def test_errors_name_the_operator_of_the_model(op: str, attributes: dict[str, str], shapes: list[tuple[int, ...]], out: list[str]) -> None:
+def test_errors_name_the_operator_of_the_model(
+    op: str, attributes: dict[str, str], shapes: list[tuple[int, ...]], out: list[str]
+) -> None:
     """Also of a node that is kept as data; `op:` patterns know it by that name too."""
     inputs = [helper.make_tensor_value_info(f"x{k}", 1, ["a", f"b{k}"]) for k in range(len(shapes))]
     only = node(op, [i.name for i in inputs], ["y"], name="n", **attributes)

@@ -1,4 +1,5 @@
-"""onnxruntime's operators on integers (domain com.microsoft), each as a model of one node: within one step of onnxruntime, or refused."""
+"""onnxruntime's operators on integers (domain com.microsoft), each as a model of one node: within one step of
+onnxruntime, or refused."""
 
 from __future__ import annotations
 
@@ -37,14 +38,18 @@ def model_of(op: str, given: list[Any], version: int, /, **attributes: Any) -> o
     """Arrays of bytes are inputs, all else is constant; None is an input left out."""
     names = ["" if a is None else f"i{k}" for k, a in enumerate(given)]
     fed = {k for k, a in enumerate(given) if a is not None and np.ndim(a) > 1 and np.asarray(a).dtype == np.uint8}
-    constants = [numpy_helper.from_array(np.asarray(a), names[k]) for k, a in enumerate(given) if a is not None and k not in fed]
+    constants = [
+        numpy_helper.from_array(np.asarray(a), names[k]) for k, a in enumerate(given) if a is not None and k not in fed
+    ]
     inputs = [helper.make_tensor_value_info(names[k], TensorProto.UINT8, given[k].shape) for k in sorted(fed)]
     dims = [f"d{k}" for k in range(np.ndim(given[min(fed)]))]
     is_float = op == "QGemm" and len(given) < 8
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT if is_float else TensorProto.UINT8, dims)
     node = helper.make_node(op, names, ["y"], name="n", domain=DOMAIN, **attributes)
     imports = [helper.make_opsetid("", version), helper.make_opsetid(DOMAIN, 1)]
-    return helper.make_model(helper.make_graph([node], "g", inputs, [output], constants), opset_imports=imports, ir_version=8)
+    return helper.make_model(
+        helper.make_graph([node], "g", inputs, [output], constants), opset_imports=imports, ir_version=8
+    )
 
 
 TO = [scale(0.07), zero(120)]
@@ -103,7 +108,9 @@ def test_beside_onnxruntime(name: str, version: int) -> None:
         assert (got.dtype, got.shape) == (want.dtype, want.shape), engine
         if want.dtype == np.uint8:
             off = np.abs(got.astype(int) - want)
-            assert off.max() <= 1 and (off != 0).mean() <= 0.1, f"{engine}: off by {off.max()}, {(off != 0).mean():.1%} of the elements"
+            assert off.max() <= 1 and (off != 0).mean() <= 0.1, (
+                f"{engine}: off by {off.max()}, {(off != 0).mean():.1%} of the elements"
+            )
         else:
             assert np.allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max()), engine
 

@@ -24,9 +24,16 @@ def model(op: str, direction: str, constant: bool, **attributes: int) -> tuple[o
     }
     node = helper.make_node(op, ["x", "w", "r"], ["y", "h"], direction=direction, **attributes)
     infos = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["steps", 2, WIDTH])]
-    infos += [] if constant else [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in arrays.items()]
-    outs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}{k}" for k in range(rank)]) for n, rank in (("y", 4), ("h", 3))]
-    graph = helper.make_graph([node], "g", infos, outs, [numpy_helper.from_array(a, n) for n, a in arrays.items()] if constant else [])
+    infos += (
+        [] if constant else [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in arrays.items()]
+    )
+    outs = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}{k}" for k in range(rank)])
+        for n, rank in (("y", 4), ("h", 3))
+    ]
+    graph = helper.make_graph(
+        [node], "g", infos, outs, [numpy_helper.from_array(a, n) for n, a in arrays.items()] if constant else []
+    )
     feeds = {"x": rng.normal(0, 1, (4, 2, WIDTH)).astype(np.float32)} | ({} if constant else arrays)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8), feeds
 
@@ -38,7 +45,9 @@ def test_the_state_is_as_large_as_the_weights_say(op: str, direction: str, const
     bare, feeds = model(op, direction, constant)
     told, _ = model(op, direction, constant, hidden_size=HIDDEN)
     assert [n.attr("hidden_size") for n in load(bare).nodes if n.op == op] == [HIDDEN]
-    for a, b in zip(*(qglow.InferenceSession(float_graph(m), threads=1).run(None, feeds) for m in (bare, told)), strict=True):
+    for a, b in zip(
+        *(qglow.InferenceSession(float_graph(m), threads=1).run(None, feeds) for m in (bare, told)), strict=True
+    ):
         assert np.array_equal(a, b) and a.shape[-1] == HIDDEN
 
 

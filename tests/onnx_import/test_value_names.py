@@ -1,4 +1,5 @@
-"""Outputs that have no name, that nothing reads, that stand twice; inputs that are outputs, constants or unused: beside onnxruntime."""
+"""Outputs that have no name, that nothing reads, that stand twice; inputs that are outputs, constants or unused: beside
+onnxruntime."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from onnx import ModelProto, NodeProto, TensorProto, defs, helper, numpy_helper
 import qglow
 from qglow.pipeline import float_graph
 
-# What becomes of one output of a node: it has no name; nothing reads it; it is the graph's output; another node reads it; both; it is
+# What becomes of one output of a node: it has no name; nothing reads it; it is the graph's output; another node reads
+# it; both; it is
 # the graph's output under its own name and, by an Identity, under another.
 FATES = ("unnamed", "unused", "output", "read", "both", "twice")
 FLOATS, INTS = TensorProto.FLOAT, TensorProto.INT64
@@ -44,7 +46,9 @@ OPS: dict[str, tuple[NodeProto, Mapping[str, np.ndarray], tuple[int, ...]]] = {
 }  # fmt: skip
 
 
-def made(nodes: Sequence[NodeProto], constants: Mapping[str, np.ndarray], shape: Sequence[int], outputs: Sequence[str]) -> ModelProto:
+def made(
+    nodes: Sequence[NodeProto], constants: Mapping[str, np.ndarray], shape: Sequence[int], outputs: Sequence[str]
+) -> ModelProto:
     """A model of one input x; the types of its outputs are inferred."""
     stored = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
     outs = [helper.make_empty_tensor_value_info(o) for o in outputs]
@@ -113,7 +117,9 @@ def sqnr(expected: np.ndarray, answer: np.ndarray) -> float:
     return float(10 * np.log10(np.square(expected.astype(np.float64)).sum() / max(noise, 1e-30)))
 
 
-@pytest.mark.parametrize("fates", itertools.product(("unnamed", "unused", "output", "read"), repeat=3), ids=lambda f: f"{f[0]}")
+@pytest.mark.parametrize(
+    "fates", itertools.product(("unnamed", "unused", "output", "read"), repeat=3), ids=lambda f: f"{f[0]}"
+)
 def test_int8_split(fates: tuple[str, ...]) -> None:
     """Between two products, so that it is int8."""
     names, nodes, outputs = [], [], []
@@ -124,13 +130,21 @@ def test_int8_split(fates: tuple[str, ...]) -> None:
         outputs += {"read": [f"{name}_read"], "output": [name]}.get(fate, [])
     if not outputs:
         return
-    constants = {"w": normal(8, 3, 1, 1), "sizes": np.int64([2, 5, 1]), **{f"w{c}": normal(4, c, 1, 1) for c in (2, 5, 1)}}
+    constants = {
+        "w": normal(8, 3, 1, 1),
+        "sizes": np.int64([2, 5, 1]),
+        **{f"w{c}": normal(4, c, 1, 1) for c in (2, 5, 1)},
+    }
     split = helper.make_node("Split", ["h", "sizes"], names, axis=1)
     conv = helper.make_node("Conv", ["x", "w"], ["h"])
-    model, oracle = (made([conv, renamed(split, n), *nodes], constants, (2, 3, 5, 6), outputs) for n in (names, list("abc")))
+    model, oracle = (
+        made([conv, renamed(split, n), *nodes], constants, (2, 3, 5, 6), outputs) for n in (names, list("abc"))
+    )
     feeds = [{"x": rng(k).normal(0, 1, (2, 3, 5, 6)).astype(np.float32)} for k in range(3)]
     bundle = qglow.quantize(model, qglow.profile(model, feeds))
-    for answer, expected in zip(qglow.InferenceSession(bundle, threads=1).run(None, feeds[0]), expected_of(oracle, feeds[0]), strict=True):
+    for answer, expected in zip(
+        qglow.InferenceSession(bundle, threads=1).run(None, feeds[0]), expected_of(oracle, feeds[0]), strict=True
+    ):
         assert answer.shape == expected.shape and sqnr(expected, answer) > 25
 
 
@@ -142,7 +156,9 @@ def test_int8_lstm(wanted: tuple[str, ...], unwanted: str) -> None:
     model = made([renamed(node, names)], constants, shape, wanted)
     feeds = [{"x": rng(k).normal(0, 1, shape).astype(np.float32)} for k in range(3)]
     bundle = qglow.quantize(model, qglow.profile(model, feeds))
-    for answer, expected in zip(qglow.InferenceSession(bundle, threads=1).run(None, feeds[0]), expected_of(model, feeds[0]), strict=True):
+    for answer, expected in zip(
+        qglow.InferenceSession(bundle, threads=1).run(None, feeds[0]), expected_of(model, feeds[0]), strict=True
+    ):
         assert answer.shape == expected.shape and sqnr(expected, answer) > 25
 
 
@@ -187,7 +203,9 @@ def odd_graphs() -> dict[str, ModelProto]:
 def test_graphs_with_odd_inputs_and_outputs(what: str, int8: bool) -> None:
     model = odd_graphs()[what]
     names = [i.name for i in model.graph.input if i.name != "w"]
-    samples = [{n: rng(k, j).normal(0, 1, (1, 2, 4, 4)).astype(np.float32) for j, n in enumerate(names)} for k in range(3)]
+    samples = [
+        {n: rng(k, j).normal(0, 1, (1, 2, 4, 4)).astype(np.float32) for j, n in enumerate(names)} for k in range(3)
+    ]
     runnable = qglow.quantize(model, qglow.profile(model, samples)) if int8 else float_graph(model)
     session = qglow.InferenceSession(runnable, threads=1)
     expected = expected_of(model, samples[0])

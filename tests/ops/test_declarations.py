@@ -1,4 +1,5 @@
-"""The declarations of ops: beside ONNX's own schemas, beside the functions that they name, and beside the page that is made of them."""
+"""The declarations of ops: beside ONNX's own schemas, beside the functions that they name, and beside the page that is
+made of them."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 INTERNAL = {  # ops that ONNX has not
     "BlockwiseMatMul", "QSoftmax", "QLayerNormalization", "QLSTM", "Quantize", "Dequantize", "Lookup", "Select", "Onnx",
 }  # fmt: skip
-CHANGED = {  # attributes that importing turns into another form: the value of another dtype, or what only newer opsets have
+# attributes that importing turns into another form: the value of another dtype, or what only newer opsets have
+CHANGED = {
     ("Cast", "to"),
     ("Resize", "nearest_mode"),
 }
@@ -59,7 +61,11 @@ def test_attributes_are_those_of_onnx(op: str) -> None:
             continue
         value = onnx.helper.get_attribute_value(default)
         value = value.decode() if isinstance(value, bytes) else value
-        assert attribute.default == pytest.approx(value, rel=1e-7) if isinstance(value, float) else attribute.default == value, (op, name)
+        assert (
+            attribute.default == pytest.approx(value, rel=1e-7)
+            if isinstance(value, float)
+            else attribute.default == value
+        ), (op, name)
 
 
 @pytest.mark.parametrize("op", ONNX_OPS)
@@ -102,7 +108,11 @@ def test_a_name_is_declared_once() -> None:
         pass
     before = dict(OPS)
     with extended(OpDef("Twice", (X,), traits=frozenset({POINTWISE}), meaning=elements(lambda x: x + x))):
-        assert has("Twice", POINTWISE) and "Twice" in having(POINTWISE) and FLOAT["Twice"](Node("Twice", ("x",), ("y",)), [np.ones(2)])
+        assert (
+            has("Twice", POINTWISE)
+            and "Twice" in having(POINTWISE)
+            and FLOAT["Twice"](Node("Twice", ("x",), ("y",)), [np.ones(2)])
+        )
     assert dict(OPS) == before and "Twice" not in FLOAT and not has("Twice", POINTWISE)
 
 

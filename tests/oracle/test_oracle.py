@@ -1,4 +1,5 @@
-"""The float side of every comparison: onnxruntime on the model as it is written, or the numpy reference, never the kernels."""
+"""The float side of every comparison: onnxruntime on the model as it is written, or the numpy reference, never the
+kernels."""
 
 from __future__ import annotations
 
@@ -31,7 +32,9 @@ def convolution(op: str = "Relu", domain: str = "") -> onnx.ModelProto:
         helper.make_node(op, ["n"], ["y"], name="last", domain=domain),
     ]
     stored = [numpy_helper.from_array(a.astype(np.float32), n) for n, a in constants.items()]
-    values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [1, 3, 6, 6]), ("y", [1, 4, 4, 4]))]
+    values = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [1, 3, 6, 6]), ("y", [1, 4, 4, 4]))
+    ]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], stored)
     opsets = [helper.make_opsetid("", 17), *([helper.make_opsetid(domain, 1)] if domain else [])]
     return helper.make_model(graph, opset_imports=opsets, ir_version=9)
@@ -53,7 +56,9 @@ def test_inner_values_are_those_of_the_model() -> None:
     found = oracle.values({"x": X}, ["x", "n", "y", "made anew"])
     assert set(found) == {"x", "n", "y"} and np.array_equal(found["x"], X)
     np.testing.assert_array_equal(found["y"], np.maximum(found["n"], 0))
-    assert "n" in {o for node in graph.nodes for o in node.outputs}, "the value of the fused convolution has the name of its last node"
+    assert "n" in {o for node in graph.nodes for o in node.outputs}, (
+        "the value of the fused convolution has the name of its last node"
+    )
 
 
 def test_what_simplifying_made_anew_is_computed_from_the_oracles_values() -> None:
@@ -103,4 +108,6 @@ def test_weights_below_the_normal_range_are_taken_as_zero() -> None:
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(w, "w"))
     want = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": X})[0]
     assert has_denormals(w) and not has_denormals(numpy_helper.to_array(without_denormals(model).graph.initializer[0]))
-    np.testing.assert_allclose(float_oracle(model, float_graph(model)).outputs({"x": X})["y"], want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        float_oracle(model, float_graph(model)).outputs({"x": X})["y"], want, rtol=1e-5, atol=1e-6
+    )

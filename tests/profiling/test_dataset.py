@@ -1,4 +1,5 @@
-"""Every form of DATA gives the arrays that a model's inputs want: pictures pixel by pixel, arrays and ONNX test data as they are."""
+"""Every form of DATA gives the arrays that a model's inputs want: pictures pixel by pixel, arrays and ONNX test data as
+they are."""
 
 from __future__ import annotations
 
@@ -42,7 +43,9 @@ def test_a_picture_becomes_a_tensor(tmp_path: Path, color: str, layout: str) -> 
     expected = (part * 0.5 - np.float32([1.5, 2.5, 3.5][:channels])) / np.float32([2, 3, 4][:channels])
     expected = expected[None] if layout == "nhwc" else expected.transpose(2, 0, 1)[None]
     [sample] = open_dataset(tmp_path, graph_of(x=expected.shape))
-    assert sample.name == "a.png" and np.array_equal(sample.feeds["x"], expected) and sample.feeds["x"].flags.c_contiguous
+    assert (
+        sample.name == "a.png" and np.array_equal(sample.feeds["x"], expected) and sample.feeds["x"].flags.c_contiguous
+    )
 
 
 def test_resize_takes_the_shorter_side_or_both(tmp_path: Path) -> None:
@@ -75,7 +78,11 @@ def test_arrays_for_two_inputs(tmp_path: Path) -> None:
     np.savez(tmp_path / "one.npz", a=a, b=b, more=a)
     for data in (tmp_path, tmp_path / "one.npz"):
         [sample] = open_dataset(data, graph_of(a=("n", 3), b=("n", 1)))
-        assert set(sample.feeds) == {"a", "b"} and sample.feeds["b"].dtype == np.float32 and np.array_equal(sample.feeds["a"], a)
+        assert (
+            set(sample.feeds) == {"a", "b"}
+            and sample.feeds["b"].dtype == np.float32
+            and np.array_equal(sample.feeds["a"], a)
+        )
 
 
 def test_test_data_of_onnx(tmp_path: Path) -> None:

@@ -42,7 +42,9 @@ class Other(ReferenceOracle):
         self.changed, self.factor = changed, factor
 
     def values(self, feeds: Mapping[str, Array], names: Any) -> dict[str, Array]:
-        return {n: a * np.float32(self.factor) if n == self.changed else a for n, a in super().values(feeds, names).items()}
+        return {
+            n: a * np.float32(self.factor) if n == self.changed else a for n, a in super().values(feeds, names).items()
+        }
 
 
 @pytest.mark.parametrize("changed", ["a", "b", "c", "y"])
@@ -51,7 +53,9 @@ def test_the_first_node_whose_value_differs_is_named(changed: str, engine: str) 
     graph = float_graph(model(NODES))
     with pytest.raises(DisagreementError, match=rf"node '\w+_{changed}' \(\w+\): value '{changed}' differs"):
         record(graph, open_dataset(samples(), graph), engine=engine, oracle=Other(graph, changed, 1.1))
-    assert record(graph, open_dataset(samples(), graph), engine=engine, oracle=Other(graph, changed, 1.0001)).samples == 4
+    assert (
+        record(graph, open_dataset(samples(), graph), engine=engine, oracle=Other(graph, changed, 1.0001)).samples == 4
+    )
 
 
 def test_a_kernel_that_is_wrong_makes_no_profile(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,8 +63,12 @@ def test_a_kernel_that_is_wrong_makes_no_profile(monkeypatch: pytest.MonkeyPatch
     m, data = model(NODES), samples()
     assert qglow.profile(m, data).samples == 4
     taken = FLOAT_RULES["Tanh"]
-    monkeypatch.setitem(FLOAT_RULES._found, "Tanh", (OPS["Tanh"], lambda low, node: taken(low, node.with_(op="Sigmoid"))))
-    with pytest.raises(DisagreementError, match=r"sample 0.*node 'Tanh_y' \(Tanh\): value 'y' differs from onnxruntime"):
+    monkeypatch.setitem(
+        FLOAT_RULES._found, "Tanh", (OPS["Tanh"], lambda low, node: taken(low, node.with_(op="Sigmoid")))
+    )
+    with pytest.raises(
+        DisagreementError, match=r"sample 0.*node 'Tanh_y' \(Tanh\): value 'y' differs from onnxruntime"
+    ):
         qglow.profile(m, data)
 
 
@@ -79,7 +87,8 @@ def test_values_are_compared_in_parts_of_bounded_size(monkeypatch: pytest.Monkey
 
 
 def test_an_ill_conditioned_value_is_no_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The difference of two equal sums is rounding alone, and its sign decides between -1 and 1: no engine is right there."""
+    """The difference of two equal sums is rounding alone, and its sign decides between -1 and 1: no engine is right
+    there."""
     nodes = [("MatMul", ["x", "w"], "a"), ("Unsqueeze", ["x", "two"], "u"), ("Mul", ["u", "w"], "m"), ("ReduceSum", ["m", "one"], "s"),
              ("Sub", ["s", "a"], "d"), ("Sign", ["d"], "y")]  # fmt: skip
     m = model(nodes, 32)
@@ -93,7 +102,14 @@ def test_an_ill_conditioned_value_is_no_disagreement(monkeypatch: pytest.MonkeyP
 
 
 def test_random_numbers_are_not_compared() -> None:
-    m = model([("MatMul", ["x", "w"], "a"), ("RandomNormalLike", ["a"], "noise"), ("Add", ["a", "noise"], "b"), ("Tanh", ["a"], "y")])
+    m = model(
+        [
+            ("MatMul", ["x", "w"], "a"),
+            ("RandomNormalLike", ["a"], "noise"),
+            ("Add", ["a", "noise"], "b"),
+            ("Tanh", ["a"], "y"),
+        ]
+    )
     m.graph.output.append(helper.make_tensor_value_info("b", TensorProto.FLOAT, [4, 6]))
     assert qglow.profile(m, samples()).samples == 4
 
@@ -105,11 +121,16 @@ def test_one_element_that_is_wrong_among_many_is_seen(spoil: float) -> None:
     got = real.copy()
     got[77] = spoil
     assert engine_check._ratio_db(real, got, 0.0, peak=True) < engine_check.FLOOR_DB
-    assert (engine_check._ratio_db(real, got, 0.0, peak=False) < engine_check.FLOOR_DB) == (not np.isfinite(spoil) or spoil > 1e6)
+    assert (engine_check._ratio_db(real, got, 0.0, peak=False) < engine_check.FLOOR_DB) == (
+        not np.isfinite(spoil) or spoil > 1e6
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-38, 1e-30, 1e-10, 1.0, 1e10, 1e30])
 def test_ratios_do_not_depend_on_the_scale(scale: float) -> None:
     real = (RNG.normal(0, 1, 1000) * scale).astype(np.float32)
-    ratios = [engine_check._ratio_db(real, (real * np.float32(f)).astype(np.float32), 0.0, peak=True) for f in (1, 1.1, 1.001, -1)]
+    ratios = [
+        engine_check._ratio_db(real, (real * np.float32(f)).astype(np.float32), 0.0, peak=True)
+        for f in (1, 1.1, 1.001, -1)
+    ]
     assert ratios == pytest.approx([200, 20, 60 if ratios[2] < 200 else 200, -6.02], abs=0.1)

@@ -1,4 +1,5 @@
-"""Calibration on compiled programs: every value is seen once, in order; layouts and samples side by side change nothing that is kept."""
+"""Calibration on compiled programs: every value is seen once, in order; layouts and samples side by side change nothing
+that is kept."""
 
 from __future__ import annotations
 
@@ -104,12 +105,17 @@ def test_a_shape_that_depends_on_data_is_run_by_the_reference() -> None:
     st.tuples(st.integers(1, 3), st.integers(1, 40), st.integers(1, 6), st.integers(1, 6)),
     st.integers(0, 3), st.integers(0, 2), st.integers(0, 70), st.integers(0, 2**32 - 1),
 )  # fmt: skip
-def test_pixel_by_pixel_is_as_channel_by_channel(shape: tuple[int, int, int, int], pad: int, halo: int, cut: int, seed: int) -> None:
-    """Counts, ranges and the rest are the same; of sums float64's last bits may differ. Nor is anything read that belongs to others."""
+def test_pixel_by_pixel_is_as_channel_by_channel(
+    shape: tuple[int, int, int, int], pad: int, halo: int, cut: int, seed: int
+) -> None:
+    """Counts, ranges and the rest are the same; of sums float64's last bits may differ. Nor is anything read that
+    belongs to others."""
     n, c, h, w = shape
     rng = np.random.default_rng(seed)
     whole = np.full(n * (h + 2 * halo) * (w + 2 * halo) * (c + pad) + cut, np.nan, np.float32)[cut:]
-    image = whole.reshape(n, h + 2 * halo, w + 2 * halo, c + pad)[:, halo : halo + h, halo : halo + w, :c].transpose(0, 3, 1, 2)
+    image = whole.reshape(n, h + 2 * halo, w + 2 * halo, c + pad)[:, halo : halo + h, halo : halo + w, :c].transpose(
+        0, 3, 1, 2
+    )
     image[...] = rng.normal(0, 10.0 ** int(rng.integers(-4, 5)), shape)
     for x in (image, image[:, :, 0]):
         one, other = Observer(), Observer()
@@ -119,7 +125,9 @@ def test_pixel_by_pixel_is_as_channel_by_channel(shape: tuple[int, int, int, int
         a, b = _record(one), _record(other)
         sums = a.pop("channel_sum", None), b.pop("channel_sum", None)
         assert a == b
-        assert one.channel_mean is not None and other.channel_mean is not None and (sums[0] is None) == (sums[1] is None)
+        assert (
+            one.channel_mean is not None and other.channel_mean is not None and (sums[0] is None) == (sums[1] is None)
+        )
         assert np.allclose(one.channel_mean, other.channel_mean, rtol=1e-12, atol=1e-12 * float(np.abs(x).max()))
 
 
@@ -144,7 +152,13 @@ def test_a_value_that_another_node_computes_is_seen() -> None:
     b, x, y = GraphBuilder(), np.float32(range(32)).reshape(1, 2, 4, 4), float_type(1, 2, 4, 4)
     b.types["x"] = y
     first = b.add("Relu", ["x"], y, "first")
-    conv = b.add("Conv", [first, b.add_constant("w", np.eye(2, dtype=np.float32)[:, :, None, None])], y, "conv", kernel_shape=(1, 1))
+    conv = b.add(
+        "Conv",
+        [first, b.add_constant("w", np.eye(2, dtype=np.float32)[:, :, None, None])],
+        y,
+        "conv",
+        kernel_shape=(1, 1),
+    )
     total = b.add("Add", [conv, first], y, "total")
     graph, found = b.build("g", ("x",), (total,)), {}
     for names in (["total"], ["conv", "total"]):

@@ -19,7 +19,9 @@ from qglow.profiling.profile import _record
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), min_size=1, max_size=6), st.randoms())
+@given(
+    st.lists(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=20), min_size=1, max_size=6), st.randoms()
+)
 def test_counts_do_not_depend_on_order(batches: list[list[float]], random: object) -> None:
     arrays = [np.array(b, np.float32) for b in batches]
     one, other = Observer(), Observer()
@@ -27,7 +29,9 @@ def test_counts_do_not_depend_on_order(batches: list[list[float]], random: objec
         one.observe(a)
     for a in reversed(arrays):
         other.observe(a)
-    assert np.array_equal(one.histogram, other.histogram) and one.count == int(one.histogram.sum()) == sum(a.size for a in arrays)
+    assert np.array_equal(one.histogram, other.histogram) and one.count == int(one.histogram.sum()) == sum(
+        a.size for a in arrays
+    )
     assert (one.min, one.max) == (min(a.min() for a in arrays), max(a.max() for a in arrays))
 
 
@@ -56,7 +60,10 @@ def test_batches_change_nothing(digits: Path) -> None:
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.lists(st.floats(-(2.0**90), 2.0**90, width=32), min_size=6, max_size=6), min_size=2, max_size=6), st.integers(1, 5))
+@given(
+    st.lists(st.lists(st.floats(-(2.0**90), 2.0**90, width=32), min_size=6, max_size=6), min_size=2, max_size=6),
+    st.integers(1, 5),
+)
 def test_channel_sums_are_exact(rows: list[list[float]], cut: int) -> None:
     """Order, batches and merging do not change a bit, nor does any magnitude overflow."""
     arrays = [np.array(r, np.float32).reshape(1, 2, 3) for r in rows]
@@ -105,7 +112,9 @@ def test_channels_that_do_not_fit_are_refused(digits: Path, tmp_path: Path, fiel
 def test_channels_of_another_number_are_refused(digits: Path, tmp_path: Path) -> None:
     raw = json.loads(qglow.profile(digits / "model.onnx", digits, samples=1).to_json())
     row = raw["tensors"]["conv_c"]
-    raw["tensors"]["conv_c"] = {k: v[:3] if k.startswith("channel_") and k != "channel_count" else v for k, v in row.items()}
+    raw["tensors"]["conv_c"] = {
+        k: v[:3] if k.startswith("channel_") and k != "channel_count" else v for k, v in row.items()
+    }
     (tmp_path / "p.json").write_text(json.dumps(raw))
     with pytest.raises(ProfileError, match="3 channels for 'conv_c'"):
         Profile.load(tmp_path / "p.json").matched(float_graph(digits / "model.onnx"))
@@ -125,7 +134,14 @@ def test_bad_samples_name_tensor_and_sample(digits: Path) -> None:
 def pictures(weights: float, shape: tuple[int, ...] = (4, 3, 3, 3)) -> Graph:
     """One convolution over RGB pictures, with weights of one size."""
     types = {"x": float_type("N", 3, 8, 8), "w": float_type(*shape), "y": float_type("N", 4, 6, 6)}
-    return Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "c"),), types, {"w": np.full(shape, weights, np.float32)})
+    return Graph(
+        "g",
+        ("x",),
+        ("y",),
+        (Node("Conv", ("x", "w"), ("y",), {}, "c"),),
+        types,
+        {"w": np.full(shape, weights, np.float32)},
+    )
 
 
 @pytest.mark.parametrize(

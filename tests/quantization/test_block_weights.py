@@ -1,4 +1,5 @@
-"""Block-wise weights for large products of float models: with a profile and without, in all that counts and reports layers."""
+"""Block-wise weights for large products of float models: with a profile and without, in all that counts and reports
+layers."""
 
 from __future__ import annotations
 
@@ -77,7 +78,9 @@ def db(want: Any, got: Any) -> float:
     return float(10 * np.log10((want.astype(np.float64) ** 2).sum() / ((want.astype(np.float64) - got) ** 2).sum()))
 
 
-@pytest.mark.parametrize(("weights", "size", "least"), [("int4_block", 32, 17), ("int4_block", 128, 16), ("int8_block", 64, 36)])
+@pytest.mark.parametrize(
+    ("weights", "size", "least"), [("int4_block", 32, 17), ("int4_block", 128, 16), ("int8_block", 64, 36)]
+)
 @pytest.mark.parametrize("profiled", [False, True])
 def test_a_transformer_layer(weights: str, size: int, least: float, profiled: bool) -> None:
     profile = qglow.profile(GRAPH, DATA) if profiled else None
@@ -88,7 +91,9 @@ def test_a_transformer_layer(weights: str, size: int, least: float, profiled: bo
     session = qglow.InferenceSession(bundle, threads=2)
     for sample in DATA[:1] if profiled else (DATA[0], {"x": floats(1, 1, WIDTH, scale=1)}):
         got, want = session.run(None, sample)[0], evaluate(GRAPH, sample, fast=True)["y"]
-        assert np.array_equal(got, session.run_all(sample)["y"]) and db(want, got) > (least if profiled is False else least - 4)
+        assert np.array_equal(got, session.run_all(sample)["y"]) and db(want, got) > (
+            least if profiled is False else least - 4
+        )
 
 
 def test_a_saved_bundle_is_smaller_and_the_same(tmp_path: Path) -> None:
@@ -106,7 +111,10 @@ def test_the_report_names_the_precision() -> None:
     layers = {r["name"]: r for r in report["layers"] if r["op"] == "BlockwiseMatMul"}
     assert {n.split(".")[0] for n in layers} == {n.split(".")[0] for n in DENSE}
     assert {r["precision"] for r in layers.values()} == {"int4 blocks"}
-    assert report["nodes"]["int4 blocks"] == len(DENSE) and sum(20 < (r["own_sqnr_db"] or 0) < 30 for r in layers.values()) >= 4
+    assert (
+        report["nodes"]["int4 blocks"] == len(DENSE)
+        and sum(20 < (r["own_sqnr_db"] or 0) < 30 for r in layers.values()) >= 4
+    )
 
 
 def test_an_accuracy_target_puts_products_back_to_float() -> None:
@@ -138,7 +146,9 @@ def test_which_products_have_them() -> None:
         qglow.quantize(small, config=qglow.QuantConfig(weights="int4_block", block_nodes=("mm",)))
 
 
-@pytest.mark.parametrize("fields", [{"block_size": 33}, {"block_size": True}, {"block_nodes": ("mm",)}, {"weights": "int3_block"}], ids=str)
+@pytest.mark.parametrize(
+    "fields", [{"block_size": 33}, {"block_size": True}, {"block_nodes": ("mm",)}, {"weights": "int3_block"}], ids=str
+)
 def test_settings_that_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         qglow.QuantConfig(**fields)
@@ -162,8 +172,14 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
     onnx.save(export_float(GRAPH), tmp_path / "m.onnx")
     out = tmp_path / "m.qglow"
-    assert main(["quantize", str(tmp_path / "m.onnx"), "--weights", "int4_block", "--block-size", "64", "-o", str(out)]) == 0
+    assert (
+        main(["quantize", str(tmp_path / "m.onnx"), "--weights", "int4_block", "--block-size", "64", "-o", str(out)])
+        == 0
+    )
     assert "6 with int4 weights in blocks" in capsys.readouterr().out
     assert {n.op for n in qglow.load(out).graph.nodes} >= {"BlockwiseMatMul"}
     assert main(["quantize", str(tmp_path / "m.onnx"), "-o", str(out)]) == 2
-    assert main(["quantize", str(tmp_path / "m.onnx"), "--weights", "int4_block", "--block-size", "7", "-o", str(out)]) == 2
+    assert (
+        main(["quantize", str(tmp_path / "m.onnx"), "--weights", "int4_block", "--block-size", "7", "-o", str(out)])
+        == 2
+    )

@@ -17,8 +17,8 @@ CHANNELS = np.array([1.0, 0.02, 0.3, 0.05], np.float32)  # how strong the channe
 
 
 class Uneven:
-    """A builder of nets on [1, 4, 8, 8] whose first convolution's channels differ much in strength, as in a network that was not
-    trained for int8; each later convolution needs them all alike.
+    """A builder of nets on [1, 4, 8, 8] whose first convolution's channels differ much in strength, as in a network
+    that was not trained for int8; each later convolution needs them all alike.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,9 @@ class Uneven:
 
     def even(self, x: str, factors: np.ndarray = CHANNELS, group: int = 1) -> str:
         """A convolution to which all input channels matter alike."""
-        w = self.array(4, 4 // group, 1, 1) / (factors.reshape(1, -1, 1, 1) if group == 1 else factors.reshape(-1, 1, 1, 1))
+        w = self.array(4, 4 // group, 1, 1) / (
+            factors.reshape(1, -1, 1, 1) if group == 1 else factors.reshape(-1, 1, 1, 1)
+        )
         return self.op("Conv", x, self.constant(w), group=group)
 
     def measured(self, output: str, **config: object) -> tuple[Agreement, Graph]:
@@ -106,7 +108,9 @@ def test_weak_channels_are_not_lost(form: str) -> None:
 
 
 @pytest.mark.parametrize(("strength", "pays"), [((1, 0.02, 0.1, 0.05), True), ((1, 0.9, 0.6, 1), False)])
-def test_large_tables_get_rows_only_where_they_pay(strength: tuple[float, ...], pays: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_tables_get_rows_only_where_they_pay(
+    strength: tuple[float, ...], pays: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("qglow.quantization.channel_equalization.SMALL", 16)
     n = Uneven()
     n.strength = np.array(strength, np.float32)

@@ -1,4 +1,5 @@
-"""Clamps that are limits of an int8 output: bounds the wrong way round, no bounds at all, and ranges near the end of float32."""
+"""Clamps that are limits of an int8 output: bounds the wrong way round, no bounds at all, and ranges near the end of
+float32."""
 
 from __future__ import annotations
 
@@ -11,7 +12,10 @@ import qglow
 
 def clamped(low: float | None, high: float | None, scale: float) -> tuple[ModelProto, dict[str, np.ndarray]]:
     rng = np.random.default_rng(0)
-    constants = {"w": (rng.normal(size=(4, 3, 1, 1))).astype(np.float32), "v": rng.normal(size=(4, 4, 1, 1)).astype(np.float32)}
+    constants = {
+        "w": (rng.normal(size=(4, 3, 1, 1))).astype(np.float32),
+        "v": rng.normal(size=(4, 4, 1, 1)).astype(np.float32),
+    }
     constants |= {n: np.float32(b) for n, b in (("low", low), ("high", high)) if b is not None}
     bounds = ["low" if low is not None else "", "high" if high is not None else ""]
     nodes = [helper.make_node("Conv", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["r"])]
@@ -30,7 +34,9 @@ BOUNDS = [(1, -1, 1), (None, -1, 1), (2, None, 1), (None, None, 1e34), (None, 1e
 def test_limits(low: float | None, high: float | None, scale: float) -> None:
     proto, feeds = clamped(low, high, scale)
     bundle = qglow.quantize(proto, qglow.profile(proto, [feeds]), check=False)
-    h = np.einsum("oc,nchw->nohw", numpy_helper.to_array(proto.graph.initializer[0])[:, :, 0, 0], feeds["x"].astype(np.float64))
+    h = np.einsum(
+        "oc,nchw->nohw", numpy_helper.to_array(proto.graph.initializer[0])[:, :, 0, 0], feeds["x"].astype(np.float64)
+    )
     c = np.minimum(np.maximum(np.maximum(h, 0), -np.inf if low is None else low), np.inf if high is None else high)
     want = np.einsum("oc,nchw->nohw", numpy_helper.to_array(proto.graph.initializer[1])[:, :, 0, 0], c)
     got = qglow.InferenceSession(bundle, 1).run(None, feeds)[0]

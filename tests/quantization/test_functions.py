@@ -47,7 +47,11 @@ def test_silu_does_not_mind_what_lies_far_below_zero(monkeypatch: pytest.MonkeyP
     graph, data = build("silu", 40.0)
     bundle, db = quantized(graph, data, balance_channels=False)
     t = bundle.graph.types["conv"]
-    assert t.quant is not None and -20 < (0 - t.quant.z) * t.quant.scale[0] < -3 and (255 - t.quant.z) * t.quant.scale[0] > 60
+    assert (
+        t.quant is not None
+        and -20 < (0 - t.quant.z) * t.quant.scale[0] < -3
+        and (255 - t.quant.z) * t.quant.scale[0] > 60
+    )
     monkeypatch.setattr("qglow.quantization.assign._only_through", lambda *_: {})
     assert db > quantized(graph, data, balance_channels=False)[1] + 1
 
@@ -66,7 +70,8 @@ def test_a_logarithm_of_a_power_stays_float() -> None:
 
 @pytest.mark.parametrize("least", [-1e9, -3.4e38, -10000.0])
 def test_a_mask_leaves_the_scores_their_steps(least: float) -> None:
-    """Attention whose upper triangle is masked: the sum's range is that of the scores, and what is masked gets no weight."""
+    """Attention whose upper triangle is masked: the sum's range is that of the scores, and what is masked gets no
+    weight."""
     rng, b = np.random.default_rng(9), GraphBuilder()
     b.types["x"] = float_type(1, 16, 8)
     b.fresh("x")
@@ -75,7 +80,13 @@ def test_a_mask_leaves_the_scores_their_steps(least: float) -> None:
     turned = b.add("Transpose", (parts[1],), float_type(1, 8, 16), "turned", perm=(0, 2, 1))
     scores = b.add("MatMul", (parts[0], turned), float_type(1, 16, 16), "scores")
     mask = b.add_constant("mask", (np.triu(np.ones((16, 16)), 1) * least).astype(np.float32))
-    weights = b.add("Softmax", (b.add("Add", (scores, mask), float_type(1, 16, 16), "masked"),), float_type(1, 16, 16), "weights", axis=-1)
+    weights = b.add(
+        "Softmax",
+        (b.add("Add", (scores, mask), float_type(1, 16, 16), "masked"),),
+        float_type(1, 16, 16),
+        "weights",
+        axis=-1,
+    )
     y = b.add("MatMul", (weights, parts[2]), float_type(1, 16, 8), "y")
     data = [{"x": rng.normal(0, 1, (1, 16, 8)).astype(np.float32)} for _ in range(12)]
     bundle, db = quantized(b.build("g", ("x",), (y,)), data)

@@ -1,4 +1,5 @@
-"""16-bit activations: which values get them, that engines agree, and that accuracy rises where activations are the noise."""
+"""16-bit activations: which values get them, that engines agree, and that accuracy rises where activations are the
+noise."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ Data = list[dict[str, Array]]
 
 
 def net(weight_levels: int = 0) -> tuple[Graph, Data]:
-    """Each family that has an int16 form, and a softmax, which has none. weight_levels: weights are multiples of their largest over so
-    many, so that 8 bits hold them without an error; 0: any."""
+    """Each family that has an int16 form, and a softmax, which has none. weight_levels: weights are multiples of their
+    largest over so many, so that 8 bits hold them without an error; 0: any."""
     rng, b = np.random.default_rng(5), GraphBuilder()
     b.types["x"] = float_type(1, 4, 8, 8)
     b.fresh("x")
@@ -72,11 +73,24 @@ def test_all_activations_are_int16_and_what_has_no_form_is_float() -> None:
     graph, data = net()
     bundle = quantized(graph, data, activations="int16")
     assert set(activations(bundle.graph).values()) == {DType.I16}
-    assert all(t.quant is not None and t.quant.z == 0 for v, t in bundle.graph.types.items() if t.kind is DType.I16 and t.quant)
+    assert all(
+        t.quant is not None and t.quant.z == 0 for v, t in bundle.graph.types.items() if t.kind is DType.I16 and t.quant
+    )
     decisions = {d["op"]: d for d in bundle.manifest["decisions"]}
     assert decisions["Softmax"]["precision"] == "float" and "no int16 form" in decisions["Softmax"]["reason"]
     wide = {op for op, d in decisions.items() if d["precision"] == "int16"}
-    assert wide >= {"Conv", "Tanh", "Add", "GlobalAveragePool", "Mul", "Concat", "MaxPool", "AveragePool", "Reshape", "MatMul"}
+    assert wide >= {
+        "Conv",
+        "Tanh",
+        "Add",
+        "GlobalAveragePool",
+        "Mul",
+        "Concat",
+        "MaxPool",
+        "AveragePool",
+        "Reshape",
+        "MatMul",
+    }
 
 
 @pytest.mark.parametrize("config", [
@@ -93,7 +107,9 @@ def test_kernels_give_the_bits_of_the_reference(config: dict[str, Any]) -> None:
     for d in data[20:]:
         want = evaluate(bundle.graph, d)
         for engine in (session, interpreter):
-            assert all(np.array_equal(a, want[o]) for a, o in zip(engine.run(None, d), bundle.graph.outputs, strict=True))
+            assert all(
+                np.array_equal(a, want[o]) for a, o in zip(engine.run(None, d), bundle.graph.outputs, strict=True)
+            )
 
 
 def test_a_name_of_a_value_makes_that_value_alone_int16() -> None:
@@ -108,7 +124,9 @@ def test_mixed_graphs_widen_without_loss() -> None:
     graph, data = net()
     bundle = quantized(graph, data, int16=("op:Tanh",))
     add = next(n for n in bundle.graph.nodes if n.op == "Add")
-    wide = next(n for n in bundle.graph.nodes if n.op == "Lookup" and n.outputs[0] in add.inputs and "widened" in n.outputs[0])
+    wide = next(
+        n for n in bundle.graph.nodes if n.op == "Lookup" and n.outputs[0] in add.inputs and "widened" in n.outputs[0]
+    )
     before, after = (bundle.graph.types[v] for v in (wide.inputs[0], wide.outputs[0]))
     assert before.quant is not None and after.quant is not None and before.quant.scale == after.quant.scale
     low, high = before.limits()
@@ -152,7 +170,9 @@ def test_a_model_that_came_with_int16_keeps_its_integers() -> None:
     back = qglow.quantize(export_qdq(bundle.graph), None, check=False)
     assert set(activations(back.graph).values()) == {DType.I16}
     for d in data[:4]:
-        assert np.array_equal(evaluate(back.graph, d)[back.graph.outputs[0]], evaluate(bundle.graph, d)[bundle.graph.outputs[0]])
+        assert np.array_equal(
+            evaluate(back.graph, d)[back.graph.outputs[0]], evaluate(bundle.graph, d)[bundle.graph.outputs[0]]
+        )
 
 
 HOSTILE = [
@@ -165,7 +185,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("op", "x", "y", "attributes", "said"), HOSTILE)
-def test_graphs_of_text_with_forms_that_there_are_not_are_refused(op: str, x: str, y: str, attributes: str, said: str) -> None:
+def test_graphs_of_text_with_forms_that_there_are_not_are_refused(
+    op: str, x: str, y: str, attributes: str, said: str
+) -> None:
     text = f'graph "g"\ninput %x: {x}\n%y: {y} = {op}(%x) {attributes} "n"\noutput %y\n'
     with pytest.raises(VerifyError, match=said):
         verify(parse_graph(text))
@@ -176,5 +198,9 @@ def test_configuration_of_a_file(tmp_path: Any) -> None:
     path.write_text('[quantize]\nactivations = "uint8"\nint16 = ["op:Add"]\n')
     assert QuantConfig.load(path).int16 == ("op:Add",)
     graph, data = net()
-    counts = Counter(activations(qglow.quantize(graph, qglow.profile(graph, data[:8]), QuantConfig.load(path), check=False).graph).values())
+    counts = Counter(
+        activations(
+            qglow.quantize(graph, qglow.profile(graph, data[:8]), QuantConfig.load(path), check=False).graph
+        ).values()
+    )
     assert counts[DType.I16] and counts[DType.U8]

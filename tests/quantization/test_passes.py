@@ -22,7 +22,9 @@ from tests import shared_models
 def start() -> QuantState:
     path = shared_models.path("residual")
     graph = float_graph(path)
-    return QuantState(graph, graph, qglow.profile(path, shared_models.feeds("residual", 2)).matched(graph), QuantConfig())
+    return QuantState(
+        graph, graph, qglow.profile(path, shared_models.feeds("residual", 2)).matched(graph), QuantConfig()
+    )
 
 
 def test_a_pass_gives_a_new_state_and_changes_no_other(start: QuantState) -> None:
@@ -53,8 +55,12 @@ def broken_graph(state: QuantState) -> QuantState:
     return replace(state, graph=state.graph.with_(outputs=("nowhere",)))
 
 
-@pytest.mark.parametrize(("broken", "said"), [(broken_precision, "broken_precision: node .* is int8 and float"), (broken_graph, "nowhere")])
-def test_a_pass_that_breaks_the_state_is_named(broken: Any, said: str, start: QuantState, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("broken", "said"), [(broken_precision, "broken_precision: node .* is int8 and float"), (broken_graph, "nowhere")]
+)
+def test_a_pass_that_breaks_the_state_is_named(
+    broken: Any, said: str, start: QuantState, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("QGLOW_VERIFY", "1")
     monkeypatch.setattr(passes, "PASSES", (*PASSES[:3], broken, *PASSES[3:]))
     with pytest.raises(VerifyError, match=said):
@@ -92,11 +98,15 @@ def quantized_model() -> bytes:
     x = rounded("x")
     for name in ("a", "b"):
         w = constant(f"{name}.w", rng.integers(-128, 128, (4, 4, 1, 1)).astype(np.int8))
-        nodes.append(helper.make_node("DequantizeLinear", [w, constant(f"{name}.ws", np.float32(2.0**-9))], [f"{name}.wf"]))
+        nodes.append(
+            helper.make_node("DequantizeLinear", [w, constant(f"{name}.ws", np.float32(2.0**-9))], [f"{name}.wf"])
+        )
         nodes.append(helper.make_node("Conv", [x, f"{name}.wf"], [name], name=f"conv_{name}"))
         x = rounded(name)
     ends = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4, 6, 6]) for n in ("x", x)]
-    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:], constants), opset_imports=[helper.make_opsetid("", 17)])
+    model = helper.make_model(
+        helper.make_graph(nodes, "g", ends[:1], ends[1:], constants), opset_imports=[helper.make_opsetid("", 17)]
+    )
     return bytes(model.SerializeToString())
 
 
@@ -120,9 +130,15 @@ def test_what_the_user_excludes_of_a_quantized_model_stays_float(tmp_path: Path)
 
 def test_weights_in_blocks_leave_the_factors_of_other_layers() -> None:
     """No node reads them: they say what the integers of a balanced value stand for, in reports."""
-    path, config = shared_models.path("residual"), QuantConfig(weights="int4_block", block_size=16, block_nodes=("op:Gemm",))
+    path, config = (
+        shared_models.path("residual"),
+        QuantConfig(weights="int4_block", block_size=16, block_nodes=("op:Gemm",)),
+    )
     profile = qglow.profile(path, shared_models.feeds("residual", 2))
-    plain, blocks = (qglow.quantize(path, profile, c, check=False).graph.constants for c in (QuantConfig(exclude=("op:Gemm",)), config))
+    plain, blocks = (
+        qglow.quantize(path, profile, c, check=False).graph.constants
+        for c in (QuantConfig(exclude=("op:Gemm",)), config)
+    )
     assert any(c.endswith(".blocks") for c in blocks)
     factors = {c for c in plain if c.endswith(".factors")}
     assert factors and factors == {c for c in blocks if c.endswith(".factors")}

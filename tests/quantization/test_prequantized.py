@@ -1,4 +1,5 @@
-"""Models that came quantized: int8 nodes are read back from their QDQ and QLinear forms, with the same numbers to the last bit."""
+"""Models that came quantized: int8 nodes are read back from their QDQ and QLinear forms, with the same numbers to the
+last bit."""
 
 from __future__ import annotations
 
@@ -62,7 +63,9 @@ class Model:
         if not bias:
             return str(self.op("Conv", x, wf))
         b = self.constant(self.rng.integers(-999, 999, 4).astype(np.int32))
-        return str(self.op("Conv", x, wf, self.op("DequantizeLinear", b, self.constant(scale * np.float32(unit)), axis=0)))
+        return str(
+            self.op("Conv", x, wf, self.op("DequantizeLinear", b, self.constant(scale * np.float32(unit)), axis=0))
+        )
 
     def build(self, *outputs: tuple[str, int], kind: int = TensorProto.FLOAT) -> onnx.ModelProto:
         x = helper.make_tensor_value_info("x", kind, (1, 4, 6, 6))
@@ -79,7 +82,11 @@ def same_numbers(model: onnx.ModelProto, kind: type = np.float32) -> Graph:
     bundle = qglow.quantize(model)
     plain, rng = float_graph(model), np.random.default_rng(2)
     for _ in range(4):
-        x = rng.normal(0, 2, (1, 4, 6, 6)).astype(np.float32) if kind is np.float32 else rng.integers(0, 256, (1, 4, 6, 6)).astype(kind)
+        x = (
+            rng.normal(0, 2, (1, 4, 6, 6)).astype(np.float32)
+            if kind is np.float32
+            else rng.integers(0, 256, (1, 4, 6, 6)).astype(kind)
+        )
         expected = evaluate(plain, {"x": x})
         for name, got in zip(bundle.graph.outputs, qglow.InferenceSession(bundle).run(None, {"x": x}), strict=True):
             assert got.dtype == expected[name].dtype and np.array_equal(got, expected[name]), name
@@ -96,7 +103,9 @@ def test_products_sums_and_clamps(kind: type) -> None:
     zero = 128 if kind is np.uint8 else 0
     x = m.qdq("x", zero=zero, kind=kind)
     a = m.qdq(m.op("Relu", m.conv(x)), 2.0**-3, zero - 128, kind)
-    s = m.qdq(m.op("Relu", m.op("Add", m.qdq(m.conv(x, bias=False), 2.0**-3, zero, kind), a)), 2.0**-2, zero - 128, kind)
+    s = m.qdq(
+        m.op("Relu", m.op("Add", m.qdq(m.conv(x, bias=False), 2.0**-3, zero, kind), a)), 2.0**-2, zero - 128, kind
+    )
     graph = same_numbers(m.build((s, FLOAT)))
     assert ops(graph) == ["Quantize", "Conv", "Conv", "Add", "Dequantize"]
 
@@ -147,7 +156,9 @@ def test_float_nodes_read_rounded_values() -> None:
     m = Model()
     y = m.qdq(m.conv(m.qdq("x")), 2.0**-2)
     z = m.qdq(m.op("Softmax", y, axis=1), 2.0**-8, 0)
-    graph = same_numbers(m.build((m.op("Softmax", m.qdq("x"), axis=2), FLOAT), (z, FLOAT), (m.op("Exp", m.op("Floor", y)), FLOAT)))
+    graph = same_numbers(
+        m.build((m.op("Softmax", m.qdq("x"), axis=2), FLOAT), (z, FLOAT), (m.op("Exp", m.op("Floor", y)), FLOAT))
+    )
     assert "Softmax" in ops(graph) and ops(graph).count("Dequantize") >= 2
 
 
@@ -204,7 +215,9 @@ def test_what_onnxruntime_quantized_gives_its_bits(
 
 def test_an_exported_bundle_comes_back(digits: Path, pictures: list[dict[str, np.ndarray]], tmp_path: Path) -> None:
     bundle = qglow.quantize(
-        digits / "model.onnx", qglow.profile(digits / "model.onnx", digits, samples=16), qglow.QuantConfig(float_outputs=True)
+        digits / "model.onnx",
+        qglow.profile(digits / "model.onnx", digits, samples=16),
+        qglow.QuantConfig(float_outputs=True),
     )
     save_qdq(bundle.graph, tmp_path / "q.onnx")
     again = qglow.quantize(tmp_path / "q.onnx")
@@ -242,7 +255,9 @@ def test_a_function_that_has_no_value_gives_what_onnxruntime_rounds_it_to(op: st
         nodes.append(helper.make_node("DequantizeLinear", [f"q{number}", "s", "z"], [f"d{number}"]))
         value = f"d{number}"
     inputs, outputs = (helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4, 8, 8]) for n in ("x", value))
-    graph = helper.make_graph(nodes, "g", [inputs], [outputs], [numpy_helper.from_array(a, n) for n, a in constants.items()])
+    graph = helper.make_graph(
+        nodes, "g", [inputs], [outputs], [numpy_helper.from_array(a, n) for n, a in constants.items()]
+    )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     bundle = qglow.quantize(model, check=False)
     assert "Lookup" in ops(bundle.graph)

@@ -42,19 +42,26 @@ class Net:
 
     def conv(self, x: str, channels: int = 4) -> str:
         w = self.b.add_constant("w", normal(channels, 4, 3, 3) * 0.3)
-        return self.op("Conv", x, w, self.b.add_constant("bias", normal(channels)), channels=channels, pads=(1, 1, 1, 1))
+        return self.op(
+            "Conv", x, w, self.b.add_constant("bias", normal(channels)), channels=channels, pads=(1, 1, 1, 1)
+        )
 
     def constant(self, *values: float) -> str:
         a = np.array(values, np.float32)
         return self.b.add_constant("c", a.reshape(()) if a.size == 1 else a.reshape(-1, 1, 1))
 
-    def quantize(self, output: str, config: QuantConfig | None = None, floor_db: float = 28.0) -> tuple[Graph, dict[str, str]]:
+    def quantize(
+        self, output: str, config: QuantConfig | None = None, floor_db: float = 28.0
+    ) -> tuple[Graph, dict[str, str]]:
         graph = self.b.build("g", ("x",), (output,))
         data = [{"x": normal(1, 4, 8, 8)} for _ in range(4)]
         bundle = qglow.quantize(graph, qglow.profile(graph, data), config)
         from qglow.profiling import open_dataset
 
-        assert measure(float_oracle(graph, graph), bundle.graph, open_dataset(data, graph)).outputs[output].sqnr_db > floor_db
+        assert (
+            measure(float_oracle(graph, graph), bundle.graph, open_dataset(data, graph)).outputs[output].sqnr_db
+            > floor_db
+        )
         return bundle.graph, {d["node"]: d["precision"] for d in bundle.manifest["decisions"]}
 
 
@@ -87,9 +94,15 @@ def test_clip_bounds_hold() -> None:
 def test_per_channel_functions_are_one_table_a_channel() -> None:
     n = Net()
     y = n.conv("x")
-    y = n.op("PRelu", n.op("Add", n.op("Mul", y, n.constant(1, 2, 3, 4)), n.constant(0, 1, 0, -1)), n.constant(0.1, 0.2, 0.3, 0.4))
+    y = n.op(
+        "PRelu",
+        n.op("Add", n.op("Mul", y, n.constant(1, 2, 3, 4)), n.constant(0, 1, 0, -1)),
+        n.constant(0.1, 0.2, 0.3, 0.4),
+    )
     graph, _ = n.quantize(n.conv(y))
-    assert "Lookup" in ops(graph) and graph.constants[next(v for v in graph.constants if v.endswith(".table"))].shape == (4, 256)
+    assert "Lookup" in ops(graph) and graph.constants[
+        next(v for v in graph.constants if v.endswith(".table"))
+    ].shape == (4, 256)
 
 
 def test_concat_shares_one_range_and_residual_adds() -> None:
@@ -149,7 +162,12 @@ def test_broken_quantization_fails_and_names_layers() -> None:
     graph = n.b.build("g", ("x",), (n.conv(n.conv(y)),))
     small = [{"x": normal(1, 4, 8, 8) * 1e-3} for _ in range(2)]
     with pytest.raises(AccuracyError, match="by themselves add .*relu"):
-        qglow.quantize(graph, qglow.profile(graph, small), QuantConfig(min_agreement_sqnr_db=60.0), check=[{"x": normal(1, 4, 8, 8) * 50}])
+        qglow.quantize(
+            graph,
+            qglow.profile(graph, small),
+            QuantConfig(min_agreement_sqnr_db=60.0),
+            check=[{"x": normal(1, 4, 8, 8) * 50}],
+        )
 
 
 def test_wrong_configuration_is_one_clear_line(tmp_path: Path) -> None:
@@ -160,7 +178,9 @@ def test_wrong_configuration_is_one_clear_line(tmp_path: Path) -> None:
         QuantConfig(calibration="best")
 
 
-@pytest.mark.parametrize(("float_outputs", "ops"), [(True, ["Quantize", "Conv"]), (False, ["Quantize", "Conv", "Dequantize"])])
+@pytest.mark.parametrize(
+    ("float_outputs", "ops"), [(True, ["Quantize", "Conv"]), (False, ["Quantize", "Conv", "Dequantize"])]
+)
 def test_float_outputs_says_whether_a_last_product_is_rounded(float_outputs: bool, ops: list[str]) -> None:
     net = Net()
     graph, _ = net.quantize(net.conv("x"), QuantConfig(float_outputs=float_outputs))

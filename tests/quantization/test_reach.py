@@ -1,4 +1,5 @@
-"""Sums that could leave int32: known from types where shapes are static, met at lowering where they are not; right in both, and said."""
+"""Sums that could leave int32: known from types where shapes are static, met at lowering where they are not; right in
+both, and said."""
 
 from __future__ import annotations
 
@@ -20,7 +21,9 @@ Dims = list[int | str]
 ONE = np.ones((1, 1, 1, 1), np.float32)
 
 
-def model(nodes: list[onnx.NodeProto], constants: dict[str, Any], inputs: dict[str, Dims], output: Dims) -> onnx.ModelProto:
+def model(
+    nodes: list[onnx.NodeProto], constants: dict[str, Any], inputs: dict[str, Dims], output: Dims
+) -> onnx.ModelProto:
     values = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
     result = helper.make_tensor_value_info("y", TensorProto.FLOAT, output)
     stored = [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
@@ -31,7 +34,9 @@ def model(nodes: list[onnx.NodeProto], constants: dict[str, Any], inputs: dict[s
 def oracle(proto: onnx.ModelProto, feeds: dict[str, Array]) -> Array:
     options = ort.SessionOptions()
     options.log_severity_level, options.graph_optimization_level = 4, ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(
+        None, feeds
+    )[0]
 
 
 def rounded(name: str, scale: float, zero: int, constants: dict[str, Any]) -> list[onnx.NodeProto]:
@@ -58,11 +63,20 @@ FAR: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("op", FAR)
 def test_scales_that_lie_far_apart(op: str) -> None:
-    """Inputs of a scale of 1e4 to an output of 1e-4: what is not 0 is at an end of the range, and the node says why it is float."""
+    """Inputs of a scale of 1e4 to an output of 1e-4: what is not 0 is at an end of the range, and the node says why it
+    is float."""
     names, attributes, more = FAR[op]
     constants: dict[str, Any] = {"one": np.eye(16, dtype=np.float32).reshape(16, 16, 1, 1), **more}
-    nodes = [*rounded("x", 1e4, 128, constants), helper.make_node("Conv", ["x_d", "one"], ["a"]), *rounded("a", 1e4, 128, constants)]
-    nodes += [*rounded("b", 0.7e4, 3, constants), helper.make_node(op, names, ["c"], **attributes), *rounded("c", 1e-4, 128, constants)]
+    nodes = [
+        *rounded("x", 1e4, 128, constants),
+        helper.make_node("Conv", ["x_d", "one"], ["a"]),
+        *rounded("a", 1e4, 128, constants),
+    ]
+    nodes += [
+        *rounded("b", 0.7e4, 3, constants),
+        helper.make_node(op, names, ["c"], **attributes),
+        *rounded("c", 1e-4, 128, constants),
+    ]
     inputs: dict[str, Dims] = {n: [1, 16, 5, 7] for n in "xb"}
     proto = model([*nodes, helper.make_node("Identity", ["c_d"], ["y"])], constants, inputs, ["n", "c", "h", "w"])
     rng = np.random.default_rng(1)
@@ -71,7 +85,9 @@ def test_scales_that_lie_far_apart(op: str) -> None:
     reasons = {d["op"]: d["reason"] for d in bundle.manifest["decisions"] if d["precision"] == "float"}
     assert "int32 does not hold" in reasons.get(op, ""), bundle.manifest["decisions"]
     got, want = qglow.InferenceSession(bundle, 1).run(None, feeds)[0], oracle(proto, feeds)
-    assert (np.abs(got - want) > 1e-4).mean() < 0.02, "float sums in another order may be rounded to the other side of 0"
+    assert (np.abs(got - want) > 1e-4).mean() < 0.02, (
+        "float sums in another order may be rounded to the other side of 0"
+    )
 
 
 def host_steps(bundle: qglow.Bundle, feeds: dict[str, Array]) -> dict[str, str]:
@@ -81,7 +97,8 @@ def host_steps(bundle: qglow.Bundle, feeds: dict[str, Array]) -> dict[str, str]:
 
 @pytest.mark.parametrize("op", ["GlobalAveragePool", "ReduceMean"])
 def test_means_of_more_than_int32_holds(op: str) -> None:
-    """Calibrated on small images, asked for one of 9 million pixels: exact, on the host, with the reason in the program."""
+    """Calibrated on small images, asked for one of 9 million pixels: exact, on the host, with the reason in the
+    program."""
     constants: dict[str, Any] = {"w": ONE * 1.1, "v": ONE} | ({"axes": np.array([2, 3])} if op == "ReduceMean" else {})
     mean = helper.make_node(op, ["h", "axes"] if op == "ReduceMean" else ["h"], ["p"])
     nodes = [helper.make_node("Conv", ["x", "w"], ["h"]), mean, helper.make_node("Conv", ["p", "v"], ["y"])]

@@ -1,4 +1,5 @@
-"""Schemes of the configuration: each has the types that it promises, the same bits on the compiled engine, and keeps its accuracy."""
+"""Schemes of the configuration: each has the types that it promises, the same bits on the compiled engine, and keeps
+its accuracy."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ SCHEMES = [
 
 
 def every_family() -> tuple[Graph, list[dict[str, np.ndarray]]]:
-    """A residual net with each family of int8 ops: products, sums, tables, pools, moves, a softmax, a product of two tensors."""
+    """A residual net with each family of int8 ops: products, sums, tables, pools, moves, a softmax, a product of two
+    tensors."""
     rng, b = np.random.default_rng(11), GraphBuilder()
     b.types["x"] = float_type(1, 4, 8, 8)
     b.fresh("x")
@@ -40,7 +42,14 @@ def every_family() -> tuple[Graph, list[dict[str, np.ndarray]]]:
 
     def conv(x: str, channels: int, group: int = 1, size: int = 3) -> str:
         w = rng.normal(0, 0.4, (8, channels // group, size, size)).astype(np.float32)
-        return op("Conv", x, constant(w), constant(rng.normal(0, 0.3, 8).astype(np.float32)), group=group, pads=(size // 2,) * 4)
+        return op(
+            "Conv",
+            x,
+            constant(w),
+            constant(rng.normal(0, 0.3, 8).astype(np.float32)),
+            group=group,
+            pads=(size // 2,) * 4,
+        )
 
     a = op("Relu", conv("x", 4))
     y = conv(a, 8, group=8)
@@ -84,7 +93,9 @@ def test_types_are_those_of_the_scheme(quantized: tuple[QuantConfig, Bundle, lis
         assert {k for k, _ in kinds} == {DType.U8} and (DType.U8, False) in kinds
     weights = [t.quant for v, t in bundle.graph.types.items() if t.quant is not None and v in bundle.graph.constants]
     assert weights and all((q.axis is None) == (config.weights == "per_tensor") for q in weights)
-    scales = [s for t in activations(bundle.graph) if t.quant for s in t.quant.scale] + [s for q in weights for s in q.scale]
+    scales = [s for t in activations(bundle.graph) if t.quant for s in t.quant.scale] + [
+        s for q in weights for s in q.scale
+    ]
     assert all(np.frexp(s)[0] == 0.5 for s in scales) == config.power_of_two
     assert sum(d["precision"] == "float" for d in bundle.manifest["decisions"]) == 0
 
@@ -93,7 +104,8 @@ def test_engines_agree_and_the_output_holds(quantized: tuple[QuantConfig, Bundle
     config, bundle, data = quantized
     session = qglow.InferenceSession(bundle)
     program = lower(retype(bundle.graph, {"x": (1, 4, 8, 8)}), choose()[0].name)
-    assert not [s for s in program.steps if isinstance(s, HostCall)]  # NOTE: signed activations run on the unsigned kernels
+    # NOTE: signed activations run on the unsigned kernels
+    assert not [s for s in program.steps if isinstance(s, HostCall)]
     for feeds in data:
         expected = evaluate(bundle.graph, feeds)
         for name, got in zip(bundle.graph.outputs, session.run(None, feeds), strict=True):

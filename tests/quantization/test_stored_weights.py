@@ -1,4 +1,5 @@
-"""Weights of a model that came quantized: its own integers with their zero points, to the bits that onnxruntime computes from them."""
+"""Weights of a model that came quantized: its own integers with their zero points, to the bits that onnxruntime
+computes from them."""
 
 from __future__ import annotations
 
@@ -23,28 +24,40 @@ POOL = {"x_s": np.float32(0.02), "x_z": np.uint8(77), "y_s": np.float32(0.5), "y
 
 
 def model(
-    nodes: list[onnx.NodeProto], shape: tuple[int, ...], out: int, constants: dict[str, Any], kind: int = TensorProto.UINT8
+    nodes: list[onnx.NodeProto],
+    shape: tuple[int, ...],
+    out: int,
+    constants: dict[str, Any],
+    kind: int = TensorProto.UINT8,
 ) -> onnx.ModelProto:
     inputs = [helper.make_tensor_value_info("x", kind, shape)]
     outputs = [helper.make_tensor_value_info("y", kind, [f"y{k}" for k in range(out)])]
     stored = [numpy_helper.from_array(np.asarray(a), n) for n, a in (POOL | constants).items()]
     return helper.make_model(
-        helper.make_graph(nodes, "g", inputs, outputs, stored), opset_imports=[helper.make_opsetid("", 19)], ir_version=9
+        helper.make_graph(nodes, "g", inputs, outputs, stored),
+        opset_imports=[helper.make_opsetid("", 19)],
+        ir_version=9,
     )
 
 
 def oracle(proto: onnx.ModelProto, x: Array) -> Array:
     options = ort.SessionOptions()
     options.log_severity_level, options.graph_optimization_level = 4, ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
+    return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(
+        None, {"x": x}
+    )[0]
 
 
 def all_engines(proto: onnx.ModelProto, x: Array, host: bool = False) -> tuple[qglow.Bundle, Array]:
-    """The answer, on which reference, program and session agree; with no host step but those at the graph's own ends."""
+    """The answer, on which reference, program and session agree; with no host step but those at the graph's own
+    ends."""
     bundle = qglow.quantize(proto, check=False)
     want = evaluate(bundle.graph, {"x": x})["y"]
     program = verify_program(lower(retype(bundle.graph, {"x": x.shape}), "avx512_vnni"))
-    assert host or {s.node.op for s in program.steps if isinstance(s, HostCall)} <= {"QuantizeLinear", "DequantizeLinear"}
+    assert host or {s.node.op for s in program.steps if isinstance(s, HostCall)} <= {
+        "QuantizeLinear",
+        "DequantizeLinear",
+    }
     assert np.array_equal(run_program(program, {"x": x})["y"], want)
     assert np.array_equal(qglow.InferenceSession(bundle, 2).run(None, {"x": x})[0], want)
     return bundle, want
@@ -77,7 +90,9 @@ def test_convolutions(zero: int, kind: type) -> None:
             "w_z": kind(zero - shift),
             "b": RNG.integers(-3000, 3000, w_shape[0]).astype(np.int32),
         }
-        node = helper.make_node("QLinearConv", ["x", "x_s", "x_z", "w", "w_s", "w_z", "y_s", "y_z", "b"], ["y"], **attributes)
+        node = helper.make_node(
+            "QLinearConv", ["x", "x_s", "x_z", "w", "w_s", "w_z", "y_s", "y_z", "b"], ["y"], **attributes
+        )
         proto, x = model([node], shape, len(shape), constants), pixels(*shape)
         bundle, got = all_engines(proto, x)
         assert np.array_equal(got, oracle(proto, x))
@@ -132,7 +147,9 @@ def test_zero_points_in_models_with_quantize_nodes(name: str, by_channel: bool) 
         helper.make_node(op, ["x_d", "w_d"], ["h"], **attributes),
         *rounded("h", 0.5, 128, constants),
     ]
-    proto = model([*nodes, helper.make_node("Identity", ["h_d"], ["y"])], shape, len(shape), constants, TensorProto.FLOAT)
+    proto = model(
+        [*nodes, helper.make_node("Identity", ["h_d"], ["y"])], shape, len(shape), constants, TensorProto.FLOAT
+    )
     x = RNG.normal(0, 1, shape).astype(np.float32)
     bundle, got = all_engines(proto, x)
     assert op in {n.op for n in bundle.graph.nodes if bundle.graph.types[n.inputs[0]].is_quantized}
@@ -156,12 +173,20 @@ def test_weights_that_two_nodes_share() -> None:
     ("w", "more", "reason"),
     [
         (np.full((4, 4, 1, 1), 3000, np.int16), {}, "its weights have more than 8 bits"),
-        (pixels(4, 4, 1, 1), {"axis": 1}, "its weights have a scale for each index of axis 1, not for each output channel"),
+        (
+            pixels(4, 4, 1, 1),
+            {"axis": 1},
+            "its weights have a scale for each index of axis 1, not for each output channel",
+        ),
     ],
 )
 def test_weights_that_cannot_be_kept_leave_their_product_in_float(w: Array, more: dict[str, int], reason: str) -> None:
     parameters = (4,) if more else ()
-    constants: dict[str, Any] = {"w": w, "w_z": np.zeros(parameters, w.dtype), "w_s": np.full(parameters, 1e-3, np.float32)}
+    constants: dict[str, Any] = {
+        "w": w,
+        "w_z": np.zeros(parameters, w.dtype),
+        "w_s": np.full(parameters, 1e-3, np.float32),
+    }
     weight = helper.make_node("DequantizeLinear", ["w", "w_s", "w_z"], ["w_d"], **more)
     nodes = [
         *rounded("x", 0.03, 128, constants),
@@ -191,42 +216,68 @@ TURNED: dict[str, tuple[tuple[int, ...], int | None, list[tuple[str, Any]], bool
 @pytest.mark.parametrize("before", [False, True])
 @pytest.mark.parametrize("name", TURNED)
 def test_integers_are_found_behind_what_moves_them(name: str, before: bool) -> None:
-    """Moved after they are dequantized, or, with one scale for all, before; the largest is 90, which a new scale would not keep."""
+    """Moved after they are dequantized, or, with one scale for all, before; the largest is 90, which a new scale would
+    not keep."""
     shape, axis, moves, kept = TURNED[name]
     if before and axis is not None:
         pytest.skip("the axis of the scales would be another")
     count = 1 if axis is None else shape[axis]
     w = np.random.default_rng(1).integers(-90, 91, shape).astype(np.int8)
-    constants = {"w": w, "w_s": np.linspace(0.004, 0.02, count).astype(np.float32), "w_z": np.arange(count).astype(np.int8)}
+    constants = {
+        "w": w,
+        "w_s": np.linspace(0.004, 0.02, count).astype(np.float32),
+        "w_z": np.arange(count).astype(np.int8),
+    }
     constants |= {n: a.reshape(()) for n, a in constants.items() if n != "w" and axis is None}
-    dequantize = helper.make_node("DequantizeLinear", ["raw", "w_s", "w_z"], ["real"], **({} if axis is None else {"axis": axis}))
+    dequantize = helper.make_node(
+        "DequantizeLinear", ["raw", "w_s", "w_z"], ["real"], **({} if axis is None else {"axis": axis})
+    )
     turns, value = [], "w" if before else "real"
     for k, (op, how) in enumerate(moves):
         last = k == len(moves) - 1
         out = ("raw" if before else "v") if last else f"{op}.{k}"
         constants |= {f"how{k}": np.array(how)} if op == "Reshape" else {}
-        turns.append(helper.make_node(op, [value, f"how{k}"], [out]) if op == "Reshape" else helper.make_node(op, [value], [out], perm=how))
+        turns.append(
+            helper.make_node(op, [value, f"how{k}"], [out])
+            if op == "Reshape"
+            else helper.make_node(op, [value], [out], perm=how)
+        )
         value = out
     if before:
         dequantize.output[0] = "v"
     else:
         dequantize.input[0] = "w"
-    nodes = [helper.make_node("DequantizeLinear", ["x", "x_s", "x_z"], ["xr"]), *([*turns, dequantize] if before else [dequantize, *turns])]
-    nodes += [helper.make_node("MatMul", ["xr", "v"], ["h"]), helper.make_node("QuantizeLinear", ["h", "y_s", "y_z"], ["y"])]
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "x_s", "x_z"], ["xr"]),
+        *([*turns, dequantize] if before else [dequantize, *turns]),
+    ]
+    nodes += [
+        helper.make_node("MatMul", ["xr", "v"], ["h"]),
+        helper.make_node("QuantizeLinear", ["h", "y_s", "y_z"], ["y"]),
+    ]
     proto, x = model(nodes, (5, 16), 2, constants), pixels(5, 16)
     bundle = qglow.quantize(proto, check=False)
     product = next(n for n in bundle.graph.nodes if n.op == "MatMul")
     assert bundle.graph.types[product.inputs[0]].is_quantized == kept
-    assert np.abs(qglow.InferenceSession(bundle, 1).run(None, {"x": x})[0].astype(int) - oracle(proto, x)).max() <= (0 if kept else 1)
+    assert np.abs(qglow.InferenceSession(bundle, 1).run(None, {"x": x})[0].astype(int) - oracle(proto, x)).max() <= (
+        0 if kept else 1
+    )
 
 
 def test_weights_that_the_model_rounds_itself() -> None:
-    """Floats behind QuantizeLinear and DequantizeLinear, as after training with them: its integers, those cut off among them."""
+    """Floats behind QuantizeLinear and DequantizeLinear, as after training with them: its integers, those cut off among
+    them."""
     w = np.random.default_rng(2).normal(size=(16, 7)).astype(np.float32)
     constants = {"w": w, "w_s": np.float32(0.01), "w_z": np.int8(0)}
     nodes = [helper.make_node("DequantizeLinear", ["x", "x_s", "x_z"], ["xr"])]
     nodes += [helper.make_node("QuantizeLinear", ["w", "w_s", "w_z"], ["q"])]
-    nodes += [helper.make_node("DequantizeLinear", ["q", "w_s", "w_z"], ["v"]), helper.make_node("MatMul", ["xr", "v"], ["h"])]
-    proto, x = model([*nodes, helper.make_node("QuantizeLinear", ["h", "y_s", "y_z"], ["y"])], (5, 16), 2, constants), pixels(5, 16)
+    nodes += [
+        helper.make_node("DequantizeLinear", ["q", "w_s", "w_z"], ["v"]),
+        helper.make_node("MatMul", ["xr", "v"], ["h"]),
+    ]
+    proto, x = (
+        model([*nodes, helper.make_node("QuantizeLinear", ["h", "y_s", "y_z"], ["y"])], (5, 16), 2, constants),
+        pixels(5, 16),
+    )
     _, got = all_engines(proto, x)
     assert np.array_equal(got, oracle(proto, x))

@@ -1,4 +1,5 @@
-"""What goes by int8 is not rounded for nothing: states of a recurrent layer, views of float results, weak bands of a spectrum."""
+"""What goes by int8 is not rounded for nothing: states of a recurrent layer, views of float results, weak bands of a
+spectrum."""
 
 from __future__ import annotations
 
@@ -32,7 +33,11 @@ def recurrent() -> Graph:
     one = float_type(1, 1, 8)
     h = b.add("Gather", ("state", first), one, "h", axis=0)
     c = b.add("Gather", ("state", b.add_constant("second", np.array([1]))), one, "c", axis=0)
-    w, r, bias = b.add_constant("w", array(1, 32, 6)), b.add_constant("r", array(1, 32, 8) / 4), b.add_constant("b", array(1, 64) / 4)
+    w, r, bias = (
+        b.add_constant("w", array(1, 32, 6)),
+        b.add_constant("r", array(1, 32, 8) / 4),
+        b.add_constant("b", array(1, 64) / 4),
+    )
     b.types |= {"y": float_type(1, 1, 1, 8), "y_h": float_type(1, 1, 8), "y_c": float_type(1, 1, 8)}
     b.append(Node("LSTM", ("x", w, r, bias, "", h, c), ("y", "y_h", "y_c"), {"hidden_size": 8}, "lstm"))
     b.add("Concat", ("y_h", "y_c"), float_type(2, 1, 8), "next", axis=0)
@@ -43,7 +48,9 @@ def recurrent() -> Graph:
 
 def test_a_state_that_goes_by_is_not_rounded() -> None:
     graph = recurrent()
-    samples = [{"x": array(1, 1, 6), "state": np.concatenate([np.tanh(array(1, 1, 8)), 9 * array(1, 1, 8)])} for _ in range(8)]
+    samples = [
+        {"x": array(1, 1, 6), "state": np.concatenate([np.tanh(array(1, 1, 8)), 9 * array(1, 1, 8)])} for _ in range(8)
+    ]
     bundle = qglow.quantize(graph, qglow.profile(graph, samples), check=False)
     chosen = decisions(bundle)
     assert {chosen[n] for n in ("h", "c", "next", "rows")} == {"float"}
@@ -90,7 +97,11 @@ def test_weak_bands_of_a_spectrum_are_heard() -> None:
     assert good.outputs["out"].sqnr_db > 25
     assert qglow.compare(graph, bundle, samples).agreement.layers["root"].sqnr_db > 35
     plain = qglow.quantize(graph, profile, QuantConfig(balance_channels=False), check=False)
-    assert measure(float_oracle(graph, graph), plain.graph, data).outputs["out"].sqnr_db < good.outputs["out"].sqnr_db - 8
+    assert (
+        measure(float_oracle(graph, graph), plain.graph, data).outputs["out"].sqnr_db < good.outputs["out"].sqnr_db - 8
+    )
     session = qglow.InferenceSession(bundle, 1)
     for sample in samples[:3]:
-        np.testing.assert_array_equal(session.run(None, sample)[0], qglow.reference.evaluate(bundle.graph, sample)["out"])
+        np.testing.assert_array_equal(
+            session.run(None, sample)[0], qglow.reference.evaluate(bundle.graph, sample)["out"]
+        )

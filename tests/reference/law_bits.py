@@ -1,4 +1,5 @@
-"""Print a checksum of what the reference makes of each of many nodes: run under different CPUs, or what numpy takes for them."""
+"""Print a checksum of what the reference makes of each of many nodes: run under different CPUs, or what numpy takes for
+them."""
 
 from __future__ import annotations
 
@@ -26,7 +27,17 @@ UNARY = (
     "Sigmoid", "Gelu", "HardSigmoid", "HardSwish", "Softmax", "LogSoftmax",
 )  # fmt: skip
 POSITIVE = ("Log", "Sqrt", "Acosh", "Reciprocal")
-REDUCE = ("ReduceSum", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSumExp", "ReduceProd", "ReduceMax", "ReduceMin")
+REDUCE = (
+    "ReduceSum",
+    "ReduceMean",
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceSumSquare",
+    "ReduceLogSumExp",
+    "ReduceProd",
+    "ReduceMax",
+    "ReduceMin",
+)
 
 
 def large() -> Iterator[Case]:

@@ -7,7 +7,9 @@ import pytest
 
 from qglow.reference.casts import cast
 
-FLOATS = np.array([2.0**31 - 1, 2.0**31, 3e9, 2.0**32, -(2.0**31), -(2.0**31) - 1, -2.9, 2.9, 300.7, np.nan, np.inf, -np.inf])
+FLOATS = np.array(
+    [2.0**31 - 1, 2.0**31, 3e9, 2.0**32, -(2.0**31), -(2.0**31) - 1, -2.9, 2.9, 300.7, np.nan, np.inf, -np.inf]
+)
 LEAST = -(2**31)
 
 

@@ -19,7 +19,8 @@ def plain(x: np.ndarray, w: np.ndarray, node: Node) -> np.ndarray:
     view = windows(pad_spatial(x, win.begin, win.end, 0), win, win.out(x.shape[2:]))
     per_in, per_out = w.shape[1], w.shape[0] // groups
     parts = [
-        np.einsum("nchwkl,ockl->nohw", view[:, g * per_in : (g + 1) * per_in], w[g * per_out : (g + 1) * per_out]) for g in range(groups)
+        np.einsum("nchwkl,ockl->nohw", view[:, g * per_in : (g + 1) * per_in], w[g * per_out : (g + 1) * per_out])
+        for g in range(groups)
     ]
     return np.concatenate(parts, 1)
 
@@ -68,7 +69,9 @@ def test_a_node_by_itself_is_summed_in_the_order_of_the_law(monkeypatch: pytest.
     """Unless it is asked for in whatever order is fast."""
     x, w = RNG.normal(0, 1, (4, 7)).astype(np.float32), RNG.normal(0, 1, (7, 3)).astype(np.float32)
     node = Node("MatMul", ("x", "w"), ("y",), {}, "n")
-    graph = Graph("g", ("x", "w"), ("y",), (node,), {"x": float_type(4, 7), "w": float_type(7, 3), "y": float_type(4, 3)})
+    graph = Graph(
+        "g", ("x", "w"), ("y",), (node,), {"x": float_type(4, 7), "w": float_type(7, 3), "y": float_type(4, 3)}
+    )
     want = evaluate(graph, {"x": x, "w": w})["y"]
     monkeypatch.setattr(float_conv, "matmul", lambda node, inputs: [np.zeros((4, 3), np.float32)])
     monkeypatch.setattr(FLOAT, "_found", {})

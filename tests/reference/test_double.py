@@ -1,4 +1,5 @@
-"""Functions of float64 beside those of the C library, to a few of its last bits, and what becomes of values at the ends."""
+"""Functions of float64 beside those of the C library, to a few of its last bits, and what becomes of values at the
+ends."""
 
 from __future__ import annotations
 
@@ -39,11 +40,14 @@ def test_angles_of_any_size_are_turned_back_exactly(size: float) -> None:
 
 
 def magnitudes() -> np.ndarray:
-    """Numbers of every size and sign, those that are rounded to less than all bits, and those beside which formulas change."""
+    """Numbers of every size and sign, those that are rounded to less than all bits, and those beside which formulas
+    change."""
     changes = [0.25, 0.5, 1.0, 2.0, 20.0, 60.0, 1e8, 700.0, 709.78, 745.0, 2.0**-1022]
     beside = np.concatenate([np.nextafter(v, [0, np.inf]) for v in changes])
     tiny = [5e-324, 1e-323, 1.5e-310, 2.2e-308, 1.7976931348623157e308]
-    found = np.concatenate([10.0 ** np.arange(-308, 308, 0.37), beside, tiny, np.linspace(0, 4, 97), np.linspace(5, 800, 60)])
+    found = np.concatenate(
+        [10.0 ** np.arange(-308, 308, 0.37), beside, tiny, np.linspace(0, 4, 97), np.linspace(5, 800, 60)]
+    )
     return np.concatenate([found, -found, [0.0, -0.0, np.inf, -np.inf, np.nan]])
 
 
@@ -57,7 +61,8 @@ FUNCTIONS = {
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_numbers_of_every_size(name: str) -> None:
-    """Within 8 units of the last place of the C library's, which is itself off by one or two; NaN and infinities where it has them."""
+    """Within 8 units of the last place of the C library's, which is itself off by one or two; NaN and infinities where
+    it has them."""
     x = magnitudes()
     with np.errstate(all="ignore"):
         got, want = getattr(double_math, name)(x), FUNCTIONS[name](x)

@@ -54,26 +54,41 @@ def test_results_below_the_least_normal_number() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(*[st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**60), max_value=2.0**60) for _ in range(3)])
+@given(
+    *[
+        st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**60), max_value=2.0**60)
+        for _ in range(3)
+    ]
+)
 def test_whatever_numbers(x: float, y: float, z: float) -> None:
     check(*(np.array([v], F32) for v in (x, y, z)))
 
 
 def test_what_is_not_finite() -> None:
-    x, y, z = (np.array(v, F32) for v in ([np.inf, np.inf, np.nan, 3e38, -0.0], [0, 2, 1, 10, 1], [1, -np.inf, 1, 1, -0.0]))
+    x, y, z = (
+        np.array(v, F32) for v in ([np.inf, np.inf, np.nan, 3e38, -0.0], [0, 2, 1, 10, 1], [1, -np.inf, 1, 1, -0.0])
+    )
     got = fma(x, y, z)
     assert np.isnan(got[:3]).all() and got[3] == np.inf and np.signbit(got[4]) and got[4] == 0
 
 
 def test_sums_below_the_least_normal_float_are_rounded_once() -> None:
-    """The product is less than half of the last bit of z by 2^-182, which a float64 of the sum does not hold; and more by as much."""
-    x, y = np.array([2.0**-75 * (1 + 2.0**-16), 2.0**-75 * (1 + 2.0**-16)], F32), np.array([2.0**-75 * (1 - 2.0**-16), 2.0**-75], F32)
+    """The product is less than half of the last bit of z by 2^-182, which a float64 of the sum does not hold; and more
+    by as much."""
+    x, y = (
+        np.array([2.0**-75 * (1 + 2.0**-16), 2.0**-75 * (1 + 2.0**-16)], F32),
+        np.array([2.0**-75 * (1 - 2.0**-16), 2.0**-75], F32),
+    )
     z = np.full(2, 2.0**-127 + 2.0**-149, F32)
     assert np.array_equal(fma(x, y, z), [z[0], np.nextafter(z[1], F32(1))])
 
 
 def test_a_chain_is_its_steps() -> None:
-    x, w, a = RNG.normal(0, 1, (50, 7)).astype(F32), RNG.normal(0, 1, (50, 7)).astype(F32), RNG.normal(0, 1, 7).astype(F32)
+    x, w, a = (
+        RNG.normal(0, 1, (50, 7)).astype(F32),
+        RNG.normal(0, 1, (50, 7)).astype(F32),
+        RNG.normal(0, 1, 7).astype(F32),
+    )
     want = a
     for k in range(50):
         want = fma(x[k], w[k], want)

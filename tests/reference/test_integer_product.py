@@ -78,7 +78,16 @@ def test_matmul_equals_onnxruntime(shape: tuple[tuple[int, ...], tuple[int, ...]
     s_y = np.float32(0.02 * np.sqrt(shape[1][0]))
     expected = run_onnxruntime(
         "QLinearMatMul",
-        {"x": x, "xs": np.float32(0.02), "xz": np.uint8(121), "w": w, "ws": s_w, "wz": np.int8(0), "ys": s_y, "yz": np.uint8(117)},
+        {
+            "x": x,
+            "xs": np.float32(0.02),
+            "xz": np.uint8(121),
+            "w": w,
+            "ws": s_w,
+            "wz": np.int8(0),
+            "ys": s_y,
+            "yz": np.uint8(117),
+        },
     )
     tx = TensorType(DType.U8, x.shape, Quant.per_tensor(0.02, 121))
     tw = TensorType(DType.I8, w.shape, Quant.per_tensor(s_w, 0))
@@ -91,7 +100,10 @@ def test_sums_that_float32_does_not_hold_are_exact(op: str, w_shape: tuple[int, 
     """Many large products; the output is their sum itself, less so much that a float32 holds what is left."""
     rng = np.random.default_rng(2)
     x, w = rng.integers(200, 256, (1, 3000, 2, 2)).astype(np.uint8), rng.integers(125, 128, w_shape).astype(np.int8)
-    types = [TensorType(DType.U8, x.shape, Quant.per_tensor(1.0, 0)), TensorType(DType.I8, w.shape, Quant.per_tensor(1.0, 0))]
+    types = [
+        TensorType(DType.U8, x.shape, Quant.per_tensor(1.0, 0)),
+        TensorType(DType.I8, w.shape, Quant.per_tensor(1.0, 0)),
+    ]
     sums = np.einsum("chw,c->hw", x[0].astype(np.int64), w.ravel().astype(np.int64))
     bias = -sums.ravel()[:1].astype(np.int32)
     node = Node(op, ("x", "w", "b"), ("y",), {"kernel_shape": (1, 1)})
@@ -101,7 +113,9 @@ def test_sums_that_float32_does_not_hold_are_exact(op: str, w_shape: tuple[int, 
 
 @pytest.mark.parametrize("zeros", [(0, 0, 0), (3, -7, 100)])
 @pytest.mark.parametrize("group", [1, 2, 4])
-def test_transposed_convolutions_equal_onnxruntime_on_what_their_integers_stand_for(group: int, zeros: tuple[int, ...]) -> None:
+def test_transposed_convolutions_equal_onnxruntime_on_what_their_integers_stand_for(
+    group: int, zeros: tuple[int, ...]
+) -> None:
     """Scales are powers of two, so onnxruntime's sums of floats are exact."""
     rng = np.random.default_rng(group)
     x, w = rng.integers(0, 256, (2, 8, 4, 3)).astype(np.uint8), rng.integers(-127, 128, (8, 3, 3, 2)).astype(np.int8)
@@ -110,7 +124,9 @@ def test_transposed_convolutions_equal_onnxruntime_on_what_their_integers_stand_
     real = (x.astype(np.float32) - 9) * np.float32(0.25)
     real_w = (w - np.array(zeros).reshape(1, 3, 1, 1)).astype(np.float32) * s_w.reshape(1, 3, 1, 1)
     expected = run_onnxruntime(
-        "ConvTranspose", {"x": real, "w": real_w, "b": (bias * 0.25 * np.tile(s_w, group)).astype(np.float32)}, **attributes
+        "ConvTranspose",
+        {"x": real, "w": real_w, "b": (bias * 0.25 * np.tile(s_w, group)).astype(np.float32)},
+        **attributes,
     )
     types = [
         TensorType(DType.U8, x.shape, Quant.per_tensor(0.25, 9)),

@@ -1,4 +1,5 @@
-"""What gives the reference its bits calls nothing of numpy whose bits depend on the CPU: a walk over the code of every meaning."""
+"""What gives the reference its bits calls nothing of numpy whose bits depend on the CPU: a walk over the code of every
+meaning."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ MOVING = {
     "float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool_", "str_", "object_",
     "cumsum", "count_nonzero", "unravel_index", "meshgrid", "indices", "floating", "ndarray", "swapaxes", "transpose", "reshape",
 }  # fmt: skip
-# NOTE: cumsum adds one after the other by its definition; argmax and argmin find the first; a stable argsort has one result; power and
+# NOTE: cumsum adds one after the other by its definition; argmax and argmin find the first; a stable argsort has one
+# result; power and
 # prod are of integers
 METHODS = {"sum", "mean", "std", "var", "dot", "prod", "cumprod", "ptp", "trace", "max", "min"}
 BY_TABLE = {"turn_parts", "_pi", "atan_table"}  # of integers and fractions
@@ -59,7 +61,8 @@ KNOWN = {  # why what the walk finds in a function has one result
 
 
 def reached(start: Callable[..., Any]) -> Iterator[FunctionType]:
-    """The functions of the reference that a function may call, itself first: by its globals, closures and the tables among these."""
+    """The functions of the reference that a function may call, itself first: by its globals, closures and the tables
+    among these."""
     seen: set[int] = set()
     left: list[Any] = [start]
     while left:
@@ -73,7 +76,9 @@ def reached(start: Callable[..., Any]) -> Iterator[FunctionType]:
             left += item
         elif isinstance(item, FunctionType) and item.__module__.startswith("qglow.reference"):
             yield item
-            left += [item.__globals__[n] for code in codes(item.__code__) for n in code.co_names if n in item.__globals__]
+            left += [
+                item.__globals__[n] for code in codes(item.__code__) for n in code.co_names if n in item.__globals__
+            ]
             left += [c.cell_contents for c in item.__closure__ or ()]
             left += list(item.__defaults__ or ())
             left.append(getattr(item, "__wrapped__", None))
@@ -114,25 +119,43 @@ def law(op: str) -> Callable[..., Any]:
 
 
 def test_float_meanings_call_only_what_is_the_same_everywhere() -> None:
-    found = {f for op in FLOAT for function in reached(law(op)) if function.__name__ not in BY_TABLE for f in faults(function)}
+    found = {
+        f
+        for op in FLOAT
+        for function in reached(law(op))
+        if function.__name__ not in BY_TABLE
+        for f in faults(function)
+    }
     assert found == set(KNOWN)
 
 
 def test_functions_of_numpy_that_declarations_name_are_the_same_everywhere() -> None:
-    named = {str(m.function).removeprefix("numpy.") for row in OPS.values() if (m := row.meaning) and str(m.function).startswith("numpy.")}
+    named = {
+        str(m.function).removeprefix("numpy.")
+        for row in OPS.values()
+        if (m := row.meaning) and str(m.function).startswith("numpy.")
+    }
     assert named and named <= SINGLE | MOVING
 
 
 def test_the_walk_finds_what_it_should() -> None:
     """The fast meanings are full of what it looks for."""
-    found = {f.split(": ")[1] for op in ("Conv", "MatMul", "ReduceSum", "AveragePool") for g in reached(FLOAT[op]) for f in faults(g)}
+    found = {
+        f.split(": ")[1]
+        for op in ("Conv", "MatMul", "ReduceSum", "AveragePool")
+        for g in reached(FLOAT[op])
+        for f in faults(g)
+    }
     assert {"np.matmul", ".sum()"} <= found
 
 
 def test_single_operations_are_rounded_once() -> None:
     """What the walk allows, beside exact arithmetic of longer floats."""
     rng = np.random.default_rng(0)
-    x, y = (rng.normal(0, 1, 4096).astype(np.float32) * np.exp2(rng.integers(-30, 30, 4096)).astype(np.float32) for _ in range(2))
+    x, y = (
+        rng.normal(0, 1, 4096).astype(np.float32) * np.exp2(rng.integers(-30, 30, 4096)).astype(np.float32)
+        for _ in range(2)
+    )
     wide = x.astype(np.longdouble), y.astype(np.longdouble)
     for f in (np.add, np.subtract, np.multiply, np.divide):
         assert np.array_equal(f(x, y), f(*wide).astype(np.float32))

@@ -12,8 +12,12 @@ from qglow.reference import float_ordered
 RNG = np.random.default_rng(0)
 
 
-@pytest.mark.parametrize(("exponent", "exact"), [(1.0, lambda x: x), (2.0, np.square), (0.5, np.sqrt), (-1.0, np.reciprocal)])
-def test_powers_that_are_one_operation_are_rounded_once(exponent: float, exact: Callable[[np.ndarray], np.ndarray]) -> None:
+@pytest.mark.parametrize(
+    ("exponent", "exact"), [(1.0, lambda x: x), (2.0, np.square), (0.5, np.sqrt), (-1.0, np.reciprocal)]
+)
+def test_powers_that_are_one_operation_are_rounded_once(
+    exponent: float, exact: Callable[[np.ndarray], np.ndarray]
+) -> None:
     x = np.exp(RNG.normal(size=1000) * 9).astype(np.float32)
     assert np.array_equal(float_ordered.power(x, np.float32(exponent)), exact(x))
 

@@ -22,18 +22,25 @@ def model(
     sides = 1 + (direction == "bidirectional")
     shapes = {"W": (sides, 4 * hidden, width), "R": (sides, 4 * hidden, hidden), "B": (sides, 8 * hidden)}
     constants = [numpy_helper.from_array(RNG.normal(0, 0.4, s).astype(np.float32), n) for n, s in shapes.items()]
-    inputs = {"x": [steps, batch, width]} | ({"h0": [sides, batch, hidden], "c0": [sides, batch, hidden]} if states else {})
+    inputs = {"x": [steps, batch, width]} | (
+        {"h0": [sides, batch, hidden], "c0": [sides, batch, hidden]} if states else {}
+    )
     names = ["x", "W", "R", "B", "", *(("h0", "c0") if states else ())]
     node = helper.make_node("LSTM", names, ["y", "h", "c"], hidden_size=hidden, direction=direction, **attributes)
     infos = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in inputs.items()]
-    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}{k}" for k in range(4 if n == "y" else 3)]) for n in "yhc"]
+    outputs = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}{k}" for k in range(4 if n == "y" else 3)])
+        for n in "yhc"
+    ]
     graph = helper.make_graph([node], "recurrent", infos, outputs, constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
 
 
 def feeds_of(proto: onnx.ModelProto) -> dict[str, np.ndarray]:
     shapes = {i.name: [d.dim_value for d in i.type.tensor_type.shape.dim] for i in proto.graph.input}
-    return {n: (np.tanh if n == "h0" else np.asarray)(RNG.normal(0, 1, s).astype(np.float32)) for n, s in shapes.items()}
+    return {
+        n: (np.tanh if n == "h0" else np.asarray)(RNG.normal(0, 1, s).astype(np.float32)) for n, s in shapes.items()
+    }
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
@@ -76,6 +83,8 @@ def test_other_forms_stay_float(attributes: dict[str, object], reason: str) -> N
     bundle = qglow.quantize(graph := float_graph(proto), qglow.profile(graph, [feeds]))
     assert reason in bundle.manifest["decisions"][0]["reason"]
     for y, e in zip(
-        qglow.InferenceSession(bundle).run(None, feeds), ort.InferenceSession(proto.SerializeToString()).run(None, feeds), strict=True
+        qglow.InferenceSession(bundle).run(None, feeds),
+        ort.InferenceSession(proto.SerializeToString()).run(None, feeds),
+        strict=True,
     ):
         np.testing.assert_allclose(y, e, rtol=1e-5, atol=1e-6)

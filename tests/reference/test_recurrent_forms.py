@@ -1,4 +1,5 @@
-"""LSTM, GRU and RNN in every form: random combinations of attributes and inputs beside onnxruntime, float and quantized."""
+"""LSTM, GRU and RNN in every form: random combinations of attributes and inputs beside onnxruntime, float and
+quantized."""
 
 from __future__ import annotations
 
@@ -19,7 +20,19 @@ GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 FUNCTIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}
 ALPHA = {"Affine": 0.7, "LeakyRelu": 0.2, "ThresholdedRelu": 0.3, "ScaledTanh": 1.3, "HardSigmoid": 0.3, "Elu": 0.8}
 BETA = {"Affine": 0.1, "ScaledTanh": 0.6, "HardSigmoid": 0.4}
-NAMES = ["Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Elu", "Relu", "Tanh", "Sigmoid", "Softsign", "Softplus"]
+NAMES = [
+    "Affine",
+    "LeakyRelu",
+    "ThresholdedRelu",
+    "ScaledTanh",
+    "HardSigmoid",
+    "Elu",
+    "Relu",
+    "Tanh",
+    "Sigmoid",
+    "Softsign",
+    "Softplus",
+]
 INTEGERS = ("lens",)
 
 
@@ -62,7 +75,11 @@ def draw(op: str, seed: int) -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:
     node = helper.make_node(op, names, made, "layer", **attributes)
     kinds = {n: TensorProto.INT32 if n in INTEGERS else TensorProto.FLOAT for n in feeds}
     inputs = [helper.make_tensor_value_info(n, kinds[n], a.shape) for n, a in feeds.items()]
-    outputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}{k}" for k in range(4 if n == "y" else 3)]) for n in made if n]
+    outputs = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [f"{n}{k}" for k in range(4 if n == "y" else 3)])
+        for n in made
+        if n
+    ]
     graph = helper.make_graph([node], "recurrent", inputs, outputs, arrays)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=9), feeds
 
@@ -81,7 +98,9 @@ def test_float_forms_agree_with_onnxruntime(op: str) -> None:
         for fast in (False, True):
             got = evaluate(graph, feeds, fast=fast)
             for o, y in zip(proto.graph.output, want, strict=True):
-                assert got[o.name].shape == y.shape and decibels(got[o.name], y) > 100, f"seed {seed}, {o.name}, {proto.graph.node[0]}"
+                assert got[o.name].shape == y.shape and decibels(got[o.name], y) > 100, (
+                    f"seed {seed}, {o.name}, {proto.graph.node[0]}"
+                )
 
 
 @pytest.mark.parametrize("op", GATES)
@@ -92,7 +111,11 @@ def test_quantized_forms_agree_with_onnxruntime(op: str) -> None:
             feeds[name] = np.tanh(feeds[name])
         graph = float_graph(proto)
         samples = [
-            {n: np.tanh(a + k) if n == "h0" else a * (1 - k / 4) if a.dtype.kind == "f" else a for n, a in feeds.items()} for k in range(2)
+            {
+                n: np.tanh(a + k) if n == "h0" else a * (1 - k / 4) if a.dtype.kind == "f" else a
+                for n, a in feeds.items()
+            }
+            for k in range(2)
         ]
         session = qglow.InferenceSession(qglow.quantize(graph, qglow.profile(graph, samples)), threads=1)
         want = ort.InferenceSession(proto.SerializeToString()).run(None, feeds)
@@ -112,7 +135,10 @@ def test_batch_first_is_the_same_turned(op: str) -> None:
             if value.name != "lens":
                 feeds[value.name] = feeds[value.name].swapaxes(0, 1)
                 first, second = (feeds[value.name].shape[k] for k in (0, 1))
-                value.type.tensor_type.shape.dim[0].dim_value, value.type.tensor_type.shape.dim[1].dim_value = first, second
+                value.type.tensor_type.shape.dim[0].dim_value, value.type.tensor_type.shape.dim[1].dim_value = (
+                    first,
+                    second,
+                )
         got = evaluate(load(turned), feeds)
         for o in proto.graph.output:
             expected = want[o.name].transpose((2, 0, 1, 3) if o.name == "y" else (1, 0, 2))

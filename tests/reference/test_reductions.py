@@ -12,7 +12,14 @@ from qglow.errors import ModelError
 from qglow.graph import Array, DType, GraphBuilder, TensorType
 from qglow.reference import evaluate
 
-KINDS = {np.int8: DType.I8, np.uint8: DType.U8, np.int32: DType.I32, np.int64: DType.I64, np.float32: DType.F32, np.float64: DType.F64}
+KINDS = {
+    np.int8: DType.I8,
+    np.uint8: DType.U8,
+    np.int32: DType.I32,
+    np.int64: DType.I64,
+    np.float32: DType.F32,
+    np.float64: DType.F64,
+}
 
 
 def reduced(op: str, x: Array, axis: int, **attributes: int) -> Array:
@@ -25,7 +32,9 @@ def reduced(op: str, x: Array, axis: int, **attributes: int) -> Array:
     return evaluate(b.build("one", ["x"], [y]), {"x": x})[y]
 
 
-@pytest.mark.parametrize("op", ["ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"])
+@pytest.mark.parametrize(
+    "op", ["ReduceSum", "ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum"]
+)
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_sums_of_small_integers_are_refused(op: str, dtype: type) -> None:
     with pytest.raises(ModelError, match="would wrap around"):
@@ -35,7 +44,9 @@ def test_sums_of_small_integers_are_refused(op: str, dtype: type) -> None:
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8])
 def test_extremes_of_small_integers(dtype: type) -> None:
     x: Array = np.array([[3, 100, 7], [0, 1, 2]], dtype)
-    assert np.array_equal(reduced("ReduceMax", x, 1), [[100], [2]]) and np.array_equal(reduced("ReduceMin", x, 1), [[3], [0]])
+    assert np.array_equal(reduced("ReduceMax", x, 1), [[100], [2]]) and np.array_equal(
+        reduced("ReduceMin", x, 1), [[3], [0]]
+    )
 
 
 def test_a_mean_is_exact_where_the_sum_leaves_the_type() -> None:

@@ -22,7 +22,10 @@ def features() -> str:
 
 def start(**environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, str(HERE / "law_bits.py")], stdout=subprocess.PIPE, text=True, env={**os.environ, **environment}
+        [sys.executable, str(HERE / "law_bits.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
     )
 
 

@@ -1,4 +1,5 @@
-"""Shape rules of ops that make much of little, beside the ops themselves: the same shapes and dtypes, and an error where they have one."""
+"""Shape rules of ops that make much of little, beside the ops themselves: the same shapes and dtypes, and an error
+where they have one."""
 
 from __future__ import annotations
 
@@ -261,7 +262,8 @@ def test_onnx_infers_the_same_shapes(number: int) -> None:
 
 
 def test_every_rule_has_a_case() -> None:
-    """Of each op whose rule does more than to repeat or broadcast the shapes of its inputs, or that is in the sweep of test_shapes.py."""
+    """Of each op whose rule does more than to repeat or broadcast the shapes of its inputs, or that is in the sweep of
+    test_shapes.py."""
     plain = {"same", "along", "normalized", "broadcast", "recurrent", "quantized_lstm", "blockwise"}
     ruled = {op for op, row in OPS.items() if str(row.shape).rpartition(".")[2] not in ("", *plain)}
     tried = {op for op, *_ in CASES}

@@ -17,7 +17,9 @@ from qglow.reference.refine import refine
 def forgotten(graph: Graph) -> Graph:
     """The graph with no shapes but those of its inputs and constants."""
     known = {*graph.inputs, *graph.constants}
-    return graph.with_(types={v: t if v in known else TensorType(t.kind, None, t.quant) for v, t in graph.types.items()})
+    return graph.with_(
+        types={v: t if v in known else TensorType(t.kind, None, t.quant) for v, t in graph.types.items()}
+    )
 
 
 def agreed(graph: Graph, feeds: dict[str, np.ndarray]) -> float:

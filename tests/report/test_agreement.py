@@ -36,7 +36,9 @@ def test_outputs_are_compared_with_another_engine(digits: Path) -> None:
         assert theirs.outputs[name].sqnr_db == pytest.approx(error.sqnr_db, abs=1e-2)
 
 
-def net(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], x: list[int], y: list[int], kind: int) -> onnx.ModelProto:
+def net(
+    nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], x: list[int], y: list[int], kind: int
+) -> onnx.ModelProto:
     values = [helper.make_tensor_value_info(n, k, s) for n, k, s in (("x", TensorProto.FLOAT, x), ("y", kind, y))]
     stored = [numpy_helper.from_array(a, n) for n, a in constants.items()]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], stored)
@@ -56,13 +58,22 @@ def quiet_rows() -> tuple[onnx.ModelProto, list[dict[str, np.ndarray]]]:
 
 
 def outliers_before_argmax() -> tuple[onnx.ModelProto, list[dict[str, np.ndarray]]]:
-    """One strong channel, as in language models, leaves int8 nothing for the others, and the classes are chosen by these."""
+    """One strong channel, as in language models, leaves int8 nothing for the others, and the classes are chosen by
+    these."""
     rng = np.random.default_rng(3)
     first, second = rng.normal(0, 0.2, (20, 8)).astype(np.float32), rng.normal(0, 0.2, (8, 10)).astype(np.float32)
     first[:, 0] *= 3000
     second[0] *= np.float32(1e-4)
-    rows = [("MatMul", "x a", "h"), ("Sigmoid", "h", "g"), ("Mul", "h g", "hh"), ("MatMul", "hh b", "s"), ("ArgMax", "s", "y")]
-    nodes = [helper.make_node(op, ins.split(), [out], **({"axis": 1} if op == "ArgMax" else {})) for op, ins, out in rows]
+    rows = [
+        ("MatMul", "x a", "h"),
+        ("Sigmoid", "h", "g"),
+        ("Mul", "h g", "hh"),
+        ("MatMul", "hh b", "s"),
+        ("ArgMax", "s", "y"),
+    ]
+    nodes = [
+        helper.make_node(op, ins.split(), [out], **({"axis": 1} if op == "ArgMax" else {})) for op, ins, out in rows
+    ]
     samples = [{"x": rng.normal(0, 1, (50, 20)).astype(np.float32)} for _ in range(4)]
     return net(nodes, {"a": first, "b": second}, [50, 20], [50, 1], TensorProto.INT64), samples
 
@@ -102,7 +113,9 @@ def test_an_integer_output_may_be_the_class(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("config", [{}, {"min_sqnr_db": 35.0}])
-def test_a_slow_machine_makes_the_same_bundle(digits: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, float]) -> None:
+def test_a_slow_machine_makes_the_same_bundle(
+    digits: Path, monkeypatch: pytest.MonkeyPatch, config: dict[str, float]
+) -> None:
     """Whatever clocks say between two of their readings."""
     recorded = qglow.profile(digits / "model.onnx", digits, samples=8)
 

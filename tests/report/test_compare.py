@@ -1,4 +1,5 @@
-"""The report measures what it says: known errors give known ratios, a layer's own error is apart from what arrives, pages stand alone."""
+"""The report measures what it says: known errors give known ratios, a layer's own error is apart from what arrives,
+pages stand alone."""
 
 from __future__ import annotations
 
@@ -61,7 +62,9 @@ def test_a_broken_layer_is_blamed_by_its_own_error(bundle: Bundle, digits: Path)
     assert rows["conv_c"].sqnr_db < 10 and alone["conv_c"] > 30
 
 
-def test_report_is_the_same_bytes_each_time(bundle: Bundle, digits: Path, report: qglow.AccuracyReport, tmp_path: Path) -> None:
+def test_report_is_the_same_bytes_each_time(
+    bundle: Bundle, digits: Path, report: qglow.AccuracyReport, tmp_path: Path
+) -> None:
     report.save(tmp_path / "a.json")
     qglow.compare(digits / "model.onnx", bundle, digits).save(tmp_path / "b.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
@@ -73,7 +76,11 @@ def test_layers_are_looked_at_on_some_samples(bundle: Bundle, digits: Path) -> N
     some = qglow.compare(digits / "model.onnx", bundle, feeds, layer_samples=3).to_dict()
     whole = qglow.compare(digits / "model.onnx", bundle, feeds).to_dict()
     alone = qglow.compare(digits / "model.onnx", bundle, [feeds[0], feeds[4], feeds[8]]).to_dict()
-    assert some["outputs"] == whole["outputs"] and (some["samples"], some["layer_samples"], whole["layer_samples"]) == (9, 3, 9)
+    assert some["outputs"] == whole["outputs"] and (some["samples"], some["layer_samples"], whole["layer_samples"]) == (
+        9,
+        3,
+        9,
+    )
     assert some["layers"] == alone["layers"] != whole["layers"]
     stream = qglow.compare(digits / "model.onnx", bundle, iter(feeds), layer_samples=2).to_dict()
     assert stream["layers"] == qglow.compare(digits / "model.onnx", bundle, feeds[:2]).to_dict()["layers"]

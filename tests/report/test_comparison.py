@@ -27,7 +27,11 @@ def spoiled(value: float, count: int = 1) -> np.ndarray:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_one_element_that_is_not_finite_on_one_side_is_a_failure(value: float) -> None:
-    for real, got in ((ONES, spoiled(value)), (spoiled(value), ONES), (spoiled(value), spoiled(np.nan if value == np.inf else np.inf))):
+    for real, got in (
+        (ONES, spoiled(value)),
+        (spoiled(value), ONES),
+        (spoiled(value), spoiled(np.nan if value == np.inf else np.inf)),
+    ):
         error = compared(real, got)
         assert isinstance(error, Error) and error.sqnr_db == -200 and error.cosine == 0 and error.not_finite == 1
         assert complaints({"y": error}, -200.0) and worst_db({"y": error}) == -200
@@ -61,7 +65,9 @@ def test_what_is_not_float_is_compared_by_equality(real: np.ndarray, got: np.nda
     found = compared(real, got)
     assert isinstance(found, Equality) and found.to_dict()["equal"] == share
     assert ratio_db(found.to_dict()) == pytest.approx(200.0 if share == 1 else -10 * np.log10(1 - share))
-    assert bool(complaints({"y": found}, 3.0)) == (share < 0.5) and bool(complaints({"y": found}, 20.0)) == (share < 0.99)
+    assert bool(complaints({"y": found}, 3.0)) == (share < 0.5) and bool(complaints({"y": found}, 20.0)) == (
+        share < 0.99
+    )
     assert f"{share:.1%}" in described(found.to_dict())
 
 

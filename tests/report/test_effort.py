@@ -28,7 +28,14 @@ input %b: f32[1,8,2]
 %r: f32[5,9] = Relu(%p) "r"
 output %r
 """)
-ELEMENTS_AND_TERMS = {"conv": (8 * 36, 18), "up": (6 * 49, 16), "p": (45, 7), "q": (45, 7), "y": (6, 4 * (7 + 2)), "r": (45, 0)}
+ELEMENTS_AND_TERMS = {
+    "conv": (8 * 36, 18),
+    "up": (6 * 49, 16),
+    "p": (45, 7),
+    "q": (45, 7),
+    "y": (6, 4 * (7 + 2)),
+    "r": (45, 0),
+}
 
 
 @pytest.mark.parametrize("name", ELEMENTS_AND_TERMS)

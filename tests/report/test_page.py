@@ -1,4 +1,5 @@
-"""The HTML page in a browser: it draws all of its plots, sorts its table, logs no error and asks for nothing from elsewhere."""
+"""The HTML page in a browser: it draws all of its plots, sorts its table, logs no error and asks for nothing from
+elsewhere."""
 
 from __future__ import annotations
 
@@ -60,12 +61,20 @@ def test_the_page_has_facts_first_then_every_plot(report: Report) -> None:
     assert "operations a byte moved" in text and text.count('<rect class="bar') == len(report.layers)
 
 
-@pytest.mark.skipif(BROWSER is None, reason="no chromium is installed: apt-get install chromium to open the page in a browser")
+@pytest.mark.skipif(
+    BROWSER is None, reason="no chromium is installed: apt-get install chromium to open the page in a browser"
+)
 def test_the_page_in_a_browser(report: Report, tmp_path: Path) -> None:
     assert BROWSER is not None
     text = page(report)
     (tmp_path / "r.html").write_text(text.replace("<style>", WATCH + "<style>", 1).replace("</body>", ACT + "</body>"))
-    arguments = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'user'}", "--enable-logging=stderr"]
+    arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'user'}",
+        "--enable-logging=stderr",
+    ]
     command = [BROWSER, *arguments, "--window-size=1200,900", "--dump-dom", (tmp_path / "r.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0 and "CONSOLE" not in done.stderr, done.stderr[-2000:]
@@ -80,14 +89,18 @@ def test_the_page_in_a_browser(report: Report, tmp_path: Path) -> None:
 
 def _report(sqnr: float, clipped: float = 0.0, **changes: Any) -> Report:
     spreads = [Spread(0.0, 1.0, 0.0, 1.0, c, [1]) for c in (0.0, clipped)]
-    rows = [LayerReport(n, "Conv", "int8", 20.0, 1.0, db, s) for n, db, s in zip("ab", (12.0, 30.0), spreads, strict=True)]
+    rows = [
+        LayerReport(n, "Conv", "int8", 20.0, 1.0, db, s) for n, db, s in zip("ab", (12.0, 30.0), spreads, strict=True)
+    ]
     return Report("", 1, "", {}, {"y": OutputReport(sqnr)}, rows, proposed_exclude=["a"])._replace(**changes)
 
 
 def test_advice_names_the_layers_only_where_something_is_wrong() -> None:
     assert advice(_report(40.0)) == ("Nothing", [])
     what, how = advice(_report(20.0))
-    assert what == "Keep layers float" and how == ["qglow quantize --exclude a; or --min-sqnr-db 20, which chooses them"]
+    assert what == "Keep layers float" and how == [
+        "qglow quantize --exclude a; or --min-sqnr-db 20, which chooses them"
+    ]
     assert "look at the inputs" in advice(_report(9.0))[1][-1]
     assert blame(_report(20.0)) == [("a", "a: Conv, 12.0 dB alone")]
 
@@ -102,4 +115,7 @@ def test_advice_believes_labels_more_than_noise() -> None:
 def test_advice_says_what_is_cut_off_and_what_runs_on_the_host() -> None:
     assert "--calibration minmax: b have values cut off" in advice(_report(20.0, clipped=0.02))[1]
     steps = [StepTime(0, "conv2d", "a", False, 1e-3, 0, 0, ""), StepTime(1, "LSTM", "b", True, 3e-3, 0, 0, "")]
-    assert advice(_report(40.0, steps=steps)) == ("Mind the host steps", ["75% of the time, 3 ms, is in steps without a kernel: LSTM"])
+    assert advice(_report(40.0, steps=steps)) == (
+        "Mind the host steps",
+        ["75% of the time, 3 ms, is in steps without a kernel: LSTM"],
+    )

@@ -28,7 +28,9 @@ def test_the_plot_has_a_circle_for_each_native_step_under_the_roof() -> None:
     root = ElementTree.fromstring(svg)
     circles = root.findall("circle")
     assert len(circles) == 2 and "conv2d a<b" in (circles[0][0].text or "")
-    roofs = [[tuple(map(float, p.split(","))) for p in line.attrib["points"].split()] for line in root.findall("polyline")]
+    roofs = [
+        [tuple(map(float, p.split(","))) for p in line.attrib["points"].split()] for line in root.findall("polyline")
+    ]
     peak = min(y for line in roofs for _, y in line)
     assert all(float(c.attrib["cy"]) > peak for c in circles)  # SVG counts downwards
     assert all(line[0][1] > line[1][1] == line[2][1] for line in roofs)  # up a slope, then level

@@ -1,4 +1,5 @@
-"""The accuracy target: the damaging layers are found, kept float, no more of them than needed, and the command says so."""
+"""The accuracy target: the damaging layers are found, kept float, no more of them than needed, and the command says
+so."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from qglow.report.sensitivity import find_sensitivities
 
 
 def hidden_outliers() -> tuple[Graph, list[dict[str, np.ndarray]]]:
-    """Values that matter lie far below a few large ones that a clamp removes afterwards: 8 bits are too few for `sum` alone."""
+    """Values that matter lie far below a few large ones that a clamp removes afterwards: 8 bits are too few for `sum`
+    alone."""
     rng = np.random.default_rng(5)
     b = GraphBuilder()
     b.types["x"] = float_type(1, 4, 8, 8)
@@ -67,7 +69,11 @@ def test_the_damage_of_much_work_is_that_of_the_first_sample() -> None:
         find_sensitivities(graph, quantized, QuantConfig(), open_dataset(d, graph), s)
         for d, s in ((data, 0.0), (data[:1], 5.0), (data, 5.0))
     )
-    assert [c.noise.tolist() for c in first] == [c.noise.tolist() for c in alone] != [c.noise.tolist() for c in all_of_them]
+    assert (
+        [c.noise.tolist() for c in first]
+        == [c.noise.tolist() for c in alone]
+        != [c.noise.tolist() for c in all_of_them]
+    )
 
 
 def test_only_what_is_to_blame_is_kept_float() -> None:
@@ -114,12 +120,26 @@ def test_targets_need_samples_and_labels(digits: Path, profile: Profile) -> None
         QuantConfig(min_sqnr_db=-1.0)
 
 
-def test_the_command_names_layers_and_cost(digits: Path, profile: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_names_layers_and_cost(
+    digits: Path, profile: Profile, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     profile.save(tmp_path / "p.json")
-    arguments = ["quantize", str(digits / "model.onnx"), "--profile", str(tmp_path / "p.json"), "-o", str(tmp_path / "d.qglow")]
+    arguments = [
+        "quantize",
+        str(digits / "model.onnx"),
+        "--profile",
+        str(tmp_path / "p.json"),
+        "-o",
+        str(tmp_path / "d.qglow"),
+    ]
     assert main([*arguments, "--min-sqnr-db", "45"]) == 0
     printed = capsys.readouterr().out
-    assert "target met: " in printed and "nodes; " in printed and "ms a sample became" in printed and "rounding of" in printed
+    assert (
+        "target met: " in printed
+        and "nodes; " in printed
+        and "ms a sample became" in printed
+        and "rounding of" in printed
+    )
     (tmp_path / "q.toml").write_text("min_sqnr_db = 90\ninclude = ['op:Conv']\n")
     (tmp_path / "d.qglow").unlink()
     assert main([*arguments, "--config", str(tmp_path / "q.toml")]) == 1

@@ -13,7 +13,8 @@ from qglow.report.top1 import Top1Agreement, is_choice
 
 
 @pytest.mark.parametrize(
-    ("shape", "expected"), [((), False), ((1,), False), ((5,), True), ((1, 5), True), ((2, 5), False), ((1, 1, 5), False), ((1, 0), False)]
+    ("shape", "expected"),
+    [((), False), ((1,), False), ((5,), True), ((1, 5), True), ((2, 5), False), ((1, 1, 5), False), ((1, 0), False)],
 )
 def test_a_choice_is_one_row_of_scores(shape: tuple[int, ...], expected: bool) -> None:
     assert is_choice(np.zeros(shape)) is expected

@@ -1,7 +1,8 @@
 """Bundles changed by what they are made of: dimensions, attributes, kinds, names, parameters, constants; sealed anew.
 
-`python bundle_mutations.py FIRST COUNT BUNDLE...`: each case is a seed. A case is refused with a QGlowError, or runs and gives what the
-reference gives; anything else is printed with its seed, and what is being tried comes before it, so that a crash is known by its seed.
+`python bundle_mutations.py FIRST COUNT BUNDLE...`: each case is a seed. A case is refused with a QGlowError, or runs
+and gives what the reference gives; anything else is printed with its seed, and what is being tried comes before it, so
+that a crash is known by its seed.
 """
 
 from __future__ import annotations
@@ -88,7 +89,12 @@ def more(rng: Rng, parts: Parts) -> None:
     if (found := _line(rng, parts, r" = \w+\([^)]*\) (\{.*?\} )?(?=\")")) is None:
         return
     k, m = found
-    value = [str(rng.choice(NUMBERS)), f'"{rng.choice(WORDS)}"', str([int(v) for v in rng.choice(NUMBERS, rng.integers(0, 5))]), "0.5"]
+    value = [
+        str(rng.choice(NUMBERS)),
+        f'"{rng.choice(WORDS)}"',
+        str([int(v) for v in rng.choice(NUMBERS, rng.integers(0, 5))]),
+        "0.5",
+    ]
     entry = f'"{rng.choice(ATTRIBUTES)}": {value[rng.integers(4)]}'
     old = m.group(1)
     new = f"{{{entry}}} " if not old else f"{old.strip()[:-1]}, {entry}}} "
@@ -148,7 +154,9 @@ def constant(rng: Rng, parts: Parts) -> None:
     array, before = parts.arrays[key].copy(), digest(parts.arrays[key])
     if array.size:
         low, high = (-1e30, 1e30) if array.dtype.kind == "f" else (0, 1) if array.dtype.kind == "b" else _limits(array)
-        array.reshape(-1)[rng.integers(array.size) :: rng.choice((1, 7, 1 << 20))] = rng.choice(np.array((low, high, 0, 1), array.dtype))
+        array.reshape(-1)[rng.integers(array.size) :: rng.choice((1, 7, 1 << 20))] = rng.choice(
+            np.array((low, high, 0, 1), array.dtype)
+        )
     _replace(parts, key, before, array)
 
 
@@ -261,7 +269,10 @@ def main(first: int, count: int, bundles: list[Path]) -> None:
         signal.alarm(20)
         try:
             parts = mutated(seed // len(whole), metadata["graph"], arrays)
-            said = outcome(sealed(save(parts.arrays, {**metadata, "graph": parts.text}), parts.arrays), folder / f"tried{first}.qglow_")
+            said = outcome(
+                sealed(save(parts.arrays, {**metadata, "graph": parts.text}), parts.arrays),
+                folder / f"tried{first}.qglow_",
+            )
         except Exception as error:  # NOTE: what is no QGlowError is what is looked for
             said = f"raised {type(error).__name__}: {error}"
         signal.alarm(0)

@@ -1,6 +1,8 @@
-"""Run in a process of its own with QGLOW_GUARD=1: `python guarded_runs.py MODEL...`, or `python guarded_runs.py beyond OPERAND`.
+"""Run in a process of its own with QGLOW_GUARD=1: `python guarded_runs.py MODEL...`, or `python guarded_runs.py beyond
+OPERAND`.
 
-Models: quantized and run on one thread and on two, as without guards. beyond: a copy that reads or writes one element too many.
+Models: quantized and run on one thread and on two, as without guards. beyond: a copy that reads or writes one element
+too many.
 """
 
 from __future__ import annotations
@@ -30,7 +32,10 @@ def models(names: list[str]) -> None:
         want = evaluate(bundle.graph, feeds[0])
         for threads in (1, 2):
             got = qglow.InferenceSession(bundle, threads=threads).run(None, feeds[0])
-            assert all(np.array_equal(a, want[n], equal_nan=a.dtype.kind == "f") for n, a in zip(bundle.graph.outputs, got, strict=True))
+            assert all(
+                np.array_equal(a, want[n], equal_nan=a.dtype.kind == "f")
+                for n, a in zip(bundle.graph.outputs, got, strict=True)
+            )
         print(f"{name} ran between guards", flush=True)
 
 

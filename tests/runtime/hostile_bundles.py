@@ -1,7 +1,8 @@
 """Run spoiled bundles in a process of its own: `python hostile_bundles.py BUNDLE FOLDER EXAMPLES SEED`.
 
-Each is refused with a QGlowError, or runs and gives what the reference gives for the graph that it now holds. What is being tried is
-written to FOLDER first, so that a crash leaves it there. A program that the verifier refuses is a fault of lowering, not of the bundle.
+Each is refused with a QGlowError, or runs and gives what the reference gives for the graph that it now holds. What is
+being tried is written to FOLDER first, so that a crash leaves it there. A program that the verifier refuses is a fault
+of lowering, not of the bundle.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ def line(draw: Any, arrays: dict[str, Array], metadata: dict[str, str]) -> None:
     lines = metadata["graph"].splitlines()
     k = draw(st.integers(0, len(lines) - 2))
     how = draw(st.sampled_from(("drop", "repeat", "swap")))
-    lines[k : k + 2] = {"drop": lines[k + 1 : k + 2], "repeat": [lines[k], *lines[k : k + 2]], "swap": lines[k : k + 2][::-1]}[how]
+    lines[k : k + 2] = {
+        "drop": lines[k + 1 : k + 2],
+        "repeat": [lines[k], *lines[k : k + 2]],
+        "swap": lines[k : k + 2][::-1],
+    }[how]
     metadata["graph"] = "\n".join(lines) + "\n"
 
 
@@ -103,7 +108,9 @@ def spoiled(draw: Any, whole: bytes, arrays: dict[str, Array], metadata: dict[st
         if draw(st.booleans()):
             return bytes(data[: draw(st.integers(0, len(data) - 1))])
         for _ in range(draw(st.integers(1, 3))):
-            data[draw(st.one_of(st.integers(0, min(4000, len(data) - 1)), st.integers(0, len(data) - 1)))] ^= draw(st.integers(1, 255))
+            data[draw(st.one_of(st.integers(0, min(4000, len(data) - 1)), st.integers(0, len(data) - 1)))] ^= draw(
+                st.integers(1, 255)
+            )
         return bytes(data)
     parts, words = dict(arrays), dict(metadata)
     for _ in range(draw(st.integers(1, 2))):

@@ -1,4 +1,5 @@
-"""A session that is dropped leaves nothing behind, at once: neither memory nor threads nor descriptors wait for the collector of cycles."""
+"""A session that is dropped leaves nothing behind, at once: neither memory nor threads nor descriptors wait for the
+collector of cycles."""
 
 from __future__ import annotations
 
@@ -64,7 +65,9 @@ def descriptors() -> int:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_all_goes_with_the_session(path: Path, threads: int, no_collector: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_goes_with_the_session(
+    path: Path, threads: int, no_collector: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(native, "SMALL_WORK", 0)
     runs(qglow.InferenceSession(path, threads))  # NOTE: what a process keeps, kernels and a team, is there by now
     gc.collect()
@@ -81,7 +84,9 @@ def test_all_goes_with_the_session(path: Path, threads: int, no_collector: None,
     assert gc.collect() == 0
 
 
-def test_the_last_one_is_dropped_while_another_thread_runs_it(path: Path, no_collector: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_last_one_is_dropped_while_another_thread_runs_it(
+    path: Path, no_collector: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The run goes on with the right bits, and everything goes at its end."""
     monkeypatch.setattr(native, "SMALL_WORK", 0)
     expected = runs(qglow.InferenceSession(path, 2))
@@ -89,7 +94,9 @@ def test_the_last_one_is_dropped_while_another_thread_runs_it(path: Path, no_col
         session, started, found = qglow.InferenceSession(path, 2), threading.Event(), []
         kept = weakref.ref(session)
 
-        def call(mine: list[qglow.InferenceSession], started: threading.Event = started, found: list[Array] = found) -> None:
+        def call(
+            mine: list[qglow.InferenceSession], started: threading.Event = started, found: list[Array] = found
+        ) -> None:
             started.set()
             for _ in range(20):
                 found[:] = runs(mine[0])
@@ -114,4 +121,7 @@ def test_a_plan_outlives_its_session(path: Path) -> None:
     (plan,) = [p for k, p in session._cache._plans.items() if k == ((1, 8, 16, 16),)]
     name = session.graph.outputs[0]
     del session
-    assert all(np.array_equal(plan.run({"x": FEEDS["x"] * np.float32(k)})[name], e) for k, e in zip((-1, 0, 1), expected, strict=True))
+    assert all(
+        np.array_equal(plan.run({"x": FEEDS["x"] * np.float32(k)})[name], e)
+        for k, e in zip((-1, 0, 1), expected, strict=True)
+    )

@@ -20,7 +20,14 @@ if platform.machine() != "x86_64":
     pytest.skip("sets the mode by an instruction of x86", allow_module_level=True)
 
 USUAL = 0x1F80
-MODES = {"flush to zero": 0x8000, "denormals are zero": 0x0040, "down": 0x2000, "up": 0x4000, "towards zero": 0x6000, "all": 0xE040}
+MODES = {
+    "flush to zero": 0x8000,
+    "denormals are zero": 0x0040,
+    "down": 0x2000,
+    "up": 0x4000,
+    "towards zero": 0x6000,
+    "all": 0xE040,
+}
 _PAGE = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
 _PAGE.write(bytes([0x0F, 0xAE, 0x17, 0xC3, 0x0F, 0xAE, 0x1F, 0xC3]))  # ldmxcsr [rdi]; ret; stmxcsr [rdi]; ret
 _START = ctypes.addressof(ctypes.c_char.from_buffer(_PAGE))

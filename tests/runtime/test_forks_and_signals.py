@@ -63,8 +63,14 @@ def setup(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def passes(setup: str, case: str) -> None:
     """Run a case; it prints `done` as its last act."""
-    done = subprocess.run([sys.executable, "-W", "ignore", "-c", setup + case], capture_output=True, text=True, timeout=LIMIT + 60)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", ""), (done.returncode, done.stdout, done.stderr[-2000:])
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", setup + case], capture_output=True, text=True, timeout=LIMIT + 60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", ""), (
+        done.returncode,
+        done.stdout,
+        done.stderr[-2000:],
+    )
 
 
 FORK = """
@@ -172,7 +178,9 @@ print("done")
 """
 
 
-@pytest.mark.parametrize("case", [RUNS, SESSIONS, CALLERS], ids=["of runs", "of sessions and teams", "beside other callers"])
+@pytest.mark.parametrize(
+    "case", [RUNS, SESSIONS, CALLERS], ids=["of runs", "of sessions and teams", "beside other callers"]
+)
 def test_hundreds_of_interrupts(setup: str, case: str) -> None:
     passes(setup, case)
 

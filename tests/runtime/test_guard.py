@@ -16,7 +16,8 @@ from qglow.errors import ConfigError
 from qglow.runtime.guard import guarded, is_guarded
 
 HERE = Path(__file__).resolve().parent
-ENVIRONMENT = {**os.environ, "QGLOW_GUARD": "1", "QGLOW_VERIFY": "1"}  # NOTE: at 2 the exact proof refuses what is to die
+# NOTE: at 2 the exact proof refuses what is to die
+ENVIRONMENT = {**os.environ, "QGLOW_GUARD": "1", "QGLOW_VERIFY": "1"}
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,7 +33,8 @@ def test_models_run_between_guards() -> None:
 
 
 def test_bundles_changed_at_random_are_refused_or_right(tmp_path: Path) -> None:
-    """Between guards, in a process of its own: no crash, no program that is disproven, no result but the reference's."""
+    """Between guards, in a process of its own: no crash, no program that is disproven, no result but the
+    reference's."""
     for k, (text, arrays) in enumerate(SAMPLES):
         Lie(text, {}, "", arrays).bundle(tmp_path / f"{k:02}.qglow", edited=False)
     bundles = sorted(map(str, tmp_path.glob("*.qglow")))

@@ -1,4 +1,5 @@
-"""Bundles made by hand to lie: the text of a sound one is edited and sealed anew. Each is refused, when loaded or planned, by name."""
+"""Bundles made by hand to lie: the text of a sound one is edited and sealed anew. Each is refused, when loaded or
+planned, by name."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def integers(dtype: str, low: int, high: int, *shape: int) -> Array:
 
 @dataclass(frozen=True)
 class Lie:
-    """text: of a sound graph, whose constants are named by `@name`. edits: what is replaced. words: what the error says."""
+    """text: of a sound graph, whose constants are named by `@name`. edits: what is replaced. words: what the error
+    says."""
 
     text: str
     edits: dict[str, str]
@@ -60,7 +62,13 @@ LSTM = """
     output %y
     output %yh
 """
-LSTM_ARRAYS = {"w": floats(1, 12, 4), "r": floats(1, 12, 3), "b": floats(1, 24), "h": floats(1, 2, 3), "c": floats(1, 2, 3)}
+LSTM_ARRAYS = {
+    "w": floats(1, 12, 4),
+    "r": floats(1, 12, 3),
+    "b": floats(1, 24),
+    "h": floats(1, 2, 3),
+    "c": floats(1, 2, 3),
+}
 LSTM_LIES = {
     "hidden size": ({'"hidden_size": 3': '"hidden_size": 300'}, r"lstm.*hidden_size"),
     "hidden size of 0": ({'"hidden_size": 3': '"hidden_size": 0'}, r"lstm.*hidden_size"),
@@ -292,13 +300,16 @@ def test_a_bundle_that_lies_is_refused_by_name(name: str, tmp_path: Path) -> Non
     with pytest.raises(QGlowError, match=lie.words) as caught:
         run(lie.bundle(tmp_path / "lie.qglow", edited=True))
     assert "\n" not in str(caught.value)
-    assert "breaks" not in str(caught.value) or "program" not in str(caught.value), "refused by the proof of its program alone"
+    assert "breaks" not in str(caught.value) or "program" not in str(caught.value), (
+        "refused by the proof of its program alone"
+    )
     assert "cannot run on" not in str(caught.value), "an error that nobody foresaw"
 
 
 @pytest.mark.parametrize("which", range(3))
 def test_an_error_of_a_long_path_and_a_long_line_says_where_and_what(which: int, tmp_path: Path) -> None:
-    """The node, or the column, and what is wrong there: neither is cut, though path and line are longer than the error may be."""
+    """The node, or the column, and what is wrong there: neither is cut, though path and line are longer than the error
+    may be."""
     text = """
         input %x: f32[1,4,8,8]
         %one: f32[1,4,8,8] = Relu(%x) "{long}"
@@ -330,4 +341,6 @@ SAMPLES: list[tuple[str, dict[str, Array]]] = [
 @pytest.mark.parametrize("which", range(len(SAMPLES)))
 def test_the_bundles_are_sound_as_they_were(which: int, tmp_path: Path) -> None:
     text, arrays = SAMPLES[which]
-    assert all(np.isfinite(a).all() for a in run(Lie(text, {}, "", arrays).bundle(tmp_path / "sound.qglow", edited=False)))
+    assert all(
+        np.isfinite(a).all() for a in run(Lie(text, {}, "", arrays).bundle(tmp_path / "sound.qglow", edited=False))
+    )

@@ -1,4 +1,5 @@
-"""Spoiled bundles, in a process of its own so that a crash is a failure like another: refused by an error, or run as the reference says."""
+"""Spoiled bundles, in a process of its own so that a crash is a failure like another: refused by an error, or run as
+the reference says."""
 
 from __future__ import annotations
 
@@ -58,7 +59,10 @@ def branches(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_spoiled_bundles_are_refused_or_right(which: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
     bundle = request.getfixturevalue(which)
     command = [sys.executable, "-W", "ignore", str(HERE / "hostile_bundles.py"), str(bundle), str(tmp_path), "150", "0"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")])}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(HERE.parents[1]), os.environ.get("PYTHONPATH", "")]),
+    }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=1800)
     assert done.returncode == 0, f"ended with {done.returncode} on {tmp_path / 'tried.qglow'}: {done.stderr[-3000:]}"
     refused, ran = (int(word) for word in done.stdout.replace(",", "").split() if word.isdigit())

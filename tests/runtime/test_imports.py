@@ -25,7 +25,9 @@ def test_a_run_imports_what_it_needs_and_no_more(digits: Path, tmp_path: Path) -
     feeds = {"image": np.load(sample)}
     qglow.quantize(digits / "model.onnx", qglow.profile(digits / "model.onnx", [feeds])).save(bundle)
     qglow.InferenceSession(bundle, 1).run(None, feeds)  # kernels are compiled by now
-    done = subprocess.run([sys.executable, "-c", CODE, str(bundle), str(sample)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CODE, str(bundle), str(sample)], capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"
 
 

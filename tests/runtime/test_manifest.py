@@ -1,4 +1,5 @@
-"""What a bundle says about itself is held to its declaration as it is read: a report of a stranger's bundle never fails inside."""
+"""What a bundle says about itself is held to its declaration as it is read: a report of a stranger's bundle never fails
+inside."""
 
 from __future__ import annotations
 

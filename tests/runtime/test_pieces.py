@@ -1,4 +1,5 @@
-"""Work cut into pieces has the same bits whoever computes them: no helper at all, late ones, interrupted callers, freed plans."""
+"""Work cut into pieces has the same bits whoever computes them: no helper at all, late ones, interrupted callers, freed
+plans."""
 
 from __future__ import annotations
 
@@ -23,7 +24,11 @@ from qglow.reference import evaluate
 from qglow.runtime import native, pieces, thread_pool
 from qglow.runtime.step_profile import plan_of
 
-CASES = [p for p in sorted((Path(__file__).parents[1] / "instructions" / "cases").glob("*.txt")) if not p.name.startswith("error_")]
+CASES = [
+    p
+    for p in sorted((Path(__file__).parents[1] / "instructions" / "cases").glob("*.txt"))
+    if not p.name.startswith("error_")
+]
 HANGS = 600  # seconds after which what waits is taken to hang, on a machine that is as busy as can be
 BUSY, UNTIL, BACKOFF, SLEEPERS = 0, 5, 6, 24  # words of a team, see kernels/thread_pool.py
 
@@ -64,7 +69,9 @@ def check(session: InferenceSession, graph: Graph, feeds: dict[str, Any], runs: 
     want = evaluate(graph, feeds)
     for _ in range(runs):
         for name, got in zip(graph.outputs, session.run(None, feeds), strict=True):
-            assert got.dtype == want[name].dtype and np.array_equal(got, want[name], equal_nan=got.dtype.kind == "f"), name
+            assert got.dtype == want[name].dtype and np.array_equal(got, want[name], equal_nan=got.dtype.kind == "f"), (
+                name
+            )
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
@@ -208,7 +215,9 @@ def test_schedules_hold_each_piece_once(split: None) -> None:
             if isinstance(segment, native.Segment):
                 rows = {r.ctypes.data: int(r[1]) >> 8 for r in segment.rows}
                 assert segment._tables is not None
-                found = sorted((int(p[0]), int(p[1])) for one in segment._tables._lists for p in one.reshape(-1, pieces.PIECE))
+                found = sorted(
+                    (int(p[0]), int(p[1])) for one in segment._tables._lists for p in one.reshape(-1, pieces.PIECE)
+                )
                 assert found == sorted((row, k) for row, count in rows.items() for k in range(count))
 
 
@@ -219,7 +228,9 @@ def test_the_number_of_pieces_follows_from_the_work() -> None:
     assert pieces.pieces(Instruction("copy", {}, {}, {**fields, "C": 100_000}), 1, 50_000) == 1
 
 
-def test_a_segment_with_more_pieces_than_a_team_counts(monkeypatch: pytest.MonkeyPatch, wide: Graph, split: None) -> None:
+def test_a_segment_with_more_pieces_than_a_team_counts(
+    monkeypatch: pytest.MonkeyPatch, wide: Graph, split: None
+) -> None:
     monkeypatch.setattr(pieces, "MOST_PIECES", 0)
     session = InferenceSession(wide, 2)
     check(session, wide, feeds_of(wide))

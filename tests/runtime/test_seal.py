@@ -1,4 +1,5 @@
-"""A bundle's seal: no bit of the file can change without being noticed, and the file stays one that safetensors reads."""
+"""A bundle's seal: no bit of the file can change without being noticed, and the file stays one that safetensors
+reads."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def refused(path: Path, data: bytes) -> bool:
 
 
 def test_every_flipped_bit_is_refused(path: Path) -> None:
-    """All bits of the header, and of the tensors: also of those whose numbers stand in the text and are read from there."""
+    """All bits of the header, and of the tensors: also of those whose numbers stand in the text and are read from
+    there."""
     whole = path.read_bytes()
     assert not refused(path, whole)
     header = 8 + int.from_bytes(whole[:8], "little")
@@ -66,5 +68,7 @@ def test_it_stays_a_file_of_tensors(path: Path) -> None:
 def test_a_bundle_of_the_old_form_is_refused(path: Path) -> None:
     data = path.read_bytes().replace(b"qglow-bundle-3", b"qglow-bundle-2")
     assert refused(path, data)
-    with pytest.raises(BundleError, match="expected a bundle of format qglow-bundle-3, got 'qglow-bundle-2'; quantize the model again"):
+    with pytest.raises(
+        BundleError, match="expected a bundle of format qglow-bundle-3, got 'qglow-bundle-2'; quantize the model again"
+    ):
         load(path)

@@ -1,5 +1,5 @@
-"""Shapes that depend on data cut a plan there, and what stands before, between and behind them is compiled: the answers are
-onnxruntime's, the bits are the reference's."""
+"""Shapes that depend on data cut a plan there, and what stands before, between and behind them is compiled: the answers
+are onnxruntime's, the bits are the reference's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Safetensors files: the same as their own library reads, and nothing that it would refuse; the same bytes each time."""
+"""Safetensors files: the same as their own library reads, and nothing that it would refuse; the same bytes each
+time."""
 
 from __future__ import annotations
 
@@ -22,7 +23,9 @@ def read(path: Path) -> tuple[dict[str, str], dict[str, Array]]:
     """(metadata, tensors) of a file, the same read and mapped."""
     metadata, found, _ = read_all(memoryview(path.read_bytes()))
     again = read_all(mapped(path, BundleError, ""))
-    assert metadata == again[0] and all(np.array_equal(a, again[1][n], equal_nan=a.dtype.kind == "f") for n, a in found.items())
+    assert metadata == again[0] and all(
+        np.array_equal(a, again[1][n], equal_nan=a.dtype.kind == "f") for n, a in found.items()
+    )
     return metadata, found
 
 
@@ -36,14 +39,21 @@ def test_reads_what_the_library_writes(tmp_path: Path) -> None:
     assert metadata == {"about": 'tabs\t and "quotes"', "more": "ü"}
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
-        assert found[name].dtype == array.dtype and np.array_equal(found[name], array) and found[name].shape == array.shape
+        assert (
+            found[name].dtype == array.dtype and np.array_equal(found[name], array) and found[name].shape == array.shape
+        )
     assert not any(a.flags.writeable for a in found.values() if a.size)
 
 
 def test_the_library_reads_what_is_written_in_any_order_the_same_bytes(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     arrays = {f"t {d}": np.asfortranarray(rng.integers(0, 2, (3, 5)).astype(d)) for d in DTYPES.values()}
-    arrays |= {"empty": np.zeros((0, 4), np.float32), "scalar": np.array(3.5), "big": np.arange(3, dtype=">i4"), "odd": np.ones(3, "u1")}
+    arrays |= {
+        "empty": np.zeros((0, 4), np.float32),
+        "scalar": np.array(3.5),
+        "big": np.arange(3, dtype=">i4"),
+        "odd": np.ones(3, "u1"),
+    }
     metadata = {"about": 'tabs\t and "quotes"', "more": "ü"}
     data = to_bytes(arrays, metadata)
     assert data == to_bytes(dict(reversed(arrays.items())), dict(reversed(metadata.items())))
@@ -105,7 +115,8 @@ def test_a_header_that_does_not_fit_is_refused(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"1234567", b"\xff" * 8, b"\xff" * 64, (5).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{x"]
+    "data",
+    [b"", b"1234567", b"\xff" * 8, b"\xff" * 64, (5).to_bytes(8, "little") + b"{}", (2).to_bytes(8, "little") + b"{x"],
 )
 def test_what_is_no_such_file_is_refused(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "t"

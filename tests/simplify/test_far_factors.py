@@ -17,7 +17,10 @@ def convolved(op: str, weight: float, factor: Array) -> tuple[Array, Array]:
     """op(Conv(x), factor) as it is written and simplified."""
     rng = np.random.default_rng(0)
     constants = {"w": (rng.normal(size=(4, 3, 1, 1)) * weight).astype(np.float32), "f": factor.astype(np.float32)}
-    nodes = [helper.make_node("Conv", ["x", "w"], ["h"], name="conv"), helper.make_node(op, ["h", "f"], ["y"], name="scale")]
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["h"], name="conv"),
+        helper.make_node(op, ["h", "f"], ["y"], name="scale"),
+    ]
     sides = [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, c, 4, 4]) for n, c in (("x", 3), ("y", 4))]
     stored = [numpy_helper.from_array(a, n) for n, a in constants.items()]
     proto = helper.make_graph(nodes, "g", sides[:1], sides[1:], stored)
@@ -29,7 +32,14 @@ def convolved(op: str, weight: float, factor: Array) -> tuple[Array, Array]:
 @pytest.mark.parametrize("shape", [(), (4, 1, 1)])
 @pytest.mark.parametrize(
     ("op", "weight", "factor"),
-    [("Mul", 1e25, 1e20), ("Div", 1e25, 1e-20), ("Mul", 1e-25, 1e-18), ("Mul", 1.0, np.inf), ("Mul", 1.0, 3.0), ("Div", 1.0, np.inf)],
+    [
+        ("Mul", 1e25, 1e20),
+        ("Div", 1e25, 1e-20),
+        ("Mul", 1e-25, 1e-18),
+        ("Mul", 1.0, np.inf),
+        ("Mul", 1.0, 3.0),
+        ("Div", 1.0, np.inf),
+    ],
 )
 def test_factors(op: str, weight: float, factor: float, shape: tuple[int, ...]) -> None:
     want, got = convolved(op, weight, np.full(shape, factor))

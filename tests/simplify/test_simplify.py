@@ -58,5 +58,7 @@ def test_matmul_takes_its_bias_and_max_becomes_leaky_relu() -> None:
 def test_lone_batch_norm_becomes_an_affine_function() -> None:
     b = builder((1, 4, 3, 3))
     t = float_type(1, 4, 3, 3)
-    y = b.add("BatchNormalization", ("x", *(b.add_constant(f"p{k}", np.abs(array(4)) + 0.5) for k in range(4))), t, "bn")
+    y = b.add(
+        "BatchNormalization", ("x", *(b.add_constant(f"p{k}", np.abs(array(4)) + 0.5) for k in range(4))), t, "bn"
+    )
     check(b.build("g", ("x",), (y,)), ["Mul", "Add"], (1, 4, 3, 3))

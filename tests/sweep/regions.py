@@ -1,4 +1,5 @@
-"""Regions of images, choices of elements, and what onnx's own reference computes: attributes, opsets, and inputs that are not constant."""
+"""Regions of images, choices of elements, and what onnx's own reference computes: attributes, opsets, and inputs that
+are not constant."""
 
 from __future__ import annotations
 

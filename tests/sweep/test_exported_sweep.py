@@ -1,6 +1,8 @@
-"""The sweep's cases as models that qglow exports: onnxruntime gives the same for them as for the models that they came from.
+"""The sweep's cases as models that qglow exports: onnxruntime gives the same for them as for the models that they came
+from.
 
-A graph of floats comes back as it was read. A quantized one comes back with QDQ nodes, and is within a step of the integers' law.
+A graph of floats comes back as it was read. A quantized one comes back with QDQ nodes, and is within a step of the
+integers' law.
 """
 
 from __future__ import annotations
@@ -59,14 +61,20 @@ def faults(cases: Sequence[Case], results: Sequence[Sequence[Array]]) -> list[st
         for k, step in enumerate(widths):
             name = f"o{number}_{k}" + ("_d" if step else "")
             a, b = law[name], got[name]
-            if (a.shape, a.dtype) != (b.shape, b.dtype) or np.abs(a.astype(np.float64) - b).max(initial=0) > step * 1.001:
+            if (a.shape, a.dtype) != (b.shape, b.dtype) or np.abs(a.astype(np.float64) - b).max(
+                initial=0
+            ) > step * 1.001:
                 wrong.append(c.name)
     return wrong
 
 
 @pytest.mark.parametrize("group", QUANTIZED)
 def test_quantized(group: str) -> None:
-    forms = {(c.op, *sorted(c.attributes), *(type(i).__name__ for i in c.inputs)): c for c in QUANTIZED[group] if not rows_of(c.name)}
+    forms = {
+        (c.op, *sorted(c.attributes), *(type(i).__name__ for i in c.inputs)): c
+        for c in QUANTIZED[group]
+        if not rows_of(c.name)
+    }
     cases, results = results_of(list(forms.values()))
     assert not faults(cases, results)
 
@@ -85,15 +93,23 @@ def test_a_body_of_an_old_opset_is_refused() -> None:
     inner = [helper.make_node("Softmax", ["h"], ["z"]), helper.make_node("Identity", ["k"], ["j"])]
     kept = [helper.make_tensor_value_info(n, t, s) for n, t, s in (("i", 7, ()), ("k", 9, ()), ("h", 1, (2, 3, 4)))]
     made = [helper.make_tensor_value_info(n, t, s) for n, t, s in (("j", 9, ()), ("z", 1, (2, 3, 4)))]
-    loop = helper.make_node("Loop", ["n", "c", "x"], ["y"], name="loop", body=helper.make_graph(inner, "body", kept, made))
+    loop = helper.make_node(
+        "Loop", ["n", "c", "x"], ["y"], name="loop", body=helper.make_graph(inner, "body", kept, made)
+    )
     count = helper.make_tensor_value_info("n", 7, ())
     y = helper.make_tensor_value_info("y", 1, (2, 3, 4))
     for opset in (11, OPSET):
         graph = helper.make_graph([loop], "g", [x, c, count], [y])
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-        feeds = {"x": np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32), "c": np.array(True), "n": np.array(2)}
+        feeds = {
+            "x": np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32),
+            "c": np.array(True),
+            "n": np.array(2),
+        }
         if opset == OPSET:
-            assert difference(run(export_float(float_graph(model)), feeds)["y"], oracle(model, feeds)["y"], 1e-6) is None
+            assert (
+                difference(run(export_float(float_graph(model)), feeds)["y"], oracle(model, feeds)["y"], 1e-6) is None
+            )
         else:
             with pytest.raises(ModelError, match="Softmax of opset 11 cannot be exported"):
                 export_float(float_graph(model))

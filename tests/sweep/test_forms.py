@@ -1,4 +1,5 @@
-"""What integer meanings and kernels declare, over the ONNX schemas: every attribute is swept beside onnxruntime, or refused."""
+"""What integer meanings and kernels declare, over the ONNX schemas: every attribute is swept beside onnxruntime, or
+refused."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ UNTESTED = {  # declared because they change nothing in the forms that are taken
 
 
 def schemas() -> dict[str, dict[str, onnx.defs.OpSchema.Attribute]]:
-    """Every attribute that an op has or had, by the op; but for those that became inputs, which adapters turn into these."""
+    """Every attribute that an op has or had, by the op; but for those that became inputs, which adapters turn into
+    these."""
     found: dict[str, dict[str, onnx.defs.OpSchema.Attribute]] = defaultdict(dict)
     for schema in sorted(onnx.defs.get_all_schemas_with_history(), key=lambda s: s.since_version):
         if schema.domain == "":
@@ -65,7 +67,13 @@ def test_every_attribute_is_swept_or_refused(form: str, ops: set[str], swept: di
             if not declared and refusal(form, Node(op, ("x",), ("y",), {name: 1}), op) is None:
                 wrong.append(f"{op}: {name} is neither declared nor refused")
     assert not wrong, "\n".join(wrong)
-    foreign = {(op, a) for op, f in forms.items() if op not in NO_NODES for a in f.attributes if a not in known[OPS[op].float_op or op]}
+    foreign = {
+        (op, a)
+        for op, f in forms.items()
+        if op not in NO_NODES
+        for a in f.attributes
+        if a not in known[OPS[op].float_op or op]
+    }
     assert {a for _, a in foreign} <= INTERNAL, foreign
 
 
@@ -74,7 +82,11 @@ def test_every_attribute_is_swept_or_refused(form: str, ops: set[str], swept: di
     [
         ("Resize", {"mode": "cubic"}, "mode 'cubic'"),
         ("Resize", {"mode": "linear", "antialias": 1}, "antialias 1"),
-        ("Resize", {"coordinate_transformation_mode": "tf_crop_and_resize"}, "coordinate_transformation_mode 'tf_crop_and_resize'"),
+        (
+            "Resize",
+            {"coordinate_transformation_mode": "tf_crop_and_resize"},
+            "coordinate_transformation_mode 'tf_crop_and_resize'",
+        ),
         ("LayerNormalization", {"epsilon": 0.0}, "epsilon 0.0"),
         ("Gemm", {"alpha": 0.5}, "alpha 0.5"),
         ("Relu", {"alpha": 0.5}, "its attribute alpha"),

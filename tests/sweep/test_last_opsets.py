@@ -1,4 +1,5 @@
-"""The sweep's forms in the last opset before each schema changes: what an op was holds up to there, beside onnxruntime."""
+"""The sweep's forms in the last opset before each schema changes: what an op was holds up to there, beside
+onnxruntime."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ def last_of(c: Case) -> int:
 
 
 def forms() -> dict[int, list[Case]]:
-    """By opset: of each op the cases of other attributes and numbers of inputs, moved to the last opset with their schema."""
+    """By opset: of each op the cases of other attributes and numbers of inputs, moved to the last opset with their
+    schema."""
     found: dict[object, Case] = {}
     for c in (c for cases in GROUPS.values() for c in cases if not c.domain and not rows_of(c.name)):
         last = last_of(c)

@@ -1,4 +1,5 @@
-"""What is known of the sweep's cases before they run: shapes without evaluating an op, and which of them kernels compute."""
+"""What is known of the sweep's cases before they run: shapes without evaluating an op, and which of them kernels
+compute."""
 
 from __future__ import annotations
 
@@ -35,14 +36,17 @@ ON_HOST = {
     "Slice": 15, "Pad": 55, "BatchNormalization": 4, "LeakyRelu": 0, "HardSigmoid": 0, "Identity": 0, "Erf": 0, "Swish": 0, "PRelu": 0,
     "Flatten": 0, "Transpose": 0, "Squeeze": 0, "Unsqueeze": 0, "Expand": 0, "Split": 0, "LSTM": 31,
 }  # fmt: skip
-BY_DATA = dict.fromkeys(("Reshape", "Slice", "Expand", "Tile", "Pad", "TopK", "Trilu", "Gather", "Resize", "OneHot", "MaxUnpool"), 1)
+BY_DATA = dict.fromkeys(
+    ("Reshape", "Slice", "Expand", "Tile", "Pad", "TopK", "Trilu", "Gather", "Resize", "OneHot", "MaxUnpool"), 1
+)
 ALL_BY_DATA = ("Range", "ConstantOfShape", "NonZero", "Compress", "Unique", "NonMaxSuppression")
 
 
 def is_known(c: Case) -> bool:
     """Whether the case's shape follows from those of its inputs."""
     later = [i for i in c.inputs[BY_DATA.get(c.op, len(c.inputs)) :] if isinstance(i, np.ndarray)]
-    return c.op not in (*ALL_BY_DATA, *HELD) and not later and not rows_of(c.name)  # NOTE: an op of HELD has no rule of shapes
+    # NOTE: an op of HELD has no rule of shapes
+    return c.op not in (*ALL_BY_DATA, *HELD) and not later and not rows_of(c.name)
 
 
 @cache

@@ -1,4 +1,5 @@
-"""The sweep's operators on values of which not even the rank is known before they are there: onnxruntime's answers all the same."""
+"""The sweep's operators on values of which not even the rank is known before they are there: onnxruntime's answers all
+the same."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def hidden(model: onnx.ModelProto, feeds: dict[str, Array]) -> tuple[onnx.ModelP
     nodes = [helper.make_node("Reshape", [i, f"{i}.shape"], [f"{i}.hidden"]) for i in inputs] + list(model.graph.node)
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    model.graph.input.extend(helper.make_tensor_value_info(f"{i}.shape", onnx.TensorProto.INT64, [f"{i}.rank"]) for i in inputs)
+    model.graph.input.extend(
+        helper.make_tensor_value_info(f"{i}.shape", onnx.TensorProto.INT64, [f"{i}.rank"]) for i in inputs
+    )
     return model, feeds | {f"{i}.shape": np.array(feeds[i].shape, np.int64) for i in inputs}
 
 

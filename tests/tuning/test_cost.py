@@ -10,11 +10,37 @@ from qglow.targets import NEAR
 from qglow.tuning.cost import NAMES, CostModel, candidates, features
 from qglow.tuning.schedule import ProductShape, default_schedule
 
-SMALL = ProductShape(rows=7, width=7, jobs=16, block=32, channels=512, steps=1152, weights=147456, x=512, y=512, most=14, post=0, floats=0)
-LARGE = ProductShape(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=1, floats=0)
+SMALL = ProductShape(
+    rows=7,
+    width=7,
+    jobs=16,
+    block=32,
+    channels=512,
+    steps=1152,
+    weights=147456,
+    x=512,
+    y=512,
+    most=14,
+    post=0,
+    floats=0,
+)
+LARGE = ProductShape(
+    rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=1, floats=0
+)
 
 MATRIX = ProductShape(
-    rows=1, width=1024, jobs=32, block=32, channels=1024, steps=256, weights=32768, x=1024, y=1024, most=14, post=0, floats=0
+    rows=1,
+    width=1024,
+    jobs=32,
+    block=32,
+    channels=1024,
+    steps=256,
+    weights=32768,
+    x=1024,
+    y=1024,
+    most=14,
+    post=0,
+    floats=0,
 )
 
 
@@ -28,7 +54,9 @@ def test_the_rule_shares_evenly() -> None:
 def test_the_rule_keeps_small_weights_near() -> None:
     tile = default_schedule(LARGE, 1)["tile"]
     assert tile * 14 * 320 <= NEAR < (tile + 1) * 14 * 320
-    assert default_schedule(MATRIX, 1)["tile"] * 14 * 2048 <= NEAR, "its weights fit no cache, but pixels would go by 32 times"
+    assert default_schedule(MATRIX, 1)["tile"] * 14 * 2048 <= NEAR, (
+        "its weights fit no cache, but pixels would go by 32 times"
+    )
 
 
 @pytest.mark.parametrize("work", [SMALL, LARGE])
@@ -47,7 +75,9 @@ def test_prices_are_found_again() -> None:
     rows = []
     for _ in range(60):
         rows_, width, jobs, steps = (int(v) for v in rng.integers(1, 60, 4))
-        work = ProductShape(rows_, width, jobs, 32, 32 * jobs, steps, steps * 128, 60, 240, 14, int(rng.integers(0, 2)), 0)
+        work = ProductShape(
+            rows_, width, jobs, 32, 32 * jobs, steps, steps * 128, 60, 240, 14, int(rng.integers(0, 2)), 0
+        )
         rows += [features(work, h, 1, "avx512_vnni") for h in candidates(work, 1, "avx512_vnni")]
     times = np.array(rows) @ coefficients
     assert np.allclose(np.array(rows) @ CostModel.learn(rows, times.tolist()).coefficients, times, rtol=1e-6)
@@ -59,4 +89,6 @@ def test_the_cheapest_way_wins() -> None:
     """With calls as the only cost, the fewest calls."""
     model = CostModel([1.0 if n == "calls" else 0.0 for n in NAMES])
     best, seconds = model.best(LARGE, 1, "avx512_vnni")
-    assert "limit" not in best and seconds == min(model.seconds(LARGE, h, 1, "avx512_vnni") for h in candidates(LARGE, 1, "avx512_vnni"))
+    assert "limit" not in best and seconds == min(
+        model.seconds(LARGE, h, 1, "avx512_vnni") for h in candidates(LARGE, 1, "avx512_vnni")
+    )

@@ -20,7 +20,9 @@ from qglow.tuning.choose import policy_of, schedule_policy
 from qglow.tuning.cost import NAMES
 from qglow.tuning.schedule import ProductShape
 
-WORK = ProductShape(rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=0, floats=0)
+WORK = ProductShape(
+    rows=56, width=56, jobs=8, block=32, channels=256, steps=16, weights=2048, x=64, y=256, most=14, post=0, floats=0
+)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,9 @@ def test_what_was_measured_goes_before_the_model_and_the_model_before_the_rule()
     pixels_only = [1.0 if n == "pixels_l2" else 0.0 for n in NAMES]
     learned = policy_of(store.Tuning({}, {"1": pixels_only}), "avx2")
     assert learned(WORK, 1) != default_schedule(WORK, 1) and learned(WORK, 2) == default_schedule(WORK, 2)
-    assert policy_of(store.Tuning({}, {"1": calls_only}), "avx2")(WORK, 1) == default_schedule(WORK, 1), "no promise, no change"
+    assert policy_of(store.Tuning({}, {"1": calls_only}), "avx2")(WORK, 1) == default_schedule(WORK, 1), (
+        "no promise, no change"
+    )
     measured = policy_of(store.Tuning({"1": {WORK.key: {"limit": 2}}}, {"1": pixels_only}), "avx2")
     assert measured(WORK, 1) == {"limit": 2}
 
@@ -72,13 +76,17 @@ HOSTILE = (0, -1, 1 << 16 | 1, 1 << 31, 1 << 63, 1 << 200)
 
 
 @pytest.mark.parametrize("name", ["tile", "limit", "split"])
-def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(name: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A file with such a hint is not used; one that came in another way is refused before its program has memory."""
     types = {"x": float_type(1, 4, 8, 8), "w": float_type(8, 4, 3, 3), "y": float_type(1, 8, 6, 6)}
     constants = {"w": np.ones((8, 4, 3, 3), np.float32)}
     graph = Graph("g", ("x",), ("y",), (Node("Conv", ("x", "w"), ("y",), {}, "conv"),), types, constants)
     taken: list[ProductShape] = []
-    sound = make_plan(graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads: taken.append(work) or {name: 2}))  # type: ignore[func-returns-value]
+    sound = make_plan(
+        graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads: taken.append(work) or {name: 2})
+    )  # type: ignore[func-returns-value]
     x = np.ones((1, 4, 8, 8), np.float32)
     assert taken and np.array_equal(sound.run({"x": x})["y"], np.full((1, 8, 6, 6), 36, np.float32))
     isa = choose_isa()[0].name

@@ -41,11 +41,16 @@ def test_typical_products_are_products() -> None:
     graphs = list(tuning_products())
     assert len(graphs) > 30
     plan = make_plan(graphs[-1], {"x": graphs[-1].types["x"].static_shape}, 1)
-    assert isinstance(plan, native.NativePlan) and [s.kind for s in plan.program.steps if hasattr(s, "kind")].count("conv2d") == 1
+    assert (
+        isinstance(plan, native.NativePlan)
+        and [s.kind for s in plan.program.steps if hasattr(s, "kind")].count("conv2d") == 1
+    )
 
 
 @pytest.mark.parametrize("hints", [{"tile": 1 << 20}, {"limit": -1}, {"split": 3}, {"other": 1}])
-def test_a_way_that_no_kernel_takes_is_refused_before_it_runs(hints: dict[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_way_that_no_kernel_takes_is_refused_before_it_runs(
+    hints: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph = next(islice(tuning_products(), 24, 25))
     plan = make_plan(graph, {"x": graph.types["x"].static_shape}, 1)
     assert isinstance(plan, native.NativePlan)
@@ -91,7 +96,11 @@ def test_tune_keeps_choices_and_bits(quick: Path, digits: Path, capsys: pytest.C
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--clear", "x.qglow"], "--clear takes nothing else"), (["--data", "x"], "name them"), (["missing.qglow"], "missing.qglow")],
+    [
+        (["--clear", "x.qglow"], "--clear takes nothing else"),
+        (["--data", "x"], "name them"),
+        (["missing.qglow"], "missing.qglow"),
+    ],
 )
 def test_wrong_usage_is_one_line(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tune", *arguments]) == 2

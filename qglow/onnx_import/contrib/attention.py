@@ -1,7 +1,7 @@
 """onnxruntime's fused attention as products, a softmax and masks that are added.
 
-A mask that hides a key adds `mask_filter_value` to its scores, as onnxruntime does on the CPU; what lies in the future of a query adds
-the least float.
+A mask that hides a key adds `mask_filter_value` to its scores, as onnxruntime does on the CPU; what lies in the future
+of a query adds the least float.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def _self_attention(b: Body, projected: str, width: str, mask: str, past: str, b
 
 
 def multi_head_attention(b: Body) -> None:
-    """(query [B, S, D], key, value [B, L, D] or [B, N, L, H], bias, key mask, attention bias, past key and value) -> y, present
-    key and value."""
+    """(query [B, S, D], key, value [B, L, D] or [B, N, L, H], bias, key mask, attention bias, past key and value) -> y,
+    present key and value."""
     query, key, value, bias, mask, added, past_key, past_value = (b.input(k) for k in range(8))
     if b.input(8) or b.input(9):
         raise ValueError("a length of the past, or an indirection of beams,")
@@ -125,4 +125,6 @@ def _future(b: Body, queries: str, keys: str) -> str:
     """[S, T]: the least float where a key comes after the query, the last of which is the last key."""
     offset = b.op("Sub", keys, queries)
     at = b.op("Add", b.reshape(b.count(queries), -1, 1), offset)
-    return b.op("Where", b.op("Less", at, b.reshape(b.count(keys), 1, -1)), b.constant(np.finfo(b.real).min), b.constant(0))
+    return b.op(
+        "Where", b.op("Less", at, b.reshape(b.count(keys), 1, -1)), b.constant(np.finfo(b.real).min), b.constant(0)
+    )

@@ -17,7 +17,9 @@ class UnknownTypeError(ValueError):
 class Body:
     """What a node becomes. types: of the values whose type is known. prefix: of names that the graph does not have."""
 
-    def __init__(self, node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto.Tensor], prefix: str) -> None:
+    def __init__(
+        self, node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto.Tensor], prefix: str
+    ) -> None:
         self.node, self.opset, self.types, self.prefix = node, opset, types, prefix
         halves = any(i in types and types[i].elem_type == onnx.TensorProto.FLOAT16 for i in node.input)
         self.real: type = np.float16 if halves else np.float32  # the dtype of its floats
@@ -62,7 +64,9 @@ class Body:
     def gives(self, index: int, value: str) -> None:
         """The output of the node with an index is this value, where it is read at all."""
         if index < len(self.node.output) and self.node.output[index]:
-            self.nodes.append(helper.make_node("Identity", [value], [self.node.output[index]], name=f"{self.prefix}y{index}"))
+            self.nodes.append(
+                helper.make_node("Identity", [value], [self.node.output[index]], name=f"{self.prefix}y{index}")
+            )
 
     def is_asked(self, index: int) -> bool:
         """Whether an output is read."""

@@ -1,5 +1,5 @@
-"""Each node of an op of onnxruntime's own becomes the nodes of standard ops that mean the same, before anything else looks at the model; so
-does each of ONNX's ops of transformers, which are functions of others."""
+"""Each node of an op of onnxruntime's own becomes the nodes of standard ops that mean the same, before anything else
+looks at the model; so does each of ONNX's ops of transformers, which are functions of others."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def with_standard_ops(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
     """
     if any(o.domain == BLOCKED for o in proto.opset_import) and any(n.domain == BLOCKED for n in proto.graph.node):
         raise ModelError(
-            f"{where}: onnxruntime has laid its weights out for the CPU that it was saved on (domain {BLOCKED}); save it with the graph "
+            f"{where}: onnxruntime has laid its weights out for the CPU that it was saved on (domain {BLOCKED}); save "
+            "it with the graph "
             f"optimization level ORT_ENABLE_EXTENDED, or as it was exported"
         )
     opset = max((o.version for o in proto.opset_import if o.domain in STANDARD), default=onnx.defs.onnx_opset_version())
@@ -73,7 +74,9 @@ def with_standard_ops(proto: onnx.ModelProto, where: str) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(proto)
     taken = {name for g in graphs(result.graph) for n in g.node for name in (*n.input, *n.output)}
-    prefix = next(p for p in (f"ort{'_' * k}" for k in range(len(taken) + 1)) if not any(t.startswith(p) for t in taken))
+    prefix = next(
+        p for p in (f"ort{'_' * k}" for k in range(len(taken) + 1)) if not any(t.startswith(p) for t in taken)
+    )
     for graph in graphs(result.graph):
         _expand(result, graph, opset, prefix, where)
     return result
@@ -96,7 +99,8 @@ def _body_of(n: onnx.NodeProto, opset: int) -> Callable[[Body], None] | None:
 
 
 def _expand(model: onnx.ModelProto, graph: onnx.GraphProto, opset: int, prefix: str, where: str) -> None:
-    """Nodes in place, round by round: a node whose inputs have to be typed waits until what comes before it is standard."""
+    """Nodes in place, round by round: a node whose inputs have to be typed waits until what comes before it is
+    standard."""
     left = [n for n in graph.node if _body_of(n, opset)]
     while left:
         known, nodes, waiting, why = _types(model, graph), [], [], ValueError()
@@ -113,7 +117,9 @@ def _expand(model: onnx.ModelProto, graph: onnx.GraphProto, opset: int, prefix: 
                 waiting.append(n)
                 nodes.append(n)
             except (ValueError, IndexError, TypeError) as error:
-                raise ModelError(f"{where}: node {n.name or n.output[0]!r} ({n.op_type}): {error} is not supported") from error
+                raise ModelError(
+                    f"{where}: node {n.name or n.output[0]!r} ({n.op_type}): {error} is not supported"
+                ) from error
             else:
                 nodes += with_outputs_of(made.nodes)
         if len(waiting) == len(left):
@@ -146,7 +152,9 @@ def _types(model: onnx.ModelProto, graph: onnx.GraphProto) -> dict[str, onnx.Typ
     except Exception:  # NOTE: inference is a help: a form that needs a rank says so
         main = model.graph
     for g in (main, graph):
-        found |= {v.name: v.type.tensor_type for v in (*g.input, *g.value_info, *g.output) if v.type.HasField("tensor_type")}
+        found |= {
+            v.name: v.type.tensor_type for v in (*g.input, *g.value_info, *g.output) if v.type.HasField("tensor_type")
+        }
     return found
 
 
@@ -158,4 +166,6 @@ def _light(model: onnx.ModelProto) -> onnx.ModelProto:
     inputs = [*(v for v in g.input if v.name not in names), *infos]
     small = [t for t in g.initializer if t.name not in names]
     light = onnx.helper.make_graph(g.node, g.name, inputs, g.output, small, value_info=g.value_info)
-    return onnx.helper.make_model(light, opset_imports=model.opset_import, functions=model.functions, ir_version=model.ir_version)
+    return onnx.helper.make_model(
+        light, opset_imports=model.opset_import, functions=model.functions, ir_version=model.ir_version
+    )

@@ -1,4 +1,5 @@
-"""onnxruntime's ops on images with channels last, as standard ops between transposes, which quantization and kernels see through."""
+"""onnxruntime's ops on images with channels last, as standard ops between transposes, which quantization and kernels
+see through."""
 
 from __future__ import annotations
 

@@ -10,11 +10,16 @@ from .body import Body, UnknownTypeError
 
 
 def body_by_onnx(b: Body) -> None:
-    """The nodes of the function body, with names of their own. Raises UnknownTypeError where ONNX gives none for the inputs' types."""
+    """The nodes of the function body, with names of their own. Raises UnknownTypeError where ONNX gives none for the
+    inputs' types."""
     schema: Any = onnx.defs.get_schema(b.node.op_type, b.opset)
     version = max((v for v in schema.context_dependent_function_opset_versions if v <= b.opset), default=0)
     types = [onnx.TypeProto(tensor_type=b.types.get(i)).SerializeToString() for i in b.node.input]
-    body = schema.get_context_dependent_function_with_opset_version(version, b.node.SerializeToString(), types) if version else b""
+    body = (
+        schema.get_context_dependent_function_with_opset_version(version, b.node.SerializeToString(), types)
+        if version
+        else b""
+    )
     function = onnx.FunctionProto.FromString(body)
     if not function.node:
         raise UnknownTypeError("a value of unknown type")

@@ -1,4 +1,5 @@
-"""onnxruntime's fused functions of elements, normalizations and products, as the standard ops that they were fused from."""
+"""onnxruntime's fused functions of elements, normalizations and products, as the standard ops that they were fused
+from."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def quick_gelu(b: Body) -> None:
 
 
 def bias_softmax(b: Body) -> None:
-    """softmax(x + bias) over the axes from `axis` on. Raises ValueError where these are several, or bias has another rank."""
+    """softmax(x + bias) over the axes from `axis` on. Raises ValueError where these are several, or bias has another
+    rank."""
     x, bias = b.input(0), b.input(1)
     axis = b.attribute("axis", 1) % b.rank(x)
     if axis != b.rank(x) - 1 or b.rank(bias) != b.rank(x):
@@ -70,7 +72,8 @@ def skip_rms_norm(b: Body) -> None:
 
 
 def embed_layer_norm(b: Body) -> None:
-    """(ids, segments, words, positions, segment rows, gamma, beta, mask, position ids) -> y, counts of the mask, sum."""
+    """(ids, segments, words, positions, segment rows, gamma, beta, mask, position ids) -> y, counts of the mask,
+    sum."""
     ids, segments, words, positions, rows = (b.input(k) for k in range(5))
     place = b.input(8)
     length = b.op("Gather", b.op("Shape", ids), b.ints(1), axis=0)

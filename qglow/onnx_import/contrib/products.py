@@ -1,4 +1,5 @@
-"""onnxruntime's fused products: with an activation, a sum, transposed or scaled operands, or integers in and floats out."""
+"""onnxruntime's fused products: with an activation, a sum, transposed or scaled operands, or integers in and floats
+out."""
 
 from __future__ import annotations
 
@@ -10,7 +11,12 @@ from onnx import helper
 from .body import Body
 
 CONV = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-_PARAMETERS = {"LeakyRelu": ("alpha",), "HardSigmoid": ("alpha", "beta"), "Elu": ("alpha",), "ThresholdedRelu": ("alpha",)}
+_PARAMETERS = {
+    "LeakyRelu": ("alpha",),
+    "HardSigmoid": ("alpha", "beta"),
+    "Elu": ("alpha",),
+    "ThresholdedRelu": ("alpha",),
+}
 _PLAIN = ("Relu", "Sigmoid", "Tanh", "Softplus", "Softsign")
 
 
@@ -47,8 +53,8 @@ def _activated(b: Body, x: str, name: str, parameters: list[float]) -> str:
 
 
 def fused_matmul(b: Body) -> None:
-    """alpha times the product; transA and transB exchange the last two axes, transBatchA and transBatchB move the first to the last but one
-    before."""
+    """alpha times the product; transA and transB exchange the last two axes, transBatchA and transBatchB move the first
+    to the last but one before."""
     a, c = b.input(0), b.input(1)
     for name in ("A", "B"):
         x = a if name == "A" else c

@@ -8,7 +8,8 @@ from .body import Body
 
 
 def rotary_embedding(b: Body) -> None:
-    """(x [B, S, D] or [B, N, S, H], positions [1], from which they count, or [B, S], cos and sin [positions, R / 2]) -> y."""
+    """(x [B, S, D] or [B, N, S, H], positions [1], from which they count, or [B, S], cos and sin [positions, R / 2]) ->
+    y."""
     if b.attribute("is_packed_batching", 0) or b.attribute("scale", 1.0) != 1.0:
         raise ValueError("a packed batch, or a scale,")
     x, positions, cos, sin = (b.input(k) for k in range(4))
@@ -28,8 +29,9 @@ def _heads_of(b: Body, x: str, heads: int, cos: str) -> str:
 
 
 def rotated(b: Body, x: str, positions: str, cos: str, sin: str, part: int) -> str:
-    """The first `part` elements (0: all) of each head of x [B, N, S, H], in pairs (u, v): (u cos - v sin, u sin + v cos) of the angle
-    of its position [B or 1, S]. Pairs are neighbours where `interleaved`, else lie half of the part apart."""
+    """The first `part` elements (0: all) of each head of x [B, N, S, H], in pairs (u, v): (u cos - v sin, u sin + v
+    cos) of the angle of its position [B or 1, S]. Pairs are neighbours where `interleaved`, else lie half of the part
+    apart."""
     cos, sin = (b.unsqueezed(b.op("Gather", t, positions, axis=0), 1, 3) for t in (cos, sin))
     rest = b.part(x, part, b.size(x, 3), 3) if part else ""
     turned = b.part(x, 0, part, 3) if part else x
@@ -51,11 +53,12 @@ def rotated(b: Body, x: str, positions: str, cos: str, sin: str, part: int) -> s
 
 
 def group_query_attention(b: Body) -> None:
-    """(query [B, S, N H], key, value [B, S, M H], past key and value [B, M, P, H], last positions [B], positions in all, cos, sin)
-    -> y [B, S, N H], present key and value [B, M, max(P, positions), H].
+    """(query [B, S, N H], key, value [B, S, M H], past key and value [B, M, P, H], last positions [B], positions in
+    all, cos, sin) -> y [B, S, N H], present key and value [B, M, max(P, positions), H].
 
-    Of batch entry i positions 0 to lasts[i] exist when this has run. The S new ones are the last of these, or the first where there are
-    no others; a query sees what is not after it, and with a window of w not w or more before it. N / M queries share a key.
+    Of batch entry i positions 0 to lasts[i] exist when this has run. The S new ones are the last of these, or the first
+    where there are no others; a query sees what is not after it, and with a window of w not w or more before it. N / M
+    queries share a key.
     """
     refused = ("softcap", "smooth_softmax", "qk_output", "kv_cache_bit_width")
     if any(b.attribute(n, 0) for n in refused) or any(b.input(k) for k in range(9, len(b.node.input))) or b.is_asked(3):
@@ -66,7 +69,8 @@ def group_query_attention(b: Body) -> None:
         head = b.op("Div", b.size(query, 2), b.ints(heads + 2 * groups))
         query, key, value = b.split(query, *(b.op("Mul", head, b.ints(n)) for n in (heads, groups, groups)))
     q, k, v = (
-        b.op("Transpose", b.reshape(t, 0, 0, n, -1), perm=[0, 2, 1, 3]) for t, n in ((query, heads), (key, groups), (value, groups))
+        b.op("Transpose", b.reshape(t, 0, 0, n, -1), perm=[0, 2, 1, 3])
+        for t, n in ((query, heads), (key, groups), (value, groups))
     )
     new, all_of_them = b.size(q, 2), b.reshape(b.op("Cast", total, to=7), 1)
     lengths = b.reshape(b.op("Add", b.op("Cast", lasts, to=7), b.ints(1)), -1, 1)
@@ -81,7 +85,8 @@ def group_query_attention(b: Body) -> None:
     k, v = (_kept(b, p, t, before, at, new) for p, t in ((past_key, k), (past_value, v)))
     b.gives(1, k)
     b.gives(2, v)
-    seen = b.op("Min", places, b.op("Sub", lengths, b.ints(1)))  # behind the last position of a shorter entry all is seen of it
+    # behind the last position of a shorter entry all is seen of it
+    seen = b.op("Min", places, b.op("Sub", lengths, b.ints(1)))
     _grouped(b, q, k, v, seen, at, heads // groups)
 
 
@@ -93,14 +98,22 @@ def _kept(b: Body, past: str, fresh: str, before: str, at: str, new: str) -> str
     index = b.op("Where", is_old, at, b.op("Add", along, held))
     index = b.op("Where", is_beyond, b.ints(0), index)
     both = b.op("Concat", past, fresh, axis=2)
-    shape = b.op("Concat", b.size(both, 0), b.size(both, 1), b.op("Shape", b.op("Reshape", at, b.ints(-1))), b.size(both, 3), axis=0)
+    shape = b.op(
+        "Concat",
+        b.size(both, 0),
+        b.size(both, 1),
+        b.op("Shape", b.op("Reshape", at, b.ints(-1))),
+        b.size(both, 3),
+        axis=0,
+    )
     wide = b.op("Expand", b.unsqueezed(b.unsqueezed(index, 1, 2), 3, 3), shape)
     taken = b.op("GatherElements", both, wide, axis=2)
     return b.op("Where", b.unsqueezed(b.unsqueezed(is_beyond, 1, 2), 3, 3), b.constant(0), taken)
 
 
 def _grouped(b: Body, q: str, k: str, v: str, places: str, at: str, shared: int) -> None:
-    """softmax(q k / sqrt(H) + mask) v of queries [B, N, S, H], of which `shared` read the same keys and values [B, M, T, H]."""
+    """softmax(q k / sqrt(H) + mask) v of queries [B, N, S, H], of which `shared` read the same keys and values [B, M,
+    T, H]."""
     shape = b.op("Shape", q)
     q = b.reshape(q, b.size(q, 0), b.size(k, 1), shared, b.size(q, 2), b.size(q, 3))
     keys = b.unsqueezed(b.op("Transpose", k, perm=[0, 1, 3, 2]), 2, 4)
