@@ -87,6 +87,15 @@ STAGES = {  # what makes the result of each stage, by the package that holds it:
 }
 MOST_LINES, MOST_PARAMETERS = 40, 7
 LARGE = {  # functions beyond these, outside of kernels, and why
+    "instructions/lower_product.py:depthwise": "one instruction, field by field",
+    "instructions/lower_product.py:product_of_two": "one instruction, field by field",
+    "instructions/lower_recurrent.py:lstm": "the instructions of a layer, field by field",
+    "profiling/interpreter.py:record": "public: what it takes, gives and raises; both passes over the samples in order",
+    "quantization/precision_uses.py:find_precision_uses": "one walk over the graph, a case for each kind of node",
+    "quantization/qdq.py:strip_qdq": "one walk over the graph, a case for each kind of node",
+    "quantization/ranges.py:_mse": "one search, with its source",
+    "report/peers.py:onnxruntime_int8": "one call of another library, option by option",
+    "report/target.py:reach": "one search, step by step",
     "instructions/lower_product.py:product": "one product of any form: each argument is a field of the instruction",
     "instructions/lower_recurrent.py:cell": "the operands of one instruction",
     "onnx_import/contrib/products.py:scaled_product": "the operands of an op of onnxruntime's, which this composes",
@@ -168,12 +177,16 @@ def test_foreign_libraries_stop_at_their_doors(path: Path) -> None:
 
 
 def late_imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, text) of each import within a function."""
+    """(line, text with the comment above it) of each import within a function."""
     source = path.read_text()
     lines = source.splitlines()
     for function in (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)):
         inner = (n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom))
-        yield from ((n.lineno, lines[n.lineno - 1]) for n in inner)
+        for n in inner:
+            first = last = n.lineno - 1
+            while lines[first - 1].lstrip().startswith("#"):
+                first -= 1
+            yield n.lineno, "\n".join(lines[first : last + 1])
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
