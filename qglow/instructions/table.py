@@ -65,8 +65,8 @@ INSTRUCTIONS = {
              "sum over taps and channels of (x - offset) * w, offset that of the target, plus bias, requantized "
              "(y_f32 = 0) or scaled to float (1). x is at the first tap of the first output; C is per group; runs x "
              "run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group to group. post 1: the bytes q "
-             "become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero); 2: table[q]. w and bias may lie in "
-             "the arena.",
+             "become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero), where a_zero is zero; 2: table[q]. w "
+             "and bias may lie in the arena.",
              "x r", "y scratch", "w bias scale table", _PRODUCT, "tile limit split"),
         _row("depthwise2d",
              "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel "

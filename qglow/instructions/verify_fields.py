@@ -155,6 +155,8 @@ def _relations(step: Instruction) -> list[str]:
         faults.append(f"expected blocks of a multiple of {STEP} elements, got {f['size']}")
     if f.get("y_f32") and f.get("post"):
         faults.append("expected nothing behind a float output, got post and y_f32")
+    if f.get("post") == POST_ADD and f.get("a_zero", 0) != f.get("zero", 0):
+        faults.append(f"expected a_zero to be the product's own zero, {f['zero']}, got {f['a_zero']}")
     if f.get("flat") and (
         f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)
     ):

@@ -234,8 +234,8 @@ def test_inspect_shows_instructions_and_plan(bundle: Path, tmp_path: Path, capsy
     stages = sorted((tmp_path / "stages").iterdir())
     assert [p.name[3:-4] for p in stages] == ["graph", "fuse", "layouts", "select", "bufferize", "plan"]
     texts = [p.read_text() for p in stages]
-    assert texts[1].startswith('image %"') and " steps -1 to -1, at -1" in texts[2] and " at -1" not in texts[4]
-    assert texts[4].startswith("program ") and capsys.readouterr()
+    assert texts[2].startswith('image %"') and " steps -1 to -1, at -1" in texts[3] and " at -1" not in texts[5]
+    assert texts[5].startswith("program ") and capsys.readouterr()
     assert main(["inspect", str(bundle), "--stage", "plan"]) == 0
     assert "arena" in capsys.readouterr().out
     assert main(["export", str(bundle), "-o", str(bundle.with_suffix(".onnx"))]) == 0

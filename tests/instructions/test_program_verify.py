@@ -188,13 +188,13 @@ def test_missing_barriers_before_writes_are_found(monkeypatch: pytest.MonkeyPatc
     """A buffer used again: the second writer must wait for the first one's readers."""
     net = Net()
     x = net.input(1, 4, 8, 8)
-    for _ in range(4):
+    for _ in range(6):
         x = net.conv(x, 4, (1, 1))
     graph = net.graph(x)
     verify_program(program_of(graph))
     right = barriers.barriers
     missing: set[str] = set()
-    for k in range(3):
+    for k in range(5):
         monkeypatch.setattr(barriers, "barriers", lambda *a, k=k: [f and j != k for j, f in enumerate(right(*a))])
         with pytest.raises(VerifyError) as caught:
             verify_program(program_of(graph))

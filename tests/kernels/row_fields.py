@@ -161,6 +161,8 @@ class Draw:
         if f.get("post", 0) == 2 and item == 4:
             f["post"] = 0
         f["y_f32"] = 0 if f.get("post", 0) else f.get("y_f32", 0)
+        if f.get("post", 0) == 1 and "a_zero" in f:
+            f["a_zero"] = f["zero"]
         size = f.get("y_item") or (4 if item == 4 or f["y_f32"] else 1)
         self.strides(f, "y", f["H"], f["W"], groups * f["C"] * size)
         self.strides(f, "r", f["H"], f["W"], groups * f["C"] * item)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx
 
 from .body import Body, UnknownTypeError
@@ -12,6 +13,8 @@ from .body import Body, UnknownTypeError
 def body_by_onnx(b: Body) -> None:
     """The nodes of the function body, with names of their own. Raises UnknownTypeError where ONNX gives none for the
     inputs' types."""
+    if b.real is np.float16:
+        raise UnknownTypeError("float16, of which each step would round by itself,")
     schema: Any = onnx.defs.get_schema(b.node.op_type, b.opset)
     version = max((v for v in schema.context_dependent_function_opset_versions if v <= b.opset), default=0)
     types = [onnx.TypeProto(tensor_type=b.types.get(i)).SerializeToString() for i in b.node.input]
