@@ -18,8 +18,8 @@ def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
     where there is nothing to change. Where nodes form a circle it is left as it is, for the checker to say so."""
     graph = proto.graph
     order = _order(graph)
-    untyped = [o.name for o in graph.output if not o.HasField("type")]
-    if order is None and not untyped and all(v.HasField("type") for v in graph.value_info):
+    untyped = [o.name for o in graph.output if not _is_typed(o)]
+    if order is None and not untyped and all(_is_typed(v) for v in graph.value_info):
         return proto
     result = onnx.ModelProto()
     result.CopyFrom(proto)
@@ -27,7 +27,7 @@ def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
         del result.graph.node[:]
         result.graph.node.extend(graph.node[k] for k in order)
     del result.graph.value_info[:]
-    result.graph.value_info.extend(v for v in graph.value_info if v.HasField("type"))
+    result.graph.value_info.extend(v for v in graph.value_info if _is_typed(v))
     if untyped:
         _add_types(result)
     return result
@@ -39,19 +39,26 @@ def for_checker(proto: onnx.ModelProto) -> onnx.ModelProto:
     inputs = {v.name for v in proto.graph.input}
     is_old = proto.ir_version in range(1, FREE_CONSTANTS) and any(t.name not in inputs for t in proto.graph.initializer)
     # the importer names the operator that nobody knows
-    untyped = [o for o in proto.graph.output if not o.HasField("type")]
+    untyped = [o for o in proto.graph.output if not _is_typed(o)]
     if not is_old and not untyped and not any(map(_is_shapeless, (*proto.graph.input, *proto.graph.output))):
         return proto
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     if is_old:
         copy.ir_version = FREE_CONSTANTS
+    for o in copy.graph.output:
+        if not _is_typed(o):
+            o.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     for v in (*copy.graph.input, *copy.graph.output):
-        if not v.HasField("type"):
-            v.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
         if _is_shapeless(v):
             v.type.tensor_type.shape.SetInParent()
     return copy
+
+
+def _is_typed(v: onnx.ValueInfoProto) -> bool:
+    """Whether there is a type, and it says one."""
+    which = v.type.WhichOneof("value")
+    return which is not None and (which != "tensor_type" or v.type.tensor_type.elem_type != onnx.TensorProto.UNDEFINED)
 
 
 def _is_shapeless(v: onnx.ValueInfoProto) -> bool:
@@ -76,12 +83,12 @@ def _add_types(proto: onnx.ModelProto) -> None:
     without = onnx.ModelProto()
     without.CopyFrom(proto)
     del without.graph.output[:]
-    without.graph.output.extend(o for o in proto.graph.output if o.HasField("type"))
+    without.graph.output.extend(o for o in proto.graph.output if _is_typed(o))
     try:
         found = {v.name: v for v in infer_shapes(without).graph.value_info}
     except Exception:  # NOTE: inference is a help
         return
     inputs = {v.name: v for v in proto.graph.input}
     for o in proto.graph.output:
-        if not o.HasField("type") and (v := found.get(o.name, inputs.get(o.name))) is not None:
+        if not _is_typed(o) and (v := found.get(o.name, inputs.get(o.name))) is not None:
             o.CopyFrom(v)

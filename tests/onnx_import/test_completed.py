@@ -37,6 +37,9 @@ CASES = {
     "outputs without a type": model(
         [N("Relu", ["x"], ["y"]), N("Shape", ["x"], ["z"])], X, typeless("y"), typeless("z")
     ),
+    "an output with a type that says none": model(
+        [N("Relu", ["x"], ["y"])], X, onnx.ValueInfoProto(name="y", type=onnx.TypeProto(denotation="nothing"))
+    ),
     "an input without a shape": model([N("Relu", ["x"], ["y"])], ANY, Y),
     "nodes in the other order": model([N("Exp", ["b"], ["y"]), N("Neg", ["a"], ["b"]), N("Abs", ["x"], ["a"])], X, Y),
     "a branch that reads a later value": model(
@@ -74,3 +77,8 @@ def test_as_onnxruntime(case: str) -> None:
 def test_what_no_order_mends_is_refused(nodes: list[onnx.NodeProto], message: str) -> None:
     with pytest.raises(ModelError, match=message):
         qglow.pipeline.float_graph(model(nodes, X, Y))
+
+
+def test_an_input_without_a_type_is_refused() -> None:
+    with pytest.raises(ModelError, match="type"):
+        qglow.pipeline.float_graph(model([N("Relu", ["x"], ["y"])], typeless("x"), Y))
