@@ -7,7 +7,7 @@ import numpy as np
 
 from ..graph import Array, DType, Node
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
-from ..reference.recurrent_float import directions
+from ..reference.recurrent_layer import directions
 from .lower_product import Target, product, terms_fit
 from .program import TensorView
 from .select import Lowering

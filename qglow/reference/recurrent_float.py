@@ -21,11 +21,11 @@ from . import float_functions as functions
 from .float_conv import given, optional
 from .float_math import limited, tanh
 from .float_product import product_of
+from .recurrent_layer import GATES, directions
 
 Product = Callable[[Array, Array], Array]
 Function = Callable[[Array], Array]
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 PARAMETERS: dict[str, tuple[float | None, float | None]] = {
     "Affine": (1.0, 0.0), "LeakyRelu": (0.01, None), "ThresholdedRelu": (1.0, None), "ScaledTanh": (1.0, 1.0),
     "HardSigmoid": (0.2, 0.5),
@@ -54,11 +54,6 @@ class Activation(NamedTuple):
         if self.name == "ScaledTanh":
             return tanh(x * b) * a
         return functions.BY_NAME[self.name](x, a, b)
-
-
-def directions(node: Node) -> tuple[bool, ...]:
-    """For each direction, whether it goes backwards."""
-    return {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}[str(node.attr("direction"))]
 
 
 def activations(node: Node) -> list[tuple[Activation, ...]]:

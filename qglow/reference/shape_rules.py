@@ -23,7 +23,7 @@ from .dims import (
     product,
     required,
 )
-from .recurrent_float import GATES, directions
+from .recurrent_layer import GATES, directions
 
 
 def same(node: Node, shapes: Shapes, elements: Elements) -> Shapes:

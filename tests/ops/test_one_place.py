@@ -16,6 +16,7 @@ EXCEPTIONS = {
     "kernels/floats.py": "the kernel expression of each of these functions",
     "reference/float_functions.py": "activations of recurrent layers, which an attribute names",
     "reference/recurrent_float.py": "activations of recurrent layers, and the three cells whose meaning the file is",
+    "reference/recurrent_layer.py": "the gates of the three cells",
     "onnx_import/contrib/expand.py": "operators of onnxruntime's own domain, as files have them",
     "onnx_import/contrib/products.py": "activations that onnxruntime fuses, by the name in an attribute, with their parameters",
     "onnx_import/aligned.py": "operators of opsets before 7, as files have them",
