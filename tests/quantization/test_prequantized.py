@@ -182,6 +182,14 @@ def test_a_float_model_is_refused(digits: Path) -> None:
         qglow.quantize(digits / "model.onnx")
 
 
+@pytest.mark.parametrize("target", [{"min_sqnr_db": 20.0}, {"max_accuracy_drop": 1.0}])
+def test_a_target_without_a_profile_is_refused(target: dict[str, float]) -> None:
+    m = Model()
+    model = m.build((m.qdq(m.conv(m.qdq("x", 2.0**-5, 0), unit=2.0**-5)), FLOAT))
+    with pytest.raises(ConfigError, match="give a profile"):
+        qglow.quantize(model, config=qglow.QuantConfig(**target))
+
+
 @pytest.fixture(scope="module")
 def pictures(digits: Path) -> list[dict[str, np.ndarray]]:
     return [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(24)]
