@@ -52,6 +52,12 @@ def set_field(kind: str, name: str, value: Any) -> Callable[[MutableProgram], ob
     return change
 
 
+def add_nothing(p: MutableProgram) -> None:
+    """A residual sum, of a residual that is not there."""
+    fields = find(p, "conv2d").fields
+    fields["post"], fields["a_zero"] = 1, fields["zero"]
+
+
 def move_operand(kind: str, name: str, by: int) -> Callable[[MutableProgram], object]:
     def change(p: MutableProgram) -> None:
         operands = find(p, kind).operands
@@ -109,7 +115,8 @@ BROKEN: list[tuple[Callable[[MutableProgram], object], str]] = [
     (set_field("conv2d", "run", -1), r"conv2d .*run: expected 0 to \d+, got -1"),
     (set_field("conv2d", "zero", 256), r"conv2d .*zero: expected 0 to 255, got 256"),
     (set_field("conv2d", "low", 255), r"conv2d .*expected low of at most high, 254, got 255"),
-    (set_field("conv2d", "post", 1), r"conv2d .*expected operand r, got none"),
+    (set_field("conv2d", "post", 1), r"conv2d .*expected a_zero to be the product's own zero, \d+, got 0"),
+    (add_nothing, r"conv2d .*expected operand r, got none"),
     (set_field("conv2d", "post", 2), r"conv2d .*expected operand table, got none"),
     (set_field("conv2d", "post", 3), r"conv2d .*post: expected 0 to 2, got 3"),
     (set_field("conv2d", "y_w", 5), r"conv2d .*expected each byte of y to be written once, got some twice"),
@@ -193,6 +200,7 @@ def test_missing_barriers_before_writes_are_found(monkeypatch: pytest.MonkeyPatc
     graph = net.graph(x)
     verify_program(program_of(graph))
     right = barriers.barriers
+    monkeypatch.setenv("QGLOW_VERIFY", "1")  # so that what is asked below is the first that looks
     missing: set[str] = set()
     for k in range(5):
         monkeypatch.setattr(barriers, "barriers", lambda *a, k=k: [f and j != k for j, f in enumerate(right(*a))])
