@@ -21,6 +21,8 @@ from .windows import Window
 def bytes_made(node: Node, inputs: Elements) -> int:
     """Bytes that a node's outputs, and what it pads, take, as far as they may be more than its inputs do; 0 where they
     may not, and where its inputs do not fit, which the op itself will tell."""
+    if node.op == "Gather":  # NOTE: the usual one on the host; its shape rule would take longer
+        return _bytes_gathered(node, inputs)
     arrays = [a for a in inputs if isinstance(a, np.ndarray)]
     if not node.has(GROWS) and all(a.shape == arrays[0].shape or a.size == 1 for a in arrays[1:]):
         return sum(a.nbytes for a in arrays) if any(_stands_in(a) for a in arrays) else 0
@@ -39,6 +41,14 @@ def bytes_made(node: Node, inputs: Elements) -> int:
     except Exception:  # NOTE: also ops whose shape depends on data, which write no more than they are given
         return 0
     return item * elements
+
+
+def _bytes_gathered(node: Node, inputs: Elements) -> int:
+    x, index = inputs[:2]
+    if not isinstance(x, np.ndarray) or not isinstance(index, np.ndarray):
+        return 0
+    axis = int(node.attr("axis"))
+    return x.itemsize * index.size * (x.size // max(1, x.shape[axis])) if -x.ndim <= axis < x.ndim else 0
 
 
 def _stands_in(a: Array) -> bool:
