@@ -126,12 +126,7 @@ def quantize(
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
     start, oracle = _start(imported, graph, recorded, config), cache(lambda: float_oracle(model, graph))
     result, reached = run_passes(start, _watched(dump_dir)), None
-    if config.has_target and start.branches is None:
-        raise ConfigError(
-            "a target (min_sqnr_db, max_accuracy_drop) is met by keeping layers float that a profile knows: give a "
-            "profile, or leave the target out"
-        )
-    if start.branches is not None and config.has_target:
+    if config.has_target and start.branches is not None:
         judged = fitting(start.branches, _samples_to_check(check, recorded, graph, None))
         reached = reach(
             start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), judged, oracle(), not progress
@@ -153,7 +148,12 @@ def quantize(
 
 def _start(imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig) -> QuantState:
     """What quantization begins with: a profile's graph of the branches that calibration took, or a model without a
-    profile."""
+    profile. Raises ConfigError where a target would have no profile to choose by."""
+    if recorded is None and config.has_target:
+        raise ConfigError(
+            "a target (min_sqnr_db, max_accuracy_drop) is met by keeping layers float that a profile knows: give a "
+            "profile, or leave the target out"
+        )
     if recorded is None:
         return QuantState(graph, imported, {}, config, calibrated=False)
     observed, branches = recorded.matched(graph), assume_branches(graph, recorded.choices_of(graph))
