@@ -128,6 +128,12 @@ def conv_window(graph: Graph, node: Node) -> tuple[tuple[int, int], Window]:
     return size, win  # type: ignore[return-value]
 
 
+def window_fields(win: Window) -> dict[str, int | float]:
+    """The fields of a 2-D window in an instruction."""
+    pairs = (("KH", "KW", win.kernel), ("SH", "SW", win.strides), ("DH", "DW", win.dilations))
+    return {name: v for a, b, values in pairs for name, v in ((a, values[0]), (b, values[1]))}
+
+
 def conv_halo(graph: Graph, node: Node) -> Halo:
     """The border (top, left, bottom, right) that a convolution over 1 or 2 dimensions reads around its input."""
     if len(graph.types[node.inputs[0]].static_shape) not in (3, 4):

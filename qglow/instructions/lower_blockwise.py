@@ -46,8 +46,7 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
         "size": size,
         "bits": 4 if t.kind is DType.U4 else 8,
     }
-    places = {name: low.use(p) for name, p in quantized.items()}
-    low.emit("blockwise_matmul", {**places, "y": y, "scratch": None}, constants, {**sizes, "points": int(points)})
+    low.emit("blockwise_matmul", {**quantized, "y": y, "scratch": None}, constants, {**sizes, "points": int(points)})
     return True
 
 

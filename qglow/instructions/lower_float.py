@@ -23,7 +23,7 @@ def operand(low: Lowering, name: str) -> TensorView | None:
     if array is not None and name not in low.places and array.dtype == np.float32:
         low.constant_place(name, array)
     place = low.places.get(name)
-    return low.use(place) if place is not None and place.dtype == "<f4" else None
+    return place if place is not None and place.dtype == "<f4" else None
 
 
 def binary(low: Lowering, node: Node) -> bool:

@@ -65,7 +65,7 @@ def emit_last(low: Lowering, node: Node, op: str, a: TensorView, b: TensorView) 
         return
     dense = low.dense(a.shape, "<f4")
     emit_binary(low, op, a, b, dense)
-    low.move(low.use(as_shape(dense, *y.shape)), y)
+    low.move(as_shape(dense, *y.shape), y)
 
 
 def log_softmax(low: Lowering, node: Node) -> bool:

@@ -11,7 +11,7 @@ from ..graph import Array, DType, Node
 from ..graph.kinds import gemm_form
 from ..reference.float_product import LONGEST, chain_ranges, scaled
 from .epilogue import bounds_of, float_takes
-from .layout import NO_HALO, conv_halo, conv_window
+from .layout import NO_HALO, conv_halo, conv_window, window_fields
 from .lower_float import operand
 from .lower_product import (
     UNIT,
@@ -97,14 +97,7 @@ def conv(low: Lowering, fused: Node) -> bool:
     depthwise = depthwise and kh * kw <= LONGEST
     target = target_of(low, fused.outputs[0], after)
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape: Fields = {
-        "KH": kh,
-        "KW": kw,
-        "SH": win.strides[0],
-        "SW": win.strides[1],
-        "DH": win.dilations[0],
-        "DW": win.dilations[1],
-    }
+    shape = window_fields(win)
     if is_column(target.y.as_image(), kw):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
         target = replace(target, y=target.y.as_image().swap_hw(), residual=residual)
@@ -248,7 +241,7 @@ def matmul_by(low: Lowering, fused: Node, after: list[Node], w: Array, bias: Arr
         x = low.dense_of(fused.inputs[0])
     target = target_of(low, fused.outputs[0], after, image=False)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
-        product(low, low.use(image_x), FloatTarget(y, target.bounds, residual), w.T[None, :, None, None, :], bias, UNIT)
+        product(low, image_x, FloatTarget(y, target.bounds, residual), w.T[None, :, None, None, :], bias, UNIT)
     return True
 
 
@@ -297,13 +290,13 @@ def chain_of_two(
     packed = low.allocate(len(groups) * size)
     weights = [TensorView(packed, j * size, (size // 4,), (4,), "<f4") for j in range(len(groups))]
     for group, w in zip(groups, weights, strict=True):
-        low.emit("float_pack", {"x": low.use(shifted(b, group.b)), "y": w}, {}, {
+        low.emit("float_pack", {"x": shifted(b, group.b), "y": w}, {}, {
             "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2],
             "x_c": b.strides[-1]})  # fmt: skip
     bias = low.constant(np.zeros(count * channels, np.float32))
     for group, w in zip(groups, weights, strict=True):
         for rows in group.rows:
             sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k, **NO_BOUNDS}
-            places: dict[str, TensorView | None] = {"x": low.use(shifted(a, rows.a)), "y": shifted(y, rows.y), "w": w}
+            places: dict[str, TensorView | None] = {"x": shifted(a, rows.a), "y": shifted(y, rows.y), "w": w}
             steps = tuple(int(rows.fields[f"y_{d}"]) for d in "nhw")
             emit_product(low, places, {"bias": bias}, sizes, None if before is None else shifted(before, rows.y), steps)

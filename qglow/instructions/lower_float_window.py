@@ -10,10 +10,10 @@ from ..reference.float_pool import tap_counts
 from ..reference.float_reduce import reduction_axes
 from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
 from ..reference.windows import Window
-from .layout import conv_window
+from .layout import conv_window, window_fields
 from .lower_float import operand
 from .lower_rows import rows
-from .lower_window import whole, window_fields
+from .lower_window import whole
 from .program import TensorView
 from .select import Lowering
 from .table import FLOAT_REDUCE

@@ -11,9 +11,9 @@ from ..reference.float_resize import nearest_indices, resize_geometry
 from ..reference.integer_elementwise import addends, factor
 from ..reference.integer_mean import ratio
 from ..reference.windows import Window
-from .layout import conv_window
+from .layout import conv_window, window_fields
 from .lower_pointwise import Fields, broadcast, fields_of, in_form_of, loops_nhwc
-from .lower_window import whole, window_fields
+from .lower_window import whole
 from .program import TensorView
 from .select import Lowering
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..graph import Array, Node
 from ..reference.arithmetic import multiplier, product_scale
 from ..reference.integer_product import groups_of
-from .layout import conv_halo, conv_window
+from .layout import conv_halo, conv_window, window_fields
 from .lower_int16 import has_kinds, limits
 from .lower_product import Fields, bias_of, flattened, image_fields, is_column, row_images, swap_hw
 from .lower_weights import weights_of
@@ -80,14 +80,7 @@ def conv(low: Lowering, node: Node) -> bool:
     x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
     y = low.place(node.outputs[0], channels_last=True).as_image()
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape: Fields = {
-        "KH": kh,
-        "KW": kw,
-        "SH": win.strides[0],
-        "SW": win.strides[1],
-        "DH": win.dilations[0],
-        "DW": win.dilations[1],
-    }
+    shape = window_fields(win)
     if is_column(y, kw):
         x, y, w, shape, (kh, kw) = x.swap_hw(), y.swap_hw(), w.swapaxes(2, 3), swap_hw(shape), (kw, kh)
     if depthwise and span == 0:

@@ -34,7 +34,6 @@ def concat(low: Lowering, node: Node) -> bool:
         if low.concat_slots.get(v) != (out, axis, at) and size:
             low.move(low.places[v], y.part(axis, at, size))
         at += size
-    low.use(y)
     return True
 
 
@@ -58,7 +57,7 @@ def slice_(low: Lowering, node: Node) -> bool:
 def split(low: Lowering, node: Node) -> bool:
     if not is_movable(low, node.inputs[0]):
         return False
-    place = low.use(low.places[node.inputs[0]])
+    place = low.places[node.inputs[0]]
     axis, at = int(node.attr("axis")) % len(place.shape), 0
     for name, size in zip(
         node.outputs, split_sizes(node, place.shape[axis], low.graph.constants.get(node.input(1))), strict=True
@@ -158,7 +157,7 @@ def reshaped_strides(
 
 def bind_view(low: Lowering, node: Node, view: TensorView) -> bool:
     """Take a view as the value's place."""
-    low.places[node.outputs[0]] = low.use(view)
+    low.places[node.outputs[0]] = view
     return True
 
 
@@ -168,7 +167,7 @@ def pad(low: Lowering, node: Node) -> bool:
         c is None for c, i in zip(inputs[1:], node.inputs[1:], strict=True) if i
     ):
         return False
-    x = low.use(low.places[node.inputs[0]])
+    x = low.places[node.inputs[0]]
     widths = pad_widths(len(x.shape), inputs)
     if any(b < 0 or e < 0 for b, e in widths):
         return False
@@ -217,7 +216,6 @@ def mirrored_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[in
         for at, count, start in ((0, before, first), (before + size, after, last)):
             if count:
                 low.move(x.part(k, start, count, step), wide.part(k, at, count))
-        x = low.use(wide)
     return True
 
 
@@ -253,5 +251,5 @@ def blocks(low: Lowering, node: Node) -> bool:
         assert straight is not None
         low.move(straight, y)
         return True
-    low.move(low.use(turned), target)
+    low.move(turned, target)
     return True

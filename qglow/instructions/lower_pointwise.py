@@ -60,7 +60,6 @@ def quantize(low: Lowering, node: Node) -> bool:
         return False
     scale: Fields = {"f_scale": float(quant.s), **limits(low, node)}
     y = low.place(out, like=x, pitch=pitch(low, out))
-    low.use(x)
     if len(y.shape) in (3, 4) and y.is_channels_last and y.shape[1] > 1:
         image_x, image_y = x.as_image(), y.as_image()
         channels = pitch(low, out) or y.shape[1]
@@ -94,7 +93,7 @@ def dequantize(low: Lowering, node: Node) -> bool:
     quant = low.type(name).quant
     if low.type(name).kind is not DType.U8 or quant is None or quant.axis is not None or name not in low.places:
         return False
-    x = low.use(low.places[name])
+    x = low.places[name]
     y = low.place(out)
     scale: Fields = {"x_zero": quant.z, "f_scale": float(quant.s)}
     loops = loops_nhwc(y, x)
@@ -117,7 +116,7 @@ def dequantize(low: Lowering, node: Node) -> bool:
 def lookup(low: Lowering, node: Node) -> bool:
     if low.type(node.inputs[0]).kind is not DType.U8 or low.type(node.outputs[0]).kind is not DType.U8:
         return False
-    table, x = low.graph.constants[node.inputs[1]], low.use(low.places[node.inputs[0]])
+    table, x = low.graph.constants[node.inputs[1]], low.places[node.inputs[0]]
     axis = int(node.attr("axis")) % max(1, len(x.shape))
     by_channel = table.ndim == 2
     turn = True if by_channel and axis == 1 and len(x.shape) in (3, 4) else None
@@ -163,7 +162,7 @@ def binary(low: Lowering, node: Node) -> bool:
     most = 255 * 255 * float(m_a) if node.op == "Mul" else 255 * (abs(float(m_a)) + abs(float(m_b)))
     if most >= MAX_ROUNDED:
         return low.refuse("its scales are so far apart that int32 does not hold its sums")
-    pa, pb = low.use(low.places[a]), low.use(low.places[b])
+    pa, pb = low.places[a], low.places[b]
     y = low.place(node.outputs[0], like=pa)
     loops = loops_nhwc(y, pa, broadcast(pb, shape), repeat=True)
     if loops is None:
@@ -181,7 +180,7 @@ def binary(low: Lowering, node: Node) -> bool:
     kind = "mul" if node.op == "Mul" else "add"
     if kind == "add":
         fields["f_b"] = float(m_b)
-    low.emit(kind, {"a": low.use(pa), "b": low.use(pb), "y": y}, {}, {**fields, **limits(low, node)})
+    low.emit(kind, {"a": pa, "b": pb, "y": y}, {}, {**fields, **limits(low, node)})
     return True
 
 

@@ -14,7 +14,7 @@ from ..reference.integer_elementwise import addends
 from ..reference.integer_product import groups_of
 from .coalesce_dims import coalesce_dims, padded
 from .epilogue import MAX_SUM, int8_takes
-from .layout import NO_HALO, conv_halo, conv_window
+from .layout import NO_HALO, conv_halo, conv_window, window_fields
 from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
 from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
@@ -171,14 +171,7 @@ def conv(low: Lowering, fused: Node) -> bool:
     oc, icg, kh, kw = w.shape
     target = target_of(low, fused.outputs[0], after).as_image()
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape: Fields = {
-        "KH": kh,
-        "KW": kw,
-        "SH": win.strides[0],
-        "SW": win.strides[1],
-        "DH": win.dilations[0],
-        "DW": win.dilations[1],
-    }
+    shape = window_fields(win)
     if is_column(target.y, kw):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
         target = Target(target.y.swap_hw(), target.post, residual, target.table).as_image()
@@ -397,7 +390,7 @@ def matmul(low: Lowering, fused: Node) -> bool:
     bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
         rows = replace_target(target, y, residual).as_image()
-        product(low, node, low.use(image_x), rows, w.T[None, :, None, None, :], bias, UNIT)
+        product(low, node, image_x, rows, w.T[None, :, None, None, :], bias, UNIT)
     return True
 
 
@@ -415,7 +408,7 @@ def row_images(
     assert images is not None, "dense operands have rows that follow each other"
     yield images
     if beside is not y:
-        low.move(low.use(beside), y)
+        low.move(beside, y)
 
 
 def layout_for_transpose(low: Lowering, name: str) -> TensorView | None:
@@ -478,14 +471,14 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     weights = [TensorView(packed, j * size, (size,), (1,), "|u1") for j in parts]
     sums = [TensorView(bias, j * bias_size, (bias_size,), (1,), "|u1") for j in parts]
     for group, w, s in zip(groups, weights, sums, strict=True):
-        low.emit("pack", {"x": low.use(shifted(b, group.b)), "y": w, "bias": s}, {}, {
+        low.emit("pack", {"x": shifted(b, group.b), "y": w, "bias": s}, {}, {
             "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1],
             "y_g": channels * steps,
             "x_zero": zero})  # fmt: skip
     factor = low.constant(np.full(count * channels, scales(low, node)[0], np.float32))
     for group, w, s in zip(groups, weights, sums, strict=True):
         for rows in group.rows:
-            x = low.use(shifted(a, rows.a))
+            x = shifted(a, rows.a)
             places: dict[str, TensorView | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
             sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k}
             low.emit("conv2d", places, {"scale": factor}, {**sizes, **limits(low, node), **NO_POST})
@@ -514,7 +507,7 @@ def operands_of_two(
         groups = grouped(*as_matrices(beside, a, b))
     if groups is None:
         return None
-    return as_matrices(beside, a, b), groups, lambda: None if beside is y else low.move(low.use(beside), y)
+    return as_matrices(beside, a, b), groups, lambda: None if beside is y else low.move(beside, y)
 
 
 def shifted(place: TensorView, offset: int) -> TensorView:

@@ -55,7 +55,7 @@ def lstm(low: Lowering, node: Node) -> bool:
             gh = floats(low, batch, 4 * hidden)
             zero = -STATE_ZERO * weights.astype(np.int64).sum(1)
             product(
-                low, node, low.use(state), Target(gh), weights[None, :, None, None, :], zero, dict(UNIT), m_r[gates]
+                low, node, state, Target(gh), weights[None, :, None, None, :], zero, dict(UNIT), m_r[gates]
             )
             if y is not None:
                 h = y.part(0, t_now, 1).part(1, d, 1)
@@ -65,12 +65,11 @@ def lstm(low: Lowering, node: Node) -> bool:
             if len(node.outputs) > slot and node.outputs[slot]:
                 whole = low.place(node.outputs[slot])
                 low.move(
-                    low.use(final),
+                    final,
                     TensorView(
                         whole.buffer, whole.part(0, d, 1).start, (batch, hidden), whole.strides[1:], whole.dtype
                     ),
                 )
-                low.use(whole)
     return True
 
 

@@ -24,7 +24,7 @@ def rows(low: Lowering, node: Node, item: int = 1) -> tuple[TensorView, TensorVi
         x = low.dense_of(node.inputs[0])
         loops = coalesce_dims(y.shape[:-1], (y.strides[:-1], x.strides[:-1]))
     count, (y_h, x_h) = loops[0] if loops else (1, (0, 0))
-    return low.use(x), y, {"H": count, "C": y.shape[-1], "x_h": x_h, "y_h": y_h}
+    return x, y, {"H": count, "C": y.shape[-1], "x_h": x_h, "y_h": y_h}
 
 
 def softmax(low: Lowering, node: Node) -> bool:

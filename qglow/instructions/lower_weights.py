@@ -66,7 +66,7 @@ def repeated_rows(low: Lowering, name: str, parts: int) -> TensorView:
     *rows, k = x.shape
     y = low.dense((*rows, parts * k), x.dtype)
     for part in range(parts):
-        low.move(low.use(x), y.part(len(rows), part * k, k))
+        low.move(x, y.part(len(rows), part * k, k))
     return y
 
 

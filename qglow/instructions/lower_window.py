@@ -9,15 +9,10 @@ from ..reference.float_reduce import reduction_axes
 from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
 from ..reference.integer_mean import RESIZE_BITS, ratio
 from ..reference.windows import Window
-from .layout import conv_window
+from .layout import conv_window, window_fields
 from .lower_pointwise import MAX_ROUNDED, Fields, limits
 from .program import TensorView
 from .select import Lowering
-
-
-def window_fields(win: Window) -> Fields:
-    pairs = (("KH", "KW", win.kernel), ("SH", "SW", win.strides), ("DH", "DW", win.dilations))
-    return {name: v for a, b, values in pairs for name, v in ((a, values[0]), (b, values[1]))}
 
 
 def whole(size: tuple[int, ...]) -> Window:

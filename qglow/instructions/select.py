@@ -113,10 +113,6 @@ class Lowering:
 
     # Places
 
-    def use(self, place: TensorView) -> TensorView:
-        """The place itself: its buffer lives as long as steps use it."""
-        return place
-
     def room(self, place: TensorView) -> int:
         """Bytes of the buffer that a place lies in; 0 of a constant."""
         return 0 if place.buffer == CONSTANTS else self.sizes[place.buffer]
@@ -218,7 +214,7 @@ class Lowering:
             value in (None, self.zero(name)) or not any(halo)
         )
         if place.is_channels_last and wide:
-            return self.use(place.as_image())
+            return place.as_image()
         key = (name, f"image {halo} {value}")
         if key not in self.copies:
             source = place.as_image()
@@ -226,19 +222,19 @@ class Lowering:
             self.move(source, copy)
             self.fill_border(copy, self.zero(name) if value is None else value)
             self.copies[key] = copy
-        return self.use(self.copies[key])
+        return self.copies[key]
 
     def dense_of(self, name: str) -> TensorView:
         """The value without gaps in the graph's order: its own place, or a copy."""
         place = self.places[name]
         if place.is_dense:
-            return self.use(place)
+            return place
         key = (name, "dense")
         if key not in self.copies:
             copy = self.dense(place.shape, place.dtype)
             self.move(place, copy)
             self.copies[key] = copy
-        return self.use(self.copies[key])
+        return self.copies[key]
 
     def move(self, x: TensorView, y: TensorView) -> None:
         """Emit a copy between two places of one shape and dtype, with whatever strides."""
