@@ -216,6 +216,7 @@ def mirrored_pad(low: Lowering, node: Node, x: TensorView, widths: list[tuple[in
         for at, count, start in ((0, before, first), (before + size, after, last)):
             if count:
                 low.move(x.part(k, start, count, step), wide.part(k, at, count))
+        x = wide
     return True
 
 
