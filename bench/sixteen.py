@@ -24,13 +24,13 @@ CONVOLUTIONS = ((64, 56, 3), (128, 28, 3), (256, 14, 3), (64, 56, 1), (256, 14, 
 MATRICES = ((128, 512), (128, 2048), (1, 2048))  # rows, columns
 
 
-def model(shape: tuple[int, ...], w: Any, op: str, kind: DType | None, **attributes: Any) -> Graph:
+def model(shape: tuple[int, ...], w: Any, op: str, dtype: DType | None, **attributes: Any) -> Graph:
     """Layers of one product. w: int8 weights, of which the float form is the same multiple."""
     b, axis = GraphBuilder(), 0 if op == "Conv" else 1
     b.types["x"] = float_type(*shape)
     b.fresh("x")
     count = w.shape[axis]
-    if kind is None:
+    if dtype is None:
         y, names = (
             "x",
             (b.add_constant("w", (w / 4096).astype(np.float32)), b.add_constant("b", np.zeros(count, np.float32))),
@@ -38,8 +38,8 @@ def model(shape: tuple[int, ...], w: Any, op: str, kind: DType | None, **attribu
         for k in range(LAYERS):
             y = b.add(op, (y, *names), float_type(*shape), f"y{k}", **attributes)
         return b.build(op, ("x",), (y,))
-    zero = 128 if kind is DType.U8 else 0
-    t = TensorType(kind, shape, Quant.per_tensor(1 / 127 if zero else 1 / 32767, zero))
+    zero = 128 if dtype is DType.U8 else 0
+    t = TensorType(dtype, shape, Quant.per_tensor(1 / 127 if zero else 1 / 32767, zero))
     weights = b.add_constant("w", w, TensorType(DType.I8, w.shape, Quant.per_axis(np.full(count, 1 / 4096), axis)))
     y, bias = b.add("Quantize", ("x",), t, "q"), b.add_constant("b", np.zeros(count, np.int32))
     for k in range(LAYERS):

@@ -80,9 +80,9 @@ def random_feeds(graph: Graph, seed: int = 0, size: int = 2) -> dict[str, Array]
     for name in graph.inputs:
         t = graph.types[name]
         shape = tuple(d if isinstance(d, int) else size for d in t.shape or ())
-        kind = np.dtype(np.float32) if t.kind is DType.STRING else t.kind.dtype
+        dtype = np.dtype(np.float32) if t.dtype is DType.STRING else t.dtype.numpy
         feeds[name] = (
-            rng.normal(0, 1, shape).astype(kind) if t.kind.is_float else rng.integers(0, 3, shape).astype(kind)
+            rng.normal(0, 1, shape).astype(dtype) if t.dtype.is_float else rng.integers(0, 3, shape).astype(dtype)
         )
     return feeds
 

@@ -187,6 +187,6 @@ def random_data(session: InferenceSession) -> Dataset:
         shape = tuple(d if isinstance(d, int) else 1 for d in t.shape or ())
         check_memory(8 * prod(shape), f"input {name!r}: noise of its shape")
         feeds[name] = (
-            rng.normal(0, 1, shape).astype(np.float32) if t.kind is DType.F32 else np.zeros(shape, t.kind.dtype)
+            rng.normal(0, 1, shape).astype(np.float32) if t.dtype is DType.F32 else np.zeros(shape, t.dtype.numpy)
         )
     return open_dataset([feeds], session.graph)

@@ -69,9 +69,9 @@ def _shown(t: TensorType) -> str:
     """A type with the range of real numbers that its integers stand for, which says more than scale and zero point."""
     shape = ", ".join(map(str, t.shape or ()))
     if t.quant is None or t.quant.axis is not None:
-        return f"{t.kind.value}[{shape}]"
+        return f"{t.dtype.value}[{shape}]"
     low, high = t.real_limits()
-    return f"{t.kind.value}[{shape}] for {low:.4g} to {high:.4g}"
+    return f"{t.dtype.value}[{shape}] for {low:.4g} to {high:.4g}"
 
 
 def _cut_out(graph: Graph, node: Node, data: str, folder: Path) -> None:

@@ -94,7 +94,7 @@ def _model(path: str, data: str | None) -> tuple[Graph, dict[str, Array]]:
 
 def typical_plans(threads: int) -> list[NativePlan]:
     graphs = [
-        (g, {n: np.zeros(g.types[n].static_shape, g.types[n].kind.dtype) for n in g.inputs}) for g in tuning_products()
+        (g, {n: np.zeros(g.types[n].static_shape, g.types[n].dtype.numpy) for n in g.inputs}) for g in tuning_products()
     ]
     return [p for g, feeds in graphs if (p := plan_for(g, feeds, threads)) is not None]
 

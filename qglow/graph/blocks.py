@@ -2,7 +2,7 @@
 
 `BlockwiseMatMul(x, w, scales, zero_points, bias)`: x float32 [..., K]; w constant u4 or u8 [N, K], quantized in blocks
 of `size` along axis 1; scales constant float32 [N, blocks], finite; zero_points (may be left out: the middle of the
-kind) constant u8 [N, blocks] within the limits of w; bias (may be left out) constant float32 [N]; the output float32
+dtype) constant u8 [N, blocks] within the limits of w; bias (may be left out) constant float32 [N]; the output float32
 [..., N].
 """
 
@@ -17,7 +17,7 @@ from .graph import Array, Node
 from .types import DType, TensorType
 
 OP = "BlockwiseMatMul"
-KINDS = (DType.U4, DType.U8)
+DTYPES = (DType.U4, DType.U8)
 InBlocks = Literal["int4 blocks", "int8 blocks"]
 IN_BLOCKS: tuple[InBlocks, ...] = get_args(InBlocks)  # what reports call a product with these weights
 # of a node of the float graph; folded: it is part of another int8 node
@@ -31,8 +31,8 @@ def block_faults(t: TensorType) -> list[str]:
     """What is wrong with a type that is quantized block-wise, or of elements below a byte."""
     q = t.quant
     assert q is not None
-    if q.block is None or t.kind not in KINDS or q.scale or q.zero_point:
-        return [f"expected a block-wise quantization of {' or '.join(k.value for k in KINDS)}, got {t.kind.value}"]
+    if q.block is None or t.dtype not in DTYPES or q.scale or q.zero_point:
+        return [f"expected a block-wise quantization of {' or '.join(k.value for k in DTYPES)}, got {t.dtype.value}"]
     if t.rank != 2 or q.axis != 1:
         return [f"expected blocks along axis 1 of 2 dimensions, got axis {q.axis} of {t.rank}"]
     if not STEP <= q.block <= LARGEST or q.block % STEP:
@@ -51,7 +51,7 @@ def precision_of(node: Node, types: Mapping[str, TensorType]) -> InBlocks | None
     """What a report calls a product with block-wise weights and int8 activations; None of any other node."""
     if node.op != OP or node.attr("compute") != "int8":
         return None
-    return IN_BLOCKS[types[node.inputs[1]].kind is not DType.U4]
+    return IN_BLOCKS[types[node.inputs[1]].dtype is not DType.U4]
 
 
 def product_faults(
@@ -60,13 +60,13 @@ def product_faults(
     """What is wrong with a BlockwiseMatMul's operands. ins: None where an operand is left out."""
     x, w, *rest = (*ins, None, None, None)[:5]
     if x is None or w is None or w.quant is None or w.quant.block is None or block_faults(w) or not w.is_static:
-        yield f"expected weights [N, K] of {' or '.join(k.value for k in KINDS)} that are quantized block-wise"
+        yield f"expected weights [N, K] of {' or '.join(k.value for k in DTYPES)} that are quantized block-wise"
         return
     n, k, _, blocks = blocks_of(w)
     if (
-        x.kind is not DType.F32
+        x.dtype is not DType.F32
         or x.quant is not None
-        or (out is not None and (out.kind is not DType.F32 or out.quant is not None))
+        or (out is not None and (out.dtype is not DType.F32 or out.quant is not None))
     ):
         yield "expected f32 to and from block-wise weights"
     if x.shape is not None and (not x.shape or (isinstance(x.shape[-1], int) and x.shape[-1] != k)):
@@ -74,7 +74,7 @@ def product_faults(
     if blocks > MOST:
         yield f"expected at most {MOST} blocks of a row, got {blocks}"
     shapes = ((n, blocks), (n, blocks), (n,))
-    for what, name, t, kind, shape in zip(
+    for what, name, t, dtype, shape in zip(
         ("scales", "zero points", "a bias"),
         (*node.inputs[2:], "", "", ""),
         rest,
@@ -84,9 +84,9 @@ def product_faults(
     ):
         if not name and what != "scales":
             continue
-        if t is None or name not in constants or t.quant is not None or t.kind is not kind or t.shape != shape:
-            got = "none" if t is None else f"{t.kind.value}{list(t.shape or ())}"
-            yield f"expected {what} as constant {kind.value}{list(shape)}, got {got}"
+        if t is None or name not in constants or t.quant is not None or t.dtype is not dtype or t.shape != shape:
+            got = "none" if t is None else f"{t.dtype.value}{list(t.shape or ())}"
+            yield f"expected {what} as constant {dtype.value}{list(shape)}, got {got}"
         elif what == "scales" and not np.isfinite(constants[name]).all():
             yield "expected scales that are finite"
         elif what == "zero points" and constants[name].max(initial=0) > w.limits()[1]:

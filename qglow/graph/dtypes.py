@@ -25,8 +25,8 @@ def operands_of(node: Node) -> Iterator[tuple[int, str, Operand]]:
             yield k, name, declared.operands[min(k, last)]
 
 
-def mixed_kinds(node: Node, types: Mapping[str, TensorType]) -> str | None:
-    """What is wrong where operands that are computed with each other, or moved into one value, are of several kinds."""
+def mixed_dtypes(node: Node, types: Mapping[str, TensorType]) -> str | None:
+    """What is wrong where operands that are computed with each other, or moved into one value, differ in dtype."""
     groups: dict[str, list[str]] = {}
     for k, name, operand in operands_of(node):
         t = types.get(name)
@@ -35,18 +35,18 @@ def mixed_kinds(node: Node, types: Mapping[str, TensorType]) -> str | None:
         fixed = _FIXED.get(operand.dtype)
         if fixed is None:
             groups.setdefault(operand.dtype, []).append(name)
-        elif t.kind is not fixed:
-            return f"expected operand {k} of kind {fixed.value}, got {t.kind.value}"
+        elif t.dtype is not fixed:
+            return f"expected operand {k} of dtype {fixed.value}, got {t.dtype.value}"
     for names in groups.values():
-        kinds = list(dict.fromkeys(types[i].kind for i in names))
-        if len(kinds) > 1 and (node.has(SAME_DTYPE) or not any(types[i].is_quantized for i in names)):
-            return f"expected operands of one kind, got {', '.join(k.value for k in kinds)}"
+        dtypes = list(dict.fromkeys(types[i].dtype for i in names))
+        if len(dtypes) > 1 and (node.has(SAME_DTYPE) or not any(types[i].is_quantized for i in names)):
+            return f"expected operands of one dtype, got {', '.join(k.value for k in dtypes)}"
     return None
 
 
-def kind_made(node: Node, place: int, inputs: Sequence[TensorType | None]) -> DType | None:
-    """The kind of an output that is not quantized; None where the declaration of its op does not say. A quantized input
-    counts as float32, which it stands for."""
+def dtype_made(node: Node, place: int, inputs: Sequence[TensorType | None]) -> DType | None:
+    """The dtype of an output that is not quantized; None where the declaration of its op does not say. A quantized
+    input counts as float32, which it stands for."""
     declared = OPS.get(node.op)
     if declared is None:
         return None
@@ -61,5 +61,5 @@ def kind_made(node: Node, place: int, inputs: Sequence[TensorType | None]) -> DT
     for k, _, operand in operands_of(node):
         t = inputs[k] if k < len(inputs) else None
         if operand.dtype == output.dtype and output.dtype and t is not None:
-            return DType.F32 if t.is_quantized else t.kind
+            return DType.F32 if t.is_quantized else t.dtype
     return DType(output.without) if output.without else None

@@ -36,7 +36,7 @@ def fused(product: Node, after: Node, read: TensorType) -> Node:
     others = (*after.inputs, *("",) * (len(OPS[after.op].operands) - len(after.inputs)))
     inputs = (*own, *(i for k, i in enumerate(others) if k != at))
     scale, zero_point = (0.0, 0) if read.quant is None else (read.quant.scale[0], read.quant.z)
-    part = FusedOp(after.op, at, read.kind.value, scale, zero_point, tuple(after.attributes.items()))
+    part = FusedOp(after.op, at, read.dtype.value, scale, zero_point, tuple(after.attributes.items()))
     chain = (*product.attributes.get(EPILOGUE, ()), part)
     return product.with_(inputs=inputs, outputs=after.outputs).with_attributes(epilogue=chain)
 

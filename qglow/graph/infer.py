@@ -15,11 +15,11 @@ from ..errors import InputError, LimitError, ModelError
 from ..limits import at_most
 from ..ops.traits import SHAPE_ONLY
 from .declared import rank_faults, sizing_operands
-from .dtypes import kind_made, mixed_kinds
+from .dtypes import dtype_made, mixed_dtypes
 from .epilogue import is_fused, parts
 from .graph import Array, Graph, Node
-from .kinds import kind_faults
 from .select_op import SELECT, has_branches, side, truth, walk
+from .type_rules import type_faults
 from .types import DType, Shape, TensorType
 
 Evaluate = Callable[[Node, list[Array | None]], list[Array]]
@@ -100,7 +100,7 @@ def _work(graph: Graph, shapes: Shapes, meaning: Meaning, decided: Mapping[str, 
     work = _Retyping(graph, meaning, decided)
     for name in graph.inputs:
         shape = shapes[name]
-        if shape is not None and graph.types[name].kind is not DType.STRING:
+        if shape is not None and graph.types[name].dtype is not DType.STRING:
             work.types[name] = _with_shape(name, graph.types[name], shape)
             work.known.add(name)
     if has_branches(graph):
@@ -191,12 +191,12 @@ class _Retyping:
         known = all(not i or i in constants for i in node.inputs)
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        whole = all(self.graph.types[o].kind is not DType.F32 for o in node.outputs if o)
+        whole = all(self.graph.types[o].dtype is not DType.F32 for o in node.outputs if o)
         fold = node.has(SHAPE_ONLY) or (known and small and not quantized and whole)
         results = self.folded(node) if fold else None
         if results is not None:
             found = [
-                (o, a, TensorType(_kind(node, a), tuple(a.shape)))
+                (o, a, TensorType(_dtype(node, a), tuple(a.shape)))
                 for o, a in zip(node.outputs, results, strict=False)
                 if o
             ]
@@ -213,10 +213,10 @@ class _Retyping:
         for o, t in zip(node.outputs, inferred, strict=False):
             if o and t is not None:
                 old = self.graph.types[o]
-                types[o] = TensorType(old.kind if old.is_quantized else t.kind, t.shape, old.quant)
+                types[o] = TensorType(old.dtype if old.is_quantized else t.dtype, t.shape, old.quant)
                 self.known.add(o)
         if quantized:  # NOTE: of shapes that were not known when the graph was verified
-            _check_kinds(node, types, constants)
+            _check_types(node, types, constants)
         self.nodes.append(node)
 
     def folded(self, node: Node) -> list[Array] | None:
@@ -230,8 +230,8 @@ class _Retyping:
         return results if self.room > 0 else None
 
 
-def _check_kinds(node: Node, types: Types, constants: Mapping[str, Array]) -> None:
-    faults = kind_faults(node, types, constants)
+def _check_types(node: Node, types: Types, constants: Mapping[str, Array]) -> None:
+    faults = type_faults(node, types, constants)
     for o in filter(None, node.outputs):
         t = types[o]
         if t.quant is not None and t.quant.axis is not None and t.shape is not None:
@@ -245,13 +245,13 @@ def _check_kinds(node: Node, types: Types, constants: Mapping[str, Array]) -> No
 
 
 def either(types: list[TensorType]) -> TensorType:
-    """What is known of a value that is of one of these types, which are of one kind: dimensions that differ have no
+    """What is known of a value that is of one of these types, which are of one dtype: dimensions that differ have no
     name."""
     first, second = types
     if first.rank is None or first.rank != second.rank or first.shape is None or second.shape is None:
-        return TensorType(first.kind, None, first.quant)
+        return TensorType(first.dtype, None, first.quant)
     shape = tuple(a if a == b else "?" for a, b in zip(first.shape, second.shape, strict=True))
-    return TensorType(first.kind, shape, first.quant)
+    return TensorType(first.dtype, shape, first.quant)
 
 
 def _with_shape(name: str, t: TensorType, shape: tuple[int, ...]) -> TensorType:
@@ -259,7 +259,7 @@ def _with_shape(name: str, t: TensorType, shape: tuple[int, ...]) -> TensorType:
         len(t.shape) != len(shape) or any(isinstance(d, int) and d != s for d, s in zip(t.shape, shape, strict=True))
     ):
         raise InputError(f"input {name!r}: expected shape {list(t.shape)}, got {list(shape)}")
-    return TensorType(t.kind, tuple(shape), t.quant)
+    return TensorType(t.dtype, tuple(shape), t.quant)
 
 
 def _stand_in(name: str, types: Mapping[str, TensorType], constants: Mapping[str, Array]) -> Array | None:
@@ -268,20 +268,20 @@ def _stand_in(name: str, types: Mapping[str, TensorType], constants: Mapping[str
     if name in constants:
         return constants[name]
     t = types[name]
-    dtype = np.dtype(np.float32) if t.is_quantized or t.kind is DType.STRING else t.kind.dtype
+    dtype = np.dtype(np.float32) if t.is_quantized or t.dtype is DType.STRING else t.dtype.numpy
     return np.broadcast_to(np.zeros((), dtype), t.static_shape)
 
 
-def _kind(node: Node, array: Array) -> DType:
+def _dtype(node: Node, array: Array) -> DType:
     if not isinstance(array, np.ndarray):
         raise DataDependent(f"node {node.name!r} ({node.operator}): a sequence has no fixed shape")
     try:
-        kind = DType.of(array.dtype)
+        dtype = DType.of(array.dtype)
     except KeyError as error:
         raise ModelError(f"node {node.name!r} ({node.operator}): values of {array.dtype} are not supported") from error
-    if kind is DType.STRING:
+    if dtype is DType.STRING:
         raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
-    return kind
+    return dtype
 
 
 def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Meaning) -> list[TensorType | None]:
@@ -290,7 +290,7 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
         return _infer_parts(node, types, constants, meaning)
     if wrong := rank_faults(node, types):  # NOTE: of shapes that were not known when the graph was verified
         raise Misdeclared(f"node {node.name!r} ({node.op}): {wrong[0]}")
-    if mixed := mixed_kinds(node, types):
+    if mixed := mixed_dtypes(node, types):
         raise Misdeclared(f"node {node.name!r} ({node.op}): {mixed}")
     if node.op == "Onnx":
         return meaning.foreign(
@@ -319,7 +319,7 @@ def _infer(node: Node, types: Types, constants: Mapping[str, Array], meaning: Me
         fault = f"shapes {given} do not fit: the output would have the shape {list(short)}"
         raise Misdeclared(f"node {node.name!r} ({node.operator}): {fault}")  # NOTE: of a node that nothing uses, too
     made = [TensorType(_kind_of(node, o, types), s) if o else None for o, s in zip(node.outputs, shapes, strict=False)]
-    if any(t is not None and t.kind is DType.STRING for t in made):
+    if any(t is not None and t.dtype is DType.STRING for t in made):
         raise DataDependent(f"node {node.name!r} ({node.operator}): strings have no fixed shape")
     return made
 
@@ -336,22 +336,22 @@ def _infer_parts(node: Node, types: Types, constants: Mapping[str, Array], meani
                 f"node {node.name!r} ({node.op}): expected an epilogue that keeps the shape {shape}, got {made}"
             )
         shape, out = made.shape, part.outputs[0]
-        known[out] = TensorType(known[out].kind, shape, known[out].quant)
+        known[out] = TensorType(known[out].dtype, shape, known[out].quant)
     return [known[node.outputs[0]]]
 
 
 def _kind_of(node: Node, output: str, types: Types) -> DType:
-    """The kind of an output whose shape a rule gives. Raises ModelError where another is declared.
+    """The dtype of an output whose shape a rule gives. Raises ModelError where another is declared.
 
-    NOTE: of a value whose shape was not known at import, the kind is a guess, which is replaced.
+    NOTE: of a value whose shape was not known at import, the dtype is a guess, which is replaced.
     """
     declared, inputs = types[output], [types[i] if i else None for i in node.inputs]
     if declared.is_quantized:
-        return declared.kind
-    made = kind_made(node, node.outputs.index(output), inputs) or declared.kind
-    if made is not declared.kind and declared.shape is not None:
+        return declared.dtype
+    made = dtype_made(node, node.outputs.index(output), inputs) or declared.dtype
+    if made is not declared.dtype and declared.shape is not None:
         raise Misdeclared(
             f"node {node.name!r} ({node.op}): it makes {made.value}, but {output!r} is declared as "
-            f"{declared.kind.value}"
+            f"{declared.dtype.value}"
         )
     return made

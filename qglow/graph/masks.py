@@ -69,7 +69,7 @@ def maskings(graph: Graph) -> list[Masking]:
     values, found = for_softmax(graph), []
     for node in graph.nodes:
         v = node.outputs[0] if node.outputs else ""
-        if v not in values or not (graph.types[v].kind.is_float or graph.types[v].is_quantized):
+        if v not in values or not (graph.types[v].dtype.is_float or graph.types[v].is_quantized):
             continue
         if node.op == "Add":
             a, b = node.inputs
@@ -99,7 +99,7 @@ def is_mask(graph: Graph, value: str, producers: Mapping[str, Node]) -> bool:
     far, pending, seen = False, [value], set[str]()
     while pending:
         v = pending.pop()
-        if v in seen or not v or not graph.types[v].kind.is_float:
+        if v in seen or not v or not graph.types[v].dtype.is_float:
             continue
         seen.add(v)
         if v in graph.constants:
@@ -143,4 +143,4 @@ def masked_inputs(graph: Graph) -> set[str]:
         readers = consumers.get(v, [])
         return bool(readers) and v not in graph.outputs and all(masks_in(v, r) for r in readers)
 
-    return {i for i in graph.inputs if graph.types[i].kind.is_float and is_read_as_mask(i)}
+    return {i for i in graph.inputs if graph.types[i].dtype.is_float and is_read_as_mask(i)}

@@ -70,16 +70,16 @@ def print_type(t: TensorType) -> str:
     else:
         dims = "[" + ",".join(map(_print_dim, t.shape)) + "]"
     if t.quant is None:
-        return t.kind.value + dims
+        return t.dtype.value + dims
     q = t.quant
     if q.block is not None:
-        return f"{t.kind.value}{dims}<block {q.block}, {q.axis}>"
+        return f"{t.dtype.value}{dims}<block {q.block}, {q.axis}>"
     parts = (
         [repr(q.scale[0]), str(q.zero_point[0])]
         if q.axis is None
         else [json.dumps(q.scale), json.dumps(q.zero_point), str(q.axis)]
     )
-    return f"{t.kind.value}{dims}<{', '.join(parts)}>"
+    return f"{t.dtype.value}{dims}<{', '.join(parts)}>"
 
 
 def _name(value: str) -> str:
@@ -112,7 +112,7 @@ def _decode(value: Any) -> Attribute:
     if not isinstance(value, dict):
         return value
     if "tensor" in value:
-        return np.array(value["data"], DType(value["tensor"]).dtype).reshape(value["shape"])
+        return np.array(value["data"], DType(value["tensor"]).numpy).reshape(value["shape"])
     return parse_graph(value["graph"]) if "graph" in value else base64.b64decode(value["bytes"], validate=True)
 
 
@@ -204,7 +204,7 @@ class _Parser:
         match = _TYPE.match(self.line, self.at)
         if match is None:
             raise ValueError("expected a type")
-        kind, self.at = DType(match.group()), match.end()
+        dtype, self.at = DType(match.group()), match.end()
         self.expect("[")
         shape: tuple[int | str, ...] | None = ()
         if self.peek("*"):
@@ -216,7 +216,7 @@ class _Parser:
                 self.at += 1
         self.expect("]")
         shape = None if shape is None else tuple(dims)
-        return TensorType(kind, shape, self.quant() if self.peek("<") else None)
+        return TensorType(dtype, shape, self.quant() if self.peek("<") else None)
 
     def dim(self) -> int | str:
         if self.peek('"'):
@@ -269,7 +269,7 @@ class _Parser:
             if (self.hashes.get(value) or digest(array)) != want:
                 raise ValueError(f"the data of constant {value} does not match its hash")
             return array
-        return np.array(self.json(), t.kind.dtype).reshape(t.stored_shape)
+        return np.array(self.json(), t.dtype.numpy).reshape(t.stored_shape)
 
     def node(self, types: dict[str, TensorType]) -> Node:
         outputs = [self.declaration(types)]

@@ -1,4 +1,4 @@
-"""Tensor types: element kind, shape with named symbolic dimensions, quantization parameters or none."""
+"""Tensor types: dtype, shape with named symbolic dimensions, quantization parameters or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Shape = tuple[Dim, ...]
 
 
 class DType(Enum):
-    """Element kind of a tensor. The value is its name in the text form."""
+    """Element type of a tensor. The value is its name in the text form."""
 
     F32 = "f32"
     F16 = "f16"
@@ -32,13 +32,13 @@ class DType(Enum):
     STRING = "str"
 
     @property
-    def dtype(self) -> np.dtype:  # type: ignore[type-arg]
+    def numpy(self) -> np.dtype:  # type: ignore[type-arg]
         """The numpy dtype of the elements, or of the bytes that hold several of them."""
         return np.dtype(_DTYPES[self])
 
     @property
     def per_item(self) -> int:
-        """Elements that one item of `dtype` holds."""
+        """Elements that one item of `numpy` holds."""
         return 2 if self is DType.U4 else 1
 
     @property
@@ -47,11 +47,11 @@ class DType(Enum):
 
     @staticmethod
     def of(dtype: object) -> DType:
-        """The kind of a numpy dtype; raises KeyError for a dtype with none."""
+        """The one of a numpy dtype; raises KeyError for a dtype with none."""
         d = np.dtype(dtype)  # type: ignore[call-overload]
         if d.kind in "OUS":
             return DType.STRING
-        return _KINDS[d]
+        return _OF_NUMPY[d]
 
 
 _DTYPES: dict[DType, str] = {
@@ -59,8 +59,8 @@ _DTYPES: dict[DType, str] = {
     DType.U16: "u2",
     DType.I32: "i4", DType.U32: "u4", DType.I64: "i8", DType.U64: "u8", DType.BOOL: "?", DType.STRING: "O",
 }  # fmt: skip
-_KINDS = {np.dtype(d): k for k, d in _DTYPES.items() if k not in (DType.STRING, DType.U4)}
-_KIND_LIMITS = {
+_OF_NUMPY = {np.dtype(d): k for k, d in _DTYPES.items() if k not in (DType.STRING, DType.U4)}
+_LIMITS = {
     DType.U4: (0, 15),
     DType.U8: (0, 255),
     DType.I8: (-128, 127),
@@ -121,7 +121,7 @@ class TensorType(NamedTuple):
     quant is set exactly when the elements stand for real numbers through scale and zero point.
     """
 
-    kind: DType
+    dtype: DType
     shape: Shape | None = None
     quant: Quant | None = None
 
@@ -132,7 +132,7 @@ class TensorType(NamedTuple):
     @property
     def is_int16(self) -> bool:
         """Whether the elements are 16-bit integers that stand for reals."""
-        return self.kind is DType.I16 and self.quant is not None
+        return self.dtype is DType.I16 and self.quant is not None
 
     @property
     def is_static(self) -> bool:
@@ -152,15 +152,15 @@ class TensorType(NamedTuple):
     def stored_shape(self) -> tuple[int, ...]:
         """The shape of the array that holds a constant: along the last axis an item may hold several elements."""
         shape = self.static_shape
-        return (*shape[:-1], -(-shape[-1] // self.kind.per_item)) if shape else shape
+        return (*shape[:-1], -(-shape[-1] // self.dtype.per_item)) if shape else shape
 
     @property
     def rank(self) -> int | None:
         return None if self.shape is None else len(self.shape)
 
     def limits(self) -> tuple[int, int]:
-        """Smallest and largest stored integer of a quantized kind."""
-        return _KIND_LIMITS[self.kind]
+        """Smallest and largest stored integer of a quantized dtype."""
+        return _LIMITS[self.dtype]
 
     def real_limits(self) -> tuple[float, float]:
         """The real numbers that these stand for; of a type that is quantized per tensor."""

@@ -2,15 +2,15 @@
 
 1. Node names are unique; a value is written once, and never a constant or an input.
 2. A value is written before it is read, and every value has a type.
-3. A constant's array has the kind and shape of its type.
-4. Scales are positive, finite and representable in float32; zero points fit the kind; an axis lies within the rank and
+3. A constant's array has the dtype and shape of its type.
+4. Scales are positive, finite and representable in float32; zero points fit the dtype; an axis lies within the rank and
    has one entry for each of its indices. A value that is quantized block-wise, or has elements below a byte, is a
    constant of both (blocks.py holds what its node makes of it).
 5. Every output of the graph exists.
 6. A node's op is declared (qglow/ops); its attributes are those that the op declares, of the declared values; it has
    the inputs and outputs that its op declares, of so many dimensions (declared.py).
 7. The first output of a node has a name; others that nothing reads may be the empty string.
-8. Kinds and parameters of a node's values are what its op makes them (kinds.py).
+8. Dtypes and parameters of a node's values are what its op makes them (type_rules.py).
 9. A node has an epilogue within code generation alone; then its parts are held to all of this (epilogue.py).
 """
 
@@ -27,8 +27,8 @@ from .blocks import block_faults
 from .declared import node_faults
 from .epilogue import is_fused, parts
 from .graph import Graph, Node
-from .kinds import kind_faults
 from .text import print_node, print_type
+from .type_rules import type_faults
 from .types import DType, TensorType
 
 _QUANTIZED = (DType.U8, DType.I8, DType.I16, DType.U16)
@@ -75,7 +75,7 @@ def _check_nodes(graph: Graph) -> list[str]:
             f"expected a type for every value, got none for {v!r}"
             for v in _untyped((*node.inputs, *node.outputs), graph)
         ]
-        faults += [*node_faults(node, graph.types), *kind_faults(node, graph.types, graph.constants)]
+        faults += [*node_faults(node, graph.types), *type_faults(node, graph.types, graph.constants)]
         broken += [f"{show(node, graph)}: {fault}" for fault in faults]
     broken += [
         f"output {o!r}: expected a value that is written, got one that is not"
@@ -117,11 +117,13 @@ def _check_constants(graph: Graph) -> list[str]:
         t = graph.types.get(name)
         if t is None:
             continue
-        if t.kind is DType.U4 and t.is_static and array.dtype == t.kind.dtype and tuple(array.shape) == t.stored_shape:
+        packed = t.dtype is DType.U4 and t.is_static and array.shape == t.stored_shape
+        if packed and array.dtype == t.dtype.numpy:
             continue
-        if DType.of(array.dtype) is not t.kind or tuple(array.shape) != t.shape:
+        if DType.of(array.dtype) is not t.dtype or tuple(array.shape) != t.shape:
             broken.append(
-                f"constant {name!r}: expected {t.kind.value}{list(t.shape or ())}, got {array.dtype}{list(array.shape)}"
+                f"constant {name!r}: expected {t.dtype.value}{list(t.shape or ())}, "
+                f"got {array.dtype}{list(array.shape)}"
             )
     return broken
 
@@ -132,7 +134,7 @@ def _check_quant(graph: Graph) -> list[str]:
         f"value {name!r}: expected a constant as what is quantized block-wise, or of u4, got {print_type(t)[:80]} of "
         "no constant"
         for name, t in graph.types.items()
-        if (t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None)) and name not in graph.constants
+        if (t.dtype is DType.U4 or (t.quant is not None and t.quant.block is not None)) and name not in graph.constants
     ]
     broken += [
         f"output {o!r}: expected plain values, got block-wise weights"
@@ -142,7 +144,7 @@ def _check_quant(graph: Graph) -> list[str]:
     broken += [
         f"value {n!r}: expected u4 with a quantization"
         for n, t in graph.types.items()
-        if t.kind is DType.U4 and t.quant is None
+        if t.dtype is DType.U4 and t.quant is None
     ]
     return broken + [
         f"{show(producers[name], graph)}: {name!r}: {fault}" if name in producers else f"value {name!r}: {fault}"
@@ -155,10 +157,10 @@ def _check_quant(graph: Graph) -> list[str]:
 def _quant_faults(t: TensorType) -> list[str]:
     q = t.quant
     assert q is not None
-    if q.block is not None or t.kind is DType.U4:
+    if q.block is not None or t.dtype is DType.U4:
         return block_faults(t)
-    if t.kind not in _QUANTIZED:
-        return [f"expected a kind that is quantized ({', '.join(k.value for k in _QUANTIZED)}), got {t.kind.value}"]
+    if t.dtype not in _QUANTIZED:
+        return [f"expected a dtype that is quantized ({', '.join(k.value for k in _QUANTIZED)}), got {t.dtype.value}"]
     faults = []
     if not _are_scales(q.scale):
         faults += [

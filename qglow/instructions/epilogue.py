@@ -17,7 +17,7 @@ import numpy as np
 from ..graph import Array, DType, Node, TensorType
 from ..graph.blocks import OP as BLOCKWISE
 from ..graph.blocks import blocks_of
-from ..graph.kinds import gemm_form
+from ..graph.type_rules import gemm_form
 from ..ops.traits import ADDITIVE, CLAMP, CONVOLUTION
 from ..reference.integer_elementwise import addends
 
@@ -33,7 +33,7 @@ def int8_takes(product: Node, after: Sequence[Node], types: Types, constants: Co
         return not after
     part = after[0]
     read, out = types[product.outputs[0]], types[part.outputs[0]]
-    if read.kind is not DType.U8 or not read.is_quantized or out.kind is not DType.U8:
+    if read.dtype is not DType.U8 or not read.is_quantized or out.dtype is not DType.U8:
         return False
     if part.op == "Lookup":
         return _takes_table(product, part, constants.get(part.inputs[1]), read, byte_tables)
@@ -53,7 +53,7 @@ def _takes_table(product: Node, part: Node, table: Array | None, read: TensorTyp
 
 def _takes_sum(part: Node, types: list[TensorType]) -> bool:
     shape = types[2].static_shape
-    if any(t.kind is not DType.U8 or not t.is_quantized or t.static_shape != shape for t in types):
+    if any(t.dtype is not DType.U8 or not t.is_quantized or t.static_shape != shape for t in types):
         return False
     m_a, m_b = addends(part, *types)
     return 255 * (abs(float(m_a)) + abs(float(m_b))) < MAX_SUM
@@ -65,7 +65,7 @@ def float_takes(product: Node, after: Sequence[Node], types: Types, constants: C
     if first is not None and first.op == "Add":
         shape = types[first.outputs[0]].static_shape
         floats = all(
-            types[v].kind is DType.F32 and types[v].static_shape == shape for v in first.inputs if v not in constants
+            types[v].dtype is DType.F32 and types[v].static_shape == shape for v in first.inputs if v not in constants
         )
         if not floats or len(set(first.inputs) - constants.keys()) != 2 or not _is_one_chain(product, types, constants):
             return False

@@ -38,14 +38,14 @@ def _has_epilogue(declared: OpDef) -> bool:
 def _is_int8(m: Match) -> bool:
     """Whether the product is one of bytes by int8, not fused yet."""
     product, types = m.node("product"), m.graph.types
-    kinds = [types[v].kind for v in (*product.inputs[:2], *product.outputs)]
-    return kinds == [DType.U8, DType.I8, DType.U8] and not is_fused(product) and _is_matrix_or_image(m)
+    dtypes = [types[v].dtype for v in (*product.inputs[:2], *product.outputs)]
+    return dtypes == [DType.U8, DType.I8, DType.U8] and not is_fused(product) and _is_matrix_or_image(m)
 
 
 def _is_float(m: Match) -> bool:
     product, types = m.node("product"), m.graph.types
     if (
-        any(types[v].kind is not DType.F32 for v in (product.inputs[0], *product.outputs))
+        any(types[v].dtype is not DType.F32 for v in (product.inputs[0], *product.outputs))
         or 0 in types[product.outputs[0]].static_shape
     ):
         return False
@@ -86,7 +86,7 @@ def _joined(m: Match, form: str) -> Replacement:
 
 
 def _swish(m: Match) -> Replacement:
-    if any(m.graph.types[v].kind is not DType.F32 for v in (m["x"], m.root.outputs[0])):
+    if any(m.graph.types[v].dtype is not DType.F32 for v in (m["x"], m.root.outputs[0])):
         return None
     return Node("Swish", (m["x"],), m.root.outputs, {}, m.root.name)
 

@@ -24,7 +24,7 @@ from ..reference.windows import Window
 from .program import Halo
 
 NO_HALO = (0, 0, 0, 0)
-STORED = (DType.U8, DType.I16)  # kinds of quantized values that kernels compute on
+STORED = (DType.U8, DType.I16)  # dtypes of quantized values that kernels compute on
 
 
 class Slot(NamedTuple):
@@ -46,7 +46,7 @@ class Layouts(NamedTuple):
 def assign_layouts(graph: Graph) -> Layouts:
     """The layouts of a static graph's values."""
     floats = channels_last_floats(graph)
-    bytes_ = {v for v in channels_last_values(graph) if graph.types[v].kind in STORED and graph.types[v].is_quantized}
+    bytes_ = {v for v in channels_last_values(graph) if graph.types[v].dtype in STORED and graph.types[v].is_quantized}
     images, slots = bytes_ | floats, concat_slots(graph, floats)
     halos: dict[str, Halo] = {}
     for node in graph.nodes:
@@ -64,7 +64,7 @@ def _holder(value: str, slots: Mapping[str, Slot]) -> str:
 
 def channels_last_floats(graph: Graph) -> set[str]:
     """Names of float values that should lie channels-last."""
-    floats = {v for v, t in graph.types.items() if t.kind is DType.F32 and v not in graph.inputs}
+    floats = {v for v, t in graph.types.items() if t.dtype is DType.F32 and v not in graph.inputs}
     return _connected(graph, floats)
 
 
@@ -102,7 +102,7 @@ def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
         for v in node.inputs:
             t, producer = graph.types[v], producers.get(v)
             writes = producer is not None and (producer.op == "Concat" or not producer.has(VIEW))
-            same = t.kind in STORED and t.is_quantized and t.quant == graph.types[out].quant
+            same = t.dtype in STORED and t.is_quantized and t.quant == graph.types[out].quant
             same = same or (
                 v in float_images and out in float_images and producer is not None and producer.has(STRIDED_FLOATS)
             )

@@ -92,6 +92,6 @@ def _check_values(graph: Graph) -> None:
         for o in node.outputs:
             if o and (t := graph.types[o]).is_static:
                 check_memory(
-                    prod(t.static_shape) * t.kind.dtype.itemsize,
+                    prod(t.static_shape) * t.dtype.numpy.itemsize,
                     f"node {node.name!r} ({node.operator}): its output {o!r}",
                 )

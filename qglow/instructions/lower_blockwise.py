@@ -30,7 +30,7 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
     x, y, fields = rows(low, node, 4)
     quantized = _quantized_rows(low, node.inputs[0], x, fields, size, 1 if points else int(zeros.flat[0]))
     constants = {
-        "w": low.block_weights(c[node.inputs[1]], (n, k), size, 4 if t.kind is DType.U4 else 8),
+        "w": low.block_weights(c[node.inputs[1]], (n, k), size, 4 if t.dtype is DType.U4 else 8),
         "scale": low.constant(_by_blocks(c[node.inputs[2]], low.packing.block)),
         "bias": low.constant(
             _filled(c[node.inputs[4]] if node.input(4) else np.zeros(n, np.float32), low.packing.block)
@@ -44,7 +44,7 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
         "C": n,
         "y_h": fields["y_h"],
         "size": size,
-        "bits": 4 if t.kind is DType.U4 else 8,
+        "bits": 4 if t.dtype is DType.U4 else 8,
     }
     low.emit("blockwise_matmul", {**quantized, "y": y, "scratch": None}, constants, {**sizes, "points": int(points)})
     return True

@@ -30,7 +30,7 @@ def binary(low: Lowering, node: Node) -> bool:
     out = node.outputs[0]
     if (
         len(node.inputs) != 2
-        or low.type(out).kind is not DType.F32
+        or low.type(out).dtype is not DType.F32
         or not low.type(out).static_shape
         or 0 in low.type(out).static_shape
     ):
@@ -118,7 +118,7 @@ def unary(low: Lowering, node: Node) -> bool:
 
 def function_of(low: Lowering, node: Node, parameters: Parameters) -> bool:
     out, x = node.outputs[0], operand(low, node.inputs[0])
-    if x is None or low.type(out).kind is not DType.F32 or 0 in x.shape:
+    if x is None or low.type(out).dtype is not DType.F32 or 0 in x.shape:
         return False
     found = parameters(low, node)
     if found is None or not np.isfinite(np.array(found[1:], np.float32)).all():
@@ -140,7 +140,7 @@ def function_of(low: Lowering, node: Node, parameters: Parameters) -> bool:
 def softmax(low: Lowering, node: Node) -> bool:
     x, t = operand(low, node.inputs[0]), low.type(node.outputs[0])
     axis = int(node.attr("axis")) % max(1, len(t.static_shape))
-    if x is None or t.kind is not DType.F32 or 0 in t.static_shape or any(d != 1 for d in t.static_shape[axis + 1 :]):
+    if x is None or t.dtype is not DType.F32 or 0 in t.static_shape or any(d != 1 for d in t.static_shape[axis + 1 :]):
         return False
     if axis == len(t.static_shape) - 1:
         source, y, fields = rows(low, node, 4)

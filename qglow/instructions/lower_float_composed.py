@@ -74,7 +74,7 @@ def log_softmax(low: Lowering, node: Node) -> bool:
     axis = int(node.attr("axis")) % max(1, len(shape))
     if (
         operand(low, node.inputs[0]) is None
-        or t.kind is not DType.F32
+        or t.dtype is not DType.F32
         or 0 in shape
         or any(d != 1 for d in shape[axis + 1 :])
     ):
@@ -94,7 +94,7 @@ def log_softmax(low: Lowering, node: Node) -> bool:
 def instance_normalization(low: Lowering, node: Node) -> bool:
     t = low.type(node.outputs[0])
     shape = t.static_shape
-    if operand(low, node.inputs[0]) is None or t.kind is not DType.F32 or 0 in shape or len(shape) < 3:
+    if operand(low, node.inputs[0]) is None or t.dtype is not DType.F32 or 0 in shape or len(shape) < 3:
         return False
     n, c, size = shape[0], shape[1], prod(shape[2:])
     factors = [low.graph.constants.get(i) for i in node.inputs[1:3]]

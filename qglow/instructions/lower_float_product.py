@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..graph import Array, DType, Node
-from ..graph.kinds import gemm_form
+from ..graph.type_rules import gemm_form
 from ..reference.float_product import LONGEST, chain_ranges, scaled
 from .epilogue import bounds_of, float_takes
 from .layout import NO_HALO, conv_halo, conv_window, window_fields
@@ -69,7 +69,7 @@ def weights_of(low: Lowering, node: Node) -> Array | None:
     """Constant float32 weights of a product whose other operands are floats with a place."""
     names = [i for i in (*node.inputs[:1], *node.outputs) if i]
     w = low.graph.constants.get(node.inputs[1])
-    if w is None or w.dtype != np.float32 or any(low.type(v).kind is not DType.F32 for v in names) or w.size == 0:
+    if w is None or w.dtype != np.float32 or any(low.type(v).dtype is not DType.F32 for v in names) or w.size == 0:
         return None
     if node.inputs[0] not in low.places or 0 in low.type(node.outputs[0]).static_shape:
         return None
@@ -248,7 +248,7 @@ def matmul_by(low: Lowering, fused: Node, after: list[Node], w: Array, bias: Arr
 def product_of_two(low: Lowering, node: Node) -> bool:
     """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run."""
     types = [low.type(v) for v in (*node.inputs[:2], node.outputs[0])]
-    if any(t.kind is not DType.F32 for t in types) or node.input(2) or any(0 in t.static_shape for t in types):
+    if any(t.dtype is not DType.F32 for t in types) or node.input(2) or any(0 in t.static_shape for t in types):
         return False
     if any(operand(low, v) is None for v in node.inputs[:2]):
         return False

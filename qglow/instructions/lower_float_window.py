@@ -24,8 +24,8 @@ def is_image(low: Lowering, node: Node) -> bool:
     t, y = low.type(node.inputs[0]), low.type(node.outputs[0])
     several = any(node.outputs[1:])
     return (
-        t.kind is DType.F32
-        and y.kind is DType.F32
+        t.dtype is DType.F32
+        and y.dtype is DType.F32
         and t.rank in (3, 4)
         and not several
         and operand(low, node.inputs[0]) is not None

@@ -26,14 +26,14 @@ def limits(low: Lowering, node: Node) -> Fields:
     if y.quant is None:
         return {"q_zero": 0, "q_low": 0, "q_high": 0, "y_item": 4}
     qmin, qmax = bounds(node, y)
-    return {"q_zero": y.quant.z, "q_low": qmin, "q_high": qmax, "y_item": y.kind.dtype.itemsize}
+    return {"q_zero": y.quant.z, "q_low": qmin, "q_high": qmax, "y_item": y.dtype.numpy.itemsize}
 
 
-def has_kinds(low: Lowering, node: Node, *inputs: str) -> bool:
+def takes_int16(low: Lowering, node: Node, *inputs: str) -> bool:
     """Whether these inputs are int16 with a place, and the output is one that kernels make."""
     y = low.type(node.outputs[0])
     known = all(i in low.places and low.type(i).is_int16 for i in inputs)
-    return known and (y.quant is None or y.kind in (DType.U8, DType.I16))
+    return known and (y.quant is None or y.dtype in (DType.U8, DType.I16))
 
 
 def are_finite(*numbers: float) -> bool:
@@ -83,7 +83,7 @@ def dequantize(low: Lowering, node: Node) -> bool:
 
 
 def binary(low: Lowering, node: Node) -> bool:
-    if not has_kinds(low, node, *node.inputs):
+    if not takes_int16(low, node, *node.inputs):
         return False
     types = [low.type(v) for v in (*node.inputs, *node.outputs)]
     a, b = node.inputs
@@ -111,8 +111,8 @@ def binary(low: Lowering, node: Node) -> bool:
 
 
 def lookup(low: Lowering, node: Node) -> bool:
-    kinds, table = [low.type(v).kind for v in (node.inputs[0], node.outputs[0])], low.graph.constants[node.inputs[1]]
-    if node.inputs[0] not in low.places or any(k not in (DType.U8, DType.I16) for k in kinds) or table.ndim != 1:
+    dtypes, table = [low.type(v).dtype for v in (node.inputs[0], node.outputs[0])], low.graph.constants[node.inputs[1]]
+    if node.inputs[0] not in low.places or any(k not in (DType.U8, DType.I16) for k in dtypes) or table.ndim != 1:
         return False
     x = low.places[node.inputs[0]]
     y = low.place(node.outputs[0], like=x)
@@ -129,7 +129,7 @@ def lookup(low: Lowering, node: Node) -> bool:
 
 
 def max_pool(low: Lowering, node: Node) -> bool:
-    if not has_kinds(low, node, node.inputs[0]) or low.type(node.inputs[0]).rank not in (3, 4):
+    if not takes_int16(low, node, node.inputs[0]) or low.type(node.inputs[0]).rank not in (3, 4):
         return False
     x = low.image_of(node.inputs[0])
     win = conv_window(low.graph, node)[1] if node.op == "MaxPool" else whole(x.shape[2:])
@@ -148,7 +148,7 @@ def max_pool(low: Lowering, node: Node) -> bool:
 
 
 def average_pool(low: Lowering, node: Node) -> bool:
-    if not has_kinds(low, node, node.inputs[0]) or low.type(node.inputs[0]).rank not in (3, 4):
+    if not takes_int16(low, node, node.inputs[0]) or low.type(node.inputs[0]).rank not in (3, 4):
         return False
     win = None
     if node.op == "AveragePool":
@@ -175,7 +175,7 @@ def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -
 def resize(low: Lowering, node: Node) -> bool:
     """Nearest alone: pixels move as bytes."""
     t = low.type(node.inputs[0])
-    if node.attr("mode") != "nearest" or t.rank != 4 or not has_kinds(low, node, node.inputs[0]):
+    if node.attr("mode") != "nearest" or t.rank != 4 or not takes_int16(low, node, node.inputs[0]):
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
     geometry = resize_geometry(node, t.static_shape, [None, *constants])

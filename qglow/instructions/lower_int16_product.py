@@ -13,7 +13,7 @@ from ..graph import Array, Node
 from ..reference.arithmetic import multiplier, product_scale
 from ..reference.integer_product import groups_of
 from .layout import conv_halo, conv_window, window_fields
-from .lower_int16 import has_kinds, limits
+from .lower_int16 import limits, takes_int16
 from .lower_product import Fields, bias_of, flattened, image_fields, is_column, row_images, swap_hw
 from .lower_weights import weights_of
 from .packing import round_up
@@ -60,7 +60,7 @@ def known(low: Lowering, node: Node, rank: tuple[int, ...]) -> Array | None:
     """The weights of a product that kernels can do, less their zero points; None of any other. rank: what they may
     have."""
     c = low.graph.constants
-    if not has_kinds(low, node, node.inputs[0]) or c[node.inputs[1]].ndim not in rank or 0 in c[node.inputs[1]].shape:
+    if not takes_int16(low, node, node.inputs[0]) or c[node.inputs[1]].ndim not in rank or 0 in c[node.inputs[1]].shape:
         return None
     return weights_of(low, node)
 

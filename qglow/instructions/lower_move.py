@@ -18,14 +18,14 @@ def constants_of(low: Lowering, node: Node) -> list[np.ndarray | None]:
 def is_movable(low: Lowering, *names: str) -> bool:
     """Whether all values have places; constants that something moves are given theirs here."""
     for n in names:
-        if n in low.graph.constants and n not in low.places and low.type(n).kind is not DType.STRING:
+        if n in low.graph.constants and n not in low.places and low.type(n).dtype is not DType.STRING:
             low.constant_place(n, low.graph.constants[n])
-    return all(n in low.places and low.type(n).kind is not DType.STRING for n in names)
+    return all(n in low.places and low.type(n).dtype is not DType.STRING for n in names)
 
 
 def concat(low: Lowering, node: Node) -> bool:
     out = node.outputs[0]
-    if not is_movable(low, *node.inputs) or any(low.type(v).kind is not low.type(out).kind for v in node.inputs):
+    if not is_movable(low, *node.inputs) or any(low.type(v).dtype is not low.type(out).dtype for v in node.inputs):
         return False
     y = low.place(out)
     axis, at = int(node.attr("axis")) % len(y.shape), 0

@@ -22,7 +22,7 @@ def limits(low: Lowering, node: Node) -> Fields:
 
 
 def is_u8(low: Lowering, *names: str) -> bool:
-    return all(low.type(n).kind is DType.U8 and low.type(n).is_quantized for n in names)
+    return all(low.type(n).dtype is DType.U8 and low.type(n).is_quantized for n in names)
 
 
 def loops_nhwc(y: TensorView, *others: TensorView, repeat: bool = False, keep_last: bool = False) -> list[Loop] | None:
@@ -56,7 +56,7 @@ def quantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
     x = low.places.get(name)
     quant = low.type(out).quant
-    if x is None or low.type(out).kind is not DType.U8 or x.dtype != "<f4" or quant is None or quant.axis is not None:
+    if x is None or low.type(out).dtype is not DType.U8 or x.dtype != "<f4" or quant is None or quant.axis is not None:
         return False
     scale: Fields = {"f_scale": float(quant.s), **limits(low, node)}
     y = low.place(out, like=x, pitch=pitch(low, out))
@@ -91,7 +91,7 @@ def pitch(low: Lowering, name: str) -> int:
 def dequantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
     quant = low.type(name).quant
-    if low.type(name).kind is not DType.U8 or quant is None or quant.axis is not None or name not in low.places:
+    if low.type(name).dtype is not DType.U8 or quant is None or quant.axis is not None or name not in low.places:
         return False
     x = low.places[name]
     y = low.place(out)
@@ -114,7 +114,7 @@ def dequantize(low: Lowering, node: Node) -> bool:
 
 
 def lookup(low: Lowering, node: Node) -> bool:
-    if low.type(node.inputs[0]).kind is not DType.U8 or low.type(node.outputs[0]).kind is not DType.U8:
+    if low.type(node.inputs[0]).dtype is not DType.U8 or low.type(node.outputs[0]).dtype is not DType.U8:
         return False
     table, x = low.graph.constants[node.inputs[1]], low.places[node.inputs[0]]
     axis = int(node.attr("axis")) % max(1, len(x.shape))

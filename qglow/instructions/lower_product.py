@@ -450,7 +450,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
         or 0 in ty.static_shape
     ):
         return False
-    if any(t.kind is not DType.U8 or not t.is_quantized for t in (ta, tb)) or ty.kind not in (DType.U8, DType.F32):
+    if any(t.dtype is not DType.U8 or not t.is_quantized for t in (ta, tb)) or ty.dtype not in (DType.U8, DType.F32):
         return False
     k = ta.static_shape[-1]
     if low.zero(node.inputs[1]) != 128:

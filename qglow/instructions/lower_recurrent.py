@@ -23,7 +23,7 @@ def lstm(low: Lowering, node: Node) -> bool:
         w is None
         or r is None
         or bias is None
-        or t.kind is not DType.U8
+        or t.dtype is not DType.U8
         or not t.is_quantized
         or t.static_shape[0] > MOST_STEPS
     ):

@@ -73,8 +73,8 @@ def repeated_rows(low: Lowering, name: str, parts: int) -> TensorView:
 def are_u8_by_i8(low: Lowering, node: Node) -> bool:
     x, w, y = low.type(node.inputs[0]), low.type(node.inputs[1]), low.type(node.outputs[0])
     return (
-        x.kind is DType.U8
-        and w.kind is DType.I8
-        and y.kind in (DType.U8, DType.F32)
+        x.dtype is DType.U8
+        and w.dtype is DType.I8
+        and y.dtype in (DType.U8, DType.F32)
         and node.inputs[1] in low.graph.constants
     )

@@ -22,7 +22,7 @@ def whole(size: tuple[int, ...]) -> Window:
 
 def max_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
-    if t.kind is not DType.U8 or t.rank not in (3, 4):
+    if t.dtype is not DType.U8 or t.rank not in (3, 4):
         return False
     x = low.image_of(node.inputs[0])
     if node.op == "MaxPool":
@@ -38,7 +38,7 @@ def max_pool(low: Lowering, node: Node) -> bool:
 
 def average_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
-    if t.kind is not DType.U8 or t.rank not in (3, 4):
+    if t.dtype is not DType.U8 or t.rank not in (3, 4):
         return False
     if node.op == "AveragePool":
         _, win = conv_window(low.graph, node)
@@ -82,7 +82,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
     """The mean of adjacent axes is a pool over an image whose pixels are those axes and whose channels are the axes
     after them."""
     t = low.type(node.inputs[0])
-    if t.kind is not DType.U8 or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not t.static_shape:
+    if t.dtype is not DType.U8 or any(i not in low.graph.constants for i in node.inputs[1:] if i) or not t.static_shape:
         return False
     inputs = [np.broadcast_to(np.zeros(()), t.static_shape), *(low.graph.constants[i] for i in node.inputs[1:] if i)]
     axes = sorted(reduction_axes(node, inputs, len(t.static_shape)))  # type: ignore[arg-type]
@@ -119,7 +119,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
 
 def resize(low: Lowering, node: Node) -> bool:
     t, mode = low.type(node.inputs[0]), node.attr("mode")
-    if t.kind is not DType.U8 or t.rank != 4:
+    if t.dtype is not DType.U8 or t.rank != 4:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
     geometry = resize_geometry(node, t.static_shape, [None, *constants])

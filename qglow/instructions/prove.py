@@ -126,7 +126,7 @@ class _Proof:
     def _typed(self, name: str, place: TensorView) -> bool:
         """Whether a value lies as its type says."""
         t = self.program.graph.types.get(name)
-        return t is not None and place.shape == t.shape and np.dtype(place.dtype) == t.kind.dtype
+        return t is not None and place.shape == t.shape and np.dtype(place.dtype) == t.dtype.numpy
 
     def _use(self, place: TensorView, phase: int, how: int) -> bool:
         if 0 not in place.shape:

@@ -73,7 +73,7 @@ class Lowering:
         for name, array in self.graph.constants.items():
             t = self.graph.types[name]
             # an operand like any other, but in another place
-            if t.kind in (DType.U8, DType.I16) and t.quant is not None and t.quant.block is None:
+            if t.dtype in (DType.U8, DType.I16) and t.quant is not None and t.quant.block is None:
                 self.constant_place(name, array)
         for node in self.graph.nodes:
             self.label = node.outputs[0]
@@ -140,11 +140,11 @@ class Lowering:
         elif channels_last:
             image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
             halo = self.layouts.halos.get(name, NO_HALO)
-            place = self.image(image, t.kind.dtype.str, halo, pitch)  # type: ignore[arg-type]
+            place = self.image(image, t.dtype.numpy.str, halo, pitch)  # type: ignore[arg-type]
             self.fill_border(place, self.zero(name))
             place = place.as_ncw() if len(shape) == 3 else place
         else:
-            place = self.dense(shape, t.kind.dtype.str, like)
+            place = self.dense(shape, t.dtype.numpy.str, like)
         self.places[name] = place
         return place
 

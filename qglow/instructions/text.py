@@ -129,8 +129,8 @@ def _values(program: Program) -> list[str]:
     for value, p in program.places.items():
         border = f", border {_ints(p.halo)}" if any(p.halo) else ""
         where = f"{'constants' if p.buffer == CONSTANTS else f'b{p.buffer}'}+{p.start}"
-        kind = DType.of(p.dtype).value
-        lines.append(f"value %{json.dumps(value)}: {kind}{_ints(p.shape)} {where}, strides {_ints(p.strides)}{border}")
+        dtype = DType.of(p.dtype).value
+        lines.append(f"value %{json.dumps(value)}: {dtype}{_ints(p.shape)} {where}, strides {_ints(p.strides)}{border}")
     return lines
 
 
@@ -242,7 +242,7 @@ class _Parser:
             raise ValueError(f"expected {len(dims)} strides and four borders, got {len(steps)} and {len(halo)}")
         if min(dims, default=0) < 0 or prod(dims) > _LARGEST:
             raise ValueError(f"expected sizes of at least 0, {_LARGEST} elements at most, got {list(dims)}")
-        dtype = DType(kind).dtype.str
+        dtype = DType(kind).numpy.str
         self.places[key] = TensorView(
             self.named(buffer), _int(at), dims, steps, dtype, (halo[0], halo[1], halo[2], halo[3])
         )

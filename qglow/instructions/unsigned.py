@@ -21,10 +21,10 @@ def unsigned(graph: Graph) -> Graph:
     moved = {
         v
         for v, t in graph.types.items()
-        if t.kind is DType.I8 and t.quant is not None and t.quant.axis is None and v not in fixed
+        if t.dtype is DType.I8 and t.quant is not None and t.quant.axis is None and v not in fixed
     }
     if not moved or any(
-        graph.types[v].quant is not None and graph.types[v].kind is DType.I8 for v in (*graph.inputs, *graph.outputs)
+        graph.types[v].quant is not None and graph.types[v].dtype is DType.I8 for v in (*graph.inputs, *graph.outputs)
     ):
         return graph
     constants, nodes = dict(graph.constants), []

@@ -114,8 +114,8 @@ def _places(program: Program) -> list[str]:
             if place is None:
                 faults += [] if name in graph.constants else [f"value {name!r}: expected a place, got none"]
                 continue
-            if t is None or not t.is_static or place.shape != t.static_shape or DType.of(place.dtype) is not t.kind:
-                said = "a value that is known" if t is None else f"{t.kind.value}{list(t.shape or ())}"
+            if t is None or not t.is_static or place.shape != t.static_shape or DType.of(place.dtype) is not t.dtype:
+                said = "a value that is known" if t is None else f"{t.dtype.value}{list(t.shape or ())}"
                 faults.append(f"value {name!r}: expected {said}, got {place.dtype}{list(place.shape)}")
             if 0 <= place.buffer < len(buffers):
                 _, first, last, _ = buffers[place.buffer]
@@ -158,9 +158,10 @@ class _Steps:
                     else [f"expected a place for {name!r}, got none"]
                 )
                 continue
-            if t is not None and t.is_static and (place.shape != t.static_shape or DType.of(place.dtype) is not t.kind):
+            found = (DType.of(place.dtype), place.shape)
+            if t is not None and t.is_static and found != (t.dtype, t.static_shape):
                 faults.append(
-                    f"expected {name!r} as {t.kind.value}{list(t.static_shape)}, got {place.dtype}{list(place.shape)}"
+                    f"expected {name!r} as {t.dtype.value}{list(t.static_shape)}, got {place.dtype}{list(place.shape)}"
                 )
             if place.buffer == CONSTANTS and name in step.node.outputs:
                 faults.append(f"expected a buffer for {name!r}, got a place among the constants")

@@ -51,13 +51,13 @@ def _dropout(b: GraphBuilder, node: Node, opset: int) -> None:
         )
     b.append(Node("Identity", node.inputs[:1], node.outputs[:1], {}, node.name))
     if len(node.outputs) > 1 and node.outputs[1]:
-        kind = DType.BOOL if opset >= 10 else b.types[node.inputs[0]].kind
+        dtype = DType.BOOL if opset >= 10 else b.types[node.inputs[0]].dtype
         mask, shape = node.outputs[1], b.types[node.inputs[0]].shape
         sizes = b.add(
             "Shape", node.inputs[:1], TensorType(DType.I64, None if shape is None else (len(shape),)), f"{mask}.shape"
         )
         b.append(
-            Node("ConstantOfShape", (sizes,), (mask,), {"value": np.ones(1, kind.dtype)}, b.fresh(f"{node.name}.mask"))
+            Node("ConstantOfShape", (sizes,), (mask,), {"value": np.ones(1, dtype.numpy)}, b.fresh(f"{node.name}.mask"))
         )
 
 
@@ -177,7 +177,7 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     """The InstanceNormalization of each group as one channel, then scale and bias: of channels, before opset 21 of
     groups."""
     (x, scale, bias), y, groups = node.inputs, node.outputs[0], int(node.attributes["num_groups"])
-    shape, kind = b.types[x].shape, b.types[x].kind
+    shape, dtype = b.types[x].shape, b.types[x].dtype
     if shape is None or (opset < 21 and not isinstance(shape[1], int)):
         what = "rank" if shape is None else "number of channels"
         raise ModelError(f"node {node.name!r} ({node.operator}): the {what} of {x!r} must be known")
@@ -185,7 +185,7 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     known = [d for d in shape[1:] if isinstance(d, int)]
     size = int(np.prod(known)) // groups if len(known) == rank - 1 else -1
     unknown, stash = TensorType(DType.F32, None), x
-    if kind is not DType.F32:
+    if dtype is not DType.F32:
         stash = b.add("Cast", (x,), TensorType(DType.F32, shape), f"{y}.f32", to="float32")
     grouped = b.add_constant(f"{y}.grouped", np.array([0, groups, size], np.int64))
     flat = b.add("Reshape", (stash, grouped), unknown, f"{y}.groups")
@@ -199,12 +199,12 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     )
     sizes = b.add("Shape", (x,), TensorType(DType.I64, (rank,)), f"{y}.shape")
     real = b.add("Reshape", (normal, sizes), TensorType(DType.F32, shape), f"{y}.unscaled")
-    if kind is not DType.F32:
-        real = b.add("Cast", (real,), TensorType(kind, shape), f"{y}.cast", to=kind.dtype.name)
+    if dtype is not DType.F32:
+        real = b.add("Cast", (real,), TensorType(dtype, shape), f"{y}.cast", to=dtype.numpy.name)
     factor, offset = (
         _by_channel(b, v, each if opset < 21 else 1, rank, f"{y}.{hint}") for v, hint in ((scale, "s"), (bias, "b"))
     )
-    scaled = b.add("Mul", (real, factor), TensorType(kind, shape), f"{y}.scaled")
+    scaled = b.add("Mul", (real, factor), TensorType(dtype, shape), f"{y}.scaled")
     b.append(Node("Add", (scaled, offset), (y,), {}, node.name))
 
 
@@ -212,12 +212,12 @@ def _by_channel(b: GraphBuilder, vector: str, repeat: int, rank: int, hint: str)
     """A vector [C / repeat] as [C, 1, ...] that broadcasts along the channels of a value of a rank."""
     if vector in b.constants:
         return b.add_constant(hint, np.repeat(b.constants[vector], repeat).reshape(-1, *(1,) * (rank - 2)))
-    kind, column = b.types[vector].kind, b.add_constant(f"{hint}.column", np.array([-1, 1], np.int64))
-    wide = b.add("Reshape", (vector, column), TensorType(kind, None), f"{hint}.wide")
+    dtype, column = b.types[vector].dtype, b.add_constant(f"{hint}.column", np.array([-1, 1], np.int64))
+    wide = b.add("Reshape", (vector, column), TensorType(dtype, None), f"{hint}.wide")
     times = b.add_constant(f"{hint}.repeat", np.array([1, repeat], np.int64))
-    tiled = b.add("Tile", (wide, times), TensorType(kind, None), f"{hint}.tiled")
+    tiled = b.add("Tile", (wide, times), TensorType(dtype, None), f"{hint}.tiled")
     shape = b.add_constant(f"{hint}.shape", np.array([-1, *(1,) * (rank - 2)], np.int64))
-    return b.add("Reshape", (tiled, shape), TensorType(kind, None), hint)
+    return b.add("Reshape", (tiled, shape), TensorType(dtype, None), hint)
 
 
 @_adapter("Softmax", "LogSoftmax", "Hardmax")
@@ -232,9 +232,9 @@ def _softmax(b: GraphBuilder, node: Node, opset: int) -> None:
     if axis == -1 or (shape is not None and axis % len(shape) == len(shape) - 1):
         b.append(node.with_attributes(axis=-1))
         return
-    kind = b.types[x].kind
-    flat = b.add("Flatten", (x,), TensorType(kind, None), f"{y}.matrix", axis=axis)
-    done = b.add(node.op, (flat,), TensorType(kind, None), f"{y}.rows", axis=-1)
+    dtype = b.types[x].dtype
+    flat = b.add("Flatten", (x,), TensorType(dtype, None), f"{y}.matrix", axis=axis)
+    done = b.add(node.op, (flat,), TensorType(dtype, None), f"{y}.rows", axis=-1)
     sizes = b.add("Shape", (x,), TensorType(DType.I64, (len(shape),) if shape else None), f"{y}.shape")
     b.append(Node("Reshape", (done, sizes), (y,), {}, node.name))
 
@@ -256,14 +256,14 @@ def _recurrent(b: GraphBuilder, node: Node, opset: int) -> None:
             inputs[k] = b.add(
                 "Transpose",
                 (inputs[k],),
-                TensorType(b.types[inputs[k]].kind, None),
+                TensorType(b.types[inputs[k]].dtype, None),
                 f"{inputs[k]}.steps",
                 perm=(1, 0, 2),
             )
     for k, name in enumerate(outputs):
         if name:
             outputs[k] = b.fresh(f"{name}.steps")
-            b.types[outputs[k]] = TensorType(b.types[name].kind, None)
+            b.types[outputs[k]] = TensorType(b.types[name].dtype, None)
             turned.append(
                 Node(
                     "Transpose",
@@ -288,7 +288,7 @@ def _dtype_name(element: int) -> str:
 def _qlinear_conv(b: GraphBuilder, node: Node, opset: int) -> None:
     """QLinearConv as Quantize(Conv(Dequantize...)): quantization reads the int8 meaning back from this pattern."""
     x, xs, xz, w, ws, wz, ys, yz = node.inputs[:8]
-    y, f32 = node.outputs[0], b.types[xs].kind
+    y, f32 = node.outputs[0], b.types[xs].dtype
     xf = b.add("DequantizeLinear", (x, xs, xz), TensorType(f32, b.types[x].shape), f"{y}.x")
     wf = b.add("DequantizeLinear", (w, ws, wz), TensorType(f32, b.types[w].shape), f"{y}.w", axis=0)
     inputs = [xf, wf]
@@ -310,7 +310,7 @@ def _qlinear_conv(b: GraphBuilder, node: Node, opset: int) -> None:
 @_adapter("QLinearMatMul")
 def _qlinear_matmul(b: GraphBuilder, node: Node, opset: int) -> None:
     a, sa, za, w, sw, zw, sy, zy = node.inputs
-    y, f32 = node.outputs[0], b.types[sa].kind
+    y, f32 = node.outputs[0], b.types[sa].dtype
     af = b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a")
     wf = b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b")
     yf = b.add("MatMul", (af, wf), TensorType(f32, b.types[y].shape), f"{y}.real")
@@ -325,7 +325,7 @@ def _qlinear_unary(b: GraphBuilder, node: Node, opset: int) -> None:
         raise ModelError(
             f"node {node.name!r}: {node.op} with channels last is not supported; export the model with channels first"
         )
-    y, f32 = node.outputs[0], b.types[sx].kind
+    y, f32 = node.outputs[0], b.types[sx].dtype
     xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
     plain = node.with_attributes(channels_last=None)
     yf = b.add(
@@ -339,7 +339,7 @@ def _qlinear_softmax(b: GraphBuilder, node: Node, opset: int) -> None:
     """onnxruntime's QLinearSoftmax as Quantize(Softmax(Dequantize)), the Softmax of the opset that an attribute names,
     on the last axis."""
     x, sx, zx, sy, zy = (*node.inputs, "")[:5]
-    y, f32 = node.outputs[0], b.types[sx].kind
+    y, f32 = node.outputs[0], b.types[sx].dtype
     xf = b.add("DequantizeLinear", (x, sx, *([zx] if zx else [])), TensorType(f32, b.types[x].shape), f"{y}.x")
     yf = b.fresh(f"{y}.real")
     b.types[yf] = TensorType(f32, b.types[y].shape)
@@ -354,7 +354,7 @@ def _qlinear_softmax(b: GraphBuilder, node: Node, opset: int) -> None:
 @_adapter("QLinearConcat")
 def _qlinear_concat(b: GraphBuilder, node: Node, opset: int) -> None:
     sy, zy, *rest = node.inputs
-    y, f32 = node.outputs[0], b.types[sy].kind
+    y, f32 = node.outputs[0], b.types[sy].dtype
     triples = [tuple(rest[k : k + 3]) for k in range(0, len(rest), 3)]
     parts = [b.add("DequantizeLinear", t, TensorType(f32, b.types[t[0]].shape), f"{y}.part") for t in triples]
     yf = b.add("Concat", parts, TensorType(f32, b.types[y].shape), f"{y}.real", axis=node.attributes.get("axis"))
@@ -366,7 +366,7 @@ def _qgemm(b: GraphBuilder, node: Node, opset: int) -> None:
     """onnxruntime's QGemm: the bias is int32 in units of alpha times a's scale times b's; without an output scale the
     result is float."""
     a, sa, za, w, sw, zw, bias, sy, zy = (*node.inputs, "", "", "")[:9]
-    y, f32 = node.outputs[0], b.types[sa].kind
+    y, f32 = node.outputs[0], b.types[sa].dtype
     axis = 0 if node.attributes.get("transB", 0) else 1
     inputs = [b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a"),
               b.add("DequantizeLinear", (w, sw, zw), TensorType(f32, b.types[w].shape), f"{y}.b",
@@ -388,7 +388,7 @@ def _qgemm(b: GraphBuilder, node: Node, opset: int) -> None:
 def _qlinear_binary(b: GraphBuilder, node: Node, opset: int) -> None:
     """onnxruntime's QLinearAdd and QLinearMul (domain com.microsoft) as Quantize(op(Dequantize, Dequantize))."""
     a, sa, za, c, sc, zc, sy, zy = (*node.inputs, "")[:8]
-    y, f32 = node.outputs[0], b.types[sa].kind
+    y, f32 = node.outputs[0], b.types[sa].dtype
     af = b.add("DequantizeLinear", (a, sa, za), TensorType(f32, b.types[a].shape), f"{y}.a")
     cf = b.add("DequantizeLinear", (c, sc, zc), TensorType(f32, b.types[c].shape), f"{y}.b")
     yf = b.add(node.op.removeprefix("QLinear"), (af, cf), TensorType(f32, b.types[y].shape), f"{y}.real")

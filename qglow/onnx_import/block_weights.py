@@ -4,10 +4,10 @@
    (`compute` "int8"); at any other level they stay float32.
 2. A block-wise DequantizeLinear of constants that a MatMul or Gemm reads as its second operand, directly or transposed:
    float32.
-3. Integers of the signed kinds are stored with 2^(bits - 1) added to them and to their zero points: the same real
+3. Integers of the signed dtypes are stored with 2^(bits - 1) added to them and to their zero points: the same real
    numbers.
 4. What no BlockwiseMatMul can have is exact in float32 instead: columns in another order (g_idx), zero points that are
-   no integers of the kind, blocks of other sizes.
+   no integers of the dtype, blocks of other sizes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import onnx
 from ..errors import ModelError
 from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
 from ..graph.blocks import LARGEST, MOST, OP, STEP
-from ..graph.kinds import gemm_form
+from ..graph.type_rules import gemm_form
 from ..graph.types import Quant
 from ..ops.traits import MATRIX_PRODUCT
 from ..reference.blockwise import nibbles, packed_nibbles
@@ -44,11 +44,11 @@ def add_weights(b: GraphBuilder, hint: str, q: Array, scales: Array, zeros: Arra
         return None
     low, high = int(min(q.min(), zeros.min())), int(max(q.max(), zeros.max()))
     ranges = ((DType.U4, 0, 15), (DType.U4, -8, 7), (DType.U8, 0, 255), (DType.U8, -128, 127))
-    kind, least = next((kind, first) for kind, first, last in ranges if first <= low and high <= last)
-    stored, middle = (q.astype(np.int16) - least).astype(np.uint8), 8 if kind is DType.U4 else 128
+    dtype, least = next((dtype, first) for dtype, first, last in ranges if first <= low and high <= last)
+    stored, middle = (q.astype(np.int16) - least).astype(np.uint8), 8 if dtype is DType.U4 else 128
     points = (zeros.astype(np.int16) - least).astype(np.uint8)
-    data = packed_nibbles(stored) if kind is DType.U4 else np.ascontiguousarray(stored)
-    weights = b.add_constant(f"{hint}.blocks", data, TensorType(kind, tuple(q.shape), Quant.blockwise(1, size)))
+    data = packed_nibbles(stored) if dtype is DType.U4 else np.ascontiguousarray(stored)
+    weights = b.add_constant(f"{hint}.blocks", data, TensorType(dtype, tuple(q.shape), Quant.blockwise(1, size)))
     names = [weights, b.add_constant(f"{hint}.scales", np.ascontiguousarray(scales, np.float32))]
     return [
         *names,
@@ -69,7 +69,7 @@ def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
     q, scales, zeros, groups = _operands(b, node)
     n, k, size, y = len(q), q.shape[1], int(node.attributes["block_size"]), node.outputs[0]
     t = b.types[x]
-    wide = t.kind is not DType.F32
+    wide = t.dtype is not DType.F32
     shape = None if t.shape is None else (*t.shape[:-1], n)
     real = b.add("Cast", (x,), TensorType(DType.F32, t.shape), f"{y}.a", to="float32") if wide else x
     if bias:
@@ -88,8 +88,8 @@ def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
         inputs = (real, *names, bias)
         b.append(Node(OP, _trimmed(inputs), (made,), {"compute": compute}, node.name))
     if wide:
-        b.types[y] = TensorType(t.kind, shape)
-        b.append(Node("Cast", (made,), (y,), {"to": t.kind.dtype.name}, b.fresh(f"{node.name}.cast")))
+        b.types[y] = TensorType(t.dtype, shape)
+        b.append(Node("Cast", (made,), (y,), {"to": t.dtype.numpy.name}, b.fresh(f"{node.name}.cast")))
 
 
 def _trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -133,7 +133,7 @@ def _operands(b: GraphBuilder, node: Node) -> tuple[Array, Array, Array, Array]:
 
 
 def _zero_points(b: GraphBuilder, node: Node, name: str, n: int, blocks: int, bits: int) -> Array:
-    """[N, blocks] integers, or floats where some are no integers of the kind."""
+    """[N, blocks] integers, or floats where some are no integers of the dtype."""
     if not name:
         return np.full((n, blocks), 1 << (bits - 1), np.uint8)
     data = _constant(b, node, name, "zero_points")
@@ -191,7 +191,7 @@ def _joined(
     if (
         source is None
         or any(i and i not in graph.constants for i in source.inputs)
-        or graph.types[node.inputs[0]].kind is not DType.F32
+        or graph.types[node.inputs[0]].dtype is not DType.F32
     ):
         return None
     form = gemm_form(node)

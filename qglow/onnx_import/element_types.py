@@ -133,10 +133,10 @@ class ValueTypes:
         subgraphs read."""
         label = f"{where}: node {node.name or node.output[0]!r} ({node.op_type})"
         for a in node.attribute:
-            for _, kind in (
+            for _, dtype in (
                 _narrow([a.t]) if node.op_type == "Constant" and a.type == onnx.AttributeProto.TENSOR else ()
             ):
-                self.narrow[node.output[0]] = kind
+                self.narrow[node.output[0]] = dtype
         for i in node.input:
             if i in self.narrow and self.narrow[i] not in _CONVERTERS.get(node.op_type, ()):
                 raise ModelError(f"{label}: {i!r} is of dtype {self.narrow[i].lower()}, which only a Cast may read")
@@ -152,5 +152,5 @@ class ValueTypes:
 
 def _narrow(tensors: Iterable[TensorProto]) -> Iterator[tuple[str, str]]:
     for t in tensors:
-        if (kind := name_of(t.data_type).upper()) in _WIDENED:
-            yield t.name, kind
+        if (dtype := name_of(t.data_type).upper()) in _WIDENED:
+            yield t.name, dtype

@@ -43,7 +43,7 @@ def blockwise_nodes(graph: Graph, node: Node) -> Parts:
 def _matmul_n_bits(graph: Graph, node: Node) -> Parts:
     c, t = graph.constants, graph.types[node.inputs[1]]
     (n, k, size, blocks), y = blocks_of(t), node.outputs[0]
-    four, of = t.kind is DType.U4, _fresh(graph, f"{y}.n_bits")
+    four, of = t.dtype is DType.U4, _fresh(graph, f"{y}.n_bits")
     q = np.zeros((n, blocks * size), np.uint8)
     q[:, :k] = stored_integers(c[node.inputs[1]], t)
     arrays: dict[str, Array] = {
@@ -67,11 +67,11 @@ def _dequantized(graph: Graph, node: Node) -> Parts:
     c, t = graph.constants, graph.types[node.inputs[1]]
     (n, k, size, blocks), y = blocks_of(t), node.outputs[0]
     of = _fresh(graph, f"{y}.blocks")
-    kind = onnx.TensorProto.UINT4 if t.kind is DType.U4 else onnx.TensorProto.UINT8
+    dtype = onnx.TensorProto.UINT4 if t.dtype is DType.U4 else onnx.TensorProto.UINT8
     zeros = c[node.inputs[3]] if node.input(3) else np.full((n, blocks), default_zero(t), np.uint8)
     tensors = [
-        helper.make_tensor(f"{of}.w", kind, (n, k), stored_integers(c[node.inputs[1]], t).ravel()),
-        helper.make_tensor(f"{of}.zero_points", kind, (n, blocks), zeros.ravel()),
+        helper.make_tensor(f"{of}.w", dtype, (n, k), stored_integers(c[node.inputs[1]], t).ravel()),
+        helper.make_tensor(f"{of}.zero_points", dtype, (n, blocks), zeros.ravel()),
         numpy_helper.from_array(np.ascontiguousarray(c[node.inputs[2]]), f"{of}.scales"),
     ]
     product = f"{of}.product" if node.input(4) else y

@@ -20,13 +20,13 @@ from .opsets import domain_of
 OPSET, IR_VERSION = 21, 10
 
 
-def element_type(kind: DType) -> int:
-    return int(onnx.TensorProto.STRING) if kind is DType.STRING else int(helper.np_dtype_to_tensor_dtype(kind.dtype))
+def element_type(dtype: DType) -> int:
+    return int(onnx.TensorProto.STRING) if dtype is DType.STRING else int(helper.np_dtype_to_tensor_dtype(dtype.numpy))
 
 
 def value_info(name: str, t: TensorType) -> onnx.ValueInfoProto:
     shape = None if t.shape is None else [d if isinstance(d, int) else (None if d == "?" else d) for d in t.shape]
-    return helper.make_tensor_value_info(name, element_type(t.kind), shape)
+    return helper.make_tensor_value_info(name, element_type(t.dtype), shape)
 
 
 def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> list[onnx.NodeProto]:
@@ -118,7 +118,7 @@ def make_model(
     graph: Graph, nodes: list[onnx.NodeProto], constants: Mapping[str, Array], outputs: Mapping[str, TensorType]
 ) -> onnx.ModelProto:
     """A checked model of the graph's inputs and the given parts."""
-    elements = {v: element_type(t.kind) for v, t in graph.types.items()}
+    elements = {v: element_type(t.dtype) for v, t in graph.types.items()}
     nodes = nested(nodes, list(outputs), elements)
     arrays = [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
     inputs = [value_info(i, graph.types[i]) for i in graph.inputs]

@@ -88,7 +88,7 @@ class _Exporter:
         """Names of scale and zero point constants of a quantized value, and the axis attribute."""
         q = t.quant
         assert q is not None
-        scale, zero = np.array(q.scale, np.float32), np.array(q.zero_point, t.kind.dtype)
+        scale, zero = np.array(q.scale, np.float32), np.array(q.zero_point, t.dtype.numpy)
         if q.axis is None:
             scale, zero = scale.reshape(()), zero.reshape(())
         names = [self.constant(f"{name}.scale", scale), self.constant(f"{name}.zero_point", zero)]

@@ -46,8 +46,8 @@ def infer(node: Node, types: list[TensorType | None], constants: list[Array | No
 
 
 def _type(t: TensorType) -> TypeProto:
-    kind = DType.F32 if t.is_quantized else t.kind
-    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(kind.dtype), t.static_shape)
+    dtype = DType.F32 if t.is_quantized else t.dtype
+    return helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(dtype.numpy), t.static_shape)
 
 
 def _static(t: TypeProto) -> TensorType | None:
@@ -56,7 +56,7 @@ def _static(t: TypeProto) -> TensorType | None:
     if not t.HasField("tensor_type") or not tensor.HasField("shape") or len(dims) < len(tensor.shape.dim):
         return None
     try:
-        kind = DType.of(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+        dtype = DType.of(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
     except KeyError:
         return None
-    return None if kind is DType.STRING else TensorType(kind, tuple(dims))
+    return None if dtype is DType.STRING else TensorType(dtype, tuple(dims))

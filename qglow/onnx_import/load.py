@@ -69,7 +69,7 @@ def _with_own_sizes(graph: Graph) -> Graph:
         return graph
     made = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs}, partly=True).types
     computed = {o for n in graph.nodes for o in n.outputs if o and o in made and made[o].shape is not None}
-    return graph.with_(types={**graph.types, **{o: TensorType(graph.types[o].kind, made[o].shape) for o in computed}})
+    return graph.with_(types={**graph.types, **{o: TensorType(graph.types[o].dtype, made[o].shape) for o in computed}})
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -266,21 +266,21 @@ class Importer:
         for k, (out, *sides) in enumerate(zip(node.outputs, then, other, strict=True)):
             if not out:
                 continue
-            kind = next((b.types[v].kind for v in sides if b.types[v].shape is not None), b.types[out].kind)
+            dtype = next((b.types[v].dtype for v in sides if b.types[v].shape is not None), b.types[out].dtype)
             for v in sides:
-                if b.types[v].shape is None:  # NOTE: what inference knows nothing of: the kind may be a guess
-                    b.types[v] = TensorType(kind)
+                if b.types[v].shape is None:  # NOTE: what inference knows nothing of: the dtype may be a guess
+                    b.types[v] = TensorType(dtype)
             shape = b.types[out].shape
-            b.types[out] = TensorType(kind, either([b.types[v] for v in sides]).shape if shape is None else shape)
+            b.types[out] = TensorType(dtype, either([b.types[v] for v in sides]).shape if shape is None else shape)
             b.append(Node("Select", (node.inputs[0], *sides), (out,), {}, b.fresh(node.name) if k else node.name))
 
 
 def _type_of(info: onnx.ValueInfoProto) -> TensorType:
     t = info.type.tensor_type
-    kind: DType = DTYPES.get(t.elem_type, DType.F32)
-    # NOTE: without a shape a kind may be a guess
+    dtype: DType = DTYPES.get(t.elem_type, DType.F32)
+    # NOTE: without a shape a dtype may be a guess
     if not t.HasField("shape") or t.elem_type == onnx.TensorProto.UNDEFINED:
-        return TensorType(kind, None)
+        return TensorType(dtype, None)
     # NOTE: some exporters write a negative size for one that is not known
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value >= 0 else (d.dim_param or "?") for d in t.shape.dim]
-    return TensorType(kind, tuple(dims))
+    return TensorType(dtype, tuple(dims))

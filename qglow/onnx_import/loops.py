@@ -151,8 +151,8 @@ class Body:
     """A subgraph that is evaluated again and again, with the values that it captures."""
 
     def __init__(self, proto: onnx.GraphProto, outer: Mapping[str, Array], opsets: tuple[str, ...], where: str) -> None:
-        kinds = tuple((n, int(onnx.helper.np_dtype_to_tensor_dtype(a.dtype))) for n, a in outer.items())
-        self.graph, self.outer = _imported(proto.SerializeToString(deterministic=True), kinds, opsets, where), outer
+        dtypes = tuple((n, int(onnx.helper.np_dtype_to_tensor_dtype(a.dtype))) for n, a in outer.items())
+        self.graph, self.outer = _imported(proto.SerializeToString(deterministic=True), dtypes, opsets, where), outer
 
     def __call__(self, values: Arrays) -> list[Array]:
         own = self.graph.inputs[: len(values)]
@@ -168,7 +168,7 @@ class Body:
         if slices:
             return np.stack(slices, axis)
         t = self.graph.types[name]
-        one = np.empty([d if isinstance(d, int) else 0 for d in t.shape or ()], t.kind.dtype)
+        one = np.empty([d if isinstance(d, int) else 0 for d in t.shape or ()], t.dtype.numpy)
         return np.take(np.stack([one], axis), np.empty(0, np.int64), axis)
 
 
@@ -182,7 +182,7 @@ def _imported(data: bytes, outer: tuple[tuple[str, int], ...], opsets: tuple[str
     from .load import imported  # NOTE: load imports this: a graph may hold bodies, and a body is a graph
 
     graph = onnx.GraphProto.FromString(data)
-    graph.input.extend(onnx.helper.make_tensor_value_info(n, kind, None) for n, kind in outer)
+    graph.input.extend(onnx.helper.make_tensor_value_info(n, dtype, None) for n, dtype in outer)
     imports = [onnx.helper.make_opsetid(*domain_of(o)) for o in opsets]
     try:
         return imported(onnx.helper.make_model(graph, opset_imports=imports), f"the body of node {where!r}")

@@ -169,12 +169,12 @@ def _check_size(node: Node, inputs: list[Array | None]) -> None:
     """Raise LimitError where the outputs, as the schema infers them from these inputs, are beyond the limit of
     memory."""
     types = [TensorType(DType.of(a.dtype), a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
-    if any(t is None or t.kind is DType.STRING for t, i in zip(types, node.inputs, strict=True) if i):
+    if any(t is None or t.dtype is DType.STRING for t, i in zip(types, node.inputs, strict=True) if i):
         return
     for t in infer(node, types, inputs):
         if t is not None:
             check_memory(
-                prod(t.static_shape) * t.kind.dtype.itemsize, f"node {node.name!r} ({node.operator}): its output"
+                prod(t.static_shape) * t.dtype.numpy.itemsize, f"node {node.name!r} ({node.operator}): its output"
             )
 
 

@@ -59,7 +59,7 @@ class OpDef(NamedTuple):
     shape: the rule for output shapes, whether all dimensions are known or some have names; a function in
     `qglow/reference`. meaning: of floats and plain integers, as ONNX says. strict: of floats, with one order of
     operations. integer: of quantized values. equations: the numbers of docs/quantization.md that it follows. typing:
-    the rule for the types of quantized values (graph/kinds.py); "" where an op takes none. int8: what the integer
+    the rule for the types of quantized values (graph/type_rules.py); "" where an op takes none. int8: what the integer
     meaning, or the quantized form, implements of the attributes; int8_kernel, float_kernel: what the kernels do.
         None: no attribute, one output.
     float_op: of an op that quantization makes of another one, with other operands: the name of that one.

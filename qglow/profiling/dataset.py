@@ -170,7 +170,7 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
 
 
 def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:
-    """The arrays that a model's inputs want; raises DataError where one is missing, or has another kind or shape, or
+    """The arrays that a model's inputs want; raises DataError where one is missing, or has another dtype or shape, or
     NaN."""
     if not isinstance(feeds, Mapping):
         raise DataError(f"{sample}: expected {{name: array}} for the inputs {sorted(types)}, got {shown(feeds)}")
@@ -182,13 +182,13 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
             array = np.asarray(feeds[name])
         except Exception as error:  # NOTE: ragged lists, and arrays of other libraries, which fail in their own ways
             raise DataError(f"{sample}: input {name!r} is no array: {in_one_line(error)}") from error
-        if array.dtype != t.kind.dtype:
-            if not np.can_cast(array.dtype, t.kind.dtype, "same_kind"):
+        if array.dtype != t.dtype.numpy:
+            if not np.can_cast(array.dtype, t.dtype.numpy, "same_kind"):
                 raise DataError(
-                    f"{sample}: input {name!r}: expected {t.kind.dtype}, got {array.dtype}; convert the data"
+                    f"{sample}: input {name!r}: expected {t.dtype.numpy}, got {array.dtype}; convert the data"
                 )
             with np.errstate(over="ignore"):  # NOTE: what is beyond becomes infinity, which is refused below
-                array = array.astype(t.kind.dtype)
+                array = array.astype(t.dtype.numpy)
         if not _fits(array.shape, t):
             turned = (array.shape[0], array.shape[-1], *array.shape[1:-1]) if array.ndim > 2 else array.shape
             hint = "; channels come last: transpose the data (layout in dataset.toml)" if _fits(turned, t) else ""

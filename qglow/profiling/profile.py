@@ -149,7 +149,7 @@ class Profile:
 def profiled_values(graph: Graph) -> list[str]:
     """Names of the float values that a profile records: inputs, then outputs of nodes, in order."""
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
-    return [n for n in names if graph.types[n].kind.is_float]
+    return [n for n in names if graph.types[n].dtype.is_float]
 
 
 def _counts(raw: Any) -> tuple[int, int]:

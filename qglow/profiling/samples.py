@@ -25,7 +25,7 @@ LARGEST = 64 << 20  # bytes of one array: what is larger is not packed, nor unpa
 
 @dataclass(frozen=True, slots=True)
 class KeptSample:
-    """A sample's name, and kind, shape and packed bytes of each input, in the order of the graph's inputs."""
+    """A sample's name, and dtype, shape and packed bytes of each input, in the order of the graph's inputs."""
 
     name: str
     inputs: tuple[tuple[str, str, tuple[int, ...], str], ...]
@@ -51,7 +51,7 @@ class KeptSample:
 
     def arrays(self) -> list[Array]:
         """The inputs, unpacked. Raises ValueError where the bytes do not make the array."""
-        return [_unpack(DType(kind), shape, data) for _, kind, shape, data in self.inputs]
+        return [_unpack(DType(dtype), shape, data) for _, dtype, shape, data in self.inputs]
 
 
 def pack(sample: Sample, inputs: Iterable[str]) -> KeptSample | None:
@@ -104,9 +104,9 @@ def _shape(raw: Mapping[str, Any]) -> tuple[int, ...]:
     return shape
 
 
-def _unpack(kind: DType, shape: tuple[int, ...], data: str) -> Array:
-    size = int(np.prod(shape, dtype=object)) * kind.dtype.itemsize
-    if kind is DType.STRING or size > LARGEST:
+def _unpack(dtype: DType, shape: tuple[int, ...], data: str) -> Array:
+    size = int(np.prod(shape, dtype=object)) * dtype.numpy.itemsize
+    if dtype is DType.STRING or size > LARGEST:
         raise ValueError(f"a kept sample of {size} bytes")
     try:
         unpacker = zlib.decompressobj()
@@ -115,4 +115,4 @@ def _unpack(kind: DType, shape: tuple[int, ...], data: str) -> Array:
         raise ValueError(f"a kept sample does not unpack: {error}") from error
     if len(raw) != size:
         raise ValueError(f"a kept sample: expected {size} bytes, got {len(raw)}")
-    return np.frombuffer(raw, kind.dtype.newbyteorder("<")).astype(kind.dtype).reshape(shape)
+    return np.frombuffer(raw, dtype.numpy.newbyteorder("<")).astype(dtype.numpy).reshape(shape)

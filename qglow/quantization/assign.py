@@ -32,7 +32,7 @@ from .state import QuantState
 
 
 def assign(state: QuantState) -> dict[str, tuple[DType, Quant]]:
-    """(kind, parameters) of every value that is needed quantized."""
+    """(dtype, parameters) of every value that is needed quantized."""
     graph, observed, config = state.graph, state.observed, state.config
     through = _only_through(state)
     ranges = {v: select(observed[v], config, through.get(v)) for v in _values(state)}
@@ -133,5 +133,5 @@ def _values(state: QuantState) -> list[str]:
     graph, uses = state.graph, state.uses
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
     made = {o for n in filter(state.is_int8, graph.nodes) if not n.has(NEVER_QUANTIZED_OUTPUT) for o in n.outputs if o}
-    return [v for v in names if v not in uses.fused_clamps and graph.types[v].kind.is_float
+    return [v for v in names if v not in uses.fused_clamps and graph.types[v].dtype.is_float
             and (v in uses.quantized or (v in made and v in uses.real))]  # fmt: skip

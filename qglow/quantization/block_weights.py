@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
 from ..graph.blocks import MOST, OP
-from ..graph.kinds import gemm_form
+from ..graph.type_rules import gemm_form
 from ..graph.types import Quant
 from ..ops.traits import MATRIX_PRODUCT
 from ..reference.blockwise import packed_nibbles
@@ -74,7 +74,7 @@ def _obstacle(graph: Graph, node: Node, size: int) -> str | None:
     if w is None or w.ndim != 2 or w.dtype != np.float32 or not w.size or not np.isfinite(w).all():
         return "its weights are no constant matrix of finite float32"
     if (
-        graph.types[node.inputs[0]].kind is not DType.F32
+        graph.types[node.inputs[0]].dtype is not DType.F32
         or graph.types[node.inputs[0]].is_quantized
         or gemm_form(node).turns_a
     ):
@@ -94,10 +94,10 @@ def _converted(b: GraphBuilder, graph: Graph, node: Node, config: QuantConfig) -
     form = gemm_form(node)
     rows = scaled(w if form.turns_b else w.T, form.alpha)
     q, scales = quantize_blocks(rows, config.block_size, config.block_bits)
-    hint, kind = node.outputs[0], DType.U4 if config.block_bits == 4 else DType.U8
-    t = TensorType(kind, (rows.shape[0], rows.shape[1]), Quant.blockwise(1, config.block_size))
+    hint, dtype = node.outputs[0], DType.U4 if config.block_bits == 4 else DType.U8
+    t = TensorType(dtype, (rows.shape[0], rows.shape[1]), Quant.blockwise(1, config.block_size))
     names = [
-        b.add_constant(f"{hint}.blocks", packed_nibbles(q) if kind is DType.U4 else q, t),
+        b.add_constant(f"{hint}.blocks", packed_nibbles(q) if dtype is DType.U4 else q, t),
         b.add_constant(f"{hint}.scales", scales),
     ]
     if node.input(2):

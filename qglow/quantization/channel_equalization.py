@@ -20,7 +20,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..graph import Array, DType, Graph, Node, TensorType
-from ..graph.kinds import channel_axis
+from ..graph.type_rules import channel_axis
 from ..ops.traits import HOMOGENEOUS, PRODUCT
 from ..profiling.observers import Observer
 from .channels import SMALL, ChannelGroups, Channels
@@ -105,9 +105,9 @@ def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> A
     headroom."""
     root = channels.roots()
     share = np.zeros(len(root))
-    for v, (kind, quant) in state.quants.items():
+    for v, (dtype, quant) in state.quants.items():
         if (reach := _reach(state.observed.get(v), ids.get(v))) is not None:
-            low, high = TensorType(kind, None, quant).real_limits()
+            low, high = TensorType(dtype, None, quant).real_limits()
             up, down = reach[1] / high if high > 0 else 0 * reach[1], reach[0] / low if low < 0 else 0 * reach[0]
             np.maximum.at(share, root[ids[v].ravel()], np.maximum(up, down))
     share = np.clip(np.where(share > 0, share * HEADROOM, 1.0), LEAST, 1.0)

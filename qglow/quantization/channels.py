@@ -22,7 +22,7 @@ import numpy as np
 
 from ..graph import Array, DType, Node, TensorType
 from ..graph.classes import Classes
-from ..graph.kinds import channel_axis
+from ..graph.type_rules import channel_axis
 from ..ops.traits import ACCUMULATES, ARITHMETIC, BY_CHANNEL, HOMOGENEOUS, NEVER_QUANTIZED_OUTPUT, PRODUCT, VIEW
 from ..reference import FLOAT
 from ..reference.arithmetic import quantize
@@ -102,7 +102,7 @@ class ChannelGroups:
                 if any(numbers is None for numbers in done):
                     for v in node.inputs:
                         self.none(v)
-        for v in (*self.graph.outputs, *(v for v, (kind, _) in self.quants.items() if kind is DType.I16)):
+        for v in (*self.graph.outputs, *(v for v, (dtype, _) in self.quants.items() if dtype is DType.I16)):
             self.none(v)
         return self.ids
 
@@ -110,8 +110,8 @@ class ChannelGroups:
         """Rule 7: whether a clamp that the producer of a value absorbed has a bound within its range, other than 0."""
         if v not in self.uses.clamped:
             return False
-        kind, quant = self.quants[v]
-        t = TensorType(kind, None, quant)
+        dtype, quant = self.quants[v]
+        t = TensorType(dtype, None, quant)
         bounds = [np.float32(b) for b in self.state.functions[v].clamp_bounds(self.graph)]
         return any(
             b != 0 and int(quantize(np.array([b]), t)[0]) != end for b, end in zip(bounds, t.limits(), strict=True)

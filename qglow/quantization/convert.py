@@ -21,7 +21,7 @@ from .state import Decision, QuantState
 from .stored import kept_integers
 from .weights import output_axis, quantize_weights
 
-MOVING = ("moves", "select")  # rules of kinds (graph/kinds.py) of ops that leave integers what they are
+MOVING = ("moves", "select")  # rules of types (graph/type_rules.py) of ops that leave integers what they are
 
 
 def convert(state: QuantState) -> QuantState:
@@ -65,8 +65,8 @@ class Converter:
     # Names of values
 
     def q_type(self, value: str) -> TensorType:
-        kind, quant = self.quants[value]
-        return TensorType(kind, self.graph.types[value].shape, quant)
+        dtype, quant = self.quants[value]
+        return TensorType(dtype, self.graph.types[value].shape, quant)
 
     def q_name(self, value: str) -> str:
         """The name of a quantized value: the float one's, unless that must stay float (an input or output of the
@@ -94,7 +94,7 @@ class Converter:
         node computes so."""
         name = self.q(value)
         t = self.b.types[name]
-        if node.definition.typing in MOVING or t.kind is DType.I16 or not touches_int16(self.state, node):
+        if node.definition.typing in MOVING or t.dtype is DType.I16 or not touches_int16(self.state, node):
             return name
         assert t.quant is not None
         if name not in self.widened:
@@ -166,7 +166,7 @@ class Converter:
             self.plain(node)
 
     def limits(self, value: str) -> dict[str, int]:
-        """qmin and qmax of an output that an absorbed clamp limits, where they are narrower than the kind's."""
+        """qmin and qmax of an output that an absorbed clamp limits, where they are narrower than the dtype's."""
         clamp = self.uses.fused_clamps.get(value)
         if clamp is None:
             return {}
@@ -201,7 +201,7 @@ class Converter:
             inputs = [self.rescaled(i, t) for i in inputs]
         elif node.op == "Pad":
             assert t.quant is not None
-            zero = self.b.add_constant(f"{outputs[0]}.zero", np.array(t.quant.z, t.kind.dtype))
+            zero = self.b.add_constant(f"{outputs[0]}.zero", np.array(t.quant.z, t.dtype.numpy))
             inputs = [*inputs[:2], zero, *inputs[3:]]
         elif node.has(SOFTMAX):
             quant = self.b.types[inputs[0]].quant
@@ -222,23 +222,23 @@ class Converter:
             first = node.outputs[0]
             sibling = self.b.types[next(o for o in outputs if o)]
             outputs[0] = self.b.fresh(f"{first}.q")
-            self.b.types[outputs[0]] = TensorType(sibling.kind, self.graph.types[first].shape, sibling.quant)
+            self.b.types[outputs[0]] = TensorType(sibling.dtype, self.graph.types[first].shape, sibling.quant)
         return tuple(outputs)
 
     def rescaled(self, name: str, t: TensorType) -> str:
         """The value with the parameters of `t`, through a table where its own differ."""
         own = self.b.types[name]
-        if own.quant == t.quant and own.kind == t.kind:
+        if own.quant == t.quant and own.dtype == t.dtype:
             return name
         assert own.quant is not None and t.quant is not None
         low, high = own.limits()
         m = np.float32(own.quant.s / t.quant.s)
         real = (np.arange(low, high + 1, dtype=np.int32) - own.quant.z).astype(np.float32) * m
         limits = t.limits()
-        table = clamped(np.rint(real) + np.float32(t.quant.z), *limits).astype(t.kind.dtype)
+        table = clamped(np.rint(real) + np.float32(t.quant.z), *limits).astype(t.dtype.numpy)
         hint = f"{name}.rescaled"
         data = self.b.add_constant(f"{hint}.table", table)
-        return self.b.add("Lookup", (name, data), TensorType(t.kind, own.shape, t.quant), hint, function="Rescale")
+        return self.b.add("Lookup", (name, data), TensorType(t.dtype, own.shape, t.quant), hint, function="Rescale")
 
     def norm_factors(self, node: Node, t: TensorType) -> list[str]:
         assert t.quant is not None
@@ -255,7 +255,7 @@ class Converter:
         reals = (np.arange(low, high + 1) - t_in.quant.z) * np.float64(t_in.quant.scale[0])
         with np.errstate(all="ignore"):
             steps = np.rint(function.table(self.graph, reals) / t_out.quant.scale[0]) + t_out.quant.z
-        table = clamped(steps, *t_out.limits()).astype(t_out.kind.dtype)
+        table = clamped(steps, *t_out.limits()).astype(t_out.dtype.numpy)
         attributes: dict[str, object] = {"function": function.describe()}
         if function.axis is not None:
             attributes["axis"] = function.axis

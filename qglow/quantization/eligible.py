@@ -54,7 +54,7 @@ def keep_isolated_nodes_float(state: QuantState) -> QuantState:
     chosen = list(filter(state.is_int8, graph.nodes))
     for node in chosen:
         for v in (*node.inputs, *node.outputs):
-            if v and v not in graph.constants and graph.types[v].kind.is_float:
+            if v and v not in graph.constants and graph.types[v].dtype.is_float:
                 classes.join(f"value {v}", f"node {node.name}")
     beside = classes.beside(f"node {n.name}" for n in chosen if n.has(WEIGHTED))
     return state.kept_float({n.name: reason for n in chosen if f"node {n.name}" not in beside})
@@ -69,11 +69,11 @@ def _obstacle(
         return _select_obstacle(graph, observed, node)
     if not node.input(0):  # NOTE: a Loop without a trip count omits its first
         return f"op {node.operator} has no int8 variant" if node.inputs else "has no input"
-    if not graph.types[node.inputs[0]].kind.is_float:
+    if not graph.types[node.inputs[0]].dtype.is_float:
         return "works on integers that are not quantized values"
-    if node.op != "ArgMax" and any(o and graph.types[o].kind is not DType.F32 for o in node.outputs):
+    if node.op != "ArgMax" and any(o and graph.types[o].dtype is not DType.F32 for o in node.outputs):
         return "its output is not a float32 tensor"
-    values = [v for v in (node.inputs[0], *node.outputs) if v and v not in c and graph.types[v].kind.is_float]
+    values = [v for v in (node.inputs[0], *node.outputs) if v and v not in c and graph.types[v].dtype.is_float]
     if any(v not in observed or not observed[v].count for v in values):
         return "not reached in calibration: a tensor of it was never seen"
     if node.outputs[0] in functions:
@@ -129,7 +129,7 @@ def _recurrent_obstacle(graph: Graph, observed: Mapping[str, Observer], node: No
 
 def _select_obstacle(graph: Graph, observed: Mapping[str, Observer], node: Node) -> str | None:
     """Both sides must have a range: what takes one of them has one range for both."""
-    if graph.types[node.outputs[0]].kind is not DType.F32:
+    if graph.types[node.outputs[0]].dtype is not DType.F32:
         return "its output is not a float32 tensor"
     for v in node.inputs[1:]:
         if v in graph.constants and not _is_quantizable(graph.constants[v]):

@@ -50,5 +50,5 @@ def asked_if_finite(graph: Graph) -> list[str]:
             continue
         if not (node.has(PRODUCT) or (node.has(RECURRENT) and OPS[quantized_form(node.op)].integer)):
             found[node.name] = None
-            pending += [i for i in node.inputs if i and graph.types[i].kind.is_float]
+            pending += [i for i in node.inputs if i and graph.types[i].dtype.is_float]
     return list(found)

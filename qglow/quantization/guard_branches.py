@@ -33,7 +33,7 @@ def guard_branches(state: QuantState) -> QuantState:
     others = [
         Decision(n.name, n.operator, "float", "not reached in calibration")
         for n in whole.nodes
-        if n.name not in known and n.op != SELECT and any(whole.types[o].kind.is_float for o in n.outputs if o)
+        if n.name not in known and n.op != SELECT and any(whole.types[o].dtype.is_float for o in n.outputs if o)
         and not any(o in way.graph.types for o in n.outputs)
     ]  # fmt: skip
     return replace(state, graph=_guarded(state.graph, whole, way.assumed), decisions=(*state.decisions, *others))

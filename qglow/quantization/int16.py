@@ -18,14 +18,14 @@ from ..ops.traits import ARITHMETIC
 from .precision_uses import data_inputs
 from .state import QuantState
 
-_FORMS = ("product", "arithmetic", "mean", "moves", "select")  # rules of kinds (graph/kinds.py) that take int16
+_FORMS = ("product", "arithmetic", "mean", "moves", "select")  # rules of types (graph/type_rules.py) that take int16
 
 
 def named_values(state: QuantState) -> set[str]:
     """Rule 1, by the names under which values exist quantized."""
     graph, config = state.graph, state.config
     if config.activations == "int16":
-        found = {v for v, t in graph.types.items() if t.kind.is_float}
+        found = {v for v, t in graph.types.items() if t.dtype.is_float}
     else:
         found = {p for p in config.int16 if p in graph.types}
         nodes = {n.name: n for n in graph.nodes if config.is_int16(n)}
@@ -55,7 +55,7 @@ def touches_int16(state: QuantState, node: Node) -> bool:
 
 def without_int16_form(state: QuantState) -> dict[str, str]:
     """Why nodes that would read or make int16 stay float, by node name."""
-    if not any(kind is DType.I16 for kind, _ in state.quants.values()):
+    if not any(dtype is DType.I16 for dtype, _ in state.quants.values()):
         return {}
     used = [n for n in filter(state.is_int8, state.graph.nodes) if any(o in state.uses.wanted for o in n.outputs)]
     reasons = {n.name: _obstacle(state, n) for n in used if touches_int16(state, n)}

@@ -63,14 +63,14 @@ def keep_sensitive_functions_float(state: QuantState) -> QuantState:
     return propagate_float(state.kept_float(reasons)) if reasons else state
 
 
-def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer], kind: DType, quant: Quant) -> float:
-    """Variance of the output over (21), in dB; kind, quant: of the root."""
+def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer], dtype: DType, quant: Quant) -> float:
+    """Variance of the output over (21), in dB; dtype, quant: of the root."""
     x, y = observed[f.root], observed.get(f.output)
     if y is None or not y.count or not x.count:
         return 200.0
     used = np.flatnonzero(x.histogram)
     centres, counts = x.centres[used], x.histogram[used].astype(np.float64)
-    first, last = TensorType(kind, None, quant).real_limits()
+    first, last = TensorType(dtype, None, quant).real_limits()
     step = max(quant.scale[0], 2 * x.reach / BINS)  # NOTE: nothing is known of how values lie within a bin
     points = [np.clip(centres + d * step / 2, x.min, x.max) for d in (-1, 1)] + [centres, np.clip(centres, first, last)]
     below, above, exact, end = (

@@ -83,13 +83,13 @@ def find_functions(
     found: dict[str, Function] = {}
     within: dict[str, Function] = {}
     for node in graph.nodes:
-        if node.name in blocked or len(node.outputs) != 1 or not graph.types[node.outputs[0]].kind.is_float:
+        if node.name in blocked or len(node.outputs) != 1 or not graph.types[node.outputs[0]].dtype.is_float:
             continue
         dynamic = list(dict.fromkeys(i for i in node.inputs if i and i not in graph.constants))
         if not dynamic or not node.has(FUSIBLE):
             continue
         root = _common_root(within, dynamic, consumers, outputs)
-        if root is None or not graph.types[root].kind.is_float:
+        if root is None or not graph.types[root].dtype.is_float:
             continue
         nodes: dict[str, Node] = {}
         for d in dynamic:

@@ -154,8 +154,8 @@ def activation_quant(low: float, high: float, config: QuantConfig, symmetric: bo
     """Kind and parameters that cover [low, high]; real 0 is exactly representable. symmetric: the zero point is in the
     middle."""
     if config.activations == "int8" or symmetric:
-        kind, zero = (DType.I8, 0) if config.activations == "int8" else (DType.U8, 128)
-        return kind, Quant.per_tensor(_rounded(max(-low, high) / 127, config), zero)
+        dtype, zero = (DType.I8, 0) if config.activations == "int8" else (DType.U8, 128)
+        return dtype, Quant.per_tensor(_rounded(max(-low, high) / 127, config), zero)
     scale = _rounded((high - low) / 255, config)
     return DType.U8, Quant.per_tensor(scale, int(np.clip(np.rint(-low / np.float64(np.float32(scale))), 0, 255)))
 

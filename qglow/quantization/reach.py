@@ -12,7 +12,7 @@ from math import prod
 import numpy as np
 
 from ..graph import Graph, Node, Quant
-from ..graph.kinds import channel_axis
+from ..graph.type_rules import channel_axis
 from ..ops.traits import ACCUMULATES, ARITHMETIC, PRODUCT
 from .int16 import touches_int16
 from .state import Quants, QuantState

@@ -66,7 +66,7 @@ class QuantState:
 
     model_quants, rounded, constants: what a model that came quantized says of its values and constants (qdq.py).
     reasons: why a node stays float, by its name; int8: the names of all others. functions: table lookups by output
-    value. uses, quants: what each value is needed as, and (kind, parameters) of those needed quantized; both hold for
+    value. uses, quants: what each value is needed as, and (dtype, parameters) of those needed quantized; both hold for
     the set `chosen_for`. factors, means: of values' channels, by which they are scaled, and of which biases are
     corrected. decisions: an account of every node. branches: what was assumed of branches to come to `graph`.
     """

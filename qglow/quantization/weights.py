@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, Quant
-from ..graph.kinds import channel_axis
+from ..graph.type_rules import channel_axis
 from .config import QuantConfig
 
 _BIAS_LIMIT = 2.0**30

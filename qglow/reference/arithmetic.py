@@ -10,7 +10,7 @@ F32 = np.float32
 
 
 def bounds(node: Node, t: TensorType) -> tuple[int, int]:
-    """The limits that an output is clamped to: the kind's, or the node's narrower `qmin` and `qmax`."""
+    """The limits that an output is clamped to: the dtype's, or the node's narrower `qmin` and `qmax`."""
     low, high = t.limits()
     return int(node.attributes.get("qmin", low)), int(node.attributes.get("qmax", high))
 
@@ -24,7 +24,7 @@ def clamped(rounded: Array, low: int, high: int) -> Array:
 def requantize(real: Array, node: Node, t: TensorType) -> Array:
     """(1) C(rint(y) + z): float32 in units of the output's scale to stored integers."""
     assert t.quant is not None
-    return clamped(np.rint(real) + F32(t.quant.z), *bounds(node, t)).astype(t.kind.dtype)
+    return clamped(np.rint(real) + F32(t.quant.z), *bounds(node, t)).astype(t.dtype.numpy)
 
 
 def quantize(x: Array, t: TensorType) -> Array:
@@ -32,7 +32,7 @@ def quantize(x: Array, t: TensorType) -> Array:
     assert t.quant is not None
     s, z = _along(t.quant.scale, t, x.ndim, np.float32), _along(t.quant.zero_point, t, x.ndim, np.float32)
     with np.errstate(all="ignore"):  # NOTE: what a mask holds lies far beyond the range of its scores
-        return np.asarray(clamped(np.rint(x.astype(F32) / s) + z, *t.limits()).astype(t.kind.dtype))
+        return np.asarray(clamped(np.rint(x.astype(F32) / s) + z, *t.limits()).astype(t.dtype.numpy))
 
 
 def dequantize(q: Array, t: TensorType) -> Array:

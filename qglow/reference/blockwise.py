@@ -34,11 +34,11 @@ def packed_nibbles(q: Array) -> Array:
 
 def stored_integers(w: Array, t: TensorType) -> Array:
     """The integers [N, K] of constant weights, uint8."""
-    return nibbles(w, t.static_shape[1]) if t.kind is DType.U4 else w
+    return nibbles(w, t.static_shape[1]) if t.dtype is DType.U4 else w
 
 
 def default_zero(t: TensorType) -> int:
-    """The zero point of weights that have none of their own: the middle of their kind."""
+    """The zero point of weights that have none of their own: the middle of their dtype."""
     return (t.limits()[1] + 1) // 2
 
 

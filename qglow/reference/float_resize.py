@@ -152,10 +152,10 @@ def is_weighted(node: Node) -> bool:
 def weighted(x: Array, taps: Taps, axis: int) -> Array:
     """The sum of the taps along an axis, one after the other, each product and each sum rounded once."""
     indices, weights = taps
-    kind = np.float64 if x.dtype == np.float64 else F32
+    dtype = np.float64 if x.dtype == np.float64 else F32
     total: Array | None = None
     for index, weight in zip(indices, weights, strict=True):
-        term = x.take(index, axis).astype(kind) * weight.astype(kind).reshape(-1, *(1,) * (x.ndim - 1 - axis))
+        term = x.take(index, axis).astype(dtype) * weight.astype(dtype).reshape(-1, *(1,) * (x.ndim - 1 - axis))
         total = term if total is None else total + term
     assert total is not None
     return total

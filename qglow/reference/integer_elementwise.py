@@ -13,7 +13,7 @@ from .integer_product import Types, _typed
 
 def move(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """Integers move unchanged; input and output have the same parameters. Pad's value is its quantized third input."""
-    return [a.astype(t.kind.dtype, copy=False) for a, t in zip(FLOAT[node.op](node, inputs), outputs, strict=False)]
+    return [a.astype(t.dtype.numpy, copy=False) for a, t in zip(FLOAT[node.op](node, inputs), outputs, strict=False)]
 
 
 def shape_op(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
@@ -60,7 +60,7 @@ def mul(node: Node, inputs: list[Array | None], types: Types, outputs: list[Tens
 
 def lookup(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """(12) table[x], or table[c, x] with c the index along `axis`. The table's position is the stored integer minus the
-    kind's least."""
+    dtype's least."""
     x, table = given(inputs, 0), given(inputs, 1)
     index = x.astype(np.int32) - _typed(types, 0).limits()[0]
     if table.ndim == 1:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..graph import DType, Graph, Node, TensorType
-from ..graph.dtypes import kind_made
+from ..graph.dtypes import dtype_made
 from ..graph.infer import either
 from ..graph.select_op import SELECT
 from ..ops.traits import BROADCAST
@@ -38,12 +38,12 @@ def refine(graph: Graph) -> Graph:
                 and types[o].shape is None
                 and not any(isinstance(d, int) and d < 0 for d in shape)
             ):
-                types[o] = TensorType(_kind(node, o, types), shape, types[o].quant)
+                types[o] = TensorType(_dtype(node, o, types), shape, types[o].quant)
     return graph.with_(types=types)
 
 
-def _kind(node: Node, output: str, types: Mapping[str, TensorType]) -> DType:
-    """The kind of an output whose inputs are known. What stood there without a shape may be a guess."""
+def _dtype(node: Node, output: str, types: Mapping[str, TensorType]) -> DType:
+    """The dtype of an output whose inputs are known. What stood there without a shape may be a guess."""
     if types[output].is_quantized:
-        return types[output].kind
-    return kind_made(node, node.outputs.index(output), [types.get(i) for i in node.inputs]) or types[output].kind
+        return types[output].dtype
+    return dtype_made(node, node.outputs.index(output), [types.get(i) for i in node.inputs]) or types[output].dtype

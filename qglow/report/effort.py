@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 from ..graph import Array, Graph, Node
 from ..graph.blocks import OP as BLOCKWISE
-from ..graph.kinds import channel_axis
+from ..graph.type_rules import channel_axis
 from ..ops.traits import RECURRENT, WEIGHTED
 
 # seconds: of a node's call, of an element that it makes, of a multiplication in a product

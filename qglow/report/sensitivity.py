@@ -15,7 +15,7 @@ import numpy as np
 
 from ..graph import Array, DType, Graph, TensorType
 from ..graph.blocks import precision_of
-from ..graph.kinds import gemm_form
+from ..graph.type_rules import gemm_form
 from ..ops.traits import ACCUMULATES, MATRIX_PRODUCT, PRODUCT
 from ..profiling.dataset import Sample
 from ..progress import track

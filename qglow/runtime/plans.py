@@ -222,12 +222,12 @@ def described(value: Array) -> tuple[tuple[int, ...], str] | None:
 
 
 def as_given(graph: Graph, feeds: Mapping[str, Array]) -> Graph:
-    """The graph with its inputs of the kinds that are given: what the host makes may be of another than was guessed at
+    """The graph with its inputs of the dtypes that are given: what the host makes may be of another than was guessed at
     import."""
     types = dict(graph.types)
     for name, value in feeds.items():
         if described(value) is not None and not types[name].is_quantized:
-            types[name] = types[name]._replace(kind=DType.of(value.dtype))
+            types[name] = types[name]._replace(dtype=DType.of(value.dtype))
     return graph.with_(types=types)
 
 

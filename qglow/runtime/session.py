@@ -36,8 +36,8 @@ class ValueInfo(NamedTuple):
 
     @staticmethod
     def of(name: str, t: TensorType) -> ValueInfo:
-        kind = t.kind.value
-        element = _ONNX_NAMES.get(kind) or kind.replace("u", "uint").replace("i", "int", 1).replace("uintnt", "uint")
+        dtype = t.dtype.value
+        element = _ONNX_NAMES.get(dtype) or dtype.replace("u", "uint").replace("i", "int", 1).replace("uintnt", "uint")
         return ValueInfo(name, list(t.shape or ()), f"tensor({element})")
 
 
@@ -68,7 +68,7 @@ class InferenceSession:
         self._cache = self._planner.cache
         self._lock, self._running = threading.RLock(), False
         _SESSIONS.add(self)
-        self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].kind.dtype) for n in self.graph.inputs]
+        self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].dtype.numpy) for n in self.graph.inputs]
 
     def __repr__(self) -> str:
         return f"InferenceSession({self.graph.name!r}, threads={self.threads}, backend={self.backend!r})"

@@ -47,7 +47,7 @@ def _times_zero(graph: Graph, node: Node) -> Array | None:
     """The zeros that a product with an integer 0 is (of floats it may be NaN); None where it is none, or its shape is
     not known."""
     t = graph.types[node.outputs[0]] if node.op == "Mul" else None
-    if t is None or t.kind.is_float or not t.is_static:
+    if t is None or t.dtype.is_float or not t.is_static:
         return None
     factors = [graph.constants[i] for i in node.inputs if i in graph.constants]
-    return np.zeros(t.static_shape, t.kind.dtype) if any(not np.any(c) for c in factors) else None
+    return np.zeros(t.static_shape, t.dtype.numpy) if any(not np.any(c) for c in factors) else None

@@ -26,8 +26,8 @@ def _captured(m: Match) -> Replacement:
 
 
 def _cast(m: Match) -> Replacement:
-    t = m.type("x")  # NOTE: where its shape is not known, its kind may be a guess
-    return m["x"] if t.shape is not None and t.kind.dtype.name == m.root.attr("to") else None
+    t = m.type("x")  # NOTE: where its shape is not known, its dtype may be a guess
+    return m["x"] if t.shape is not None and t.dtype.numpy.name == m.root.attr("to") else None
 
 
 def _reshaped(m: Match) -> Replacement:

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from ..graph import TensorType
-from ..graph.kinds import channel_axis
 from ..graph.pattern import Match, constant, op, value
 from ..graph.rewrite import Replacement, Rewrite, Rewrites
+from ..graph.type_rules import channel_axis
 from ..ops.traits import ROW_PRODUCT
 
 
@@ -21,7 +21,7 @@ def _with_bias(m: Match) -> Replacement:
     columns = None if axis is None else m.constant("w").shape[axis]
     if rank is None or bias.ndim > rank or bias.size != columns or bias.shape[-1:] != (columns,):
         return None
-    flat = m.add_constant(f"{m.root.outputs[0]}.bias", bias.reshape(-1), TensorType(m.type("bias").kind, (bias.size,)))
+    flat = m.add_constant(f"{m.root.outputs[0]}.bias", bias.reshape(-1), TensorType(m.type("bias").dtype, (bias.size,)))
     inputs = (*product.inputs, "", "")[: len(product.definition.operands) - 1]
     return product.with_(inputs=(*inputs, flat), outputs=m.root.outputs)
 

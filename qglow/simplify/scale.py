@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Graph, Node, TensorType
-from ..graph.kinds import gemm_form
+from ..graph.type_rules import gemm_form
 from ..graph.types import DType
 from ..ops.traits import PRODUCT, REORDER
 

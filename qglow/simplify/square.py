@@ -12,7 +12,7 @@ def _is_two(c: Array) -> bool:
 
 
 def _squared(m: Match) -> Replacement:
-    if not m.type("x").kind.is_float or not m.keeps_shape("x", "exponent"):
+    if not m.type("x").dtype.is_float or not m.keeps_shape("x", "exponent"):
         return None
     return m.root.with_(op="Mul", inputs=(m["x"], m["x"]))
 

@@ -73,11 +73,11 @@ def feeds_of(graph: Graph) -> dict[str, Array]:
         shape = tuple(d if isinstance(d, int) else 2 for d in t.shape or ())
         if np.prod(shape, dtype=float) > MOST_INPUT:
             raise TooLarge
-        if t.kind is DType.STRING:
+        if t.dtype is DType.STRING:
             feeds[name] = np.full(shape, "a", object)
         else:
-            feeds[name] = (rng.normal(0, 1, shape) if t.kind.is_float else rng.integers(0, 3, shape)).astype(
-                t.kind.dtype
+            feeds[name] = (rng.normal(0, 1, shape) if t.dtype.is_float else rng.integers(0, 3, shape)).astype(
+                t.dtype.numpy
             )
     return feeds
 

@@ -26,9 +26,9 @@ class Net:
         self.b, self.rng = GraphBuilder(), np.random.default_rng(seed)
         self.inputs: list[str] = []
 
-    def input(self, *shape: int, quant: Quant | None = COMMON, kind: DType = DType.U8) -> str:
+    def input(self, *shape: int, quant: Quant | None = COMMON, dtype: DType = DType.U8) -> str:
         name = self.b.fresh(f"x{len(self.inputs)}")
-        self.b.types[name] = TensorType(kind, shape, quant)
+        self.b.types[name] = TensorType(dtype, shape, quant)
         self.inputs.append(name)
         return name
 
@@ -44,16 +44,16 @@ class Net:
         op: str,
         inputs: tuple[str, ...],
         quant: Quant | None = COMMON,
-        kind: DType | None = None,
+        dtype: DType | None = None,
         **attributes: Any,
     ) -> str:
         """One output, u8 with parameters, or (quant None) float."""
-        return self.ops(op, inputs, quant, kind, 1, **attributes)[0]
+        return self.ops(op, inputs, quant, dtype, 1, **attributes)[0]
 
     def ops(
-        self, op: str, inputs: tuple[str, ...], quant: Quant | None, kind: DType | None, count: int, **attributes: Any
+        self, op: str, inputs: tuple[str, ...], quant: Quant | None, dtype: DType | None, count: int, **attributes: Any
     ) -> list[str]:
-        kind = kind or (DType.F32 if quant is None else DType.U8)
+        dtype = dtype or (DType.F32 if quant is None else DType.U8)
         zeros = [
             None if not i else self.b.constants[i] if i in self.b.constants else np.zeros(self.shape(i), np.float32)
             for i in inputs
@@ -62,7 +62,7 @@ class Net:
         outs = [self.b.fresh(op.lower()) for _ in range(count)]
         node = Node(op, inputs, tuple(outs), attributes, self.b.fresh(f"{outs[0]}:{op}"))
         for out, made in zip(outs, FLOAT[base](node, zeros[:1] if base != op else zeros)[:count], strict=True):
-            self.b.types[out] = TensorType(kind, made.shape, quant)
+            self.b.types[out] = TensorType(dtype, made.shape, quant)
         self.b.append(node)
         return outs
 
@@ -89,7 +89,7 @@ class Net:
         (steps, batch, width), sides = self.shape(x), 1 + (direction == "bidirectional")
         w, r = self.weights((sides * 4 * hidden, width), 0), self.weights((sides * 4 * hidden, hidden), 0)
         bias = self.constant("b", self.rng.normal(0, 1, sides * 4 * hidden).astype(np.float32))
-        start = [self.input(sides, batch, hidden, quant=None, kind=DType.F32) if states else "" for _ in range(2)]
+        start = [self.input(sides, batch, hidden, quant=None, dtype=DType.F32) if states else "" for _ in range(2)]
         outs = [self.b.fresh("lstm") for _ in range(3)]
         for out, shape in zip(outs, ((steps, sides, batch, hidden), *[(sides, batch, hidden)] * 2), strict=True):
             self.b.types[out] = TensorType(DType.F32, shape)
@@ -105,11 +105,11 @@ class Net:
         bias = self.constant("b", self.rng.integers(-3000, 3000, per * group).astype(np.int32))
         return self.op("ConvTranspose", (x, w, bias), group=group, **attributes)
 
-    def wide_table(self, x: str, kind: DType, quant: Quant) -> str:
+    def wide_table(self, x: str, dtype: DType, quant: Quant) -> str:
         """A table from or to int16."""
-        low, high = TensorType(kind).limits()
-        data = self.rng.integers(low, high + 1, 65536 if self.b.types[x].is_int16 else 256).astype(kind.dtype)
-        return self.op("Lookup", (x, self.constant("t", data)), quant, kind)
+        low, high = TensorType(dtype).limits()
+        data = self.rng.integers(low, high + 1, 65536 if self.b.types[x].is_int16 else 256).astype(dtype.numpy)
+        return self.op("Lookup", (x, self.constant("t", data)), quant, dtype)
 
     def table(self, x: str, channels: int = 0, quant: Quant = COMMON) -> str:
         data = self.rng.integers(0, 256, (channels, 256) if channels else 256).astype(np.uint8)
@@ -167,12 +167,12 @@ def feeds_of(graph: Graph, rng: np.random.Generator) -> dict[str, Any]:
     found = {}
     for name in graph.inputs:
         t = graph.types[name]
-        if t.kind is DType.I16:
+        if t.dtype is DType.I16:
             ends = rng.choice([-32768, 32767, 0], t.static_shape)
             random = np.where(rng.random(t.static_shape) < 0.1, ends, rng.integers(-32768, 32768, t.static_shape))
         else:
-            random = rng.integers(0, 256, t.static_shape) if t.kind is DType.U8 else rng.normal(0, 2, t.static_shape)
-        found[name] = random.astype(t.kind.dtype)
+            random = rng.integers(0, 256, t.static_shape) if t.dtype is DType.U8 else rng.normal(0, 2, t.static_shape)
+        found[name] = random.astype(t.dtype.numpy)
     return found
 
 
@@ -200,7 +200,7 @@ def nets(draw: Any) -> tuple[Graph, int]:
     if draw(st.booleans()):
         pool = [net.input(n, c, h, w)]
     else:
-        pool = [net.op("Quantize", (net.input(n, c, h, w, quant=None, kind=DType.F32),))]
+        pool = [net.op("Quantize", (net.input(n, c, h, w, quant=None, dtype=DType.F32),))]
     for _ in range(draw(st.integers(1, 8))):
         step = draw(st.sampled_from(STEPS))
         made = step(net, draw, pool)
@@ -213,7 +213,7 @@ def nets(draw: Any) -> tuple[Graph, int]:
 
 
 def _image(net: Net, draw: Any, pool: list[str]) -> str | None:
-    images = [v for v in pool if len(net.shape(v)) == 4 and net.b.types[v].kind is DType.U8]
+    images = [v for v in pool if len(net.shape(v)) == 4 and net.b.types[v].dtype is DType.U8]
     return draw(st.sampled_from(images)) if images else None
 
 
@@ -422,7 +422,7 @@ STEPS = [
 def boundary_net(constant: str = "c") -> Graph:
     """quantize, conv (with a border), dequantize, a host step, quantize, add of a constant of this name."""
     net = Net()
-    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, kind=DType.F32),))
+    x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, dtype=DType.F32),))
     y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
     z = net.op("Floor", (net.op("Dequantize", (y,), None),), None)
     c = net.constant(constant, net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)

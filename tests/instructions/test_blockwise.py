@@ -27,7 +27,7 @@ def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.mark.parametrize(("rows", "columns"), SIZES)
 def test_tile_edges(isa: str, rows: int, columns: int) -> None:
     net = Net(rows)
-    inputs = [net.input(rows, k, quant=None, kind=DType.F32) for k in (64, 75)]
+    inputs = [net.input(rows, k, quant=None, dtype=DType.F32) for k in (64, 75)]
     forms = [(16, 4, True), (32, 8, False), (48, 4, False), (128, 8, True)]
     outputs = [net.blockwise(x, columns, size, bits, points) for x in inputs for size, bits, points in forms]
     all_agree(net.graph(*outputs), net.feeds(), isa, (1, 2, 3))
@@ -36,7 +36,7 @@ def test_tile_edges(isa: str, rows: int, columns: int) -> None:
 def test_what_is_not_finite_or_vanishes_stays_so(isa: str) -> None:
     """A block with NaN or an infinity makes its row NaN, whatever the weights; one below 2^-100 counts as zeros."""
     net = Net()
-    x = net.input(6, 48, quant=None, kind=DType.F32)
+    x = net.input(6, 48, quant=None, dtype=DType.F32)
     graph = net.graph(net.blockwise(x, 20, 16, 4, bias=False), net.blockwise(x, 20, 16, 8, points=False))
     rows = np.random.default_rng(0).normal(0, 1, (6, 48)).astype(np.float32)
     rows[0, 3], rows[1, 47], rows[2, :], rows[3, :], rows[4, :16] = np.nan, -np.inf, 0, 1e-38, 3e38

@@ -62,11 +62,11 @@ def rows(net: Net) -> tuple[str, str]:
 
 
 def float_image(net: Net) -> str:
-    return net.op("Exp", (net.input(1, 4, 5, 6, quant=None, kind=DType.F32),), None)
+    return net.op("Exp", (net.input(1, 4, 5, 6, quant=None, dtype=DType.F32),), None)
 
 
 def float_rows(net: Net, *shape: int) -> str:
-    return net.input(*shape, quant=None, kind=DType.F32)
+    return net.input(*shape, quant=None, dtype=DType.F32)
 
 
 def float_matmul(net: Net, width: int) -> str:

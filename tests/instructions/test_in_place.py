@@ -46,7 +46,7 @@ def bytes_net(width: int) -> Graph:
 
 def floats_net(width: int) -> Graph:
     net = Net(width)
-    x = net.input(3, width, quant=None, kind=DType.F32)
+    x = net.input(3, width, quant=None, dtype=DType.F32)
     row, column = net.floats(width), net.floats(3, 1)
     y = net.op("Exp", (net.op("Neg", (net.op("Tanh", (x,), None),), None),), None)
     for op, other in (("Add", row), ("Mul", column), ("Sub", x), ("Max", row), ("Min", x), ("Div", x)):
@@ -71,7 +71,7 @@ def test_kernels_work_in_place_at_every_width(
 
 def test_what_is_looked_at_or_read_again_is_not_written_over() -> None:
     net = Net()
-    x = net.input(2, 40, quant=None, kind=DType.F32)
+    x = net.input(2, 40, quant=None, dtype=DType.F32)
     a = net.op("Exp", (x,), None)  # x is an input
     b = net.op("Tanh", (a,), None)  # a is read once more
     c = net.op("Neg", (a,), None)  # over a
@@ -87,7 +87,7 @@ def test_what_is_looked_at_or_read_again_is_not_written_over() -> None:
 
 def test_watched_values_are_not_written_over() -> None:
     net = Net()
-    y = net.op("Exp", (net.input(2, 40, quant=None, kind=DType.F32),), None)
+    y = net.op("Exp", (net.input(2, 40, quant=None, dtype=DType.F32),), None)
     z = net.op("Tanh", (y,), None)
     graph = static(net.graph(net.op("Neg", (z,), None)), net.feeds())
     program = lower_observed(graph, "avx2", [y, z])

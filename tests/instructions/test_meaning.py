@@ -62,7 +62,7 @@ def line_convolutions(n: Net) -> tuple[str, ...]:
 
 @form("conv2d")
 def three_channel_pixels_of_four_bytes(n: Net) -> tuple[str, ...]:
-    x = n.op("Quantize", (n.input(1, 3, 6, 21, quant=None, kind=DType.F32),))
+    x = n.op("Quantize", (n.input(1, 3, 6, 21, quant=None, dtype=DType.F32),))
     return (n.conv(x, 8, (3, 3), pads=(1, 1, 1, 1), strides=(2, 2)),)
 
 
@@ -175,8 +175,8 @@ def tables(n: Net) -> tuple[str, ...]:
 
 @form("quantize")
 def quantizations(n: Net) -> tuple[str, ...]:
-    x = n.input(2, 5, 3, 37, quant=None, kind=DType.F32)
-    narrow = n.op("Quantize", (n.input(7, 9, quant=None, kind=DType.F32),), Quant.per_tensor(0.001, 255))
+    x = n.input(2, 5, 3, 37, quant=None, dtype=DType.F32)
+    narrow = n.op("Quantize", (n.input(7, 9, quant=None, dtype=DType.F32),), Quant.per_tensor(0.001, 255))
     return n.op("Quantize", (x,)), narrow, n.op("Quantize", (n.op("Transpose", (x,), None, perm=(0, 2, 3, 1)),))
 
 
@@ -241,7 +241,7 @@ def pads(n: Net) -> tuple[str, ...]:
 
 @form("fill")
 def float_pads(n: Net) -> tuple[str, ...]:
-    x = n.input(2, 5, 3, quant=None, kind=DType.F32)
+    x = n.input(2, 5, 3, quant=None, dtype=DType.F32)
     widths = n.constant("p", np.array([0, 1, 2, 1, 0, 1], np.int64))
     return n.op("Pad", (x, widths), quant=None), n.op("Pad", (x, widths, n.constant("v", np.float32(0))), quant=None)
 
@@ -249,7 +249,7 @@ def float_pads(n: Net) -> tuple[str, ...]:
 @form("transpose")
 def mirrored_pads(n: Net) -> tuple[str, ...]:
     """Into an image with a border, of images, of floats, along the last axis, and as wide as can be."""
-    x, line, f = n.input(1, 5, 4, 3), n.input(1, 40), n.input(2, 3, 4, quant=None, kind=DType.F32)
+    x, line, f = n.input(1, 5, 4, 3), n.input(1, 40), n.input(2, 3, 4, quant=None, dtype=DType.F32)
     two, both = (
         n.constant("p", np.array([0, 0, 3, 1, 0, 0, 2, 2], np.int64)),
         n.constant("q", np.array([0, 0, 1, 2, 0, 3], np.int64)),
@@ -324,7 +324,7 @@ def channel_tables(n: Net) -> tuple[str, ...]:
 
 @form("float_binary")
 def float_sums(n: Net) -> tuple[str, ...]:
-    x, y, row = (n.input(*shape, quant=None, kind=DType.F32) for shape in ((2, 5, 37), (2, 5, 1), (37,)))
+    x, y, row = (n.input(*shape, quant=None, dtype=DType.F32) for shape in ((2, 5, 37), (2, 5, 1), (37,)))
     z = n.op("Div", (n.op("Mul", (x, y), None), row), None)
     return tuple(
         n.op(op, pair, None) for op, pair in (("Add", (z, x)), ("Sub", (row, z)), ("Max", (z, y)), ("Min", (x, row)))
@@ -333,7 +333,7 @@ def float_sums(n: Net) -> tuple[str, ...]:
 
 @form("float_unary")
 def float_functions(n: Net) -> tuple[str, ...]:
-    x = n.input(3, 50, quant=None, kind=DType.F32)
+    x = n.input(3, 50, quant=None, dtype=DType.F32)
     return n.op("Sqrt", (n.op("Mul", (x, x), None),), None), *(
         n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh")
     )
@@ -346,7 +346,7 @@ def recurrences(n: Net) -> tuple[str, ...]:
 
 @form("float_conv2d")
 def float_convolutions(n: Net) -> tuple[str, ...]:
-    x = n.input(1, 9, 7, 8, quant=None, kind=DType.F32)
+    x = n.input(1, 9, 7, 8, quant=None, dtype=DType.F32)
     y = n.op("Relu", (n.float_conv(x, 33, (3, 3), pads=(1, 1, 1, 1)),), None)
     up = n.op("ConvTranspose", (y, n.floats(33, 5, 3, 2)), None, strides=(2, 3))
     return (
@@ -358,7 +358,7 @@ def float_convolutions(n: Net) -> tuple[str, ...]:
 
 @form("float_conv2d")
 def float_products_of_several_chains(n: Net) -> tuple[str, ...]:
-    x, line = n.input(1, 1400, 4, 4, quant=None, kind=DType.F32), n.input(3, 8200, quant=None, kind=DType.F32)
+    x, line = n.input(1, 1400, 4, 4, quant=None, dtype=DType.F32), n.input(3, 8200, quant=None, dtype=DType.F32)
     rows = n.op("Relu", (n.op("Gemm", (line, n.floats(8200, 5), n.floats(5)), None),), None)
     return (
         n.float_conv(x, 5, (3, 3), pads=(1, 1, 1, 1)),
@@ -380,16 +380,16 @@ def float_depthwises(n: Net) -> tuple[str, ...]:
 
 @form("float_pack")
 def float_matrix_products(n: Net) -> tuple[str, ...]:
-    a, c = (n.input(2, *size, quant=None, kind=DType.F32) for size in ((7, 19), (37, 19)))
+    a, c = (n.input(2, *size, quant=None, dtype=DType.F32) for size in ((7, 19), (37, 19)))
     one = n.op("MatMul", (a, n.op("Transpose", (c,), None, perm=(0, 2, 1))), None)
     return n.op("MatMul", (one, c), None), n.op(
-        "Gemm", (n.input(3, 5, quant=None, kind=DType.F32), n.floats(5, 18), n.floats(18)), None
+        "Gemm", (n.input(3, 5, quant=None, dtype=DType.F32), n.floats(5, 18), n.floats(18)), None
     )
 
 
 @form("float_pool2d")
 def float_pools(n: Net) -> tuple[str, ...]:
-    x = n.float_conv(n.input(1, 9, 9, 8, quant=None, kind=DType.F32), 70, (3, 3))
+    x = n.float_conv(n.input(1, 9, 9, 8, quant=None, dtype=DType.F32), 70, (3, 3))
     window: dict[str, Any] = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 0, 1)}
     padded = n.op("AveragePool", (x,), None, **window, count_include_pad=1)
     wide = n.op("Pad", (x, n.constant("pads", np.array([0, 0, 1, 2, 0, 0, 0, 1]))), None)
@@ -403,20 +403,20 @@ def float_pools(n: Net) -> tuple[str, ...]:
 
 @form("float_pool2d")
 def float_pools_of_several_blocks(n: Net) -> tuple[str, ...]:
-    x, axes = n.input(1, 3, 35, 33, quant=None, kind=DType.F32), n.constant("axes", np.array([1]))
+    x, axes = n.input(1, 3, 35, 33, quant=None, dtype=DType.F32), n.constant("axes", np.array([1]))
     window: dict[str, Any] = {"kernel_shape": (31, 29), "strides": (4, 3), "pads": (20, 1, 9, 7)}
-    column = n.op("ReduceSum", (n.input(2, 1030, 5, quant=None, kind=DType.F32), axes), None)
+    column = n.op("ReduceSum", (n.input(2, 1030, 5, quant=None, dtype=DType.F32), axes), None)
     return n.op("AveragePool", (x,), None, **window), n.op("GlobalAveragePool", (x,), None), column
 
 
 @form("float_reduce")
 def float_reductions(n: Net) -> tuple[str, ...]:
     x, axes = (
-        n.input(2, 5, 37, quant=None, kind=DType.F32),
+        n.input(2, 5, 37, quant=None, dtype=DType.F32),
         [n.constant("axes", np.array(a)) for a in ([2], [1], [0, 1])],
     )
     means = [n.op("ReduceMean", (x, a), None) for a in axes]
-    line = n.input(1, 17000, quant=None, kind=DType.F32)
+    line = n.input(1, 17000, quant=None, dtype=DType.F32)
     means.append(n.op("ReduceSum", (line, n.constant("last", np.array([1]))), None))
     return (*means, n.op("ReduceMax", (x, axes[0]), None, keepdims=0), n.op("ReduceSum", (x,), None))
 
@@ -424,7 +424,7 @@ def float_reductions(n: Net) -> tuple[str, ...]:
 @form("float_resize")
 def float_resizings(n: Net) -> tuple[str, ...]:
     x, scales = (
-        n.input(1, 19, 4, 5, quant=None, kind=DType.F32),
+        n.input(1, 19, 4, 5, quant=None, dtype=DType.F32),
         n.constant("scales", np.array([1, 1, 2, 1.6], np.float32)),
     )
     return n.op("Resize", (x, "", scales), None, mode="linear"), n.op("Resize", (x, "", scales), None, mode="nearest")
@@ -432,7 +432,7 @@ def float_resizings(n: Net) -> tuple[str, ...]:
 
 @form("float_layer_norm")
 def float_layer_norms(n: Net) -> tuple[str, ...]:
-    x = n.input(2, 3, 37, quant=None, kind=DType.F32)
+    x = n.input(2, 3, 37, quant=None, dtype=DType.F32)
     return n.op("LayerNormalization", (x, n.floats(37), n.floats(37)), None), n.op(
         "LayerNormalization", (x, n.floats(37)), None
     )
@@ -441,7 +441,7 @@ def float_layer_norms(n: Net) -> tuple[str, ...]:
 @form("quantize_rows")
 def rows_in_blocks(n: Net) -> tuple[str, ...]:
     """Read by several products, as rows of a part of a matrix, and of a short last block."""
-    x = n.input(2, 3, 75, quant=None, kind=DType.F32)
+    x = n.input(2, 3, 75, quant=None, dtype=DType.F32)
     return (
         n.blockwise(x, 20, 16, 4),
         n.blockwise(x, 7, 16, 8, points=False),
@@ -451,7 +451,7 @@ def rows_in_blocks(n: Net) -> tuple[str, ...]:
 
 @form("blockwise_matmul")
 def block_wise_products(n: Net) -> tuple[str, ...]:
-    x = n.input(13, 64, quant=None, kind=DType.F32)
+    x = n.input(13, 64, quant=None, dtype=DType.F32)
     y = n.op("Relu", (n.blockwise(x, 33, 32, 4),), None)
     return n.blockwise(y, 40, 16, 8), n.blockwise(y, 16, 48, 4, False), n.blockwise(x, 19, 64, 4, compute="float32")
 
@@ -461,21 +461,21 @@ SHORT, TINY = Quant.per_tensor(2e-4, 0), Quant.per_tensor(5e-5, 0)
 
 @form("int16_conv2d")
 def int16_convolutions(n: Net) -> tuple[str, ...]:
-    x = n.input(1, 9, 7, 8, quant=SHORT, kind=DType.I16)
-    y = n.conv(x, 33, (3, 3), quant=Quant.per_tensor(0.1, 0), kind=DType.I16, pads=(1, 1, 1, 1))
+    x = n.input(1, 9, 7, 8, quant=SHORT, dtype=DType.I16)
+    y = n.conv(x, 33, (3, 3), quant=Quant.per_tensor(0.1, 0), dtype=DType.I16, pads=(1, 1, 1, 1))
     odd = n.conv(x, 12, (3, 2), 3, COMMON, pads=(0, 1, 2, 1), strides=(2, 1), dilations=(2, 3))
     return (
         y,
         odd,
         n.conv(y, 5, (1, 1), quant=None),
-        n.conv(y, 20, (2, 3), quant=Quant.per_tensor(20.0, 0), kind=DType.I16, qmin=-9),
+        n.conv(y, 20, (2, 3), quant=Quant.per_tensor(20.0, 0), dtype=DType.I16, qmin=-9),
     )
 
 
 @form("int16_conv2d")
 def int16_lines_and_columns(n: Net) -> tuple[str, ...]:
-    x, column = (n.input(*shape, quant=SHORT, kind=DType.I16) for shape in ((2, 6, 19), (2, 20, 17, 1)))
-    y = n.conv(x, 20, (5,), quant=Quant.per_tensor(0.1, 0), kind=DType.I16, pads=(4, 0), dilations=(2,))
+    x, column = (n.input(*shape, quant=SHORT, dtype=DType.I16) for shape in ((2, 6, 19), (2, 20, 17, 1)))
+    y = n.conv(x, 20, (5,), quant=Quant.per_tensor(0.1, 0), dtype=DType.I16, pads=(4, 0), dilations=(2,))
     up = n.op("ConvTranspose", (y, n.weights((20, 7, 4), 1)), None, strides=(3,))
     return (
         n.conv(y, 7, (4,), quant=None, strides=(3,)),
@@ -487,7 +487,7 @@ def int16_lines_and_columns(n: Net) -> tuple[str, ...]:
 @form("int16_conv2d")
 def int16_products_of_many_terms(n: Net) -> tuple[str, ...]:
     """Sums that leave int32, put by in parts of a row, of whole rows, and of a row that ends within a part."""
-    x, image = n.input(3, 5, 1501, quant=SHORT, kind=DType.I16), n.input(1, 260, 4, 5, quant=SHORT, kind=DType.I16)
+    x, image = n.input(3, 5, 1501, quant=SHORT, dtype=DType.I16), n.input(1, 260, 4, 5, quant=SHORT, dtype=DType.I16)
     y = n.op("MatMul", (x, n.weights((1501, 33), 1)), Quant.per_tensor(0.8, 0), DType.I16)
     rows = n.op("Flatten", (y,), Quant.per_tensor(0.8, 0), DType.I16, axis=2)
     gemm = n.op(
@@ -504,31 +504,31 @@ def int16_products_of_many_terms(n: Net) -> tuple[str, ...]:
 @form("int16_depthwise2d")
 def int16_depthwises(n: Net) -> tuple[str, ...]:
     outs = []
-    for channels, quant, kind in ((3, SHORT, DType.I16), (37, None, None), (16, COMMON, DType.U8)):
-        x = n.input(1, channels, 9, 13, quant=SHORT, kind=DType.I16)
+    for channels, quant, dtype in ((3, SHORT, DType.I16), (37, None, None), (16, COMMON, DType.U8)):
+        x = n.input(1, channels, 9, 13, quant=SHORT, dtype=DType.I16)
         for kernel, stride, dilation in (((3, 3), 1, 1), ((6, 2), 2, 2)):
             window = {"strides": (stride, stride), "dilations": (dilation,) * 2, "pads": (3, 3, 3, 3)}
-            outs.append(n.conv(x, channels, kernel, channels, quant, kind=kind, **window))
+            outs.append(n.conv(x, channels, kernel, channels, quant, dtype=dtype, **window))
     return tuple(outs)
 
 
 @form("int16_quantize")
 def int16_quantized(n: Net) -> tuple[str, ...]:
-    x, rows = n.input(1, 5, 6, 37, quant=None, kind=DType.F32), n.input(3, 41, quant=None, kind=DType.F32)
+    x, rows = n.input(1, 5, 6, 37, quant=None, dtype=DType.F32), n.input(3, 41, quant=None, dtype=DType.F32)
     image, line = (n.op("Quantize", (v,), SHORT, DType.I16) for v in (x, rows))
     return n.conv(image, 4, (1, 1), quant=None), n.op("Transpose", (line,), SHORT, DType.I16, perm=(1, 0))
 
 
 @form("int16_dequantize")
 def int16_dequantized(n: Net) -> tuple[str, ...]:
-    x = n.conv(n.input(2, 6, 5, 7, quant=SHORT, kind=DType.I16), 21, (1, 1), quant=TINY, kind=DType.I16)
-    return n.op("Dequantize", (x,), None), n.op("Dequantize", (n.input(3, 50, quant=SHORT, kind=DType.I16),), None)
+    x = n.conv(n.input(2, 6, 5, 7, quant=SHORT, dtype=DType.I16), 21, (1, 1), quant=TINY, dtype=DType.I16)
+    return n.op("Dequantize", (x,), None), n.op("Dequantize", (n.input(3, 50, quant=SHORT, dtype=DType.I16),), None)
 
 
 def int16_pairs(n: Net, ops: tuple[str, ...], small: float) -> tuple[str, ...]:
-    a, b, c = (n.input(*shape, quant=SHORT, kind=DType.I16) for shape in ((2, 19, 5, 3), (2, 19, 1, 1), (1, 1, 5, 3)))
+    a, b, c = (n.input(*shape, quant=SHORT, dtype=DType.I16) for shape in ((2, 19, 5, 3), (2, 19, 1, 1), (1, 1, 5, 3)))
     pairs, wide = ((a, b), (b, a), (a, c), (a, a)), Quant.per_tensor(small, 0)
-    image = n.conv(a, 19, (1, 1), quant=SHORT, kind=DType.I16)
+    image = n.conv(a, 19, (1, 1), quant=SHORT, dtype=DType.I16)
     found = [n.op(op, pair, *kind) for op in ops for pair in pairs for kind in ((wide, DType.I16), (COMMON, DType.U8))]
     return (*found, *(n.op(op, (image, v), wide, DType.I16, qmin=-7) for op in ops for v in (b, a)))
 
@@ -547,7 +547,7 @@ def int16_products(n: Net) -> tuple[str, ...]:
 def int16_tables(n: Net) -> tuple[str, ...]:
     x, image = (
         n.input(3, 71),
-        n.conv(n.input(1, 6, 4, 5, quant=SHORT, kind=DType.I16), 21, (1, 1), quant=SHORT, kind=DType.I16),
+        n.conv(n.input(1, 6, 4, 5, quant=SHORT, dtype=DType.I16), 21, (1, 1), quant=SHORT, dtype=DType.I16),
     )
     y = n.wide_table(n.wide_table(x, DType.I16, SHORT), DType.I16, TINY)
     return (
@@ -560,7 +560,7 @@ def int16_tables(n: Net) -> tuple[str, ...]:
 
 @form("int16_max_pool2d")
 def int16_maxima(n: Net) -> tuple[str, ...]:
-    x = n.conv(n.input(1, 5, 9, 8, quant=SHORT, kind=DType.I16), 37, (1, 1), quant=SHORT, kind=DType.I16)
+    x = n.conv(n.input(1, 5, 9, 8, quant=SHORT, dtype=DType.I16), 37, (1, 1), quant=SHORT, dtype=DType.I16)
     pooled = n.op("MaxPool", (x,), SHORT, DType.I16, kernel_shape=(3, 3), strides=(2, 2), pads=(1, 1, 0, 1))
     scales = n.constant("scales", np.array([1, 1, 2, 3], np.float32))
     near = n.op("Resize", (pooled, "", scales), SHORT, DType.I16, mode="nearest")
@@ -575,20 +575,20 @@ def int16_maxima(n: Net) -> tuple[str, ...]:
 
 @form("int16_avg_pool2d")
 def int16_averages(n: Net) -> tuple[str, ...]:
-    x = n.input(1, 37, 9, 8, quant=SHORT, kind=DType.I16)
+    x = n.input(1, 37, 9, 8, quant=SHORT, dtype=DType.I16)
     window: dict[str, Any] = {"kernel_shape": (3, 3), "strides": (2, 2), "pads": (1, 1, 0, 1)}
     found = [
-        n.op("AveragePool", (x,), quant, kind, **window)
-        for quant, kind in ((SHORT, DType.I16), (COMMON, DType.U8), (None, None))
+        n.op("AveragePool", (x,), quant, dtype, **window)
+        for quant, dtype in ((SHORT, DType.I16), (COMMON, DType.U8), (None, None))
     ]
     return (*found, n.op("GlobalAveragePool", (x,), TINY, DType.I16))
 
 
 @form("float_softmax")
 def float_softmaxes(n: Net) -> tuple[str, ...]:
-    image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, kind=DType.F32),), None, axis=1)
+    image = n.op("Softmax", (n.input(2, 21, 1, 1, quant=None, dtype=DType.F32),), None, axis=1)
     return image, *(
-        n.op("Softmax", (n.input(2, 3, size, quant=None, kind=DType.F32),), None, axis=-1) for size in (1, 16, 45)
+        n.op("Softmax", (n.input(2, 3, size, quant=None, dtype=DType.F32),), None, axis=-1) for size in (1, 16, 45)
     )
 
 

@@ -79,7 +79,7 @@ def steps_apart(bundle: qglow.Bundle, feeds: dict[str, np.ndarray]) -> dict[str,
     outputs = {o.name for o in model.graph.output}
     made = [o for n in graph.nodes for o in n.outputs if o and graph.types[o].is_quantized]
     extra = [
-        onnx.helper.make_tensor_value_info(o, onnx.helper.np_dtype_to_tensor_dtype(graph.types[o].kind.dtype), None)
+        onnx.helper.make_tensor_value_info(o, onnx.helper.np_dtype_to_tensor_dtype(graph.types[o].dtype.numpy), None)
         for o in made
     ]
     model.graph.output.extend(v for v in extra if v.name not in outputs)

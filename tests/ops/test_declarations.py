@@ -14,8 +14,8 @@ import pytest
 
 from qglow.errors import VerifyError
 from qglow.graph import DType, Graph, Node, TensorType, float_type
-from qglow.graph.kinds import _RULES
 from qglow.graph.registry import enters
+from qglow.graph.type_rules import _RULES
 from qglow.graph.verify import verify
 from qglow.instructions.meaning import load_families, meaning
 from qglow.instructions.select import FLOAT_RULES, RULES

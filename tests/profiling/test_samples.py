@@ -87,7 +87,7 @@ def test_profiles_without_samples_still_load(profile: Profile, graph: Graph, tmp
 
 def test_samples_of_another_shape_are_not_used(profile: Profile, graph: Graph) -> None:
     image = graph.types["image"]
-    other = graph.with_(types={**graph.types, "image": type(image)(image.kind, (2, 1, 8, 8))})
+    other = graph.with_(types={**graph.types, "image": type(image)(image.dtype, (2, 1, 8, 8))})
     assert kept_dataset(profile.kept, other) is None
 
 

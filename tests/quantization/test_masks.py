@@ -34,7 +34,7 @@ def observed(**values: list[float]) -> dict[str, Observer]:
 def ranges(nodes: str, outputs: str = "y", **seen: list[float]) -> dict[str, tuple[float, float]]:
     outs = "".join(f"output %{o}\n" for o in outputs.split())
     graph = parse_graph(SCORES + nodes + outs)
-    made = {o: [-1.0, 1.0] for n in graph.nodes for o in n.outputs if graph.types[o].kind.is_float}
+    made = {o: [-1.0, 1.0] for n in graph.nodes for o in n.outputs if graph.types[o].dtype.is_float}
     o = observed(**{"x": [-2.0, 3.0], "far": [-1e5, 0.0], "near": [-4.0, 1.0], **made, **seen})
     found = masked_ranges(graph, o, lambda v: (o[v].min, o[v].max))
     return found.scores | found.masks

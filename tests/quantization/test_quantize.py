@@ -122,7 +122,7 @@ def test_excluded_and_unsupported_nodes_stay_float_with_the_reason() -> None:
     y = n.conv(n.op("Softmax", n.conv(a), axis=1))
     graph, precision = n.quantize(y, QuantConfig(exclude=(a,)))
     assert precision[f"{a}:Conv"] == "float" and precision["softmax:Softmax"] == "float"
-    assert graph.types[a].kind is DType.F32
+    assert graph.types[a].dtype is DType.F32
 
 
 @pytest.mark.parametrize(

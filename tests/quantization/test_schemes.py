@@ -86,7 +86,7 @@ def activations(graph: Graph) -> list[TensorType]:
 
 def test_types_are_those_of_the_scheme(quantized: tuple[QuantConfig, Bundle, list[dict[str, np.ndarray]]]) -> None:
     config, bundle, _ = quantized
-    kinds = {(t.kind, t.quant.z == 0) for t in activations(bundle.graph) if t.quant is not None}
+    kinds = {(t.dtype, t.quant.z == 0) for t in activations(bundle.graph) if t.quant is not None}
     if config.activations == "int8":
         assert kinds == {(DType.I8, True)}
     else:

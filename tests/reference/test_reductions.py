@@ -24,11 +24,11 @@ KINDS = {
 
 def reduced(op: str, x: Array, axis: int, **attributes: int) -> Array:
     b = GraphBuilder()
-    kind = KINDS[x.dtype.type]
-    b.types["x"] = TensorType(kind, x.shape)
+    dtype = KINDS[x.dtype.type]
+    b.types["x"] = TensorType(dtype, x.shape)
     shape = x.shape if op == "CumSum" else tuple(1 if k == axis else d for k, d in enumerate(x.shape))
     at = np.array(axis if op == "CumSum" else [axis])
-    y = b.add(op, ("x", b.add_constant("axis", at)), TensorType(kind, shape), "y", **attributes)
+    y = b.add(op, ("x", b.add_constant("axis", at)), TensorType(dtype, shape), "y", **attributes)
     return evaluate(b.build("one", ["x"], [y]), {"x": x})[y]
 
 

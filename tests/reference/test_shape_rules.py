@@ -11,7 +11,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from qglow.graph import Array, DType, Node, TensorType
-from qglow.graph.dtypes import kind_made
+from qglow.graph.dtypes import dtype_made
 from qglow.ops import FROM_DATA, OPS, has
 from qglow.ops.control import SELECT
 from qglow.ops.traits import GROWS
@@ -212,7 +212,7 @@ def test_rows_say_what_the_op_gives(number: int) -> None:
         assert all(agree(s, a.shape) for s, a in zip(shapes, expected, strict=False))
         return
     types = [None if a is None else TensorType(DType.of(a.dtype), tuple(a.shape)) for a in inputs]
-    dtypes = [kind_made(node, k, types) for k in range(len(shapes))]
+    dtypes = [dtype_made(node, k, types) for k in range(len(shapes))]
     assert [a.shape for a in expected][: len(shapes)] == [*shapes]
     assert [DType.of(a.dtype) for a in expected][: len(shapes)] == dtypes
     assert not has(op, GROWS) or bytes_made(node, list(inputs)) >= sum(a.nbytes for a in expected) - 8 * len(expected)

@@ -217,9 +217,9 @@ def feeds_of(graph: Graph) -> dict[str, Array]:
     for key in graph.inputs:
         t = graph.types[key]
         shape = tuple(d if isinstance(d, int) else 2 for d in t.shape or ())
-        if np.prod(shape, dtype=float) > MOST or t.kind is DType.STRING:
+        if np.prod(shape, dtype=float) > MOST or t.dtype is DType.STRING:
             raise QGlowError("too large for a test")
-        feeds[key] = (rng.normal(0, 1, shape) if t.kind.is_float else rng.integers(0, 3, shape)).astype(t.kind.dtype)
+        feeds[key] = (rng.normal(0, 1, shape) if t.dtype.is_float else rng.integers(0, 3, shape)).astype(t.dtype.numpy)
     return feeds
 
 

@@ -243,8 +243,8 @@ LIES: dict[str, Lie] = {
     "Quantize: output as floats": Lie(ADD, {"%r: u8[2,8]<0.0625, 120>": "%r: f32[2,8]"}, r"add", ADD_ARRAYS),
     "Add: output of 16 bits": Lie(ADD, {"%y: u8[2,8]": "%y: i32[2,8]"}, r"add", ADD_ARRAYS),
     "Mul: operands of two kinds": Lie(
-        ADD, {"const %k: f32[8]": "const %k: f64[8]"}, r"mul.*one kind, got f32, f64", {"k": ADD_ARRAYS["k"].astype(np.float64)}),
-    "Conv: bias of another kind": Lie(PRODUCT, {"const %b: f32[5]": "const %b: f64[5]"}, r"conv.*one kind, got f32, f64",
+        ADD, {"const %k: f32[8]": "const %k: f64[8]"}, r"mul.*one dtype, got f32, f64", {"k": ADD_ARRAYS["k"].astype(np.float64)}),
+    "Conv: bias of another kind": Lie(PRODUCT, {"const %b: f32[5]": "const %b: f64[5]"}, r"conv.*one dtype, got f32, f64",
                                       {**PRODUCT_ARRAYS, "b": PRODUCT_ARRAYS["b"].astype(np.float64)}),
     "int8 LSTM: weights of another kind": Lie(INT8_LSTM, {"const %r: i8": "const %r: u8"}, r"lstm.*weights that are i8",
                                               int8_lstm(r=integers("u1", 0, 9, 12, 3))),
@@ -265,11 +265,11 @@ LIES: dict[str, Lie] = {
     "Resize: scales of two dimensions": Lie(
         RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f32[1,4] = @s"}, r"resize.*expected", {"s": SCALES[None]}),
     "Resize: scales of 16 bits": Lie(
-        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f16[4] = @s"}, r"resize.*operand 2 of kind f32, got f16",
+        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f16[4] = @s"}, r"resize.*operand 2 of dtype f32, got f16",
         {"s": SCALES.astype(np.float16)}),
     "Resize: scales of 64 bits, shapes erased": Lie(
         RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f64[4] = @s", "%y: f32[1,3,8,8]": "%y: f32[*]"},
-        r"resize.*operand 2 of kind f32, got f64", {"s": SCALES.astype(np.float64)}),
+        r"resize.*operand 2 of dtype f32, got f64", {"s": SCALES.astype(np.float64)}),
     "MaxPool: no kernel": Lie(POOL, {'"kernel_shape": [2, 2], ': ""}, r"pool.*kernel_shape, got none"),
     "DepthToSpace: no block": Lie(RESIZE, {'"blocksize": 2, "mode"': '"mode"'}, r"pixels.*blocksize, got none"),
     "Concat: no axis": Lie(ADD, {"Mul(%z, %k)": "Concat(%z, %z)"}, r"mul.*axis, got none", ADD_ARRAYS),

@@ -42,8 +42,8 @@ def feeds_of(graph: Graph) -> dict[str, Any]:
     found = {}
     for name in graph.inputs:
         t = graph.types[name]
-        random = rng.integers(0, 256, t.static_shape) if t.kind.dtype == np.uint8 else rng.normal(0, 2, t.static_shape)
-        found[name] = random.astype(t.kind.dtype)
+        random = rng.integers(0, 256, t.static_shape) if t.dtype.numpy == np.uint8 else rng.normal(0, 2, t.static_shape)
+        found[name] = random.astype(t.dtype.numpy)
     return found
 
 

@@ -66,7 +66,7 @@ def test_shapes_follow_from_shapes() -> None:
     unknown: set[str] = set()
     for graph in graphs():
         given = {*graph.inputs, *graph.constants}
-        bare = {v: t if v in given else TensorType(t.kind, None, t.quant) for v, t in graph.types.items()}
+        bare = {v: t if v in given else TensorType(t.dtype, None, t.quant) for v, t in graph.types.items()}
         types = refine(graph.with_(types=bare)).types
         for node in graph.nodes:
             for o in filter(None, node.outputs):

@@ -39,7 +39,7 @@ def forgotten(graph: Graph) -> Graph:
     """The graph with no shapes but those of its inputs and constants."""
     known = {*graph.inputs, *graph.constants}
     return graph.with_(
-        types={v: t if v in known else TensorType(t.kind, None, t.quant) for v, t in graph.types.items()}
+        types={v: t if v in known else TensorType(t.dtype, None, t.quant) for v, t in graph.types.items()}
     )
 
 

@@ -1,14 +1,14 @@
-"""What kinds and parameters the values of a node have: the rules that lowering relies on. Names refer to
+"""What dtypes and parameters the values of a node have: the rules that lowering relies on. Names refer to
 docs/quantization.md.
 
-1. An op that moves elements leaves them what they are: input and output have one kind, and one scale and zero point.
+1. An op that moves elements leaves them what they are: input and output have one dtype, and one scale and zero point.
 2. Quantize takes floats and gives a quantized value; Dequantize takes a quantized value and gives float32.
 3. A product of quantized values has quantized operands, an int32 bias, and gives quantized values or float32. Its
    second operand may be quantized along the axis of the output channels, those of a QLSTM along the rows; all else that
    it has is quantized per tensor, and so are inputs and outputs of other arithmetic on quantized values.
-4. A table has an entry of its output's kind for each integer of its input's, 256 or 65536, or (of 256) so many for each
-   channel.
-5. Select takes one of two values of one kind and parameters, which its output has too, by a condition that stands for
+4. A table has an entry of its output's dtype for each integer of its input's, 256 or 65536, or (of 256) so many for
+   each channel.
+5. Select takes one of two values of one dtype and parameters, which its output has too, by a condition that stands for
    no real.
 6. What is quantized block-wise is read as the weights of a BlockwiseMatMul alone, whose operands blocks.py says.
 7. int16.py says which ops take int16 activations, and with what else.
@@ -33,8 +33,8 @@ _OF_16_BITS = (DType.I16, DType.U16)
 STORED = (DType.U8, DType.I8, *_OF_16_BITS)
 
 
-def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
-    """What is wrong with the kinds of a node's values; only of values that have a type."""
+def type_faults(node: Node, types: Types, constants: Constants) -> list[str]:
+    """What is wrong with the dtypes of a node's values; only of values that have a type."""
     if is_fused(node):
         return _faults_of_parts(node, types, constants)
     declared = OPS.get(node.op)
@@ -53,10 +53,10 @@ def kind_faults(node: Node, types: Types, constants: Constants) -> list[str]:
         return []
     if node.op == blocks.OP:
         return list(blocks.product_faults(node, ins, outs[0], constants))
-    if any(t.kind is DType.U4 or (t.quant is not None and t.quant.block is not None) for t in known):
+    if any(t.dtype is DType.U4 or (t.quant is not None and t.quant.block is not None) for t in known):
         return [f"expected block-wise quantized values as weights of {blocks.OP} alone, got them in {node.op}"]
     faults = list(_limits(node, outs[0]))
-    if any(t.kind in _OF_16_BITS and t.quant is not None for t in known):
+    if any(t.dtype in _OF_16_BITS and t.quant is not None for t in known):
         from .int16 import int16_faults  # NOTE: most graphs hold none, and a session imports nothing for them
 
         faults += int16_faults(node, typing, ins, outs, constants)
@@ -73,7 +73,7 @@ def _faults_of_parts(node: Node, types: Types, constants: Constants) -> list[str
         apart, between = parts(node, types)
     except (ValueError, TypeError):  # what declared.py says
         return []
-    return [fault for part in apart for fault in kind_faults(part, {**types, **between}, constants)]
+    return [fault for part in apart for fault in type_faults(part, {**types, **between}, constants)]
 
 
 class Values(NamedTuple):
@@ -87,10 +87,10 @@ Rule = Callable[[Node, list[TensorType], TensorType, Values], Iterator[str]]
 
 
 def _limits(node: Node, out: TensorType | None) -> Iterator[str]:
-    """qmin and qmax, by which an output is narrowed, are within its kind."""
+    """qmin and qmax, by which an output is narrowed, are within its dtype."""
     if out is None or not {"qmin", "qmax"} & {*node.attributes}:
         return
-    if out.quant is None or out.kind not in STORED:
+    if out.quant is None or out.dtype not in STORED:
         yield f"expected no qmin and qmax of an output that is not quantized, {_quant(out)}"
         return
     low, high = out.limits()
@@ -104,32 +104,32 @@ def _moves(node: Node, ins: list[TensorType], out: TensorType, values: Values) -
     others = ins[1:] if node.op == "Concat" else []
     split = [values.types[o] for o in node.outputs[1:] if o in values.types] if node.op == "Split" else []
     for t in (out, *others, *split):
-        if t.kind is not ins[0].kind:
-            yield f"expected {node.op} to keep the kind {ins[0].kind.value}, got {t.kind.value}"
+        if t.dtype is not ins[0].dtype:
+            yield f"expected {node.op} to keep the dtype {ins[0].dtype.value}, got {t.dtype.value}"
         elif t.quant != ins[0].quant and all(q is None or q.axis is None for q in (t.quant, ins[0].quant)):
             yield f"expected {node.op} to keep scale and zero point, {_quant(ins[0])}, got {_quant(t)}"
 
 
 def _quantize(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    if not ins[0].kind.is_float or out.quant is None:
-        yield f"expected Quantize to make a quantized value of floats, got {_quant(out)} of {ins[0].kind.value}"
+    if not ins[0].dtype.is_float or out.quant is None:
+        yield f"expected Quantize to make a quantized value of floats, got {_quant(out)} of {ins[0].dtype.value}"
 
 
 def _dequantize(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    if ins[0].quant is None or out.kind is not DType.F32:
-        yield f"expected Dequantize to make f32 of a quantized value, got {out.kind.value} of {_quant(ins[0])}"
+    if ins[0].quant is None or out.dtype is not DType.F32:
+        yield f"expected Dequantize to make f32 of a quantized value, got {out.dtype.value} of {_quant(ins[0])}"
 
 
 def _product(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if not any(t.quant for t in (*ins, out)):
         return
-    if any(t.quant is None for t in ins[:2]) or len(ins) < 2 or (out.quant is None and out.kind is not DType.F32):
+    if any(t.quant is None for t in ins[:2]) or len(ins) < 2 or (out.quant is None and out.dtype is not DType.F32):
         yield (
             f"expected {node.op} of two quantized values, quantized or f32, got "
             f"{', '.join(map(_quant, (*ins[:2], out)))}"
         )
-    if len(ins) > 2 and ins[2].kind is not DType.I32:
-        yield f"expected an i32 bias, got {ins[2].kind.value}"
+    if len(ins) > 2 and ins[2].dtype is not DType.I32:
+        yield f"expected an i32 bias, got {ins[2].dtype.value}"
     yield from _per_tensor(node.op, ins[0], out)
     yield from _along(node.op, ins[1:2], channel_axis(node, ins[1].rank if len(ins) > 1 else None))
 
@@ -186,7 +186,7 @@ def _quantized(node: Node, *values: TensorType) -> Iterator[str]:
 def _softmax(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     yield from _quantized(node, ins[0], out)
     table = values.constants.get(node.input(1))
-    if table is None or ins[1].kind is not DType.I32 or table.shape != (256,):
+    if table is None or ins[1].dtype is not DType.I32 or table.shape != (256,):
         yield f"expected a constant table of 256 i32, got {'none' if len(ins) < 2 else _shown(ins[1])}"
     elif not 0 <= table.min() <= table.max() < 1 << 24:
         yield f"expected a table of entries from 0 on that take 24 bits, got {table.min()} to {table.max()}"
@@ -203,7 +203,7 @@ def _norm(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
         array = values.constants.get(name)
         if (
             array is None
-            or values.types[name].kind is not DType.F32
+            or values.types[name].dtype is not DType.F32
             or (isinstance(size, int) and array.shape != (size,))
         ):
             got = "none" if name not in values.types else _shown(values.types[name])
@@ -217,13 +217,13 @@ def _axis(node: Node, x: TensorType) -> Iterator[str]:
 
 
 def _shown(t: TensorType) -> str:
-    return f"{t.kind.value}{list(t.shape) if t.shape is not None else '[*]'}"
+    return f"{t.dtype.value}{list(t.shape) if t.shape is not None else '[*]'}"
 
 
 def _mean(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     if out.quant is not None or ins[0].quant is not None:
         right = (
-            ins[0].quant is not None and ins[0].quant.axis is None and (out.quant is not None or out.kind is DType.F32)
+            ins[0].quant is not None and ins[0].quant.axis is None and (out.quant is not None or out.dtype is DType.F32)
         )
         if not right or (out.quant is not None and out.quant.axis is not None):
             yield (
@@ -234,19 +234,19 @@ def _mean(node: Node, ins: list[TensorType], out: TensorType, values: Values) ->
 
 def _lookup(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     x, table = ins[0], ins[1] if len(ins) > 1 else None
-    if x.kind not in (DType.U8, DType.I8, DType.I16) or x.quant is None:
+    if x.dtype not in (DType.U8, DType.I8, DType.I16) or x.quant is None:
         yield f"expected a table's index as quantized bytes or int16, got {_quant(x)}"
-    constant, entries = node.input(1) in values.constants, 65536 if x.kind is DType.I16 else 256
+    constant, entries = node.input(1) in values.constants, 65536 if x.dtype is DType.I16 else 256
     if (
         table is None
         or not constant
-        or table.kind is not out.kind
+        or table.dtype is not out.dtype
         or table.rank not in (1, 2)
         or table.static_shape[-1] != entries
     ):
-        got = "none" if table is None else table.kind.value
-        yield f"expected a table of {entries} {out.kind.value}, or so many a channel, got {got}"
-    elif table.rank == 2 and DType.I16 in (x.kind, out.kind):
+        got = "none" if table is None else table.dtype.value
+        yield f"expected a table of {entries} {out.dtype.value}, or so many a channel, got {got}"
+    elif table.rank == 2 and DType.I16 in (x.dtype, out.dtype):
         yield "expected one table of int16 for all channels, got one for each"
     elif table.rank == 2 and x.shape is not None:
         axis = node.attr("axis")
@@ -260,29 +260,29 @@ def _select(node: Node, ins: list[TensorType], out: TensorType, values: Values) 
     if ins[0].quant is not None:
         yield f"expected a condition that is not quantized, got {_quant(ins[0])}"
     for t in ins[1:]:
-        if t.kind is not out.kind:
-            yield f"expected Select to keep the kind {out.kind.value}, got {t.kind.value}"
+        if t.dtype is not out.dtype:
+            yield f"expected Select to keep the dtype {out.dtype.value}, got {t.dtype.value}"
         elif t.quant != out.quant:
             yield f"expected Select to keep scale and zero point, {_quant(out)}, got {_quant(t)}"
 
 
 def _quant(t: TensorType) -> str:
     if t.quant is None:
-        return t.kind.value
+        return t.dtype.value
     return (
-        f"{t.kind.value}<{t.quant.scale[0]}, {t.quant.zero_point[0]}>"
+        f"{t.dtype.value}<{t.quant.scale[0]}, {t.quant.zero_point[0]}>"
         if t.quant.axis is None
-        else f"{t.kind.value}<axis {t.quant.axis}>"
+        else f"{t.dtype.value}<axis {t.quant.axis}>"
     )
 
 
 def _lstm(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
     yield from _quantized(node, ins[0])
     for t in ins[1:3]:
-        if t.quant is None or t.kind is not DType.I8 or any(t.quant.zero_point):
+        if t.quant is None or t.dtype is not DType.I8 or any(t.quant.zero_point):
             yield f"expected weights that are i8 with zero points of 0, got {_quant(t)}"
     for t in (*ins[3:], out):
-        if t.kind is not DType.F32 or t.quant is not None:
+        if t.dtype is not DType.F32 or t.quant is not None:
             yield f"expected a bias, states and outputs of f32, got {_quant(t)}"
     yield from _along(node.op, ins[1:3], 0)
 
