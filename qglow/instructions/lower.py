@@ -21,6 +21,7 @@ from ..graph.rewrite import Fired
 from ..graph.verify import verify_level
 from ..limits import check_memory
 from .bufferize import bufferize
+from .derived import Derived
 from .fuse import fuse
 from .layout import Layouts, assign_layouts
 from .plan import plan
@@ -29,10 +30,10 @@ from .select import select
 from .unsigned import unsigned
 
 
-def lower(graph: Graph, isa: str) -> Program:
-    """The program of a static graph for an instruction set. Raises LimitError where a value or the plan is beyond the
-    limit of memory."""
-    return _planned(_concrete(graph), isa, ())
+def lower(graph: Graph, isa: str, derived: Derived | None = None) -> Program:
+    """The program of a static graph for an instruction set. derived: what earlier plans of the session made of its
+    constants. Raises LimitError where a value or the plan is beyond the limit of memory."""
+    return _planned(_concrete(graph), isa, (), derived)
 
 
 def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
@@ -59,13 +60,13 @@ def _concrete(graph: Graph) -> Graph:
 
 
 def _stages(
-    graph: Graph, isa: str, observed: Sequence[str], fired: Fired | None = None
+    graph: Graph, isa: str, observed: Sequence[str], fired: Fired | None = None, derived: Derived | None = None
 ) -> Iterator[tuple[str, Graph | Layouts | Program]]:
     graph = fuse(graph, isa, fired)
     yield "fuse", graph
     layouts = assign_layouts(graph)
     yield "layouts", layouts
-    selected = select(graph, layouts, isa, observed)
+    selected = select(graph, layouts, isa, observed, derived)
     yield "select", selected
     bufferized = bufferize(selected)
     yield "bufferize", bufferized
@@ -74,8 +75,8 @@ def _stages(
     yield "plan", planned
 
 
-def _planned(graph: Graph, isa: str, observed: Sequence[str]) -> Program:
-    made = dict(_stages(graph, isa, observed))
+def _planned(graph: Graph, isa: str, observed: Sequence[str], derived: Derived | None = None) -> Program:
+    made = dict(_stages(graph, isa, observed, derived=derived))
     if verify_level() >= 2:
         from .verify_stages import verify_stages  # NOTE: it is asked for by tests alone
 

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..graph import Array, DType, Node
-from ..reference.arithmetic import bounds, multiplier, product_scale, within_int32
+from ..reference.arithmetic import bounds, multiplier, product_scale
 from ..reference.integer_elementwise import addends
 from ..reference.integer_product import groups_of
 from .coalesce_dims import coalesce_dims, padded
 from .epilogue import MAX_SUM, int8_takes
 from .layout import NO_HALO, conv_halo, conv_window, window_fields
-from .lower_weights import are_u8_by_i8, in_parts, parts_of, repeated_image, repeated_rows, weights_of
+from .lower_weights import are_u8_by_i8, repeated_image, repeated_rows
 from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
 from .phases import phase_products
+from .product_constants import MAX_ACCUMULATOR, Factors, of_conv, of_depthwise, of_matrix, of_product, weights
 from .program import CONSTANTS, TensorView, dense_strides
 from .select import Lowering
 from .table import POST_ADD, POST_NONE, POST_TABLE
@@ -28,7 +29,6 @@ NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t
     "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
 UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
-MAX_ACCUMULATOR = 2**31 - 1
 
 
 @dataclass(slots=True)
@@ -65,49 +65,13 @@ def scales(low: Lowering, node: Node) -> Array:
     ).reshape(-1)
 
 
-def fits(low: Lowering, node: Node, w: Array, channel_axis: int) -> bool:
-    """Whether no sum can leave int32, nor, where it is rounded, the range in which that is defined once it is
-    scaled."""
-    bias = np.abs(bias_of(low, node))
-    scale = scales(low, node).astype(np.float64) if low.type(node.outputs[0]).quant is not None else np.zeros(1)
-    most = w.size // w.shape[channel_axis] * 255 * (128 if w.dtype == np.int8 else 255)
-    # the usual case
-    if most + int(bias.max()) < MAX_ACCUMULATOR and most * scale.max() + (bias * scale).max() < MAX_SUM:
-        return True
-    others = tuple(k for k in range(w.ndim) if k != channel_axis)
-    worst = np.tile(np.abs(w.astype(np.int64)).sum(others), groups_of(node)) * 255 + bias
-    if float((worst * scale).max()) < MAX_SUM and within_int32(
-        worst, scale if low.type(node.outputs[0]).quant is not None else None
-    ):
-        return True
-    return low.refuse("a sum of its products could leave int32")
-
-
 def terms_fit(count: int) -> bool:
     """Whether int32 holds any sum of so many products of u8 and i8."""
     return count * 255 * 128 <= MAX_ACCUMULATOR
 
 
-def shift(zero: int, w: Array, channel_axis: int) -> Array:
-    """What an input of its zero point everywhere adds to each channel's sum, int64."""
-    if zero == 0:
-        return np.zeros(w.shape[channel_axis], np.int64)
-    return zero * w.sum(tuple(k for k in range(w.ndim) if k != channel_axis), dtype=np.int64)
-
-
 def bias_of(low: Lowering, node: Node) -> Array:
     return low.graph.constants[node.inputs[2]].astype(np.int64).reshape(-1) if node.input(2) else np.zeros(1, np.int64)
-
-
-def channel_constants(low: Lowering, bias: Array, scale: Array, groups: int, multiple: int) -> dict[str, int]:
-    """bias (zero point folded in) and scale of each output channel, padded per group to a multiple."""
-    result = {}
-    for name, array, dtype in (("bias", bias, np.int32), ("scale", np.broadcast_to(scale, bias.shape), np.float32)):
-        per = bias.size // groups
-        whole = np.zeros((groups, round_up(per, multiple)), dtype)
-        whole[:, :per] = array.reshape(groups, per)
-        result[name] = low.constant(whole)
-    return result
 
 
 def takes_epilogue(low: Lowering, node: Node, after: list[Node]) -> bool:
@@ -160,28 +124,24 @@ def conv(low: Lowering, fused: Node) -> bool:
         or len(low.type(node.inputs[0]).static_shape) not in (3, 4)
     ):
         return False
-    w = weights_of(low, node)
-    if not fits(low, node, w, 0):
+    found = weights(low, node, 0)
+    if found is None:
         return False
-    w = w[:, :, None] if w.ndim == 3 else w
     groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
     _, win = conv_window(low.graph, node)
-    parts = parts_of(w)
-    x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 1)
-    oc, icg, kh, kw = w.shape
+    x = repeated_image(low, node.inputs[0], found.parts, groups, halo)
+    factors = low.derived(of_conv, *found[2:], low.zero(node.inputs[0]), groups)
     target = target_of(low, fused.outputs[0], after).as_image()
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape = window_fields(win)
-    if is_column(target.y, kw):
+    shape, w = window_fields(win), factors.w
+    if is_column(target.y, win.kernel[1]):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
         target = Target(target.y.swap_hw(), target.post, residual, target.table).as_image()
-        x, w, shape, (kh, kw) = x.swap_hw(), w.swapaxes(2, 3), swap_hw(shape), (kw, kh)
-    bias = np.broadcast_to(bias_of(low, node), (oc,)) - shift(low.zero(node.inputs[0]), w, 0)
-    if groups == x.shape[1] == oc and icg == 1:
-        depthwise(low, node, x, target, w, bias, shape)
-        return True
-    packed = w.reshape(groups, oc // groups, icg, kh, kw).transpose(0, 1, 3, 4, 2)
-    product(low, node, x, target, packed, bias, shape)
+        x, w, shape = x.swap_hw(), factors.turned, swap_hw(shape)
+    if groups == x.shape[1] == len(factors.bias) and w.shape[4] == 1:
+        depthwise(low, node, x, target, w, factors, shape)
+    else:
+        product(low, node, x, target, w, factors.bias, factors.scale, shape)
     return True
 
 
@@ -203,38 +163,21 @@ def operands(low: Lowering, x: TensorView, target: Target, constants: dict[str, 
     return found if target.residual is None else {**found, "r": target.residual}
 
 
-def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array, bias: Array, shape: Fields) -> None:
-    """w: [C, 1, KH, KW]. Blocks of channels: whole vectors, the last one moved back to end with the channels; or a
-    row's run of pixels."""
-    channels, _, kh, kw = w.shape
-    lanes, y = low.packing.lanes, target.y
-    item = y.itemsize
+def depthwise(
+    low: Lowering, node: Node, x: TensorView, target: Target, w: Array, factors: Factors, shape: Fields
+) -> None:
+    """factors: of weights [C, 1, KH, KW, 1]."""
+    channels, lanes, y = len(factors.w), low.packing.lanes, target.y
     flat = (
         channels < lanes
         and shape["SW"] == 1
         and x.strides[3] == channels
-        and y.strides[3] == channels * item
+        and y.strides[3] == channels * y.itemsize
         and y.shape[3] > 1
+        and target.post["post"] == POST_NONE
     )
-    flat = flat and target.post["post"] == POST_NONE
-    if flat:
-        blocks = np.arange(np.lcm(channels, lanes)).reshape(-1, lanes) % channels
-    elif channels < lanes:
-        blocks = np.arange(lanes)[None] % channels
-    else:
-        starts = [min(k, channels - lanes) for k in range(0, channels, lanes)]
-        blocks = np.array(starts)[:, None] + np.arange(lanes)
-    rows = round_up(kh, 4)
-    taps = np.zeros((channels, rows, kw), np.int8)
-    taps[:, :kh] = w[:, 0]
-    bias = offset_bias(low, bias, w)
-    order = taps[blocks].reshape(len(blocks), lanes, rows // 4, 4, kw).transpose(0, 2, 4, 1, 3)
-    scale = np.broadcast_to(scales(low, node), bias.shape)
-    constants = {
-        "w": low.constant(order),
-        "bias": low.constant(bias[blocks].astype(np.int32)),
-        "scale": low.constant(scale[blocks]),
-    }
+    *data, blocks = low.derived(of_depthwise, low.isa, w, factors.bias, factors.scale, flat)
+    constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
     fields = {
         **image_fields(x, y),
         "G": 1,
@@ -250,14 +193,8 @@ def depthwise(low: Lowering, node: Node, x: TensorView, target: Target, w: Array
         "depthwise2d",
         operands(low, x, target, constants),
         constants,
-        {**fields, "blocks": len(blocks), "flat": int(flat)},
+        {**fields, "blocks": blocks, "flat": int(flat)},
     )
-
-
-def offset_bias(low: Lowering, bias: Array, w: Array) -> Array:
-    """The bias of products that read their pixels less the target's offset, int64. w: [channels, ...]."""
-    offset = low.packing.offset
-    return bias + offset * w.reshape(len(w), -1).sum(1, dtype=np.int64) if offset else bias
 
 
 def image_fields(x: TensorView, y: TensorView) -> Fields:
@@ -274,29 +211,25 @@ def product(
     target: Target,
     w: Array,
     bias: Array,
+    scale: Array,
     shape: Fields,
-    scale: Array | None = None,
 ) -> None:
-    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, the node's own
-    by default."""
+    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, one or one an
+    output channel."""
     groups, oc, _, kw, ic = w.shape
     gap = x.strides[3] - ic
-    padded_pixels = groups == 1 and 0 < gap < 4 and kw > 1
     # what is beside the channels has weights of zero
-    if padded_pixels and last_read(x, target.y, shape, ic + gap) <= low.room(x):
-        w = np.pad(w, [(0, 0)] * 4 + [(0, gap)])
-        ic += gap
+    if not (groups == 1 and 0 < gap < 4 and kw > 1 and last_read(x, target.y, shape, ic + gap) <= low.room(x)):
+        gap = 0
+    ic += gap
     fused = kw == 1 or (x.strides[3] == ic and shape["DW"] == 1)
     y, residual = target.y, target.residual
     if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
         x, y, residual = flattened(x, y, residual)
         if residual is not None:
             target.post |= {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
-    bias = offset_bias(low, bias, w.reshape(groups * oc, -1))
-    constants = {
-        "w": low.weights(w, fused),
-        **channel_constants(low, bias, scales(low, node) if scale is None else scale, groups, low.packing.multiple),
-    }
+    data = low.derived(of_product, low.isa, w, bias, scale, fused, gap)
+    constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
     runs, run = (1, kw * ic) if fused else (kw, ic)
     sizes = {
         **image_fields(x, y),
@@ -348,19 +281,18 @@ def flattened(
 def conv_transpose(low: Lowering, node: Node) -> bool:
     if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
         return False
-    w = weights_of(low, node)
-    if not fits(low, node, w, 1):
+    found = weights(low, node, 1)
+    if found is None:
         return False
-    w = w[:, :, None] if w.ndim == 3 else w
+    w = found.w[:, :, None] if found.w.ndim == 3 else found.w
     groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
-    parts = parts_of(w)
-    x, w = repeated_image(low, node.inputs[0], parts, groups, halo), in_parts(w, parts, 0, groups)
+    x = repeated_image(low, node.inputs[0], found.parts, groups, halo)
     y = low.place(node.outputs[0], channels_last=True).as_image()
     for corner, part, kernel in phase_products(low.graph, node, x, y, w):
         sums = kernel.astype(np.int64).sum((2, 3, 4)).reshape(-1)
-        bias = np.broadcast_to(bias_of(low, node), sums.shape) - low.zero(node.inputs[0]) * sums
+        bias = np.broadcast_to(found.bias, sums.shape) - low.zero(node.inputs[0]) * sums
         shape: Fields = {**UNIT, "KH": kernel.shape[2], "KW": kernel.shape[3]}
-        product(low, node, corner, Target(part), kernel, bias, shape)
+        product(low, node, corner, Target(part), kernel, bias, found.scale, shape)
     return True
 
 
@@ -378,19 +310,18 @@ def matmul(low: Lowering, fused: Node) -> bool:
         or not y_type.is_static
     ):
         return False
-    w = weights_of(low, node)
-    w = w.T if node.op == "Gemm" and node.attr("transB") else w
-    if not are_u8_by_i8(low, node) or not fits(low, node, w, 1):
+    turned = node.op == "Gemm" and node.attr("transB")
+    found = weights(low, node, 0 if turned else 1) if are_u8_by_i8(low, node) else None
+    if found is None:
         return False
-    parts = parts_of(w)
-    x, w = repeated_rows(low, node.inputs[0], parts), in_parts(w, parts, 0)
+    x = repeated_rows(low, node.inputs[0], found.parts)
     if not x.has_rows:
         x = low.dense_of(node.inputs[0])
     target = target_of(low, fused.outputs[0], after, None)
-    bias = np.broadcast_to(bias_of(low, node), (w.shape[1],)) - shift(low.zero(node.inputs[0]), w, 1)
+    w, _, bias, scale = low.derived(of_matrix, *found[2:], low.zero(node.inputs[0]), turned)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
         rows = replace_target(target, y, residual).as_image()
-        product(low, node, image_x, rows, w.T[None, :, None, None, :], bias, UNIT)
+        product(low, node, image_x, rows, w, bias, scale, UNIT)
     return True
 
 

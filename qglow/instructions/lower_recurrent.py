@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, DType, Node
+from ..graph import Array, DType, Node, Quant, TensorType
+from ..reference.arithmetic import product_scale
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from ..reference.recurrent_layer import directions
 from .lower_product import Target, product, terms_fit
 from .program import TensorView
-from .select import Lowering
+from .select import Lowering, data_of
 
 UNIT = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 MOST_STEPS = 512  # each is two instructions and a direction
@@ -29,6 +30,7 @@ def lstm(low: Lowering, node: Node) -> bool:
     ):
         return False
     steps, batch, width = t.static_shape
+    quants = [q for v in node.inputs[:3] if (q := low.type(v).quant) is not None]
     if not terms_fit(max(w.shape[1], r.shape[1])):
         return low.refuse("a sum of its products could leave int32")
     hidden, sides = r.shape[1], directions(node)
@@ -41,22 +43,15 @@ def lstm(low: Lowering, node: Node) -> bool:
         x.dtype,
     )
     gx = floats(low, steps * batch, len(w))
-    sums = -low.zero(node.inputs[0]) * w.astype(np.int64).sum(1)
-    product(low, node, rows, Target(gx), w[None, :, None, None, :], sums, dict(UNIT))
+    product(low, node, rows, Target(gx), *low.derived(_of_inputs, w, *quants[:2]), dict(UNIT))
     y = low.place(node.outputs[0]) if node.outputs[0] else None
-    r_quant = low.type(node.inputs[2]).quant
-    assert r_quant is not None
-    m_r = np.broadcast_to((STATE_SCALE * np.array(r_quant.scale, np.float32)).astype(np.float32), (len(r),))
     for d, backwards in enumerate(sides):
-        gates = slice(d * 4 * hidden, (d + 1) * 4 * hidden)
         state, c, h = begin(low, node, d, batch, hidden)
-        weights, shift = r[gates], low.constant(bias[gates].astype(np.float32))
+        weights, zero, scale, added = low.derived(_of_states, r, bias, quants[2], d)
+        shift = low.keep(added)
         for t_now in reversed(range(steps)) if backwards else range(steps):
             gh = floats(low, batch, 4 * hidden)
-            zero = -STATE_ZERO * weights.astype(np.int64).sum(1)
-            product(
-                low, node, state, Target(gh), weights[None, :, None, None, :], zero, dict(UNIT), m_r[gates]
-            )
+            product(low, node, state, Target(gh), weights, zero, scale, dict(UNIT))
             if y is not None:
                 h = y.part(0, t_now, 1).part(1, d, 1)
                 h = TensorView(y.buffer, h.start, (batch, hidden), y.strides[2:], y.dtype)
@@ -71,6 +66,21 @@ def lstm(low: Lowering, node: Node) -> bool:
                     ),
                 )
     return True
+
+
+def _of_inputs(w: Array, x: Quant, quant: Quant) -> tuple[Array, Array, Array]:
+    """Weights, bias and scale of the product of the inputs."""
+    scale = product_scale(TensorType(DType.U8, None, x), TensorType(DType.I8, None, quant))
+    return w[None, :, None, None, :], -x.z * w.astype(np.int64).sum(1), scale.reshape(-1)
+
+
+def _of_states(r: Array, bias: Array, quant: Quant, d: int) -> tuple[Array, Array, Array, bytes]:
+    """Weights, bias and scale of the product of a direction's state, and what is added behind it."""
+    count = 4 * r.shape[1]
+    gates = slice(d * count, (d + 1) * count)
+    scale = np.broadcast_to((STATE_SCALE * np.array(quant.scale, np.float32)).astype(np.float32), (len(r),))
+    w, zero = r[gates], -STATE_ZERO * r[gates].astype(np.int64).sum(1)
+    return w[None, :, None, None, :], zero, scale[gates], data_of(bias[gates].astype(np.float32))
 
 
 def floats(low: Lowering, rows: int, columns: int) -> TensorView:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, DType, Node
+from ..graph import Array, DType, Node, TensorType
 from ..reference.arithmetic import zeros_of
 from .layout import NO_HALO
 from .program import Halo, TensorView
@@ -18,8 +18,12 @@ from .select import Lowering
 
 
 def weights_of(low: Lowering, node: Node) -> Array:
+    """Constant weights less their zero points."""
+    return less_zero_points(low.graph.constants[node.inputs[1]], low.type(node.inputs[1]))
+
+
+def less_zero_points(w: Array, t: TensorType) -> Array:
     """Weights less their zero points: int8 as they are where all are 0, else int16."""
-    w, t = low.graph.constants[node.inputs[1]], low.type(node.inputs[1])
     zeros = zeros_of(t, w.ndim, np.int16)
     return w if zeros is None else w.astype(np.int16) - zeros
 

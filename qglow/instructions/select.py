@@ -20,6 +20,7 @@ from ..reference import is_quantized
 from ..reference.lookup import Meanings, named
 from ..targets import target
 from .coalesce_dims import coalesce_dims, offsets, padded
+from .derived import Derived
 from .layout import NO_HALO, Layouts
 from .packed import PackedBlocks, PackedFloats, PackedPairs
 from .packing import Packed, pack, pack_floats
@@ -41,15 +42,36 @@ Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where 
 RULES: Meanings[Rule] = Meanings("lower", lambda row, field: named(row.lower, __package__))
 INT16_RULES: Meanings[Rule] = Meanings("lower_int16", lambda row, field: named(row.lower_int16, __package__))
 FLOAT_RULES: Meanings[Rule] = Meanings("lower_float", lambda row, field: named(row.lower_float, __package__))
+GAPS = [bytes(64 + k) for k in range(64)]  # what lies behind a constant
 SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
+
+
+def data_of(array: Array) -> bytes:
+    """An array's elements, dense."""
+    return np.ascontiguousarray(array).tobytes()
+
+
+def packed(isa: str, w: Array, fused: bool) -> ConstantData:
+    """Weights [G, OC, KH, KW, IC] as `Packed` ones; few as bytes, of which equal ones are found."""
+    found = Packed(isa, w, fused)
+    return found if len(found) > SEARCHED else pack(isa, w, fused).tobytes()
+
+
+def packed_floats(isa: str, w: Array) -> ConstantData:
+    """Weights [G, OC, ...] as `PackedFloats`; few as bytes."""
+    found = PackedFloats(isa, w)
+    return found if len(found) > SEARCHED else pack_floats(isa, w.reshape(*w.shape[:2], -1)).tobytes()
 
 
 class Lowering:
     """State of one selection: the steps so far, the sizes of buffers, the constants, and the places of values."""
 
-    def __init__(self, graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = ()) -> None:
+    def __init__(
+        self, graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = (), derived: Derived | None = None
+    ) -> None:
         """observed: outputs that are looked at as soon as they are whole, not in the end."""
         self.graph, self.isa, self.packing = graph, isa, target(isa)
+        self.derived = (Derived() if derived is None else derived).of
         self.observed = observed
         self.done: dict[str, int] = {}
         self.steps: list[Step] = []
@@ -60,7 +82,7 @@ class Lowering:
         self.label = ""
         self.consumers = graph.consumers()
         self.producers = graph.producers()
-        self.pooled: dict[bytes, int] = {}
+        self.pooled: dict[ConstantData, int] = {}
         self.types = dict(graph.types)
         self.copies: dict[tuple[str, str], TensorView] = {}
         self.layouts = layouts
@@ -275,37 +297,34 @@ class Lowering:
     def constant(self, array: Array) -> int:
         """Bytes into the constant pool of an array's data, 64-byte aligned; equal data is kept once, unless it is
         large."""
-        return self._kept(np.ascontiguousarray(array).tobytes())
+        return self.keep(self.derived(data_of, array) if array.nbytes <= SEARCHED else data_of(array))
 
     def weights(self, w: Array, fused: bool) -> int:
         """Bytes into the constant pool of weights [G, OC, KH, KW, IC] in the order that the instruction set reads."""
-        packed = Packed(self.isa, w, fused)
-        return self._kept(packed if len(packed) > SEARCHED else pack(self.isa, w, fused).tobytes())
+        return self.keep(self.derived(packed, self.isa, w, fused))
 
     def float_weights(self, w: Array) -> int:
         """Bytes into the constant pool of float weights [G, OC, ...], packed."""
-        packed = PackedFloats(self.isa, w)
-        return self._kept(
-            packed if len(packed) > SEARCHED else pack_floats(self.isa, w.reshape(*w.shape[:2], -1)).tobytes()
-        )
+        return self.keep(self.derived(packed_floats, self.isa, w))
 
     def int16_weights(self, w: Array) -> int:
         """Bytes into the constant pool of weights [G, OC, KH, runs, run] of int16 products, packed."""
-        return self._kept(PackedPairs(self.isa, w))
+        return self.keep(self.derived(PackedPairs, self.isa, w))
 
     def block_weights(self, w: Array, shape: tuple[int, int], size: int, bits: int) -> int:
         """Bytes into the blob of block-wise weights, packed."""
-        return self._kept(PackedBlocks(self.isa, w, shape, size, bits))
+        return self.keep(self.derived(PackedBlocks, self.isa, w, shape, size, bits))
 
-    def _kept(self, data: ConstantData) -> int:
-        if not isinstance(data, bytes) or len(data) > SEARCHED:
+    def keep(self, data: ConstantData) -> int:
+        """Bytes into the constant pool of what lies there, 64-byte aligned."""
+        if isinstance(data, bytes) and len(data) > SEARCHED:
             return self._append(data)
         if data not in self.pooled:
             self.pooled[data] = self._append(data)
         return self.pooled[data]
 
     def _append(self, data: ConstantData) -> int:
-        at, rest = self.constant_pool_size, bytes(-len(data) % 64 + 64)
+        at, rest = self.constant_pool_size, GAPS[-len(data) % 64]
         self.constant_pool += [data, rest]
         self.constant_pool_size += len(data) + len(rest)
         return at
@@ -361,10 +380,12 @@ class Lowering:
         return self.types[name]
 
 
-def select(graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = ()) -> Program:
+def select(
+    graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = (), derived: Derived | None = None
+) -> Program:
     """The instructions of a static graph for an instruction set. Buffers have sizes alone: they are all apart, and live
     all the time.
 
     observed: outputs that are looked at as soon as they are whole, not in the end.
     """
-    return Lowering(graph, layouts, isa, observed).select()
+    return Lowering(graph, layouts, isa, observed, derived).select()

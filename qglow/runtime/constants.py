@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from ..graph import Array
+from ..instructions.derived import Derived
 from ..instructions.packed import Lazy, way_of
 from ..instructions.program import ConstantData, TensorView
 from .guard import guarded, is_guarded
@@ -64,11 +65,12 @@ class Constants:
 
 
 class ConstantPool:
-    """The blocks of a session's plans. stable: arrays that outlast every plan, as a graph's constants do."""
+    """The blocks of a session's plans. stable: arrays that outlast every plan, as a graph's constants do. derived: what
+    plans make of them."""
 
     def __init__(self, stable: Iterable[Array] = ()) -> None:
         self._blocks: WeakValueDictionary[Hashable, Block] = WeakValueDictionary()
-        self._roots = {id(root): root for root in map(_root, stable)}
+        self.derived = Derived(stable)
 
     def bind(self, constant_pool: Sequence[ConstantData]) -> Constants:
         """The blocks of a program's constants, new ones made where there are no equal ones."""
@@ -87,7 +89,7 @@ class ConstantPool:
         if not isinstance(piece, Lazy):
             return len(piece), hash(bytes(piece))
         w = piece.weights
-        if id(_root(w)) not in self._roots:
+        if not self.derived.outlasts(w):
             return None
         return (*way_of(piece), w.ctypes.data, w.shape, w.strides, w.dtype.str)
 
@@ -129,10 +131,3 @@ class _Room:
 
 def _with_slack(size: int) -> int:
     return -(-size // 64) * 64 + SLACK
-
-
-def _root(array: Array) -> Array:
-    """The array that holds the memory of a view."""
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array

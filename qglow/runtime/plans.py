@@ -73,7 +73,7 @@ class Planner:
 
     def loaded(self, static: Graph) -> Plan:
         """The compiled program of a graph of static types. Raises LimitError where it takes too much memory or work."""
-        program = lower(static, self.backend.target())
+        program = lower(static, self.backend.target(), self.pool.derived)
         check_work(
             sum(work(s) for s in program.steps if isinstance(s, Instruction)) // UNIT_PRODUCTS,
             f"model {static.name!r}: a run",
