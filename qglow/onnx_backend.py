@@ -9,9 +9,10 @@ It is what ONNX's own test suite runs (tests/onnx_import/test_backend.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
 
@@ -20,12 +21,14 @@ from .graph import Array
 from .pipeline import float_graph
 from .runtime import InferenceSession
 
+BFLOAT16 = onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)
+
 
 class QGlowBackendRep(BackendRep):
-    """A model that is ready to run."""
+    """A model that is ready to run. brain: its outputs of dtype bfloat16, which a session gives as float32."""
 
-    def __init__(self, session: InferenceSession) -> None:
-        self.session = session
+    def __init__(self, session: InferenceSession, brain: Collection[str] = ()) -> None:
+        self.session, self.brain = session, frozenset(brain)
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
         """The model's outputs in order, also by name. inputs: arrays in the order of the model's inputs, or by name, or
@@ -35,11 +38,11 @@ class QGlowBackendRep(BackendRep):
         run on it.
         """
         names = [i.name for i in self.session.get_inputs()]
-        feeds = _feeds(names, inputs)
+        feeds = {n: _widened(a) for n, a in _feeds(names, inputs).items()}
         outputs = [o.name for o in self.session.get_outputs()]
-        return (
-            tuple(self.session.run(None, feeds)) if _clash(outputs) else _named(outputs, self.session.run(None, feeds))
-        )
+        made = zip(outputs, self.session.run(None, feeds), strict=True)
+        arrays = [a.astype(BFLOAT16) if o in self.brain else a for o, a in made]
+        return tuple(arrays) if _clash(outputs) else _named(outputs, arrays)
 
 
 class QGlowBackend(Backend):
@@ -53,7 +56,8 @@ class QGlowBackend(Backend):
         """
         if not cls.supports_device(device):
             raise ModelError(f"device {device!r} is not supported, 'CPU' is")
-        return QGlowBackendRep(InferenceSession(float_graph(model), **kwargs))
+        brain = [o.name for o in model.graph.output if o.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16]
+        return QGlowBackendRep(InferenceSession(float_graph(model), **kwargs), brain)
 
     @classmethod
     def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Array, ...]:
@@ -97,6 +101,11 @@ def _feeds(names: Sequence[str], inputs: Any) -> dict[str, Array]:
     if len(arrays) != len(names):
         raise InputError(f"expected {len(names)} inputs, {list(names)}, got {len(arrays)}")
     return dict(zip(names, arrays, strict=True))
+
+
+def _widened(array: Any) -> Any:
+    """An array of bfloat16 as one of float32, which a session takes."""
+    return array.astype(np.float32) if getattr(array, "dtype", None) == BFLOAT16 else array
 
 
 def _named(names: Sequence[str], arrays: Sequence[Array]) -> tuple[Array, ...]:

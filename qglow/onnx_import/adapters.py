@@ -23,6 +23,7 @@ _adapter = enters(ADAPTERS)
 
 def adapt(b: GraphBuilder, node: Node, opset: int) -> None:
     """Append the newest-opset form of a node that was written for `opset`."""
+    node = _with_finite_scales(b, node) if node.op.startswith("QLinear") else node
     ADAPTERS.get(node.op, _append)(b, node, opset)
 
 
@@ -282,6 +283,24 @@ def _dtype_name(element: int) -> str:
     if element not in DTYPES:
         raise ModelError(f"dtype {name_of(element)} is not supported")
     return str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element)).name)
+
+
+LARGEST_SCALE = np.nextafter(np.float32(np.finfo(np.float32).max / 255), np.float32(0))
+
+
+def _with_finite_scales(b: GraphBuilder, node: Node) -> Node:
+    """An operator on integers with scales by which all that 8 bits stand for is finite.
+
+    Its own arithmetic has ratios of scales alone, and works with a mask of the lowest float, which would be infinite
+    when dequantized."""
+
+    def bounded(name: str) -> str:
+        c = b.constants.get(name)
+        if c is None or c.dtype != np.float32 or not (np.isfinite(c) & (c > LARGEST_SCALE)).any():
+            return name
+        return b.add_constant(f"{node.name}.scale", np.minimum(c, LARGEST_SCALE))
+
+    return node.with_(inputs=tuple(map(bounded, node.inputs)))
 
 
 @_adapter("QLinearConv")

@@ -28,6 +28,7 @@ from .functions import inlined as without_functions
 from .import_if import Scope, inlined, without_claims
 from .inference import infer_shapes
 from .onnx_fallback import captures, fallback_node, is_fallback
+from .widened import narrow_boundary, widened, with_narrow_boundary
 
 OLDEST_OPSET = 7  # that nodes are read in; models of older ones are converted to it by onnx
 
@@ -47,11 +48,12 @@ def load(model: Model) -> Graph:
     else:
         path = path_of(model, "the model", ModelError, "a path, an onnx.ModelProto or a Graph")
         proto, where = _read(path), str(path)
-    proto = completed(with_standard_ops(proto, where))
+    boundary = narrow_boundary(proto)
+    proto = completed(with_standard_ops(widened(proto, where), where))
     opset = _check(proto, where)
     if opset < OLDEST_OPSET:
         proto = _converted(proto, opset, where)
-    return imported(without_functions(proto, where), where)
+    return with_narrow_boundary(imported(without_functions(proto, where), where), boundary)
 
 
 def imported(proto: onnx.ModelProto, where: str) -> Graph:

@@ -36,7 +36,9 @@ def keep_scores_float(state: QuantState) -> QuantState:
     pending = [o for o in graph.outputs if (r := graph.types[o].rank) is not None and r <= 2]
     while pending:
         node = producers.get(pending.pop())
-        if node is not None and state.is_int8(node) and node.has(RANK_PRESERVING):
+        if node is not None and node.op == "Cast" and all(graph.types[v].dtype.is_float for v in node.inputs):
+            pending.append(node.inputs[0])  # NOTE: the scores in another float dtype
+        elif node is not None and state.is_int8(node) and node.has(RANK_PRESERVING):
             tail[node.name] = "scores of a classifier stay float, so that their order is kept"
             pending.append(node.inputs[0])
     return state.kept_float(tail)

@@ -44,7 +44,8 @@ def _dequantized(node: Node, constants: dict[str, Array]) -> tuple[Stored, Array
     zero = np.zeros(1, np.int64) if not node.input(2) else constants[node.inputs[2]].astype(np.int64).reshape(-1)
     stored = Stored(q, scale, np.broadcast_to(zero, scale.shape), axis)
     along = [-1 if k == axis else 1 for k in range(q.ndim)]
-    return stored, stored.q.astype(np.float32) * (scale.reshape(along) if axis is not None else scale[0])
+    with np.errstate(over="ignore"):
+        return stored, stored.q.astype(np.float32) * (scale.reshape(along) if axis is not None else scale[0])
 
 
 def _moved(graph: Graph, node: Node, stored: Stored, real: Array) -> tuple[Stored, Array] | None:

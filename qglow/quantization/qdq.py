@@ -6,7 +6,8 @@ values and of weights.
 2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is
    what is rounded.
 3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered (folded.py).
-4. Activations of int16 have a zero point of 0, or stay as they are.
+4. Activations of int16 have a zero point of 0, and the reals that all integers stand for are finite, or they stay as
+   they are.
    Signed bytes become unsigned ones with a zero point 128 higher: the same numbers.
 5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing
    else reads it.
@@ -201,11 +202,20 @@ def _parameters(graph: Graph, node: Node) -> Parameters | None:
         return None
     if scale.dtype != np.float32 or not np.isfinite(scale).all() or float(scale.ravel()[0]) <= 0:
         return None
+    if not _is_finite(float(scale.ravel()[0]), zero):
+        return None
     if zero.dtype == np.int16:
         return None if zero.any() else (DType.I16, Quant.per_tensor(float(scale.ravel()[0]), 0))
     return DType.U8, Quant.per_tensor(
         float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0)
     )
+
+
+def _is_finite(scale: float, zero: Array) -> bool:
+    """Whether all that the integers stand for is finite in float32: the integer forms of ops know no infinities."""
+    limits = np.iinfo(zero.dtype)
+    steps = max(int(zero.ravel()[0]) - limits.min, limits.max - int(zero.ravel()[0]))
+    return steps * scale <= float(np.finfo(np.float32).max)
 
 
 def _named_outputs(graph: Graph, quants: dict[str, Parameters], rounded: set[str]) -> Graph:

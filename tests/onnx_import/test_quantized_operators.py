@@ -52,6 +52,8 @@ def model_of(op: str, given: list[Any], version: int, /, **attributes: Any) -> o
     )
 
 
+# the scale of a mask of the lowest float: 255 steps of it are infinite in float32
+LOWEST = np.nextafter(np.float32(np.finfo(np.float32).max / 255), np.float32(np.inf))
 TO = [scale(0.07), zero(120)]
 X = [A, scale(0.03), zero(100)]
 PICTURE = [IMAGE, scale(0.03), zero(90)]
@@ -68,6 +70,8 @@ CASES: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
     "Add": ("QLinearAdd", [*X, A[::-1], scale(0.05), zero(140), *TO], {}),
     "Add of a row": ("QLinearAdd", [*X, A[:1], scale(0.05), zero(140), *TO], {}),
     "Mul": ("QLinearMul", [*X, A[::-1], scale(0.05), zero(140), scale(0.1), zero(130)], {}),
+    "Mul by the lowest float": ("QLinearMul", [A, scale(1 / 255), zero(0), A[::-1], LOWEST, zero(255), LOWEST, zero(255)], {}),
+    "Add of the lowest float": ("QLinearAdd", [*X, A[::-1], LOWEST, zero(255), LOWEST, zero(255)], {}),
     "Sigmoid": ("QLinearSigmoid", [*X, scale(1 / 256), zero(0)], {}),
     "LeakyRelu": ("QLinearLeakyRelu", [*X, scale(0.02), zero(7)], {}),
     "LeakyRelu, alpha": ("QLinearLeakyRelu", [*X, scale(0.02), zero(60)], {"alpha": 0.3}),
