@@ -28,6 +28,11 @@ from .types import DType, Quant, TensorType
 
 INLINE_ELEMENTS = 16
 _PLAIN = re.compile(r"[A-Za-z0-9_./:\-]+")
+_NAME = re.compile(r"%([A-Za-z0-9_./:\-]*[A-Za-z0-9_./\-])")
+# NOTE: most types are of a static shape, and quantized per tensor or not at all: one match reads them whole
+_STATIC = re.compile(
+    r"([a-z0-9]+)\[((?:[0-9]+,)*[0-9]+|)\](?:<(-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?), (-?[0-9]+)>|(?!<))"
+)
 _TYPE = re.compile(r"[a-z0-9]+")
 _DECODE = json.JSONDecoder().raw_decode
 
@@ -185,6 +190,10 @@ class _Parser:
         return text
 
     def value(self) -> str:
+        match = _NAME.match(self.line, self.at)
+        if match is not None:
+            self.at = match.end(1)
+            return match[1]
         if self.peek("_"):
             self.at += 1
             return ""
@@ -201,6 +210,16 @@ class _Parser:
         return value
 
     def type(self) -> TensorType:
+        match = _STATIC.match(self.line, self.at)
+        if match is not None:
+            self.at = match.end()
+            dtype, dims, scale, zero = match.groups()
+            shape = tuple(map(int, dims.split(","))) if dims else ()
+            return TensorType(DType(dtype), shape, Quant((float(scale),), (int(zero),), None) if scale else None)
+        return self.general_type()
+
+    def general_type(self) -> TensorType:
+        """One with named or unknown dimensions, or scales of channels or blocks."""
         match = _TYPE.match(self.line, self.at)
         if match is None:
             raise ValueError("expected a type")

@@ -42,7 +42,7 @@ def phase_products(
                 taps[:] = w[:, :, list(a.taps)][:, :, :, list(b.taps)]
             kernel = taps.reshape(groups, channels // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
             corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
-            yield corner, y.part(2, a.phase, a.count, sh).part(3, b.phase, b.count, sw), kernel
+            yield corner, y.part(2, a.phase, a.outputs, sh).part(3, b.phase, b.outputs, sw), kernel
 
 
 def transposed_halo(graph: Graph, node: Node) -> Halo:

@@ -155,7 +155,7 @@ def read(path: Path) -> bytes:
     """The bytes of a file of the folder, read once from the descriptor that was checked. Raises OSError and
     KernelError."""
     with opened(path.parent) as folder, open(_open_file(path.name, folder), "rb") as file:
-        return file.read(LARGEST)
+        return file.read(min(os.fstat(file.fileno()).st_size, LARGEST))
 
 
 def _open_file(name: str, folder: int) -> int:

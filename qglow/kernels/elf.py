@@ -63,7 +63,7 @@ class Layout:
                 at = -(-at // section.alignment) * section.alignment
                 self.places[k], at = at, at + section.size
         symbols = next(s for s in self.sections if s.kind == SYMBOLS)
-        self._table = [struct.unpack_from("<IBBHQQ", data, symbols.offset + k * 24) for k in range(symbols.size // 24)]
+        self._table = list(struct.iter_unpack("<IBBHQQ", _entries(data, symbols)))
         strings = self.sections[symbols.link]
         self._names = [self._text(strings, s[0]).decode() if s[0] else "" for s in self._table]
         outside = [k for k, s in enumerate(self._table) if s[3] == 0 and s[0]]
@@ -76,7 +76,7 @@ class Layout:
 
         function: the address of one outside of it.
         """
-        data = self.data
+        data = memoryview(self.data)
         for k, place in self.places.items():
             section = self.sections[k]
             if section.kind != NO_BITS:
@@ -99,17 +99,24 @@ class Layout:
 
     def _relocate(self, section: _Section, memory: Memory, base: int, values: list[int]) -> None:
         place, apply = self.places[section.info], _x86_64 if self.machine == X86_64 else _aarch64
-        for k in range(section.size // 24):
-            offset, info, addend = struct.unpack_from("<QQq", self.data, section.offset + k * 24)
-            apply(memory, info & 0xFFFFFFFF, place + offset, values[info >> 32] + addend, base)
+        for offset, kind, symbol, addend in struct.iter_unpack("<QIIq", _entries(self.data, section)):
+            apply(memory, kind, place + offset, values[symbol] + addend, base)
+
+
+def _entries(data: bytes, section: _Section) -> memoryview:
+    """A table of symbols or of relocations, whose entries are of 24 bytes."""
+    return memoryview(data)[section.offset : section.offset + section.size // 24 * 24]
+
+
+_PACK_32, _PACK_64 = struct.Struct("<i").pack_into, struct.Struct("<Q").pack_into
 
 
 def _x86_64(memory: Memory, kind: int, at: int, value: int, base: int) -> None:
     """R_X86_64_64; PC32 and PLT32."""
-    if kind == 1:
-        struct.pack_into("<Q", memory, at, value)
-    elif kind in (2, 4):
-        struct.pack_into("<i", memory, at, value - base - at)
+    if kind == 2 or kind == 4:
+        _PACK_32(memory, at, value - base - at)
+    elif kind == 1:
+        _PACK_64(memory, at, value)
     else:
         raise CannotLoad(f"relocation {kind}")
 

@@ -9,6 +9,7 @@ by the rules of `cache.py`. An object has the same bytes wherever it is built, b
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import sys
 from functools import lru_cache
@@ -56,10 +57,10 @@ def unsealed(path: Path) -> bytes:
         raise KernelError(f"{path}: compiled kernels cannot be read ({error.strerror})") from error
     if path.parent == PACKAGED and hashlib.sha256(raw).hexdigest() != carried().get(path.name):
         raise KernelError(f"{path}: not the compiled kernels that this package was made with; install qglow again")
-    data = raw[:-32]
-    if sealed(data) != raw:
+    data = memoryview(raw)[:-32]
+    if hashlib.sha256(data).digest() != raw[-32:]:
         raise KernelError(f"{path}: compiled kernels are spoiled; remove them with `qglow kernels clear`")
-    return data
+    return bytes(data)
 
 
 def carried() -> dict[str, str]:
@@ -71,11 +72,11 @@ def carried() -> dict[str, str]:
     return HASHES
 
 
-def sources() -> list[Path]:
+def sources() -> list[str]:
     """The files that a kernel is made from."""
-    here = Path(__file__).parent
-    kernels = [p for p in sorted(here.glob("*.py")) if p.name not in HANDLING]
-    return [*kernels, *(here.parent / name for name in READ)]
+    here = os.path.dirname(__file__)
+    kernels = [f"{here}/{name}" for name in sorted(os.listdir(here)) if name.endswith(".py") and name not in HANDLING]
+    return [*kernels, *(f"{os.path.dirname(here)}/{name}" for name in READ)]
 
 
 @lru_cache(maxsize=1)
@@ -83,7 +84,8 @@ def source_hash() -> str:
     """Hash of everything that a kernel is made from."""
     h = hashlib.sha256()
     for path in sources():
-        h.update(path.read_bytes())
+        with open(path, "rb", buffering=0) as file:
+            h.update(file.read())
     return h.hexdigest()[:16]
 
 

@@ -116,7 +116,7 @@ def conv_transpose(node: Node, inputs: list[Array | None]) -> list[Array]:
         borders = [a.border(d) for a, d in zip(axes, x.shape[2:], strict=True)]
         padded = pad_spatial(x, [b for b, _ in borders], [e for _, e in borders], 0)
         for k, (a, (before, _)) in enumerate(zip(axes, borders, strict=True)):
-            padded = padded.take(range(a.first + before, a.first + before + a.count + a.reach - 1), 2 + k)
+            padded = padded.take(range(a.first + before, a.first + before + a.outputs + a.reach - 1), 2 + k)
         swapped = taps.reshape(groups, -1, per, *kernel).swapaxes(1, 2).reshape(groups * per, -1, *kernel)
         part = convolve(
             padded, swapped, bias, Window(kernel, one, tuple(a.step for a in axes), (0,) * rank, (0,) * rank), groups

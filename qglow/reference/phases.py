@@ -9,17 +9,16 @@ dilation / g over t, with the taps in reverse.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import gcd
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Phase:
-    """One axis: outputs phase, phase + stride, ... (`count` of them) read taps (in order) at input indices first, first
+class Phase(NamedTuple):
+    """One axis: outputs phase, phase + stride, ... (`outputs` of them) read taps (in order) at input indices first, first
     + step, ..."""
 
     phase: int
-    count: int
+    outputs: int
     first: int
     taps: tuple[int, ...]
     step: int = 1
@@ -31,7 +30,7 @@ class Phase:
 
     def border(self, size: int) -> tuple[int, int]:
         """Indices read before 0 and beyond `size`."""
-        return max(0, -self.first), max(0, self.count - 1 + self.first + self.reach - size)
+        return max(0, -self.first), max(0, self.outputs - 1 + self.first + self.reach - size)
 
 
 def phases(stride: int, kernel: int, begin: int, out: int, dilation: int = 1) -> list[Phase]:

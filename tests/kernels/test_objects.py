@@ -97,9 +97,9 @@ def test_the_same_bytes_wherever_they_are_built(wheel: Path, tmp_path: Path) -> 
 
 def test_the_hash_covers_what_kernels_import() -> None:
     """A kernel is compiled anew when anything changes that its code reads."""
-    hashed = {p.relative_to(ROOT).as_posix() for p in objects.sources()}
+    hashed = {Path(p).relative_to(ROOT).as_posix() for p in objects.sources()}
     assert "qglow/kernels/conv.py" in hashed and "qglow/kernels/objects.py" not in hashed
-    for path in objects.sources():
+    for path in map(Path, objects.sources()):
         imported = (
             re.findall(r"^from \.\.(\w+\.\w+) import", path.read_text(), re.M) if path.parent.name == "kernels" else []
         )
