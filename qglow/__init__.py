@@ -51,8 +51,8 @@ fallback.hand_in(_fallback_ops)
 
 
 def __getattr__(name: str) -> Any:
-    """NOTE: nothing that an import makes is garbage: collections of cycles in the middle of it take a tenth of its time,
-    and one of all that it made as much again, unless it counts as old."""
+    """NOTE: nothing that an import makes is garbage: collections of cycles in the middle of it take a tenth of its
+    time, and one of all that it made as much again, unless it counts as old."""
     if name not in _HOMES:
         raise AttributeError(f"module 'qglow' has no attribute {name!r}")
     collects = gc.isenabled()

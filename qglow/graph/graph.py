@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -17,15 +16,30 @@ Attribute = Any  # int | float | str | bytes | tuple of int, float or str | np.n
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One operation. An omitted optional input is the empty string. `name` is unique in its graph."""
+    """One operation. An omitted optional input is the empty string. `name` is unique in its graph.
 
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    attributes: Mapping[str, Attribute] = field(default_factory=dict)
-    name: str = ""
+    NOTE: nodes are made by the thousand while plans are, so this is a plain class, whose fields mypy keeps final.
+    """
+
+    __slots__ = ("attributes", "inputs", "name", "op", "outputs")
+
+    def __init__(
+        self,
+        op: str,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        attributes: Mapping[str, Attribute] | None = None,
+        name: str = "",
+    ) -> None:
+        self.op: Final = op
+        self.inputs: Final = inputs
+        self.outputs: Final = outputs
+        self.attributes: Final[Mapping[str, Attribute]] = {} if attributes is None else attributes
+        self.name: Final = name
+
+    def __repr__(self) -> str:
+        return f"Node({self.op!r}, {self.inputs!r}, {self.outputs!r}, {self.attributes!r}, {self.name!r})"
 
     def attr(self, name: str) -> Attribute:
         """The value of an attribute; where the node has none, the default that the op declares, or None. Raises
@@ -53,34 +67,48 @@ class Node:
 
     def with_(self, **changes: Any) -> Node:
         """A copy with fields replaced."""
-        return replace(self, **changes)
+        return Node(**{field: getattr(self, field) for field in Node.__slots__} | changes)
 
     def with_attributes(self, **changes: Attribute) -> Node:
         """A copy with attributes set; a value of None removes the attribute."""
         merged = {k: v for k, v in {**self.attributes, **changes}.items() if v is not None}
-        return replace(self, attributes=merged)
+        return Node(self.op, self.inputs, self.outputs, merged, self.name)
 
     def input(self, index: int) -> str:
         """The input's name, or the empty string where it is omitted."""
         return self.inputs[index] if index < len(self.inputs) else ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Graph:
     """Nodes in topological order; every value that exists has an entry in `types`.
 
     Constants are values with data: they have a type too, and their arrays are never written to.
     """
 
-    name: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    nodes: tuple[Node, ...]
-    types: Mapping[str, TensorType]
-    constants: Mapping[str, Array] = field(default_factory=dict)
+    __slots__ = ("constants", "inputs", "name", "nodes", "outputs", "types")
+
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[str, ...],
+        outputs: tuple[str, ...],
+        nodes: tuple[Node, ...],
+        types: Mapping[str, TensorType],
+        constants: Mapping[str, Array] | None = None,
+    ) -> None:
+        self.name: Final = name
+        self.inputs: Final = inputs
+        self.outputs: Final = outputs
+        self.nodes: Final = nodes
+        self.types: Final = types
+        self.constants: Final[Mapping[str, Array]] = {} if constants is None else constants
+
+    def __repr__(self) -> str:
+        return f"Graph({self.name!r}, {len(self.nodes)} nodes, {len(self.constants)} constants)"
 
     def with_(self, **changes: Any) -> Graph:
-        return replace(self, **changes)
+        """A copy with fields replaced."""
+        return Graph(**{field: getattr(self, field) for field in Graph.__slots__} | changes)
 
     def type(self, value: str) -> TensorType:
         return self.types[value]

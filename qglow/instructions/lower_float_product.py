@@ -3,7 +3,7 @@ in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,7 @@ from .select import Lowering
 from .table import POST_ADD, POST_NONE
 
 
-@dataclass(frozen=True, slots=True)
-class FloatTarget:
+class FloatTarget(NamedTuple):
     """Where a product's result goes; bounds: fields of what limits it; residual: what is added before."""
 
     y: TensorView
@@ -100,7 +99,7 @@ def conv(low: Lowering, fused: Node) -> bool:
     shape = window_fields(win)
     if is_column(target.y.as_image(), kw):
         residual = None if target.residual is None else target.residual.as_image().swap_hw()
-        target = replace(target, y=target.y.as_image().swap_hw(), residual=residual)
+        target = target._replace(y=target.y.as_image().swap_hw(), residual=residual)
         x, w, shape, (kh, kw) = x.swap_hw(), w.swapaxes(2, 3), swap_hw(shape), (kw, kh)
     bias = bias_of(low, node, oc)
     if depthwise:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,12 +31,11 @@ NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t
 UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 
 
-@dataclass(slots=True)
-class Target:
+class Target(NamedTuple):
     """Where a product's result goes, and what becomes of it on the way."""
 
     y: TensorView
-    post: Fields = field(default_factory=lambda: dict(NO_POST))
+    post: Fields = NO_POST
     residual: TensorView | None = None
     table: Array | None = None
 
@@ -223,11 +222,11 @@ def product(
         gap = 0
     ic += gap
     fused = kw == 1 or (x.strides[3] == ic and shape["DW"] == 1)
-    y, residual = target.y, target.residual
+    y, post, residual, _ = target
     if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
         x, y, residual = flattened(x, y, residual)
         if residual is not None:
-            target.post |= {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
+            post = post | {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
     data = low.derived(of_product, low.isa, w, bias, scale, fused, gap)
     constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
     runs, run = (1, kw * ic) if fused else (kw, ic)
@@ -241,8 +240,8 @@ def product(
         "runs": runs,
         "run": run,
     }
-    fields = {**sizes, **limits(low, node), **target.post, "r_g": oc}
-    low.emit("conv2d", operands(low, x, replace_target(target, y, residual), constants), constants, fields)
+    fields = {**sizes, **limits(low, node), **post, "r_g": oc}
+    low.emit("conv2d", operands(low, x, target._replace(y=y, residual=residual), constants), constants, fields)
 
 
 def last_read(x: TensorView, y: TensorView, shape: Fields, run: int) -> int:
@@ -251,10 +250,6 @@ def last_read(x: TensorView, y: TensorView, shape: Fields, run: int) -> int:
     row = (h - 1) * int(shape["SH"]) + (int(shape["KH"]) - 1) * int(shape["DH"])
     column = (w - 1) * int(shape["SW"]) + (int(shape["KW"]) - 1) * int(shape["DW"])
     return x.start + (n - 1) * x.strides[0] + row * x.strides[2] + column * x.strides[3] + run
-
-
-def replace_target(target: Target, y: TensorView, residual: TensorView | None) -> Target:
-    return Target(y, target.post, residual, target.table)
 
 
 def flattened(
@@ -320,7 +315,7 @@ def matmul(low: Lowering, fused: Node) -> bool:
     target = target_of(low, fused.outputs[0], after, None)
     w, _, bias, scale = low.derived(of_matrix, *found[2:], low.zero(node.inputs[0]), turned)
     with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
-        rows = replace_target(target, y, residual).as_image()
+        rows = target._replace(y=y, residual=residual).as_image()
         product(low, node, image_x, rows, w, bias, scale, UNIT)
     return True
 

@@ -8,7 +8,7 @@ Unless said otherwise N, H, W, C are those of the output.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Final
 
 HEADER = 2
 POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
@@ -21,32 +21,28 @@ FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh", "Log", "Relu", "Abs", "Neg", "R
 FLOAT_REDUCE = ("Max", "Sum", "Mean")
 
 
-@dataclass(frozen=True, slots=True)
 class InstructionDef:
     """ins, outs: operands in the arena; consts: operands among the constants; hints: how the work is done, never what
     comes of it (0: as the kernel sees fit)."""
 
-    name: str
-    meaning: str
-    ins: tuple[str, ...]
-    outs: tuple[str, ...]
-    consts: tuple[str, ...]
-    fields: tuple[str, ...]
-    hints: tuple[str, ...] = ()
+    __slots__ = ("consts", "fields", "hints", "ins", "meaning", "name", "outs", "words")
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        return (*self.ins, *self.outs, *self.consts, *self.fields, *self.hints)
+    def __init__(self, name: str, meaning: str, ins: str, outs: str, consts: str, fields: str, hints: str = "") -> None:
+        self.name: Final = name
+        self.meaning: Final = meaning
+        self.ins: Final = tuple(ins.split())
+        self.outs: Final = tuple(outs.split())
+        self.consts: Final = tuple(consts.split())
+        self.fields: Final = tuple(fields.split())
+        self.hints: Final = tuple(hints.split())
+        self.words: Final = (*self.ins, *self.outs, *self.consts, *self.fields, *self.hints)
 
     def index(self, name: str) -> int:
         """The word of an operand, a field or a hint."""
         return HEADER + self.words.index(name)
 
 
-def _row(name: str, meaning: str, ins: str, outs: str, consts: str, fields: str, hints: str = "") -> InstructionDef:
-    return InstructionDef(name, meaning, *(tuple(t.split()) for t in (ins, outs, consts, fields, hints)))
-
-
+_row = InstructionDef
 _XY = "N H W C x_n x_h x_w y_n y_h y_w"
 _WINDOW = "KH KW SH SW DH DW"
 _RANGE = "zero low high"

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 
 class Phase(NamedTuple):
-    """One axis: outputs phase, phase + stride, ... (`outputs` of them) read taps (in order) at input indices first, first
-    + step, ..."""
+    """One axis: outputs phase, phase + stride, ... (`outputs` of them) read taps (in order) at input indices first,
+    first + step, ..."""
 
     phase: int
     outputs: int

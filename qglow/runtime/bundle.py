@@ -8,8 +8,8 @@ invariants.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ..arguments import path_of, shown
 from ..errors import BundleError, LimitError, shortened
@@ -29,20 +29,24 @@ from .tensors import read_all, to_bytes
 FORMAT = "qglow-bundle-3"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """A quantized graph and its manifest: `decisions` (what became of each node), `profile`, `agreement`,
     `float_bytes`."""
 
-    graph: Graph
-    manifest: Manifest = field(default_factory=lambda: Manifest())
+    __slots__ = ("graph", "manifest")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.graph, Graph) or not isinstance(self.manifest, dict):
-            wrong = self.manifest if isinstance(self.graph, Graph) else self.graph
+    def __init__(self, graph: Graph, manifest: Manifest | None = None) -> None:
+        manifest = Manifest() if manifest is None else manifest
+        if not isinstance(graph, Graph) or not isinstance(manifest, dict):
+            wrong = manifest if isinstance(graph, Graph) else graph
             raise BundleError(
                 f"a bundle is of a quantized graph and a manifest; got {shown(wrong)}: make one with qglow.quantize"
             )
+        self.graph: Final = graph
+        self.manifest: Final = manifest
+
+    def __repr__(self) -> str:
+        return f"Bundle({self.graph!r})"
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all. The same bundle gives the same bytes."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,16 @@ FORMAT = 1
 MOST_KERNELS = 15  # of one instruction
 
 
-@dataclass(slots=True)
 class Tuning:
     """choices: by number of threads and ProductShape.key; coefficients: of the cost models, by `priced`."""
 
-    choices: dict[str, dict[str, Hints]] = field(default_factory=dict)
-    coefficients: dict[str, list[float]] = field(default_factory=dict)
+    __slots__ = ("choices", "coefficients")
+
+    def __init__(
+        self, choices: dict[str, dict[str, Hints]] | None = None, coefficients: dict[str, list[float]] | None = None
+    ) -> None:
+        self.choices = choices or {}
+        self.coefficients = coefficients or {}
 
 
 FLOATS = " floats"
