@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import InputError, LimitError, ModelError
 from ..limits import at_most
-from ..ops.traits import SHAPE_ONLY
+from ..ops.traits import PRODUCT, SHAPE_ONLY
 from .declared import rank_faults, sizing_operands
 from .dtypes import dtype_made, mixed_dtypes
 from .epilogue import is_fused, parts
@@ -27,7 +27,7 @@ Types = Mapping[str, TensorType]
 Shapes = Mapping[str, tuple[int, ...] | None]
 ShapeRule = Callable[[Node, Sequence[Shape | None], Sequence[Array | None]], Sequence[Shape | None]]
 FallbackTypes = Callable[[Node, list[TensorType | None], list[Array | None]], list[TensorType | None]]
-_FOLD_LIMIT = 4096
+_FOLD_LIMIT = 1 << 14  # elements of constants: of a causal mask of 128 positions
 _FOLD_BYTES, _FOLD_WORK = 32 << 20, 1 << 12  # of one node; NOTE: what is more is left to where it runs
 
 
@@ -52,10 +52,11 @@ class Undecided(Exception):
 
 
 class Meaning(NamedTuple):
-    """What typing asks of the ops. evaluate: the float meaning of a node. rules: output shapes, by op. foreign: the
-    types of an `Onnx` node's outputs, None for one that is not known."""
+    """What typing asks of the ops. evaluate: the float meaning of a node. exact: the bits that kernels make of it. rules:
+    output shapes, by op. foreign: the types of an `Onnx` node's outputs, None for one that is not known."""
 
     evaluate: Evaluate
+    exact: Callable[[Types, Node, list[Array | None]], list[Array]]
     rules: Mapping[str, ShapeRule]
     foreign: FallbackTypes
 
@@ -191,18 +192,14 @@ class _Retyping:
         known = all(not i or i in constants for i in node.inputs)
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        whole = all(self.graph.types[o].dtype is not DType.F32 for o in node.outputs if o)
-        fold = node.has(SHAPE_ONLY) or (known and small and not quantized and whole)
+        fold = node.has(SHAPE_ONLY) or (known and small and (node.op == "Quantize" or not (quantized or self.sums(node))))
         results = self.folded(node) if fold else None
         if results is not None:
-            found = [
-                (o, a, TensorType(_dtype(node, a), tuple(a.shape)))
-                for o, a in zip(node.outputs, results, strict=False)
-                if o
-            ]
-            for o, a, type_ in found:
-                constants[o], types[o] = a, type_
-                self.known.add(o)
+            for o, a in zip(node.outputs, results, strict=False):
+                if o:
+                    constants[o] = a
+                    types[o] = TensorType(_dtype(node, a), tuple(a.shape), self.graph.types[o].quant)
+                    self.known.add(o)
             return
         inferred = _infer(node, types, constants, self.meaning)
         missing = [o for o, t in zip(node.outputs, inferred, strict=False) if o and t is None]
@@ -219,11 +216,19 @@ class _Retyping:
             _check_types(node, types, constants)
         self.nodes.append(node)
 
+    def sums(self, node: Node) -> bool:
+        """Whether a node sums floats in an order that its kernel chooses."""
+        return node.has(PRODUCT) and any(self.graph.types[o].dtype is DType.F32 for o in node.outputs if o)
+
     def folded(self, node: Node) -> list[Array] | None:
         """What a node makes of constants; None where that is too large, or takes too long, to be kept in a graph."""
+        inputs = [_stand_in(i, self.types, self.constants) for i in node.inputs]
         try:
             with at_most(min(_FOLD_BYTES, self.room), _FOLD_WORK):
-                results = self.meaning.evaluate(node, [_stand_in(i, self.types, self.constants) for i in node.inputs])
+                if node.has(SHAPE_ONLY):
+                    results = self.meaning.evaluate(node, inputs)
+                else:
+                    results = self.meaning.exact(self.graph.types, node, inputs)
         except LimitError:
             return None
         self.room -= sum(a.nbytes for a in results if isinstance(a, np.ndarray) and a.nbytes > 1 << 16)

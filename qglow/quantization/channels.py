@@ -257,7 +257,7 @@ class ChannelGroups:
             rest = [d for d in shape[1:] if isinstance(d, int)] if shape else []
             if j > 0 or not shape or len(rest) != len(shape) - 1:
                 return None
-            batch = shape[0] if isinstance(shape[0], int) else 1
+            batch = shape[0] if isinstance(shape[0], int) else self.ids[v].shape[0]
             inputs.append(np.broadcast_to(self.ids[v], (batch, *rest)))
         try:
             return _compressed(FLOAT[node.op](node, inputs)[k])

@@ -37,14 +37,27 @@ def find_eligible_nodes(state: QuantState) -> QuantState:
     state = replace(state, functions=find_functions(graph, state.reasons, state.rounded))
     endless = endless_values(graph, state.observed, state.functions)
     asked = dict.fromkeys(asked_if_finite(graph), "whether its result is NaN or infinite is asked")
+    of_shapes = made_of_shapes(graph)
     for node in filter(state.is_int8, graph.nodes):
-        if node.name in asked:
+        if of_shapes.issuperset(node.outputs):
+            reasons[node.name] = "made of shapes alone: a constant wherever the input shapes are known"
+        elif node.name in asked:
             reasons[node.name] = asked[node.name]
         elif not endless.isdisjoint((*node.inputs, *node.outputs)):
             reasons[node.name] = "a tensor of it held NaN or infinity in calibration"
         elif (reason := _obstacle(graph, state.observed, state.functions, node)) is not None:
             reasons[node.name] = reason
     return state.kept_float(reasons)
+
+
+def made_of_shapes(graph: Graph) -> set[str]:
+    """Values that no element of an input has a say in, as sines of positions and causal masks: at another length they
+    leave the range that calibration saw."""
+    found = {"", *graph.constants}
+    for node in graph.nodes:
+        if node.has(SHAPE_ONLY) or found.issuperset(node.inputs):
+            found.update(node.outputs)
+    return found.difference(graph.constants)
 
 
 def keep_isolated_nodes_float(state: QuantState) -> QuantState:

@@ -36,6 +36,10 @@ def _evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     return evaluate_node(Graph("", (), (), (), _Floats(), {}), node, inputs, fast=True)
 
 
+def _exact(types: Mapping[str, TensorType], node: Node, inputs: list[Array | None]) -> list[Array]:
+    return evaluate_node(Graph("", (), (), (), types, {}), node, inputs)
+
+
 class _Floats(dict):  # type: ignore[type-arg]
     """Every value a plain float: evaluation on zeros takes the float meaning of a quantized node too."""
 
@@ -43,4 +47,4 @@ class _Floats(dict):  # type: ignore[type-arg]
         return float_type()
 
 
-MEANING = Meaning(_evaluate, SHAPES, _types_of_fallback)
+MEANING = Meaning(_evaluate, _exact, SHAPES, _types_of_fallback)
