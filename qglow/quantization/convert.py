@@ -9,7 +9,7 @@ import numpy as np
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
 from ..graph.blocks import Precision, precision_of
 from ..ops import OPS, quantized_form
-from ..ops.traits import ACCUMULATES, PRODUCT, SOFTMAX
+from ..ops.traits import ACCUMULATES, PRODUCT, SHAPE_ONLY, SOFTMAX
 from ..reference.arithmetic import clamped, quantize
 from ..reference.integer_mean import exponent_table
 from .bias import output_shift
@@ -143,7 +143,9 @@ class Converter:
                 o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs
             }
             self.b.types |= {name: self.graph.types[o] for o, name in exact.items() if o}
-            self.b.append(node.with_(inputs=tuple(self.f(i) for i in node.inputs), outputs=tuple(exact.values())))
+            # NOTE: of a value that a clamp took the place of, the shape is the clamp's
+            read = map(self.uses.target, node.inputs) if node.has(SHAPE_ONLY) else node.inputs
+            self.b.append(node.with_(inputs=tuple(map(self.f, read)), outputs=tuple(exact.values())))
             self.real |= exact
             return
         output = node.outputs[0]

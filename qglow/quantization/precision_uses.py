@@ -1,20 +1,21 @@
 """What each value is needed as: quantized, float, or not at all; and which clamps their producers fuse.
 
-1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and a Select its condition as
-   it is.
+1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and all others, which are shapes,
+   conditions and states, as they are.
 2. A value that is a function of a root (pointwise.py) needs the root quantized, and the nodes between are not needed.
 3. A clamp whose root nothing else needs is fused: the root's producer writes the clamp's value, limited to its
    interval.
 4. A product or an average that is needed only as float gives float itself: the accumulator is never rounded to 8 bits.
    Without `float_outputs` those that are outputs of the graph are rounded to 8 bits first.
-5. A value that a model which came quantized rounds is needed quantized, and no clamp is fused over it.
+5. Where only its shape is read, a value is needed as whatever it is needed as otherwise, and as float if as nothing.
+6. A value that a model which came quantized rounds is needed quantized, and no clamp is fused over it.
 """
 
 from __future__ import annotations
 
 from ..graph import Graph, Node
 from ..graph.select_op import SELECT
-from ..ops.traits import ACCUMULATES, ARITHMETIC
+from ..ops.traits import ACCUMULATES, ARITHMETIC, SHAPE_ONLY
 from .state import PrecisionUses, QuantState
 
 
@@ -35,8 +36,13 @@ def find_precision_uses(state: QuantState) -> PrecisionUses:
         made = [(o, producers[o]) for o in graph.outputs if o in producers]
         quantized = {o for o, n in made if state.is_int8(n) and n.has(ACCUMULATES)}
     readers: dict[str, set[str]] = {}
+    measured = set[str]()
     for node in reversed(graph.nodes):
+        real |= {o for o in node.outputs if o in measured and o not in quantized}
         if not any(o in quantized or o in real for o in node.outputs):
+            continue
+        if node.has(SHAPE_ONLY):
+            measured |= set(node.inputs)
             continue
         if not state.is_int8(node):
             real |= {i for i in node.inputs if i and i not in graph.constants}
@@ -45,13 +51,8 @@ def find_precision_uses(state: QuantState) -> PrecisionUses:
             function, sources = state.functions.get(node.outputs[0]), data_inputs(graph, node)
             sources = [function.root] if function is not None else sources
             quantized |= set(sources)
-            beside = (
-                {node.inputs[0]}
-                if node.op == SELECT
-                else {node.input(k) for k in (5, 6)}
-                if node.op == "LSTM"
-                else set()
-            )
+            # NOTE: the shape of a Reshape, the condition of a Select, the states of an LSTM
+            beside = set() if function is not None else {i for i in node.inputs if i not in sources}
             real |= {v for v in beside if v and v not in graph.constants}
             sources += beside if node.op == SELECT else ()
         for s in sources:
