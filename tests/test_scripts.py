@@ -11,6 +11,7 @@ import pytest
 TOP = Path(__file__).parent.parent
 SCRIPTS = [
     *(["-m", f"bench.{p.stem}"] for p in sorted((TOP / "bench").glob("*.py")) if "__main__" in p.read_text()),
+    ["-m", "bench.exports"],
     *([str(p)] for p in sorted((TOP / "tools").iterdir()) if p.is_file() and "argparse" in p.read_text()),
 ]
 

@@ -52,7 +52,12 @@ def pictures(channels: int = 3) -> Callable[[int, int], Feeds]:
 
 
 def image(
-    name: str, build: Callable[[], torch.nn.Module], size: int = 64, other: int | None = 96, *, dynamo: bool = False,
+    name: str,
+    build: Callable[[], torch.nn.Module],
+    size: int = 64,
+    other: int | None = 96,
+    *,
+    dynamo: bool = False,
     channels: int = 3,
 ) -> Export:
     """A network of pictures. other: a second size that it takes, None for one that is built for one size."""
@@ -62,7 +67,12 @@ def image(
 
 
 def sequence(
-    name: str, build: Callable[[], torch.nn.Module], width: int, length: int = 24, other: int = 37, *,
+    name: str,
+    build: Callable[[], torch.nn.Module],
+    width: int,
+    length: int = 24,
+    other: int = 37,
+    *,
     dynamo: bool = False,
 ) -> Export:
     """A network of [batch, length, width]."""

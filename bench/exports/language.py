@@ -43,8 +43,14 @@ def of(kind: str, config: str, wanted: str, names: tuple[str, ...], attention: s
 
 
 def text(
-    name: str, kind: str, config: str, wanted: str = "last_hidden_state", *, dynamo: bool = False,
-    attention: str = "sdpa", **settings: Any,
+    name: str,
+    kind: str,
+    config: str,
+    wanted: str = "last_hidden_state",
+    *,
+    dynamo: bool = False,
+    attention: str = "sdpa",
+    **settings: Any,
 ) -> Export:
     names = ("input_ids", "attention_mask")
     axes = {n: {0: "batch", 1: "length"} for n in names}
@@ -99,10 +105,12 @@ def decoders() -> list[Export]:
         text("phi", "PhiForCausalLM", "PhiConfig", "logits", **CAUSAL),
         text("opt", "OPTForCausalLM", "OPTConfig", "logits", vocab_size=V, hidden_size=H, num_hidden_layers=L,
              num_attention_heads=A, ffn_dim=F, max_position_embeddings=96, word_embed_proj_dim=H),
-        text("bloom", "BloomForCausalLM", "BloomConfig", "logits", attention="eager", vocab_size=V, hidden_size=H, n_layer=L, n_head=A),
+        text("bloom", "BloomForCausalLM", "BloomConfig", "logits", attention="eager",
+             vocab_size=V, hidden_size=H, n_layer=L, n_head=A),
         text("falcon", "FalconForCausalLM", "FalconConfig", "logits", vocab_size=V, hidden_size=H,
              num_hidden_layers=L, num_attention_heads=A, bos_token_id=1, eos_token_id=2),
-        text("mamba", "MambaForCausalLM", "MambaConfig", "logits", attention="eager", vocab_size=V, hidden_size=32, num_hidden_layers=1,
+        text("mamba", "MambaForCausalLM", "MambaConfig", "logits", attention="eager",
+             vocab_size=V, hidden_size=32, num_hidden_layers=1,
              state_size=4),
     ]  # fmt: skip
 

@@ -39,7 +39,9 @@ def settle(module: torch.nn.Module, e: Export) -> None:
         m.reset_running_stats()
     with torch.no_grad():
         for _ in range(2 if norms else 0):
-            module(*e.feeds(4, e.shapes[0][1]).values())
+            # NOTE: a detector wants boxes to train on, and its backbone does not
+            trained = getattr(getattr(module, "body", None), "backbone", module)
+            trained(*e.feeds(4, e.shapes[0][1]).values())
     module.eval()
 
 
@@ -48,7 +50,7 @@ def export(e: Export, folder: Path) -> None:
     torch.set_num_threads(1)
     torch.backends.mha.set_fastpath_enabled(False)
     module = e.build().eval()
-    if e.settle and "rcnn" not in e.name and "ssd" not in e.name:
+    if e.settle:
         settle(module, e)
     batched = any(0 in a for a in e.axes.values()) or "h" in e.axes
     given = e.feeds(2 if batched else 1, e.shapes[0][1])  # NOTE: an exporter takes a batch of 1 for a constant

@@ -1,4 +1,4 @@
-"""One export through every stage, beside onnxruntime: what failed, decibels, milliseconds, and what runs on the host."""
+"""One export through every stage, beside onnxruntime: what failed, decibels, milliseconds, what is on the host."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def inputs_of(path: Path) -> list[list[Arrays]]:
 
 
 def decibels(true: Sequence[Sequence[np.ndarray]], got: Sequence[Sequence[np.ndarray]]) -> list[float | None]:
-    """Of each output over all samples; None where it is not of floats, or a shape differs, as where boxes are chosen."""
+    """Of each output over all samples; None where it is not of floats, or a shape differs, as of chosen boxes."""
     found: list[float | None] = []
     for ts, gs in zip(zip(*true, strict=True), zip(*got, strict=True), strict=True):
         if ts[0].dtype.kind != "f" or any(t.shape != g.shape for t, g in zip(ts, gs, strict=True)):
@@ -108,7 +108,7 @@ def peer(kind: str, path: Path, samples: list[Arrays], folder: Path) -> onnxrunt
 
 
 def measure(say: Say, path: Path, seconds: float, limit: int) -> Row:
-    """The row of one model. seconds: of timing; 0: neither times nor peers. The process is killed after `limit` seconds."""
+    """The row of one model. seconds: of timing; 0: neither times nor peers. After `limit` seconds the process dies."""
     signal.alarm(limit)
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(4)
@@ -157,7 +157,9 @@ def steps(row: Row, session: qglow.InferenceSession, feeds: Arrays) -> None:
     """What runs on the host, and its share of the time."""
     found = time_steps(session, feeds, 2)
     whole = sum(s.seconds for s in found) or 1.0
-    row["slowest"] = [[s.kind, s.name, round(s.seconds / whole, 3)] for s in sorted(found, key=lambda s: -s.seconds)[:5]]
+    row["slowest"] = [
+        [s.kind, s.name, round(s.seconds / whole, 3)] for s in sorted(found, key=lambda s: -s.seconds)[:5]
+    ]
     for s in found:
         if s.host:
             row["host"][s.kind] = round(row["host"].get(s.kind, 0.0) + s.seconds / whole, 4)

@@ -97,8 +97,10 @@ class Rotary(nn.Module):
         b, n, _ = x.shape
         at = torch.arange(n).float()[:, None] * (10000 ** (-torch.arange(0, 8).float() / 8))[None]
         cos, sin = at.cos(), at.sin()
-        turn = lambda a: torch.cat(  # noqa: E731
-            [a[..., :8] * cos - a[..., 8:] * sin, a[..., 8:] * cos + a[..., :8] * sin], -1
+        turn = (
+            lambda a: torch.cat(  # noqa: E731
+                [a[..., :8] * cos - a[..., 8:] * sin, a[..., 8:] * cos + a[..., :8] * sin], -1
+            )
         )
         q = turn(self.q(x).view(b, n, 3, 16).transpose(1, 2))
         k = turn(self.k(x).view(b, n, 1, 16).transpose(1, 2)).expand(b, 3, n, 16)
@@ -140,9 +142,7 @@ def block(norm: nn.Module, act: nn.Module) -> nn.Module:
 def sampled(m: Any, x: Tensor) -> Tensor:
     """A spatial transformer."""
     theta = m.t(F.interpolate(F.avg_pool2d(x, 4), (4, 4), mode="nearest").flatten(1)).view(-1, 2, 3)
-    ys, xs = torch.meshgrid(
-        torch.linspace(-1, 1, x.shape[2]), torch.linspace(-1, 1, x.shape[3]), indexing="ij"
-    )
+    ys, xs = torch.meshgrid(torch.linspace(-1, 1, x.shape[2]), torch.linspace(-1, 1, x.shape[3]), indexing="ij")
     base = torch.stack([xs, ys, torch.ones_like(xs)], -1).view(1, -1, 3)
     grid = (base @ theta.transpose(1, 2)).view(-1, x.shape[2], x.shape[3], 2)
     return m.c(F.grid_sample(x, grid, align_corners=False))

@@ -47,7 +47,7 @@ def wrong_floats(row: Row) -> list[str]:
 
 
 def behind(row: Row) -> float | None:
-    """Decibels below onnxruntime's static int8, of the output where that is most; None where not more than BEHIND_DB."""
+    """Decibels below onnxruntime's static int8, of the output where that is most; None up to BEHIND_DB."""
     both = zip(row["db"].get("int8 profiled", ()), row["db"].get("ort_static", ()), strict=False)
     most = max((b - a for a, b in both if a is not None and b is not None), default=0.0)
     return most if most > BEHIND_DB else None

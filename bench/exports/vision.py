@@ -11,13 +11,42 @@ import torchvision
 
 from .entry import Export, image
 
-SIZED = """resnet10t mobilenetv3_small_050 mobilenetv4_conv_small_035 tf_efficientnet_lite0 ghostnet_050 mixnet_s
-regnety_002 convnext_atto convnextv2_atto repghostnet_050 tinynet_e lcnet_035 semnasnet_050 hrnet_w18_small
-ese_vovnet19b_slim_dw poolformer_s12 inception_next_atto starnet_s050 mambaout_femto repvit_m0_9 skresnet18
-nf_regnet_b0 mobileone_s0 resnest14d""".split()
+SIZED = [
+    "resnet10t",
+    "mobilenetv3_small_050",
+    "mobilenetv4_conv_small_035",
+    "tf_efficientnet_lite0",
+    "ghostnet_050",
+    "mixnet_s",
+    "regnety_002",
+    "convnext_atto",
+    "convnextv2_atto",
+    "repghostnet_050",
+    "tinynet_e",
+    "lcnet_035",
+    "semnasnet_050",
+    "hrnet_w18_small",
+    "ese_vovnet19b_slim_dw",
+    "poolformer_s12",
+    "inception_next_atto",
+    "starnet_s050",
+    "mambaout_femto",
+    "repvit_m0_9",
+    "skresnet18",
+    "nf_regnet_b0",
+    "mobileone_s0",
+    "resnest14d",
+]
 """Of timm, of any size."""
-SIZED_DYNAMO = """efficientvit_b0 mobilevitv2_050 edgenext_xx_small fastvit_t8 regnetx_002 convnext_atto
-mobilenetv3_small_050""".split()
+SIZED_DYNAMO = [
+    "efficientvit_b0",
+    "mobilevitv2_050",
+    "edgenext_xx_small",
+    "fastvit_t8",
+    "regnetx_002",
+    "convnext_atto",
+    "mobilenetv3_small_050",
+]
 FIXED: dict[str, dict[str, Any]] = {
     "deit_tiny_patch16_224": {"img_size": 64, "depth": 3},
     "beit_base_patch16_224": {"img_size": 64, "depth": 2, "embed_dim": 96, "num_heads": 3},
@@ -120,7 +149,7 @@ def of_torchvision() -> list[Export]:
     only = ((1, 128), (1, 128), (1, 160))
     axes = {"x": {2: "height", 3: "width"}}
     for name, build in (("tv_ssdlite", ssdlite), ("tv_faster_rcnn", faster_rcnn)):
-        found.append(Export(name, build, image("", build).feeds, axes, only))
+        found.append(Export(name, build, image("", build).feeds, axes, only, settle=True))
     video = lambda: models.video.VideoResNet(  # noqa: E731
         models.video.resnet.BasicBlock, [models.video.resnet.Conv3DSimple] * 4, [1, 1, 1, 1],
         models.video.resnet.BasicStem, num_classes=5,
