@@ -97,11 +97,10 @@ class Rotary(nn.Module):
         b, n, _ = x.shape
         at = torch.arange(n).float()[:, None] * (10000 ** (-torch.arange(0, 8).float() / 8))[None]
         cos, sin = at.cos(), at.sin()
-        turn = (
-            lambda a: torch.cat(  # noqa: E731
-                [a[..., :8] * cos - a[..., 8:] * sin, a[..., 8:] * cos + a[..., :8] * sin], -1
-            )
-        )
+
+        def turn(a: Tensor) -> Tensor:
+            return torch.cat([a[..., :8] * cos - a[..., 8:] * sin, a[..., 8:] * cos + a[..., :8] * sin], -1)
+
         q = turn(self.q(x).view(b, n, 3, 16).transpose(1, 2))
         k = turn(self.k(x).view(b, n, 1, 16).transpose(1, 2)).expand(b, 3, n, 16)
         v = self.v(x).view(b, n, 1, 16).transpose(1, 2).expand(b, 3, n, 16)

@@ -52,8 +52,8 @@ class Undecided(Exception):
 
 
 class Meaning(NamedTuple):
-    """What typing asks of the ops. evaluate: the float meaning of a node. exact: the bits that kernels make of it. rules:
-    output shapes, by op. foreign: the types of an `Onnx` node's outputs, None for one that is not known."""
+    """What typing asks of the ops. evaluate: the float meaning of a node. exact: the bits that kernels make of it.
+    rules: output shapes, by op. foreign: the types of an `Onnx` node's outputs, None for one that is not known."""
 
     evaluate: Evaluate
     exact: Callable[[Types, Node, list[Array | None]], list[Array]]
@@ -192,7 +192,8 @@ class _Retyping:
         known = all(not i or i in constants for i in node.inputs)
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        fold = node.has(SHAPE_ONLY) or (known and small and (node.op == "Quantize" or not (quantized or self.sums(node))))
+        exact = node.op == "Quantize" or not (quantized or self.sums(node))
+        fold = node.has(SHAPE_ONLY) or (known and small and exact)
         results = self.folded(node) if fold else None
         if results is not None:
             for o, a in zip(node.outputs, results, strict=False):

@@ -1,7 +1,7 @@
 """What each value is needed as: quantized, float, or not at all; and which clamps their producers fuse.
 
-1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and all others, which are shapes,
-   conditions and states, as they are.
+1. A float node needs its inputs as float; an int8 node needs its data inputs quantized, and all others, which are
+   shapes, conditions and states, as they are.
 2. A value that is a function of a root (pointwise.py) needs the root quantized, and the nodes between are not needed.
 3. A clamp whose root nothing else needs is fused: the root's producer writes the clamp's value, limited to its
    interval.
