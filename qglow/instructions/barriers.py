@@ -3,10 +3,11 @@ others still read."""
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from .program import Buffer, Instruction, Program
+from .repeat import Repeat, parts_of
 from .table import INSTRUCTIONS
 
 
@@ -22,73 +23,91 @@ def accesses(step: Instruction) -> tuple[list[int], list[int]]:
 
 
 def barriers(steps: Sequence[Instruction], buffers: Sequence[Buffer]) -> list[bool]:
-    """For each of instructions that follow each other, whether a barrier comes after it. The last never needs one.
+    """For each of instructions that follow each other, whether a barrier comes after it. The last never needs one."""
+    uses = _Uses(buffers)
+    return [*[uses.wait(step) for step in steps][1:], False] if steps else []
+
+
+def flags_of(program: Program) -> list[list[bool]]:
+    """For each part of a program's steps, and of a repeat for each instruction, whether threads wait for each other
+    after it."""
+    flags: list[list[bool]] = []
+    uses: _Uses | None = None
+    for part in parts_of(program.steps):
+        if isinstance(part, Instruction) and uses is not None:
+            flags[-1][-1] = uses.wait(part)
+            flags.append([True])
+            continue
+        uses = _Uses(program.buffers)
+        if isinstance(part, Instruction):
+            uses.wait(part)
+            flags.append([True])
+            continue
+        flags.append([*barriers(part.body, program.buffers)[:-1], True] if isinstance(part, Repeat) else [True])
+        uses = None
+    return flags
+
+
+def written_out(program: Program) -> list[bool]:
+    """For each step whether threads wait for each other after it."""
+    parts = zip(parts_of(program.steps), flags_of(program), strict=True)
+    return [f for part, flags in parts for f in flags * (part.times if isinstance(part, Repeat) else 1)]
+
+
+class _Uses:
+    """Buffers that instructions since the last barrier use, in the order of their places.
 
     Instructions that write one buffer write different parts of it; only `fill` covers what another writes.
     """
-    flags = [False] * len(steps)
-    reading, writing, filled = Spans(buffers), Spans(buffers), Spans(buffers)
-    for k, step in enumerate(steps):
-        reads, writes = accesses(step)
-        own = () if step.kind == "fill" else writes
-        if k and (writing.meet(reads) or reading.meet(writes) or writing.meet(writes, own) or filled.meet(writes)):
-            flags[k - 1] = True
-            reading, writing, filled = Spans(buffers), Spans(buffers), Spans(buffers)
-        reading.add(reads)
-        writing.add(writes)
-        if step.kind == "fill":
-            filled.add(writes)
-    return flags
-
-
-class Spans:
-    """Buffers in the order of their places, of which it is asked in logarithmic time whether others share bytes with
-    them."""
 
     def __init__(self, buffers: Sequence[Buffer]) -> None:
-        self._all = buffers
-        self._indices: list[int] = []
-        self._starts: list[int] = []
-        self._known: set[int] = set()
+        self._buffers = buffers
+        self._clear()
+
+    def _clear(self) -> None:
+        self._reading, self._writing, self._filled = (list[tuple[int, int, int]]() for _ in range(3))
         self._largest = 0
 
-    def add(self, indices: Iterable[int]) -> None:
+    def wait(self, step: Instruction) -> bool:
+        """Whether a barrier comes before an instruction; it is one of those that use buffers from then on."""
+        reads, writes = accesses(step)
+        own = () if step.kind == "fill" else writes
+        waits = (
+            self._meet(self._writing, reads)
+            or self._meet(self._reading, writes)
+            or self._meet(self._writing, writes, own)
+            or self._meet(self._filled, writes)
+        )
+        if waits:
+            self._clear()
+        self._add(self._reading, reads)
+        self._add(self._writing, writes)
+        if step.kind == "fill":
+            self._add(self._filled, writes)
+        return waits
+
+    def _add(self, uses: list[tuple[int, int, int]], indices: Iterable[int]) -> None:
         for index in indices:
-            if index not in self._known:
-                b = self._all[index]
-                k = bisect_right(self._starts, b.offset)
-                self._starts.insert(k, b.offset)
-                self._indices.insert(k, index)
-                self._known.add(index)
-                self._largest = max(self._largest, b.size)
+            size, _, _, low = self._buffers[index]
+            use = (low, low + size, index)
+            at = bisect_left(uses, use)
+            if at == len(uses) or uses[at] != use:
+                uses.insert(at, use)
+                self._largest = max(self._largest, size)
 
-    def meet(self, indices: Iterable[int], but: Sequence[int] = ()) -> bool:
-        """Whether one of the given buffers shares bytes of the arena with one of these; `but`: those of these that do
-        not count."""
-        return any(self._meets(self._all[k], but) for k in indices)
+    def _meet(self, uses: list[tuple[int, int, int]], indices: Iterable[int], but: Sequence[int] = ()) -> bool:
+        """Whether one of the given buffers shares bytes of the arena with those in use; `but`: of these, those that do
+        not count.
 
-    def _meets(self, b: Buffer, but: Sequence[int]) -> bool:
-        """NOTE: one that begins more than the largest size before it cannot reach it, and few lie in between: buffers
-        in use are apart."""
-        end = b.offset + b.size
-        for k in range(bisect_left(self._starts, b.offset - self._largest), bisect_left(self._starts, end)):
-            index = self._indices[k]
-            other = self._all[index]
-            if b.offset < other.offset + other.size and index not in but:
-                return True
+        NOTE: one that begins more than the largest size before it cannot reach it, and few lie in between: buffers in
+        use are apart.
+        """
+        for index in indices if uses else ():
+            size, _, _, low = self._buffers[index]
+            for k in range(bisect_left(uses, (low - self._largest,)), len(uses)):
+                start, end, other = uses[k]
+                if start >= low + size:
+                    break
+                if low < end and other not in but:
+                    return True
         return False
-
-
-def flags_of(program: Program) -> list[bool]:
-    """For each step whether threads wait for each other after it."""
-    flags: list[bool] = []
-    natives: list[Instruction] = []
-    for step in (*program.steps, None):
-        if isinstance(step, Instruction):
-            natives.append(step)
-            continue
-        flags += [*barriers(natives, program.buffers)[:-1], True] if natives else []
-        natives = []
-        if step is not None:
-            flags.append(True)
-    return flags

@@ -16,14 +16,15 @@ from .footprint import footprint_of
 from .meaning import meaning_of
 from .program import CONSTANTS, Buffer, HostCall, Instruction, Program
 from .region import Region
+from .repeat import changed, numbered
 from .table import INSTRUCTIONS
 
 
 def bufferize(program: Program) -> Program:
     """The program with live ranges, and with one buffer for those that an instruction may work in place on."""
     lives = _Lives(program)
-    for k, step in enumerate(program.steps):
-        if isinstance(step, Instruction):
+    for k, last, step in numbered(program.steps):
+        if isinstance(step, Instruction) and k == last:
             lives.work_in_place(k, step)
     return _renumbered(program, lives)
 
@@ -38,11 +39,11 @@ class _Lives:
         self.kept: set[int] = set()  # those that hold what comes in, what goes out, and what is looked at
         for name in program.graph.inputs:
             self._keep(name, 0)
-        for k, step in enumerate(program.steps):
+        for k, last, step in numbered(program.steps):
             for b in _buffers_of(program, step):
                 if self.first[b] < 0:
                     self.first[b] = k
-                self.last[b] = k
+                self.last[b] = max(self.last[b], last)
         looked_at = {name: k for k, names in program.moments.items() for name in names}
         end = len(program.steps) - 1
         for name in program.graph.outputs:
@@ -118,7 +119,7 @@ def _renumbered(program: Program, lives: _Lives) -> Program:
     buffers = tuple([Buffer(program.buffers[b].size, max(0, lives.first[b]), max(0, lives.last[b])) for b in left])
     if len(left) == len(new):
         return program._replace(buffers=buffers)
-    steps = tuple([_moved(s, new) if isinstance(s, Instruction) else s for s in program.steps])
+    steps = changed(program.steps, lambda step: _moved(step, new))
     places = {n: p if p.buffer == CONSTANTS else p._replace(buffer=new[p.buffer]) for n, p in program.places.items()}
     return program._replace(buffers=buffers, steps=steps, places=MappingProxyType(places))
 

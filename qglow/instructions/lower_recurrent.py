@@ -49,13 +49,17 @@ def lstm(low: Lowering, node: Node) -> bool:
         state, c, h = begin(low, node, d, batch, hidden)
         weights, zero, scale, added = low.derived(_of_states, r, bias, quants[2], d)
         shift = low.keep(added)
-        for t_now in reversed(range(steps)) if backwards else range(steps):
-            gh = floats(low, batch, 4 * hidden)
-            product(low, node, state, Target(gh), weights, zero, scale, dict(UNIT))
-            if y is not None:
-                h = y.part(0, t_now, 1).part(1, d, 1)
-                h = TensorView(y.buffer, h.start, (batch, hidden), y.strides[2:], y.dtype)
-            cell(low, gx, gh, c, h, state, shift, t_now * batch, d * 4 * hidden)
+        t_first, first = steps - 1 if backwards else 0, len(low.steps)
+        gh = floats(low, batch, 4 * hidden)
+        product(low, node, state, Target(gh), weights, zero, scale, dict(UNIT))
+        if y is not None:
+            h = y.part(0, t_first, 1).part(1, d, 1)
+            h = TensorView(y.buffer, h.start, (batch, hidden), y.strides[2:], y.dtype)
+        cell(low, gx, gh, c, h, state, shift, t_first * batch, d * 4 * hidden)
+        moves = {"gx": gx.strides[3] * batch} | ({} if y is None else {"y": y.strides[0]})
+        low.repeat(first, steps, ({}, {name: -by if backwards else by for name, by in moves.items()}))
+        if y is not None:
+            h = h._replace(start=h.start + (steps - 1) * (-y.strides[0] if backwards else y.strides[0]))
         for slot, final in ((1, h), (2, c)):
             if len(node.outputs) > slot and node.outputs[slot]:
                 whole = low.place(node.outputs[slot])

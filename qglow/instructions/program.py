@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -172,7 +172,7 @@ class Program(NamedTuple):
 
     graph: Graph
     isa: str
-    steps: tuple[Step, ...]
+    steps: Sequence[Step]
     places: Mapping[str, TensorView]
     buffers: tuple[Buffer, ...]
     constant_pool: tuple[ConstantData, ...]

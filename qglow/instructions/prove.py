@@ -9,7 +9,7 @@ under all that they follow from.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from math import prod
 
@@ -20,32 +20,36 @@ from ..graph import Array
 from ..targets import TARGETS
 from .barriers import flags_of
 from .coverage import READ, SHARED, WRITE, Use, holds
-from .footprint import Access, Footprint, access, footprint_of
+from .footprint import Access, Footprint, access, access_of, footprint_of
 from .meaning import OVER_READ
 from .plan import ALIGNMENT
 from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
+from .region import Region
+from .repeat import Repeat, length, numbered, parts_of
 
 SCRATCH = "scratch"
+Flags = Sequence[Sequence[bool]]
+_STAYS: Mapping[str, int] = {}
 BEFORE = -1  # the phase in which inputs are written
 
 
-def prove(program: Program) -> Program:
-    """The program itself. Raises VerifyError as `verify_program` does."""
-    if not is_quick(program):
+def prove(program: Program, flags: Flags | None = None) -> Program:
+    """The program itself. flags: where its barriers are (flags_of). Raises VerifyError as `verify_program` does."""
+    if not is_quick(program, flags):
         from .verify import verify_program  # NOTE: the quick proof needs none of it
 
         verify_program(program)
     return program
 
 
-def is_quick(program: Program) -> bool:
+def is_quick(program: Program, flags: Flags | None = None) -> bool:
     """Whether a program is proven without the exact verifier."""
-    return _Proof(program).holds()
+    return _Proof(program, flags_of(program) if flags is None else flags).holds()
 
 
 class _Proof:
-    def __init__(self, program: Program) -> None:
-        self.program = program
+    def __init__(self, program: Program, flags: Flags) -> None:
+        self.program, self.flags = program, flags
         self.ends = list(accumulate(map(len, program.constant_pool)))
         self.buffers = program.buffers
         self.uses: list[list[Use]] = [[] for _ in program.buffers]
@@ -54,6 +58,7 @@ class _Proof:
         self.phase: list[tuple[int, int, bool]] = []  # the first byte, the index, whether it is written
         self.used: set[tuple[int, bool]] = set()
         self.longest = 0  # bytes of the largest of them
+        self.now = 0  # how many barriers came before
 
     def holds(self) -> bool:
         return self._sound() and self._fed() and self._stepped() and self._finished() and all(map(_written, self.uses))
@@ -68,7 +73,8 @@ class _Proof:
                 return False
             if not 0 <= b.first <= b.last <= steps:
                 return False
-        used = {b for s in program.steps if isinstance(s, Instruction) for b, _ in s.operands.values() if b is not None}
+        written = [s for _, _, s in numbered(program.steps) if isinstance(s, Instruction)]
+        used = {b for s in written for b, _ in s.operands.values() if b is not None}
         if used and not 0 <= min(used) <= max(used) < len(program.buffers):
             return False
         return _apart(program.buffers) and all(map(self._placed, program.places.values()))
@@ -136,19 +142,48 @@ class _Proof:
         return True
 
     def _stepped(self) -> bool:
-        phase, moments = 0, self.program.moments
-        for k, (step, flag) in enumerate(zip(self.program.steps, flags_of(self.program), strict=True)):
+        k, moments = 0, self.program.moments
+        for part, flags in zip(parts_of(self.program.steps), self.flags, strict=True):
             if k in moments:
-                phase += 1
                 self._next_phase()
-                if not self._seen(moments[k], k, phase):
+                if not self._seen(moments[k], k, self.now):
                     return False
-            if not (self._native(step, k, phase) if isinstance(step, Instruction) else self._host(step, k, phase)):
+            if isinstance(part, Instruction):
+                fine = self._native(part, k, k)
+            else:
+                fine = self._repeated(part, flags, k) if isinstance(part, Repeat) else self._host(part, k, self.now)
+            if not fine:
                 return False
-            if flag:
-                phase += 1
+            if flags[-1]:
                 self._next_phase()
-        return self._seen(moments.get(len(self.program.steps), ()), len(self.program.steps), phase + 1)
+            k += length(part)
+        return self._seen(moments.get(k, ()), k, self.now + 1)
+
+    def _repeated(self, repeat: Repeat, flags: Sequence[bool], k: int) -> bool:
+        """The uses of instructions that run several times, with barriers before and after each time.
+
+        Where an operand stays, what holds the first time holds each time: no less is written then. One that moves is
+        taken as all that it ever uses at once, which says too much only of what is written: so such a buffer has no
+        other use here.
+        """
+        body, moves, count = repeat
+        if count < 1 or len(moves) != len(body) or any(k < m < k + length(repeat) for m in self.program.moments):
+            return False
+        self._next_phase()
+        before, last = [len(uses) for uses in self.uses], k + (count - 1) * len(body)
+        for j, (step, by, flag) in enumerate(zip(body, moves, flags, strict=True)):
+            if not self._native(step, k + j, last + j, by, count):
+                return False
+            if flag and j < len(body) - 1:
+                self._next_phase()
+        moving = {step.operands[name][0] for step, by in zip(body, moves, strict=True) for name in by}
+        for index in moving:
+            if index is None:
+                return False
+            uses = self.uses[index][before[index] :]
+            if len(uses) > 1 and any(how != READ for _, _, _, how in uses):
+                return False
+        return bool(flags[-1])
 
     def _host(self, step: HostCall, k: int, phase: int) -> bool:
         graph, places = self.program.graph, self.program.places
@@ -168,8 +203,10 @@ class _Proof:
                     return False
         return True
 
-    def _native(self, step: Instruction, k: int, phase: int) -> bool:
-        """Invariants 1 and 2 of an instruction, and its uses."""
+    def _native(
+        self, step: Instruction, first: int, last: int, moves: Mapping[str, int] = _STAYS, count: int = 1
+    ) -> bool:
+        """Invariants 1 and 2 of an instruction, and its uses, of operands that move on each of `count` times."""
         found = footprint_of(step, self.program.isa, self._ints)
         operands, constants = step.operands, step.constants
         if found is None or len(operands) + len(constants) != len(found.operands):
@@ -180,15 +217,17 @@ class _Proof:
             if buffer is None:
                 if name != SCRATCH:
                     return False
-            elif name == SCRATCH or not self._lives(buffer, k):
+            elif name == SCRATCH or not self._lives(buffer, first) or not self._lives(buffer, last):
                 return False
+        if not moves.keys() <= operands.keys():
+            return False
         for a in found.reads:
             if a.operand in constants and not self._within_piece(constants[a.operand], a):
                 return False
-        return self._in_arena(step, found, phase)
+        return self._in_arena(step, found, moves, count)
 
-    def _in_arena(self, step: Instruction, found: Footprint, phase: int) -> bool:
-        shared = _shared(step, found)
+    def _in_arena(self, step: Instruction, found: Footprint, moves: Mapping[str, int], count: int) -> bool:
+        shared, phase = _shared(step, found), self.now
         for accesses, how in ((found.reads, READ), (found.writes, WRITE)):
             for a in accesses:
                 if a.operand not in step.operands:
@@ -198,6 +237,11 @@ class _Proof:
                 index, at = step.operands[a.operand]
                 if index is None:
                     return False
+                if a.operand in moves:
+                    by, (shape, strides, dtype, start) = moves[a.operand], a.region
+                    a = access_of(a.operand, Region((count, *shape), (by, *strides), dtype, start))
+                    if how == WRITE and not a.is_distinct:
+                        return False
                 size, _, _, offset = self.buffers[index]
                 if at + a.low < 0 or at + a.high > size or offset + at + a.high + OVER_READ > self.program.arena_size:
                     return False
@@ -207,6 +251,7 @@ class _Proof:
         return True
 
     def _next_phase(self) -> None:
+        self.now += 1
         self.phase.clear()
         self.used.clear()
         self.longest = 0

@@ -7,7 +7,7 @@ value's own place, in the layout that was assigned to it, or a copy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -32,11 +32,11 @@ from .program import (
     HostCall,
     Instruction,
     Program,
-    Step,
     TensorView,
     dense_strides,
     instruction,
 )
+from .repeat import Part, Repeat, Steps, length
 
 Rule = Callable[["Lowering", Node], bool]  # False, with nothing emitted, where the node's form has no kernel
 RULES: Meanings[Rule] = Meanings("lower", lambda row, field: named(row.lower, __package__))
@@ -74,7 +74,7 @@ class Lowering:
         self.derived = (Derived() if derived is None else derived).of
         self.observed = observed
         self.done: dict[str, int] = {}
-        self.steps: list[Step] = []
+        self.steps: list[Part] = []
         self.sizes: list[int] = []
         self.constant_pool: list[ConstantData] = []
         self.constant_pool_size = 0
@@ -116,14 +116,14 @@ class Lowering:
         for name in self.observed:
             moments[self.done[name]] = (*moments.get(self.done[name], ()), name)
         return Program(
-            self.graph, self.isa, tuple(self.steps), MappingProxyType(self.places), tuple(map(Buffer, self.sizes)),
+            self.graph, self.isa, Steps(self.steps), MappingProxyType(self.places), tuple(map(Buffer, self.sizes)),
             tuple(self.constant_pool), self.constant_pool_size, 0, MappingProxyType(moments))  # fmt: skip
 
     def _note(self, node: Node) -> None:
         """After how many steps the node's values are whole; they stay so until the next step."""
         for name in node.outputs if self.observed else ():
             if name in self.places:
-                self.done[name] = len(self.steps)
+                self.done[name] = sum(map(length, self.steps))
 
     def is_int16(self, node: Node) -> bool:
         """Whether a node computes on int16 values, or makes them. What moves data moves them as any others."""
@@ -347,6 +347,12 @@ class Lowering:
             else:
                 where[name] = place.buffer, place.start
         self.steps.append(instruction(kind, where, constants, fields, None, self.label))
+
+    def repeat(self, first: int, count: int, moves: Sequence[Mapping[str, int]]) -> None:
+        """Have the instructions from `first` on run so many times (see Repeat)."""
+        if count > 1:
+            body = tuple(s for s in self.steps[first:] if isinstance(s, Instruction))
+            self.steps[first:] = [Repeat(body, tuple(moves), count)]
 
     def emit_image(
         self, kind: str, x: TensorView, y: TensorView, constants: dict[str, int] | None = None, /, **fields: int | float

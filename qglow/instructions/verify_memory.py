@@ -13,7 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Array
-from .barriers import flags_of
+from .barriers import written_out
 from .interpret import blob_of, site_of
 from .meaning import MEANINGS, Regions
 from .packing import unpack
@@ -36,7 +36,7 @@ class Memory:
         self.read = np.full(program.arena_size, UNWRITTEN, np.int32)
         self.parts = np.full(program.arena_size, NOBODY, np.int32)
         self.since = 0  # the first step after the last barrier
-        self.flags, self.constant_pool = flags_of(program), blob_of(program)
+        self.flags, self.constant_pool = written_out(program), blob_of(program)
 
     def faults(self) -> Iterator[Fault]:
         births: dict[int, list[tuple[int, int]]] = {}

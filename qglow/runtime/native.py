@@ -5,17 +5,19 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import overload
 
 import numpy as np
 
 from ..graph import Array, Graph, Node
 from ..graph.verify import verify_level
-from ..instructions.barriers import barriers
+from ..instructions.barriers import flags_of
 from ..instructions.meaning import OVER_READ
-from ..instructions.program import CONSTANTS, Instruction, Program, TensorView, put
+from ..instructions.program import CONSTANTS, HostCall, Instruction, Program, TensorView, put
 from ..instructions.prove import prove
+from ..instructions.repeat import Repeat, length, parts_of
 from ..instructions.table import HEADER, INSTRUCTIONS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
@@ -23,7 +25,7 @@ from ..kernels.table import kernel_of
 from ..reference import evaluate_node
 from .constants import ConstantPool, aligned
 from .guard import guarded, is_guarded
-from .pieces import Schedule, pieces, products
+from .pieces import Schedule, pieces, products, total
 from .thread_pool import pool_of
 
 SMALL_WORK = 80_000_000  # products below which waking a second thread costs more than it gives
@@ -36,7 +38,7 @@ _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)
 def multiplications(program: Program) -> int:
     """Products that a program's convolutions and matrix products compute; one of floats takes the time of four of
     bytes."""
-    return sum(products(s) for s in program.steps if isinstance(s, Instruction))
+    return total(program, products)
 
 
 def team_size(program: Program, threads: int) -> int:
@@ -58,15 +60,39 @@ def _word(array: Array) -> ctypes.c_int64:
     return ctypes.c_int64(array.ctypes.data)
 
 
+class Rows(Sequence[Array]):
+    """Rows of words one behind the other. ends: of each, words from the first row's first on."""
+
+    def __init__(self, words: Array, lengths: Array) -> None:
+        self.words, self.ends = words, np.cumsum(lengths)
+        self._firsts = self.ends - lengths
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    @overload
+    def __getitem__(self, k: int) -> Array: ...
+    @overload
+    def __getitem__(self, k: slice) -> list[Array]: ...
+    def __getitem__(self, k: int | slice) -> Array | list[Array]:
+        if isinstance(k, slice):
+            return [self[j] for j in range(len(self))[k]]
+        return self.words[self._firsts[k] : self.ends[k]]
+
+    def starts(self) -> Array:
+        """Addresses."""
+        return np.asarray(self.words.ctypes.data + 8 * self._firsts)
+
+
 class Segment:
     """Native instructions that follow each other. start, count, schedule: what the executor and a team take, made once.
 
     schedule: None on one thread, and where there are more pieces than a team can count.
     """
 
-    def __init__(self, rows: list[Array], threads: int = 1) -> None:
+    def __init__(self, rows: Sequence[Array], threads: int = 1) -> None:
         self.rows = rows
-        self.starts = np.array([r.ctypes.data for r in rows], np.int64)
+        self.starts = rows.starts() if isinstance(rows, Rows) else np.array([r.ctypes.data for r in rows], np.int64)
         self.start, self.count = _word(self.starts), ctypes.c_int64(len(rows))
         self._tables = Schedule(rows, threads) if threads > 1 else None
         self.schedule = ctypes.c_int64(self._tables.address) if self._tables is not None and self._tables.fits else None
@@ -84,7 +110,8 @@ class NativePlan:
         Raises VerifyError for a program that would touch what is not its own, whatever QGLOW_VERIFY is; at 2 it is
         proven byte by byte as well, and its text parsed back equal (ModelError).
         """
-        prove(program)
+        self._flags = flags_of(program)
+        prove(program, self._flags)
         if verify_level() >= 2:
             check_program(program)
         self.library, self.threads = library, team_size(program, threads)
@@ -163,28 +190,45 @@ class NativePlan:
     def _segments(self) -> list[Segment | Node]:
         """Host steps, and between them segments, which end where values are looked at."""
         steps: list[Segment | Node] = []
-        natives: list[Instruction] = []
+        words: list[Array] = []
+        lengths: list[int] = []
 
         def close() -> None:
-            if natives:
-                flags = barriers(natives, self.program.buffers)
-                steps.append(
-                    Segment([self._row(s, flag) for s, flag in zip(natives, flags, strict=True)], self.threads)
-                )
-                natives.clear()
+            if words:
+                steps.append(Segment(Rows(np.concatenate(words), np.array(lengths)), self.threads))
+                words.clear()
+                lengths.clear()
 
-        for k, step in enumerate(self.program.steps):
+        k = 0
+        for part, flags in zip(parts_of(self.program.steps), self._flags, strict=True):
             if k in self.program.moments:
                 close()
-            if isinstance(step, Instruction):
-                natives.append(step)
-            else:
+            if isinstance(part, HostCall):
                 close()
-                steps.append(step.node)
+                steps.append(part.node)
+            else:
+                rows = self._rows(part, flags)
+                words.append(rows.reshape(-1))
+                body = part.body if isinstance(part, Repeat) else (part,)
+                lengths += [HEADER + len(_indices(s.kind)) for s in body] * len(rows)
+            k += length(part)
         close()
         return steps
 
-    def _row(self, step: Instruction, barrier: bool) -> Array:
+    def _rows(self, part: Instruction | Repeat, flags: Sequence[bool]) -> Array:
+        """Words [times, words of all instructions one after the other]."""
+        if isinstance(part, Instruction):
+            return np.array([self._row(part, flags[0])], np.int64)
+        rows = [self._row(step, flag) for step, flag in zip(part.body, flags, strict=True)]
+        words = np.tile(np.array([w for row in rows for w in row], np.int64), (part.times, 1))
+        first = 0
+        for step, row, moves in zip(part.body, rows, part.moves, strict=True):
+            for name, by in moves.items():
+                words[:, first + _indices(step.kind)[name]] += by * np.arange(part.times)
+            first += len(row)
+        return words
+
+    def _row(self, step: Instruction, barrier: bool) -> list[int]:
         """The instruction's words: offsets become addresses here."""
         index = _indices(step.kind)
         scratch = self.scratch.ctypes.data
@@ -199,7 +243,7 @@ class NativePlan:
             row[index[name]] = hint
         for name, value in step.fields.items():
             row[index[name]] = _FLOAT_BITS(_FLOAT(value))[0] if name.startswith("f_") else int(value)
-        return np.array(row, np.int64)
+        return row
 
 
 @cache

@@ -5,13 +5,15 @@ What a piece is follows from the program and the number of threads asked for alo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from math import prod
 
 import numpy as np
 
 from ..graph import Array
 from ..instructions.meaning import meaning_of
-from ..instructions.program import Instruction
+from ..instructions.program import Instruction, Program
+from ..instructions.repeat import Repeat, parts_of
 from ..kernels.table import KERNELS
 
 MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/thread_pool.py
@@ -43,6 +45,17 @@ def work(step: Instruction) -> int:
     return elements * COSTS[step.kind]
 
 
+def total(program: Program, of: Callable[[Instruction], int]) -> int:
+    """The sum over all instructions of a program."""
+    found = 0
+    for part in parts_of(program.steps):
+        if isinstance(part, Repeat):
+            found += part.times * sum(map(of, part.body))
+        elif isinstance(part, Instruction):
+            found += of(part)
+    return found
+
+
 def pieces(step: Instruction, threads: int, small: int) -> int:
     """Pieces of an instruction: one where its work is below `small`, or its kind does not say how it may be divided."""
     if threads == 1 or work(step) < small:
@@ -55,18 +68,18 @@ class Schedule:
     """The pieces of instructions that run one after the other, as kernels/thread_pool.py reads them. address: of the
     first word."""
 
-    def __init__(self, rows: list[Array], threads: int) -> None:
+    def __init__(self, rows: Sequence[Array], threads: int) -> None:
         lists: list[list[int]] = [[] for _ in range(threads)]
         phases = [[0] * threads]
         places = []  # of each piece: its owner, its place in the list, its phase
-        for row in rows:
+        for k, row in enumerate(rows):
             count = int(row[1]) >> 8
-            for k in range(count):
-                owner = k * threads // count
+            for piece in range(count):
+                owner = piece * threads // count
                 places.append((owner, len(lists[owner]), len(phases) - 1))
-                lists[owner] += [row.ctypes.data, k, 0, 0]
+                lists[owner] += [row.ctypes.data, piece, 0, 0]
                 phases[-1][owner] += 1
-            if row[1] & 1 and row is not rows[-1]:
+            if row[1] & 1 and k + 1 < len(rows):
                 phases.append([0] * threads)
         self.fits = max(map(len, lists)) <= PIECE * MOST_PIECES
         table = np.array([[sum(p), np.count_nonzero(p), *p] for p in phases], np.int64)

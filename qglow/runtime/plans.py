@@ -19,14 +19,13 @@ from ..graph.infer import Shapes, Undecided
 from ..graph.select_op import truth
 from ..graph.stages import Stage, cut
 from ..instructions.lower import lower
-from ..instructions.program import Instruction
 from ..limits import UNIT_PRODUCTS, check_work
 from ..ops.control import ONNX
 from ..ops.traits import WEIGHTED
 from ..reference import evaluate, evaluate_node, retype_known
 from .backends import Backend, Executable, NativeBackend, is_reference_only
 from .constants import ConstantPool
-from .pieces import work
+from .pieces import total, work
 from .plan_cache import PlanCache, Plans, WeakPlans
 
 MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
@@ -75,7 +74,7 @@ class Planner:
         """The compiled program of a graph of static types. Raises LimitError where it takes too much memory or work."""
         program = lower(static, self.backend.target(), self.pool.derived)
         check_work(
-            sum(work(s) for s in program.steps if isinstance(s, Instruction)) // UNIT_PRODUCTS,
+            total(program, work) // UNIT_PRODUCTS,
             f"model {static.name!r}: a run",
         )
         return self.backend.load(program, self.threads, self.pool)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..instructions.packing import round_up
 from ..instructions.program import Instruction, Program
+from ..instructions.repeat import changed
 from ..instructions.table import BY_BLOCKS
 from ..kernels.table import accepting, kernel_of, rows_of
 from ..targets import NEAR, target
@@ -113,17 +114,22 @@ def products(program: Program, kinds: tuple[str, ...] = PRODUCTS) -> list[Instru
 
 
 def schedule(program: Program, threads: int, choose: SchedulePolicy = default_schedule) -> Program:
-    """The program with a kernel for every instruction, and hints for every product."""
-    return with_hints(
-        with_kernels(program), [choose(product_shape(step, program.isa), threads) for step in products(program)]
-    )
+    """The program with a kernel for every instruction, and hints for every product. Raises KernelError where there is
+    no kernel."""
+    isa = program.isa
+
+    def change(step: Instruction) -> Instruction:
+        if step.kind in PRODUCTS:
+            step = hinted(step, choose(product_shape(step, isa), threads), isa)
+        return step if step.kernel else step._replace(kernel=kernel_of(step, isa).name)
+
+    return program._replace(steps=changed(program.steps, change))
 
 
 def with_kernels(program: Program) -> Program:
     """The program with the preferred kernel for each instruction. Raises KernelError where there is none."""
     isa = program.isa
-    steps = [s._replace(kernel=kernel_of(s, isa).name) if isinstance(s, Instruction) else s for s in program.steps]
-    return program._replace(steps=tuple(steps))
+    return program._replace(steps=changed(program.steps, lambda s: s._replace(kernel=kernel_of(s, isa).name)))
 
 
 def with_hints(program: Program, hints: Iterable[Mapping[str, int]], kinds: tuple[str, ...] = PRODUCTS) -> Program:

@@ -48,7 +48,7 @@ class Guarded(NativePlan):
         else:
             kept, native.SMALL_WORK = native.SMALL_WORK, 0
             try:
-                segment = Segment([self._row(step, False)], self.threads)
+                segment = Segment([np.array(self._row(step, False))], self.threads)
             finally:
                 native.SMALL_WORK = kept
             self._run_segment(segment)
