@@ -30,14 +30,36 @@ _footprints: dict[tuple[object, ...], Footprint] = {}
 class Access:
     """Bytes [low, high) from an operand's address on that hold all of a region's elements.
 
-    dims: (stride, count) of the region's bytes from `low` on, as few as there are, the innermost first; strides are
-    positive. Two accesses are the same only if they are one object, so that proofs may be kept by them.
+    Two accesses are the same only if they are one object, so that proofs may be kept by them.
     """
 
-    __slots__ = ("dims", "high", "low", "operand", "region")
+    __slots__ = ("_dims", "high", "low", "operand", "region")
 
-    def __init__(self, operand: str, low: int, high: int, dims: tuple[tuple[int, int], ...], region: Region) -> None:
-        self.operand, self.low, self.high, self.dims, self.region = operand, low, high, dims, region
+    def __init__(self, operand: str, region: Region) -> None:
+        """region: with elements."""
+        low = high = region.start
+        for d, stride in zip(region.shape, region.strides, strict=True):
+            if stride < 0:
+                low += stride * (d - 1)
+            else:
+                high += stride * (d - 1)
+        self.operand, self.low, self.high, self.region = operand, low, high + int(region.dtype[2:]), region
+        self._dims: tuple[tuple[int, int], ...] | None = None
+
+    @property
+    def dims(self) -> tuple[tuple[int, int], ...]:
+        """(stride, count) of the region's bytes from `low` on, as few as there are, the innermost first; strides are
+        positive."""
+        if self._dims is None:
+            shape, strides, dtype, _ = self.region
+            dims = [(1, int(dtype[2:]))] if dtype[2:] != "1" else []
+            for stride, d in sorted([(abs(s), d) for s, d in zip(strides, shape, strict=True) if d > 1]):
+                if dims and stride == dims[-1][0] * dims[-1][1]:
+                    dims[-1] = dims[-1][0], dims[-1][1] * d
+                else:
+                    dims.append((stride, d))
+            self._dims = tuple(dims)
+        return self._dims
 
     @property
     def dense(self) -> bool:
@@ -72,27 +94,7 @@ class Footprint(NamedTuple):
 @lru_cache(KEPT)
 def access(operand: str, shape: tuple[int, ...], strides: tuple[int, ...], dtype: str, start: int) -> Access:
     """The bytes of strided elements."""
-    return access_of(operand, Region(shape, strides, dtype, start))
-
-
-def access_of(operand: str, region: Region) -> Access:
-    """Of a region with elements."""
-    low, item = region.start, int(region.dtype[2:])
-    dims = [(1, item)] if item > 1 else []
-    rest = []
-    for d, stride in zip(region.shape, region.strides, strict=True):
-        if d > 1:
-            if stride < 0:
-                low += stride * (d - 1)
-            rest.append((abs(stride), d))
-    high = low + item
-    for stride, d in sorted(rest):
-        high += stride * (d - 1)
-        if dims and stride == dims[-1][0] * dims[-1][1]:
-            dims[-1] = dims[-1][0], dims[-1][1] * d
-        else:
-            dims.append((stride, d))
-    return Access(operand, low, high, tuple(dims), region)
+    return Access(operand, Region(shape, strides, dtype, start))
 
 
 def footprint_of(
@@ -147,7 +149,7 @@ def _analysed(
             return None
         if least == 0:
             continue
-        found = access_of(operand, region)
+        found = Access(operand, region)
         if operand not in outs:
             reads.append(found)
             continue

@@ -20,7 +20,7 @@ from ..graph import Array
 from ..targets import TARGETS
 from .barriers import flags_of
 from .coverage import READ, SHARED, WRITE, Use, holds
-from .footprint import Access, Footprint, access, access_of, footprint_of
+from .footprint import Access, Footprint, access, footprint_of
 from .meaning import OVER_READ
 from .plan import ALIGNMENT
 from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
@@ -239,7 +239,7 @@ class _Proof:
                     return False
                 if a.operand in moves:
                     by, (shape, strides, dtype, start) = moves[a.operand], a.region
-                    a = access_of(a.operand, Region((count, *shape), (by, *strides), dtype, start))
+                    a = Access(a.operand, Region((count, *shape), (by, *strides), dtype, start))
                     if how == WRITE and not a.is_distinct:
                         return False
                 size, _, _, offset = self.buffers[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,8 +30,17 @@ class Window(NamedTuple):
         # NOTE: MaxUnpool has neither these nor auto_pad
         dilations = tuple(node.attributes.get("dilations") or (1,) * n)
         pads = tuple(node.attr("pads") or (0,) * (2 * n))
-        begin, end = pads[:n], pads[n:]
         auto = node.attributes.get("auto_pad")
+        return Window._of(tuple(spatial), tuple(kernel), strides, dilations, pads, auto)
+
+    @staticmethod
+    @lru_cache(1024)
+    def _of(
+        spatial: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, ...], dilations: tuple[int, ...],
+        pads: tuple[int, ...], auto: str | None,
+    ) -> Window:  # fmt: skip
+        n = len(spatial)
+        begin, end = pads[:n], pads[n:]
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             total = [
                 max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d)
@@ -45,7 +55,7 @@ class Window(NamedTuple):
             sizes = f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}, pads {list(pads)}"
             # NOTE: windows are views, which would reach out of the array
             raise ValueError(f"{sizes} are no window over {n} axes")
-        return Window(tuple(kernel), strides, dilations, begin, end)
+        return Window(kernel, strides, dilations, begin, end)
 
     def out(self, spatial: Sequence[int], ceil: bool = False) -> tuple[int, ...]:
         """Output sizes. With `ceil`, a window that would start in the end padding is left out, as onnxruntime does."""

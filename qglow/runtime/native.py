@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import ctypes
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import overload
+from operator import itemgetter
+from typing import Any, overload
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def multiplications(program: Program) -> int:
 
 def team_size(program: Program, threads: int) -> int:
     """Of so many threads, those that a program is worth: all or one."""
-    return threads if multiplications(program) >= SMALL_WORK else 1
+    return threads if threads == 1 or multiplications(program) >= SMALL_WORK else 1
 
 
 def check_program(program: Program) -> None:
@@ -142,6 +143,7 @@ class NativePlan:
         """Addresses and views of this arena: all that a run would otherwise look up each time."""
         graph, places = self.program.graph, self.program.places
         self._base: int = self.arena.ctypes.data
+        self._scratch: int = self.scratch.ctypes.data
         self._views = {n: self._view(p) for n, p in places.items()}
         self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
         self._steps = self._segments()
@@ -210,7 +212,7 @@ class NativePlan:
                 rows = self._rows(part, flags)
                 words.append(rows.reshape(-1))
                 body = part.body if isinstance(part, Repeat) else (part,)
-                lengths += [HEADER + len(_indices(s.kind)) for s in body] * len(rows)
+                lengths += [HEADER + len(_words(s.kind)[0]) for s in body] * len(rows)
             k += length(part)
         close()
         return steps
@@ -224,29 +226,37 @@ class NativePlan:
         first = 0
         for step, row, moves in zip(part.body, rows, part.moves, strict=True):
             for name, by in moves.items():
-                words[:, first + _indices(step.kind)[name]] += by * np.arange(part.times)
+                words[:, first + _words(step.kind)[0][name]] += by * np.arange(part.times)
             first += len(row)
         return words
 
     def _row(self, step: Instruction, barrier: bool) -> list[int]:
         """The instruction's words: offsets become addresses here."""
-        index = _indices(step.kind)
-        scratch = self.scratch.ctypes.data
+        index, (first, end), values, floats = _words(step.kind)
         row = [0] * (HEADER + len(index))
+        row[first:end] = values(step.fields)
+        for k in floats:
+            row[k] = _FLOAT_BITS(_FLOAT(row[k]))[0]
         row[0] = self.library.address(kernel_of(step, self.program.isa).name)
         row[1] = int(barrier) | pieces(step, self.threads, SMALL_WORK // SMALL_PART) << 8
         for name, (buffer, at) in step.operands.items():
-            row[index[name]] = scratch if buffer is None else self._address(buffer) + at
+            row[index[name]] = self._scratch if buffer is None else self._address(buffer) + at
         for name, at in step.constants.items():
             row[index[name]] = self.constants.address(at)
         for name, hint in step.hints.items():
             row[index[name]] = hint
-        for name, value in step.fields.items():
-            row[index[name]] = _FLOAT_BITS(_FLOAT(value))[0] if name.startswith("f_") else int(value)
         return row
 
 
+Words = tuple[dict[str, int], tuple[int, int], Callable[[Any], tuple[Any, ...]], list[int]]
+
+
 @cache
-def _indices(kind: str) -> dict[str, int]:
-    """The word of each operand and field."""
-    return {name: HEADER + k for k, name in enumerate(INSTRUCTIONS[kind].words)}
+def _words(kind: str) -> Words:
+    """The word of each operand and field, the first word of the fields and the one after the last, how to get their
+    values in order, and which of them are floats."""
+    fields = INSTRUCTIONS[kind].fields
+    index = {name: HEADER + k for k, name in enumerate(INSTRUCTIONS[kind].words)}
+    first = index[fields[0]]
+    floats = [index[name] for name in fields if name.startswith("f_")]
+    return index, (first, first + len(fields)), itemgetter(*fields), floats

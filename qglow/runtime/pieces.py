@@ -6,6 +6,7 @@ What a piece is follows from the program and the number of threads asked for alo
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from math import prod
 
 import numpy as np
@@ -14,6 +15,7 @@ from ..graph import Array
 from ..instructions.meaning import meaning_of
 from ..instructions.program import Instruction, Program
 from ..instructions.repeat import Repeat, parts_of
+from ..instructions.table import INSTRUCTIONS
 from ..kernels.table import KERNELS
 
 MOST_PIECES = 65535  # of an owner in one segment; see the words of an owner in kernels/thread_pool.py
@@ -39,10 +41,13 @@ def work(step: Instruction) -> int:
     found = products(step)
     if found:
         return found
-    elements = prod(int(step.fields[k]) for k in _EXTENTS if k in step.fields) * int(
-        step.fields.get("KH", 1) * step.fields.get("KW", 1)
-    )
-    return elements * COSTS[step.kind]
+    return prod([step.fields[k] for k in _extents(step.kind)]) * COSTS[step.kind]  # type: ignore[return-value]
+
+
+@cache
+def _extents(kind: str) -> tuple[str, ...]:
+    """The fields of a kind whose product its elements and their terms are."""
+    return tuple(name for name in (*_EXTENTS, "KH", "KW") if name in INSTRUCTIONS[kind].fields)
 
 
 def total(program: Program, of: Callable[[Instruction], int]) -> int:

@@ -11,8 +11,8 @@ import pytest
 from qglow.errors import VerifyError
 from qglow.graph import GraphBuilder
 from qglow.instructions import plan as planning
-from qglow.instructions.barriers import Spans
-from qglow.instructions.program import Buffer, Program
+from qglow.instructions.barriers import barriers
+from qglow.instructions.program import Buffer, Instruction, Program
 
 
 def _buffers(seed: int, count: int) -> list[Buffer]:
@@ -64,14 +64,22 @@ def test_a_plan_whose_buffers_overlap_is_refused(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_spans_meet_as_all_pairs_do(seed: int) -> None:
+def test_barriers_are_where_all_pairs_say(seed: int) -> None:
     rng = Random(seed)
-    buffers = [b._replace(offset=rng.randrange(40_000)) for b in (*_buffers(seed, 30), *_buffers(seed + 100, 30))]
-    spans = Spans(buffers)
-    spans.add(range(30))
-    for k, b in enumerate(buffers):
-        for but in ((), (k,), tuple(range(5))):
-            others = [o for j, o in enumerate(buffers[:30]) if j not in but]
-            assert spans.meet([k], but) == any(
-                b.offset < o.offset + o.size and o.offset < b.offset + b.size for o in others
-            )
+    buffers = [b._replace(offset=rng.randrange(400_000)) for b in _buffers(seed, 60)]
+    steps = []
+    for _ in range(200):
+        x, y = rng.randrange(60), rng.randrange(60)
+        kind, operands = ("fill", {"y": (y, 0)}) if rng.random() < 0.2 else ("copy", {"x": (x, 0), "y": (y, 0)})
+        steps.append(Instruction(kind, operands, {}, {}))
+    meets = [[b.offset < o.offset + o.size and o.offset < b.offset + b.size for o in buffers] for b in buffers]
+    want, since = [False] * len(steps), 0
+    for k, step in enumerate(steps):
+        for before in steps[since:k]:
+            (x, y), (a, b) = ([s.operands.get(n, (None, 0))[0] for n in "xy"] for s in (step, before))
+            assert y is not None and b is not None  # every one writes
+            same = y == b and "fill" not in (step.kind, before.kind)
+            if (x is not None and meets[x][b]) or (a is not None and meets[y][a]) or (meets[y][b] and not same):
+                want[k - 1], since = True, k
+                break
+    assert barriers(steps, buffers) == want and 5 < sum(want) < len(steps)

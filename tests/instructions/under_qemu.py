@@ -171,5 +171,7 @@ class Linked:
         after = np.frombuffer(done.stdout, np.uint8)
         arena = after[arena_at : arena_at + program.arena_size]
         graph = program.graph
-        views = {n: p.view(constants if p.buffer == CONSTANTS else arena, program.base(p)) for n, p in program.places.items()}
+        views = {
+            n: p.view(constants if p.buffer == CONSTANTS else arena, program.base(p)) for n, p in program.places.items()
+        }
         return {n: np.array(views[n]) if n in views else graph.constants[n] for n in graph.outputs}
