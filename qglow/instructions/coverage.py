@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -33,26 +34,43 @@ def holds(uses: Sequence[Use]) -> bool:
         return True
     if not _proven(uses):
         return False
-    if len(_held) >= KEPT:
-        _held.clear()
-    _held.add(key)
+    _keep(key)
     return True
 
 
+def _keep(key: tuple[Hashable, ...]) -> None:
+    if len(_held) >= KEPT:
+        _held.clear()
+    _held.add(key)
+
+
 def _proven(uses: Sequence[Use]) -> bool:
+    """Boxes in coordinates that count the cuts: what is proven of these once holds for images of every size."""
     radices = _radices([a for a, _, _, how in uses if how == WRITE])
     boxes = [_box(a, at, radices) for a, at, _, _ in uses]
     for (a, _, _, how), box in zip(uses, boxes, strict=True):
         if how == WRITE and prod([high - low for low, high in box]) != a.count:
             return False
-    cuts = [sorted({v for box in boxes for v in box[d]}) for d in range(len(radices))]
-    shape = [len(c) - 1 for c in cuts]
-    if prod(shape) > CELLS:
+    shape, by_digit = [], []
+    for digit in zip(*boxes, strict=True):
+        places = {v: k for k, v in enumerate(sorted({v for ends in digit for v in ends}))}
+        shape.append(len(places) - 1)
+        by_digit.append([(places[low], places[high]) for low, high in digit])
+    cells = zip(zip(*by_digit, strict=True), uses, strict=True)
+    key = (*shape, *[(box, phase, how) for box, (_, _, phase, how) in cells])
+    if key in _held:
+        return True
+    if prod(shape) > CELLS or not _played(shape, key[len(shape) :]):
         return False
-    places = [{v: k for k, v in enumerate(c)} for c in cuts]
+    _keep(key)
+    return True
+
+
+def _played(shape: list[int], uses: Sequence[Any]) -> bool:
+    """uses: box, phase, how."""
     written, read = np.full(shape, UNWRITTEN, np.int32), np.full(shape, UNWRITTEN, np.int32)
-    for (_, _, phase, how), box in zip(uses, boxes, strict=True):
-        at = tuple([slice(p[low], p[high]) for p, (low, high) in zip(places, box, strict=True)])
+    for box, phase, how in uses:
+        at = tuple([slice(low, high) for low, high in box])
         before = written[at]
         if (
             (before == phase).any()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, lru_cache
 from math import prod
-from operator import itemgetter
+from operator import itemgetter, mul
 from typing import Any, NamedTuple
 
 from ..errors import VerifyError
@@ -37,13 +37,12 @@ class Access:
 
     def __init__(self, operand: str, region: Region) -> None:
         """region: with elements."""
-        low = high = region.start
-        for d, stride in zip(region.shape, region.strides, strict=True):
-            if stride < 0:
-                low += stride * (d - 1)
-            else:
-                high += stride * (d - 1)
-        self.operand, self.low, self.high, self.region = operand, low, high + int(region.dtype[2:]), region
+        shape, strides, dtype, low = region
+        high = low + sum(map(mul, shape, strides)) - sum(strides)
+        if strides and min(strides) < 0:
+            back = sum([s * (d - 1) for d, s in zip(shape, strides, strict=True) if s < 0])
+            low, high = low + back, high - back
+        self.operand, self.low, self.high, self.region = operand, low, high + int(dtype[2:]), region
         self._dims: tuple[tuple[int, int], ...] | None = None
 
     @property
@@ -145,9 +144,9 @@ def _analysed(
         operand = name.partition(".")[0]
         operands.add(operand)
         least = min(region.shape, default=0)
-        if least < 0:
-            return None
-        if least == 0:
+        if least <= 0:
+            if least < 0:
+                return None
             continue
         found = Access(operand, region)
         if operand not in outs:

@@ -33,23 +33,26 @@ _STAYS: Mapping[str, int] = {}
 BEFORE = -1  # the phase in which inputs are written
 
 
-def prove(program: Program, flags: Flags | None = None) -> Program:
-    """The program itself. flags: where its barriers are (flags_of). Raises VerifyError as `verify_program` does."""
-    if not is_quick(program, flags):
+def prove(program: Program) -> Flags:
+    """The barriers with which a program is proven (flags_of). Raises VerifyError as `verify_program` does."""
+    proof = _Proof(program)
+    if not proof.holds():
         from .verify import verify_program  # NOTE: the quick proof needs none of it
 
         verify_program(program)
-    return program
+        return flags_of(program)
+    return proof.flags
 
 
-def is_quick(program: Program, flags: Flags | None = None) -> bool:
+def is_quick(program: Program) -> bool:
     """Whether a program is proven without the exact verifier."""
-    return _Proof(program, flags_of(program) if flags is None else flags).holds()
+    return _Proof(program).holds()
 
 
 class _Proof:
-    def __init__(self, program: Program, flags: Flags) -> None:
-        self.program, self.flags = program, flags
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.flags: Flags = []
         self.ends = list(accumulate(map(len, program.constant_pool)))
         self.buffers = program.buffers
         self.uses: list[list[Use]] = [[] for _ in program.buffers]
@@ -142,7 +145,7 @@ class _Proof:
         return True
 
     def _stepped(self) -> bool:
-        k, moments = 0, self.program.moments
+        k, moments, self.flags = 0, self.program.moments, flags_of(self.program)
         for part, flags in zip(parts_of(self.program.steps), self.flags, strict=True):
             if k in moments:
                 self._next_phase()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +76,7 @@ class Region(NamedTuple):
         return as_strided(memory[first : first + self.itemsize].view(self.dtype), self.shape, self.strides)
 
 
+@lru_cache(1024)
 def dense(shape: tuple[int, ...], dtype: str = "|u1") -> Region:
     """Elements without gaps, the last dimension innermost."""
     strides, step = [], int(dtype[2:])

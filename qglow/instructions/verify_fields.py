@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from operator import le
+from operator import itemgetter, le
+from typing import Any
 
 import numpy as np
 
@@ -85,7 +86,7 @@ def check_hints(step: Instruction, ways: Iterable[Mapping[str, int]]) -> None:
 def _all_fit(kind: str, fields: Mapping[str, int | float]) -> bool:
     """Whether each field is sound by itself, found quickly; False says nothing."""
     (ints, floats), low, high = _ranges(kind)
-    values = [fields[n] for n in ints]
+    values = ints(fields)
     if not all(map(le, low, values)) or not all(map(le, values, high)) or not {*map(type, values)} <= {int}:
         return False
     return not any(_float_fault(n, fields[n]) for n in floats)
@@ -97,13 +98,14 @@ def _names(kind: str) -> frozenset[str]:
 
 
 @cache
-def _ranges(kind: str) -> tuple[tuple[list[str], list[str]], list[int], list[int]]:
-    """The names of a kind's integers and floats, and the range of each integer, but of those that have a rule of their
-    own."""
+def _ranges(kind: str) -> tuple[tuple[Callable[[Any], tuple[Any, ...]], list[str]], list[int], list[int]]:
+    """How to get a kind's integers, of which there are two at least, the names of its floats, and the range of each
+    integer, but of those that have a rule of their own."""
     names = INSTRUCTIONS[kind].fields
     ints = [n for n in names if not n.startswith("f_")]
     ranges = [(CHOICES[n][0],) * 2 if n in CHOICES else RANGES.get(n, (-LARGEST, LARGEST)) for n in ints]
-    return (ints, [n for n in names if n.startswith("f_")]), [r[0] for r in ranges], [r[1] for r in ranges]
+    floats = [n for n in names if n.startswith("f_")]
+    return (itemgetter(*ints), floats), [r[0] for r in ranges], [r[1] for r in ranges]
 
 
 def _float_fault(name: str, value: object) -> str:
@@ -136,40 +138,76 @@ def _ordered(kind: str) -> tuple[tuple[str, str], ...]:
     return tuple(pair for pair in ORDERED if _names(kind).issuperset(pair))
 
 
+Rule = tuple[str, Callable[[str, Mapping[str, Any]], str]]  # of a field or a kind, and what is wrong
+
+
+@cache
+def _rules(kind: str) -> tuple[Callable[[str, Mapping[str, Any]], str], ...]:
+    """The rules of several fields that a kind has."""
+    return tuple(fault for name, fault in RULES if name in _names(kind) or name == kind)
+
+
 def _relations(step: Instruction) -> list[str]:
     f = step.fields
     faults = [f"expected {a} of at most {b}, {f[b]}, got {f[a]}" for a, b in _ordered(step.kind) if f[a] > f[b]]
-    if "P" in f and f["P"] - f["C"] > 3:
-        faults.append(f"expected P within 3 of C, {f['C']}, got {f['P']}")
-    if "op" in f and not 0 <= f["op"] < len(OPERATIONS.get(step.kind, ())):
-        faults.append(f"expected an op of {', '.join(OPERATIONS.get(step.kind, ()))}, got {f['op']}")
-    if step.kind == "float_binary" and not f["a_c"] + f["b_c"]:
-        faults.append("expected one operand to move along the run, got none")
-    if (
-        step.kind == "float_unary"
-        and FLOAT_UNARY.index("Power") == f["op"]
-        and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2))
-    ):
-        faults.append(f"expected a power that is not 0, and 0 to 2 for its kind, got {f['f_a']!r} and {f['f_b']!r}")
-    if f.get("size", 0) % STEP:
-        faults.append(f"expected blocks of a multiple of {STEP} elements, got {f['size']}")
-    if f.get("y_f32") and f.get("post"):
-        faults.append("expected nothing behind a float output, got post and y_f32")
-    if f.get("post") == POST_ADD and f.get("a_zero", 0) != f.get("zero", 0):
-        faults.append(f"expected a_zero to be the product's own zero, {f['zero']}, got {f['a_zero']}")
-    if f.get("flat") and (
-        f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)
-    ):
-        faults.append("flat: expected pixels side by side in x and y, stride 1 and no post")
-    if step.kind == "layer_norm" and f["C"] > LONGEST:
-        faults.append(f"expected rows of at most {LONGEST}, whose sums fit int32, got {f['C']}")
-    if step.kind == "float_conv2d" and f["post"] > POST_ADD:
-        faults.append(f"expected post 0 or 1, got {f['post']}")
-    if step.kind.startswith("int16"):
-        faults += _int16_relations(step)
-    if step.kind in ("conv2d", "float_conv2d", "int16_conv2d") and f["runs"] not in (1, f["KW"]):
-        faults.append(f"expected 1 run or one of each of {f['KW']} columns, got {f['runs']}")
-    return faults
+    faults += [fault for rule in _rules(step.kind) if (fault := rule(step.kind, f))]
+    return faults + _int16_relations(step) if step.kind.startswith("int16") else faults
+
+
+def _row_of_p(kind: str, f: Mapping[str, Any]) -> str:
+    return f"expected P within 3 of C, {f['C']}, got {f['P']}" if f["P"] - f["C"] > 3 else ""
+
+
+def _operation(kind: str, f: Mapping[str, Any]) -> str:
+    known = OPERATIONS.get(kind, ())
+    return "" if 0 <= f["op"] < len(known) else f"expected an op of {', '.join(known)}, got {f['op']}"
+
+
+def _one_moves(kind: str, f: Mapping[str, Any]) -> str:
+    return "" if f["a_c"] + f["b_c"] else "expected one operand to move along the run, got none"
+
+
+def _power(kind: str, f: Mapping[str, Any]) -> str:
+    wrong = FLOAT_UNARY.index("Power") == f["op"] and (f["f_a"] == 0 or f["f_b"] not in (0, 1, 2))
+    said = f"expected a power that is not 0, and 0 to 2 for its kind, got {f['f_a']!r} and {f['f_b']!r}"
+    return said if wrong else ""
+
+
+def _whole_steps(kind: str, f: Mapping[str, Any]) -> str:
+    return f"expected blocks of a multiple of {STEP} elements, got {f['size']}" if f["size"] % STEP else ""
+
+
+def _after_product(kind: str, f: Mapping[str, Any]) -> str:
+    if f.get("y_f32") and f["post"]:
+        return "expected nothing behind a float output, got post and y_f32"
+    if f["post"] == POST_ADD and f.get("a_zero", 0) != f.get("zero", 0):
+        return f"expected a_zero to be the product's own zero, {f['zero']}, got {f['a_zero']}"
+    return ""
+
+
+def _flat(kind: str, f: Mapping[str, Any]) -> str:
+    apart = f["post"] or f["SW"] != 1 or f["x_w"] != f["C"] or f["y_w"] != f["C"] * (4 if f["y_f32"] else 1)
+    return "flat: expected pixels side by side in x and y, stride 1 and no post" if f["flat"] and apart else ""
+
+
+def _rows_that_fit(kind: str, f: Mapping[str, Any]) -> str:
+    return f"expected rows of at most {LONGEST}, whose sums fit int32, got {f['C']}" if f["C"] > LONGEST else ""
+
+
+def _sum_alone(kind: str, f: Mapping[str, Any]) -> str:
+    return f"expected post 0 or 1, got {f['post']}" if f["post"] > POST_ADD else ""
+
+
+def _runs(kind: str, f: Mapping[str, Any]) -> str:
+    fit = f["runs"] in (1, f["KW"]) or not kind.endswith("conv2d")
+    return "" if fit else f"expected 1 run or one of each of {f['KW']} columns, got {f['runs']}"
+
+
+RULES: tuple[Rule, ...] = (
+    ("P", _row_of_p), ("op", _operation), ("float_binary", _one_moves), ("float_unary", _power), ("size", _whole_steps),
+    ("post", _after_product), ("flat", _flat), ("layer_norm", _rows_that_fit), ("float_conv2d", _sum_alone),
+    ("runs", _runs),
+)  # fmt: skip
 
 
 def _int16_relations(step: Instruction) -> list[str]:

@@ -14,7 +14,6 @@ import numpy as np
 
 from ..graph import Array, Graph, Node
 from ..graph.verify import verify_level
-from ..instructions.barriers import flags_of
 from ..instructions.meaning import OVER_READ
 from ..instructions.program import CONSTANTS, HostCall, Instruction, Program, TensorView, put
 from ..instructions.prove import prove
@@ -111,8 +110,7 @@ class NativePlan:
         Raises VerifyError for a program that would touch what is not its own, whatever QGLOW_VERIFY is; at 2 it is
         proven byte by byte as well, and its text parsed back equal (ModelError).
         """
-        self._flags = flags_of(program)
-        prove(program, self._flags)
+        self._flags = prove(program)
         if verify_level() >= 2:
             check_program(program)
         self.library, self.threads = library, team_size(program, threads)

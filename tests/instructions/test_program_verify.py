@@ -19,7 +19,7 @@ from three_engines import Guarded, static, step_by_step
 import qglow
 from qglow.errors import QGlowError, VerifyError
 from qglow.graph import Graph
-from qglow.instructions import barriers
+from qglow.instructions import barriers, verify_memory
 from qglow.instructions.interpret import Interpreter
 from qglow.instructions.lower import lower, lower_observed
 from qglow.instructions.program import HostCall, Instruction, Program
@@ -184,7 +184,7 @@ def test_faults_are_collected(program: Program) -> None:
 
 
 def test_a_missing_barrier_is_found(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(barriers, "barriers", lambda steps, _: [False] * len(steps))
+    monkeypatch.setattr(barriers._Uses, "wait", lambda uses, step: False)
     with pytest.raises(
         VerifyError, match=r"conv2d .*expected a barrier between step \d+, which writes x, and this one, which reads it"
     ):
@@ -199,11 +199,11 @@ def test_missing_barriers_before_writes_are_found(monkeypatch: pytest.MonkeyPatc
         x = net.conv(x, 4, (1, 1))
     graph = net.graph(x)
     verify_program(program_of(graph))
-    right = barriers.barriers
+    right = barriers.written_out
     monkeypatch.setenv("QGLOW_VERIFY", "1")  # so that what is asked below is the first that looks
     missing: set[str] = set()
     for k in range(5):
-        monkeypatch.setattr(barriers, "barriers", lambda *a, k=k: [f and j != k for j, f in enumerate(right(*a))])
+        monkeypatch.setattr(verify_memory, "written_out", lambda p, k=k: [f and j != k for j, f in enumerate(right(p))])
         with pytest.raises(VerifyError) as caught:
             verify_program(program_of(graph))
         missing |= {verb for verb in ("which reads it", "which reads bytes of y") if verb in str(caught.value)}
@@ -366,7 +366,7 @@ def test_steps_in_another_order_are_refused_or_right(digits: Any) -> None:
 def test_sessions_prove_their_plans_at_every_level(level: str, monkeypatch: pytest.MonkeyPatch) -> None:
     net = Net()
     graph = net.graph(net.table(net.table(net.input(1, 4, 8, 8))))
-    monkeypatch.setattr(barriers, "barriers", lambda steps, _: [False] * len(steps))
+    monkeypatch.setattr(barriers._Uses, "wait", lambda uses, step: False)
     monkeypatch.setenv("QGLOW_VERIFY", level)
     with pytest.raises(QGlowError, match="expected a barrier"):
         InferenceSession(graph, 1).run(None, net.feeds())

@@ -151,14 +151,14 @@ class Linked:
             program.places[name].view(arena, program.base(program.places[name]))[...] = array
         plan = SimpleNamespace(
             library=SimpleNamespace(address=lambda name: self.symbols[f"qglow_{name}"]), threads=1, program=program,
-            scratch=SimpleNamespace(ctypes=SimpleNamespace(data=MEMORY + scratch_at)),
+            _scratch=MEMORY + scratch_at,
             constants=SimpleNamespace(address=lambda place: MEMORY + constants_at + place),
             _address=lambda buffer: MEMORY + arena_at + program.buffers[buffer].offset,
         )  # fmt: skip
         words = memory.view(np.int64)
         words[:2] = len(steps), memory.size
         for k, (step, flag) in enumerate(zip(steps, barriers(steps, program.buffers), strict=True)):
-            row = NativePlan._row(plan, step, flag)  # type: ignore[arg-type]
+            row = np.array(NativePlan._row(plan, step, flag), np.int64)  # type: ignore[arg-type]
             first = rows_at + ROW * k
             assert row.nbytes <= ROW
             words[first // 8 : first // 8 + row.size] = row
