@@ -19,17 +19,11 @@ from ..graph import Array
 from ..instructions.derived import Derived
 from ..instructions.packed import Lazy, way_of
 from ..instructions.program import ConstantData, TensorView
+from .arenas import Arena, aligned
 from .guard import guarded, is_guarded
 
 SLACK = 256  # bytes behind a block that kernels may read
 SMALL = 65536  # bytes of a piece up to which it lies beside others
-
-
-def aligned(size: int) -> Array:
-    """Zeroed bytes at a 64-byte boundary."""
-    raw = np.zeros(size + 64, np.uint8)
-    at = -raw.ctypes.data % 64
-    return raw[at : at + size]
 
 
 class Block:
@@ -71,6 +65,7 @@ class ConstantPool:
     def __init__(self, stable: Iterable[Array] = ()) -> None:
         self._blocks: WeakValueDictionary[Hashable, Block] = WeakValueDictionary()
         self.derived = Derived(stable)
+        self.arena = Arena()
 
     def bind(self, constant_pool: Sequence[ConstantData]) -> Constants:
         """The blocks of a program's constants, new ones made where there are no equal ones."""

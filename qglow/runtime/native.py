@@ -23,7 +23,8 @@ from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..kernels.table import kernel_of
 from ..reference import evaluate_node
-from .constants import ConstantPool, aligned
+from .arenas import aligned
+from .constants import ConstantPool
 from .guard import guarded, is_guarded
 from .pieces import Schedule, pieces, products, total
 from .thread_pool import pool_of
@@ -114,7 +115,8 @@ class NativePlan:
         if verify_level() >= 2:
             check_program(program)
         self.library, self.threads = library, team_size(program, threads)
-        self.constants = (pool or ConstantPool()).bind(program.constant_pool)
+        pool = pool or ConstantPool()
+        self.constants, self._shared = pool.bind(program.constant_pool), pool.arena
         # NOTE: so the same bytes are not kept twice
         self.program = program._replace(constant_pool=tuple([b.data.data for b in self.constants.blocks]))
         self._execute = _EXECUTE(library.address("execute"))
@@ -122,12 +124,16 @@ class NativePlan:
         self._bind()
 
     def _allocate(self) -> None:
-        """An arena and scratch memory; with QGLOW_GUARD=1 each buffer by itself, between pages without access, and no
-        arena."""
-        scratch, guard = SCRATCH_BYTES * self.threads, is_guarded()
-        self.arena = aligned(0 if guard else self.program.arena_size)
-        self.scratch = guarded(scratch) if guard else aligned(scratch)
-        self._own = [guarded(b.size, OVER_READ) for b in self.program.buffers] if guard else []
+        """Scratch memory and an arena of those that the session's plans share; with QGLOW_GUARD=1 each buffer by
+        itself, between pages without access, and no arena."""
+        scratch, size = SCRATCH_BYTES * self.threads, self.program.arena_size
+        if is_guarded():
+            self._whole, self.arena, self.scratch = self._shared.whole, aligned(0), guarded(scratch)
+            self._own = [guarded(b.size, OVER_READ) for b in self.program.buffers]
+            return
+        self._whole = self._shared.take(scratch + size)
+        self.scratch, self.arena = self._whole[:scratch], self._whole[scratch : scratch + size]
+        self._own = []
 
     def _address(self, buffer: int) -> int:
         return int(self._own[buffer].ctypes.data) if self._own else self._base + self.program.buffers[buffer].offset
@@ -148,6 +154,9 @@ class NativePlan:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; the arrays are the caller's."""
+        if self._whole is not self._shared.whole and not self._own:
+            self._allocate()
+            self._bind()
         for name, array in feeds.items():
             self._views[name][...] = array
         for step in self._steps:
@@ -161,7 +170,10 @@ class NativePlan:
     @property
     def nbytes(self) -> int:
         """Bytes that are this plan's alone."""
-        return int(self.arena.nbytes + self.scratch.nbytes)
+        own = sum(b.size for b in self.program.buffers) if self._own else 0
+        return own + sum(
+            s.rows.words.nbytes for s in self._steps if isinstance(s, Segment) and isinstance(s.rows, Rows)
+        )
 
     # NOTE: a bound method kept in `self` would be a cycle, and keep the arena for long
     def _run_segment(self, s: Segment) -> None:

@@ -9,6 +9,7 @@ from ..graph import Array, Graph, Node
 from ..instructions.lower import lower_observed
 from ..kernels.library import load
 from ..tuning import schedule
+from .arenas import Arena
 from .native import NativePlan, Segment
 
 Keep = Callable[[str, Array], None]
@@ -49,6 +50,7 @@ class InstrumentedExecutable(NativePlan):
     def clone(self) -> InstrumentedExecutable:
         """The same program over an arena of its own, to be run at the same time; constants are shared."""
         other = copy(self)
+        other._shared = Arena()
         other._allocate()
         other._bind()
         other._parts = other._in_parts()

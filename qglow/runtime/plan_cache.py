@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .plans import Plan
 
 MOST_PLANS = 64
-MOST_BYTES = 512 << 20  # of arenas; the newest plan is kept whatever its size
+MOST_BYTES = 512 << 20  # that plans have for themselves; the newest plan is kept whatever its size
 
 
 class Plans(Protocol):
@@ -57,7 +57,7 @@ class PlanCache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the plans have for themselves; constants are shared (constants.py)."""
+        """Bytes that the plans have for themselves; constants and the arena are shared (constants.py, arenas.py)."""
         return sum(p.nbytes for p in self._plans.values())
 
 

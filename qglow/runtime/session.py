@@ -43,7 +43,7 @@ class ValueInfo(NamedTuple):
 
 class InferenceSession:
     """Runs a bundle, a path of one, or a graph. A plan is made for each set of input shapes on first use; the last
-    64 of at most 512 MiB are kept, and share the weights.
+    64 are kept, and share the weights and the memory that they run in.
 
     threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns. A call
     within a call, from a signal handler, is refused: the outer one is in the middle of the same memory. A forked

@@ -6,9 +6,11 @@ import gc
 import weakref
 
 import numpy as np
+import pytest
 
 import qglow
 from qglow.graph import Array, Graph, Node, float_type
+from qglow.runtime import arenas
 from qglow.runtime.constants import ConstantPool
 from qglow.runtime.native import NativePlan
 from qglow.runtime.plan_cache import PlanCache
@@ -62,6 +64,31 @@ def test_plans_of_many_shapes_share_weights_and_are_freed() -> None:
         assert seen() is None  # without the collector of cycles
     finally:
         gc.enable()
+
+
+def test_plans_run_in_one_arena_and_move_when_it_grows() -> None:
+    session = qglow.InferenceSession(graph(), 1)
+    sizes = [(5, 5), (4, 4), (9, 9), (10, 10), (30, 20), (3, 3)]
+    want = {size: qglow.InferenceSession(graph(), 1).run(None, image(*size))[0] for size in sizes}
+    shared = session._planner.pool.arena
+    addresses = set()
+    for size in (*sizes, *reversed(sizes), *sizes):
+        (got,) = session.run(None, image(*size))
+        assert np.array_equal(got, want[size])
+        plan = session._plan([image(*size)["x"]])
+        assert isinstance(plan, NativePlan) and np.shares_memory(plan.arena, shared.whole)
+        addresses.add(shared.whole.ctypes.data)
+    largest = session._plan([image(30, 20)["x"]])
+    assert isinstance(largest, NativePlan) and largest.arena.nbytes <= shared.whole.nbytes < 2 * largest.arena.nbytes
+    assert len(addresses) <= 4  # it grows by more than is asked for
+
+
+def test_an_arena_larger_than_is_kept_goes_with_the_next_plan(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arenas, "MOST_KEPT", 1000)
+    arena = arenas.Arena()
+    assert arena.take(100).size == 100 and arena.take(40) is arena.whole and arena.take(101).size == 150
+    large = arena.take(5000)
+    assert large.size == 5000 and arena.take(4000) is large and arena.take(500).size == 500 and arena.whole is not large
 
 
 def test_constants_go_with_the_last_plan_that_reads_them() -> None:
