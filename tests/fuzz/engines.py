@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -51,16 +52,16 @@ def watch_proofs() -> None:
     """Hold every plan that is accepted to the exact verifier, which knows nothing of footprints."""
     quick = native.prove
 
-    def prove(program: Program) -> Program:
-        quick(program)
+    def prove(program: Program) -> Any:
+        flags = quick(program)
         if program.arena_size > MOST_PROVEN:
-            return program
+            return flags
         try:
             verify_program(program)
         except VerifyError as error:
             raise Wrong(f"a plan was accepted that is disproven: {error}") from error
         ACCEPTED.append(program)
-        return program
+        return flags
 
     native.prove = prove
 

@@ -53,7 +53,7 @@ def beyond(operand: str) -> None:
     graph = net.graph(net.table(net.input(1, 4, 16, 16)))
     feeds, kernels = net.feeds(), library.load()
     program = lower(retype(graph, {k: v.shape for k, v in feeds.items()}), kernels.isa)
-    native.prove = flags_of
+    native.prove = flags_of  # type: ignore[attr-defined]
     native.NativePlan(program, kernels, 1).run(feeds)
     print("ran within its memory", flush=True)
     k, step = next((k, s) for k, s in enumerate(program.steps) if isinstance(s, Instruction) and s.kind == "lookup")
