@@ -22,6 +22,7 @@ from .aligned import with_aligned_operands
 from .block_weights import joined_blocks
 from .completed import completed, for_checker
 from .contrib import with_standard_ops
+from .einsum import append_product, product_of
 from .element_types import DTYPES, ValueTypes, array_of
 from .external_data import load_external_data
 from .functions import inlined as without_functions
@@ -256,6 +257,8 @@ class Importer:
         node = Node(proto.op_type, tuple(scope.name(i) for i in proto.input), outputs, attributes, name)
         if inlined(proto):
             self.select(proto, node)
+        elif node.op == "Einsum" and not proto.domain and (product := product_of(b, node)) is not None:
+            append_product(b, node, product)
         elif is_fallback(proto) or trains_by_input(b, node):
             b.append(fallback_node(proto, node, self.domains, scope.name))
         else:
