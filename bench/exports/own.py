@@ -46,7 +46,8 @@ def recurrent(dynamo: bool) -> list[Export]:
     found = [sequence(f"own_{name}{tail}", build, 24, dynamo=dynamo) for name, build in kinds.items()]
 
     def states(batch: int, length: int) -> dict[str, Tensor]:
-        return {"x": torch.randn(batch, length, 24), "h": torch.randn(2, batch, 32), "c": torch.randn(2, batch, 32)}
+        h = 2 * torch.rand(2, batch, 32) - 1  # NOTE: of sigmoids times tanhs
+        return {"x": torch.randn(batch, length, 24), "h": h, "c": torch.randn(2, batch, 32)}
 
     axes = {"x": {0: "batch", 1: "length"}, "h": {1: "batch"}, "c": {1: "batch"}}
     stateful = lambda: Fn(lambda m, x, h, c: [*(r := m.body(x, (h, c)))[1], r[0]],  # noqa: E731

@@ -75,6 +75,8 @@ OPS = (
            lower="blocks"),
     OpDef("GatherElements", (X, Operand("indices")), attributes={"axis": _AXIS}, traits=frozenset({t.GROWS}),
           shape="shape_rules_movement.gather_elements", meaning=node("float_shape.gather_elements")),
+    OpDef("GatherND", (X, Operand("indices")), attributes={"batch_dims": size(0, 0)},
+          traits=frozenset({t.GROWS}), shape="shape_rules_movement.gather_nd", meaning=node("float_shape.gather_nd")),
     OpDef("ScatterElements", (X, Operand("indices"), Operand("updates", "T")), shape="shape_rules.same",
           meaning=node("float_select.scatter_elements"), traits=frozenset({t.SAME_DTYPE}), attributes={"axis": _AXIS,
           "reduction": word("none", "add", "mul", "max", "min", default="none")}),

@@ -122,6 +122,14 @@ def gather_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
     return [np.take_along_axis(x[beside], at, axis)]
 
 
+def gather_nd(node: Node, inputs: list[Array | None]) -> list[Array]:
+    x, at, batch = given(inputs, 0), given(inputs, 1), int(node.attr("batch_dims"))
+    if at.shape[-1] == 0 or x.shape[:batch] != at.shape[:batch] or batch >= at.ndim:
+        raise ValueError(f"indices of {list(at.shape)} in {list(x.shape)} with batch_dims {batch}")
+    beside = [np.arange(d).reshape((-1,) + (1,) * (at.ndim - 2 - k)) for k, d in enumerate(x.shape[:batch])]
+    return [x[(*beside, *np.moveaxis(at, -1, 0))]]
+
+
 def expand(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     return [np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(ints(given(inputs, 1)))))]

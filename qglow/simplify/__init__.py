@@ -22,6 +22,7 @@ from .matmul_bias import fuse_matmul_bias
 from .output_names import name_outputs
 from .pad import fold_pads
 from .scale import sink_scales
+from .softmax_axis import turn_softmax
 from .square import square_powers
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
@@ -37,6 +38,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     fuse_matmul_bias,
     fuse_leaky_relu,
     fuse_layer_norm,
+    turn_softmax,
     sink_scales,
     flush_denormal_weights,
     remove_dead,
