@@ -152,13 +152,13 @@ def gather_elements(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
 
 def gather_nd(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     x, at, batch = first(shapes), required(shapes, 1), int(node.attr("batch_dims"))
-    if at and not isinstance(at[-1], int):
+    deep = at[-1] if at else 0
+    if not isinstance(deep, int):
         return [None]
-    if not at or at[-1] < 1 or batch + at[-1] > len(x) or batch >= len(at):
+    differ = any(isinstance(d, int) and isinstance(i, int) and i != d for d, i in zip(x[:batch], at, strict=False))
+    if deep < 1 or batch + deep > len(x) or batch >= len(at) or differ:
         raise Contradiction(f"indices of {list(at)} in {list(x)} with batch_dims {batch}")
-    if any(isinstance(d, int) and isinstance(i, int) and i != d for d, i in zip(x[:batch], at, strict=False)):
-        raise Contradiction(f"indices of {list(at)} in {list(x)} with batch_dims {batch}")
-    return [(*at[:-1], *x[batch + at[-1] :])]
+    return [(*at[:-1], *x[batch + deep :])]
 
 
 def expand(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
