@@ -153,7 +153,7 @@ def average_pool(low: Lowering, node: Node) -> bool:
     win = None
     if node.op == "AveragePool":
         _, win = conv_window(low.graph, node)
-        if node.attr("count_include_pad") and any((*win.begin, *win.end)):
+        if node.attr("count_include_pad") and (node.attr("ceil_mode") or any((*win.begin, *win.end))):
             return False
     x = low.image_of(node.inputs[0])
     return mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win or whole(x.shape[2:]))

@@ -40,9 +40,10 @@ def average_pool(low: Lowering, node: Node) -> bool:
     t = low.type(node.inputs[0])
     if t.dtype is not DType.U8 or t.rank not in (3, 4):
         return False
+    include = node.op == "AveragePool" and bool(node.attr("count_include_pad"))
     if node.op == "AveragePool":
         _, win = conv_window(low.graph, node)
-        if node.attr("count_include_pad") and any((*win.begin, *win.end)):
+        if include and node.attr("ceil_mode"):  # NOTE: of a window that reaches beyond the padding a part is counted
             return False
         kernel = win.kernel
     else:
@@ -52,7 +53,7 @@ def average_pool(low: Lowering, node: Node) -> bool:
     x = low.image_of(node.inputs[0])
     if node.op == "GlobalAveragePool":
         win = whole(x.shape[2:])
-    mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win)
+    mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win, include)
     return True
 
 
@@ -66,7 +67,7 @@ def mean_fits(low: Lowering, node: Node, count: int) -> bool:
     return True
 
 
-def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -> None:
+def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window, include: bool = False) -> None:
     x_type, y_type = low.type(node.inputs[0]), low.type(node.outputs[0])
     if y_type.quant is None:
         assert x_type.quant is not None
@@ -74,7 +75,7 @@ def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -
     else:
         fields = {"f_ratio": float(ratio(x_type, y_type)), **limits(low, node), "y_f32": 0}
     low.emit_image("avg_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0],
-        left=win.begin[1], include=0,
+        left=win.begin[1], include=int(include),
                    x_zero=low.zero(node.inputs[0]), **fields)  # fmt: skip
 
 

@@ -35,7 +35,7 @@ OPS = (
           traits=_POOL | {t.MEAN, t.ACCUMULATES, t.SEVERAL_ROUNDINGS, t.GROWS, t.PADDING, t.STRIDED_FLOATS},
           typing="mean", shape="shape_rules_window.pool", meaning=node("float_pool.average_pool"),
           strict=node("float_ordered.average_pool"), integer=node("integer_mean.average_pool"), equations="13, 14",
-          int8=_AVERAGE, int8_kernel=_AVERAGE.but(ceil_mode=only(0)), float_kernel=_AVERAGE,
+          int8=_AVERAGE, int8_kernel=_AVERAGE, float_kernel=_AVERAGE,
           lower="lower_window.average_pool", lower_int16="lower_int16.average_pool",
           lower_float="lower_float_window.pool"),
     OpDef("GlobalMaxPool", (X,), traits=_POOL | {t.KEEPS_QUANTIZATION}, typing="moves",

@@ -12,6 +12,12 @@ from ..reference import FLOAT, evaluate_node
 LARGEST = 1 << 22  # elements; NOTE: an Expand or Tile of a constant may be far larger than what it is made of
 ROOM = 1 << 28  # bytes of all results beyond what they are made of
 WORK = 1 << 12  # units of work for one node
+DTYPES = frozenset(d.numpy for d in DType if d is not DType.STRING)
+# Operators that give other values each time, or whose bodies may
+_NEW_EACH_TIME = frozenset({
+    "Bernoulli", "Dropout", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "Scan", "SequenceMap",
+})  # fmt: skip
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -21,7 +27,8 @@ def fold_constants(graph: Graph) -> Graph:
         if (zeros := _times_zero(graph, node)) is not None and not outputs & set(node.outputs):
             constants[node.outputs[0]] = zeros
             continue
-        foldable = node.op in FLOAT and node.inputs and all(not i or i in constants for i in node.inputs)
+        known = node.op in FLOAT or (node.op == "Onnx" and node.operator not in _NEW_EACH_TIME)
+        foldable = known and node.inputs and all(not i or i in constants for i in node.inputs)
         if not foldable or outputs & set(node.outputs):
             nodes.append(node)
             continue
@@ -29,6 +36,9 @@ def fold_constants(graph: Graph) -> Graph:
             with at_most(8 * LARGEST, WORK):
                 results = evaluate_node(graph, node, [constants[i] if i else None for i in node.inputs])
         except QGlowError:
+            nodes.append(node)
+            continue
+        if not all(isinstance(a, np.ndarray) and a.dtype in DTYPES for a in results):  # NOTE: a sequence, or strings
             nodes.append(node)
             continue
         grown = sum(a.nbytes for a in results) - sum(constants[i].nbytes for i in node.inputs if i)

@@ -127,6 +127,9 @@ def _moving() -> Iterator[Case]:
     for at in (x[:, :1], x[:1, :2, :3], x, np.ones((2, 4, 4)), np.ones((3, 1, 1)), np.ones((2, 3))):
         for axis in (0, 1, -1):
             yield "GatherElements", [x, (at > 9).astype(I64)], {"axis": axis}
+    for at in ([[1]], [[1, 1], [0, 0]], [[[1, 1, 1]]], [1], [[[0], [1]], [[1], [0]]], [], [[1, 1, 1, 0]]):
+        for batch in (0, 1, 2):
+            yield "GatherND", [x, np.array(at, I64)], {"batch_dims": batch}
     for ends in ({}, {"start": 1}, {"end": -1}, {"start": -2, "end": 9}, {"start": 5}):
         yield "Shape", [x], ends
     yield "Size", [x], {}
