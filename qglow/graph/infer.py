@@ -192,7 +192,7 @@ class _Retyping:
         known = all(not i or i in constants for i in node.inputs)
         small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        exact = node.op == "Quantize" or not (quantized or self.sums(node))
+        exact = node.op == "Quantize" or not (quantized or self.varies(node))
         fold = node.has(SHAPE_ONLY) or (known and small and exact)
         results = self.folded(node) if fold else None
         if results is not None:
@@ -217,9 +217,10 @@ class _Retyping:
             _check_types(node, types, constants)
         self.nodes.append(node)
 
-    def sums(self, node: Node) -> bool:
-        """Whether a node sums floats in an order that its kernel chooses."""
-        return node.has(PRODUCT) and any(self.graph.types[o].dtype is DType.F32 for o in node.outputs if o)
+    def varies(self, node: Node) -> bool:
+        """Whether a node sums floats in an order that its kernel chooses, or may draw them anew each time."""
+        floats = any(self.graph.types[o].dtype is DType.F32 for o in node.outputs if o)
+        return floats and (node.has(PRODUCT) or node.op == "Onnx")
 
     def folded(self, node: Node) -> list[Array] | None:
         """What a node makes of constants; None where that is too large, or takes too long, to be kept in a graph."""

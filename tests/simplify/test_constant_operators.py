@@ -23,7 +23,7 @@ def test_standardized_weights() -> None:
     rng = np.random.default_rng(0)
     f = np.float32
     nodes = [
-        helper.make_node("BatchNormalization", ["w", "gain", "zero", "mean", "one"], ["b", "", ""], training_mode=1),
+        helper.make_node("BatchNormalization", ["w", "gain", "zero", "mean", "one"], ["b", "m", "s"], training_mode=1),
         helper.make_node("Reshape", ["b", "shape"], ["v"]), helper.make_node("Conv", ["x", "v"], ["y"]),
     ]
     constants = {
