@@ -30,10 +30,10 @@ def rank_faults(node: Node, types: Mapping[str, TensorType]) -> list[str]:
     """What is wrong with the number of dimensions of a node's operands, of those that have a known one."""
     faults = []
     declared = OPS.get(node.op)
-    for k, operand in enumerate(declared.operands if declared is not None else ()):
-        t = types.get(node.input(k))
+    for k, (name, operand) in enumerate(zip(node.inputs, declared.operands if declared is not None else ())):  # noqa: B905
+        t = types.get(name)
         least, most = operand.rank
-        if t is not None and t.rank is not None and not least <= t.rank <= most:
+        if t is not None and t.shape is not None and not least <= len(t.shape) <= most:
             said = str(least) if least == most else f"{least} or more" if most == MANY else f"{least} to {most}"
             faults.append(f"expected operand {k}, {node.input(k)!r}, of {said} dimensions, got {t.rank}")
     return faults

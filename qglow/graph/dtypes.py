@@ -38,6 +38,8 @@ def mixed_dtypes(node: Node, types: Mapping[str, TensorType]) -> str | None:
         elif t.dtype is not fixed:
             return f"expected operand {k} of dtype {fixed.value}, got {t.dtype.value}"
     for names in groups.values():
+        if len(names) == 1:
+            continue
         dtypes = list(dict.fromkeys(types[i].dtype for i in names))
         if len(dtypes) > 1 and (node.has(SAME_DTYPE) or not any(types[i].is_quantized for i in names)):
             return f"expected operands of one dtype, got {', '.join(k.value for k in dtypes)}"

@@ -49,18 +49,19 @@ def type_faults(node: Node, types: Types, constants: Constants) -> list[str]:
     ins = [types.get(i) if i else None for i in node.inputs]
     outs = [types.get(o) if o else None for o in node.outputs]
     known = [t for t in (*ins, *outs) if t is not None]
-    if not any(t.quant for t in known) and typing not in _OF_ALL_VALUES:
+    quantized = [t for t in known if t.quant]
+    if not quantized and typing not in _OF_ALL_VALUES:
         return []
     if node.op == blocks.OP:
         return list(blocks.product_faults(node, ins, outs[0], constants))
-    if any(t.dtype is DType.U4 or (t.quant is not None and t.quant.block is not None) for t in known):
+    if [t for t in known if t.dtype is DType.U4] or [q for q in quantized if q.quant and q.quant.block is not None]:
         return [f"expected block-wise quantized values as weights of {blocks.OP} alone, got them in {node.op}"]
     faults = list(_limits(node, outs[0]))
-    if any(t.dtype in _OF_16_BITS and t.quant is not None for t in known):
+    if [t for t in quantized if t.dtype is DType.I16 or t.dtype is DType.U16]:
         from .int16 import int16_faults  # NOTE: most graphs hold none, and a session imports nothing for them
 
         faults += int16_faults(node, typing, ins, outs, constants)
-    if not typing and any(t.quant for t in known):
+    if not typing and quantized:
         faults.append(f"expected {node.op} of values that are not quantized, got {', '.join(map(_quant, known))}")
     rule = _RULES.get(typing)
     if rule is not None and ins and ins[0] is not None and outs and outs[0] is not None:
@@ -88,7 +89,7 @@ Rule = Callable[[Node, list[TensorType], TensorType, Values], Iterator[str]]
 
 def _limits(node: Node, out: TensorType | None) -> Iterator[str]:
     """qmin and qmax, by which an output is narrowed, are within its dtype."""
-    if out is None or not {"qmin", "qmax"} & {*node.attributes}:
+    if out is None or not ("qmin" in node.attributes or "qmax" in node.attributes):
         return
     if out.quant is None or out.dtype not in STORED:
         yield f"expected no qmin and qmax of an output that is not quantized, {_quant(out)}"

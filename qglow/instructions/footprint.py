@@ -27,6 +27,15 @@ TABLES = ("rows", "columns")  # constants whose elements say what is read
 _footprints: dict[tuple[object, ...], Footprint] = {}
 
 
+def reach(shape: tuple[int, ...], strides: tuple[int, ...], start: int) -> tuple[int, int]:
+    """The first byte of the first and of the last of strided elements, of which there is one at least."""
+    low, high = start, start + sum(map(mul, shape, strides)) - sum(strides)
+    if strides and min(strides) < 0:
+        back = sum([s * (d - 1) for d, s in zip(shape, strides, strict=True) if s < 0])
+        low, high = low + back, high - back
+    return low, high
+
+
 class Access:
     """Bytes [low, high) from an operand's address on that hold all of a region's elements.
 
@@ -37,11 +46,8 @@ class Access:
 
     def __init__(self, operand: str, region: Region) -> None:
         """region: with elements."""
-        shape, strides, dtype, low = region
-        high = low + sum(map(mul, shape, strides)) - sum(strides)
-        if strides and min(strides) < 0:
-            back = sum([s * (d - 1) for d, s in zip(shape, strides, strict=True) if s < 0])
-            low, high = low + back, high - back
+        shape, strides, dtype, start = region
+        low, high = reach(shape, strides, start)
         self.operand, self.low, self.high, self.region = operand, low, high + int(dtype[2:]), region
         self._dims: tuple[tuple[int, int], ...] | None = None
 

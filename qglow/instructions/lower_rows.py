@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Node
+from ..graph import Array, Node
 from .coalesce_dims import coalesce_dims
 from .lower_pointwise import Fields, is_u8, limits
 from .program import TensorView
@@ -42,9 +42,7 @@ def softmax(low: Lowering, node: Node) -> bool:
     if not np.isfinite(inverse):
         return low.refuse("one over its scale is no float32")
     x, y, fields = rows(low, node)
-    entries = np.ascontiguousarray(low.graph.constants[node.inputs[1]], np.int32)
-    planes = entries.view(np.uint8).reshape(256, 4)[:, :3].T
-    table = low.constant(np.concatenate([entries.view(np.uint8), planes.reshape(-1)]))
+    table = low.constant(low.derived(_with_planes, low.graph.constants[node.inputs[1]]))
     low.emit(
         "softmax",
         {"x": x, "y": y, "scratch": None},
@@ -52,6 +50,13 @@ def softmax(low: Lowering, node: Node) -> bool:
         {**fields, "f_inverse": inverse, **limits(low, node)},
     )
     return True
+
+
+def _with_planes(table: Array) -> Array:
+    """int32 [256] as bytes, then their three lower bytes as planes."""
+    entries = np.ascontiguousarray(table, np.int32)
+    planes = entries.view(np.uint8).reshape(256, 4)[:, :3].T
+    return np.concatenate([entries.view(np.uint8), planes.reshape(-1)])
 
 
 def layer_normalization(low: Lowering, node: Node) -> bool:
@@ -72,7 +77,7 @@ def layer_normalization(low: Lowering, node: Node) -> bool:
         return low.refuse("its epsilon over its scale is no float32")
     x, y, fields = rows(low, node)
     constants = {
-        name: low.constant(low.graph.constants[i].astype(np.float32))
+        name: low.constant(low.derived(np.asarray, low.graph.constants[i], np.float32))
         for name, i in zip(("gain", "shift"), node.inputs[1:], strict=True)
     }
     low.emit("layer_norm", {"x": x, "y": y}, constants, {**fields, "f_epsilon": epsilon, **limits(low, node)})

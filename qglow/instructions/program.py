@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ class TensorView(NamedTuple):
 
     @property
     def itemsize(self) -> int:
-        return np.dtype(self.dtype).itemsize
+        return _itemsize(self.dtype)
 
     @property
     def is_dense(self) -> bool:
@@ -103,6 +104,11 @@ class TensorView(NamedTuple):
         at = base + self.start
         flat = memory[at : at + self.itemsize].view(self.dtype)
         return as_strided(flat, self.shape, self.strides)
+
+
+@cache
+def _itemsize(dtype: str) -> int:
+    return np.dtype(dtype).itemsize
 
 
 def dense_strides(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:

@@ -20,7 +20,7 @@ from ..graph import Array
 from ..targets import TARGETS
 from .barriers import flags_of
 from .coverage import READ, SHARED, WRITE, Use, holds
-from .footprint import Access, Footprint, access, footprint_of
+from .footprint import Access, Footprint, access, footprint_of, reach
 from .meaning import OVER_READ
 from .plan import ALIGNMENT
 from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
@@ -91,8 +91,8 @@ class _Proof:
             return False
         if min(place.shape, default=1) <= 0:
             return min(place.shape) == 0
-        found = _of(place)
-        return found.low >= 0 and found.high <= limit
+        low, high = reach(place.shape, place.strides, place.start)
+        return low >= 0 and high + place.itemsize <= limit
 
     def _fed(self) -> bool:
         graph, places = self.program.graph, self.program.places

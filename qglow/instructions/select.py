@@ -8,6 +8,7 @@ value's own place, in the layout that was assigned to it, or a copy.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from types import MappingProxyType
 
 import numpy as np
@@ -173,14 +174,12 @@ class Lowering:
     def dense(self, shape: tuple[int, ...], dtype: str, like: TensorView | None = None) -> TensorView:
         """A new place without gaps, its dimensions in the order of `like`'s strides (default: the graph's)."""
         item = np.dtype(dtype).itemsize
-        order = list(range(len(shape)))
+        strides = dense_strides(shape, item)
         if like is not None and len(like.shape) == len(shape):
-            order.sort(key=lambda k: (-like.strides[k], k))
-        strides, step = [0] * len(shape), item
-        for k in reversed(order):
-            strides[k] = step
-            step *= max(1, shape[k])
-        return TensorView(self.allocate(max(1, int(np.prod(shape))) * item), 0, shape, tuple(strides), dtype)
+            order = sorted(range(len(shape)), key=lambda k: (-like.strides[k], k))
+            turned = dense_strides(tuple([shape[k] for k in order]), item)
+            strides = tuple([s for _, s in sorted(zip(order, turned, strict=True))])
+        return TensorView(self.allocate(max(1, prod(shape)) * item), 0, shape, strides, dtype)
 
     def image(self, shape: tuple[int, int, int, int], dtype: str, halo: Halo, pitch: int = 0) -> TensorView:
         """A new channels-last place [N, C, H, W] inside of a border. pitch: bytes of a pixel where it is more than its
