@@ -29,6 +29,8 @@ _footprints: dict[tuple[object, ...], Footprint] = {}
 
 def reach(shape: tuple[int, ...], strides: tuple[int, ...], start: int) -> tuple[int, int]:
     """The first byte of the first and of the last of strided elements, of which there is one at least."""
+    if len(shape) != len(strides):
+        raise ValueError(f"{len(shape)} sizes and {len(strides)} strides")
     low, high = start, start + sum(map(mul, shape, strides)) - sum(strides)
     if strides and min(strides) < 0:
         back = sum([s * (d - 1) for d, s in zip(shape, strides, strict=True) if s < 0])
