@@ -65,7 +65,9 @@ class _Uses:
         self._clear()
 
     def _clear(self) -> None:
-        self._reading, self._writing, self._filled = (list[tuple[int, int, int]]() for _ in range(3))
+        self._reading: list[tuple[int, int, int]] = []
+        self._writing: list[tuple[int, int, int]] = []
+        self._filled: list[tuple[int, int, int]] = []
         self._largest = 0
 
     def wait(self, step: Instruction) -> bool:
@@ -90,10 +92,12 @@ class _Uses:
         for index in indices:
             size, _, _, low = self._buffers[index]
             use = (low, low + size, index)
-            at = bisect_left(uses, use)
-            if at == len(uses) or uses[at] != use:
-                uses.insert(at, use)
-                self._largest = max(self._largest, size)
+            if use not in uses[-1:]:
+                at = bisect_left(uses, use)
+                if at == len(uses) or uses[at] != use:
+                    uses.insert(at, use)
+            if size > self._largest:
+                self._largest = size
 
     def _meet(self, uses: list[tuple[int, int, int]], indices: Iterable[int], but: Sequence[int] = ()) -> bool:
         """Whether one of the given buffers shares bytes of the arena with those in use; `but`: of these, those that do

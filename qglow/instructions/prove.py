@@ -30,6 +30,7 @@ from .repeat import Repeat, length, numbered, parts_of
 SCRATCH = "scratch"
 Flags = Sequence[Sequence[bool]]
 _STAYS: Mapping[str, int] = {}
+FEW = 8  # uses that are looked at one by one
 BEFORE = -1  # the phase in which inputs are written
 
 
@@ -220,7 +221,7 @@ class _Proof:
             if buffer is None:
                 if name != SCRATCH:
                     return False
-            elif name == SCRATCH or not self._lives(buffer, first) or not self._lives(buffer, last):
+            elif name == SCRATCH or not self._lives(buffer, first) or (last > first and not self._lives(buffer, last)):
                 return False
         if not moves.keys() <= operands.keys():
             return False
@@ -269,11 +270,13 @@ class _Proof:
             return True
         size, _, _, low = self.buffers[index]
         high = low + size
-        for k in range(
-            bisect_right(self.phase, low - self.longest, key=_start), bisect_left(self.phase, high, key=_start)
-        ):
+        near = range(len(self.phase))
+        if len(near) > FEW:
+            first = bisect_right(self.phase, low - self.longest, key=_start)
+            near = range(first, bisect_left(self.phase, high, key=_start))
+        for k in near:
             start, other, written = self.phase[k]
-            if (writes or written) and other != index and low < start + self.buffers[other].size:
+            if (writes or written) and other != index and start < high and low < start + self.buffers[other].size:
                 return False
         insort(self.phase, (low, index, writes))
         self.used.add((index, writes))
