@@ -27,6 +27,7 @@ from .graph import Array, Graph
 from .graph.text import print_graph
 from .graph.verify import verify, verify_level
 from .onnx_import import load as import_onnx
+from .onnx_import.dynamic_products import joined_dynamic_products
 from .oracle import float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.samples import kept_dataset
@@ -72,9 +73,13 @@ def float_graph(model: Any, dump_dir: str | Path | None = None) -> Graph:
     return _both_graphs(model, dump_dir)[1]
 
 
-def _both_graphs(model: Any, dump_dir: str | Path | None = None) -> tuple[Graph, Graph]:
-    """The model's graph as it is, and simplified."""
-    imported = stage("import", lambda: import_onnx(model), dump_dir, 0)
+def _both_graphs(
+    model: Any, dump_dir: str | Path | None = None, change: Callable[[Graph], Graph] | None = None
+) -> tuple[Graph, Graph]:
+    """The model's graph as it is, or as it is changed, and simplified."""
+    imported = stage(
+        "import", lambda: change(import_onnx(model)) if change is not None else import_onnx(model), dump_dir, 0
+    )
     watch = check_meaning if verify_level() >= 3 else None
     log: list[str] = []
     return imported, stage("simplify", lambda: simplify(imported, watch, log.append), dump_dir, 1, log)
@@ -119,7 +124,7 @@ def quantize(
     config = QuantConfig() if config is None else config
     if not isinstance(config, QuantConfig):
         raise ConfigError(f"config must be a QuantConfig, got {shown(config)}; QuantConfig.load reads a file")
-    imported, graph = _both_graphs(model, dump_dir)
+    imported, graph = _both_graphs(model, dump_dir, joined_dynamic_products if profile is None else None)
     config.check_names(graph)
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):

@@ -9,11 +9,11 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import AccuracyError
+from ..errors import AccuracyError, ConfigError
 from ..files import check_writable
 from ..graph.blocks import IN_BLOCKS
 from ..pipeline import quantize
-from ..quantization.config import QuantConfig
+from ..quantization.config import DYNAMIC, QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
 from ..report.verdict import described
@@ -25,6 +25,7 @@ EXAMPLES = """examples:
   qglow quantize model.onnx --profile model.profile.json
   qglow quantize model.onnx --profile model.profile.json --calibration percentile --exclude op:Softmax -o model.qglow
   qglow quantize model.onnx --weights int4_block -o model.qglow    4-bit weights in matrix products, the rest float
+  qglow quantize model.onnx --dynamic              int8 weights, ranges at run time: needs no data
   qglow quantize model.onnx --profile model.profile.json --data images/ --min-sqnr-db 20    layers float until met
 """
 
@@ -40,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-check", action="store_true", help="do not compare float and int8 before the bundle is accepted"
     )
     parser.add_argument("--dump-dir", help="write every stage's graph there as text")
+    parser.add_argument(
+        "--dynamic", action="store_true",
+        help="without a profile: int8 weights in matrix products, whose rows get their ranges when they run",
+    )
     for f in fields(QuantConfig):
         option = f"--{f.name.replace('_', '-')}"
         if isinstance(f.default, tuple):
@@ -60,6 +65,10 @@ def run(options: argparse.Namespace) -> int:
     config = QuantConfig.load(options.config) if options.config else QuantConfig()
     given: dict[str, Any] = {f.name: v for f in fields(QuantConfig) if (v := getattr(options, f.name)) is not None}
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    if options.dynamic:
+        if options.profile or "weights" in given:
+            raise ConfigError(f"--dynamic needs no {'--profile' if options.profile else '--weights'}: leave it out")
+        given["weights"] = DYNAMIC
     config = replace(config, **given)
     path = check_writable(
         options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config

@@ -25,6 +25,7 @@ Precision = Literal["int8", "int16", "folded", "float", InBlocks]
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 # a block is a multiple of so many elements, and at most so long; blocks of a row at most
 STEP, LARGEST, MOST = 16, 1024, 8192
+RUN = 128  # elements of a block at most, where all blocks of a row have one scale
 
 
 def block_faults(t: TensorType) -> list[str]:
@@ -45,6 +46,12 @@ def blocks_of(t: TensorType) -> tuple[int, int, int, int]:
     assert t.quant is not None and t.quant.block is not None
     (rows, columns), size = t.static_shape, t.quant.block
     return rows, columns, size, -(-columns // size)
+
+
+def run_of(columns: int) -> int:
+    """Elements of a block where rows of so many weights have one scale each: of equal blocks, and as few as may be."""
+    blocks = -(-columns // RUN)
+    return -(-columns // (blocks * STEP)) * STEP
 
 
 def precision_of(node: Node, types: Mapping[str, TensorType]) -> InBlocks | None:

@@ -86,13 +86,14 @@ def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
     else:
         compute = "int8" if node.attributes.get("accuracy_level", 0) == INT8_LEVEL else "float32"
         inputs = (real, *names, bias)
-        b.append(Node(OP, _trimmed(inputs), (made,), {"compute": compute}, node.name))
+        b.append(Node(OP, trimmed(inputs), (made,), {"compute": compute}, node.name))
     if wide:
         b.types[y] = TensorType(t.dtype, shape)
         b.append(Node("Cast", (made,), (y,), {"to": t.dtype.numpy.name}, b.fresh(f"{node.name}.cast")))
 
 
-def _trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
+def trimmed(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of operands without those at the end that are left out."""
     while not names[-1]:
         names = names[:-1]
     return names
@@ -217,7 +218,7 @@ def _joined(
                 f"{node.outputs[0]}.bias", np.ascontiguousarray(np.broadcast_to(bias.reshape(-1), (len(q),)))
             )
         )
-    return Node(OP, _trimmed((node.inputs[0], *names)), node.outputs, {"compute": "float32"}, node.name)
+    return Node(OP, trimmed((node.inputs[0], *names)), node.outputs, {"compute": "float32"}, node.name)
 
 
 def _blocks_of(graph: Graph, source: Node, along: int) -> Blocks | None:

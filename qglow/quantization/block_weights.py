@@ -1,11 +1,12 @@
-"""Block-wise 4-bit and 8-bit weights for large matrix products of float models, where the configuration asks for them.
+"""Block-wise 4-bit and 8-bit weights for matrix products of float models, where the configuration asks for them.
 
 1. Without `block_nodes`, each MatMul and Gemm with constant weights that has at least LARGE of them, and whose rows are
    whole blocks; else the nodes that these patterns name, each of which must be able to have such weights.
+   int8_dynamic: at least SMALL of them, and rows of any length.
 2. What is excluded stays as it is. What has block-wise weights already keeps its integers, and its activations become
    int8 too.
 3. A block's scale is that of its element of the largest magnitude, which becomes the lowest integer, times the factor
-   with the least squared error (48).
+   with the least squared error (48). int8_dynamic: one such scale for all blocks of a row.
 """
 
 from __future__ import annotations
@@ -16,16 +17,17 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..graph import Array, DType, Graph, GraphBuilder, Node, TensorType
-from ..graph.blocks import MOST, OP
+from ..graph.blocks import MOST, OP, run_of
 from ..graph.type_rules import gemm_form
 from ..graph.types import Quant
 from ..ops.traits import MATRIX_PRODUCT
 from ..reference.blockwise import packed_nibbles
 from ..reference.float_product import scaled
-from .config import QuantConfig
+from .config import DYNAMIC, QuantConfig
 from .state import QuantState
 
 LARGE = 1 << 16  # weights of a product from which reading them takes most of its time
+SMALL = 1 << 8  # weights of a product below which float is as fast
 FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
 ROWS = 256  # rows of weights that are quantized at once
 
@@ -33,17 +35,17 @@ ROWS = 256  # rows of weights that are quantized at once
 def nodes_for_blocks(graph: Graph, config: QuantConfig) -> list[str]:
     """Names of the nodes that get block-wise weights, or whose activations become int8 beside those that they have.
     Raises ConfigError for a node that the user names and that cannot have them."""
-    found = []
+    found, least = [], SMALL if config.weights == DYNAMIC else LARGE
     for node in graph.nodes if config.block_bits else ():
         if config.excluded(node) is not None:
             continue
         named = config.in_blocks(node)
-        obstacle = _obstacle(graph, node, config.block_size) if named or not config.block_nodes else ""
+        obstacle = _obstacle(graph, node, config) if named or not config.block_nodes else ""
         if named and obstacle is not None and node.op != OP:
             raise ConfigError(
                 f"block_nodes: node {node.name!r} ({node.operator}) cannot have block-wise weights: {obstacle}"
             )
-        if node.op == OP or (obstacle is None and (named or graph.constants[node.inputs[1]].size >= LARGE)):
+        if node.op == OP or (obstacle is None and (named or graph.constants[node.inputs[1]].size >= least)):
             found.append(node.name)
     return found
 
@@ -66,7 +68,7 @@ def quantize_in_blocks(state: QuantState) -> QuantState:
     return replace(state, graph=b.build(graph.name, graph.inputs, graph.outputs)) if chosen else state
 
 
-def _obstacle(graph: Graph, node: Node, size: int) -> str | None:
+def _obstacle(graph: Graph, node: Node, config: QuantConfig) -> str | None:
     """Why a node cannot have block-wise weights, or None."""
     if not node.has(MATRIX_PRODUCT):
         return "it is no MatMul and no Gemm"
@@ -80,7 +82,8 @@ def _obstacle(graph: Graph, node: Node, size: int) -> str | None:
     ):
         return "its rows are not those of a float32 tensor"
     n, k = w.shape if gemm_form(node).turns_b else w.shape[::-1]
-    if k % size or k // size > MOST:
+    size, whole = (run_of(k), True) if config.weights == DYNAMIC else (config.block_size, k % config.block_size == 0)
+    if not whole or k // size > MOST:
         return f"its rows have {k} elements, which are no {MOST} whole blocks of {size}, or fewer"
     if node.input(2):
         bias = graph.constants.get(node.inputs[2])
@@ -93,9 +96,15 @@ def _converted(b: GraphBuilder, graph: Graph, node: Node, config: QuantConfig) -
     w = graph.constants[node.inputs[1]]
     form = gemm_form(node)
     rows = scaled(w if form.turns_b else w.T, form.alpha)
-    q, scales = quantize_blocks(rows, config.block_size, config.block_bits)
+    size = config.block_size
+    if config.weights == DYNAMIC:
+        size = run_of(rows.shape[1])
+        q, scale = quantize_blocks(rows, rows.shape[1], config.block_bits)
+        scales = np.repeat(scale, -(-rows.shape[1] // size), 1)
+    else:
+        q, scales = quantize_blocks(rows, size, config.block_bits)
     hint, dtype = node.outputs[0], DType.U4 if config.block_bits == 4 else DType.U8
-    t = TensorType(dtype, (rows.shape[0], rows.shape[1]), Quant.blockwise(1, config.block_size))
+    t = TensorType(dtype, (rows.shape[0], rows.shape[1]), Quant.blockwise(1, size))
     names = [
         b.add_constant(f"{hint}.blocks", packed_nibbles(q) if dtype is DType.U4 else q, t),
         b.add_constant(f"{hint}.scales", scales),

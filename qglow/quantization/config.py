@@ -14,7 +14,8 @@ from ..graph import Graph, Node
 from ..ops.traits import MATRIX_PRODUCT
 from ..toml import read_toml
 
-BLOCK_BITS = {"int4_block": 4, "int8_block": 8}
+DYNAMIC = "int8_dynamic"
+BLOCK_BITS = {"int4_block": 4, "int8_block": 8, DYNAMIC: 8}
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 PATTERNS = ("exclude", "include", "block_nodes", "int16")
 CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
@@ -27,8 +28,9 @@ class QuantConfig:
 
     weights: per_channel or per_tensor, int8 in [-127, 127]; int4_block or
     int8_block: large matrix products have a scale for each block of `block_size` weights, and rows of activations that
-    are int8 by their own range; other products are per_channel. block_nodes: the products that have block-wise weights,
-    as `exclude` names nodes (default: large ones, see block_weights.py).
+    are int8 by their own range; other products are per_channel. int8_dynamic: the same of all matrix products but tiny
+    ones, with one scale an output channel, which asks for no calibration. block_nodes: the products that have
+    block-wise weights, as `exclude` names nodes (default: large ones, see block_weights.py).
 
     calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although

@@ -20,6 +20,8 @@ from .folded import stored_constants
 from .qdq import strip_qdq
 from .state import QuantState
 
+DYNAMIC_OPS = ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger")
+
 
 def read_model_parameters(state: QuantState) -> QuantState:
     """What a model that came quantized says of its values and constants, where there is no profile. Raises ConfigError
@@ -28,9 +30,14 @@ def read_model_parameters(state: QuantState) -> QuantState:
         return state
     graph, imported = state.graph, state.imported
     if not any(n.has(ONNX_QUANTIZATION) for n in imported.nodes):
-        if not state.config.block_bits and not any(n.op == BLOCKWISE for n in graph.nodes):
+        if (
+            not state.config.block_bits
+            and not any(n.op == BLOCKWISE for n in graph.nodes)
+            and not _is_dynamic(imported)
+        ):
             raise ConfigError(
-                "the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data DATA`)"
+                "the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data "
+                "DATA`), or ask for ranges at run time (`--dynamic`)"
             )
         return replace(state, reasons=dict.fromkeys((n.name for n in graph.nodes), "no profile was given"))
     found, seen = strip_qdq(_with_ranks(graph)), Observer()
@@ -40,6 +47,11 @@ def read_model_parameters(state: QuantState) -> QuantState:
         state, graph=found.graph, observed=dict.fromkeys(names, seen), model_quants=found.quants, rounded=found.rounded,
         constants=stored_constants(imported, graph),
     )  # fmt: skip
+
+
+def _is_dynamic(imported: Graph) -> bool:
+    """Whether ranges that are found when the model runs were asked for before, by onnxruntime's `quantize_dynamic`."""
+    return any(n.op == "Onnx" and n.operator in DYNAMIC_OPS for n in imported.nodes)
 
 
 def _with_ranks(graph: Graph) -> Graph:

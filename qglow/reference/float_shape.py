@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Array, Node
+from .arithmetic import clamped
 from .casts import cast
 from .float_conv import given, optional
 
@@ -212,7 +213,8 @@ def quantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, s, z = _along_axis(node, inputs)
     dtype = np.dtype(np.uint8) if z is None else z.dtype
     limits = np.iinfo(dtype)
-    return [np.clip(np.rint(x / s) + (0 if z is None else z.astype(np.float32)), limits.min, limits.max).astype(dtype)]
+    steps = np.rint(x / s) + (0 if z is None else z.astype(np.float32))
+    return [clamped(steps, int(limits.min), int(limits.max)).astype(dtype)]
 
 
 def dequantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:

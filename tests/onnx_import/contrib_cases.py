@@ -122,6 +122,13 @@ def _products(rng: np.random.Generator) -> Iterator[Case]:
     zeros, bias = rng.integers(-9, 9, 5).astype(np.int8), floats(rng, 5)
     yield Case("dynamic", "DynamicQuantizeMatMul", [floats(rng, 3, 8), s8, one], [1, 2])
     yield Case("dynamic_columns", "DynamicQuantizeMatMul", [floats(rng, 2, 3, 8), s8, many, zeros, bias], [1, 2, 3, 4])
+    scale, zero = np.float32(0.1), np.int16(-7)
+    yield Case("to_steps", "QuantizeLinear", [floats(rng, 3, 8), scale, np.uint8(3)], [1, 2])
+    yield Case("to_wide_steps", "QuantizeLinear", [floats(rng, 3, 8), scale, zero], [1, 2])
+    yield Case("of_steps", "DequantizeLinear", [s8, scale, np.int8(5)], [1, 2])
+    yield Case(
+        "of_wide_steps", "DequantizeLinear", [rng.integers(-32768, 32767, (3, 8)).astype(np.int16), scale, zero], [1, 2]
+    )
     to_float = [u8, s8, one, many, np.array([7], np.uint8), zeros, bias]
     yield Case("integers", "MatMulIntegerToFloat", to_float, [1, 2, 3, 4, 5, 6])
     yield Case("integers_plain", "MatMulIntegerToFloat", [u8, s8.view(np.uint8), one, one], [1, 2, 3])

@@ -168,7 +168,7 @@ def test_block_wise_dequantize_linear(
     proto = dequantized(kind, axis, op, turned, points, **attributes)
     want, got, graph = both(proto, RNG.normal(0, 1, (5, 96)).astype(np.float32))
     assert [n.op for n in graph.nodes] == ["BlockwiseMatMul"] and db(want, got) > 120
-    assert graph.types[graph.nodes[0].inputs[1]].kind is (DType.U8 if kind == TensorProto.INT8 else DType.U4)
+    assert graph.types[graph.nodes[0].inputs[1]].dtype is (DType.U8 if kind == TensorProto.INT8 else DType.U4)
 
 
 def test_a_dequantize_linear_that_others_read_stays_for_them() -> None:

@@ -10,7 +10,7 @@ import onnx
 
 from ...errors import LimitError, ModelError
 from ..inference import infer_shapes
-from . import attention, layouts, pointwise, products, rotary
+from . import attention, integers, layouts, pointwise, products, rotary
 from .body import Body, UnknownTypeError, with_outputs_of
 from .onnx_functions import body_by_onnx
 
@@ -24,6 +24,7 @@ BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
             "Attention": attention.attention,
             "BiasGelu": pointwise.gelu,
             "BiasSoftmax": pointwise.bias_softmax,
+            "DequantizeLinear": integers.dequantize,
             "DynamicQuantizeMatMul": products.dynamic_product,
             "EmbedLayerNormalization": pointwise.embed_layer_norm,
             "FastGelu": pointwise.fast_gelu,
@@ -38,6 +39,7 @@ BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
             "QLinearConv": layouts.qlinear_conv,
             "MultiHeadAttention": attention.multi_head_attention,
             "QuickGelu": pointwise.quick_gelu,
+            "QuantizeLinear": integers.quantize,
             "Range": products.range_of,
             "GroupQueryAttention": rotary.group_query_attention,
             "QAttention": attention.quantized_attention,

@@ -1,0 +1,110 @@
+"""Products of a model that onnxruntime's `quantize_dynamic` made: DynamicQuantizeLinear of x, MatMulInteger or
+ConvInteger, Cast, and Mul by both scales.
+
+1. A MatMulInteger by a constant matrix becomes a `BlockwiseMatMul` of x: the model's integers, zero points and scales
+   as weights, one scale and zero point a column; rows of x are quantized by their own ranges, not all by one.
+2. A ConvInteger by constant weights becomes a Conv of x by the weights that the model's integers stand for; x is not
+   rounded.
+3. Any other such node stays as it is: the host computes it as ONNX says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from ..graph import Array, DType, Graph, GraphBuilder, Node
+from ..graph.blocks import OP, run_of
+from .block_weights import add_weights, trimmed
+from .own_meanings import attributes_of
+
+DYNAMIC = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """y = (integer product of x and w) times the scale of x times w_scale. x: the float value."""
+
+    product: Node
+    x: str
+    w: Array
+    zero: Array
+    scale: Array
+
+
+def joined_dynamic_products(graph: Graph) -> Graph:
+    """Rules 1 and 2; nodes that nothing reads any more stay for `remove_dead`."""
+    if not any(n.op == "Onnx" and n.operator in DYNAMIC for n in graph.nodes):
+        return graph
+    producers, b = graph.producers(), GraphBuilder(graph)
+    for node in graph.nodes:
+        found = _found(graph, producers, node) if node.op == "Mul" else None
+        made = None if found is None else _convolution(b, found, node) or _matrix_product(b, found, node)
+        b.append(node if made is None else made)
+    return b.build(graph.name, graph.inputs, graph.outputs)
+
+
+def _found(graph: Graph, producers: Mapping[str, Node], node: Node) -> Found | None:
+    """The product that a Mul ends, or None."""
+    for total, factor in (node.inputs, node.inputs[::-1]):
+        cast = producers.get(total)
+        product = producers.get(cast.inputs[0]) if cast is not None and cast.op == "Cast" else None
+        if product is None or product.op != "Onnx" or product.operator not in ("MatMulInteger", "ConvInteger"):
+            continue
+        quantizer = producers.get(product.inputs[0])
+        if quantizer is None or quantizer.operator != "DynamicQuantizeLinear" or quantizer.op != "Onnx":
+            return None
+        scale, w = _factor(graph, producers, factor, quantizer.outputs[1]), graph.constants.get(product.inputs[1])
+        zero = graph.constants.get(product.input(3)) if product.input(3) else np.zeros((), np.int8)
+        whole = product.inputs[0] == quantizer.outputs[0] and product.input(2) == quantizer.outputs[2]
+        if (
+            scale is None
+            or w is None
+            or zero is None
+            or not whole
+            or graph.types[node.outputs[0]].dtype is not DType.F32
+        ):
+            return None
+        return Found(product, quantizer.inputs[0], w, zero, scale)
+    return None
+
+
+def _factor(graph: Graph, producers: Mapping[str, Node], factor: str, x_scale: str) -> Array | None:
+    """The constant by which a Mul multiplies the scale of x to this factor."""
+    mul = producers.get(factor)
+    if mul is None or mul.op != "Mul" or x_scale not in mul.inputs:
+        return None
+    scale = graph.constants.get(mul.inputs[1 if mul.inputs[0] == x_scale else 0])
+    return scale if scale is not None and scale.dtype == np.float32 and np.isfinite(scale).all() else None
+
+
+def _matrix_product(b: GraphBuilder, found: Found, node: Node) -> Node | None:
+    w, n = found.w, found.w.shape[-1]
+    if found.product.operator != "MatMulInteger" or w.ndim != 2 or not w.size:
+        return None
+    if any(a.size not in (1, n) or (a.size == n != 1 and a.shape[-1] != n) for a in (found.zero, found.scale)):
+        return None
+    size = run_of(len(w))
+    blocks = -(-len(w) // size)
+    zeros, scales = (np.broadcast_to(np.ravel(a)[:, None], (n, blocks)) for a in (found.zero, found.scale))
+    names = add_weights(b, node.outputs[0], np.ascontiguousarray(w.T), scales, zeros, size)
+    if names is None:
+        return None
+    return Node(OP, trimmed((found.x, *names)), node.outputs, {"compute": "int8"}, node.name)
+
+
+def _convolution(b: GraphBuilder, found: Found, node: Node) -> Node | None:
+    w, channels = found.w, len(found.w)
+    if found.product.operator != "ConvInteger" or any(a.size not in (1, channels) for a in (found.zero, found.scale)):
+        return None
+    along = (-1, *(1,) * (w.ndim - 1))
+    real = (w.astype(np.int32) - found.zero.astype(np.int32).reshape(along)).astype(np.float32)
+    weights = b.add_constant(f"{node.outputs[0]}.w", real * found.scale.reshape(along))
+    attributes = {
+        k: tuple(v) if isinstance(v, list) else v.decode() if isinstance(v, bytes) else v
+        for k, v in attributes_of(onnx.NodeProto.FromString(found.product.attributes["proto"])).items()
+    }
+    return Node("Conv", (found.x, weights), node.outputs, attributes, node.name)

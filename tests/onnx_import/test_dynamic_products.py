@@ -1,0 +1,114 @@
+"""Models that onnxruntime's `quantize_dynamic` made, and `weights = "int8_dynamic"`: int8 products without a profile."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
+
+import qglow
+from qglow.commands.main import main
+from qglow.errors import ConfigError
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(5, 40)).astype(np.float32)
+
+
+def saved(path: Path, nodes: list[onnx.NodeProto], shape: tuple[int, ...], constants: dict[str, np.ndarray]) -> str:
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", shape), ("y", None)))
+    initializers = [numpy_helper.from_array(a.astype(np.float32), n) for n, a in constants.items()]
+    graph = helper.make_graph(nodes, "g", [x], [y], initializers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return str(path)
+
+
+def dense(path: Path) -> str:
+    """Rows of 40 and of 200 elements: a short block, and two of unequal use."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "a", "b"], ["h"], name="first"),
+        helper.make_node("Tanh", ["h"], ["t"], name="tanh"),
+        helper.make_node("MatMul", ["t", "c"], ["y"], name="second"),
+    ]
+    constants = {"a": RNG.normal(0, 0.2, (40, 200)), "b": RNG.normal(size=200), "c": RNG.normal(0, 0.1, (200, 30))}
+    return saved(path, nodes, (5, 40), constants)
+
+
+def noise_db(real: np.ndarray, got: np.ndarray) -> float:
+    d = got.astype(np.float64) - real
+    return float(10 * np.log10((real.astype(np.float64) ** 2).sum() / max((d * d).sum(), 1e-30)))
+
+
+def precisions(bundle: qglow.Bundle) -> list[str]:
+    return [d["precision"] for d in bundle.manifest["decisions"]]
+
+
+@pytest.mark.parametrize("by_channel", [False, True])
+@pytest.mark.parametrize("weights", [QuantType.QInt8, QuantType.QUInt8])
+def test_products_are_int8_and_as_near_to_float_as_onnxruntime(
+    tmp_path: Path, weights: QuantType, by_channel: bool
+) -> None:
+    source, made = dense(tmp_path / "m.onnx"), str(tmp_path / "d.onnx")
+    quantize_dynamic(source, made, weight_type=weights, per_channel=by_channel)
+    bundle = qglow.quantize(made)
+    assert precisions(bundle).count("int8 blocks") == 2
+    assert not any(n.operator in ("DynamicQuantizeLinear", "MatMulInteger") for n in bundle.graph.nodes)
+    (real,), (peer,) = (ort.InferenceSession(m).run(None, {"x": X}) for m in (source, made))
+    (got,) = qglow.InferenceSession(bundle).run(None, {"x": X})
+    assert noise_db(real, got) > noise_db(real, peer) - 3 and noise_db(peer, got) > 30
+
+
+def test_the_integers_of_the_weights_stay(tmp_path: Path) -> None:
+    source, made = dense(tmp_path / "m.onnx"), str(tmp_path / "d.onnx")
+    quantize_dynamic(source, made, weight_type=QuantType.QUInt8)
+    given = {i.name: numpy_helper.to_array(i) for i in onnx.load(made).graph.initializer}
+    constants = qglow.quantize(made).graph.constants
+    for name in ("a_quantized", "c_quantized"):
+        assert any(a.shape == given[name].T.shape and np.array_equal(a, given[name].T) for a in constants.values())
+
+
+def test_a_convolution_of_integers_is_one_of_their_floats(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Conv", ["x", "w", "b"], ["y"], name="conv", pads=[1, 1, 1, 1], strides=[2, 2])]
+    constants = {"w": RNG.normal(0, 0.2, (6, 3, 3, 3)), "b": RNG.normal(size=6)}
+    source, made = saved(tmp_path / "m.onnx", nodes, (1, 3, 9, 9), constants), str(tmp_path / "d.onnx")
+    quantize_dynamic(source, made, weight_type=QuantType.QUInt8)
+    bundle, x = qglow.quantize(made), RNG.normal(size=(1, 3, 9, 9)).astype(np.float32)
+    assert [n.op for n in bundle.graph.nodes].count("Conv") == 1 and "Onnx" not in [n.op for n in bundle.graph.nodes]
+    (peer,), (got,) = (s.run(None, {"x": x}) for s in (ort.InferenceSession(made), qglow.InferenceSession(bundle)))
+    assert noise_db(peer, got) > 35
+
+
+def test_dynamic_needs_no_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, out = dense(tmp_path / "m.onnx"), tmp_path / "m.qglow"
+    with pytest.raises(ConfigError, match="--dynamic"):
+        qglow.quantize(source)
+    assert main(["quantize", source, "--dynamic", "-o", str(out)]) == 0
+    assert "2 with int8 weights in blocks" in capsys.readouterr().out
+    (real,) = ort.InferenceSession(source).run(None, {"x": X})
+    (got,) = qglow.InferenceSession(str(out)).run(None, {"x": X})
+    assert noise_db(real, got) > 35
+    assert main(["quantize", source, "--dynamic", "--weights", "per_tensor", "-o", str(out)]) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.uint16, np.int16])
+def test_quantization_by_operators_of_onnxruntime_itself(dtype: type) -> None:
+    """Also of NaN and infinities, which become the ends of the dtype."""
+    parameters = [numpy_helper.from_array(a, n) for n, a in (("s", np.float32(0.1)), ("z", dtype(7)))]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"], domain="com.microsoft"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], domain="com.microsoft"),
+    ]
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, (6,)) for n in ("x", "y"))
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(helper.make_graph(nodes, "g", [x], [y], parameters), opset_imports=imports, ir_version=8)
+    given = {"x": np.float32([np.nan, -np.inf, np.inf, 0.26, -5, 1e30])}
+    (real,) = ort.InferenceSession(model.SerializeToString()).run(None, given)
+    for session in (
+        qglow.InferenceSession(qglow.quantize(model)),
+        qglow.InferenceSession(qglow.pipeline.float_graph(model)),
+    ):
+        assert np.array_equal(session.run(None, given)[0], real)
