@@ -10,7 +10,6 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Array, Node
-from .arithmetic import clamped
 from .casts import cast
 from .float_conv import given, optional
 
@@ -214,7 +213,8 @@ def quantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:
     dtype = np.dtype(np.uint8) if z is None else z.dtype
     limits = np.iinfo(dtype)
     steps = np.rint(x / s) + (0 if z is None else z.astype(np.float32))
-    return [clamped(steps, int(limits.min), int(limits.max)).astype(dtype)]
+    # NOTE: no integer stands for NaN, which becomes the lowest one, as in onnxruntime
+    return [np.where(np.isnan(steps), limits.min, np.clip(steps, limits.min, limits.max)).astype(dtype)]
 
 
 def dequantize_linear(node: Node, inputs: list[Array | None]) -> list[Array]:
