@@ -32,9 +32,9 @@ def _reachable(path: Path, what: str, error: type[QGlowError]) -> Path:
 
 def count_of(value: Any, what: str, error: type[QGlowError], least: int = 1, most: int = LARGEST) -> int:
     """A whole number from `least` to `most`; True is none."""
-    whole = hasattr(value, "__index__") and not isinstance(value, bool) and not hasattr(value, "__len__")
+    is_integer = hasattr(value, "__index__") and not isinstance(value, bool) and not hasattr(value, "__len__")
     try:
-        number = int(value.__index__()) if whole else None
+        number = int(value.__index__()) if is_integer else None
     except TypeError:  # NOTE: an array of floats, or of several numbers
         number = None
     if number is None or not least <= number <= most:

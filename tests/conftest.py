@@ -29,10 +29,13 @@ def digits() -> Path:
     return ROOT / "calibration_data" / "digits"
 
 
-SMOKE = ("test_layering.py", "test_packaging.py", "test_smoke.py", "test_checking.py", "graph/", "simplify/", "reference/",
+SMOKE = ("test_layering.py", "test_packaging.py", "test_smoke.py", "test_checking.py", "graph/", "simplify/",
+    "reference/",
          "profiling/test_profile.py")  # fmt: skip
-SLOW = ("test_same_bits.py", "test_symbolic.py", "test_recurrent_forms.py", "test_demo_runs_from_an_installed_wheel", "test_convolve.py",
-        "test_every_import_is_a_declared_dependency", "test_classes_are_merged_sets", "test_whatever_numbers")  # fmt: skip
+SLOW = ("test_same_bits.py", "test_symbolic.py", "test_recurrent_forms.py", "test_demo_runs_from_an_installed_wheel",
+    "test_convolve.py",
+        "test_every_import_is_a_declared_dependency", "test_classes_are_merged_sets",
+        "test_whatever_numbers")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,9 +17,11 @@ import pytest
 
 FOLDER = Path(os.environ.get("QGLOW_SHARED_MODELS", Path(__file__).resolve().parents[2] / "shared"))
 CONV_MODELS = [
-    "squeezenet1.1_imagenet", "cifar10_resnet20", "cifar10_resnet56", "mlperftiny_cifar10_resnet8", "mlperftiny_vww_mobilenet025",
+    "squeezenet1.1_imagenet", "cifar10_resnet20", "cifar10_resnet56", "mlperftiny_cifar10_resnet8",
+    "mlperftiny_vww_mobilenet025",
     "mnist_cntk_8", "yolox_nano_416", "nanodet_m_320", "ultraface_rfb320", "yunet_n_320", "scrfd_500m", "mobilefacenet",
-    "pfld_landmark", "ppocr_v3_det_ch", "lprnet", "sinet_portrait", "superres_modelzoo", "oww_embedding", "dnsmos_p835_sig_bak_ovr",
+    "pfld_landmark", "ppocr_v3_det_ch", "lprnet", "sinet_portrait", "superres_modelzoo", "oww_embedding",
+    "dnsmos_p835_sig_bak_ovr",
 ]  # fmt: skip
 OTHERS = [
     "vittrack_opencv",

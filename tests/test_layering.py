@@ -6,10 +6,12 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tools import structure
 
 PACKAGE = Path(__file__).resolve().parent.parent / "qglow"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -85,23 +87,6 @@ STAGES = {  # what makes the result of each stage, by the package that holds it:
         "qglow.report.peer_comparison.time_beside_peers",
     },
 }
-MOST_LINES, MOST_PARAMETERS = 40, 7
-LARGE = {  # functions beyond these, outside of kernels, and why
-    "instructions/lower_product.py:depthwise": "one instruction, field by field",
-    "instructions/lower_product.py:product_of_two": "one instruction, field by field",
-    "instructions/lower_recurrent.py:lstm": "the instructions of a layer, field by field",
-    "profiling/interpreter.py:record": "public: what it takes, gives and raises; both passes over the samples in order",
-    "quantization/precision_uses.py:find_precision_uses": "one walk over the graph, a case for each kind of node",
-    "quantization/qdq.py:strip_qdq": "one walk over the graph, a case for each kind of node",
-    "quantization/ranges.py:_mse": "one search, with its source",
-    "report/peers.py:onnxruntime_int8": "one call of another library, option by option",
-    "report/target.py:reach": "one search, step by step",
-    "instructions/lower_product.py:product": "one product of any form: each argument is a field of the instruction",
-    "instructions/lower_recurrent.py:cell": "the operands of one instruction",
-    "onnx_import/contrib/products.py:scaled_product": "the operands of an op of onnxruntime's, which this composes",
-    "ops/movement.py:_moves": "the fields of a declaration, by name",
-    "pipeline.py:compare": "public: what a user may choose, by name",
-}
 BY_NAME = {
     "__init__.py": "the public names, each when it is first asked for",
     "commands/main.py": "the command that was given, and no other",
@@ -176,30 +161,6 @@ def test_foreign_libraries_stop_at_their_doors(path: Path) -> None:
         assert doors is None or where.startswith(doors), f"{where} imports {name}: allowed in {doors} only"
 
 
-def late_imports(path: Path) -> Iterator[tuple[int, str]]:
-    """(line, text with the comment above it) of each import within a function."""
-    source = path.read_text()
-    lines = source.splitlines()
-    for function in (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)):
-        inner = (n for n in ast.walk(function) if isinstance(n, ast.Import | ast.ImportFrom))
-        for n in inner:
-            first = last = n.lineno - 1
-            while lines[first - 1].lstrip().startswith("#"):
-                first -= 1
-            yield n.lineno, "\n".join(lines[first : last + 1])
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_late_import_says_why_it_is_late(path: Path) -> None:
-    # the process that compiles them imports numba, and chooses a target before it does
-    if path.relative_to(PACKAGE).parts[0] == "kernels":
-        return
-    for number, line in late_imports(path):
-        assert "NOTE: " in line, (
-            f"{path.relative_to(PACKAGE)}:{number} imports within a function: at the top, or with its reason: {line}"
-        )
-
-
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_modules_are_imported_by_name_in_few_places(path: Path) -> None:
     """Of their own package alone: which layer a name belongs to, the test above does not see."""
@@ -213,23 +174,17 @@ def test_the_reference_does_not_know_onnx() -> None:
         assert "onnx_import" not in path.read_text(), path
 
 
-def large_functions() -> Iterator[str]:
-    for path in FILES:
-        where = path.relative_to(PACKAGE)
-        for f in ast.walk(ast.parse(path.read_text())) if where.parts[0] != "kernels" else ():
-            if isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef):
-                named = [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs]
-                count = (
-                    len([a for a in named if a.arg not in ("self", "cls")]) + bool(f.args.vararg) + bool(f.args.kwarg)
-                )
-                if (f.end_lineno or f.lineno) - f.lineno + 1 > MOST_LINES or count > MOST_PARAMETERS:
-                    yield f"{where.as_posix()}:{f.name}"
+@pytest.mark.parametrize("listed", structure.LISTS, ids=lambda f: f.__name__)
+def test_the_structure_is_as_it_should_be_or_says_why_not(listed: Callable[[], Iterator[structure.Finding]]) -> None:
+    assert not [f for f in listed() if not f.reason], "python tools/structure.py lists what is allowed, and why"
 
 
-def test_functions_are_small_or_say_why_not() -> None:
-    assert not set(large_functions()) - set(LARGE), (
-        f"beyond {MOST_LINES} lines or {MOST_PARAMETERS} parameters, without a reason in LARGE"
-    )
+@pytest.mark.smoke
+def test_a_cycle_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what leads to it or comes from it is not in it."""
+    imports = {"qglow.errors": {"qglow.limits"}, "qglow.limits": {"qglow.files"}, "qglow.files": {"qglow.limits"}}
+    monkeypatch.setattr(structure, "imports_of", lambda path: imports.get(f"qglow.{path.stem}", set()))
+    assert [f.where for f in structure.import_cycles()] == ["qglow.files", "qglow.limits"]
 
 
 def test_inference_imports_neither_onnx_nor_numba() -> None:

@@ -46,14 +46,22 @@ class Hostile:
 
 
 ODD: dict[str, Any] = {
-    "None": None, "True": True, "zero": 0, "negative": -1, "huge": 10**30, "float": 2.5, "nan": float("nan"), "infinite": float("inf"),
-    "empty text": "", "text": "no such file", "text with NUL": "a\0b", "long text": "x" * 5000, "bytes": b"abc", "empty list": [],
-    "empty dict": {}, "list of None": [None], "ragged": [[1, 2], [3]], "dict of None": {"x": None}, "dict of text": {"x": "text"},
-    "other name": {"z": X}, "number as name": {3: X}, "one more": {"x": X, "z": X}, "list of samples": SAMPLES, "one sample": {"x": X},
-    "array": X, "float64": {"x": X.astype(np.float64)}, "objects": {"x": X.astype(object)}, "ragged sample": {"x": [[1, 2], [3]]},
-    "other rank": {"x": X[0]}, "other size": {"x": X[:, :2]}, "scalar": {"x": np.float32(1)}, "set": {1, 2}, "function": len, "type": int,
-    "hostile": Hostile(), "sample of hostile": {"x": Hostile()}, "path": Path("no/such/file"), "folder": Path(), "complex": 1j,
-    "nan sample": [{"x": np.full_like(X, np.nan)}], "sample of no batch": [{"x": X[:0]}], "graph": Graph("g", (), (), (), {}),
+    "None": None, "True": True, "zero": 0, "negative": -1, "huge": 10**30, "float": 2.5, "nan": float("nan"),
+    "infinite": float("inf"),
+    "empty text": "", "text": "no such file", "text with NUL": "a\0b", "long text": "x" * 5000, "bytes": b"abc",
+    "empty list": [],
+    "empty dict": {}, "list of None": [None], "ragged": [[1, 2], [3]], "dict of None": {"x": None},
+    "dict of text": {"x": "text"},
+    "other name": {"z": X}, "number as name": {3: X}, "one more": {"x": X, "z": X}, "list of samples": SAMPLES,
+    "one sample": {"x": X},
+    "array": X, "float64": {"x": X.astype(np.float64)}, "objects": {"x": X.astype(object)},
+    "ragged sample": {"x": [[1, 2], [3]]},
+    "other rank": {"x": X[0]}, "other size": {"x": X[:, :2]}, "scalar": {"x": np.float32(1)}, "set": {1, 2},
+    "function": len, "type": int,
+    "hostile": Hostile(), "sample of hostile": {"x": Hostile()}, "path": Path("no/such/file"), "folder": Path(),
+    "complex": 1j,
+    "nan sample": [{"x": np.full_like(X, np.nan)}], "sample of no batch": [{"x": X[:0]}],
+    "graph": Graph("g", (), (), (), {}),
     "broken graph": Graph("g", ("x",), ("y",), (Node("Relu", ("x",), ("y",), {}, "n"),), {"x": float_type(1)}),
 }  # fmt: skip
 
@@ -94,7 +102,8 @@ CALLS: dict[str, Call] = {
     "quantize profile": lambda m, v: qglow.quantize(m["model"], v),
     "quantize config": lambda m, v: qglow.quantize(m["model"], m["profile"], v),
     "quantize check": lambda m, v: qglow.quantize(m["model"], m["profile"], check=v),
-    "quantize dump": lambda m, v: qglow.quantize(m["model"], m["profile"], dump_dir=v) if not isinstance(v, Path) else None,
+    "quantize dump": lambda m, v: qglow.quantize(m["model"], m["profile"], dump_dir=v) if not isinstance(v,
+    Path) else None,
     "compare of": lambda m, v: qglow.compare(v, m["bundle"], SAMPLES),
     "compare bundle": lambda m, v: qglow.compare(m["model"], v, SAMPLES),
     "compare data": lambda m, v: qglow.compare(m["model"], m["bundle"], v),
@@ -169,7 +178,8 @@ def forms() -> Iterator[tuple[str, Any]]:
     odd = np.zeros(X.nbytes + 1, np.uint8)[1:].view(np.uint8)
     odd[:] = X.ravel().view(np.uint8)
     yield from {
-        "fortran": np.asfortranarray(X), "strided": wide[..., ::2], "reversed": X[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
+        "fortran": np.asfortranarray(X), "strided": wide[..., ::2],
+        "reversed": X[::-1, ..., ::-1].copy()[::-1, ..., ::-1],
         "byte-swapped": X.astype(">f4"), "read-only": frozen, "misaligned": odd.view(np.float32).reshape(X.shape),
         "subclass": X.view(np.ma.MaskedArray), "memoryview": memoryview(X),
     }.items()  # fmt: skip
@@ -191,8 +201,10 @@ def test_outputs_by_name_as_onnxruntime_gives_them(made: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("arguments", [
     ["run"], ["run", "no.qglow", "--data", "."], ["run", "a\0b", "--data", "."], ["profile", "no.onnx", "--data", "."],
-    ["quantize", "no.onnx", "--profile", "no.json"], ["quantize", ".", "--profile", "."], ["report", "no.onnx", "no.qglow", "--data", "."],
-    ["bench", "."], ["inspect", "."], ["inspect", "no.txt"], ["export", "."], ["quantize", "m.onnx", "--percentile", "nan"],
+    ["quantize", "no.onnx", "--profile", "no.json"], ["quantize", ".", "--profile", "."],
+    ["report", "no.onnx", "no.qglow", "--data", "."],
+    ["bench", "."], ["inspect", "."], ["inspect", "no.txt"], ["export", "."],
+    ["quantize", "m.onnx", "--percentile", "nan"],
     ["run", "no.qglow", "--data", ".", "--threads", "99999999999999999999"], ["nothing"], [],
 ], ids=lambda a: " ".join(a).replace("\0", "NUL") or "none")  # fmt: skip
 def test_the_command_line_says_it_in_one_line(

@@ -25,7 +25,8 @@ def test_changes_of_an_expression() -> None:
 
 def test_a_mutant_reaches_the_tests() -> None:
     """Tests in another process would be of the file as it is, and catch nothing."""
-    command = [sys.executable, str(TOOLS / "mutate.py"), "--file", "qglow/instructions/coalesce_dims.py", "--count", "3", "--jobs", "1",
+    command = [sys.executable, str(TOOLS / "mutate.py"), "--file", "qglow/instructions/coalesce_dims.py", "--count",
+        "3", "--jobs", "1",
                "--tests", "tests/instructions/test_coalesce_dims.py"]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0 and "3 of 3 mutants are caught" in done.stdout, done.stdout + done.stderr[-1000:]

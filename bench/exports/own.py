@@ -125,7 +125,10 @@ def attention(dynamo: bool) -> list[Export]:
     both = lambda: Fn(lambda m, x: m.body(x, x[:, :10]), body=nn.Transformer(  # noqa: E731
         48, 4, 1, 1, 96, batch_first=True))  # fmt: skip
     found.append(sequence(f"own_torch_transformer{tail}", both, 48, dynamo=dynamo))
-    multihead = lambda: Fn(lambda m, x: m.body(x, x, x), body=nn.MultiheadAttention(48, 4, batch_first=True))  # noqa: E731
+
+    def multihead():
+        return Fn(lambda m, x: m.body(x, x, x), body=nn.MultiheadAttention(48, 4, batch_first=True))
+
     found.append(sequence(f"own_multihead{tail}", multihead, 48, dynamo=dynamo))
     return found
 

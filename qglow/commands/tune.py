@@ -60,11 +60,11 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError("--data belongs to bundles; name them")
     isa = choose()[0].name
     store.prepare(isa)
-    teams = [options.threads] if options.threads else sorted({1, len(os.sched_getaffinity(0))})
+    counts = [options.threads] if options.threads else sorted({1, len(os.sched_getaffinity(0))})
     models = [_model(b, options.data) for b in options.bundles]
     tuning = store.load(isa) or store.Tuning()
     print(f"machine: {cpu_name()}, {isa}")
-    for threads in teams:
+    for threads in counts:
         plans = [p for p in typical_plans(threads) if p.threads == threads]
         trials = [t for p in track(plans, f"{threads} threads", quiet=options.quiet) for t in try_products(p)]
         for is_float in (False, True):

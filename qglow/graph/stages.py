@@ -19,9 +19,9 @@ from .infer import Typed
 
 
 class Stage(NamedTuple):
-    """One cut of a graph. whole: the typed graph, with its constants. rest: None where nothing follows."""
+    """One cut of a graph. full_graph: the typed one, with its constants. rest: None where nothing follows."""
 
-    whole: Graph
+    full_graph: Graph
     first: Graph
     host: tuple[Node, ...] = ()
     rest: Graph | None = None
@@ -33,16 +33,16 @@ class Stage(NamedTuple):
 
 def cut(typed: Typed) -> Stage:
     """The stage of a graph that is typed as far as shapes go. Where all of it is, `first` is the graph as it is."""
-    whole = remove_dead(typed.graph)
-    made = {o for n in whole.nodes if typed.known.issuperset(filter(None, n.outputs)) for o in n.outputs}
-    first = [n for n in whole.nodes if made.issuperset(n.outputs)]
-    if len(first) == len(whole.nodes):
-        return Stage(whole, whole)
-    ready = {"", *made, *whole.inputs, *whole.constants}
+    full_graph = remove_dead(typed.graph)
+    made = {o for n in full_graph.nodes if typed.known.issuperset(filter(None, n.outputs)) for o in n.outputs}
+    first = [n for n in full_graph.nodes if made.issuperset(n.outputs)]
+    if len(first) == len(full_graph.nodes):
+        return Stage(full_graph, full_graph)
+    ready = {"", *made, *full_graph.inputs, *full_graph.constants}
     host: list[Node] = []
     later: list[Node] = []
     hosted: set[str] = set()
-    for node in whole.nodes:
+    for node in full_graph.nodes:
         if made.issuperset(node.outputs):
             continue
         if ready.issuperset(node.inputs) or (node.op == "Onnx" and (ready | hosted).issuperset(node.inputs)):
@@ -50,33 +50,35 @@ def cut(typed: Typed) -> Stage:
             hosted.update(node.outputs)
         else:
             later.append(node)
-    read = {*whole.outputs, *(i for n in (*host, *later) for i in n.inputs)}
+    read = {*full_graph.outputs, *(i for n in (*host, *later) for i in n.inputs)}
     outputs = [o for n in first for o in n.outputs if o and o in read]
-    inputs = set(whole.inputs) & {i for n in first for i in n.inputs}
-    types = {**whole.types, **{o: whole.types[o]._replace(shape=None) for o in hosted if o}}
+    inputs = set(full_graph.inputs) & {i for n in first for i in n.inputs}
+    types = {**full_graph.types, **{o: full_graph.types[o]._replace(shape=None) for o in hosted if o}}
     rest = _part(
-        whole.with_(types=types),
+        full_graph.with_(types=types),
         later,
-        _inputs_of(later, whole),
-        [o for n in later for o in n.outputs if o in whole.outputs],
+        _inputs_of(later, full_graph),
+        [o for n in later for o in n.outputs if o in full_graph.outputs],
     )
     return Stage(
-        whole,
-        _part(whole, first, [i for i in whole.inputs if i in inputs], outputs),
+        full_graph,
+        _part(full_graph, first, [i for i in full_graph.inputs if i in inputs], outputs),
         tuple(host),
         rest if later else None,
     )
 
 
-def _inputs_of(nodes: list[Node], whole: Graph) -> list[str]:
+def _inputs_of(nodes: list[Node], full_graph: Graph) -> list[str]:
     """Values that the nodes read and do not make, constants left out, each once, in order."""
     made = {o for n in nodes for o in n.outputs}
-    return list(dict.fromkeys(i for n in nodes for i in n.inputs if i and i not in made and i not in whole.constants))
+    left_out = {"", *made, *full_graph.constants}
+    return list(dict.fromkeys(i for n in nodes for i in n.inputs if i not in left_out))
 
 
-def _part(whole: Graph, nodes: list[Node], inputs: Iterable[str], outputs: Iterable[str]) -> Graph:
+def _part(full_graph: Graph, nodes: list[Node], inputs: Iterable[str], outputs: Iterable[str]) -> Graph:
     """A graph of some of the nodes of another."""
     ins, outs = tuple(inputs), tuple(outputs)
     used = {*ins, *outs, *(v for n in nodes for v in (*n.inputs, *n.outputs))} - {""}
-    types = {v: t for v, t in whole.types.items() if v in used}
-    return Graph(whole.name, ins, outs, tuple(nodes), types, {v: c for v, c in whole.constants.items() if v in used})
+    types = {v: t for v, t in full_graph.types.items() if v in used}
+    constants = {v: c for v, c in full_graph.constants.items() if v in used}
+    return Graph(full_graph.name, ins, outs, tuple(nodes), types, constants)

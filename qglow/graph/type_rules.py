@@ -96,8 +96,8 @@ def _limits(node: Node, out: TensorType | None) -> Iterator[str]:
         return
     low, high = out.limits()
     qmin, qmax = node.attributes.get("qmin", low), node.attributes.get("qmax", high)
-    whole = isinstance(qmin, int) and isinstance(qmax, int)
-    if not whole or not low <= qmin <= qmax <= high:  # type: ignore[operator]
+    integers = isinstance(qmin, int) and isinstance(qmax, int)
+    if not integers or not low <= qmin <= qmax <= high:  # type: ignore[operator]
         yield f"expected qmin and qmax within {low} to {high}, in order, got {qmin!r} and {qmax!r}"
 
 

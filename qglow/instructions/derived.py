@@ -36,11 +36,11 @@ class Derived:
                 key.append(id(a))
             else:
                 key.append(a)  # type: ignore[arg-type]
-        whole = tuple(key)
+        full_key = tuple(key)
         try:
-            return self._found[whole]  # type: ignore[return-value]
+            return self._found[full_key]  # type: ignore[return-value]
         except KeyError:
-            found = self._found[whole] = make(*args, **named)
+            found = self._found[full_key] = make(*args, **named)
             for a in found if isinstance(found, tuple) else (found,):
                 if isinstance(a, np.ndarray):
                     self._stable[id(a)] = a

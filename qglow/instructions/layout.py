@@ -31,7 +31,7 @@ STORED = (DType.U8, DType.I16)  # dtypes of quantized values that kernels comput
 class Slot(NamedTuple):
     """Where a value lies within a concatenation: its indices of an axis, from the first on."""
 
-    whole: str
+    parent: str
     axis: int
     first: int
 
@@ -59,7 +59,7 @@ def assign_layouts(graph: Graph) -> Layouts:
 def _holder(value: str, slots: Mapping[str, Slot]) -> str:
     """The value itself, or the concatenation of channels whose bytes it lies in."""
     while value in slots and slots[value].axis == 1:
-        value = slots[value].whole
+        value = slots[value].parent
     return value
 
 
@@ -160,14 +160,14 @@ def verify_layouts(graph: Graph, layouts: Layouts) -> Layouts:
     images without one."""
     faults = [f"{v!r} is channels-last, and no image" for v in layouts.images if graph.types[v].rank not in (3, 4)]
     producers = graph.producers()
-    for v, (whole, axis, first) in layouts.slots.items():
-        node = producers.get(whole)
+    for v, (parent, axis, first) in layouts.slots.items():
+        node = producers.get(parent)
         parts = list(node.inputs) if node is not None and node.op == "Concat" else []
         before = parts[: parts.index(v)] if v in parts else []
         if parts.count(v) != 1 or sum(graph.types[p].static_shape[axis] for p in before) != first or v not in producers:
-            faults.append(f"{v!r} has a slot of {whole!r}, axis {axis} from {first}, and is no such part of it")
-        elif graph.types[v].quant != graph.types[whole].quant:
-            faults.append(f"{v!r} has a slot of {whole!r}, and is quantized otherwise")
+            faults.append(f"{v!r} has a slot of {parent!r}, axis {axis} from {first}, and is no such part of it")
+        elif graph.types[v].quant != graph.types[parent].quant:
+            faults.append(f"{v!r} has a slot of {parent!r}, and is quantized otherwise")
     faults += [
         f"{v!r} has a border, and is no image by itself"
         for v in layouts.halos

@@ -77,9 +77,9 @@ def _by_blocks(values: Array, block: int) -> Array:
 
 def _filled(values: Array, block: int) -> Array:
     """Filled up along the first axis to a multiple of `block`."""
-    whole = np.zeros((round_up(len(values), block), *values.shape[1:]), values.dtype)
-    whole[: len(values)] = values
-    return whole
+    filled = np.zeros((round_up(len(values), block), *values.shape[1:]), values.dtype)
+    filled[: len(values)] = values
+    return filled
 
 
 def _as_floats(low: Lowering, fused: Node) -> bool:

@@ -112,12 +112,12 @@ def conv(low: Lowering, fused: Node) -> bool:
 def emit_depthwise(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
     """w: [C, 1, KH, KW]."""
     channels, lanes = w.shape[0], low.packing.lanes
-    whole = np.zeros((round_up(channels, lanes), w.shape[2] * w.shape[3]), np.float32)
-    whole[:channels] = w.reshape(channels, -1)
-    start = np.zeros(len(whole), np.float32)
+    filled = np.zeros((round_up(channels, lanes), w.shape[2] * w.shape[3]), np.float32)
+    filled[:channels] = w.reshape(channels, -1)
+    start = np.zeros(len(filled), np.float32)
     start[:channels] = bias
     constants = {
-        "w": low.constant(whole.reshape(-1, lanes, whole.shape[1]).swapaxes(1, 2)),
+        "w": low.constant(filled.reshape(-1, lanes, filled.shape[1]).swapaxes(1, 2)),
         "bias": low.constant(start),
     }
     y = target.y.as_image()
@@ -175,9 +175,9 @@ def one_chain(
     y, residual = target.y, target.residual
     if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
         x, y, residual = flattened(x, y, residual)
-    whole = np.zeros((groups, round_up(oc, low.packing.lanes)), np.float32)
-    whole[:, :oc] = bias.reshape(groups, oc)
-    constants = {"w": low.float_weights(w), "bias": low.constant(whole)}
+    filled = np.zeros((groups, round_up(oc, low.packing.lanes)), np.float32)
+    filled[:, :oc] = bias.reshape(groups, oc)
+    constants = {"w": low.float_weights(w), "bias": low.constant(filled)}
     runs: Fields = {"runs": 1, "run": kw * ic} if fused else {"runs": kw, "run": ic}
     sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": group, "y_g": 4 * oc, **shape, **runs}
     emit_product(low, {"x": x, "y": y}, constants, {**sizes, **target.bounds}, residual)

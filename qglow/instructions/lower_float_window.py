@@ -13,7 +13,7 @@ from ..reference.windows import Window
 from .layout import conv_window, window_fields
 from .lower_float import operand
 from .lower_rows import rows
-from .lower_window import whole
+from .lower_window import full_window
 from .program import TensorView
 from .select import Lowering
 from .table import FLOAT_REDUCE
@@ -53,7 +53,7 @@ def global_pool(low: Lowering, node: Node) -> bool:
     if not is_image(low, node):
         return False
     x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0]).as_image()
-    window(low, "Mean" if node.op == "GlobalAveragePool" else "Max", x, y, whole(x.shape[2:]))
+    window(low, "Mean" if node.op == "GlobalAveragePool" else "Max", x, y, full_window(x.shape[2:]))
     return True
 
 
@@ -81,7 +81,7 @@ def reduce(low: Lowering, node: Node) -> bool:
     if len(shape) == 4 and axes == (2, 3):
         x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
         image_y = TensorView(y.buffer, y.start, (*shape[:2], 1, 1), (4 * shape[1], 4, 0, 0), y.dtype)
-        window(low, name, x, image_y, whole(shape[2:]))
+        window(low, name, x, image_y, full_window(shape[2:]))
         return True
     x, y = low.dense_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
     row = 4 * after
@@ -91,7 +91,7 @@ def reduce(low: Lowering, node: Node) -> bool:
         name,
         image_x,
         TensorView(y.buffer, y.start, (before, after, 1, 1), (row, 4, row, row), y.dtype),
-        whole((1, middle)),
+        full_window((1, middle)),
     )
     return True
 

@@ -8,12 +8,11 @@ import numpy as np
 from ..graph import DType, Node
 from ..reference.arithmetic import bounds
 from ..reference.float_resize import nearest_indices, resize_geometry
-from ..reference.integer_elementwise import addends, factor
 from ..reference.integer_mean import ratio
 from ..reference.windows import Window
 from .layout import conv_window, window_fields
-from .lower_pointwise import Fields, broadcast, fields_of, in_form_of, loops_nhwc
-from .lower_window import whole
+from .lower_pointwise import Fields, emit_pair, fields_of, loops_nhwc, pair_of
+from .lower_window import full_window
 from .program import TensorView
 from .select import Lowering
 
@@ -83,31 +82,10 @@ def dequantize(low: Lowering, node: Node) -> bool:
 
 
 def binary(low: Lowering, node: Node) -> bool:
-    if not takes_int16(low, node, *node.inputs):
+    pair = pair_of(low, node) if takes_int16(low, node, *node.inputs) else None
+    if pair is None or not are_finite(pair.f_a, pair.f_b):
         return False
-    types = [low.type(v) for v in (*node.inputs, *node.outputs)]
-    a, b = node.inputs
-    with np.errstate(all="ignore"):
-        m_a, m_b = (factor(*types),) * 2 if node.op == "Mul" else addends(node, *types)
-    shape = types[2].static_shape
-    if types[0].static_shape != shape:
-        a, b, m_a, m_b = b, a, m_b, m_a
-    if low.type(a).static_shape != shape or not are_finite(float(m_a), float(m_b)):
-        return False
-    pa, pb = low.places[a], low.places[b]
-    y = low.place(node.outputs[0], like=pa)
-    loops = loops_nhwc(y, pa, broadcast(pb, shape), repeat=True)
-    if loops is None:
-        pa, pb = in_form_of(low, a, y), in_form_of(low, b, y)
-        loops = loops_nhwc(y, pa, broadcast(pb, shape), repeat=True)
-        if loops is None:
-            return False
-    repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
-    fields = {**fields_of(loops, "yxb"), "b_c": 0 if repeats else 1, "f_a": float(m_a), **limits(low, node)}
-    if node.op != "Mul":
-        fields["f_b"] = float(m_b)
-    low.emit("int16_mul" if node.op == "Mul" else "int16_add", {"a": pa, "b": pb, "y": y}, {}, fields)
-    return True
+    return emit_pair(low, node, pair, "int16_", limits(low, node))
 
 
 def lookup(low: Lowering, node: Node) -> bool:
@@ -132,7 +110,7 @@ def max_pool(low: Lowering, node: Node) -> bool:
     if not takes_int16(low, node, node.inputs[0]) or low.type(node.inputs[0]).rank not in (3, 4):
         return False
     x = low.image_of(node.inputs[0])
-    win = conv_window(low.graph, node)[1] if node.op == "MaxPool" else whole(x.shape[2:])
+    win = conv_window(low.graph, node)[1] if node.op == "MaxPool" else full_window(x.shape[2:])
     y = low.place(node.outputs[0], channels_last=True).as_image()
     low.emit_image(
         "int16_max_pool2d",
@@ -156,7 +134,8 @@ def average_pool(low: Lowering, node: Node) -> bool:
         if node.attr("count_include_pad") and (node.attr("ceil_mode") or any((*win.begin, *win.end))):
             return False
     x = low.image_of(node.inputs[0])
-    return mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win or whole(x.shape[2:]))
+    y = low.place(node.outputs[0], channels_last=True).as_image()
+    return mean(low, node, x, y, win or full_window(x.shape[2:]))
 
 
 def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window) -> bool:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
+import numpy as np
+
 from ..graph import DType, Node
 from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
@@ -148,40 +152,55 @@ def broadcast(place: TensorView, shape: tuple[int, ...]) -> TensorView:
     return TensorView(place.buffer, place.start, shape, strides, place.dtype)
 
 
-def binary(low: Lowering, node: Node) -> bool:
-    if not is_u8(low, *node.inputs, node.outputs[0]):
-        return False
-    types = [low.type(v) for v in (*node.inputs, *node.outputs)]
+class Pair(NamedTuple):
+    """The operands of a sum or a product, the first of the output's shape. f_a, f_b: what their reals are of the
+    output's."""
+
+    a: str
+    b: str
+    f_a: float
+    f_b: float
+
+
+def pair_of(low: Lowering, node: Node) -> Pair | None:
+    """None where both operands are broadcast."""
     a, b = node.inputs
-    m_a, m_b = addends(node, *types) if node.op != "Mul" else (factor(*types), factor(*types))
+    types = [low.type(v) for v in (a, b, *node.outputs)]
+    with np.errstate(all="ignore"):  # NOTE: a factor may be beyond float32, which its kernels then refuse
+        f_a, f_b = map(float, addends(node, *types) if node.op != "Mul" else (factor(*types),) * 2)
     shape = types[2].static_shape
-    if types[0].static_shape != shape:
-        a, b, m_a, m_b = b, a, m_b, m_a
-    if low.type(a).static_shape != shape:
-        return False
-    most = 255 * 255 * float(m_a) if node.op == "Mul" else 255 * (abs(float(m_a)) + abs(float(m_b)))
-    if most >= MAX_ROUNDED:
-        return low.refuse("its scales are so far apart that int32 does not hold its sums")
-    pa, pb = low.places[a], low.places[b]
+    if types[0].static_shape == shape:
+        return Pair(a, b, f_a, f_b)
+    return Pair(b, a, f_b, f_a) if types[1].static_shape == shape else None
+
+
+def emit_pair(low: Lowering, node: Node, pair: Pair, prefix: str, fields: Fields) -> bool:
+    """An add or a mul; False where the operands' strides need more loops."""
+    pa, pb = low.places[pair.a], low.places[pair.b]
     y = low.place(node.outputs[0], like=pa)
-    loops = loops_nhwc(y, pa, broadcast(pb, shape), repeat=True)
+    loops = loops_nhwc(y, pa, broadcast(pb, y.shape), repeat=True)
     if loops is None:
-        pa, pb = in_form_of(low, a, y), in_form_of(low, b, y)
-        loops = loops_nhwc(y, pa, broadcast(pb, shape), repeat=True)
+        pa, pb = in_form_of(low, pair.a, y), in_form_of(low, pair.b, y)
+        loops = loops_nhwc(y, pa, broadcast(pb, y.shape), repeat=True)
         if loops is None:
             return False
     repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
-    fields = fields_of(loops, "yxb") | {
-        "b_c": 0 if repeats else 1,
-        "a_zero": low.zero(a),
-        "b_zero": low.zero(b),
-        "f_a": float(m_a),
-    }
-    kind = "mul" if node.op == "Mul" else "add"
-    if kind == "add":
-        fields["f_b"] = float(m_b)
-    low.emit(kind, {"a": pa, "b": pb, "y": y}, {}, {**fields, **limits(low, node)})
+    factors = {"f_a": pair.f_a} if node.op == "Mul" else {"f_a": pair.f_a, "f_b": pair.f_b}
+    kind = prefix + ("mul" if node.op == "Mul" else "add")
+    fields = {**fields_of(loops, "yxb"), "b_c": 0 if repeats else 1, **factors, **fields}
+    low.emit(kind, {"a": pa, "b": pb, "y": y}, {}, fields)
     return True
+
+
+def binary(low: Lowering, node: Node) -> bool:
+    pair = pair_of(low, node) if is_u8(low, *node.inputs, node.outputs[0]) else None
+    if pair is None:
+        return False
+    most = 255 * 255 * pair.f_a if node.op == "Mul" else 255 * (abs(pair.f_a) + abs(pair.f_b))
+    if most >= MAX_ROUNDED:
+        return low.refuse("its scales are so far apart that int32 does not hold its sums")
+    zeros = {"a_zero": low.zero(pair.a), "b_zero": low.zero(pair.b)}
+    return emit_pair(low, node, pair, "", {**zeros, **limits(low, node)})
 
 
 def in_form_of(low: Lowering, name: str, y: TensorView) -> TensorView:

@@ -62,11 +62,11 @@ def lstm(low: Lowering, node: Node) -> bool:
             h = h._replace(start=h.start + (steps - 1) * (-y.strides[0] if backwards else y.strides[0]))
         for slot, final in ((1, h), (2, c)):
             if len(node.outputs) > slot and node.outputs[slot]:
-                whole = low.place(node.outputs[slot])
+                output = low.place(node.outputs[slot])
                 low.move(
                     final,
                     TensorView(
-                        whole.buffer, whole.part(0, d, 1).start, (batch, hidden), whole.strides[1:], whole.dtype
+                        output.buffer, output.part(0, d, 1).start, (batch, hidden), output.strides[1:], output.dtype
                     ),
                 )
     return True
@@ -99,7 +99,7 @@ def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[T
     """The state's bytes as an image of one row, the cell state, and a place for h: filled from the node's inputs or
     with zeros."""
     q, c, h = low.dense((batch, hidden), "|u1"), low.dense((batch, hidden), "<f4"), low.dense((batch, hidden), "<f4")
-    whole = batch * hidden
+    size = batch * hidden
     for slot, to, value in ((4, q, STATE_ZERO), (5, c, 0)):
         source = start(low, node.input(slot), d)
         flat = TensorView(to.buffer, 0, (low.room(to),), (1,), "|u1")
@@ -122,7 +122,7 @@ def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[T
             low.emit("quantize", {"x": source, "y": to}, {}, {**runs, "x_h": 4 * hidden, "y_h": hidden, **scale})
         else:
             low.move(source, to)
-    return TensorView(q.buffer, 0, (1, hidden, 1, batch), (whole, 1, whole, hidden), "|u1"), c, h
+    return TensorView(q.buffer, 0, (1, hidden, 1, batch), (size, 1, size, hidden), "|u1"), c, h
 
 
 def start(low: Lowering, name: str, d: int) -> TensorView | None:
@@ -132,8 +132,8 @@ def start(low: Lowering, name: str, d: int) -> TensorView | None:
     array: Array | None = low.graph.constants.get(name)
     if array is not None and name not in low.places:
         low.constant_place(name, array.astype(np.float32))
-    whole = low.dense_of(name)
-    return TensorView(whole.buffer, whole.start + d * whole.strides[0], whole.shape[1:], whole.strides[1:], whole.dtype)
+    view = low.dense_of(name)
+    return TensorView(view.buffer, view.start + d * view.strides[0], view.shape[1:], view.strides[1:], view.dtype)
 
 
 def cell(

@@ -15,7 +15,7 @@ from .program import TensorView
 from .select import Lowering
 
 
-def whole(size: tuple[int, ...]) -> Window:
+def full_window(size: tuple[int, ...]) -> Window:
     """One window over all of an image."""
     return Window(size, (1, 1), (1, 1), (0, 0), (0, 0))
 
@@ -28,7 +28,7 @@ def max_pool(low: Lowering, node: Node) -> bool:
     if node.op == "MaxPool":
         _, win = conv_window(low.graph, node)
     else:
-        win = whole(x.shape[2:])
+        win = full_window(x.shape[2:])
     y = low.place(node.outputs[0]).as_image()
     low.emit_image(
         "max_pool2d", x, y, **window_fields(win), IH=x.shape[2], IW=x.shape[3], top=win.begin[0], left=win.begin[1]
@@ -52,7 +52,7 @@ def average_pool(low: Lowering, node: Node) -> bool:
         return False
     x = low.image_of(node.inputs[0])
     if node.op == "GlobalAveragePool":
-        win = whole(x.shape[2:])
+        win = full_window(x.shape[2:])
     mean(low, node, x, low.place(node.outputs[0], channels_last=True).as_image(), win, include)
     return True
 
@@ -103,7 +103,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
         if kept[1] != item and shape[1] > 1:
             return False
         image_y = TensorView(y.buffer, y.start, (shape[0], shape[1], 1, 1), (kept[0], item, 0, 0), y.dtype)
-        mean(low, node, x, image_y, whole(shape[2:]))
+        mean(low, node, x, image_y, full_window(shape[2:]))
         return True
     if not y.is_dense:
         return False
@@ -114,7 +114,7 @@ def reduce_mean(low: Lowering, node: Node) -> bool:
     image_y = TensorView(
         y.buffer, y.start, (before, after, 1, 1), (after * item, item, after * item, after * item), y.dtype
     )
-    mean(low, node, image_x, image_y, whole((1, middle)))
+    mean(low, node, image_x, image_y, full_window((1, middle)))
     return True
 
 

@@ -2,8 +2,8 @@
 
 A kind has two functions: its *regions*, the exact elements that it reads and writes as its fields say them, and its
 *meaning*, which computes on arrays over these elements and touches nothing else. Kernels may read up to OVER_READ bytes
-beyond a region, and never write beyond one. Families are in meaning_*.py, loaded when they are needed; a test holds
-that every kind of the table is in the one named here.
+beyond a region, and never write beyond one. Families are in meaning_*.py, each with its list, loaded when they are
+needed; a test holds that every kind of the table is in the one named here.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Meaning(NamedTuple):
         return () if self.repeats is not None and self.repeats(s) else self.in_place
 
 
-MEANINGS: dict[str, Meaning] = {}
+MEANINGS: dict[str, Meaning] = {}  # those that were asked for
 FAMILIES = {  # the module, and the kinds whose meanings are there
     "meaning_blockwise": ("quantize_rows", "blockwise_matmul"),
     "meaning_float": (
@@ -68,26 +68,6 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
     "meaning_window": ("max_pool2d", "avg_pool2d"),
 }  # fmt: skip
 _FAMILIES = {kind: family for family, kinds in FAMILIES.items() for kind in kinds}
-
-
-def meaning(
-    kind: str,
-    regions: RegionsOf,
-    in_place: tuple[str, ...] = (),
-    *,
-    cut: Cut = (),
-    repeats: Callable[[Site], bool] | None = None,
-) -> Callable[[Compute], Compute]:
-    """Register the meaning of a kind. Raises ValueError for a kind that has one."""
-
-    def register(function: Compute) -> Compute:
-        if kind in MEANINGS:
-            before = MEANINGS[kind].compute.__module__
-            raise ValueError(f"instruction {kind} has two meanings: one of {before}, one of {function.__module__}")
-        MEANINGS[kind] = Meaning(regions, function, in_place, cut, repeats)
-        return function
-
-    return register
 
 
 def image(s: Site, name: str, dtype: str = "|u1", channel: int | None = None) -> Region:
@@ -115,12 +95,12 @@ def minus_zero_point(q: Array, zero: int) -> Array:
 def meaning_of(kind: str) -> Meaning | None:
     """Of one kind, with its family alone: most programs have few of them."""
     if kind not in MEANINGS and (family := _FAMILIES.get(kind)):
-        import_module(f".{family}", __package__)
+        MEANINGS[kind] = import_module(f".{family}", __package__).MEANINGS[kind]
     return MEANINGS.get(kind)
 
 
 def load_families() -> dict[str, Meaning]:
-    """The table, filled."""
-    for family in FAMILIES:
-        import_module(f".{family}", __package__)
+    """The meanings of all kinds."""
+    for kind in _FAMILIES:
+        meaning_of(kind)
     return MEANINGS

@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import Array
 from ..reference.blockwise import block_sums, quantized_rows
 from ..reference.fused import chain
-from .meaning import Regions, Views, meaning
+from .meaning import Meaning, Regions, Views
 from .packed import unpack_blocks
 from .packing import round_up
 from .region import Region, Site, dense
@@ -27,7 +27,6 @@ def _rows(s: Site) -> Regions:
     }
 
 
-@meaning("quantize_rows", _rows, cut=((0, 2),))
 def quantize_rows(v: Views, s: Site) -> None:
     q, scale = quantized_rows(np.ascontiguousarray(v["x"]), s["size"])
     v["y"][...], v["scale"][...] = q, scale
@@ -50,7 +49,6 @@ def _product(s: Site) -> Regions:
     return found | ({"zero": dense((columns // block, k, block))} if s["points"] else {})
 
 
-@meaning("blockwise_matmul", _product, cut=((0, 1), (1, 2)))
 def blockwise_matmul(v: Views, s: Site) -> None:
     h, k, c, size, bits = s.many("H K C size bits")
     columns = round_up(c, s.packing.block)
@@ -67,3 +65,9 @@ def blockwise_matmul(v: Views, s: Site) -> None:
     y = chain(np.zeros((h, columns), np.float32), terms())
     with np.errstate(all="ignore"):
         v["y"][...] = (y + v["bias"])[:, :c]
+
+
+MEANINGS = {
+    "quantize_rows": Meaning(_rows, quantize_rows, cut=((0, 2),)),
+    "blockwise_matmul": Meaning(_product, blockwise_matmul, cut=((0, 1), (1, 2))),
+}

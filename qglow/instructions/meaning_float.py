@@ -12,7 +12,7 @@ from ..reference import FLOAT, float_math, recurrent
 from ..reference.float_ordered import layer_norm, of_rows
 from ..reference.float_resize import mixed
 from ..reference.float_sums import BLOCK
-from .meaning import ROWS, RUNS, Regions, Views, image, meaning
+from .meaning import ROWS, RUNS, Meaning, Regions, Views, image
 from .meaning_move import tables
 from .meaning_window import taps
 from .region import Region, Site
@@ -42,7 +42,6 @@ def _two(s: Site) -> Regions:
     return {n: image(s, n, "<f4", 4 if n == "y" else 4 * s[f"{n}_c"]) for n in ("a", "b", "y")}
 
 
-@meaning("float_binary", _two, in_place=("a", "b"), cut=ROWS)
 def float_binary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = _of_two(FLOAT_BINARY[s["op"]], v["a"], v["b"])
@@ -52,7 +51,6 @@ def _one(s: Site) -> Regions:
     return {"x": image(s, "x", "<f4"), "y": image(s, "y", "<f4")}
 
 
-@meaning("float_unary", _one, in_place=("x",), cut=ROWS)
 def float_unary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = _of_one(FLOAT_UNARY[s["op"]], np.ascontiguousarray(v["x"]), s.f32("f_a"), s.f32("f_b"))
@@ -65,7 +63,6 @@ def _cell(s: Site) -> Regions:
     return {**gates, **units, "q": Region((n, c), (s["q_b"], 1)), "bias": Region((4 * c,), (4,), "<f4")}
 
 
-@meaning("lstm_cell", _cell, in_place=("c_in",), cut=((0, 2),))
 def lstm_cell(v: Views, s: Site) -> None:
     h, c = recurrent.cell((v["gx"] + v["gh"]) + v["bias"], v["c_in"])
     v["c"][...], v["y"][...], v["q"][...] = c, h, recurrent.state_bytes(h)
@@ -75,7 +72,6 @@ def _rows(s: Site) -> Regions:
     return {n: Region(s.many("H C"), (s[f"{n}_h"], 4), "<f4") for n in ("x", "y")}
 
 
-@meaning("float_softmax", _rows, cut=RUNS)
 def float_softmax(v: Views, s: Site) -> None:
     v["y"][...] = float_math.softmax(np.ascontiguousarray(v["x"]), -1)
 
@@ -84,30 +80,31 @@ def _windows(s: Site) -> Regions:
     return {"x": Region(s.many("N IH IW C"), (*s.many("x_n x_h x_w"), 4), "<f4"), "y": image(s, "y", "<f4")}
 
 
-@meaning("float_pool2d", _windows, cut=((0, 3), (3, 4)))
 def float_pool2d(v: Views, s: Site) -> None:
     name, shape = FLOAT_REDUCE[s["op"]], v["y"].shape
     total = np.full(shape, -np.inf if name == "Max" else 0, np.float32)
-    whole, count = np.zeros(shape, np.float64), np.zeros((*s.many("H W"), 1), np.float32)
+    sums, count = np.zeros(shape, np.float64), np.zeros((*s.many("H W"), 1), np.float32)
     with np.errstate(all="ignore"):
         for k, (x, inside) in enumerate(taps(v["x"], s)):
             if name != "Max" and k and k % BLOCK == 0:
-                whole, total = whole + total, np.zeros(shape, np.float32)
+                sums, total = sums + total, np.zeros(shape, np.float32)
             total = np.where(inside, float_math.larger(total, x) if name == "Max" else total + x, total)
             count += inside
-        total = total if name == "Max" else (whole + total).astype(np.float32)
+        total = total if name == "Max" else (sums + total).astype(np.float32)
         if s["include"]:
             count[...] = s["KH"] * s["KW"]
         v["y"][...] = total / np.maximum(count, 1) if name == "Mean" else total
 
 
-@meaning("float_reduce", lambda s: {"x": _rows(s)["x"], "y": Region((s["H"],), (s["y_h"],), "<f4")}, cut=RUNS)
+def _reduced_rows(s: Site) -> Regions:
+    return {"x": _rows(s)["x"], "y": Region((s["H"],), (s["y_h"],), "<f4")}
+
+
 def float_reduce(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = of_rows(FLOAT_REDUCE[s["op"]], np.ascontiguousarray(v["x"]))
 
 
-@meaning("float_resize", lambda s: tables(s, 3, 4), cut=ROWS)
 def float_resize(v: Views, s: Site) -> None:
     rows, columns = v["rows"], v["columns"]
     with np.errstate(all="ignore"):
@@ -115,11 +112,22 @@ def float_resize(v: Views, s: Site) -> None:
         v["y"][...] = mixed(tall, columns[0], columns[1], columns[2].view(np.float32), 2)
 
 
-@meaning(
-    "float_layer_norm",
-    lambda s: {**_rows(s), **{n: Region((s["C"],), (4,), "<f4") for n in ("gain", "shift")}},
-    cut=RUNS,
-)
+def _normalized_rows(s: Site) -> Regions:
+    return {**_rows(s), **{n: Region((s["C"],), (4,), "<f4") for n in ("gain", "shift")}}
+
+
 def float_layer_norm(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         v["y"][...] = layer_norm(np.ascontiguousarray(v["x"]), v["gain"], v["shift"], s.f32("f_epsilon"))
+
+
+MEANINGS = {
+    "float_binary": Meaning(_two, float_binary, in_place=("a", "b"), cut=ROWS),
+    "float_unary": Meaning(_one, float_unary, in_place=("x",), cut=ROWS),
+    "lstm_cell": Meaning(_cell, lstm_cell, in_place=("c_in",), cut=((0, 2),)),
+    "float_softmax": Meaning(_rows, float_softmax, cut=RUNS),
+    "float_pool2d": Meaning(_windows, float_pool2d, cut=((0, 3), (3, 4))),
+    "float_reduce": Meaning(_reduced_rows, float_reduce, cut=RUNS),
+    "float_resize": Meaning(lambda s: tables(s, 3, 4), float_resize, cut=ROWS),
+    "float_layer_norm": Meaning(_normalized_rows, float_layer_norm, cut=RUNS),
+}

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import Array
 from ..reference.float_product import chains
-from .meaning import ROWS, RUNS, Regions, Views, image, meaning
+from .meaning import ROWS, RUNS, Meaning, Regions, Views, image
 from .meaning_product import PIECE, _steps
 from .packing import pack_floats, round_up, unpack_floats
 from .region import Region, Site, dense
@@ -41,7 +41,6 @@ def _conv2d(s: Site) -> Regions:
     }
 
 
-@meaning("float_conv2d", _conv2d, cut=((0, 3), (3, 5)))
 def float_conv2d(v: Views, s: Site) -> None:
     g, c, n, h = s.many("G C N H")
     terms = s["KH"] * s["runs"] * s["run"]
@@ -68,7 +67,6 @@ def _depthwise2d(s: Site) -> Regions:
     }
 
 
-@meaning("float_depthwise2d", _depthwise2d, cut=ROWS)
 def float_depthwise2d(v: Views, s: Site) -> None:
     c, taps = s["C"], s["KH"] * s["KW"]
     w = v["w"].transpose(1, 0, 2).reshape(taps, -1)[:, :c, None]
@@ -85,6 +83,12 @@ def _pack(s: Site) -> Regions:
     }
 
 
-@meaning("float_pack", _pack, cut=RUNS)
 def float_pack(v: Views, s: Site) -> None:
     v["y"][...] = pack_floats(s.isa, v["x"].swapaxes(1, 2))
+
+
+MEANINGS = {
+    "float_conv2d": Meaning(_conv2d, float_conv2d, cut=((0, 3), (3, 5))),
+    "float_depthwise2d": Meaning(_depthwise2d, float_depthwise2d, cut=ROWS),
+    "float_pack": Meaning(_pack, float_pack, cut=RUNS),
+}

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array
-from .meaning import ROWS, Regions, Views, image, meaning
+from .meaning import ROWS, Meaning, Regions, Views, image
 from .meaning_product import PIECE, _steps
 from .meaning_window import taps
 from .packed import unpack_pairs
@@ -40,7 +40,6 @@ def _conv2d(s: Site) -> Regions:
     }
 
 
-@meaning("int16_conv2d", _conv2d, cut=((0, 3), (3, 5)))
 def conv2d(v: Views, s: Site) -> None:
     g, c, kh, runs, run, wd = s.many("G C KH runs run W")
     w = unpack_pairs(s.isa, v["w"], (g, c, kh, runs, run)).reshape(g, c, -1).transpose(0, 2, 1).astype(np.float64)
@@ -68,7 +67,6 @@ def _depthwise2d(s: Site) -> Regions:
     }
 
 
-@meaning("int16_depthwise2d", _depthwise2d, cut=ROWS)
 def depthwise2d(v: Views, s: Site) -> None:
     c = s["C"]
     w = v["w"].transpose(0, 3, 1, 2).reshape(-1, *s.many("KH KW"))[:c].astype(np.int64)
@@ -81,7 +79,6 @@ def _quantize(s: Site) -> Regions:
     return {"x": image(s, "x", "<f4", s["x_c"]), "y": image(s, "y", "<i2")}
 
 
-@meaning("int16_quantize", _quantize, cut=ROWS)
 def quantize(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         steps = np.rint(v["x"] / s.f32("f_scale"))
@@ -93,7 +90,6 @@ def _dequantize(s: Site) -> Regions:
     return {"x": image(s, "x", "<i2"), "y": image(s, "y", "<f4", s["y_c"])}
 
 
-@meaning("int16_dequantize", _dequantize, cut=ROWS)
 def dequantize(v: Views, s: Site) -> None:
     v["y"][...] = v["x"].astype(np.float32) * s.f32("f_scale")
 
@@ -103,14 +99,12 @@ def _two(s: Site) -> Regions:
     return {"a": a, "b": image(s, "b", "<i2", channel=2 * s["b_c"]), "y": image(s, "y", DTYPES[s["y_item"]])}
 
 
-@meaning("int16_add", _two, cut=ROWS)
 def add(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
         left, right = v["a"].astype(np.float32) * s.f32("f_a"), v["b"].astype(np.float32) * s.f32("f_b")
         v["y"][...] = stored(left + right, s)
 
 
-@meaning("int16_mul", _two, cut=ROWS)
 def mul(v: Views, s: Site) -> None:
     product = (v["a"].astype(np.int64) * v["b"]).astype(np.float32)
     with np.errstate(all="ignore"):
@@ -122,7 +116,6 @@ def _lookup(s: Site) -> Regions:
     return {"x": image(s, "x", x), "y": image(s, "y", y), "table": dense((65536 if s["x_item"] == 2 else 256,), y)}
 
 
-@meaning("int16_lookup", _lookup, cut=ROWS)
 def lookup(v: Views, s: Site) -> None:
     v["y"][...] = v["table"][v["x"].astype(np.int32) - (LEAST if s["x_item"] == 2 else 0)]
 
@@ -132,7 +125,6 @@ def _pool(s: Site) -> Regions:
     return {"x": x, "y": image(s, "y", DTYPES[int(s.fields.get("y_item", 2))])}
 
 
-@meaning("int16_max_pool2d", _pool, cut=ROWS)
 def max_pool2d(v: Views, s: Site) -> None:
     best = np.full(v["y"].shape, LEAST, np.int16)
     for x, inside in taps(v["x"], s):
@@ -140,7 +132,6 @@ def max_pool2d(v: Views, s: Site) -> None:
     v["y"][...] = best
 
 
-@meaning("int16_avg_pool2d", _pool, cut=((0, 3), (3, 4)))
 def avg_pool2d(v: Views, s: Site) -> None:
     total, count = np.zeros(v["y"].shape, np.int64), np.zeros((*s.many("H W"), 1), np.int64)
     for x, inside in taps(v["x"], s):
@@ -149,3 +140,16 @@ def avg_pool2d(v: Views, s: Site) -> None:
     if s["include"]:
         count[...] = s["KH"] * s["KW"]
     v["y"][...] = stored(total.astype(np.float32) * (s.f32("f_ratio") / np.maximum(count, 1).astype(np.float32)), s)
+
+
+MEANINGS = {
+    "int16_conv2d": Meaning(_conv2d, conv2d, cut=((0, 3), (3, 5))),
+    "int16_depthwise2d": Meaning(_depthwise2d, depthwise2d, cut=ROWS),
+    "int16_quantize": Meaning(_quantize, quantize, cut=ROWS),
+    "int16_dequantize": Meaning(_dequantize, dequantize, cut=ROWS),
+    "int16_add": Meaning(_two, add, cut=ROWS),
+    "int16_mul": Meaning(_two, mul, cut=ROWS),
+    "int16_lookup": Meaning(_lookup, lookup, cut=ROWS),
+    "int16_max_pool2d": Meaning(_pool, max_pool2d, cut=ROWS),
+    "int16_avg_pool2d": Meaning(_pool, avg_pool2d, cut=((0, 3), (3, 4))),
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import VerifyError
-from .meaning import ROWS, RUNS, Regions, Views, image, meaning, requantized
+from .meaning import ROWS, RUNS, Meaning, Regions, Views, image, requantized
 from .region import Region, Site
 
 
@@ -13,7 +13,6 @@ def _copy(s: Site) -> Regions:
     return {"x": image(s, "x"), "y": image(s, "y")}
 
 
-@meaning("copy", _copy, cut=ROWS)
 def copy(v: Views, s: Site) -> None:
     v["y"][...] = v["x"]
 
@@ -23,7 +22,6 @@ def _transpose(s: Site) -> Regions:
     return {n: Region(shape, s.many(" ".join(f"{n}{k}" for k in range(6))), dtype) for n in ("x", "y")}
 
 
-@meaning("transpose", _transpose, cut=((0, 4), (4, 5)))
 def transpose(v: Views, s: Site) -> None:
     v["y"][...] = v["x"]
 
@@ -43,7 +41,6 @@ def _halo(s: Site) -> Regions:
     }
 
 
-@meaning("halo", _halo, cut=ROWS)
 def halo(v: Views, s: Site) -> None:
     for part in ("top", "bottom", "left", "right"):
         v[f"y.{part}"][...] = s["value"]
@@ -53,7 +50,6 @@ def _fill(s: Site) -> Regions:
     return {"y": Region((s["C"],), (1,))}
 
 
-@meaning("fill", _fill, cut=RUNS)
 def fill(v: Views, s: Site) -> None:
     v["y"][...] = s["value"]
 
@@ -71,12 +67,10 @@ def tables(s: Site, rows: int, item: int = 1) -> Regions:
     return {**regions, "x": Region((n, *high, c), (*s.many("x_n x_h x_w"), item), dtype), "y": image(s, "y", dtype)}
 
 
-@meaning("resize_nearest", lambda s: tables(s, 1), cut=ROWS)
 def resize_nearest(v: Views, s: Site) -> None:
     v["y"][...] = v["x"][:, v["rows"][0]][:, :, v["columns"][0]]
 
 
-@meaning("resize_linear", lambda s: tables(s, 3), cut=ROWS)
 def resize_linear(v: Views, s: Site) -> None:
     """Exact sums of four weighted taps."""
     low, high, u = v["rows"]
@@ -86,3 +80,13 @@ def resize_linear(v: Views, s: Site) -> None:
     rows = x[:, low] * (s["one_h"] - u) + x[:, high] * u
     acc = rows[:, :, left] * (s["one_w"] - t) + rows[:, :, right] * t
     v["y"][...] = requantized(acc.astype(np.float32) * s.f32("f_m"), s)
+
+
+MEANINGS = {
+    "copy": Meaning(_copy, copy, cut=ROWS),
+    "transpose": Meaning(_transpose, transpose, cut=((0, 4), (4, 5))),
+    "halo": Meaning(_halo, halo, cut=ROWS),
+    "fill": Meaning(_fill, fill, cut=RUNS),
+    "resize_nearest": Meaning(lambda s: tables(s, 1), resize_nearest, cut=ROWS),
+    "resize_linear": Meaning(lambda s: tables(s, 3), resize_linear, cut=ROWS),
+}

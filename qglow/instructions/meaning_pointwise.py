@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .meaning import ROWS, Regions, Views, image, meaning, minus_zero_point, requantized
+from .meaning import ROWS, Meaning, Regions, Views, image, minus_zero_point, requantized
 from .region import Region, Site
 
 
@@ -11,13 +11,11 @@ def _two(s: Site) -> Regions:
     return {"a": a, "b": image(s, "b", channel=1 if s["b_c"] == 1 else 0), "y": image(s, "y")}
 
 
-@meaning("add", _two, in_place=("a", "b"), cut=ROWS)
 def add(v: Views, s: Site) -> None:
     left = minus_zero_point(v["a"], s["a_zero"]) * s.f32("f_a")
     v["y"][...] = requantized(left + minus_zero_point(v["b"], s["b_zero"]) * s.f32("f_b"), s)
 
 
-@meaning("mul", _two, in_place=("a", "b"), cut=ROWS)
 def mul(v: Views, s: Site) -> None:
     # NOTE: below 2^24, so exact in float32
     product = minus_zero_point(v["a"], s["a_zero"]) * minus_zero_point(v["b"], s["b_zero"])
@@ -28,7 +26,6 @@ def _lookup(s: Site) -> Regions:
     return {"x": image(s, "x"), "y": image(s, "y"), "table": Region((s["C"], 256), (s["t_c"], 1))}
 
 
-@meaning("lookup", _lookup, in_place=("x",), cut=((0, 2), (0, 3)), repeats=lambda s: s["t_c"] != 0)
 def lookup(v: Views, s: Site) -> None:
     channel = range(s["C"])
     v["y"][...] = v["table"][channel, v["x"]]
@@ -40,7 +37,6 @@ def _quantize(s: Site) -> Regions:
     return {"x": image(s, "x", "<f4", s["x_c"]), "y": y, "y.any": rest}
 
 
-@meaning("quantize", _quantize, cut=ROWS)
 def quantize(v: Views, s: Site) -> None:
     v["y"][...] = requantized(v["x"] / s.f32("f_scale"), s)
 
@@ -49,6 +45,14 @@ def _dequantize(s: Site) -> Regions:
     return {"x": image(s, "x"), "y": image(s, "y", "<f4", s["y_c"])}
 
 
-@meaning("dequantize", _dequantize, cut=ROWS)
 def dequantize(v: Views, s: Site) -> None:
     v["y"][...] = minus_zero_point(v["x"], s["x_zero"]) * s.f32("f_scale")
+
+
+MEANINGS = {
+    "add": Meaning(_two, add, in_place=("a", "b"), cut=ROWS),
+    "mul": Meaning(_two, mul, in_place=("a", "b"), cut=ROWS),
+    "lookup": Meaning(_lookup, lookup, in_place=("x",), cut=((0, 2), (0, 3)), repeats=lambda s: s["t_c"] != 0),
+    "quantize": Meaning(_quantize, quantize, cut=ROWS),
+    "dequantize": Meaning(_dequantize, dequantize, cut=ROWS),
+}

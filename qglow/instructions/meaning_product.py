@@ -6,7 +6,7 @@ import numpy as np
 
 from ..graph import Array
 from ..reference.integer_product import exact_dtype
-from .meaning import ROWS, Regions, Views, clipped, meaning, minus_zero_point, requantized
+from .meaning import ROWS, Meaning, Regions, Views, clipped, minus_zero_point, requantized
 from .packing import pack as pack_weights
 from .packing import round_up, unpack
 from .region import Region, Site, dense
@@ -44,7 +44,6 @@ def _conv2d(s: Site) -> Regions:
     }
 
 
-@meaning("conv2d", _conv2d, cut=((0, 3), (3, 5)))
 def conv2d(v: Views, s: Site) -> None:
     g, c, kh, runs, run = s.many("G C KH runs run")
     dtype = exact_dtype(kh * runs * run)
@@ -62,10 +61,10 @@ def conv2d(v: Views, s: Site) -> None:
                     pixels: Array = x[:, :, :, a, r].reshape(x.shape[0] * wd, g, run).transpose(1, 0, 2).astype(dtype)
                     acc += (pixels - s.packing.offset) @ w[a, r]
             sums = acc.transpose(1, 0, 2).reshape(x.shape[0], wd, g, c).astype(np.int64) + v["bias"][:, :c]
-            _finish(v, s, piece, sums, v["scale"][:, :c])
+            _store_outputs(v, s, piece, sums, v["scale"][:, :c])
 
 
-def _finish(v: Views, s: Site, piece: tuple[int | slice, ...], sums: Array, scale: Array) -> None:
+def _store_outputs(v: Views, s: Site, piece: tuple[int | slice, ...], sums: Array, scale: Array) -> None:
     """Scale the sums of a piece of the output, and apply what `post` says. sums: int64, of int32 values."""
     real = sums.astype(np.int32).astype(np.float32) * scale
     y = v["y"][piece]
@@ -112,7 +111,6 @@ def _blocks(s: Site) -> tuple[Array, Array]:
     return block % blocks, channel - np.minimum(block * lanes, c - lanes)
 
 
-@meaning("depthwise2d", _depthwise2d, cut=ROWS)
 def depthwise2d(v: Views, s: Site) -> None:
     block, lane = _blocks(s)
     for image in range(s["N"]):
@@ -121,7 +119,7 @@ def depthwise2d(v: Views, s: Site) -> None:
         for a in range(s["KH"]):
             for b in range(s["KW"]):
                 sums += (x[..., a, b].astype(np.int64) - s.packing.offset) * v["w"][block, a // 4, b, lane, a % 4]
-        _finish(v, s, np.s_[image, :], sums[:, :, None], v["scale"][block, lane][:, None])
+        _store_outputs(v, s, np.s_[image, :], sums[:, :, None], v["scale"][block, lane][:, None])
 
 
 def _pack(s: Site) -> Regions:
@@ -131,10 +129,16 @@ def _pack(s: Site) -> Regions:
     return {"x": x, "y": Region((g, channels * size), (s["y_g"], 1), "|i1"), "bias": dense((g, channels), "<i4")}
 
 
-@meaning("pack", _pack, cut=((0, 2),))
 def pack(v: Views, s: Site) -> None:
     w = (v["x"].astype(np.int16) - 128).astype(np.int8).transpose(0, 2, 1)  # [G, C, K]
     if v["y"].size:
         v["y"][...] = pack_weights(s.isa, w[:, :, None, None, :], True).reshape(v["y"].shape)
     v["bias"][...] = 0
     v["bias"][:, : s["C"]] = (s.packing.offset - s["x_zero"]) * w.astype(np.int64).sum(2)
+
+
+MEANINGS = {
+    "conv2d": Meaning(_conv2d, conv2d, cut=((0, 3), (3, 5))),
+    "depthwise2d": Meaning(_depthwise2d, depthwise2d, cut=ROWS),
+    "pack": Meaning(_pack, pack, cut=((0, 2),)),
+}

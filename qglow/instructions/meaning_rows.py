@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .meaning import RUNS, Regions, Views, meaning, requantized
+from .meaning import RUNS, Meaning, Regions, Views, requantized
 from .region import Region, Site, dense
 
 
@@ -17,7 +17,6 @@ def _softmax(s: Site) -> Regions:
     return {"x": _rows(s, "x"), "y": _rows(s, "y"), "table": dense((256,), "<i4"), "table.planes": planes}
 
 
-@meaning("softmax", _softmax, cut=RUNS)
 def softmax(v: Views, s: Site) -> None:
     x = v["x"].astype(np.int64)
     t = v["table"][x.max(1, keepdims=True, initial=0) - x]
@@ -31,10 +30,15 @@ def _layer_norm(s: Site) -> Regions:
     return {"x": _rows(s, "x"), "y": _rows(s, "y"), "gain": vector, "shift": vector}
 
 
-@meaning("layer_norm", _layer_norm, cut=RUNS)
 def layer_norm(v: Views, s: Site) -> None:
     x, c = v["x"].astype(np.int64), s["C"]
     s1, s2 = x.sum(1, keepdims=True), (x * x).sum(1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
         r = np.float32(1) / np.sqrt((c * s2 - s1 * s1).astype(np.float32) + s.f32("f_epsilon"))
         v["y"][...] = requantized((c * x - s1).astype(np.float32) * r * v["gain"] + v["shift"], s)
+
+
+MEANINGS = {
+    "softmax": Meaning(_softmax, softmax, cut=RUNS),
+    "layer_norm": Meaning(_layer_norm, layer_norm, cut=RUNS),
+}

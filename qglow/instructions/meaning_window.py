@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ..graph import Array
-from .meaning import ROWS, Regions, Views, image, meaning, requantized
+from .meaning import ROWS, Meaning, Regions, Views, image, requantized
 from .region import Region, Site
 
 
@@ -33,7 +33,6 @@ def taps(x: Array, s: Site) -> Iterator[tuple[Array, Array]]:
             yield x[:, rows.clip(0, size[0] - 1)][:, :, columns.clip(0, size[1] - 1)], inside[:, :, None]
 
 
-@meaning("max_pool2d", _pool, cut=ROWS)
 def max_pool2d(v: Views, s: Site) -> None:
     best = np.zeros(v["y"].shape, np.uint8)
     for x, inside in taps(v["x"], s):
@@ -41,7 +40,6 @@ def max_pool2d(v: Views, s: Site) -> None:
     v["y"][...] = best
 
 
-@meaning("avg_pool2d", _pool, cut=((0, 3), (3, 4)))
 def avg_pool2d(v: Views, s: Site) -> None:
     total, count = np.zeros(v["y"].shape, np.int64), np.zeros((*s.many("H W"), 1), np.int64)
     for x, inside in taps(v["x"], s):
@@ -51,3 +49,9 @@ def avg_pool2d(v: Views, s: Site) -> None:
         count[...] = s["KH"] * s["KW"]
     real = total.astype(np.float32) * (s.f32("f_ratio") / np.maximum(count, 1).astype(np.float32))
     v["y"][...] = real if s["y_f32"] else requantized(real, s)
+
+
+MEANINGS = {
+    "max_pool2d": Meaning(_pool, max_pool2d, cut=ROWS),
+    "avg_pool2d": Meaning(_pool, avg_pool2d, cut=((0, 3), (3, 4))),
+}

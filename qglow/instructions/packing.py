@@ -43,10 +43,10 @@ class Packed:
         if not len(self):
             return
         p, (channels, _) = self.packing, self.padded
-        whole = channels // p.block * p.block
+        full = channels // p.block * p.block
         by_group, size = out.reshape(self.groups, -1), len(self) // (self.groups * channels)
         source = self._source()
-        for first, last, vectors in ((0, whole, p.vectors), (whole, channels, 1)):
+        for first, last, vectors in ((0, full, p.vectors), (full, channels, 1)):
             if first < last:
                 self._write_blocks(source[:, first:last], by_group[:, first * size : last * size], vectors)
 
@@ -93,9 +93,9 @@ def unpack(isa: str, data: Array, shape: tuple[int, ...]) -> Array:
         return np.zeros(shape, np.int8)
     p, (g, oc, kh, runs, run) = target(isa), shape
     channels, size = round_up(oc, p.multiple), kh * runs * round_up(run, p.step)
-    whole = channels // p.block * p.block
+    full = channels // p.block * p.block
     groups = data.reshape(g, channels * size)
-    parts = ((groups[:, : whole * size], p.vectors), (groups[:, whole * size :], 1))
+    parts = ((groups[:, : full * size], p.vectors), (groups[:, full * size :], 1))
     found = []
     for part, vectors in parts:
         count, steps = part.shape[1] // (size * vectors * p.lanes), size // (kh * runs * p.step)
@@ -118,8 +118,8 @@ def pack_floats(isa: str, weights: Array) -> Array:
     padded = np.zeros((g, round_up(oc, p.lanes), k), weights.dtype)
     padded[:, :oc] = weights
     block = p.lanes * FLOAT_VECTORS
-    whole = padded.shape[1] // block * block
-    parts = [padded[:, :whole].reshape(g, whole // block, block, k), padded[:, None, whole:]]
+    full = padded.shape[1] // block * block
+    parts = [padded[:, :full].reshape(g, full // block, block, k), padded[:, None, full:]]
     return np.concatenate([part.swapaxes(2, 3).reshape(g, part.size // max(1, g)) for part in parts], 1).reshape(-1)
 
 
@@ -129,11 +129,11 @@ def unpack_floats(isa: str, data: Array, shape: tuple[int, int, int]) -> Array:
     if 0 in shape:
         return np.zeros(shape, data.dtype)
     channels, block = round_up(oc, p.lanes), p.lanes * FLOAT_VECTORS
-    whole = channels // block * block
+    full = channels // block * block
     groups = data.reshape(g, channels * k)
     parts = (
-        groups[:, : whole * k].reshape(g, whole // block, k, block),
-        groups[:, whole * k :].reshape(g, 1, k, channels - whole),
+        groups[:, : full * k].reshape(g, full // block, k, block),
+        groups[:, full * k :].reshape(g, 1, k, channels - full),
     )
     return np.concatenate([part.swapaxes(2, 3).reshape(g, part.shape[1] * part.shape[3], k) for part in parts], 1)[
         :, :oc

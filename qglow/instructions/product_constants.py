@@ -112,9 +112,9 @@ def by_channel(bias: Array, scale: Array, groups: int, multiple: int) -> tuple[b
     per = bias.size // groups
     found = []
     for array, dtype in ((bias, np.int32), (np.broadcast_to(scale, bias.shape), np.float32)):
-        whole = np.zeros((groups, round_up(per, multiple)), dtype)
-        whole[:, :per] = array.reshape(groups, per)
-        found.append(whole.tobytes())
+        filled = np.zeros((groups, round_up(per, multiple)), dtype)
+        filled[:, :per] = array.reshape(groups, per)
+        found.append(filled.tobytes())
     return found[0], found[1]
 
 
@@ -126,8 +126,8 @@ def of_product(
     p = target(isa)
     if p.offset:
         bias = bias + p.offset * w.sum((2, 3, 4), dtype=np.int64).reshape(-1)
-    whole = np.pad(w, [(0, 0)] * 4 + [(0, gap)]) if gap else w
-    return packed(isa, whole, fused), *by_channel(bias, scale, len(w), p.multiple)
+    filled = np.pad(w, [(0, 0)] * 4 + [(0, gap)]) if gap else w
+    return packed(isa, filled, fused), *by_channel(bias, scale, len(w), p.multiple)
 
 
 def of_depthwise(isa: str, w: Array, bias: Array, scale: Array, flat: bool) -> tuple[bytes, bytes, bytes, int]:

@@ -158,8 +158,8 @@ class Lowering:
             channels_last = name in self.layouts.images
         if name in self.concat_slots:
             parent, axis, start = self.concat_slots[name]
-            whole = self.place(parent)
-            place = whole.part(axis, start, shape[axis])._replace(halo=whole.halo if axis == 1 else NO_HALO)
+            parent_view = self.place(parent)
+            place = parent_view.part(axis, start, shape[axis])._replace(halo=parent_view.halo if axis == 1 else NO_HALO)
         elif channels_last:
             image = (*shape[:2], 1, shape[2]) if len(shape) == 3 else shape
             halo = self.layouts.halos.get(name, NO_HALO)
@@ -189,9 +189,9 @@ class Lowering:
         item = np.dtype(dtype).itemsize
         column = pitch or c * item
         row = (left + w + right) * column
-        whole = row * (top + h + bottom)
+        size = row * (top + h + bottom)
         return TensorView(
-            self.allocate(max(1, n * whole)), top * row + left * column, shape, (whole, item, row, column), dtype, halo
+            self.allocate(max(1, n * size)), top * row + left * column, shape, (size, item, row, column), dtype, halo
         )
 
     def zero(self, name: str) -> int:

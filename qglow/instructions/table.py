@@ -1,7 +1,7 @@
 """The instruction table: each kind once, with its operands and fields in the order of the native words.
 
 A row of int64 words: word 0 the kernel's address, word 1 flags (bit 0: a barrier follows; from bit 8 on: the number of
-pieces for a team of threads), then operands (absolute addresses at run time) and fields. A field whose name starts with
+pieces for a pool of threads), then operands (absolute addresses at run time) and fields. A field whose name starts with
 `f_` is a float32 in the low half of its word. Strides are in bytes; x, y and residual have channels one element apart.
 Unless said otherwise N, H, W, C are those of the output.
 """
@@ -10,15 +10,23 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..ops.registry import FAMILIES
+
 HEADER = 2
 POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
 # values of the hint `split`: threads share pieces of rows of pixels, or blocks of output channels
 BY_ROWS, BY_BLOCKS = 1, 2
-FLOAT_BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min", "PRelu")
-FLOAT_UNARY = ("Sqrt", "Exp", "Sigmoid", "Tanh", "Log", "Relu", "Abs", "Neg", "Reciprocal", "Square", "Erf", "Gelu",
-    "LeakyRelu",
-               "HardSigmoid", "HardSwish", "Swish", "Clip", "Power")  # fmt: skip
-FLOAT_REDUCE = ("Max", "Sum", "Mean")
+
+
+def _lowered_by(rule: str) -> tuple[str, ...]:
+    """Names of the ops whose declarations name a rule for floats, in their order."""
+    return tuple(row.name for family in FAMILIES for row in family.OPS if row.lower_float == rule)
+
+
+# the functions that the field `op` counts; Clip, Square and Power: what other ops become for some of their constants
+FLOAT_BINARY = _lowered_by("lower_float.binary")
+FLOAT_UNARY = (*_lowered_by("lower_float.unary"), "Clip", "Square", "Power")
+FLOAT_REDUCE = tuple(name.removeprefix("Reduce") for name in _lowered_by("lower_float_window.reduce"))
 
 
 class InstructionDef:

@@ -82,7 +82,7 @@ def print_stage(made: Graph | Layouts | Program) -> str:
         for v in sorted(made.images)
     ]
     lines += [
-        f"slot %{json.dumps(v)} in %{json.dumps(s.whole)}, axis {s.axis} from {s.first}"
+        f"slot %{json.dumps(v)} in %{json.dumps(s.parent)}, axis {s.axis} from {s.first}"
         for v, s in sorted(made.slots.items())
     ]
     return "\n".join(lines) + "\n"

@@ -5,11 +5,11 @@
    kind says, lies in the operand's buffer or among the constants, with room behind for what kernels may read too much.
 3. Buffers lie in the arena, 64-byte aligned; no two that live at one time overlap; a step uses a buffer only while it
    lives.
-4. Values lie in their buffers; a value that a host step uses has the kind and shape of its type.
-5. (whole) Each byte is written before it is read, and once by an instruction; what is written is not read by the same
-   instruction, unless its kind may work in place and the elements are the same. So are the parts of an instruction that
-   threads share.
-6. (whole) Between two steps that meet in a byte, of which one at least writes it, there is a barrier.
+4. Values lie in their buffers; a value that a host step uses has the dtype and shape of its type.
+5. (simulate) Each byte is written before it is read, and once by an instruction; what is written is not read by the
+   same instruction, unless its kind may work in place and the elements are the same. So are the parts of an instruction
+   that threads share.
+6. (simulate) Between two steps that meet in a byte, of which one at least writes it, there is a barrier.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ SHOWN = 8
 SCRATCH = "scratch"
 
 
-def verify_program(program: Program, whole: bool = True) -> Program:
+def verify_program(program: Program, simulate: bool = True) -> Program:
     """The program itself; raises VerifyError that names each broken invariant with its step's number and line, expected
     and got.
 
-    whole: also 5 and 6, which play every step through.
+    simulate: also 5 and 6, which play every step through.
     """
     broken = [*_buffers(program), *_places(program)]
     regions: dict[int, Regions] = {}
     for k, fault in _Steps(program).faults(regions):
         broken.append(_located(program, k, fault))
-    if whole and not broken:
+    if simulate and not broken:
         broken = [_located(program, k, fault) for k, fault in Memory(program, regions).faults()]
     if broken:
         raise VerifyError(

@@ -36,10 +36,11 @@ SMALLEST = 2.0**-100  # see reference/blockwise.py
 
 def largest_bits(b, x, count):
     """The largest magnitude of a run of floats, as its bits: those of NaN are above all others."""
-    best, whole = accumulator(b, vec(I32, LANES)), const(vec(I32, LANES), 0x7FFFFFFF)
+    best, magnitude_bits = accumulator(b, vec(I32, LANES)), const(vec(I32, LANES), 0x7FFFFFFF)
 
     def body(at, mask):
-        bits = masked(b, b.and_(load_at(b, b.add(x, b.mul(at, ir.Constant(I64, 4))), vec(I32, LANES)), whole), mask)
+        bits = load_at(b, b.add(x, b.mul(at, ir.Constant(I64, 4))), vec(I32, LANES))
+        bits = masked(b, b.and_(bits, magnitude_bits), mask)
         old = b.load(best)
         b.store(b.select(b.icmp_signed(">", old, bits), old, bits), best)
 
@@ -71,8 +72,8 @@ def quantize_block(context, x, count, y, scale, total, factor):
             store_at(b, b.add(y, at), b.trunc(q, vec(I8, LANES)))
 
         chunks(b, count, LANES, body)
-        whole = call(b, f"llvm.vector.reduce.add.v{LANES}i32", I32, b.load(sums))
-        store_at(b, total, b.neg(b.mul(whole, b.trunc(factor, I32))))
+        sum_of_lanes = call(b, f"llvm.vector.reduce.add.v{LANES}i32", I32, b.load(sums))
+        store_at(b, total, b.neg(b.mul(sum_of_lanes, b.trunc(factor, I32))))
         return ctx.get_dummy_value()
 
     return types.void(i64, i64, i64, i64, i64, i64), generate
@@ -146,19 +147,19 @@ def micro_kernel(rows, bits):
                 b.store(add_to(b, b.load(w), 4 * LANES * VECTORS), w)
                 for p in range(rows):
                     for g in range(groups):
-                        four = splat(b, load_at(b, add_to(b, b.add(row_of[0][p], here), 4 * g), I32), LANES)
+                        word = splat(b, load_at(b, add_to(b, b.add(row_of[0][p], here), 4 * g), I32), LANES)
                         for v in range(VECTORS):
                             target = acc[p, v][g % apart]
-                            b.store(multiply(b, b.load(target), parts[v][g], b.bitcast(four, bytes_)), target)
+                            b.store(multiply(b, b.load(target), parts[v][g], b.bitcast(word, bytes_)), target)
             for v in range(VECTORS):
                 scale = load_at(
                     b, add_to(b, b.add(a["scale"], b.mul(columns, ir.Constant(I64, 4))), 4 * LANES * v), floats
                 )
                 for p in range(rows):
-                    whole = b.load(acc[p, v][0])
+                    sum_of_lanes = b.load(acc[p, v][0])
                     for other in acc[p, v][1:]:
-                        whole = b.add(whole, b.load(other))
-                    term = b.fmul(b.sitofp(whole, floats), scale)
+                        sum_of_lanes = b.add(sum_of_lanes, b.load(other))
+                    term = b.fmul(b.sitofp(sum_of_lanes, floats), scale)
                     factor = splat(b, load_at(b, b.add(row_of[1][p], at), F32), LANES)
                     b.store(fma(b, term, factor, b.load(y[p, v])), y[p, v])
         for p, v in cells:

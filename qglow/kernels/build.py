@@ -82,7 +82,7 @@ def compile_all(isa: Target, triple: str) -> bytes:
     llvm.initialize_native_target()
     llvm.initialize_native_asmparser()  # for the executor's few lines of inline assembly
     llvm.add_symbol(futex.FUTEX, 4096)  # NOTE: numba links what it compiles; nothing is called there
-    whole = llvm.parse_assembly("")
+    merged = llvm.parse_assembly("")
     kernels = {n: (_function(k), (Row(k.instruction), SHARE)) for n, k in KERNELS.items() if k.on(ISA)}
     exported = {**execute.EXPORTED, **observe.EXPORTED, **thread_pool.EXPORTED}
     functions = kernels | {name: (f, (types.int64,) * count) for name, (f, count) in exported.items()}
@@ -100,19 +100,19 @@ def compile_all(isa: Target, triple: str) -> bytes:
         made[name] = bitcode
         print(f"part {len(made)} {len(functions)}", flush=True)
     for name in functions:
-        whole.link_in(llvm.parse_bitcode(made[name]))
+        merged.link_in(llvm.parse_bitcode(made[name]))
     if ARCHITECTURE == "aarch64":
-        whole.link_in(llvm.parse_assembly(futex.DEFINED))
-        whole.get_function(futex.FUTEX).linkage = "internal"
+        merged.link_in(llvm.parse_assembly(futex.DEFINED))
+        merged.get_function(futex.FUTEX).linkage = "internal"
     machine = llvm.Target.from_triple(triple).create_target_machine(
         cpu=isa.cpu, features=isa.features, opt=3, reloc="pic", codemodel="small"
     )
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     passes = llvm.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
-    passes.run(whole, builder)
-    passes.run(whole, builder)
-    return bytes(machine.emit_object(whole))
+    passes.run(merged, builder)
+    passes.run(merged, builder)
+    return bytes(machine.emit_object(merged))
 
 
 def _function(kernel: KernelRow) -> Any:

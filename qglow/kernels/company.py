@@ -1,10 +1,10 @@
-"""Whether the helpers of a team come to a run, or the caller goes alone: whichever took less time lately, on this
+"""Whether the helpers of a pool come to a run, or the caller goes alone: whichever took less time lately, on this
 machine as it is now.
 
 Where other processes want the CPUs, a helper loses its own in the middle of a piece and the caller waits for that; but
-then the caller loses its own as well, and a team gets the larger share of the machine. Which weighs more depends on the
+then the caller loses its own as well, and a pool gets the larger share of the machine. Which weighs more depends on the
 load and on the program, so both ways are timed: means over some sixteen runs, and the other way is tried again after a
-gap that is twice as long each time that it was no better. A run alone is never tried where the team takes less time
+gap that is twice as long each time that it was no better. A run alone is never tried where the pool takes less time
 than the sum of its work, as it does on an idle machine.
 """
 

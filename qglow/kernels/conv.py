@@ -40,8 +40,8 @@ def micro(b, a, pixels, vectors, pixel_of):
         wa = add_to(b, b.load(w), size * unrolled)
         ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
         for p in range(pixels):
-            four = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
-            x = less_offset(b, b.bitcast(splat(b, four, LANES), vec(I8, 4 * LANES)))
+            word = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
+            x = less_offset(b, b.bitcast(splat(b, word, LANES), vec(I8, 4 * LANES)))
             for v in range(vectors):
                 b.store(pixel_dot(b, b.load(acc[way][p][v]), x, ws[v]), acc[way][p][v])
 

@@ -30,7 +30,7 @@ dot046, dot147, dot256, dot357 = (tiles.dot(d, a, w) for d, a, w in ((0, 4, 6), 
 
 
 @intrinsic
-def finish(context, sums, bias, scale, zero, low, high, y, y_f32):
+def requantize_tile(context, sums, bias, scale, zero, low, high, y, y_f32):
     """Requantize the 32 sums of one pixel and store them."""
 
     def generate(ctx, b, sig, args):
@@ -102,9 +102,9 @@ def store_pixels(i, scratch, sums, y, y_w, r, rows, bias, scale, valid, f32_out,
     direct = valid == BLOCK and i.post == 0
     for p in range(rows):
         if direct:
-            finish(sums + 128 * p, bias, scale, zero, low, high, y + p * y_w, f32_out)
+            requantize_tile(sums + 128 * p, bias, scale, zero, low, high, y + p * y_w, f32_out)
         else:
-            finish(sums + 128 * p, bias, scale, zero, low, high, scratch + PIXEL, f32_out)
+            requantize_tile(sums + 128 * p, bias, scale, zero, low, high, scratch + PIXEL, f32_out)
             finish_pixels(i, scratch + PIXEL, 0, r + p * r_w, r_w, y + p * y_w, y_w, 1, valid * size, channel)
 
 

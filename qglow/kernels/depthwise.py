@@ -31,12 +31,12 @@ i64 = types.int64
 def interleaved(b, rows):
     """Up to four vectors [lanes] of bytes as one [lanes, 4]; missing ones are zero."""
     rows = [*rows, *[const(vec(I8, LANES), 0)] * (4 - len(rows))]
-    four = joined(b, rows)
+    rows_joined = joined(b, rows)
     order = mask([LANES * t + c for c in range(LANES) for t in range(4)])
-    return b.shuffle_vector(four, ir.Constant(four.type, ir.Undefined), order)
+    return b.shuffle_vector(rows_joined, ir.Constant(rows_joined.type, ir.Undefined), order)
 
 
-def _finish(b, a, sums):
+def _store_outputs(b, a, sums):
     scale = load_at(b, a["scale"], vec(F32, LANES))
     reals = [b.fmul(b.sitofp(acc, vec(F32, LANES)), scale) for acc in sums]
 
@@ -97,7 +97,7 @@ def fixed(pixels, kh, kw, stride):
                 )
                 for p, k in uses:
                     sums[p] = pixel_dot(b, sums[p], v, weights[g // 4][k])
-        _finish(b, a, sums)
+        _store_outputs(b, a, sums)
 
     return repeated(one_block)
 
@@ -127,7 +127,7 @@ def any_size(pixels):
                 v = less_offset(b, interleaved(b, [load_at(b, b.add(r, step), vec(I8, LANES)) for r in rows]))
                 b.store(pixel_dot(b, b.load(acc[p]), v, ws), acc[p])
             b.store(add_to(b, b.load(w), 4 * LANES), w)
-        _finish(b, a, [b.load(x) for x in acc])
+        _store_outputs(b, a, [b.load(x) for x in acc])
 
     return repeated(one_block)
 
@@ -153,9 +153,9 @@ def depthwise(micro, most, fewer):
         steps = (channels + LANES - 1) // LANES
         # NOTE: one call runs all blocks of whole vectors for a group of pixels, or all groups of pixels for a block,
         # whichever are more
-        whole = channels // LANES if post == 0 and not flat and channels >= LANES else 0
+        full = channels // LANES if post == 0 and not flat and channels >= LANES else 0
         groups = wd // together if post == 0 and channels >= LANES else 1
-        along = groups > max(1, whole)
+        along = groups > max(1, full)
         x_on, w_on, c_on, y_on = (
             (together * pix, 0, 0, together * y_w) if along else (LANES, block_bytes, 4 * LANES, LANES * size)
         )
@@ -170,7 +170,7 @@ def depthwise(micro, most, fewer):
                 many = max(1, (wd - o) // together) if along else 1
                 s, block = 0, 0
                 while s < steps:
-                    blocks_at_once = 1 if along else max(1, whole - s)
+                    blocks_at_once = 1 if along else max(1, full - s)
                     k = s * LANES if flat or channels < LANES else min(s * LANES, channels - LANES)
                     valid = min(LANES, channels - k)
                     direct = valid == LANES and post == 0

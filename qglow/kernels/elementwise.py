@@ -19,32 +19,12 @@ from .elementwise_u8 import (
 )
 from .jit import njit
 from .memory import load_f32, load_u8, rint_f32, store_f32, store_u8
+from .runs import of_one, of_two
 from .split import part_of, row_at, scratch_of
 from .target import HARDWARE_TABLE
 from .vector import F32, I32, I64, const, load_at, splat, store_at, to_int, vec, within
 
 f32, i64 = types.float32, types.int64
-
-
-def of_two(run, scalars):
-    """The kernel of runs of two operands. scalars(i): what `run` takes behind the addresses."""
-
-    @njit(nogil=True)
-    def kernel(i, share):
-        h, w, c = i.H, i.W, i.C
-        values = scalars(i)
-        first, end = part_of(share, i.N * h)
-        for r in range(first, end):
-            a = row_at(i.a, i.x_n, i.x_h, r, h)
-            b = row_at(i.b, i.b_n, i.b_h, r, h)
-            y = row_at(i.y, i.y_n, i.y_h, r, h)
-            for _ in range(w):
-                run((a, b, y) + values, c)  # noqa: RUF005  (numba joins tuples so)
-                a += i.x_w
-                b += i.b_w
-                y += i.y_w
-
-    return kernel
 
 
 @njit(nogil=True)
@@ -62,16 +42,17 @@ mul, mul_one = (of_two(run, of_product) for run in (mul_run, mul_repeated))
 
 
 @njit(nogil=True)
-def lookup(i, share):
-    h, w, c, table, tc = i.H, i.W, i.C, i.table, i.t_c
-    first, end = part_of(share, i.N * h)
-    for r in range(first, end):
-        x = row_at(i.x, i.x_n, i.x_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(w):
-            lookup_run(x, y, c, table, tc)
-            x += i.x_w
-            y += i.y_w
+def table_runs(operands, count):
+    x, y, table, t_c = operands
+    lookup_run(x, y, count, table, t_c)
+
+
+@njit(nogil=True)
+def of_table(i):
+    return i.table, i.t_c
+
+
+lookup = of_one(table_runs, of_table)
 
 
 @njit(nogil=True)
@@ -107,25 +88,6 @@ def quantize_pixels(context, x0, x1, x2, x3, y, y_w, scale, zero, low, high):
         return ctx.get_dummy_value()
 
     return types.void(i64, i64, i64, i64, i64, i64, f32, i64, i64, i64), generate
-
-
-def of_one(run, scalars):
-    """The kernel of runs of one operand. scalars(i): what `run` takes behind the addresses."""
-
-    @njit(nogil=True)
-    def kernel(i, share):
-        h, w, c = i.H, i.W, i.C
-        values = scalars(i)
-        first, end = part_of(share, i.N * h)
-        for r in range(first, end):
-            x = row_at(i.x, i.x_n, i.x_h, r, h)
-            y = row_at(i.y, i.y_n, i.y_h, r, h)
-            for _ in range(w):
-                run((x, y) + values, c)  # noqa: RUF005
-                x += i.x_w
-                y += i.y_w
-
-    return kernel
 
 
 @njit(nogil=True)
@@ -177,14 +139,14 @@ def dequantize_pixels(context, x, x_w, y, y_c, zero, scale):
     def generate(ctx, b, sig, args):
         x, x_w, y, y_c, zero, scale = args
         t = vec(I32, LANES)
-        four = ir.Constant(t, ir.Undefined)
+        pixels = ir.Constant(t, ir.Undefined)
         for p in range(LANES):
-            four = b.insert_element(
-                four, load_at(b, b.add(x, b.mul(x_w, ir.Constant(I64, p))), I32), ir.Constant(I32, p)
+            pixels = b.insert_element(
+                pixels, load_at(b, b.add(x, b.mul(x_w, ir.Constant(I64, p))), I32), ir.Constant(I32, p)
             )
         z, s = splat(b, b.trunc(zero, I32), LANES), splat(b, scale, LANES)
         for c in range(4):
-            q = b.and_(b.lshr(four, const(t, 8 * c)), const(t, 255))
+            q = b.and_(b.lshr(pixels, const(t, 8 * c)), const(t, 255))
             store_at(b, b.add(y, b.mul(y_c, ir.Constant(I64, c))), b.fmul(b.sitofp(b.sub(q, z), vec(F32, LANES)), s))
         return ctx.get_dummy_value()
 

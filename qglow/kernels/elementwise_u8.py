@@ -1,25 +1,18 @@
-"""Runs of adjacent elements: sums, products, conversions, tables. Four vectors at a time, then one, then what is left
-of one.
-
-A last part is computed as a whole vector and stored piece by piece, so that nothing is written beyond the run; reading
-beyond it is allowed everywhere (the arena and the constants end in slack).
-"""
+"""Runs of bytes: sums, products, conversions, tables."""
 
 from __future__ import annotations
 
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import njit
 from .memory import load_u8, store_u8
-from .target import HARDWARE_TABLE, ISA
+from .runs import LANES, as_floats, run_of
+from .target import HARDWARE_TABLE
 from .vector import (
     F32,
     I8,
     I32,
-    I64,
     add_to,
     call,
     const,
@@ -28,73 +21,23 @@ from .vector import (
     part,
     requantize,
     splat,
-    store_at,
     vec,
     widened,
     within,
 )
-from .vector_loops import store_first, store_some
+from .vector_loops import store_first
 
-LANES = ISA.lanes
-WIDE = 4 * LANES
-i64, f32 = types.int64, types.float32
+i64 = types.int64
 
 
-def run_of(moves, scalars, real, size=1):
-    """A function ((addresses ..., y, scalars ...), count) over a run of `count` elements.
+def stored(b, reals, scalars):
+    """Real vectors as bytes: the last three scalars are zero, low and high."""
+    packed = requantize(b, (reals * 4)[:4], *scalars[-3:])
+    return [packed if len(reals) == 4 else part(b, packed, 0, LANES)]
 
-    moves: bytes from one element to the next at each address (0 repeats it). scalars: "i" int64 or "f" float32 each.
-    real(b, addresses, scalars): a float vector. size: 1, requantized with the last three scalars (zero, low, high), or
-    4, stored as it is.
-    """
-    kinds = types.Tuple([i64] * (len(moves) + 1) + [i64 if s == "i" else f32 for s in scalars])
 
-    def step(vectors, partial):
-        def generate(ctx, b, sig, args):
-            operands = cgutils.unpack_tuple(b, args[0])
-            k, (y, *values) = args[1], operands[len(moves) :]
-            at = [b.add(a, b.mul(k, ir.Constant(I64, m))) if m else a for a, m in zip(operands, moves)]
-            y = b.add(y, b.mul(k, ir.Constant(I64, size)))
-            reals = [real(b, [add_to(b, a, v * LANES * m) for a, m in zip(at, moves)], values) for v in range(vectors)]
-            if size == 1:
-                packed = requantize(b, (reals * 4)[:4], *values[-3:])
-                results = [packed if vectors == 4 else part(b, packed, 0, LANES)]
-            else:
-                results = reals
-            for n, result in enumerate(results):
-                if partial:
-                    store_some(b, y, result, b.mul(args[2], ir.Constant(I64, size)))
-                else:
-                    store_at(b, add_to(b, y, n * LANES * size), result)
-            return ctx.get_dummy_value()
-
-        return types.void(kinds, i64, *([i64] if partial else [])), generate
-
-    @intrinsic
-    def wide(context, operands, k):
-        return step(4, False)
-
-    @intrinsic
-    def one(context, operands, k):
-        return step(1, False)
-
-    @intrinsic
-    def some(context, operands, k, count):
-        return step(1, True)
-
-    @njit(nogil=True)
-    def run(operands, count):
-        k = 0
-        while k + WIDE <= count:
-            wide(operands, k)
-            k += WIDE
-        while k + LANES <= count:
-            one(operands, k)
-            k += LANES
-        if k < count:
-            some(operands, k, count - k)
-
-    return run
+def bytes_of(moves, scalars, real):
+    return run_of(moves, scalars, real, stored, 1)
 
 
 def _zero(b, value):
@@ -138,10 +81,10 @@ def _real(b, at, v):
     return b.fmul(minus_zero_point(b, at[0], _zero(b, v[0]), LANES), splat(b, v[1], LANES))
 
 
-add_run, add_repeated = run_of((1, 1), "iiffiii", _sum), run_of((1, 0), "iiffiii", _sum_repeated)
-mul_run, mul_repeated = run_of((1, 1), "iifiii", _product), run_of((1, 0), "iifiii", _product_repeated)
-quantize_run = run_of((4,), "fiii", _division)
-dequantize_run = run_of((1,), "if", _real, size=4)
+add_run, add_repeated = bytes_of((1, 1), "iiffiii", _sum), bytes_of((1, 0), "iiffiii", _sum_repeated)
+mul_run, mul_repeated = bytes_of((1, 1), "iifiii", _product), bytes_of((1, 0), "iifiii", _product_repeated)
+quantize_run = bytes_of((4,), "fiii", _division)
+dequantize_run = run_of((1,), "if", _real, as_floats, 4)
 
 
 def find(b, table, index):

@@ -83,8 +83,8 @@ def epilogue(b, a, sums, pixels, vectors, pixel_of):
     def fours():
         """Four vectors at a time: the pixels they belong to, and the vectors, repeated where there are fewer."""
         for k in range(0, len(sums), 4):
-            four = sums[k : k + 4]
-            yield list(dict.fromkeys(p for p, _, _ in four)), (four * 4)[:4]
+            group = sums[k : k + 4]
+            yield list(dict.fromkeys(p for p, _, _ in group)), (group * 4)[:4]
 
     def store(packed, whose):
         for n, p in enumerate(whose):
@@ -94,15 +94,15 @@ def epilogue(b, a, sums, pixels, vectors, pixel_of):
         for p, v, acc in sums:
             store_at(b, add_to(b, pixel_of("y", p), 4 * LANES * v), real(v, acc))
     with b.if_then(is_mode(BYTES)):
-        for whose, four in fours():
-            store(requantize(b, [real(v, acc) for _, v, acc in four], *limits), whose)
+        for whose, group in fours():
+            store(requantize(b, [real(v, acc) for _, v, acc in group], *limits), whose)
     with b.if_then(is_mode(RESIDUAL)):
         residual(b, i, limits, fours, real, store, pixel_of)
     if HARDWARE_TABLE:
         with b.if_then(is_mode(LOOKUP)):
             table = table_of(b, i.table)
-            for whose, four in fours():
-                store(find(b, table, requantize(b, [real(v, acc) for _, v, acc in four], *limits)), whose)
+            for whose, group in fours():
+                store(find(b, table, requantize(b, [real(v, acc) for _, v, acc in group], *limits)), whose)
 
 
 def residual(b, i, limits, fours, real, store, pixel_of):
@@ -112,9 +112,9 @@ def residual(b, i, limits, fours, real, store, pixel_of):
     low, high = (floats_of(b, b.sub(bound, zero), LANES) for bound in bounds)
     r_zero, f_a, f_r = (splat(b, v, LANES) for v in (b.trunc(i.r_zero, I32), i.f_a, i.f_r))
     p_limits = i.p_zero, i.p_low, i.p_high
-    for whose, four in fours():
+    for whose, group in fours():
         reals = []
-        for p, v, acc in four:
+        for p, v, acc in group:
             q = clamp(b, rint(b, real(v, acc)), low, high)
             r = b.sub(widened(b, add_to(b, pixel_of("r", p), v * LANES), LANES), r_zero)
             reals.append(b.fadd(b.fmul(q, f_a), b.fmul(b.sitofp(r, vec(F32, LANES)), f_r)))

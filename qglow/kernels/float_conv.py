@@ -103,8 +103,8 @@ def modes_of(i):
 
 
 @njit(nogil=True)
-def finish(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel):
+def epilogue(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel):
     copy_pixels(y, y_w, scratch, pitch, pixels, size)
 
 
-float_conv2d = product(Kernels(VECTORS, MOST, NARROW_MOST, False, 1, BURST, 4, micro, size_of, modes_of, finish))
+float_conv2d = product(Kernels(VECTORS, MOST, NARROW_MOST, False, 1, BURST, 4, micro, size_of, modes_of, epilogue))

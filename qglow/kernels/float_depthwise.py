@@ -93,8 +93,8 @@ def depthwise(unrolled):
                 w, bias = i.w + block * block_bytes, i.bias + k * 4
                 o, count = 0, min(LANES, c - k)
                 while o < wd:
-                    whole = wd >= PIXELS and count == LANES
-                    if whole and o + PIXELS > wd:
+                    full = wd >= PIXELS and count == LANES
+                    if full and o + PIXELS > wd:
                         o = wd - PIXELS  # some pixels once more
                     operands = Pixels(
                         x + o * pix + k * 4, w, kh, kw, row, tap, pix, bias, y + o * y_w + k * 4, y_w, i, count
@@ -102,7 +102,7 @@ def depthwise(unrolled):
                     if count < LANES:
                         some(operands)
                         o += 1
-                    elif not whole:
+                    elif not full:
                         one(operands)
                         o += 1
                     else:

@@ -39,11 +39,11 @@ def turn_fours(context, x, x_c, fours, y, y_k):
         starts = [b.add(x, b.mul(x_c, ir.Constant(I64, n))) for n in range(LANES)]
         with cgutils.for_range(b, fours) as loop:
             at = b.shl(loop.index, ir.Constant(I64, 4))
-            four = joined(b, [load_at(b, b.add(s, at), vec(F32, 4)) for s in starts])
+            rows_joined = joined(b, [load_at(b, b.add(s, at), vec(F32, 4)) for s in starts])
             to = b.add(y, b.mul(loop.index, b.shl(y_k, ir.Constant(I64, 2))))
             for j in range(4):
                 row = b.shuffle_vector(
-                    four, ir.Constant(four.type, ir.Undefined), mask([4 * n + j for n in range(LANES)])
+                    rows_joined, ir.Constant(rows_joined.type, ir.Undefined), mask([4 * n + j for n in range(LANES)])
                 )
                 store_at(b, b.add(to, b.mul(y_k, ir.Constant(I64, j))), row)
         return ctx.get_dummy_value()

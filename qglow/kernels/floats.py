@@ -9,10 +9,10 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
-from .elementwise_u8 import LANES, run_of
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
 from .float_sums import sum_of_row
 from .jit import chosen, njit
+from .runs import LANES, as_floats, run_of
 from .split import part_of, row_at
 from .vector import F32, I64, call, const, load_at, splat, vec
 from .vector_loops import SUMS, floats, halves, masked, store_chunk
@@ -74,7 +74,7 @@ def binary_run(op, a, c):
     def real(b, at, scalars):
         return OPERATIONS[op](b, operand(b, at[0], a), operand(b, at[1], c))
 
-    return run_of((4 * a, 4 * c), "", real, size=4)
+    return run_of((4 * a, 4 * c), "", real, as_floats, 4)
 
 
 def binary(a_c, b_c):
@@ -102,7 +102,7 @@ of_runs, of_one_right, of_one_left = binary(1, 1), binary(1, 0), binary(0, 1)
 
 
 def unary_run(op):
-    return run_of((4,), "ff", lambda b, at, scalars: FUNCTIONS[op](b, operand(b, at[0], 1), *scalars), size=4)
+    return run_of((4,), "ff", lambda b, at, scalars: FUNCTIONS[op](b, operand(b, at[0], 1), *scalars), as_floats, 4)
 
 
 function = chosen({k: unary_run(op) for k, op in enumerate(FLOAT_UNARY)}, "operands, count")
@@ -143,10 +143,10 @@ def softmax_row(context, x, y, count):
             store_chunk(b, b.add(y, at), e, mask, b.sub(size, at))
             return masked(b, e, mask)
 
-        whole = splat(b, sum_of_row(b, x, count, exponentials), SUMS)
+        total = splat(b, sum_of_row(b, x, count, exponentials), SUMS)
 
         def divide(at, v, mask):
-            store_chunk(b, b.add(y, at), b.fdiv(v, whole), mask, b.sub(size, at))
+            store_chunk(b, b.add(y, at), b.fdiv(v, total), mask, b.sub(size, at))
 
         floats(b, y, count, divide)
         return ctx.get_dummy_value()

@@ -45,18 +45,18 @@ def micro(b, a, pixels, vectors, pixel_of):
     with b.if_then(wide):
         for k, (_, v) in enumerate(cells):
             put_by(b, bias[v], high, low, k, fresh=True)
-    whole = b.select(wide, span, a["steps"])
+    share = b.select(wide, span, a["steps"])
     parts = b.sdiv(
-        b.sub(b.add(a["steps"], whole), ir.Constant(I64, 1)), b.select(wide, whole, b.add(whole, ir.Constant(I64, 1)))
+        b.sub(b.add(a["steps"], share), ir.Constant(I64, 1)), b.select(wide, share, b.add(share, ir.Constant(I64, 1)))
     )
     parts = b.select(wide, parts, ir.Constant(I64, 1))
     with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
         base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
         with cgutils.for_range(b, parts) as part:
-            first = b.mul(part.index, whole)
+            first = b.mul(part.index, share)
             left = b.sub(a["steps"], first)
             here = b.add(base, b.shl(first, ir.Constant(I64, 2)))
-            with cgutils.for_range(b, b.select(b.icmp_signed("<", left, whole), left, whole)) as s:
+            with cgutils.for_range(b, b.select(b.icmp_signed("<", left, share), left, share)) as s:
                 at = b.add(here, b.shl(s.index, ir.Constant(I64, 2)))
                 ws = [load_at(b, add_to(b, b.load(w), 4 * LANES * v), vec(I16, 2 * LANES)) for v in range(vectors)]
                 for p in range(pixels):
@@ -119,8 +119,8 @@ def modes_of(i):
 
 
 @njit(nogil=True)
-def finish(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel):
+def epilogue(i, scratch, pitch, r, r_w, y, y_w, pixels, size, channel):
     copy_pixels(y, y_w, scratch, pitch, pixels, size)
 
 
-int16_conv2d = product(Kernels(VECTORS, MOST, MOST, False, 2, BURST, 0, micro, size_of, modes_of, finish))
+int16_conv2d = product(Kernels(VECTORS, MOST, MOST, False, 2, BURST, 0, micro, size_of, modes_of, epilogue))

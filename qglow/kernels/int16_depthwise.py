@@ -81,8 +81,8 @@ def int16_depthwise2d(i, share):
             w, bias, scale = i.w + block * block_bytes, i.bias + k * 4, i.scale + k * 4
             o, count = 0, min(LANES, c - k)
             while o < wd:
-                whole = wd >= PIXELS and count == LANES
-                if whole and o + PIXELS > wd:
+                full = wd >= PIXELS and count == LANES
+                if full and o + PIXELS > wd:
                     o = wd - PIXELS  # some pixels once more
                 block_of = Pixels(
                     x + o * pix + k * 2, w, kh, kw, row, tap, pix, bias, scale, y + o * y_w + k * item, y_w, i, count
@@ -90,7 +90,7 @@ def int16_depthwise2d(i, share):
                 if count < LANES:
                     some(block_of)
                     o += 1
-                elif whole:
+                elif full:
                     many(block_of)
                     o += PIXELS
                 else:

@@ -4,71 +4,26 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .int16_vector import BYTE, FLOAT, LANES, SHORT, as_floats, reals, stored
+from .int16_vector import BYTE, FLOAT, LANES, SHORT, reals, splats, stored
 from .jit import njit
 from .memory import load_f32, load_i16, load_u8, rint_f32, store_f32, store_i16, store_u8
+from .runs import as_floats, of_one, of_two, run_of
 from .split import part_of, row_at
-from .vector import F32, I16, I32, I64, add_to, load_at, splat, store_at, vec
-from .vector_loops import store_some
+from .vector import F32, I16, I32, I64, load_at, splat, store_at, vec
 
 f32, i64 = types.float32, types.int64
-WIDE = 4  # vectors at a time
 
 
-def run_of(moves, factors, real, item):
-    """A function ((addresses ..., y, factors ..., zero, low, high), count) over a run of `count` elements.
+def stored_as(item):
+    """Real vectors as elements of `item` bytes: the last three scalars are zero, low and high."""
 
-    moves: bytes from one element to the next at each address (0 repeats it). factors: how many float32 there are.
-    real(b, addresses, factors): a float vector in steps of y. item: bytes of an element of y.
-    """
-    kinds = types.Tuple([i64] * (len(moves) + 1) + [f32] * factors + [i64] * 3)
+    def vectors(b, reals, scalars):
+        limits = splats(b, *scalars[-3:])
+        return [stored(b, real, limits, item) for real in reals]
 
-    def step(vectors, partial):
-        def generate(ctx, b, sig, args):
-            operands, k = cgutils.unpack_tuple(b, args[0]), args[1]
-            y, values, limits = operands[len(moves)], operands[len(moves) + 1 : -3], as_floats(b, *operands[-3:])
-            at = [b.add(a, b.mul(k, ir.Constant(I64, m))) if m else a for a, m in zip(operands, moves)]
-            y = b.add(y, b.mul(k, ir.Constant(I64, item)))
-            for v in range(vectors):
-                result = stored(
-                    b, real(b, [add_to(b, a, v * LANES * m) for a, m in zip(at, moves)], values), limits, item
-                )
-                if partial:
-                    store_some(b, y, result, b.mul(args[2], ir.Constant(I64, item)))
-                else:
-                    store_at(b, add_to(b, y, v * LANES * item), result)
-            return ctx.get_dummy_value()
-
-        return types.void(kinds, i64, *([i64] if partial else [])), generate
-
-    @intrinsic
-    def wide(context, operands, k):
-        return step(WIDE, False)
-
-    @intrinsic
-    def one(context, operands, k):
-        return step(1, False)
-
-    @intrinsic
-    def some(context, operands, k, count):
-        return step(1, True)
-
-    @njit(nogil=True)
-    def run(operands, count):
-        k = 0
-        while k + WIDE * LANES <= count:
-            wide(operands, k)
-            k += WIDE * LANES
-        while k + LANES <= count:
-            one(operands, k)
-            k += LANES
-        if k < count:
-            some(operands, k, count - k)
-
-    return run
+    return vectors
 
 
 def _operand(b, address, repeated):
@@ -103,59 +58,40 @@ def _real(b, at, f):
     return b.fmul(reals(b, at[0]), splat(b, f[0], LANES))
 
 
-quantize_run, dequantize_run = run_of((4,), 1, _division, SHORT), run_of((2,), 1, _real, FLOAT)
-add_run, add_bytes = run_of((2, 2), 2, _sum(False), SHORT), run_of((2, 2), 2, _sum(False), BYTE)
-add_repeated, add_repeated_bytes = run_of((2, 0), 2, _sum(True), SHORT), run_of((2, 0), 2, _sum(True), BYTE)
-mul_run, mul_bytes = run_of((2, 2), 1, _product(False), SHORT), run_of((2, 2), 1, _product(False), BYTE)
-mul_repeated, mul_repeated_bytes = run_of((2, 0), 1, _product(True), SHORT), run_of((2, 0), 1, _product(True), BYTE)
+def pairs(real, repeated, scalars, of_scalars):
+    """The kernels of two operands that write int16, and bytes."""
+    moves = (2, 0 if repeated else 2)
+    return (of_two(run_of(moves, scalars, real(repeated), stored_as(item), item), of_scalars) for item in (SHORT, BYTE))
 
 
 @njit(nogil=True)
-def int16_add(i, share):
-    h, c, bc, item = i.H, i.C, i.b_c, i.y_item
-    fa, fb, z, lo, hi = i.f_a, i.f_b, i.q_zero, i.q_low, i.q_high
-    first, end = part_of(share, i.N * h)
-    for r in range(first, end):
-        a = row_at(i.a, i.x_n, i.x_h, r, h)
-        b = row_at(i.b, i.b_n, i.b_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(i.W):
-            operands = (a, b, y, fa, fb, z, lo, hi)
-            if bc == 1 and item == SHORT:
-                add_run(operands, c)
-            elif bc == 1:
-                add_bytes(operands, c)
-            elif item == SHORT:
-                add_repeated(operands, c)
-            else:
-                add_repeated_bytes(operands, c)
-            a += i.x_w
-            b += i.b_w
-            y += i.y_w
+def of_sum(i):
+    return i.f_a, i.f_b, i.q_zero, i.q_low, i.q_high
 
 
 @njit(nogil=True)
-def int16_mul(i, share):
-    h, c, bc, item = i.H, i.C, i.b_c, i.y_item
-    m, z, lo, hi = i.f_a, i.q_zero, i.q_low, i.q_high
-    first, end = part_of(share, i.N * h)
-    for r in range(first, end):
-        a = row_at(i.a, i.x_n, i.x_h, r, h)
-        b = row_at(i.b, i.b_n, i.b_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(i.W):
-            operands = (a, b, y, m, z, lo, hi)
-            if bc == 1 and item == SHORT:
-                mul_run(operands, c)
-            elif bc == 1:
-                mul_bytes(operands, c)
-            elif item == SHORT:
-                mul_repeated(operands, c)
-            else:
-                mul_repeated_bytes(operands, c)
-            a += i.x_w
-            b += i.b_w
-            y += i.y_w
+def of_product(i):
+    return i.f_a, i.q_zero, i.q_low, i.q_high
+
+
+add, add_bytes = pairs(_sum, False, "ffiii", of_sum)
+add_one, add_one_bytes = pairs(_sum, True, "ffiii", of_sum)
+mul, mul_bytes = pairs(_product, False, "fiii", of_product)
+mul_one, mul_one_bytes = pairs(_product, True, "fiii", of_product)
+
+
+@njit(nogil=True)
+def of_quotient(i):
+    return i.f_scale, 0, i.q_low, i.q_high
+
+
+@njit(nogil=True)
+def of_real(i):
+    return (i.f_scale,)
+
+
+quantize_runs = of_one(run_of((4,), "fiii", _division, stored_as(SHORT), SHORT), of_quotient)
+dequantize_runs = of_one(run_of((2,), "f", _real, as_floats, FLOAT), of_real)
 
 
 @intrinsic
@@ -164,7 +100,7 @@ def quantize_pixels(context, x, y, y_w, scale, low, high):
 
     def generate(ctx, b, sig, args):
         x, y, y_w, scale, low, high = args
-        q = stored(b, _division(b, [x], [scale]), as_floats(b, ir.Constant(I64, 0), low, high), SHORT)
+        q = stored(b, _division(b, [x], [scale]), splats(b, ir.Constant(I64, 0), low, high), SHORT)
         for p in range(LANES):
             store_at(b, b.add(y, b.mul(y_w, ir.Constant(I64, p))), b.extract_element(q, ir.Constant(I32, p)))
         return ctx.get_dummy_value()
@@ -180,17 +116,13 @@ def quantize_one(x, y, s, lo, hi):
 
 
 @njit(nogil=True)
-def int16_quantize(i, share):
-    """Planes to pixels a channel at a time; where the channels are dense in x, runs."""
+def quantize(i, share):
+    """Planes to pixels a channel at a time."""
     h, w, c, s, lo, hi, xw, yw, xc = i.H, i.W, i.C, i.f_scale, i.q_low, i.q_high, i.x_w, i.y_w, i.x_c
     first, end = part_of(share, i.N * h)
     for r in range(first, end):
         x = row_at(i.x, i.x_n, i.x_h, r, h)
         y = row_at(i.y, i.y_n, i.y_h, r, h)
-        if xc == 4:
-            for col in range(w):
-                quantize_run((x + col * xw, y + col * yw, s, 0, lo, hi), c)
-            continue
         vectors = w // LANES if xw == 4 else 0
         for k in range(c):
             for v in range(vectors):
@@ -200,25 +132,22 @@ def int16_quantize(i, share):
 
 
 @njit(nogil=True)
-def int16_dequantize(i, share):
-    """Pixels to planes a channel at a time; where the channels are dense in y, runs."""
+def dequantize(i, share):
+    """Pixels to planes a channel at a time."""
     h, w, c, s, yc, xw, yw = i.H, i.W, i.C, i.f_scale, i.y_c, i.x_w, i.y_w
     first, end = part_of(share, i.N * h)
     for r in range(first, end):
         x = row_at(i.x, i.x_n, i.x_h, r, h)
         y = row_at(i.y, i.y_n, i.y_h, r, h)
-        if yc == 4:
-            for col in range(w):
-                dequantize_run((x + col * xw, y + col * yw, s, 0, 0, 0), c)
-            continue
         for k in range(c):
             for col in range(w):
                 store_f32(y + col * yw + k * yc, f32(load_i16(x + col * xw + k * 2)) * s)
 
 
 @njit(nogil=True)
-def look_up(x, y, count, table, x_item, y_item):
+def look_up(operands, count):
     """table[x] of a run; of int16 the table begins with the entry of -32768."""
+    x, y, table, x_item, y_item = operands
     if x_item == BYTE:
         for k in range(count):
             store_i16(y + 2 * k, load_i16(table + 2 * load_u8(x + k)))
@@ -231,13 +160,8 @@ def look_up(x, y, count, table, x_item, y_item):
 
 
 @njit(nogil=True)
-def int16_lookup(i, share):
-    h = i.H
-    first, end = part_of(share, i.N * h)
-    for r in range(first, end):
-        x = row_at(i.x, i.x_n, i.x_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(i.W):
-            look_up(x, y, i.C, i.table, i.x_item, i.y_item)
-            x += i.x_w
-            y += i.y_w
+def of_table(i):
+    return i.table, i.x_item, i.y_item
+
+
+lookup = of_one(look_up, of_table)

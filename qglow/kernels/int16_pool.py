@@ -7,7 +7,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from .int16_vector import BYTE, FLOAT, LANES, SHORT, as_floats, shorts, stored
+from .int16_vector import BYTE, FLOAT, LANES, SHORT, shorts, splats, stored
 from .jit import njit
 from .pool import clipped
 from .split import part_of, part_of_either, row_at
@@ -70,7 +70,7 @@ def mean_step(context, x, y, rows, columns, row, tap, m, zero, low, high, item, 
             at = b.add(x, b.add(b.mul(r.index, row), b.mul(c.index, tap)))
             b.store(b.add(b.load(acc), shorts(b, at)), acc)
         real = b.fmul(b.sitofp(b.load(acc), vec(F32, LANES)), splat(b, m, LANES))
-        limits = as_floats(b, zero, low, high)
+        limits = splats(b, zero, low, high)
         for size in (SHORT, FLOAT, BYTE):
             with b.if_then(b.icmp_signed("==", item, ir.Constant(I64, size))):
                 store_first(b, y, stored(b, real, limits, size), b.mul(count, ir.Constant(I64, size)))

@@ -22,10 +22,10 @@ def reals(b, address, n=LANES):
 
 def limits_of(b, i):
     """Zero point and limits of an instruction as float vectors."""
-    return as_floats(b, i.q_zero, i.q_low, i.q_high)
+    return splats(b, i.q_zero, i.q_low, i.q_high)
 
 
-def as_floats(b, *numbers):
+def splats(b, *numbers):
     """int64 scalars as float vectors."""
     return tuple(splat(b, b.sitofp(v, F32), LANES) for v in numbers)
 
@@ -36,8 +36,8 @@ def stored(b, real, limits, item):
     if item == FLOAT:
         return real
     zero, low, high = limits
-    whole = clamp(b, b.fadd(rint(b, real), zero), low, high)
-    return b.trunc(b.fptosi(whole, vec(I32, LANES)), vec(I16 if item == SHORT else I8, LANES))
+    rounded = clamp(b, b.fadd(rint(b, real), zero), low, high)
+    return b.trunc(b.fptosi(rounded, vec(I32, LANES)), vec(I16 if item == SHORT else I8, LANES))
 
 
-__all__ = ["BYTE", "FLOAT", "LANES", "SHORT", "as_floats", "limits_of", "reals", "shorts", "stored"]
+__all__ = ["BYTE", "FLOAT", "LANES", "SHORT", "splats", "limits_of", "reals", "shorts", "stored"]

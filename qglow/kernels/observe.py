@@ -101,15 +101,15 @@ def bins_of(context, x, scale, to):
 @njit(nogil=True)
 def count_run(x, count, scale, scratch):
     """Add the elements of float32 x [count] to the tables of int32 in scratch."""
-    bins, whole = scratch + 4 * TABLES * BINS, count - count % BLOCK
-    for k in range(0, whole, BLOCK):
+    bins, full = scratch + 4 * TABLES * BINS, count - count % BLOCK
+    for k in range(0, full, BLOCK):
         bins_of(x + 4 * k, scale, bins)
         for j in range(BLOCK):
             at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
             store_i32(at, load_i32(at) + 1)
-    if whole < count:
-        bins_of(x + 4 * whole, scale, bins)
-        for j in range(count - whole):
+    if full < count:
+        bins_of(x + 4 * full, scale, bins)
+        for j in range(count - full):
             at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
             store_i32(at, load_i32(at) + 1)
 

@@ -45,7 +45,7 @@ class Packer:
         near = b.mul(b.srem(s, ir.Constant(I64, PER_STEP)), ir.Constant(I64, 4 * LANES))
         store_at(b, b.add(self.y, b.add(far, near)), value)
 
-    def finish(self, bias, zero):
+    def store_correction(self, bias, zero):
         b = self.b
         store_at(b, bias, b.mul(b.load(self.sums), splat(b, b.trunc(b.neg(zero), I32), LANES)))
 
@@ -69,10 +69,10 @@ def pack_rows(context, x, stride, k, channels, steps, y, vectors, bias, zero):
             rows = [
                 at_most(b, b.add(b.shl(loop.index, ir.Constant(I64, 2)), ir.Constant(I64, t)), last) for t in range(4)
             ]
-            four = joined(b, [load_at(b, b.add(x, b.mul(r, stride)), vec(I8, LANES)) for r in rows])
+            rows_joined = joined(b, [load_at(b, b.add(x, b.mul(r, stride)), vec(I8, LANES)) for r in rows])
             order = mask([t * LANES + lane for lane in range(LANES) for t in range(4)])
-            packer.store(loop.index, b.shuffle_vector(four, ir.Constant(four.type, ir.Undefined), order))
-        packer.finish(bias, zero)
+            packer.store(loop.index, b.shuffle_vector(rows_joined, ir.Constant(rows_joined.type, ir.Undefined), order))
+        packer.store_correction(bias, zero)
         return ctx.get_dummy_value()
 
     return SIGNATURE, generate
@@ -98,7 +98,7 @@ def pack_columns(context, x, stride, k, channels, steps, y, vectors, bias, zero)
                 s = add_to(b, b.shl(loop.index, ir.Constant(I64, 2)), j)
                 with b.if_then(b.icmp_signed("<", s, steps)):
                     packer.store(s, b.bitcast(joined(b, [part(b, v, 4 * j, 4) for v in quads]), vec(I8, 4 * LANES)))
-        packer.finish(bias, zero)
+        packer.store_correction(bias, zero)
         return ctx.get_dummy_value()
 
     return SIGNATURE, generate

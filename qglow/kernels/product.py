@@ -41,8 +41,8 @@ class Kernels:
     pixel_of(operand, pixel) an address. most, narrow_most: pixels of a piece at most, for `vectors` vectors and for
     one. paired: whether there are kernels of two rows. taps: elements of a run that one step takes. size(i): bytes of
     an output element. modes(i): what a piece does at its end, in place (-1: it cannot) and in the scratch, from where
-    finish(i, scratch, pitch, r, r_w, y, y_w, pixels, bytes, channel) takes it. r_size: bytes of a residual's element, 0
-    where there is none. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps
+    epilogue(i, scratch, pitch, r, r_w, y, y_w, pixels, bytes, channel) takes it. r_size: bytes of a residual's element,
+    0 where there is none. burst: bytes of the next weights that a piece asks for at once, more are asked for by steps
     (`interleave_prefetch`).
     """
 
@@ -56,7 +56,7 @@ class Kernels:
     micro: Any
     size: Any
     modes: Any
-    finish: Any
+    epilogue: Any
 
 
 def micro_kernel(micro, pixels, vectors, paired):
@@ -119,7 +119,7 @@ def product(k):
         k.r_size,
         LANES * k.vectors,
     )
-    size_of, modes_of, finish = k.size, k.modes, k.finish
+    size_of, modes_of, epilogue = k.size, k.modes, k.epilogue
     wide = _dispatcher(k.micro, k.vectors, range(1, most_wide + 1))
     narrow = _dispatcher(k.micro, 1, range(1, most_narrow + 1))
     # pixels of rows that are taken two at a time
@@ -217,7 +217,8 @@ def product(k):
                             else:
                                 wide(pixels, operands)
                             if not direct:
-                                finish(i, scratch, pitch, rs, r_w, yy, y_w, pixels, valid * size, g * oc + blk * block)
+                                channel = g * oc + blk * block
+                                epilogue(i, scratch, pitch, rs, r_w, yy, y_w, pixels, valid * size, channel)
                             ahead += ahead_bytes * count
                             o0 += pixels * count
                             left -= count

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .dots import dot
-from .elementwise_u8 import find, run_of, table_of
+from .elementwise_u8 import bytes_of, find, table_of
 from .jit import njit
 from .memory import load_i32, load_u8, store_u8
 from .split import part_of, scratch_of
@@ -161,7 +161,7 @@ def _normalized(b, at, v):
     return within(b, b.fadd(b.fmul(real, gain), shift))
 
 
-normalize_run = run_of((1, 4, 4), "iifiii", _normalized)
+normalize_run = bytes_of((1, 4, 4), "iifiii", _normalized)
 
 
 @njit(nogil=True)

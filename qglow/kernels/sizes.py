@@ -10,4 +10,4 @@ TABLES = 4  # of BINS int32 each: neighbours are counted apart, so that equal on
 BLOCK = 16  # elements whose bins are found at once; int32 behind the tables
 # whether kernels/futex.py can put a thread to sleep
 SLEEPS = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
-TEAM_BYTES, WORKER_BYTES = 256, 128  # of a team, and for each of its threads; see kernels/thread_pool.py
+POOL_BYTES, WORKER_BYTES = 256, 128  # of a pool, and for each of its threads; see kernels/thread_pool.py

@@ -143,11 +143,23 @@ KERNELS = table((
     KernelRow("float_depthwise2d", "float_depthwise.of_any_columns", "f32 -> f32", pixels, FLOAT_PRODUCT),
     KernelRow("int16_conv2d", "int16_conv.int16_conv2d", "s16 s8 -> s16 u8 f32", int16_product, INT16_PRODUCT),
     KernelRow("int16_depthwise2d", "int16_depthwise.int16_depthwise2d", "s16 s8 -> s16 u8 f32", pixels, INT16_PRODUCT),
-    KernelRow("int16_quantize", "int16_elementwise.int16_quantize", "f32 -> s16", columns),
-    KernelRow("int16_dequantize", "int16_elementwise.int16_dequantize", "s16 -> f32", wide),
-    KernelRow("int16_add", "int16_elementwise.int16_add", "s16 s16 -> s16 u8", wide),
-    KernelRow("int16_mul", "int16_elementwise.int16_mul", "s16 s16 -> s16 u8", wide),
-    KernelRow("int16_lookup", "int16_elementwise.int16_lookup", "u8 s16 -> s16 u8", lanes),
+    KernelRow("int16_quantize.runs", "int16_elementwise.quantize_runs", "f32 -> s16", wide,
+              accepts=lambda f, t: f["x_c"] == 4),
+    KernelRow("int16_quantize", "int16_elementwise.quantize", "f32 -> s16", columns),
+    KernelRow("int16_dequantize.runs", "int16_elementwise.dequantize_runs", "s16 -> f32", wide,
+              accepts=lambda f, t: f["y_c"] == 4),
+    KernelRow("int16_dequantize", "int16_elementwise.dequantize", "s16 -> f32", columns),
+    *(
+        KernelRow(f"int16_{op}{suffix}", f"int16_elementwise.{op}{function}", made, wide, accepts=accepts)
+        for op in ("add", "mul")
+        for suffix, function, made, accepts in (
+            ("", "", "s16 s16 -> s16", lambda f, t: f["b_c"] == 1 and f["y_item"] == 2),
+            (".bytes", "_bytes", "s16 s16 -> u8", lambda f, t: f["b_c"] == f["y_item"] == 1),
+            (".one", "_one", "s16 s16 -> s16", lambda f, t: f["b_c"] == 0 and f["y_item"] == 2),
+            (".one_bytes", "_one_bytes", "s16 s16 -> u8", lambda f, t: f["b_c"] == 0 and f["y_item"] == 1),
+        )
+    ),
+    KernelRow("int16_lookup", "int16_elementwise.lookup", "u8 s16 -> s16 u8", lanes),
     KernelRow("int16_max_pool2d", "int16_pool.int16_max_pool2d", "s16 -> s16", lanes),
     KernelRow("int16_avg_pool2d", "int16_pool.int16_avg_pool2d", "s16 -> s16 u8 f32", lanes),
     KernelRow("float_pack", "float_pack.float_pack", "f32 -> f32", float_product),

@@ -8,7 +8,7 @@ never for a thread.
 
 One word of each owner holds all that is asked before a piece is taken: the number of the run, how many pieces are
 taken, and how many are open. To take one is to exchange this word, which fails if the run is another one by then. So a
-thread that comes late touches nothing of a run that is over, whose memory may be gone: only the team's own, which is
+thread that comes late touches nothing of a run that is over, whose memory may be gone: only the pool's own, which is
 never freed.
 """
 
@@ -20,12 +20,12 @@ from .execute import call_kernel, execute
 from .futex import futex_wait, futex_wake
 from .jit import njit
 from .memory import load_i64, store_i64
-from .sizes import SLEEPS, TEAM_BYTES, WORKER_BYTES
+from .sizes import POOL_BYTES, SLEEPS, WORKER_BYTES
 
-# The team's memory, in bytes. The words of an owner stand a cache line apart from all else.
+# The pool's memory, in bytes. The words of an owner stand a cache line apart from all else.
 BUSY, GENERATION, SCHEDULE, OWNERS, MILLISECOND = range(0, 40, 8)
 DONE, EVENTS, SLEEPERS = 64, 128, 192
-CLAIMS, SPENT, OWNER = TEAM_BYTES, TEAM_BYTES + 64, WORKER_BYTES
+CLAIMS, SPENT, OWNER = POOL_BYTES, POOL_BYTES + 64, WORKER_BYTES
 # A schedule, in words: pieces in all, six of company.py, the first phase, then each owner's list of pieces.
 TOTAL, FIRST, LISTS = 0, 56, 64
 # A piece, in words: instruction, number, how many pieces are done when its phase is, the phase after it.
@@ -38,9 +38,9 @@ CALLER_LOOKS = 2500  # looks for a piece before the caller sleeps, about 50 micr
 
 
 @njit(nogil=True)
-def claim(team, owner):
+def claim(pool, owner):
     """Take a piece of an owner: its place in the owner's list, or -1 where none is open."""
-    at = team + CLAIMS + OWNER * owner
+    at = pool + CLAIMS + OWNER * owner
     word = atomic_load(at)
     while (word >> 16) & 0xFFFF < word & 0xFFFF:
         if compare_exchange(at, word, word + 0x10000):
@@ -50,89 +50,89 @@ def claim(team, owner):
 
 
 @njit(nogil=True)
-def is_open(team):
+def is_open(pool):
     """Whether any owner has a piece to take."""
-    for owner in range(load_i64(team + OWNERS)):
-        word = atomic_load(team + CLAIMS + OWNER * owner)
+    for owner in range(load_i64(pool + OWNERS)):
+        word = atomic_load(pool + CLAIMS + OWNER * owner)
         if (word >> 16) & 0xFFFF < word & 0xFFFF:
             return True
     return False
 
 
 @njit(nogil=True)
-def wake(team):
+def wake(pool):
     """Wake those that sleep."""
-    if atomic_load(team + SLEEPERS) > 0:
-        atomic_add(team + EVENTS, 1)
-        futex_wake(team + EVENTS, 0x7FFFFFFF)
+    if atomic_load(pool + SLEEPERS) > 0:
+        atomic_add(pool + EVENTS, 1)
+        futex_wake(pool + EVENTS, 0x7FFFFFFF)
 
 
 @njit(nogil=True)
-def begin(team, phase, worker):
+def begin(pool, phase, worker):
     """Open the pieces of a phase, the worker's own last. NOTE: once all are open the run may end at any moment, so
     nothing of it is read after that."""
-    left, several, owners = load_i64(phase + SOME), load_i64(phase + PIECES) > 1, load_i64(team + OWNERS)
+    left, several, owners = load_i64(phase + SOME), load_i64(phase + PIECES) > 1, load_i64(pool + OWNERS)
     owner = worker
     while left > 0:
         owner = owner + 1 if owner + 1 < owners else 0
         pieces = load_i64(phase + EACH + 8 * owner)
         if pieces > 0:
             left -= 1
-            atomic_add(team + CLAIMS + OWNER * owner, pieces)
+            atomic_add(pool + CLAIMS + OWNER * owner, pieces)
     if several:  # else the thread that is here takes it
-        wake(team)
+        wake(pool)
 
 
 @njit(nogil=True)
-def perform(team, worker, owner, k):
+def perform(pool, worker, owner, k):
     """Compute a piece that was taken, and open the next phase if it was the last of its own."""
-    piece = load_i64(load_i64(team + SCHEDULE) + LISTS + 8 * owner) + PIECE * k
+    piece = load_i64(load_i64(pool + SCHEDULE) + LISTS + 8 * owner) + PIECE * k
     row, number, end, following = load_i64(piece), load_i64(piece + 8), load_i64(piece + 16), load_i64(piece + 24)
     start = ticks()
     call_kernel(load_i64(row), row, worker, number, load_i64(row + 8) >> 8)
-    spent = team + SPENT + OWNER * worker
+    spent = pool + SPENT + OWNER * worker
     store_i64(spent, load_i64(spent) + ticks() - start)
-    if atomic_add(team + DONE, 1) + 1 < end:
+    if atomic_add(pool + DONE, 1) + 1 < end:
         return
     if following == 0:
-        wake(team)
+        wake(pool)
     else:
-        begin(team, following, worker)
+        begin(pool, following, worker)
 
 
 @njit(nogil=True)
-def take(team, worker, reach):
+def take(pool, worker, reach):
     """Take a piece and compute it: one of the worker's own, else of the next owners, `reach` in all. False where none
     is open."""
-    owners = load_i64(team + OWNERS)
+    owners = load_i64(pool + OWNERS)
     for j in range(reach):
         owner = worker + j
         if owner >= owners:
             owner -= owners
-        k = claim(team, owner)
+        k = claim(pool, owner)
         if k >= 0:
-            perform(team, worker, owner, k)
+            perform(pool, worker, owner, k)
             return True
     return False
 
 
 @njit(nogil=True)
-def sleep(team, total):
+def sleep(pool, total):
     """Sleep until something happens, unless a piece is open, or (total > 0) all are done."""
-    atomic_add(team + SLEEPERS, 1)
-    event = atomic_load(team + EVENTS)
-    if not is_open(team) and (total == 0 or atomic_load(team + DONE) < total):
-        futex_wait(team + EVENTS, event)
-    atomic_add(team + SLEEPERS, -1)
+    atomic_add(pool + SLEEPERS, 1)
+    event = atomic_load(pool + EVENTS)
+    if not is_open(pool) and (total == 0 or atomic_load(pool + DONE) < total):
+        futex_wait(pool + EVENTS, event)
+    atomic_add(pool + SLEEPERS, -1)
 
 
 @njit(nogil=True)
-def serve(team, worker, patience):
+def serve(pool, worker, patience):
     """A helper's life: take pieces, and sleep when there was none for `patience` looks. It returns there only where it
     cannot sleep."""
-    owners, looks = load_i64(team + OWNERS), 0
+    owners, looks = load_i64(pool + OWNERS), 0
     while True:
-        if take(team, worker, owners if looks > HESITATION else 1):
+        if take(pool, worker, owners if looks > HESITATION else 1):
             looks = 0
             continue
         pause()
@@ -140,61 +140,61 @@ def serve(team, worker, patience):
         if looks > patience:
             if not SLEEPS:
                 return
-            sleep(team, 0)
+            sleep(pool, 0)
             looks = 0
 
 
 @njit(nogil=True)
-def post(team, schedule):
+def post(pool, schedule):
     """Begin a run."""
-    owners, generation = load_i64(team + OWNERS), (load_i64(team + GENERATION) + 1) & 0x7FFFFFFF
-    store_i64(team + GENERATION, generation)
-    store_i64(team + SCHEDULE, schedule)
-    atomic_store(team + DONE, 0)
+    owners, generation = load_i64(pool + OWNERS), (load_i64(pool + GENERATION) + 1) & 0x7FFFFFFF
+    store_i64(pool + GENERATION, generation)
+    store_i64(pool + SCHEDULE, schedule)
+    atomic_store(pool + DONE, 0)
     for owner in range(owners):
-        store_i64(team + SPENT + OWNER * owner, 0)
-        atomic_store(team + CLAIMS + OWNER * owner, generation << 32)
-    begin(team, load_i64(schedule + FIRST), 0)
+        store_i64(pool + SPENT + OWNER * owner, 0)
+        atomic_store(pool + CLAIMS + OWNER * owner, generation << 32)
+    begin(pool, load_i64(schedule + FIRST), 0)
 
 
 @njit(nogil=True)
-def lead(team, total):
+def lead(pool, total):
     """The caller's part of a run: take pieces until all are done."""
-    owners, looks = load_i64(team + OWNERS), 0
-    while atomic_load(team + DONE) < total:
-        if take(team, 0, owners if looks > HESITATION else 1):
+    owners, looks = load_i64(pool + OWNERS), 0
+    while atomic_load(pool + DONE) < total:
+        if take(pool, 0, owners if looks > HESITATION else 1):
             looks = 0
             continue
         pause()
         looks += 1
         if looks > CALLER_LOOKS:
-            sleep(team, total)
+            sleep(pool, total)
             looks = 0
 
 
 @njit(nogil=True)
-def product_shape(team):
+def spent_ticks(pool):
     """Ticks that all workers spent on the pieces of the run that has ended."""
     spent = 0
-    for worker in range(load_i64(team + OWNERS)):
-        spent += load_i64(team + SPENT + OWNER * worker)
+    for worker in range(load_i64(pool + OWNERS)):
+        spent += load_i64(pool + SPENT + OWNER * worker)
     return spent
 
 
 @njit(nogil=True)
-def run_together(team, schedule, rows, count):
-    """Run a list of instructions: with the team, or alone where another caller has it, or where that takes less time
+def run_together(pool, schedule, rows, count):
+    """Run a list of instructions: with the pool, or alone where another caller has it, or where that takes less time
     (company.py)."""
-    start, millisecond = ticks(), load_i64(team + MILLISECOND)
-    if goes_alone(schedule) or atomic_load(team + BUSY) != 0 or not compare_exchange(team + BUSY, 0, 1):
+    start, millisecond = ticks(), load_i64(pool + MILLISECOND)
+    if goes_alone(schedule) or atomic_load(pool + BUSY) != 0 or not compare_exchange(pool + BUSY, 0, 1):
         execute(rows, count)
         note(schedule, True, ticks() - start, millisecond)
         return
-    post(team, schedule)
-    lead(team, load_i64(schedule + TOTAL))
-    note_work(schedule, product_shape(team))
+    post(pool, schedule)
+    lead(pool, load_i64(schedule + TOTAL))
+    note_work(schedule, spent_ticks(pool))
     note(schedule, False, ticks() - start, millisecond)
-    atomic_store(team + BUSY, 0)
+    atomic_store(pool + BUSY, 0)
 
 
 @njit(nogil=True)

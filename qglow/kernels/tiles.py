@@ -90,8 +90,8 @@ def dot(d, a, w):
                 acc = cgutils.alloca_once_value(b, load_at(b, at, wide))
                 b.store(load_at(b, at, wide), acc)
                 with cgutils.for_range(b, ir.Constant(I64, 16)) as k:
-                    four = load_at(b, b.add(_row(b, args[1], a, m.index), b.shl(k.index, ir.Constant(I64, 2))), I32)
-                    u = b.bitcast(splat(b, four, 16), ROW)
+                    word = load_at(b, b.add(_row(b, args[1], a, m.index), b.shl(k.index, ir.Constant(I64, 2))), I32)
+                    u = b.bitcast(splat(b, word, 16), ROW)
                     b.store(dot4(b, b.load(acc), u, load_at(b, _row(b, args[1], w, k.index), ROW)), acc)
                 store_at(b, at, b.load(acc))
             return ctx.get_dummy_value()

@@ -14,13 +14,13 @@ SUMS = 16  # partial results of a float row, whatever the set's lanes are
 def chunks(b, count, size, body):
     """body(offset, mask or None) for each whole vector of `size` elements, then for what is left of one, with the mask
     of its elements."""
-    whole = b.sdiv(count, ir.Constant(I64, size))
-    with cgutils.for_range(b, whole) as loop:
+    full = b.sdiv(count, ir.Constant(I64, size))
+    with cgutils.for_range(b, full) as loop:
         body(b.mul(loop.index, ir.Constant(I64, size)), None)
     rest = b.srem(count, ir.Constant(I64, size))
     with b.if_then(b.icmp_signed(">", rest, ir.Constant(I64, 0))):
         order = ir.Constant(vec(I8, size), list(range(size)))
-        body(b.mul(whole, ir.Constant(I64, size)), b.icmp_unsigned("<", order, splat(b, b.trunc(rest, I8), size)))
+        body(b.mul(full, ir.Constant(I64, size)), b.icmp_unsigned("<", order, splat(b, b.trunc(rest, I8), size)))
 
 
 def floats(b, address, count, body):
@@ -61,10 +61,10 @@ def store_chunk(b, address, value, mask, left):
 
 def store_first(b, address, value, count):
     """Store the first `count` bytes of a vector; all of it where they are as many or more."""
-    with b.if_else(b.icmp_signed("<", count, ir.Constant(I64, bytes_of(value.type)))) as (less, whole):
+    with b.if_else(b.icmp_signed("<", count, ir.Constant(I64, bytes_of(value.type)))) as (less, enough):
         with less:
             store_some(b, address, value, count)
-        with whole:
+        with enough:
             store_at(b, address, value)
 
 

@@ -143,8 +143,8 @@ def _zero_points(b: GraphBuilder, node: Node, name: str, n: int, blocks: int, bi
         packed = _of_blocks(node, data, n, row, "zero_points")
         return (nibbles(packed, 2 * row) if bits == 4 else packed)[:, :blocks]
     real = _of_blocks(node, data, n, blocks, "zero_points").astype(np.float32)
-    whole = (real == np.rint(real)) & (real >= 0) & (real < 1 << bits)
-    return real.astype(np.uint8) if whole.all() else real
+    integral = (real == np.rint(real)) & (real >= 0) & (real < 1 << bits)
+    return real.astype(np.uint8) if integral.all() else real
 
 
 def _of_blocks(node: Node, data: Array, n: int, columns: int, what: str) -> Array:

@@ -43,22 +43,23 @@ def blockwise_nodes(graph: Graph, node: Node) -> Parts:
 def _matmul_n_bits(graph: Graph, node: Node) -> Parts:
     c, t = graph.constants, graph.types[node.inputs[1]]
     (n, k, size, blocks), y = blocks_of(t), node.outputs[0]
-    four, of = t.dtype is DType.U4, _fresh(graph, f"{y}.n_bits")
+    is_u4, of = t.dtype is DType.U4, _fresh(graph, f"{y}.n_bits")
     q = np.zeros((n, blocks * size), np.uint8)
     q[:, :k] = stored_integers(c[node.inputs[1]], t)
     arrays: dict[str, Array] = {
-        f"{of}.B": (packed_nibbles(q) if four else q).reshape(n, blocks, -1),
+        f"{of}.B": (packed_nibbles(q) if is_u4 else q).reshape(n, blocks, -1),
         f"{of}.scales": c[node.inputs[2]],
     }
     names = [node.inputs[0], *arrays]
     if node.input(3):
-        arrays[f"{of}.zero_points"] = packed_nibbles(c[node.inputs[3]]) if four else c[node.inputs[3]]
+        arrays[f"{of}.zero_points"] = packed_nibbles(c[node.inputs[3]]) if is_u4 else c[node.inputs[3]]
         names.append(f"{of}.zero_points")
     if node.input(4):
         arrays[f"{of}.bias"] = c[node.inputs[4]]
         names += [""] * (5 - len(names)) + [f"{of}.bias"]
     level = 4 if node.attr("compute") == "int8" else 1
-    attributes: dict[str, Any] = {"K": k, "N": n, "bits": 4 if four else 8, "block_size": size, "accuracy_level": level}
+    bits = 4 if is_u4 else 8
+    attributes: dict[str, Any] = {"K": k, "N": n, "bits": bits, "block_size": size, "accuracy_level": level}
     made = helper.make_node("MatMulNBits", names, [y], name=node.name, domain=DOMAIN, **attributes)
     return Parts([made], [numpy_helper.from_array(np.ascontiguousarray(a), name) for name, a in arrays.items()])
 

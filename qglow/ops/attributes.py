@@ -77,8 +77,8 @@ def array() -> Attribute:
 
 
 def _is_int(v: Any, least: int | None, most: int | None) -> bool:
-    whole = isinstance(v, (int, np.integer)) and not isinstance(v, bool)
-    return whole and (least is None or v >= least) and (most is None or v <= most)
+    is_integer = isinstance(v, (int, np.integer)) and not isinstance(v, bool)
+    return is_integer and (least is None or v >= least) and (most is None or v <= most)
 
 
 def _is_real(v: Any) -> bool:

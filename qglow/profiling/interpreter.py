@@ -125,11 +125,11 @@ class Seen:
         return self._lanes[0], {name: (falses, trues) for name, (falses, trues) in self._choices.items()}
 
     def _merge(self) -> None:
-        whole = self._lanes[0]
+        merged = self._lanes[0]
         for lane in self._lanes[1:]:
             for name, o in lane.items():
                 if not o.is_empty:
-                    whole[name], lane[name] = whole[name].merge(o), Observer()
+                    merged[name], lane[name] = merged[name].merge(o), Observer()
 
 
 def _engine(engine: str, graph: Graph, names: list[str]) -> tuple[Callable[[Sequence[Job]], None], int]:

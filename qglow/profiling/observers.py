@@ -168,8 +168,8 @@ def exact_sums(rows: Array) -> tuple[Array, Array]:
     the samples."""
     units = np.rint(rows / UNIT)
     if np.abs(units).max() >= 2.0**90:  # NOTE: beyond 64 bits in the upper part; sums in Python's integers
-        whole = np.array([[int(u) for u in row] for row in units], object).sum(0)
-        return whole >> HALF, (whole & ((1 << HALF) - 1)).astype(np.int64)
+        sums = np.array([[int(u) for u in row] for row in units], object).sum(0)
+        return sums >> HALF, (sums & ((1 << HALF) - 1)).astype(np.int64)
     high = np.floor(units / 2.0**HALF)
     return high.astype(np.int64).sum(0), (units - high * 2.0**HALF).astype(np.int64).sum(0)
 

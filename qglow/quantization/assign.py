@@ -80,8 +80,8 @@ def _shared(state: QuantState, ranges: Mapping[str, Range]) -> Classes[str]:
                 classes.join(v, node.outputs[0])
     for node in filter(state.is_int8, graph.nodes):
         if node.op == "Concat" and node.outputs[0] in ranges:
-            whole = [ranges[i] for i in node.inputs]
-            span = max(r[1] for r in whole) - min(r[0] for r in whole)
+            inputs = [ranges[i] for i in node.inputs]
+            span = max(r[1] for r in inputs) - min(r[0] for r in inputs)
             for i in node.inputs:
                 if i in graph.constants or len(consumers.get(i, [])) == 1 or ranges[i][1] - ranges[i][0] >= span / 2:
                     classes.join(i, node.outputs[0])

@@ -131,11 +131,11 @@ def _quantized(w: Array, bits: int) -> tuple[Array, Array]:
     middle = 1 << (bits - 1)
     lowest, top = (-8, 7) if bits == 4 else (-127, 127)
     place = np.abs(w).argmax(2)[..., None]
-    whole = (np.take_along_axis(w, place, 2) / np.float32(lowest)).astype(np.float32)
-    best = np.full(whole.shape, np.inf)
-    scales, q = whole.copy(), np.zeros(w.shape, np.int16)
+    widest = (np.take_along_axis(w, place, 2) / np.float32(lowest)).astype(np.float32)
+    best = np.full(widest.shape, np.inf)
+    scales, q = widest.copy(), np.zeros(w.shape, np.int16)
     for factor in FACTORS:
-        scale = (whole * np.float32(factor)).astype(np.float32)
+        scale = (widest * np.float32(factor)).astype(np.float32)
         with np.errstate(all="ignore"):
             steps = np.where(scale == 0, np.float32(0), np.clip(np.rint(w / scale), lowest, top))
         error = ((steps * scale - w).astype(np.float64) ** 2).sum(2, keepdims=True)

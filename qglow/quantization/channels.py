@@ -273,9 +273,9 @@ class ChannelGroups:
             if a is None or not isinstance(size, int):
                 return None
             parts.append(np.repeat(a, size, axis) if a.shape[axis] == 1 else a)
-        whole = np.broadcast_shapes(*(tuple(d if k != axis else 1 for k, d in enumerate(p.shape)) for p in parts))
+        common = np.broadcast_shapes(*(tuple(d if k != axis else 1 for k, d in enumerate(p.shape)) for p in parts))
         return np.concatenate(
-            [np.broadcast_to(p, (*whole[:axis], p.shape[axis], *whole[axis + 1 :])) for p in parts], axis
+            [np.broadcast_to(p, (*common[:axis], p.shape[axis], *common[axis + 1 :])) for p in parts], axis
         )
 
 

@@ -29,14 +29,14 @@ def guard_branches(state: QuantState) -> QuantState:
     way = state.branches
     if way is None or not way.assumed:
         return state
-    known, whole = {d.node for d in state.decisions}, way.whole
+    known, full_graph = {d.node for d in state.decisions}, way.full_graph
     others = [
         Decision(n.name, n.operator, "float", "not reached in calibration")
-        for n in whole.nodes
-        if n.name not in known and n.op != SELECT and any(whole.types[o].dtype.is_float for o in n.outputs if o)
+        for n in full_graph.nodes
+        if n.name not in known and n.op != SELECT and any(full_graph.types[o].dtype.is_float for o in n.outputs if o)
         and not any(o in way.graph.types for o in n.outputs)
     ]  # fmt: skip
-    return replace(state, graph=_guarded(state.graph, whole, way.assumed), decisions=(*state.decisions, *others))
+    return replace(state, graph=_guarded(state.graph, full_graph, way.assumed), decisions=(*state.decisions, *others))
 
 
 def _guarded(quantized: Graph, graph: Graph, assumed: Mapping[str, bool]) -> Graph:
@@ -59,10 +59,10 @@ def _guarded(quantized: Graph, graph: Graph, assumed: Mapping[str, bool]) -> Gra
             value = o if not k else b.fresh(f"{o}.taken")
             b.types[value] = graph.types[o]
             b.append(Node(SELECT, (other[condition], *sides), (value,), {}, b.fresh(f"{value}:{SELECT}")))
-    whole = remove_dead(b.build(quantized.name, quantized.inputs, quantized.outputs))
+    guarded = remove_dead(b.build(quantized.name, quantized.inputs, quantized.outputs))
     beside = {c: a for c, a in quantized.constants.items() if c.endswith(".factors")}  # NOTE: no node reads them
-    types = {**whole.types, **{c: quantized.types[c] for c in beside}}
-    return whole.with_(constants={**whole.constants, **beside}, types=types)
+    types = {**guarded.types, **{c: quantized.types[c] for c in beside}}
+    return guarded.with_(constants={**guarded.constants, **beside}, types=types)
 
 
 def _copied(b: GraphBuilder, quantized: Graph, graph: Graph, new: Mapping[str, str]) -> dict[str, str]:

@@ -24,5 +24,5 @@ def cast(x: Array, dtype: np.dtype[Any]) -> Array:
     if dtype == np.uint64:
         upper = (v >= 2.0**63) & (v < 2.0**64)
         v = np.where(upper, v - 2.0**64, v)  # NOTE: exact, and the same 64 bits
-    whole = np.where((v >= low) & (v < high), v, low).astype(np.int64)
-    return whole.astype(np.int32).astype(dtype) if not wide else whole.astype(dtype)
+    integers = np.where((v >= low) & (v < high), v, low).astype(np.int64)
+    return integers.astype(np.int32).astype(dtype) if not wide else integers.astype(dtype)

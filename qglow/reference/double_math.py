@@ -135,8 +135,8 @@ def far_turns(x: Array) -> tuple[Array, Array]:
     count, t = np.zeros(x.shape, np.int64), np.zeros(x.shape, F64)
     for term in (high * h[..., 0], low * w[..., 0], high * h[..., 1], low * w[..., 1]):
         t = t + (term - np.rint(term))
-        whole = np.rint(t)
-        t, count = t - whole, count + np.rint(term).astype(np.int64) + whole.astype(np.int64)
+        rounded = np.rint(t)
+        t, count = t - rounded, count + np.rint(term).astype(np.int64) + rounded.astype(np.int64)
     for k in range(2, PARTS):
         t = (t + high * h[..., k]) + low * w[..., k]
     r = t * 1.5707963267948966
@@ -353,10 +353,10 @@ def power(x: Array, y: Array) -> Array:
     p = np.where(small, whole_power(base, np.where(small, times, 0.0).astype(np.int64)), p)
     grows = np.where(a > 1, y > 0, y < 0)
     p = np.where(usual | (y != y), p, np.where(grows, np.inf, 0.0))
-    whole = y == np.rint(y)
-    odd = whole & (np.abs(y) < 2.0**53) & (y * 0.5 != np.rint(y * 0.5))
+    integral = y == np.rint(y)
+    odd = integral & (np.abs(y) < 2.0**53) & (y * 0.5 != np.rint(y * 0.5))
     p = np.where(np.signbit(x) & odd, -p, p)
-    p = np.where((x < 0) & ~whole & (a < np.inf), np.nan, p)
+    p = np.where((x < 0) & ~integral & (a < np.inf), np.nan, p)
     p = np.where((x != x) | (y != y), np.nan, p)
     return np.where((y == 0) | (x == 1) | ((a == 1) & (np.abs(y) == np.inf)), 1.0, p)
 

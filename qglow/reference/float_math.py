@@ -168,9 +168,9 @@ def power(x: Array, exponent: np.float32) -> Array:
         s = (m - 1.0) / (m + 1.0)
         z = y * (n * LN2 + s * polynomial(s * s, ATANH))
         z = np.where(z < -POWER_LIMIT, -POWER_LIMIT, np.where(z > POWER_LIMIT, POWER_LIMIT, z))
-        whole = np.rint(z * LOG2E)
-        scale = ((whole.astype(np.int64) + 1023) << 52).view(np.float64)
-        p = (polynomial(z - whole * LN2, TAYLOR) * scale).astype(F32)
+        rounded = np.rint(z * LOG2E)
+        scale = ((rounded.astype(np.int64) + 1023) << 52).view(np.float64)
+        p = (polynomial(z - rounded * LN2, TAYLOR) * scale).astype(F32)
         zero, far = (F32(0), F32(np.inf)) if y > 0 else (F32(np.inf), F32(0))
         p = np.where(x == 0, zero, np.where(np.abs(x) == np.inf, far, p))
         p = np.where(x < 0, F32(np.nan) if y != np.rint(y) else -p if y % 2 else p, p)
@@ -190,10 +190,10 @@ def smaller(x: Array, y: Array) -> Array:
 def ordered_max(x: Array) -> Array:
     """The largest over the last axis of float32, in the order of `ordered_sum`."""
     pad = -x.shape[-1] % LANES
-    whole = np.concatenate([x, np.full((*x.shape[:-1], pad), -np.inf, x.dtype)], -1).reshape(*x.shape[:-1], -1, LANES)
+    rounded = np.concatenate([x, np.full((*x.shape[:-1], pad), -np.inf, x.dtype)], -1).reshape(*x.shape[:-1], -1, LANES)
     best = np.full((*x.shape[:-1], LANES), -np.inf, x.dtype)
-    for k in range(whole.shape[-2]):
-        best = larger(best, whole[..., k, :])
+    for k in range(rounded.shape[-2]):
+        best = larger(best, rounded[..., k, :])
     width = LANES
     while width > 1:
         width //= 2
@@ -205,8 +205,8 @@ def ordered_sum(x: Array) -> Array:
     """Sum over the last axis of float32 in one fixed order: 16 sums of every 16th element, in blocks, whose halves are
     then added."""
     pad = -x.shape[-1] % LANES
-    whole = np.concatenate([x, np.zeros((*x.shape[:-1], pad), x.dtype)], -1).reshape(*x.shape[:-1], -1, LANES)
-    total = sum_in_blocks(np.moveaxis(whole, -2, 0))
+    rounded = np.concatenate([x, np.zeros((*x.shape[:-1], pad), x.dtype)], -1).reshape(*x.shape[:-1], -1, LANES)
+    total = sum_in_blocks(np.moveaxis(rounded, -2, 0))
     width = LANES
     while width > 1:
         width //= 2

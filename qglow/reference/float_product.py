@@ -133,8 +133,8 @@ def product_of(a: Array, b: Array, bias: Array | None) -> Array:
     shape = (*batch, *(left.shape[-2:-1] if a.ndim > 1 else ()), *(right.shape[-1:] if b.ndim > 1 else ()))
     rows, columns = left.shape[-2], right.shape[-1]
     left, right = np.broadcast_to(left, (*batch, *left.shape[-2:])), np.broadcast_to(right, (*batch, *right.shape[-2:]))
-    whole = np.zeros((), a.dtype) if bias is None else bias
-    start = np.broadcast_to(whole, shape).reshape(*batch, rows, columns)
+    initial = np.zeros((), a.dtype) if bias is None else bias
+    start = np.broadcast_to(initial, shape).reshape(*batch, rows, columns)
     y = np.empty((*batch, rows, columns), a.dtype)
     together, ranges = max(1, TOGETHER // max(1, columns)), chain_ranges(1, 1, left.shape[-1])
     for index in np.ndindex(*batch):

@@ -16,8 +16,8 @@ def one_hot(node: Node, inputs: list[Array | None]) -> list[Array]:
         raise ValueError(f"expected a depth of at least 1, got {depth}")
     axis = int(node.attr("axis"))
     axis = axis + indices.ndim + 1 if axis < 0 else axis
-    whole = np.trunc(indices).astype(np.int64)
-    places = np.where((whole >= -depth) & (whole < depth), whole % depth, -1)
+    integers = np.trunc(indices).astype(np.int64)
+    places = np.where((integers >= -depth) & (integers < depth), integers % depth, -1)
     shape = [1] * (indices.ndim + 1)
     shape[axis] = depth
     return [np.where(np.expand_dims(places, axis) == np.arange(depth).reshape(shape), values[1], values[0])]

@@ -19,15 +19,15 @@ def sum_in_blocks(x: Array) -> Array:
     BLOCK u, with u = 2^-24 of float32, whatever n is (Higham, Accuracy and Stability of Numerical Algorithms, 2nd
     edition, 4.2 and 4.3).
     """
-    whole = len(x) // BLOCK
-    blocks = x[: whole * BLOCK].reshape(whole, BLOCK, *x.shape[1:])
-    parts = np.zeros((whole, *x.shape[1:]), x.dtype)
-    for k in range(BLOCK if whole else 0):
+    full = len(x) // BLOCK
+    blocks = x[: full * BLOCK].reshape(full, BLOCK, *x.shape[1:])
+    parts = np.zeros((full, *x.shape[1:]), x.dtype)
+    for k in range(BLOCK if full else 0):
         parts = parts + blocks[:, k]
     rest = np.zeros(x.shape[1:], x.dtype)
-    for term in x[whole * BLOCK :]:
+    for term in x[full * BLOCK :]:
         rest = rest + term
-    if not whole:
+    if not full:
         return np.asarray(rest)
     total = np.zeros(x.shape[1:], np.float64)
     for part in (*parts, rest):

@@ -102,8 +102,8 @@ def reduce(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     x, listed = first(shapes), integers(elements, 1)
     if node.input(1) and listed is None:
         return [(OPEN,) * len(x) if node.attr("keepdims") else None]
-    whole = () if node.attr("noop_with_empty_axes") else range(len(x))
-    return [_without(node, x, {axis_of(a, len(x)) for a in listed} if listed else {*whole})]
+    all_axes = () if node.attr("noop_with_empty_axes") else range(len(x))
+    return [_without(node, x, {axis_of(a, len(x)) for a in listed} if listed else {*all_axes})]
 
 
 def _without(node: Node, x: Shape, axes: set[int]) -> Shape:

@@ -32,12 +32,12 @@ def reshape(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     if made.count(-1) > 1 or any(isinstance(d, int) and d < -1 for d in made):
         raise Contradiction(f"a shape of {wanted}")
     rest = [d for d in made if d != -1]
-    part = _quotient(x, rest, whole=-1 not in made)
+    part = _quotient(x, rest, exact=-1 not in made)
     return [tuple(part if d == -1 else d for d in made)]
 
 
-def _quotient(x: Shape, y: list[Dim], whole: bool) -> Dim:
-    """The product of the dimensions x by that of y. whole: it must be 1. Raises ValueError where it must be and
+def _quotient(x: Shape, y: list[Dim], exact: bool) -> Dim:
+    """The product of the dimensions x by that of y. exact: it must be 1. Raises ValueError where it must be and
     cannot."""
     above, below = Counter(d for d in x if isinstance(d, str)), Counter(d for d in y if isinstance(d, str))
     if OPEN in above or OPEN in below or below - above:
@@ -47,7 +47,7 @@ def _quotient(x: Shape, y: list[Dim], whole: bool) -> Dim:
     assert isinstance(size, int) and isinstance(parts, int)
     if names:
         return names[0] if len(names) == 1 and size == parts else OPEN
-    if (size != parts) if whole else (not parts or size % parts):
+    if (size != parts) if exact else (not parts or size % parts):
         if above:  # NOTE: which may be 0
             return OPEN
         raise ValueError(f"{size} elements in a shape of {parts}")

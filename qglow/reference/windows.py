@@ -50,8 +50,8 @@ class Window(NamedTuple):
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
         elif auto == "VALID":
             begin = end = (0,) * n
-        whole = all(len(v) == n for v in (kernel, strides, dilations, begin, end))
-        if not whole or min((*strides, *dilations, 1)) < 1 or min((*kernel, 0)) < 0:
+        complete = all(len(v) == n for v in (kernel, strides, dilations, begin, end))
+        if not complete or min((*strides, *dilations, 1)) < 1 or min((*kernel, 0)) < 0:
             sizes = f"kernel {list(kernel)}, strides {list(strides)}, dilations {list(dilations)}, pads {list(pads)}"
             # NOTE: windows are views, which would reach out of the array
             raise ValueError(f"{sizes} are no window over {n} axes")

@@ -22,18 +22,18 @@ def aligned(size: int) -> Array:
 
 
 class Arena:
-    """whole: all bytes that there are now."""
+    """memory: all bytes that there are now."""
 
-    __slots__ = ("whole",)
+    __slots__ = ("memory",)
 
     def __init__(self) -> None:
-        self.whole = aligned(0)
+        self.memory = aligned(0)
 
     def take(self, size: int) -> Array:
         """All bytes, at least so many; others than before where these are too few."""
-        there = self.whole.size
+        there = self.memory.size
         if there < size:
-            self.whole = aligned(max(size, min(int(ROOM * there), MOST_KEPT)))
+            self.memory = aligned(max(size, min(int(ROOM * there), MOST_KEPT)))
         elif there > MOST_KEPT >= size:
-            self.whole = aligned(size)
-        return self.whole
+            self.memory = aligned(size)
+        return self.memory

@@ -68,11 +68,11 @@ class NativeBackend:
     def load(self, program: Program, threads: int, pool: ConstantPool) -> Executable:
         from ..kernels.library import load  # NOTE: the interpreter needs no kernels
         from ..tuning import schedule, schedule_policy  # NOTE: likewise
-        from .native import NativePlan, team_size  # NOTE: likewise
+        from .native import NativePlan, pool_size  # NOTE: likewise
 
-        team = team_size(program, threads)
-        program = schedule(program, team, self.choose or schedule_policy(program.isa))
-        return NativePlan(program, load(), team, pool)
+        size = pool_size(program, threads)
+        program = schedule(program, size, self.choose or schedule_policy(program.isa))
+        return NativePlan(program, load(), size, pool)
 
 
 class InterpreterBackend:

@@ -117,10 +117,10 @@ class _Room:
     def take(self, size: int) -> Array:
         if self.guard:
             return guarded(size, SLACK)
-        whole = _with_slack(size)
-        if size > SMALL or whole > len(self.left):
-            return aligned(whole)[:size]
-        data, self.left = self.left[:size], self.left[whole:]
+        padded_size = _with_slack(size)
+        if size > SMALL or padded_size > len(self.left):
+            return aligned(padded_size)[:size]
+        data, self.left = self.left[:size], self.left[padded_size:]
         return data
 
 

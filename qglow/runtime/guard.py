@@ -38,12 +38,12 @@ def guarded(size: int, behind: int = 0) -> Array:
     page = mmap.PAGESIZE
     inner = -(-(size + behind) // page) * page or page
     memory = mmap.mmap(-1, inner + 2 * page)
-    whole: Array = np.frombuffer(memory, np.uint8)
-    first = whole.ctypes.data
+    mapped: Array = np.frombuffer(memory, np.uint8)
+    first = mapped.ctypes.data
     for at in (first, first + page + inner):
         _protect(at, page)
     start = (page + inner - size - behind) // ALIGNMENT * ALIGNMENT
-    return whole[start : start + size]
+    return mapped[start : start + size]
 
 
 def _protect(address: int, size: int) -> None:

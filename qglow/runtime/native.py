@@ -42,7 +42,7 @@ def multiplications(program: Program) -> int:
     return total(program, products)
 
 
-def team_size(program: Program, threads: int) -> int:
+def pool_size(program: Program, threads: int) -> int:
     """Of so many threads, those that a program is worth: all or one."""
     return threads if threads == 1 or multiplications(program) >= SMALL_WORK else 1
 
@@ -86,9 +86,9 @@ class Rows(Sequence[Array]):
 
 
 class Segment:
-    """Native instructions that follow each other. start, count, schedule: what the executor and a team take, made once.
+    """Native instructions that follow each other. start, count, schedule: what the executor and a pool take, made once.
 
-    schedule: None on one thread, and where there are more pieces than a team can count.
+    schedule: None on one thread, and where there are more pieces than a pool can count.
     """
 
     def __init__(self, rows: Sequence[Array], threads: int = 1) -> None:
@@ -114,7 +114,7 @@ class NativePlan:
         self._flags = prove(program)
         if verify_level() >= 2:
             check_program(program)
-        self.library, self.threads = library, team_size(program, threads)
+        self.library, self.threads = library, pool_size(program, threads)
         pool = pool or ConstantPool()
         self.constants, self._shared = pool.bind(program.constant_pool), pool.arena
         # NOTE: so the same bytes are not kept twice
@@ -128,11 +128,11 @@ class NativePlan:
         itself, between pages without access, and no arena."""
         scratch, size = SCRATCH_BYTES * self.threads, self.program.arena_size
         if is_guarded():
-            self._whole, self.arena, self.scratch = self._shared.whole, aligned(0), guarded(scratch)
+            self._bound, self.arena, self.scratch = self._shared.memory, aligned(0), guarded(scratch)
             self._own = [guarded(b.size, OVER_READ) for b in self.program.buffers]
             return
-        self._whole = self._shared.take(scratch + size)
-        self.scratch, self.arena = self._whole[:scratch], self._whole[scratch : scratch + size]
+        self._bound = self._shared.take(scratch + size)
+        self.scratch, self.arena = self._bound[:scratch], self._bound[scratch : scratch + size]
         self._own = []
 
     def _address(self, buffer: int) -> int:
@@ -154,7 +154,7 @@ class NativePlan:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; the arrays are the caller's."""
-        if self._whole is not self._shared.whole and not self._own:
+        if self._bound is not self._shared.memory and not self._own:
             self._allocate()
             self._bind()
         for name, array in feeds.items():
@@ -186,11 +186,11 @@ class NativePlan:
         self._execute(s.start, s.count)
 
     def _run_together(self, s: Segment) -> None:
-        team = pool_of(self.library, self.threads)
-        if team is None or s.schedule is None:
+        pool = pool_of(self.library, self.threads)
+        if pool is None or s.schedule is None:
             self._run_alone(s)
         else:
-            team.run(s.schedule, s.start, s.count)
+            pool.run(s.schedule, s.start, s.count)
 
     def _run_host(self, node: Node) -> None:
         graph: Graph = self.program.graph

@@ -39,7 +39,7 @@ class InstrumentedStages:
 
     def watch(self, feeds: Mapping[str, Array], keep: Keep) -> None:
         """Run, and call keep(name, array) for every watched value. The array is only good in the call."""
-        wanted, values = set(self.names), {**self.stage.whole.constants, **feeds}
+        wanted, values = set(self.names), {**self.stage.full_graph.constants, **feeds}
 
         def show(name: str, array: Array) -> None:
             if name in wanted and isinstance(array, np.ndarray):
@@ -55,7 +55,8 @@ class InstrumentedStages:
         if self._first is not None:
             self._first.watch({i: feeds[i] for i in self.stage.first.inputs}, hold)
         for node in self.stage.host:
-            results = evaluate_node(self.stage.whole, node, [values[i] if i else None for i in node.inputs], fast=True)
+            inputs = [values[i] if i else None for i in node.inputs]
+            results = evaluate_node(self.stage.full_graph, node, inputs, fast=True)
             for name, array in zip(node.outputs, results, strict=False):
                 if name:
                     values[name] = array

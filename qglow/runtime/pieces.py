@@ -1,4 +1,4 @@
-"""How instructions are cut into pieces for several threads, and the tables of a segment from which a team takes them.
+"""How instructions are cut into pieces for several threads, and the tables of a segment from which a pool takes them.
 
 What a piece is follows from the program and the number of threads asked for alone, never from who comes to compute it.
 """

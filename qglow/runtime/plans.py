@@ -172,16 +172,16 @@ class StagedPlan:
         return self.first.nbytes if self.first is not None else 0
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        whole, values = self.stage.whole, self.known(feeds)
+        full_graph, values = self.stage.full_graph, self.known(feeds)
         for _ in self.hosted(values):
             pass
         if self.stage.rest is not None:
             values.update(self.following(values).run(self.inputs_of_rest(values)))
-        return own({o: values[o] for o in whole.outputs}, feeds, whole)
+        return own({o: values[o] for o in full_graph.outputs}, feeds, full_graph)
 
     def known(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Constants, inputs, and what the program makes."""
-        values = {**self.stage.whole.constants, **feeds}
+        values = {**self.stage.full_graph.constants, **feeds}
         if self.first is not None:
             values.update(self.first.run({i: feeds[i] for i in self.stage.first.inputs}))
         return values
@@ -189,7 +189,7 @@ class StagedPlan:
     def hosted(self, values: dict[str, Array]) -> Iterator[Node]:
         """Compute the nodes on the host, one at a time, and add what they make to the values."""
         for node in self.stage.host:
-            results = evaluate_node(self.stage.whole, node, [values[i] if i else None for i in node.inputs])
+            results = evaluate_node(self.stage.full_graph, node, [values[i] if i else None for i in node.inputs])
             values.update((o, a) for o, a in zip(node.outputs, results, strict=False) if o)
             yield node
 
@@ -234,12 +234,12 @@ def own(results: dict[str, Array], feeds: Mapping[str, Array], graph: Graph) -> 
     """The results with copies in place of what a caller must not have: parts of its own inputs, of constants, or of
     each other."""
     given = {id(a) for a in (*feeds.values(), *graph.constants.values())}
-    whole: dict[str, Array] = {}
+    owned: dict[str, Array] = {}
     for name, a in results.items():
         shared = isinstance(a, np.ndarray) and (a.base is not None or id(a) in given)
-        whole[name] = np.array(a) if shared else a
-        given.add(id(whole[name]))
-    return whole
+        owned[name] = np.array(a) if shared else a
+        given.add(id(owned[name]))
+    return owned
 
 
 def taken(plan: Plan, feeds: Mapping[str, Array]) -> Plan:

@@ -109,7 +109,7 @@ def _times(plan: Plan, feeds: Mapping[str, Array], repeats: int, native: bool) -
         values = plan.known(feeds)
         if plan.first is not None:
             yield from _times(plan.first, {i: feeds[i] for i in plan.stage.first.inputs}, repeats, native)
-        yield from _times_on_host(plan.stage.whole, plan.stage.host, values, repeats)
+        yield from _times_on_host(plan.stage.full_graph, plan.stage.host, values, repeats)
         if plan.stage.rest is not None:
             yield from _times(plan.following(values), plan.inputs_of_rest(values), repeats, native)
     elif isinstance(plan, ReferencePlan):

@@ -15,12 +15,12 @@ import numpy as np
 
 from ..graph import Array
 from ..kernels.library import Library
-from ..kernels.sizes import SLEEPS, TEAM_BYTES, WORKER_BYTES
+from ..kernels.sizes import POOL_BYTES, SLEEPS, WORKER_BYTES
 from ..threads import start
 
 Word = ctypes.c_int64
 PATIENCE = 5_000  # looks for a piece, about a tenth of a millisecond, before a thread sleeps
-OWNERS, MILLISECOND = 3, 4  # words of a team, see kernels/thread_pool.py
+OWNERS, MILLISECOND = 3, 4  # words of a pool, see kernels/thread_pool.py
 
 
 def _native(library: Library, name: str, arguments: int) -> Callable[..., None]:
@@ -43,7 +43,7 @@ def _ticks_of_a_millisecond(library: Library) -> int:
     return (last - first) * 1_000_000 // (end - start)
 
 
-class Team:
+class ThreadPool:
     """`threads` threads, the caller's among them. One program at a time; another caller's runs on its own thread
     meanwhile.
 
@@ -55,9 +55,9 @@ class Team:
     def __init__(self, library: Library, threads: int) -> None:
         self.threads = threads
         self._serve, self._run = _native(library, "serve", 3), _native(library, "run_together", 4)
-        raw = np.zeros(TEAM_BYTES + WORKER_BYTES * threads + 64, np.uint8)
+        raw = np.zeros(POOL_BYTES + WORKER_BYTES * threads + 64, np.uint8)
         at = -raw.ctypes.data % 64
-        self._words: Array = raw[at : at + TEAM_BYTES + WORKER_BYTES * threads].view(np.int64)
+        self._words: Array = raw[at : at + POOL_BYTES + WORKER_BYTES * threads].view(np.int64)
         self._words[OWNERS], self._words[MILLISECOND] = threads, _ticks_of_a_millisecond(library)
         self._address = ctypes.c_int64(self._words.ctypes.data)
         self._bells = [] if SLEEPS else [threading.Event() for _ in range(1, threads)]
@@ -91,15 +91,15 @@ class Team:
             bell.clear()
 
 
-_TEAMS: dict[int, Team] = {}
-_BEGUN: dict[int, Team] = {}  # teams whose threads are being started
+_POOLS: dict[int, ThreadPool] = {}
+_BEGUN: dict[int, ThreadPool] = {}  # thread pools whose threads are being started
 _MAKING = threading.Lock()
 
 
 def _forget() -> None:
     """In a forked process there is none of the threads."""
     global _MAKING
-    _TEAMS.clear()
+    _POOLS.clear()
     _BEGUN.clear()
     _MAKING = threading.Lock()
 
@@ -108,22 +108,22 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)
 
 
-def pool_of(library: Library, threads: int) -> Team | None:
-    """The team of a number of threads, made once in a process; None while the caller is held to fewer CPUs than such a
-    team needs.
+def pool_of(library: Library, threads: int) -> ThreadPool | None:
+    """The pool of a number of threads, made once in a process; None while the caller is held to fewer CPUs than such a
+    pool needs.
 
     NOTE: other runtimes hold their callers to one CPU for a while, and a thread that is made then would be held there
     too.
     """
-    team = _TEAMS.get(threads)
-    if team is not None:
-        return team
+    pool = _POOLS.get(threads)
+    if pool is not None:
+        return pool
     if len(os.sched_getaffinity(0)) < min(threads, os.cpu_count() or 1):
         return None
     with _MAKING:
-        if threads not in _TEAMS:
+        if threads not in _POOLS:
             if threads not in _BEGUN:
-                _BEGUN[threads] = Team(library, threads)
+                _BEGUN[threads] = ThreadPool(library, threads)
             _BEGUN[threads].start()
-            _TEAMS[threads] = _BEGUN.pop(threads)
-        return _TEAMS[threads]
+            _POOLS[threads] = _BEGUN.pop(threads)
+        return _POOLS[threads]

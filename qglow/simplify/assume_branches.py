@@ -22,16 +22,16 @@ Choices = Mapping[str, tuple[int, int]]  # how often a condition was false, and 
 
 class AssumedBranches(NamedTuple):
     """graph: of the branches that were taken. assumed: the conditions, in order, on which it is the float graph
-    `whole`."""
+    `full_graph`."""
 
-    whole: Graph
+    full_graph: Graph
     graph: Graph
     assumed: Mapping[str, bool]
 
     def holds(self, feeds: Mapping[str, Array]) -> bool:
         """Whether inputs go this way. One condition after another: where one does not hold, the next may not have a
         value."""
-        asked = ((remove_dead(self.whole.with_(outputs=(c,))), c, way) for c, way in self.assumed.items())
+        asked = ((remove_dead(self.full_graph.with_(outputs=(c,))), c, way) for c, way in self.assumed.items())
         return all(truth(evaluate(graph, feeds)[c]) == way for graph, c, way in asked)
 
 

@@ -1,4 +1,8 @@
-"""Nodes whose inputs are all constants become constants, and so does an integer that is multiplied by zero."""
+"""Nodes whose inputs are all constants become constants, and so does an integer that is multiplied by zero.
+
+It is no rewrite: no pattern says which nodes, they are evaluated, and all of them share one bound on the memory of what
+they make.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,8 @@
 Rule (39) of docs/quantization.md: below 2^-126 a weight counts as 0, where the largest of its tensor is 2^-80 or more.
 No weight changes by more than 2^-46 of the largest. A tensor of tiny weights alone is kept, and so is a constant that
 another op reads.
+
+It is no rewrite: it changes a constant, and looks at every node that reads it.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@
 2. The shape of a value whose shape is known is a constant, and so is one of its dimensions where that one is.
 3. A value of unknown rank gets the shape that follows from what is before it, which a decided Select may have made
    known.
+
+It is no rewrite: what one decision makes known of shapes is carried through the whole graph, and decides the next.
 """
 
 from __future__ import annotations
@@ -92,20 +94,20 @@ def _constant(graph: Graph, node: Node, dims: dict[str, tuple[int | str, ...]]) 
     if node.op == "Shape" and shape is not None:
         picked = shape[node.attr("start") : node.attr("end")]
     elif node.inputs and node.inputs[0] in dims:
-        whole = dims[node.inputs[0]]
+        source = dims[node.inputs[0]]
         rest = [graph.constants.get(i) if i else None for i in node.inputs]
         if any(c is None and i for c, i in zip(rest[1:], node.inputs[1:], strict=True)):
             return None
         if node.op == "Slice":
-            picked = whole[slice_index(1, rest)[0]]
+            picked = source[slice_index(1, rest)[0]]
         else:
             index = rest[1] if node.op == "Gather" else None
             if index is None:
                 return None
             flat = [int(k) for k in index.reshape(-1)]
-            if any(not -len(whole) <= k < len(whole) for k in flat):
+            if any(not -len(source) <= k < len(source) for k in flat):
                 return None
-            chosen = [whole[k] for k in flat]
+            chosen = [source[k] for k in flat]
             return np.array(chosen, np.int64).reshape(index.shape) if all(isinstance(d, int) for d in chosen) else None
     else:
         return None

@@ -38,12 +38,12 @@ def _reshaped(m: Match) -> Replacement:
 def _sliced(m: Match) -> Replacement:
     """A Slice (x, starts, ends, axes, steps) that begins at 0, ends beyond every size, and leaves nothing out."""
     steps = m.constant("steps") if m["steps"] else np.ones(1)
-    whole = (
+    takes_all = (
         np.all(m.constant("starts") == 0)
         and np.all(m.constant("ends") >= np.iinfo(np.int32).max)
         and np.all(steps == 1)
     )
-    return m["x"] if whole else None
+    return m["x"] if takes_all else None
 
 
 def _without_neutral(m: Match) -> Replacement:

@@ -4,6 +4,8 @@
 2. Further away, the scale goes up through ops that only move data and through the first operand of a product of two
    tensors, as the 1 / sqrt(d) of attention does. Every value on the way has one reader; each takes a new name, for it
    has a new meaning.
+
+It is no rewrite: the way up is of any length, and every value on it takes a new name.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ def product_shape(step: Instruction, isa: str) -> ProductShape:
     is_float = step.kind == "float_conv2d"
     tiles = rows_of(step.kind, isa)[0].blocking(s)
     block = tiles["C"]
-    four = 1 if is_float else 4  # taps of one step
+    taps_per_step = 1 if is_float else 4  # taps of one step
     taps = int(f["KH"]) * int(f["runs"]) * round_up(int(f["run"]), 1 if is_float else s.step)
     narrow = s.float_pixels[1] if is_float else s.narrow_pixels
     return ProductShape(
@@ -75,8 +75,8 @@ def product_shape(step: Instruction, isa: str) -> ProductShape:
         jobs=int(f["G"]) * -(-channels // block),
         block=block,
         channels=channels,
-        steps=taps // four,
-        weights=4 * block * taps // four,
+        steps=taps // taps_per_step,
+        weights=4 * block * taps // taps_per_step,
         x=int(f["x_w"]) * int(f["SW"]),
         y=int(f["y_w"]),
         most=narrow if channels <= s.lanes else tiles["W"],

@@ -78,7 +78,8 @@ def test_sums_of_a_profile_beyond_all_floats(here: Path, digits: Path, capsys: p
 @pytest.mark.parametrize("field", ["dims", "raw_data", "data_type"])
 @pytest.mark.parametrize("op", ["Add", "Conv", "LSTM", "QuantizeLinear", "BatchNormalization"])
 def test_initializers_of_the_wrong_size(op: str, field: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shapes = {"Add": [(3,)], "Conv": [(4, 3, 3, 3), (4,)], "LSTM": [(1, 16, 3), (1, 16, 4), (1, 32)], "QuantizeLinear": [()],
+    shapes = {"Add": [(3,)], "Conv": [(4, 3, 3, 3), (4,)], "LSTM": [(1, 16, 3), (1, 16, 4), (1, 32)],
+        "QuantizeLinear": [()],
               "BatchNormalization": [(3,)] * 4}[op]  # fmt: skip
     rank = {"Conv": [1, 3, 8, 8], "LSTM": [2, 1, 3]}.get(op, [2, 3])
     for spoiled in range(len(shapes)):

@@ -20,10 +20,13 @@ from qglow.errors import DataError, LimitError, ModelError, QGlowError
 from qglow.limits import limited
 from qglow.npz import read_npy, read_npz
 
-COMMANDS = {"x.onnx": ["inspect", "x.onnx"], "x.qglow": ["inspect", "x.qglow"], "x.profile.json": ["inspect", "x.profile.json"],
-            "x.npz": ["profile", "model.onnx", "--data", "x.npz"], "x.npy": ["run", "b.qglow", "--input", "image=x.npy"],
+COMMANDS = {"x.onnx": ["inspect", "x.onnx"], "x.qglow": ["inspect", "x.qglow"],
+    "x.profile.json": ["inspect", "x.profile.json"],
+            "x.npz": ["profile", "model.onnx", "--data", "x.npz"],
+            "x.npy": ["run", "b.qglow", "--input", "image=x.npy"],
             "x.toml": ["quantize", "model.onnx", "--profile", "p.json", "--config", "x.toml"],
-            "data/x.npz": ["profile", "model.onnx", "--data", "data"], "data/x.npy": ["profile", "model.onnx", "--data", "data"],
+            "data/x.npz": ["profile", "model.onnx", "--data", "data"],
+            "data/x.npy": ["profile", "model.onnx", "--data", "data"],
             "data/dataset.toml": ["profile", "model.onnx", "--data", "data"]}  # fmt: skip
 
 
@@ -102,7 +105,8 @@ def test_too_many_open_files_are_named(what: str, made: Path) -> None:
         import os, resource, sys
         import qglow, qglow.onnx_import, qglow.runtime.tensors
         from qglow.errors import QGlowError
-        read = {"b.qglow": qglow.load, "model.onnx": qglow.onnx_import.load, "p.json": qglow.Profile.load}[os.path.basename(sys.argv[1])]
+        readers = {"b.qglow": qglow.load, "model.onnx": qglow.onnx_import.load, "p.json": qglow.Profile.load}
+        read = readers[os.path.basename(sys.argv[1])]
         read(sys.argv[1])
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
@@ -122,7 +126,8 @@ def test_too_many_open_files_are_named(what: str, made: Path) -> None:
     )
     assert (
         done.stdout.strip()
-        == f"{made / what}: cannot be read: this process has too many open files; close some, or raise the limit (ulimit -n)"
+        == f"{made / what}: cannot be read: this process has too many open files; close some, or raise the limit "
+        "(ulimit -n)"
     )
 
 

@@ -18,7 +18,8 @@ ATTRIBUTES = re.compile(r"\{.*\}(?= \")")
 DTYPES = ("u4", "u8", "i8", "u16", "i16", "i32", "i64", "u32", "u64", "f16", "f32", "f64", "bool", "str", "bf16", "x9")
 _OPERATORS = """
     Conv Add Mul MaxPool Concat Softmax Quantize Dequantize Lookup Flatten Transpose MatMul GlobalAveragePool
-    Reshape Slice ConvTranspose Gemm Identity LayerNormalization Pad LSTM GRU RNN QSoftmax QLSTM Resize Split Select Onnx
+    Reshape Slice ConvTranspose Gemm Identity LayerNormalization Pad LSTM GRU RNN QSoftmax QLSTM Resize Split Select
+    Onnx
     AveragePool ReduceMean Expand Tile Range ConstantOfShape Gather Clip Loop If NonZero Shape Cast DepthToSpace
     TopK PRelu Where Einsum InstanceNormalization BlockwiseMatMul
 """

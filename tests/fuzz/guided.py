@@ -8,7 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-ABSENT = "atheris is not installed: `pip install atheris` (CPython 3.11 to 3.13 on Linux) into this environment, or run without --guided"
+ABSENT = (
+    "atheris is not installed: `pip install atheris` (CPython 3.11 to 3.13 on Linux) into this environment, or run "
+    "without --guided"
+)
 
 
 def instrument() -> bool:

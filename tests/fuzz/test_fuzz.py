@@ -84,10 +84,12 @@ def test_a_worker_ends_with_its_parent(corpus: Path, tmp_path: Path) -> None:
     code = (
         "import sys, time\nfrom pathlib import Path\nfrom fuzz.pool import Worker\n"
         "w = Worker(Path(sys.argv[1]), Path(sys.argv[2]))\n"
-        "w.ask({'kind': 'fault', 'name': 'hang', 'path': sys.argv[3]})\nprint(w.process.pid, flush=True)\ntime.sleep(600)"
+        "w.ask({'kind': 'fault', 'name': 'hang', 'path': sys.argv[3]})\nprint(w.process.pid, "
+        "flush=True)\ntime.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(corpus), str(tmp_path / "w"), str(empty)]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PATHS}, cwd=TESTS)
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PATHS},
+        cwd=TESTS)
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     parent.kill()

@@ -16,7 +16,9 @@ from qglow.graph.text import parse_graph, print_graph
 from qglow.graph.verify import verify
 from qglow.simplify import simplify
 
-HEAD = 'graph "g"\ninput %x: f32[2,3]\ninput %z: f32[2,3]\nconst %c: f32[] = [2.0]\nconst %v: f32[3] = [1.0, 2.0, 3.0]\n'
+HEAD = (
+    'graph "g"\ninput %x: f32[2,3]\ninput %z: f32[2,3]\nconst %c: f32[] = [2.0]\nconst %v: f32[3] = [1.0, 2.0, 3.0]\n'
+)
 
 
 def graph_of(*lines: str, outputs: str = "y") -> Graph:
@@ -49,7 +51,9 @@ def test_what_is_captured() -> None:
     assert apply(graph, [Rewrite("look", pattern, lambda m: seen.append(m))]) is graph
     (match,) = seen
     assert match.values == {"x": "x", "c": "c", "z": "z"} and match.node("sum").name == "n_a"
-    assert match.constant("c") == 2 and match.rank("x") == 2 and match.keeps_shape("x", "c") and match.root.name == "n_y"
+    assert match.constant("c") == 2 and match.rank("x") == 2 and match.keeps_shape("x", "c") and match.root.name == (
+        "n_y"
+    )
     assert [n.name for n in match.nodes] == ["n_y", "n_a"]
 
 
@@ -60,11 +64,14 @@ def test_one_name_is_one_value(operands: str, fires: bool) -> None:
 
 
 @pytest.mark.parametrize(("line", "commutes", "fires"), [
-    ("y = Add(c, x)", False, True), ("y = Add(x, c)", False, True), ("y = Sub(x, c)", False, True), ("y = Sub(c, x)", False, False),
-    ("y = Max(c, x)", False, False), ("y = Max(c, x)", True, True), ("y = Add(x, z)", False, False), ("y = Add(x, v)", False, False),
+    ("y = Add(c, x)", False, True), ("y = Add(x, c)", False, True), ("y = Sub(x, c)", False, True),
+    ("y = Sub(c, x)", False, False),
+    ("y = Max(c, x)", False, False), ("y = Max(c, x)", True, True), ("y = Add(x, z)", False, False),
+    ("y = Add(x, v)", False, False),
 ])  # fmt: skip
 def test_order_and_constants(line: str, commutes: bool, fires: bool) -> None:
-    pattern = op(lambda d: d.name in ("Add", "Sub", "Max"), value("x"), constant("c", is_scalar), commutes=commutes or None)
+    pattern = op(lambda d: d.name in ("Add", "Sub", "Max"), value("x"), constant("c", is_scalar),
+        commutes=commutes or None)
     found = ops(graph_of(line), Rewrite("r", pattern, relu))
     assert (found == ["Relu"]) == fires
 
@@ -151,16 +158,19 @@ def test_several_nodes_in_place_of_one() -> None:
     def as_two(m: Match) -> Replacement:
         factor = m.add_constant(f"{m.root.name}.factor", np.array(-1, np.float32))
         half = m.add_value(f"{m.root.name}.half", m.type("x"))
-        return (Node("Mul", (m["x"], factor), (half,), {}, f"{m.root.name}.mul"), Node("Relu", (half,), m.root.outputs, {}, m.root.name))
+        return (Node("Mul", (m["x"], factor), (half,), {}, f"{m.root.name}.mul"),
+            Node("Relu", (half,), m.root.outputs, {}, m.root.name))
 
-    made = verify(apply(graph_of("a = Exp(x)", "b = Abs(a)", "y = Exp(b)"), [Rewrite("two", op("Abs", value("x")), as_two)]))
+    made = verify(apply(graph_of("a = Exp(x)", "b = Abs(a)", "y = Exp(b)"),
+        [Rewrite("two", op("Abs", value("x")), as_two)]))
     assert [n.op for n in made.nodes] == ["Exp", "Mul", "Relu", "Exp"]
 
 
 def test_where_a_replacement_stands() -> None:
     """With `at` it stands where the captured node did, and only where all that it reads is there by then."""
     pattern = op("Add", op("Neg", value("x"), name="first"), value("other"))
-    early = Rewrite("early", pattern, lambda m: Node("Sub", (m["other"], m["x"]), m.root.outputs, {}, m.root.name), at="first")
+    early = Rewrite("early", pattern, lambda m: Node("Sub", (m["other"], m["x"]), m.root.outputs, {}, m.root.name),
+        at="first")
     late = early._replace(at="")
     before = graph_of("b = Exp(z)", "a = Neg(x)", "c1 = Abs(x)", "s = Add(a, b)", "y = Mul(s, c1)")
     assert ops(before, early) == ["Exp", "Sub", "Abs", "Mul"] and ops(before, late) == ["Exp", "Abs", "Sub", "Mul"]
@@ -175,7 +185,8 @@ def test_a_replacement_must_write_what_the_root_wrote() -> None:
 
 
 def test_a_replacement_that_would_close_a_cycle_is_refused() -> None:
-    cyclic = Rewrite("cyclic", op("Neg", value("x")), lambda m: Node("Add", (m["x"], "b"), m.root.outputs, {}, m.root.name))
+    cyclic = Rewrite("cyclic", op("Neg", value("x")), lambda m: Node("Add", (m["x"], "b"), m.root.outputs, {},
+        m.root.name))
     with pytest.raises(VerifyError, match="rewrite cyclic: expected inputs that are written before 'n_a', got 'b'"):
         apply(graph_of("a = Neg(x)", "b = Exp(a)", "y = Abs(b)"), [cyclic])
     itself = Rewrite("itself", op("Neg", value("x")), lambda m: m.root.with_(inputs=m.root.outputs))

@@ -296,7 +296,8 @@ def _resize(net: Net, draw: Any, pool: list[str]) -> list[str]:
         return []
     scales = net.constant("scales", np.array([1, 1, draw(st.integers(1, 2)), draw(st.integers(1, 3))], np.float32))
     if draw(st.booleans()):
-        return [net.op("Resize", (x, "", scales), net.b.types[x].quant, mode="nearest", coordinate_transformation_mode="asymmetric",
+        return [net.op("Resize", (x, "", scales), net.b.types[x].quant, mode="nearest",
+            coordinate_transformation_mode="asymmetric",
                        nearest_mode="floor")]  # fmt: skip
     return [net.op("Resize", (x, "", scales), draw(SCALES), mode="linear")]
 

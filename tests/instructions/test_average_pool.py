@@ -1,4 +1,5 @@
-"""int8 averages of windows that padding or rounding up reaches beyond the image: on kernels, with the reference's bits."""
+"""int8 averages of windows that padding or rounding up reaches beyond the image: on kernels, with the reference's
+bits."""
 
 import numpy as np
 import onnx

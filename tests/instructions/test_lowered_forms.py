@@ -51,7 +51,8 @@ def test_the_border_of_a_value_that_no_kernel_writes_is_filled_once() -> None:
 
 
 @pytest.mark.parametrize(("group", "by_channel", "far", "on_host"), [
-    (1, True, 1.0, False), (1, True, 3e4, True), (2, False, 3e4, True), (2, False, 3e2, False), (2, True, 3e4, True), (2, True, 3e2, False),
+    (1, True, 1.0, False), (1, True, 3e4, True), (2, False, 3e4, True), (2, False, 3e2, False), (2, True, 3e4, True),
+    (2, True, 3e2, False),
 ])  # fmt: skip
 def test_transposed_convolutions_whose_sums_near_int32(group: int, by_channel: bool, far: float, on_host: bool) -> None:
     """The bound of the sums counts the weights of each output channel, in each group, where the scales of one group's
@@ -205,7 +206,8 @@ def test_views_cost_nothing() -> None:
         "Reshape", (b.add("Transpose", (two,), f32(12, 2), "turned", perm=(1, 0)), shape), f32(3, 4, 2), "view"
     )
     graph = b.build("views", ["x"], [b.add("MatMul", (b.add("Identity", (one,), f32(2, 12), "same"), b.add_constant(
-        "w2", RNG.normal(0, 1, (12, 5)).astype(F32))), f32(2, 5), "y"), b.add("MatMul", (turned, w), f32(3, 4, 5), "z")])  # fmt: skip
+        "w2", RNG.normal(0, 1, (12, 5)).astype(F32))), f32(2, 5), "y"),
+        b.add("MatMul", (turned, w), f32(3, 4, 5), "z")])  # fmt: skip
     assert steps(graph) == ["float_conv2d", "transpose", "float_conv2d"]  # the turned rows are not adjacent: one copy
     same_bits(graph, {"x": RNG.normal(0, 1, (4, 12)).astype(F32)})
 

@@ -108,7 +108,8 @@ def other_buffer(p: MutableProgram) -> None:
 
 
 BROKEN: list[tuple[Callable[[MutableProgram], object], str]] = [
-    (set_field("conv2d", "H", 6), r"step `\d+: conv2d @in x=b\d.*`: x: expected bytes within the \d+ bytes of its buffer, got \[0, \d+\)"),
+    (set_field("conv2d", "H", 6), r"step `\d+: conv2d @in x=b\d.*`: x: expected bytes within the \d+ bytes of its "
+                                  r"buffer, got \[0, \d+\)"),
     (set_field("conv2d", "KH", 4), r"conv2d .*x: expected bytes within"),
     (set_field("conv2d", "C", 7), r"conv2d .*`: (y|w|bias): expected bytes within"),
     (set_field("conv2d", "C", 60), r"conv2d .*`: w: expected bytes within the \d+ bytes of its constant"),
@@ -126,7 +127,8 @@ BROKEN: list[tuple[Callable[[MutableProgram], object], str]] = [
     (set_field("quantize", "f_scale", 0.0), r"quantize .*f_scale: expected a positive scale, got 0.0"),
     (set_field("quantize", "f_scale", 0.1), r"quantize .*f_scale: expected a finite float32, got 0.1"),
     (set_field("quantize", "P", 8), r"quantize .*expected P within 3 of C, 3, got 8"),
-    (set_field("quantize", "x_c", -80), r"quantize .*x: expected bytes within the 240 bytes of its buffer, got \[-160, "),
+    (set_field("quantize", "x_c", -80),
+    r"quantize .*x: expected bytes within the 240 bytes of its buffer, got \[-160, "),
     (drop("conv2d", "fields", "SH"), r"conv2d .*expected field SH, got none"),
     (drop("conv2d", "operands", "x"), r"conv2d .*expected operand x, got none"),
     (drop("conv2d", "operands", "scratch"), r"conv2d .*expected operand scratch, got none"),
@@ -139,11 +141,13 @@ BROKEN: list[tuple[Callable[[MutableProgram], object], str]] = [
     (alias("conv2d", "y", "x"), r"conv2d .*expected y apart from what is read, got bytes that x has too"),
     (overlap, r"buffers b\d+ and b\d+: expected apart while both live, got \["),
     (other_buffer, r"conv2d .*y: expected one of the program's \d+ buffers, got b\d+"),
-    (buffer_of("conv2d", "y", offset=-64), r"buffer b\d+: expected it aligned and within the \d+ bytes of the arena, got \[-64"),
+    (buffer_of("conv2d", "y", offset=-64), r"buffer b\d+: expected it aligned and within the \d+ bytes of the arena, "
+                                           r"got \[-64"),
     (buffer_of("conv2d", "y", offset=257), r"buffer b\d+: expected it aligned"),
     (buffer_of("conv2d", "x", last=1), r"conv2d .*x: expected a buffer that lives, got one of steps 0 to 1"),
     (buffer_of("conv2d", "y", first=99), r"buffer b\d+: expected to live between steps 0 and \d+, got 99 to"),
-    (lambda p: setattr(p, "arena_size", p.arena_size - 256), r"expected 64 bytes of the arena behind it|within the \d+ bytes of the arena"),
+    (lambda p: setattr(p, "arena_size", p.arena_size - 256), r"expected 64 bytes of the arena behind it|within the \d+ "
+                                                             r"bytes of the arena"),
     (lambda p: setattr(p, "isa", "sse9"), r"expected an instruction set of .*, got 'sse9'"),
     (lambda p: p.constant_pool.pop(), r"expected \d+ bytes of constants, got \d+"),
     (lambda p: p.places.pop("dequantize"), r"host .*expected a place for 'dequantize', got none"),
@@ -180,7 +184,7 @@ def test_faults_are_collected(program: Program) -> None:
         VerifyError,
         match=r"breaks 3 invariants: .*conv2d.*x: .*conv2d.*y: .*; step `.*add.*zero: expected 0 to 255, got -1",
     ):
-        verify_program(program, whole=False)
+        verify_program(program, simulate=False)
 
 
 def test_a_missing_barrier_is_found(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,8 @@ def product(b: GraphBuilder, times: float, zero: int) -> str:
 
 NETS: dict[str, Net] = {
     "Add": of_two("Add", 2 * 255), "Sub": of_two("Sub", 2 * 255), "Mul": of_two("Mul", 255 * 255), "MatMul": product,
-    "AveragePool": of_one("AveragePool", 7, 7, kernel_shape=(2, 2)), "GlobalAveragePool": of_one("GlobalAveragePool", 1, 1),
+    "AveragePool": of_one("AveragePool", 7, 7, kernel_shape=(2, 2)),
+    "GlobalAveragePool": of_one("GlobalAveragePool", 1, 1),
     "ReduceMean": of_one("ReduceMean", 1, 1), "Resize": of_one("Resize", 16, 16, mode="linear"),
 }  # fmt: skip
 
@@ -86,7 +87,8 @@ PRODUCTS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 
 @pytest.mark.parametrize(("bias", "scale", "native"), [
     (2**31 - 1, None, False), (2**31 - 1, 1.0, False), (2**31 - 1, 1e-9, False), (2**31 - 1, 1e-10, True),
-    (2**31 - 1 - 20 * 255 * 127, None, True), (-(2**31), None, False), (1000, None, True), (1000, 1e4, False), (1000, 1.0, True),
+    (2**31 - 1 - 20 * 255 * 127, None, True), (-(2**31), None, False), (1000, None, True), (1000, 1e4, False),
+    (1000, 1.0, True),
 ])  # fmt: skip
 @pytest.mark.parametrize("op", PRODUCTS)
 def test_sums_of_products_stay_in_int32(op: str, bias: int, scale: float | None, native: bool) -> None:

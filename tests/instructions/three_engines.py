@@ -105,7 +105,8 @@ def step_by_step(program: Program, feeds: Mapping[str, Array], threads: int) -> 
             law.arena[free] = plan.arena[free]
             agree_on_nan(step, law, plan.arena)
         wrong = np.flatnonzero(plan.arena != law.arena)
-        assert not wrong.size, f"{where}: byte {wrong[0]} of the arena, of {wrong.size} that differ: expected {law.arena[wrong[0]]}, " \
+        assert not wrong.size, f"{where}: byte {wrong[0]} of the arena, of {wrong.size} that differ: " \
+                f"expected {law.arena[wrong[0]]}, " \
             f"got {plan.arena[wrong[0]]}"  # fmt: skip
 
 

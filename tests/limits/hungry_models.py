@@ -271,7 +271,8 @@ def _endless_in_a_branch() -> onnx.ModelProto:
         helper.make_graph(given, name, [], [helper.make_tensor_value_info(out, FLOAT, [2, 3])])
         for name, given, out in (("then", nodes, "first"), ("else", [other], "minus"))
     ]
-    net.nodes.append(helper.make_node("If", [net.op("Cast", net.op("Squeeze", "n"), to=TensorProto.BOOL)], ["branch"], "if",
+    net.nodes.append(helper.make_node("If", [net.op("Cast", net.op("Squeeze", "n"), to=TensorProto.BOOL)], ["branch"],
+        "if",
                                       then_branch=branches[0], else_branch=branches[1]))  # fmt: skip
     return net.model("branch")
 

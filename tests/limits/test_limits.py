@@ -216,7 +216,10 @@ def test_the_default_is_that_of_the_container(tmp_path: Path) -> None:
 
 
 def test_the_default_is_half_of_what_the_process_may_map() -> None:
-    code = "import resource as r; r.setrlimit(r.RLIMIT_AS, (1 << 30, 1 << 30)); from qglow import limits; print(limits.memory_limit())"
+    code = (
+        "import resource as r; r.setrlimit(r.RLIMIT_AS, (1 << 30, 1 << 30)); from qglow import limits; "
+        "print(limits.memory_limit())"
+    )
     assert (
         int(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout) <= 1 << 29
     )
@@ -232,7 +235,8 @@ def test_too_little_memory_is_said(tmp_path: Path, digits: Path) -> None:
         sys.path.insert(0, sys.argv[1])
         import hungry_models
         net = hungry_models.Net()
-        graph = qglow.pipeline.float_graph(net.model(net.op("Expand", net.op("Relu", "x"), net.constant([1 << 25, 2, 3]))))
+        wide = net.op("Expand", net.op("Relu", "x"), net.constant([1 << 25, 2, 3]))
+        graph = qglow.pipeline.float_graph(net.model(wide))
         session = qglow.InferenceSession(graph, max_memory="100G")
         size = int(open("/proc/self/statm").read().split()[0]) * 4096 + (200 << 20)
         resource.setrlimit(resource.RLIMIT_AS, (size, size))

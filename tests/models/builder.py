@@ -104,7 +104,8 @@ class Net:
     ) -> str:
         w = self.weight(outputs, inputs // group, kernel, kernel)
         more = [self.weight(outputs, scale=0.1)] if bias else []
-        return self.op("Conv", x, w, *more, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[kernel // 2] * 4, group=group,
+        return self.op("Conv", x, w, *more, kernel_shape=[kernel] * 2, strides=[stride] * 2, pads=[kernel // 2] * 4,
+            group=group,
                        dilations=[1, 1])  # fmt: skip
 
     def batch_norm(self, x: str, channels: int) -> str:

@@ -65,7 +65,8 @@ def bert(
 ) -> Case:
     n = Net(1, opset)
     ids, mask = (n.input(name, ["batch", "sequence"], INT64) for name in ("input_ids", "attention_mask"))
-    known = additive(n, mask, lowest) if spelling == "additive" else filled(n, mask, lowest) if spelling == "filled" else where(
+    known = additive(n, mask, lowest) if spelling == "additive" else filled(n, mask,
+        lowest) if spelling == "filled" else where(
         n, mask, lowest, ids)  # fmt: skip
     x = embedded(n, ids)
     for _ in range(blocks):

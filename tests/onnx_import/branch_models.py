@@ -136,7 +136,8 @@ CONSTANT = Model(  # the condition is a constant, a branch gives an initializer 
                       start = ReduceMax <keepdims = 0> (x)
                       axes = Constant <value = int64[1] {{0}}> ()
                       start1 = Unsqueeze (start, axes)
-                      total = Loop (three, yes, start1) <body = l (int64 i, bool go, float[1] t_in) => (bool on, float[1] t_out) {{
+                      total = Loop (three, yes, start1) <
+                         body = l (int64 i, bool go, float[1] t_in) => (bool on, float[1] t_out) {{
                         on = Identity (go)
                         t_out = Add (t_in, start1)
                       }}>

@@ -17,7 +17,8 @@ def nibbles_of(q: Array) -> Array:
 
 
 def n_bits(
-    n: int = 48, k: int = 100, size: int = 32, bits: int = 4, zeros: str = "packed", level: int = 0, bias: bool = False, g_idx: str = "",
+    n: int = 48, k: int = 100, size: int = 32, bits: int = 4, zeros: str = "packed", level: int = 0, bias: bool = False,
+    g_idx: str = "",
     dtype: type = np.float32, lead: tuple[int, ...] = (), seed: int = 0,
 ) -> onnx.ModelProto:  # fmt: skip
     """A MatMulNBits of [*lead, M, k]. zeros: packed, whole or half (floats), or none. g_idx: plain or mixed."""
@@ -39,7 +40,8 @@ def n_bits(
     while not names[-1]:
         names.pop()
     attributes = {"K": k, "N": n, "bits": bits, "block_size": size, "accuracy_level": level}
-    return model([helper.make_node("MatMulNBits", names, ["y"], name="mm", domain="com.microsoft", **attributes)], arrays,
+    return model([helper.make_node("MatMulNBits", names, ["y"], name="mm", domain="com.microsoft", **attributes)],
+        arrays,
                  (*lead, "M", k), (*lead, "M", n), dtype)  # fmt: skip
 
 

@@ -275,7 +275,8 @@ def test_a_branch_of_what_has_no_meaning_here_is_refused() -> None:
     text = """<ir_version: 8, opset_import: ["": 17]>
 g (float[3] x, bool c) => (float[M] y) {
   y = If (c) <then_branch = t () => (float[M] a) { o = Optional (x) a = OptionalGetElement (o) },
-              else_branch = e () => (float[M] b) { s = SequenceConstruct (x) k = Constant <value = int64 {0}> () b = SequenceAt (s, k) }>
+              else_branch = e () => (float[M] b) { s = SequenceConstruct (x)
+                k = Constant <value = int64 {0}> () b = SequenceAt (s, k) }>
 }"""
     model = onnx.parser.parse_model(text)
     feeds = {"x": noise_of(3), "c": np.array(True)}

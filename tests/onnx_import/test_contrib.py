@@ -102,19 +102,24 @@ def network() -> onnx.ModelProto:
     """Convolutions with activations and a residual sum, then a layer norm, an attention and a Gelu spelled out."""
     rng = np.random.default_rng(1)
     tensors: dict[str, Array] = {
-        "w0": rng.normal(0, 0.3, (24, 3, 3, 3)), "w1": rng.normal(0, 0.1, (24, 24, 3, 3)), "w2": rng.normal(0, 0.3, (24, 24)),
-        "gain": rng.normal(1, 0.1, 24), "shift": rng.normal(0, 0.1, 24), "sum": rng.normal(0, 0.1, 24), "half": np.array(0.5),
+        "w0": rng.normal(0, 0.3, (24, 3, 3, 3)), "w1": rng.normal(0, 0.1, (24, 24, 3, 3)),
+        "w2": rng.normal(0, 0.3, (24, 24)),
+        "gain": rng.normal(1, 0.1, 24), "shift": rng.normal(0, 0.1, 24), "sum": rng.normal(0, 0.1, 24),
+        "half": np.array(0.5),
         "one": np.array(1.0), "root": np.array(np.sqrt(2.0)), "factor": np.array(0.2),
     }  # fmt: skip
     n = helper.make_node
     nodes = [
-        n("Conv", ["x", "w0"], ["a"], pads=[1, 1, 1, 1]), n("Relu", ["a"], ["b"]), n("Conv", ["b", "w1"], ["c"], pads=[1, 1, 1, 1]),
+        n("Conv", ["x", "w0"], ["a"], pads=[1, 1, 1, 1]), n("Relu", ["a"], ["b"]),
+        n("Conv", ["b", "w1"], ["c"], pads=[1, 1, 1, 1]),
         n("Add", ["c", "b"], ["d"]), n("Relu", ["d"], ["e"]), n("Reshape", ["e", "rows"], ["f"]),
         n("Transpose", ["f"], ["g"], perm=[0, 2, 1]),
         n("LayerNormalization", ["g", "gain", "shift"], ["h"]), n("Transpose", ["h"], ["k"], perm=[0, 2, 1]),
         n("MatMul", ["h", "k"], ["s"]),
-        n("Mul", ["s", "factor"], ["t"]), n("Softmax", ["t"], ["p"]), n("MatMul", ["p", "h"], ["q"]), n("Add", ["q", "g"], ["r"]),
-        n("MatMul", ["r", "w2"], ["u0"]), n("Add", ["u0", "sum"], ["u"]), n("Div", ["u", "root"], ["v0"]), n("Erf", ["v0"], ["v1"]),
+        n("Mul", ["s", "factor"], ["t"]), n("Softmax", ["t"], ["p"]), n("MatMul", ["p", "h"], ["q"]),
+        n("Add", ["q", "g"], ["r"]),
+        n("MatMul", ["r", "w2"], ["u0"]), n("Add", ["u0", "sum"], ["u"]), n("Div", ["u", "root"], ["v0"]),
+        n("Erf", ["v0"], ["v1"]),
         n("Add", ["v1", "one"], ["v2"]), n("Mul", ["u", "v2"], ["v3"]), n("Mul", ["v3", "half"], ["y"]),
     ]  # fmt: skip
     constants = [numpy_helper.from_array(np.asarray(a, np.float32), name) for name, a in tensors.items()]

@@ -52,8 +52,9 @@ BRANCHES = """
 g (float[1, 2, 8, 8] x, bool c) => (float[1, 2, 8, 8] y, float[1, 2, 8, 8] z) {
   w = Constant <value = float[2, 2, 1, 1] {0.5, -0.25, 1.0, 0.75}> ()
   h = Conv (x, w)
-  i = If (c) <then_branch = a () => (float[1, 2, 8, 8] t) { t = If (c) <then_branch = b () => (float[1, 2, 8, 8] u) { u = Neg (h) },
-                                                            else_branch = d () => (float[1, 2, 8, 8] v) { v = Identity (x) }> },
+  i = If (c) <then_branch = a () => (float[1, 2, 8, 8] t) { t = If (c) <
+      then_branch = b () => (float[1, 2, 8, 8] u) { u = Neg (h) },
+      else_branch = d () => (float[1, 2, 8, 8] v) { v = Identity (x) }> },
               else_branch = e () => (float[1, 2, 8, 8] s) { s = Mul (h, x) }>
   y = Conv (i, w)
   z = Conv (h, w)

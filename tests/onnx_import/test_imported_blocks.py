@@ -50,8 +50,10 @@ def both(proto: onnx.ModelProto, x: Any) -> tuple[Any, Any, Any]:
 
 
 FORMS: list[dict[str, Any]] = [
-    {}, {"zeros": ""}, {"zeros": "whole"}, {"zeros": "half"}, {"bits": 8}, {"bits": 8, "zeros": ""}, {"bias": True}, {"lead": (2,)},
-    {"size": 16}, {"size": 256, "k": 300}, {"k": 128, "zeros": "", "g_idx": "plain"}, {"k": 128, "zeros": "", "g_idx": "mixed"},
+    {}, {"zeros": ""}, {"zeros": "whole"}, {"zeros": "half"}, {"bits": 8}, {"bits": 8, "zeros": ""}, {"bias": True},
+    {"lead": (2,)},
+    {"size": 16}, {"size": 256, "k": 300}, {"k": 128, "zeros": "", "g_idx": "plain"},
+    {"k": 128, "zeros": "", "g_idx": "mixed"},
     {"k": 128, "zeros": "whole", "g_idx": "mixed"}, {"dtype": np.float16}, {"k": 33, "size": 16},
 ]  # fmt: skip
 
@@ -110,7 +112,8 @@ def broken(**changes: Any) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("changes", [
-    {"bits": 2}, {"bits": 5}, {"block_size": 48}, {"block_size": 8}, {"K": 96}, {"N": 47}, {"N": 0}, {"B": None}, {"S": None},
+    {"bits": 2}, {"bits": 5}, {"block_size": 48}, {"block_size": 8}, {"K": 96}, {"N": 47}, {"N": 0}, {"B": None},
+    {"S": None},
     {"S": np.ones(7, np.float32)}, {"Z": np.ones(7, np.uint8)}, {"weight_prepacked": 1}, {"unknown": 3},
 ], ids=str)  # fmt: skip
 def test_what_is_not_supported_is_refused_in_a_line(changes: dict[str, Any]) -> None:
@@ -193,7 +196,8 @@ def test_blocks_along_the_columns_are_floats() -> None:
 
 
 @pytest.mark.parametrize("form", [
-    {}, {"bits": 8, "bias": True}, {"zeros": "", "bias": True}, {"level": 4, "k": 128}, {"level": 4, "bits": 8, "zeros": "", "k": 130},
+    {}, {"bits": 8, "bias": True}, {"zeros": "", "bias": True}, {"level": 4, "k": 128},
+    {"level": 4, "bits": 8, "zeros": "", "k": 130},
 ], ids=str)  # fmt: skip
 def test_export_gives_the_same_product_back(form: dict[str, Any]) -> None:
     graph = float_graph(n_bits(**form))

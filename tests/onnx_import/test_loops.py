@@ -76,7 +76,8 @@ WHILE = """g (float[n, 6] x, float limit) => (float[n, 6] y, int64 count, float[
 }"""
 NEVER = """g (float[n, 6] x, bool go, int64 trips) => (float[n, 6] y, float[t, 6] rows) {
   h = MatMul (x, w)
-  s, rows = Loop (trips, go, h) <body = b (int64 i, bool c, float[n, 6] s_in) => (bool on, float[n, 6] s_out, float[6] row) {
+  s, rows = Loop (trips, go, h) <
+    body = b (int64 i, bool c, float[n, 6] s_in) => (bool on, float[n, 6] s_out, float[6] row) {
     on = Identity (c)
     s_out = Tanh (s_in)
     row = ReduceMean <axes = [0], keepdims = 0> (s_in)
@@ -86,7 +87,8 @@ NEVER = """g (float[n, 6] x, bool go, int64 trips) => (float[n, 6] y, float[t, 6
 CAPTURED = """g (float[n, 6] x, int64 trips) => (float[n, 6] y) {
   h = MatMul (x, w)
   r = Relu (h)
-  u, whole = Loop (trips, , h, h) <body = b (int64 i, bool go, float[n, 6] a, float[n, 6] h) => (bool on, float[n, 6] c, float[n, 6] d) {
+  u, whole = Loop (trips, , h, h) <
+    body = b (int64 i, bool go, float[n, 6] a, float[n, 6] h) => (bool on, float[n, 6] c, float[n, 6] d) {
     on = Identity (go)
     m = MatMul (a, v)
     c = Add (m, r)
@@ -97,7 +99,8 @@ CAPTURED = """g (float[n, 6] x, int64 trips) => (float[n, 6] y) {
 NESTED = """g (float[n, 6] x, int64 trips) => (float[n, 6] y, float[a, b, 6] seen) {
   h = MatMul (x, w)
   two = Constant <value = int64 {2}> ()
-  y, seen = Loop (trips, , h) <body = outer (int64 i, bool go, float[n, 6] s) => (bool on, float[n, 6] t, float[q, 6] rows) {
+  y, seen = Loop (trips, , h) <
+    body = outer (int64 i, bool go, float[n, 6] s) => (bool on, float[n, 6] t, float[q, 6] rows) {
     on = Identity (go)
     limit = Constant <value = int64 {1}> ()
     odd_i = Mod (i, two)
@@ -132,7 +135,8 @@ CONVOLUTIONS = """g (float[n, 3, a, b] x, int64 trips) => (float[n, 4, a, b] y) 
 SCANNED = """g (float[n, 6] x) => (float[6] last, float[n, 6] states, float[n] largest) {
   h = MatMul (x, w)
   zero = Constant <value = float[6] {0, 0, 0, 0, 0, 0}> ()
-  last, states, largest = Scan <num_scan_inputs = 2, body = b (float[6] s, float[6] p, float[6] q) => (float[6] t, float[6] o, float m) {
+  last, states, largest = Scan <num_scan_inputs = 2,
+    body = b (float[6] s, float[6] p, float[6] q) => (float[6] t, float[6] o, float m) {
     u = Add (s, p)
     d = Mul (u, q)
     t = Tanh (d)

@@ -17,7 +17,8 @@ def ifs(*outputs: str) -> list[list[str]]:
     nodes = [
         helper.make_node("Neg", ["x"], ["a"]), helper.make_node("Abs", ["x"], ["b"]),
         select("c", "a", "b", "y"), select("c", "b", "a", "z"),
-        helper.make_node("Exp", ["y"], ["n"]), select("c", "n", "b", "w"), select("c", "a", "x", "v"), select("d", "a", "b", "u"),
+        helper.make_node("Exp", ["y"], ["n"]), select("c", "n", "b", "w"), select("c", "a", "x", "v"),
+        select("d", "a", "b", "u"),
         select("c", "y", "a", "t"),
     ]  # fmt: skip
     return [list(n.output) for n in nested(nodes, outputs, {}) if n.op_type == "If"]

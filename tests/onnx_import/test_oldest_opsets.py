@@ -34,14 +34,18 @@ CASES: list[Case] = [
       for op, of in (("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Div", np.divide))
       for opset in (1, 6) for other in (PLANE, FIVE, THREE[:1])),
     *((op, opset, [SQUARE, other], {"broadcast": 1, "axis": axis}, [of(SQUARE, at)])
-      for op, of in (("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Div", np.divide)) for opset in (1, 6)
-      for other, axis, at in ((FOUR, 1, along(FOUR)), (FOUR, -2, FOUR[:, None]), (SQUARE[0, 0], 1, SQUARE[0, 0][..., None]),
+      for op, of in (("Add", np.add), ("Sub", np.subtract), ("Mul", np.multiply), ("Div", np.divide)) for opset in (1,
+      6)
+      for other, axis, at in ((FOUR, 1, along(FOUR)), (FOUR, -2, FOUR[:, None]),
+      (SQUARE[0, 0], 1, SQUARE[0, 0][..., None]),
                               (FOUR, 3, FOUR), (SQUARE[1], 1, SQUARE[1]))),
-    *(("PRelu", opset, [X, slope], {}, [np.where(X < 0, X * along(slope), X)]) for opset in (1, 6) for slope in (THREE, THREE[:1])),
+    *(("PRelu", opset, [X, slope], {}, [np.where(X < 0, X * along(slope), X)]) for opset in (1, 6) for slope in (THREE,
+    THREE[:1])),
     ("PRelu", 6, [SQUARE, FOUR], {}, [np.where(SQUARE < 0, SQUARE * along(FOUR), SQUARE)]),
     ("PRelu", 6, [SQUARE[:, :, 0], FOUR], {}, [np.where(SQUARE < 0, SQUARE * along(FOUR), SQUARE)[:, :, 0]]),
     ("PRelu", 6, [LEFT, FIVE], {}, [np.where(LEFT < 0, LEFT * FIVE, LEFT)]),
-    ("BatchNormalization", 1, [X, SCALE, SHIFT, MEAN, POWER], {"is_test": 1, "consumed_inputs": [0, 0, 0, 1, 1]}, [NORMAL]),
+    ("BatchNormalization", 1, [X, SCALE, SHIFT, MEAN, POWER], {"is_test": 1, "consumed_inputs": [0, 0, 0, 1, 1]},
+    [NORMAL]),
     ("BatchNormalization", 6, [X, SCALE, SHIFT, MEAN, POWER], {"is_test": 1}, [NORMAL]),
     ("Dropout", 1, [X], {"is_test": 1}, [X]), ("Dropout", 6, [X], {"is_test": 1, "ratio": 0.3}, [X]),
     ("Gemm", 1, [LEFT, RIGHT, RIGHT[0]], {"broadcast": 1, "alpha": 0.5}, [F32(0.5) * (LEFT @ RIGHT) + RIGHT[0]]),
@@ -53,7 +57,8 @@ CASES: list[Case] = [
     ("Clip", 1, [X], {"max": 0.5}, [np.minimum(X, F32(0.5))]), ("Max", 1, [X, -X], {}, [np.abs(X)]),
 ]  # fmt: skip
 REFUSED: list[Case] = [
-    ("Add", 6, [SQUARE, FOUR], {"broadcast": 1, "axis": 4}, [SQUARE]), ("Cast", 1, [X], {"to": "INT32"}, [X.astype(np.int32)]),
+    ("Add", 6, [SQUARE, FOUR], {"broadcast": 1, "axis": 4}, [SQUARE]),
+    ("Cast", 1, [X], {"to": "INT32"}, [X.astype(np.int32)]),
     ("Greater", 1, [X, PLANE], {"broadcast": 1}, [X > PLANE]), ("Dropout", 6, [X], {"is_test": 0}, [X]),
     ("BatchNormalization", 6, [X, SCALE, SHIFT, MEAN, POWER], {"is_test": 1, "spatial": 0}, [X]),
 ]  # fmt: skip

@@ -77,8 +77,10 @@ def test_places_in_a_sequence(place: int, shape: tuple[int, ...]) -> None:
 
 def test_sequences_begin_empty_and_end_at_the_back() -> None:
     nodes = [
-        node("SequenceEmpty", [], ["e"]), node("SequenceInsert", ["e", "a", "zero"], ["s"]), node("SequenceInsert", ["s", "b"], ["t"]),
-        node("SequenceErase", ["t"], ["u"]), node("SequenceAt", ["u", "zero"], ["y"]), node("SequenceLength", ["t"], ["n"]),
+        node("SequenceEmpty", [], ["e"]), node("SequenceInsert", ["e", "a", "zero"], ["s"]),
+        node("SequenceInsert", ["s", "b"], ["t"]),
+        node("SequenceErase", ["t"], ["u"]), node("SequenceAt", ["u", "zero"], ["y"]),
+        node("SequenceLength", ["t"], ["n"]),
     ]  # fmt: skip
     feeds = {"a": A, "b": B}
     y, n = same(model(nodes, feeds, {"y": (1, 2), "n": (7, 0)}, zero=np.int64(0)), feeds)
@@ -140,7 +142,8 @@ def test_sequences_between_int8_layers() -> None:
         return RNG.normal(size=shape).astype(np.float32)
 
     nodes = [
-        node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]), node("SplitToSequence", ["r", "two"], ["s"], axis=1),
+        node("Conv", ["x", "w"], ["c"]), node("Relu", ["c"], ["r"]),
+        node("SplitToSequence", ["r", "two"], ["s"], axis=1),
         node("SequenceAt", ["s", "one"], ["t"]), node("Conv", ["t", "v"], ["y"]),
     ]  # fmt: skip
     x = weights(1, 3, 8, 8)

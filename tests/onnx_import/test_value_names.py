@@ -30,15 +30,19 @@ def normal(*shape: int) -> np.ndarray:
 
 
 OPS: dict[str, tuple[NodeProto, Mapping[str, np.ndarray], tuple[int, ...]]] = {
-    "Split": (helper.make_node("Split", ["x", "sizes"], ["a", "b", "c"], axis=1), {"sizes": np.int64([2, 5, 1])}, (2, 8, 3)),
+    "Split": (helper.make_node("Split", ["x", "sizes"], ["a", "b", "c"], axis=1), {"sizes": np.int64([2, 5, 1])},
+    (2, 8, 3)),
     "TopK": (helper.make_node("TopK", ["x", "k"], ["a", "b"]), {"k": np.int64([2])}, (3, 5)),
     "LSTM": (helper.make_node("LSTM", ["x", "w", "r"], ["a", "b", "c"], hidden_size=4),
              {"w": normal(1, 16, 3), "r": normal(1, 16, 4)}, (5, 2, 3)),
     "GRU": (helper.make_node("GRU", ["x", "w", "r"], ["a", "b"], hidden_size=4),
             {"w": normal(1, 12, 3), "r": normal(1, 12, 4)}, (5, 2, 3)),
-    "RNN": (helper.make_node("RNN", ["x", "w", "r"], ["a", "b"], hidden_size=4), {"w": normal(1, 4, 3), "r": normal(1, 4, 4)}, (5, 2, 3)),
-    "MaxPool": (helper.make_node("MaxPool", ["x"], ["a", "b"], kernel_shape=[2, 2], pads=[1, 0, 0, 1]), {}, (2, 3, 5, 6)),
-    "LayerNormalization": (helper.make_node("LayerNormalization", ["x", "s"], ["a", "b", "c"]), {"s": normal(7)}, (2, 3, 7)),
+    "RNN": (helper.make_node("RNN", ["x", "w", "r"], ["a", "b"], hidden_size=4),
+    {"w": normal(1, 4, 3), "r": normal(1, 4, 4)}, (5, 2, 3)),
+    "MaxPool": (helper.make_node("MaxPool", ["x"], ["a", "b"], kernel_shape=[2, 2], pads=[1, 0, 0, 1]), {},
+    (2, 3, 5, 6)),
+    "LayerNormalization": (helper.make_node("LayerNormalization", ["x", "s"], ["a", "b", "c"]), {"s": normal(7)},
+    (2, 3, 7)),
     "Dropout": (helper.make_node("Dropout", ["x"], ["a", "b"]), {}, (2, 3)),
     "BatchNormalization": (helper.make_node("BatchNormalization", ["x", "s", "s", "s", "v"], ["a"]),
                            {"s": normal(3), "v": np.abs(normal(3)) + 1}, (2, 3, 4)),

@@ -65,7 +65,8 @@ def test_what_simplifying_made_anew_is_computed_from_the_oracles_values() -> Non
     model = convolution()
     graph = float_graph(model)
     renamed = graph.with_(
-        nodes=tuple(n.with_(inputs=tuple({"n": "n2"}.get(i, i) for i in n.inputs), outputs=tuple({"n": "n2"}.get(o, o) for o in n.outputs))
+        nodes=tuple(n.with_(inputs=tuple({"n": "n2"}.get(i, i) for i in n.inputs),
+        outputs=tuple({"n": "n2"}.get(o, o) for o in n.outputs))
                     for n in graph.nodes),
         types={**graph.types, "n2": graph.types["n"]},
     )  # fmt: skip

@@ -89,7 +89,8 @@ def test_values_are_compared_in_parts_of_bounded_size(monkeypatch: pytest.Monkey
 def test_an_ill_conditioned_value_is_no_disagreement(monkeypatch: pytest.MonkeyPatch) -> None:
     """The difference of two equal sums is rounding alone, and its sign decides between -1 and 1: no engine is right
     there."""
-    nodes = [("MatMul", ["x", "w"], "a"), ("Unsqueeze", ["x", "two"], "u"), ("Mul", ["u", "w"], "m"), ("ReduceSum", ["m", "one"], "s"),
+    nodes = [("MatMul", ["x", "w"], "a"), ("Unsqueeze", ["x", "two"], "u"), ("Mul", ["u", "w"], "m"),
+        ("ReduceSum", ["m", "one"], "s"),
              ("Sub", ["s", "a"], "d"), ("Sign", ["d"], "y")]  # fmt: skip
     m = model(nodes, 32)
     next(n for n in m.graph.node if n.op_type == "ReduceSum").attribute.append(helper.make_attribute("keepdims", 0))

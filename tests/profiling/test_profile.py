@@ -53,7 +53,8 @@ def test_merge_is_the_profile_of_both(digits: Path) -> None:
 
 
 def test_batches_change_nothing(digits: Path) -> None:
-    one, four = (qglow.profile(digits / "model.onnx", [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(9)], batch_size=n)
+    one, four = (qglow.profile(digits / "model.onnx", [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(9)],
+        batch_size=n)
                  for n in (1, 4))  # fmt: skip
     assert one.tensors["image"].channel_mean is not None and one.tensors["image"].count == four.tensors["image"].count
     assert _record(one.tensors["image"]) == _record(four.tensors["image"])

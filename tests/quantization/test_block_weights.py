@@ -139,7 +139,8 @@ def test_which_products_have_them() -> None:
     with pytest.raises(ConfigError, match="matches no node"):
         chosen(block_nodes=("nothing",))
     small = Graph("small", ("x",), ("y",), (Node("MatMul", ("x", "w"), ("y",), {}, "mm"),),
-                  {"x": TensorType(DType.F32, (3, 40)), "y": TensorType(DType.F32, (3, 8)), "w": TensorType(DType.F32, (40, 8))},
+                  {"x": TensorType(DType.F32, (3, 40)), "y": TensorType(DType.F32, (3, 8)),
+                  "w": TensorType(DType.F32, (40, 8))},
                   {"w": floats(40, 8)})  # fmt: skip
     assert precisions(qglow.quantize(small, config=qglow.QuantConfig(weights="int4_block"))) == {"mm": "float"}
     with pytest.raises(ConfigError, match="40 elements"):

@@ -41,7 +41,8 @@ def net(weight_levels: int = 0) -> tuple[Graph, Data]:
         return b.add(op, inputs, float_type(*shape), op.lower(), **attributes)
 
     def conv(x: str, channels: int, group: int = 1) -> str:
-        return op("Conv", x, weights(8, channels // group, 3, 3), b.add_constant("b", rng.normal(0, 0.2, 8).astype(np.float32)),
+        return op("Conv", x, weights(8, channels // group, 3, 3),
+            b.add_constant("b", rng.normal(0, 0.2, 8).astype(np.float32)),
                   group=group, pads=(1, 1, 1, 1))  # fmt: skip
 
     a = op("Relu", conv("x", 4))
@@ -74,7 +75,8 @@ def test_all_activations_are_int16_and_what_has_no_form_is_float() -> None:
     bundle = quantized(graph, data, activations="int16")
     assert set(activations(bundle.graph).values()) == {DType.I16}
     assert all(
-        t.quant is not None and t.quant.z == 0 for v, t in bundle.graph.types.items() if t.dtype is DType.I16 and t.quant
+        t.quant is not None and t.quant.z == 0 for v,
+        t in bundle.graph.types.items() if t.dtype is DType.I16 and t.quant
     )
     decisions = {d["op"]: d for d in bundle.manifest["decisions"]}
     assert decisions["Softmax"]["precision"] == "float" and "no int16 form" in decisions["Softmax"]["reason"]

@@ -100,7 +100,8 @@ def test_the_shape_of_a_value_that_nothing_else_reads(read: str) -> None:
 def test_channels_are_followed_through_a_view_of_unknown_batch() -> None:
     """Means over pixels made flat, of which a batch's worth is taken again, as torch's GlobalResponseNorm exports."""
     nodes = [
-        N("Conv", ["x", "w"], ["a"]), N("Relu", ["a"], ["r"]), N("GlobalAveragePool", ["r"], ["p"]), N("Reshape", ["p", "flat"], ["f"]),
+        N("Conv", ["x", "w"], ["a"]), N("Relu", ["a"], ["r"]), N("GlobalAveragePool", ["r"], ["p"]),
+        N("Reshape", ["p", "flat"], ["f"]),
         N("Reshape", ["f", "back"], ["b"]), N("Gemm", ["b", "v"], ["y"]),
     ]
     constants = {

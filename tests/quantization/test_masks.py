@@ -47,7 +47,8 @@ def test_a_sum_has_the_range_of_its_scores_and_the_mask_is_cut_to_it() -> None:
 
 @pytest.mark.parametrize("nodes", [
     '%s: f32[4,6] = Add(%x, %near) "a"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} "b"\n',  # no mask
-    '%s: f32[4,6] = Add(%x, %far) "a"\n%r: f32[4,6] = Relu(%s) "r"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} "b"\noutput %r\n',
+    '%s: f32[4,6] = Add(%x, %far) "a"\n%r: f32[4,6] = Relu(%s) "r"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} '
+    '"b"\noutput %r\n',
     '%s: f32[4,6] = Add(%x, %far) "a"\n%y: f32[4,6] = Sigmoid(%s) "b"\n',
     '%v: f32[2,12] = Reshape(%x, %sizes) "v"\n%y: f32[2,12] = Softmax(%v) {"axis": -1} "b"\n',
 ])  # fmt: skip
@@ -58,7 +59,8 @@ def test_what_is_no_mask_or_is_read_by_others_is_left_alone(nodes: str) -> None:
 def test_a_constant_masks_unless_it_masks_whole_rows() -> None:
     for constant, found in (("cut", {"s": (-2 - MASKED, 3.0), "cut": (-2 - MASKED - 3, 0.0)}), ("shift", {})):
         nodes = (
-            f'const %two: i64[2] = [0, 1]\n%t: f32[2,6] = Gather(%x, %two) "t"\n%s: f32[2,6] = Add(%t, %{constant}) "a"\n'
+            f'const %two: i64[2] = [0, 1]\n%t: f32[2,6] = Gather(%x, %two) "t"\n%s: f32[2,6] = Add(%t, %{constant}) '
+            '"a"\n'
             '%y: f32[2,6] = Softmax(%s) {"axis": -1} "b"\n'
         )
         assert ranges(nodes, t=[-2.0, 3.0]) == found
@@ -74,14 +76,18 @@ def test_a_choice_by_where_and_views_behind_it() -> None:
 
 def test_two_masks_lower_the_range_once() -> None:
     nodes = (
-        '%s: f32[4,6] = Add(%x, %far) "a"\n%t: f32[4,6] = Sub(%s, %big) "c"\n%y: f32[4,6] = Softmax(%t) {"axis": -1} "b"\n'
+        '%s: f32[4,6] = Add(%x, %far) "a"\n%t: f32[4,6] = Sub(%s, %big) "c"\n%y: f32[4,6] = Softmax(%t) {"axis": -1} '
+        '"b"\n'
     )
     found = ranges("input %big: f32[4,6]\n" + nodes, big=[0.0, 1e6])
     assert found["t"] == found["s"] == (-2 - MASKED, 3.0) and found["big"] == (0.0, 2 + MASKED + 3)
 
 
 def test_inputs_that_only_mask_may_hold_infinities() -> None:
-    nodes = '%s: f32[4,6] = Add(%x, %far) "a"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} "b"\n%z: f32[4,6] = Relu(%near) "r"\n'
+    nodes = (
+        '%s: f32[4,6] = Add(%x, %far) "a"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} "b"\n%z: f32[4,6] = Relu(%near) '
+        '"r"\n'
+    )
     graph = parse_graph(SCORES + nodes + "output %y\noutput %z\n")
     assert for_softmax(graph) == {"s"} and [m.output for m in maskings(graph)] == ["s"]
     assert masked_inputs(graph) == {"x", "far"}  # NOTE: a sum does not say which of its terms is the mask
@@ -102,7 +108,8 @@ def test_infinities_are_counted_and_say_nothing_about_the_range() -> None:
 
 
 def test_a_profile_keeps_the_counts(tmp_path: object) -> None:
-    graph = parse_graph(SCORES + '%s: f32[4,6] = Add(%x, %far) "a"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} "b"\noutput %y\n')
+    graph = parse_graph(SCORES + '%s: f32[4,6] = Add(%x, %far) "a"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} '
+                                 '"b"\noutput %y\n')
     rng = np.random.default_rng(0)
     feeds = {n: rng.normal(0, 1, (4, 6)).astype(np.float32) for n in graph.inputs}
     feeds["far"][:, 3:] = -np.inf

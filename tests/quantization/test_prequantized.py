@@ -212,7 +212,8 @@ def test_what_onnxruntime_quantized_gives_its_bits(
             return next(self.left, None)
 
     out = tmp_path / "q.onnx"
-    quantize_static(str(digits / "model.onnx"), str(out), Feeds(), quant_format=getattr(QuantFormat, form), per_channel=per_channel,
+    quantize_static(str(digits / "model.onnx"), str(out), Feeds(), quant_format=getattr(QuantFormat, form),
+        per_channel=per_channel,
                     activation_type=getattr(QuantType, kind), weight_type=QuantType.QInt8)  # fmt: skip
     bundle = qglow.quantize(out)
     assert {d["precision"] for d in bundle.manifest["decisions"]} <= {"int8", "folded"}

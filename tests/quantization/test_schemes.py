@@ -60,7 +60,8 @@ def every_family() -> tuple[Graph, list[dict[str, np.ndarray]]]:
     y = op("MaxPool", y, shape=(1, 16, 4, 4), kernel_shape=(2, 2), strides=(2, 2))
     rows = op("Reshape", y, constant(np.array([1, 16, 16])), shape=(1, 16, 16))
     scores = op("MatMul", rows, op("Transpose", rows, shape=(1, 16, 16), perm=(0, 2, 1)), shape=(1, 16, 16))
-    mixed = op("MatMul", op("Softmax", op("Mul", scores, constant(np.float32(0.05)), shape=(1, 16, 16)), shape=(1, 16, 16), axis=-1),
+    mixed = op("MatMul", op("Softmax", op("Mul", scores, constant(np.float32(0.05)), shape=(1, 16, 16)),
+        shape=(1, 16, 16), axis=-1),
                rows, shape=(1, 16, 16))  # fmt: skip
     flat = op("Reshape", mixed, constant(np.array([1, 256])), shape=(1, 256))
     w = constant(rng.normal(0, 0.1, (256, 10)).astype(np.float32))

@@ -23,7 +23,8 @@ from qglow.reference import evaluate_node  # noqa: E402
 
 FAMILIES = [f for m in (pointwise, reductions, products, windowing, shaping, recurrent) for f in m.FAMILIES]
 UNARY = (
-    "Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Asinh", "Atan", "Exp", "Erf", "Elu", "Selu", "Celu", "Mish", "Softplus", "Softsign",
+    "Sin", "Cos", "Tan", "Sinh", "Cosh", "Tanh", "Asinh", "Atan", "Exp", "Erf", "Elu", "Selu", "Celu", "Mish",
+    "Softplus", "Softsign",
     "Sigmoid", "Gelu", "HardSigmoid", "HardSwish", "Softmax", "LogSoftmax",
 )  # fmt: skip
 POSITIVE = ("Log", "Sqrt", "Acosh", "Reciprocal")

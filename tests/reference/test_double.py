@@ -52,7 +52,8 @@ def magnitudes() -> np.ndarray:
 
 
 FUNCTIONS = {
-    "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh,
+    "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "sin": np.sin, "cos": np.cos, "tan": np.tan,
+    "sinh": np.sinh,
     "cosh": np.cosh, "tanh": np.tanh, "atan": np.arctan, "asin": np.arcsin, "acos": np.arccos, "asinh": np.arcsinh,
     "acosh": np.arccosh, "atanh": np.arctanh, "erf": np.vectorize(math.erf), "softplus": lambda x: np.logaddexp(0, x),
     "sigmoid": lambda x: np.exp(-np.logaddexp(0, -x)),

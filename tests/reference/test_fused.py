@@ -98,7 +98,8 @@ def test_a_chain_is_its_steps() -> None:
 @pytest.mark.parametrize(
     ("op", "shapes", "attributes"),
     [
-        ("Conv", [(2, 6, 9, 8), (8, 3, 3, 2), (8,)], {"group": 2, "pads": (1, 0, 2, 1), "strides": (2, 1), "dilations": (1, 2)}),
+        ("Conv", [(2, 6, 9, 8), (8, 3, 3, 2), (8,)], {"group": 2, "pads": (1, 0, 2, 1), "strides": (2, 1),
+        "dilations": (1, 2)}),
         ("Conv", [(2, 6, 9, 8), (12, 1, 3, 3), (12,)], {"group": 6, "pads": (1, 1, 1, 1)}),
         ("Conv", [(2, 6, 9), (12, 6, 3)], {"pads": (1, 1)}),
         ("Conv", [(1, 2, 4, 5, 6), (3, 2, 2, 2, 2)], {}),

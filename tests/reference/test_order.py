@@ -17,16 +17,24 @@ from qglow.reference.float_table import STRICT_FLOAT
 SINGLE = {  # one IEEE operation for each element, or integers
     "abs", "add", "multiply", "subtract", "divide", "negative",
     "sqrt", "rint", "floor", "ceil", "trunc", "sign", "fmod", "mod", "power", "equal",
-    "greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or", "logical_xor", "logical_not", "bitwise_and",
-    "bitwise_or", "bitwise_xor", "isnan", "isfinite", "isinf", "signbit", "copysign", "clip", "left_shift", "right_shift", "invert",
+    "greater", "greater_equal", "less", "less_equal", "logical_and", "logical_or", "logical_xor", "logical_not",
+    "bitwise_and",
+    "bitwise_or", "bitwise_xor", "isnan", "isfinite", "isinf", "signbit", "copysign", "clip", "left_shift",
+    "right_shift", "invert",
 }  # fmt: skip
 MOVING = {
-    "where", "take_along_axis", "put_along_axis", "concatenate", "stack", "split", "flip", "moveaxis", "expand_dims", "broadcast_to",
-    "broadcast_arrays", "broadcast_shapes", "full", "full_like", "zeros", "zeros_like", "ones", "ones_like", "empty", "empty_like",
-    "array", "asarray", "ascontiguousarray", "arange", "pad", "take", "tile", "nonzero", "triu", "tril", "repeat", "ndindex", "squeeze",
-    "argmax", "argmin", "argsort", "errstate", "iinfo", "finfo", "dtype", "newaxis", "inf", "nan", "pi", "shape", "prod", "any", "all",
-    "float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool_", "str_", "object_",
-    "cumsum", "count_nonzero", "unravel_index", "meshgrid", "indices", "floating", "ndarray", "swapaxes", "transpose", "reshape",
+    "where", "take_along_axis", "put_along_axis", "concatenate", "stack", "split", "flip", "moveaxis", "expand_dims",
+    "broadcast_to",
+    "broadcast_arrays", "broadcast_shapes", "full", "full_like", "zeros", "zeros_like", "ones", "ones_like", "empty",
+    "empty_like",
+    "array", "asarray", "ascontiguousarray", "arange", "pad", "take", "tile", "nonzero", "triu", "tril", "repeat",
+    "ndindex", "squeeze",
+    "argmax", "argmin", "argsort", "errstate", "iinfo", "finfo", "dtype", "newaxis", "inf", "nan", "pi", "shape",
+    "prod", "any", "all",
+    "float16", "float32", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool_",
+    "str_", "object_",
+    "cumsum", "count_nonzero", "unravel_index", "meshgrid", "indices", "floating", "ndarray", "swapaxes", "transpose",
+    "reshape",
 }  # fmt: skip
 # NOTE: cumsum adds one after the other by its definition; argmax and argmin find the first; a stable argsort has one
 # result; power and

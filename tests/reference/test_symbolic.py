@@ -41,7 +41,8 @@ def test_the_demo_is_known_as_a_whole(digits: Path) -> None:
 
 
 @pytest.mark.parametrize("name", shared_models.with_made([
-    "dtln_1", "vittrack_opencv", "yunet_n_320", "ppocr_v3_det_ch", "stories260K_llama", "lprnet", "tract_byte_sb_bidi_lstm",
+    "dtln_1", "vittrack_opencv", "yunet_n_320", "ppocr_v3_det_ch", "stories260K_llama", "lprnet",
+    "tract_byte_sb_bidi_lstm",
     "magika_v3_3",
 ]))  # fmt: skip
 def test_real_models_are_known_as_a_whole(name: str) -> None:

@@ -48,7 +48,8 @@ def net(
 def quiet_rows() -> tuple[onnx.ModelProto, list[dict[str, np.ndarray]]]:
     """Rows over their own length; a row that int8 rounds to zeros gives 0 / 0."""
     rng = np.random.default_rng(2)
-    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("ReduceL2", ["h", "axis"], ["n"], keepdims=1),
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["h"]), helper.make_node("ReduceL2", ["h", "axis"], ["n"],
+        keepdims=1),
              helper.make_node("Div", ["h", "n"], ["y"])]  # fmt: skip
     constants = {"w": rng.normal(0, 0.3, (16, 8)).astype(np.float32), "axis": np.array([1])}
     samples = [{"x": rng.normal(0, 1, (4, 16)).astype(np.float32)} for _ in range(8)]

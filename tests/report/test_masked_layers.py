@@ -26,7 +26,8 @@ output %y
 
 @pytest.mark.parametrize("case", [
     pytest.param(float_input(-np.inf, True), id="infinite"), pytest.param(float_input(LOWEST, True), id="lowest"),
-    pytest.param(two_masks(), id="two"), pytest.param(unseen("minus"), id="minus"), pytest.param(unseen("where"), id="where"),
+    pytest.param(two_masks(), id="two"), pytest.param(unseen("minus"), id="minus"),
+    pytest.param(unseen("where"), id="where"),
 ])  # fmt: skip
 def test_no_mask_is_among_the_noisy_layers(case: Case) -> None:
     bundle = qglow.quantize(case.model, qglow.profile(case.model, case.seen))

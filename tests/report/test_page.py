@@ -20,14 +20,18 @@ from qglow.report.html import page
 from qglow.runtime.step_profile import StepTime
 
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
-WATCH = '<script>window.faults=[];addEventListener("error",e=>faults.push(e.message));console.error=m=>faults.push(m)</script>'
+WATCH = (
+    '<script>window.faults=[];addEventListener("error",e=>faults.push(e.message));'
+    'console.error=m=>faults.push(m)</script>'
+)
 ACT = """<script>
 var heads = [...document.querySelectorAll("th[data-sort]")], sqnr = heads.find(h => h.textContent == "SQNR dB");
 var column = k => [...sqnr.closest("table").tBodies[0].rows].map(r => Number(r.cells[k].dataset.v));
 sqnr.click(); var up = column(sqnr.cellIndex); sqnr.click(); var down = column(sqnr.cellIndex);
 var seen = e => { var b = e.getBoundingClientRect(); return b.width > 0 && b.height > 0 };
 var found = {faults: faults, up: up, down: down, plots: [...document.querySelectorAll("svg")].filter(seen).length,
-  wide: document.documentElement.scrollWidth <= innerWidth, outside: performance.getEntriesByType("resource").map(e => e.name)};
+  wide: document.documentElement.scrollWidth <= innerWidth,
+  outside: performance.getEntriesByType("resource").map(e => e.name)};
 document.body.dataset.found = JSON.stringify(found);
 </script>"""
 

@@ -31,16 +31,23 @@ SIZES = (0, 1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 64, 100, 255, 256, 1000)
 NUMBERS = (-2147483649, -257, -129, -128, -9, -3, -2, -1, *SIZES, 32767, 65535, 65536, 2147483648)
 SCALES = ("1e-30", "1e-38", "0.5", "1.0", "3.0", "65536.0", "1e30", "1.401298464324817e-45")
 DTYPES = tuple(k.value for k in DType)
-OPS = ("Conv", "Add", "Sub", "Mul", "Div", "MaxPool", "AveragePool", "Concat", "Softmax", "Quantize", "Dequantize", "Lookup", "Flatten",
-       "Transpose", "MatMul", "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity", "LayerNormalization", "Pad",
+OPS = ("Conv", "Add", "Sub", "Mul", "Div", "MaxPool", "AveragePool", "Concat", "Softmax", "Quantize", "Dequantize",
+    "Lookup", "Flatten",
+       "Transpose", "MatMul", "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity",
+       "LayerNormalization", "Pad",
        "QSoftmax", "QLayerNormalization", "QLSTM",
-       "Split", "Resize", "Relu", "Sigmoid", "ReduceMean", "LSTM", "Gather", "Expand", "Where", "Clip", "ArgMax", "InstanceNormalization",
+       "Split", "Resize", "Relu", "Sigmoid", "ReduceMean", "LSTM", "Gather", "Expand", "Where", "Clip", "ArgMax",
+       "InstanceNormalization",
        "Squeeze", "Unsqueeze", "Tile", "DepthToSpace", "SpaceToDepth", "Select", "PRelu", "Pow", "Cast")  # fmt: skip
-ATTRIBUTES = ("axis", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad", "ceil_mode", "count_include_pad", "keepdims",
-              "transA", "transB", "alpha", "beta", "hidden_size", "direction", "mode", "blocksize", "perm", "qmin", "qmax", "epsilon",
-              "output_padding", "output_shape", "nearest_mode", "coordinate_transformation_mode", "layout", "clip", "storage_order",
+ATTRIBUTES = ("axis", "kernel_shape", "strides", "pads", "dilations", "group", "auto_pad", "ceil_mode",
+    "count_include_pad", "keepdims",
+              "transA", "transB", "alpha", "beta", "hidden_size", "direction", "mode", "blocksize", "perm", "qmin",
+              "qmax", "epsilon",
+              "output_padding", "output_shape", "nearest_mode", "coordinate_transformation_mode", "layout", "clip",
+              "storage_order",
               "select_last_index", "allowzero", "axes", "antialias", "linear_before_reset")  # fmt: skip
-WORDS = ("SAME_UPPER", "SAME_LOWER", "VALID", "bidirectional", "reverse", "linear", "nearest", "cubic", "CRD", "edge", "reflect", "tanh",
+WORDS = ("SAME_UPPER", "SAME_LOWER", "VALID", "bidirectional", "reverse", "linear", "nearest", "cubic", "CRD", "edge",
+    "reflect", "tanh",
          "align_corners", "tf_crop_and_resize", "wrap", "x")  # fmt: skip
 MOST = 1 << 18  # elements of a value that a case may ask for
 

@@ -70,7 +70,8 @@ def name(draw: Any, arrays: dict[str, Array], metadata: dict[str, str]) -> None:
 def operator(draw: Any, arrays: dict[str, Array], metadata: dict[str, str]) -> None:
     text = metadata["graph"]
     m = one_of(draw, list(re.finditer(r"(?<== )\w+(?=\()", text)))
-    ops = ("Conv", "Add", "Mul", "MaxPool", "Concat", "Softmax", "Quantize", "Dequantize", "Lookup", "Flatten", "Transpose", "MatMul",
+    ops = ("Conv", "Add", "Mul", "MaxPool", "Concat", "Softmax", "Quantize", "Dequantize", "Lookup", "Flatten",
+        "Transpose", "MatMul",
            "GlobalAveragePool", "Reshape", "Slice", "ConvTranspose", "Gemm", "Identity", "LayerNormalization", "Pad",
            "QSoftmax")  # fmt: skip
     metadata["graph"] = text[: m.start()] + draw(st.sampled_from(ops)) + text[m.end() :]

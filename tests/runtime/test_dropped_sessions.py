@@ -30,12 +30,14 @@ def numbers(*shape: int) -> str:
 
 
 MODELS = {
-    "one program": HEAD + f"(float[1,8,16,16] y) <float[8,8,3,3] w = {{{numbers(8, 8, 3, 3)}}}>" + CONV + "y = Relu(c) }",
+    "one program": HEAD + f"(float[1,8,16,16] y) <float[8,8,3,3] w = {{{numbers(8, 8, 3, 3)}}}>" + CONV + "y = Relu(c) "
+                                                                                                          "}",
     "branches": HEAD + f"(float[1,8,16,16] y) <float[8,8,3,3] w = {{{numbers(8, 8, 3, 3)}}}>" + CONV +
     """s = ReduceSum<keepdims = 0>(c) z = Constant<value_float = 0.0>() b = Greater(s, z)
        y = If(b)<then_branch = t () => (float[1,8,16,16] yt) { yt = Relu(c) },
                  else_branch = e () => (float[1,8,16,16] ye) { ye = Neg(c) }> }""",
-    "stages": HEAD + f"(float[8,n] y) <float[8,8,3,3] w = {{{numbers(8, 8, 3, 3)}}}, float[8,2] m = {{{numbers(8, 2)}}}>" + CONV +
+    "stages": HEAD + f"(float[8,n] y) <float[8,8,3,3] w = {{{numbers(8, 8, 3, 3)}}}, float[8,2] m = "
+                     f"{{{numbers(8, 2)}}}>" + CONV +
     "t = GlobalAveragePool(c) f = Flatten(t) z = NonZero(f) zf = Cast<to = 1>(z) y = MatMul(m, zf) }",
 }  # fmt: skip
 

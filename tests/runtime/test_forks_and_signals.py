@@ -93,7 +93,8 @@ print("done")
 
 POOL = """
 session, told, wrong = qglow.InferenceSession(bundle, 2), threading.Event(), []
-threads = [threading.Thread(target=until_told, args=(s, told, wrong)) for s in (session, session, qglow.InferenceSession(bundle, 2))]
+sessions = (session, session, qglow.InferenceSession(bundle, 2))
+threads = [threading.Thread(target=until_told, args=(s, told, wrong)) for s in sessions]
 for t in threads:
     t.start()
 
@@ -153,7 +154,7 @@ SESSIONS = """
 signal.signal(signal.SIGALRM, stop)
 
 def make():
-    thread_pool._TEAMS.clear()
+    thread_pool._POOLS.clear()
     assert right(qglow.InferenceSession(bundle, 2))
 
 assert interrupts(make, 150, step=1e-4) == 150
@@ -165,7 +166,8 @@ print("done")
 CALLERS = """
 signal.signal(signal.SIGALRM, stop)
 session, told, wrong = qglow.InferenceSession(bundle, 2), threading.Event(), []
-others = [threading.Thread(target=until_told, args=(s, told, wrong)) for s in (session, qglow.InferenceSession(bundle, 2))]
+sessions = (session, qglow.InferenceSession(bundle, 2))
+others = [threading.Thread(target=until_told, args=(s, told, wrong)) for s in sessions]
 for t in others:
     t.start()
 assert interrupts(lambda: session.run(None, feeds), 100, step=1e-4) == 100
@@ -201,7 +203,8 @@ for k in range(2000):
     signal.setitimer(signal.ITIMER_REAL, 0)
     if k > 600 and len(said) > 20:
         break
-assert all(nested) and set(said) == {"this session is in the middle of a run of this thread; a signal handler needs a session of its own"}
+asked = "this session is in the middle of a run of this thread; a signal handler needs a session of its own"
+assert all(nested) and set(said) == {asked}
 print("done")
 """
 
@@ -254,16 +257,16 @@ def test_the_error_of_a_signal_handler_is_no_error_of_the_model(setup: str) -> N
 NO_THREADS = """
 from qglow import threads
 for error in (RuntimeError("can't start new thread"), MemoryError()):
-    thread_pool._TEAMS.clear()
+    thread_pool._POOLS.clear()
 
     def start(work, arguments):
         raise error
 
     threads.start_new_thread = start
     session = qglow.InferenceSession(bundle, 3)
-    assert all(right(session) for _ in range(20)) and not thread_pool._TEAMS[3].helpers
+    assert all(right(session) for _ in range(20)) and not thread_pool._POOLS[3].helpers
 threads.start_new_thread = lambda work, arguments: None  # one that ends before it says that it is there
-thread_pool._TEAMS.clear()
+thread_pool._POOLS.clear()
 assert right(qglow.InferenceSession(bundle, 3))
 print("done")
 """

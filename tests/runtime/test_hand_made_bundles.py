@@ -108,7 +108,8 @@ INT8_PRODUCT = """
     const %w: i8[5,3,3,3]<0.0078125, 0> = @w
     const %b: i32[5] = @b
     %q: u8[1,3,8,8]<0.015625, 128> = Quantize(%x) "quantize"
-    %y: u8[1,5,8,8]<0.03125, 100> = Conv(%q, %w, %b) {"auto_pad": "SAME_UPPER", "kernel_shape": [3, 3], "qmin": 100} "conv"
+    %y: u8[1,5,8,8]<0.03125, 100> = Conv(%q, %w, %b) \
+{"auto_pad": "SAME_UPPER", "kernel_shape": [3, 3], "qmin": 100} "conv"
     %z: f32[1,5,8,8] = Dequantize(%y) "dequantize"
     output %z
 """
@@ -197,41 +198,58 @@ LIES: dict[str, Lie] = {
     **{f"LSTM: {name}": Lie(LSTM, edits, words, LSTM_ARRAYS) for name, (edits, words) in LSTM_LIES.items()},
     "LSTM: w for another hidden size": Lie(
         LSTM, {"const %w: f32[1,12,4]": "const %w: f32[1,4,12]"}, r"w", LSTM_ARRAYS),
-    "int8 LSTM: hidden size": Lie(INT8_LSTM, {'"hidden_size": 3': '"hidden_size": 200'}, r"lstm.*hidden_size", int8_lstm()),
+    "int8 LSTM: hidden size": Lie(INT8_LSTM, {'"hidden_size": 3': '"hidden_size": 200'}, r"lstm.*hidden_size",
+    int8_lstm()),
     "int8 LSTM: both directions": Lie(
-        INT8_LSTM, {'"hidden_size": 3': '"hidden_size": 3, "direction": "bidirectional"', "%y: f32[3,1,2,3]": "%y: f32[*]"},
+        INT8_LSTM, {'"hidden_size": 3': '"hidden_size": 3, "direction": "bidirectional"', "%y: f32[3,1,2,3]": "%y: "
+                                                                                                              "f32[*]"},
         r"lstm.*direction", int8_lstm()),
-    "Conv: kernel_shape": Lie(PRODUCT, {'"kernel_shape": [3, 3]': '"kernel_shape": [1, 1]'}, r"conv.*kernel_shape", PRODUCT_ARRAYS),
-    "Conv: large kernel_shape": Lie(PRODUCT, {'"kernel_shape": [3, 3]': '"kernel_shape": [7, 7]'}, r"conv.*kernel_shape", PRODUCT_ARRAYS),
-    "Conv: output of another kind": Lie(PRODUCT, {"%y: f32[1,5,8,8]": "%y: f64[1,5,8,8]"}, r"conv.*f64", PRODUCT_ARRAYS),
+    "Conv: kernel_shape": Lie(PRODUCT, {'"kernel_shape": [3, 3]': '"kernel_shape": [1, 1]'}, r"conv.*kernel_shape",
+    PRODUCT_ARRAYS),
+    "Conv: large kernel_shape": Lie(PRODUCT, {'"kernel_shape": [3, 3]': '"kernel_shape": [7, 7]'},
+    r"conv.*kernel_shape", PRODUCT_ARRAYS),
+    "Conv: output of another kind": Lie(PRODUCT, {"%y: f32[1,5,8,8]": "%y: f64[1,5,8,8]"}, r"conv.*f64",
+    PRODUCT_ARRAYS),
     "Conv: erased output of another kind": Lie(
         PRODUCT, {"%y: f32[1,5,8,8]": "%y: f64[*]", "%z: f32": "%z: f64"}, r"relu.*f64", PRODUCT_ARRAYS),
     "Relu: output of another kind": Lie(PRODUCT, {"%z: f32[1,5,8,8]": "%z: u8[1,5,8,8]"}, r"relu.*u8", PRODUCT_ARRAYS),
     "Conv: unknown auto_pad": Lie(PRODUCT, {"SAME_UPPER": "SAME_ABOVE"}, r"conv.*auto_pad", PRODUCT_ARRAYS),
     "int8 Conv: kernel_shape": Lie(
         INT8_PRODUCT, {'"kernel_shape": [3, 3]': '"kernel_shape": [1, 1]'}, r"conv.*kernel_shape", INT8_PRODUCT_ARRAYS),
-    "int8 Conv: qmin beyond the kind": Lie(INT8_PRODUCT, {'"qmin": 100': '"qmin": -300'}, r"conv.*qmin", INT8_PRODUCT_ARRAYS),
-    "int8 Conv: qmax beyond the kind": Lie(INT8_PRODUCT, {'"qmin": 100': '"qmax": 256'}, r"conv.*qmax", INT8_PRODUCT_ARRAYS),
-    "int8 Conv: qmin above qmax": Lie(INT8_PRODUCT, {'"qmin": 100': '"qmin": 200, "qmax": 100'}, r"conv.*qm(in|ax)", INT8_PRODUCT_ARRAYS),
+    "int8 Conv: qmin beyond the kind": Lie(INT8_PRODUCT, {'"qmin": 100': '"qmin": -300'}, r"conv.*qmin",
+    INT8_PRODUCT_ARRAYS),
+    "int8 Conv: qmax beyond the kind": Lie(INT8_PRODUCT, {'"qmin": 100': '"qmax": 256'}, r"conv.*qmax",
+    INT8_PRODUCT_ARRAYS),
+    "int8 Conv: qmin above qmax": Lie(INT8_PRODUCT, {'"qmin": 100': '"qmin": 200, "qmax": 100'}, r"conv.*qm(in|ax)",
+    INT8_PRODUCT_ARRAYS),
     "MaxPool: output of another kind": Lie(POOL, {"%y: f32[1,3,4,4]": "%y: f64[1,3,4,4]"}, r"pool.*f64"),
     "GlobalAveragePool: output of another kind": Lie(POOL, {"%z: f32": "%z: i64"}, r"mean.*i64"),
     "MaxPool: kernel of one size": Lie(POOL, {'"kernel_shape": [2, 2]': '"kernel_shape": [2]'}, r"pool"),
-    "Gemm: transA": Lie(GEMM, {'Gemm(%x, %w, %b) ': 'Gemm(%x, %w, %b) {"transA": 1} '}, r"gemm.*(transA|inner sizes)", GEMM_ARRAYS),
-    "Gemm: transB": Lie(GEMM, {'Gemm(%x, %w, %b) ': 'Gemm(%x, %w, %b) {"transB": 1} '}, r"gemm.*(transB|inner sizes)", GEMM_ARRAYS),
+    "Gemm: transA": Lie(GEMM, {'Gemm(%x, %w, %b) ': 'Gemm(%x, %w, %b) {"transA": 1} '}, r"gemm.*(transA|inner sizes)",
+    GEMM_ARRAYS),
+    "Gemm: transB": Lie(GEMM, {'Gemm(%x, %w, %b) ': 'Gemm(%x, %w, %b) {"transB": 1} '}, r"gemm.*(transB|inner sizes)",
+    GEMM_ARRAYS),
     "int8 Gemm: transA": Lie(INT8_GEMM, {'"transB": 1': '"transA": 1'}, r"gemm.*transA", INT8_GEMM_ARRAYS),
     "int8 Gemm: transA of 2": Lie(INT8_GEMM, {'"transB": 1': '"transB": 2'}, r"gemm.*transB", INT8_GEMM_ARRAYS),
     "Split: negative sizes": Lie(SPLIT, {"[3, 5]": "[-3, 11]"}, r"split"),
-    "Split: negative sizes, shapes erased": Lie(SPLIT, {"[3, 5]": "[9, -1]", "f32[2,3]": "f32[*]", "f32[2,5]": "f32[*]"}, r"split"),
+    "Split: negative sizes, shapes erased": Lie(SPLIT, {"[3, 5]": "[9, -1]", "f32[2,3]": "f32[*]",
+    "f32[2,5]": "f32[*]"}, r"split"),
     "Split: sizes beyond": Lie(SPLIT, {"[3, 5]": "[3, 50]"}, r"split"),
-    "Lookup: fewer tables than channels": Lie(LOOKUP, {"u8[4,256]": "u8[2,256]"}, r"lookup.*tables", {"t": integers("u1", 0, 256, 2, 256)}),
+    "Lookup: fewer tables than channels": Lie(LOOKUP, {"u8[4,256]": "u8[2,256]"}, r"lookup.*tables",
+    {"t": integers("u1", 0, 256, 2, 256)}),
     "Lookup: fewer tables than channels, shapes erased": Lie(
         LOOKUP, {"u8[4,256]": "u8[2,256]", **ERASED}, r"lookup.*tables", {"t": integers("u1", 0, 256, 2, 256)}),
-    "Lookup: table of 255": Lie(LOOKUP, {"u8[4,256]": "u8[4,255]"}, r"lookup.*256", {"t": integers("u1", 0, 256, 4, 255)}),
-    "Softmax: table beyond 24 bits": Lie(SOFTMAX, {'"axis": 1': '"axis": -1'}, r"softmax.*24 bits", {"t": SOFTMAX_ARRAYS["t"] * 2}),
-    "Softmax: table below 0": Lie(SOFTMAX, {'"axis": 1': '"axis": -1'}, r"softmax.*24 bits", {"t": -SOFTMAX_ARRAYS["t"]}),
-    "Softmax: table of 16": Lie(SOFTMAX, {"i32[256]": "i32[16]"}, r"softmax.*256", {"t": SOFTMAX_ARRAYS["t"][:16].copy()}),
+    "Lookup: table of 255": Lie(LOOKUP, {"u8[4,256]": "u8[4,255]"}, r"lookup.*256",
+    {"t": integers("u1", 0, 256, 4, 255)}),
+    "Softmax: table beyond 24 bits": Lie(SOFTMAX, {'"axis": 1': '"axis": -1'}, r"softmax.*24 bits",
+    {"t": SOFTMAX_ARRAYS["t"] * 2}),
+    "Softmax: table below 0": Lie(SOFTMAX, {'"axis": 1': '"axis": -1'}, r"softmax.*24 bits",
+    {"t": -SOFTMAX_ARRAYS["t"]}),
+    "Softmax: table of 16": Lie(SOFTMAX, {"i32[256]": "i32[16]"}, r"softmax.*256",
+    {"t": SOFTMAX_ARRAYS["t"][:16].copy()}),
     "Softmax: axis beyond": Lie(SOFTMAX, {'"axis": 1': '"axis": 7'}, r"softmax.*axis", SOFTMAX_ARRAYS),
-    "LayerNormalization: short gain": Lie(NORM, {"%g: f32[16]": "%g: f32[4]"}, r"norm", {"g": floats(4), "s": floats(16)}),
+    "LayerNormalization: short gain": Lie(NORM, {"%g: f32[16]": "%g: f32[4]"}, r"norm",
+    {"g": floats(4), "s": floats(16)}),
     "LayerNormalization: epsilon of a word": Lie(
         NORM, {'"axis": -1': '"axis": -1, "epsilon": "small"'}, r"norm.*epsilon", {"g": floats(16), "s": floats(16)}),
     "Resize: unknown mode": Lie(RESIZE, {'"mode": "nearest"': '"mode": "nearby"'}, r"resize.*mode"),
@@ -243,29 +261,38 @@ LIES: dict[str, Lie] = {
     "Quantize: output as floats": Lie(ADD, {"%r: u8[2,8]<0.0625, 120>": "%r: f32[2,8]"}, r"add", ADD_ARRAYS),
     "Add: output of 16 bits": Lie(ADD, {"%y: u8[2,8]": "%y: i32[2,8]"}, r"add", ADD_ARRAYS),
     "Mul: operands of two kinds": Lie(
-        ADD, {"const %k: f32[8]": "const %k: f64[8]"}, r"mul.*one dtype, got f32, f64", {"k": ADD_ARRAYS["k"].astype(np.float64)}),
-    "Conv: bias of another kind": Lie(PRODUCT, {"const %b: f32[5]": "const %b: f64[5]"}, r"conv.*one dtype, got f32, f64",
+        ADD, {"const %k: f32[8]": "const %k: f64[8]"}, r"mul.*one dtype, got f32, f64",
+        {"k": ADD_ARRAYS["k"].astype(np.float64)}),
+    "Conv: bias of another kind": Lie(PRODUCT, {"const %b: f32[5]": "const %b: f64[5]"}, r"conv.*one dtype, got f32, "
+                                                                                         r"f64",
                                       {**PRODUCT_ARRAYS, "b": PRODUCT_ARRAYS["b"].astype(np.float64)}),
     "int8 LSTM: weights of another kind": Lie(INT8_LSTM, {"const %r: i8": "const %r: u8"}, r"lstm.*weights that are i8",
                                               int8_lstm(r=integers("u1", 0, 9, 12, 3))),
     "int8 LSTM: state of another kind": Lie(
-        INT8_LSTM, {"const %c: f32": "const %c: f64"}, r"lstm.*states and outputs of f32", int8_lstm(c=floats(1, 2, 3).astype(np.float64))),
+        INT8_LSTM, {"const %c: f32": "const %c: f64"}, r"lstm.*states and outputs of f32",
+        int8_lstm(c=floats(1, 2, 3).astype(np.float64))),
     "Add: an operand missing": Lie(ADD, {"Add(%q, %r)": "Add(%q)"}, r"add.*expected 2 inputs, got 1", ADD_ARRAYS),
     "Add: an operand left out": Lie(ADD, {"Add(%q, %r)": "Add(_, %r)"}, r"add.*expected input 0, got none", ADD_ARRAYS),
     "Conv: a border that takes away": Lie(
-        PRODUCT, {'"auto_pad": "SAME_UPPER"': '"pads": [-1, 0, 0, 0]'}, r"conv.*pads as a list .* of at least 0", PRODUCT_ARRAYS),
+        PRODUCT, {'"auto_pad": "SAME_UPPER"': '"pads": [-1, 0, 0, 0]'}, r"conv.*pads as a list .* of at least 0",
+        PRODUCT_ARRAYS),
     "Conv: weights of one dimension, that nothing reads": Lie(
-        PRODUCT, {"const %w: f32[5,3,3,3]": "const %w: f32[135]", "output %z": "output %b"}, r"conv.*'w', of 3 or more dimensions, got 1",
+        PRODUCT, {"const %w: f32[5,3,3,3]": "const %w: f32[135]", "output %z": "output %b"}, r"conv.*'w', of 3 or more "
+                                                                                             r"dimensions, got 1",
         {**PRODUCT_ARRAYS, "w": floats(135)}),
     "Gemm: weights of one dimension, that nothing reads": Lie(
-        GEMM, {"const %w: f32[8,5]": "const %w: f32[40]", "output %y": "output %b"}, r"gemm.*'w', of 2 dimensions, got 1",
+        GEMM, {"const %w: f32[8,5]": "const %w: f32[40]", "output %y": "output %b"}, r"gemm.*'w', of 2 dimensions, got "
+                                                                                     r"1",
         {**GEMM_ARRAYS, "w": floats(40)}),
     "Gemm: a bias that is not broadcast, of what nothing reads": Lie(
-        GEMM, {"Gemm(%x, %w, %b)": "Gemm(%x, %w, %x)", "output %y": "output %b"}, r"gemm.*a bias of \[2, 8\] for \[2, 5\]", GEMM_ARRAYS),
+        GEMM, {"Gemm(%x, %w, %b)": "Gemm(%x, %w, %x)", "output %y": "output %b"}, r"gemm.*a bias of \[2, 8\] for \[2, "
+                                                                                  r"5\]", GEMM_ARRAYS),
     "Resize: scales of two dimensions": Lie(
-        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f32[1,4] = @s"}, r"resize.*expected", {"s": SCALES[None]}),
+        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f32[1,4] = @s"}, r"resize.*expected",
+        {"s": SCALES[None]}),
     "Resize: scales of 16 bits": Lie(
-        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f16[4] = @s"}, r"resize.*operand 2 of dtype f32, got f16",
+        RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f16[4] = @s"},
+        r"resize.*operand 2 of dtype f32, got f16",
         {"s": SCALES.astype(np.float16)}),
     "Resize: scales of 64 bits, shapes erased": Lie(
         RESIZE, {"const %s: f32[4] = [1, 1, 2, 2]": "const %s: f64[4] = @s", "%y: f32[1,3,8,8]": "%y: f32[*]"},
@@ -283,7 +310,8 @@ SOUND = {
 
 def feeds_of(bundle: Bundle) -> dict[str, Array]:
     graph = bundle.graph
-    return {n: np.linspace(-1, 1, int(np.prod(graph.types[n].static_shape)), dtype=np.float32).reshape(graph.types[n].static_shape)
+    return {n: np.linspace(-1, 1, int(np.prod(graph.types[n].static_shape)),
+        dtype=np.float32).reshape(graph.types[n].static_shape)
             for n in graph.inputs}  # fmt: skip
 
 
@@ -332,7 +360,8 @@ def test_an_error_of_a_long_path_and_a_long_line_says_where_and_what(which: int,
 
 
 SAMPLES: list[tuple[str, dict[str, Array]]] = [
-    (LSTM, LSTM_ARRAYS), (INT8_LSTM, int8_lstm()), (PRODUCT, PRODUCT_ARRAYS), (INT8_PRODUCT, INT8_PRODUCT_ARRAYS), (POOL, {}),
+    (LSTM, LSTM_ARRAYS), (INT8_LSTM, int8_lstm()), (PRODUCT, PRODUCT_ARRAYS), (INT8_PRODUCT, INT8_PRODUCT_ARRAYS),
+    (POOL, {}),
     (GEMM, GEMM_ARRAYS), (INT8_GEMM, INT8_GEMM_ARRAYS), (SPLIT, {}), (LOOKUP, {"t": integers("u1", 0, 256, 4, 256)}),
     (SOFTMAX, SOFTMAX_ARRAYS), (NORM, {"g": floats(16), "s": floats(16)}), (RESIZE, {}), (ADD, ADD_ARRAYS),
 ]  # fmt: skip

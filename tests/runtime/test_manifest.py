@@ -33,12 +33,14 @@ def saved(path: Path, manifest: str) -> Path:
 
 
 @pytest.mark.parametrize(("entry", "said"), [
-    ({"decisions": 5}, "decisions is int 5"), ({"decisions": [1]}, "expected a decision"), ({"decisions": [{}]}, "expected a decision"),
+    ({"decisions": 5}, "decisions is int 5"), ({"decisions": [1]}, "expected a decision"),
+    ({"decisions": [{}]}, "expected a decision"),
     ({"decisions": [{**DECISION, "precision": "int7"}]}, "expected a decision"),
     ({"decisions": [{**DECISION, "reason": 4}]}, "expected a decision"), ({"name": ["a"]}, "name is list"),
     ({"float_bytes": "x"}, "float_bytes is str"), ({"float_bytes": True}, "not a number of bytes"),
     ({"int8_bytes": -1}, "not a number of bytes"),
-    ({"float_bytes": 10**400}, "not a number of bytes"), ({"agreement": 3}, "agreement is int"), ({"target": None}, "target is NoneType"),
+    ({"float_bytes": 10**400}, "not a number of bytes"), ({"agreement": 3}, "agreement is int"),
+    ({"target": None}, "target is NoneType"),
     ({"agreement": {"outputs": {"y": {"sqnr_db": float("nan")}}}}, "manifest.agreement.outputs.y.sqnr_db is float nan"),
     ({"profile": {"samples": [float("inf")]}}, "manifest.profile.samples is float inf"),
 ])  # fmt: skip

@@ -58,11 +58,11 @@ class NeverStarted(threading.Thread):
 def split(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Every instruction in as many pieces as there are threads, and teams of this test's own."""
     monkeypatch.setattr(native, "SMALL_WORK", 0)
-    kept = dict(thread_pool._TEAMS)
-    thread_pool._TEAMS.clear()
+    kept = dict(thread_pool._POOLS)
+    thread_pool._POOLS.clear()
     yield
-    thread_pool._TEAMS.clear()
-    thread_pool._TEAMS.update(kept)
+    thread_pool._POOLS.clear()
+    thread_pool._POOLS.update(kept)
 
 
 def check(session: InferenceSession, graph: Graph, feeds: dict[str, Any], runs: int = 3) -> None:
@@ -100,7 +100,7 @@ def wide() -> Graph:
 def test_a_team_that_is_busy_or_was_of_no_use(wide: Graph, split: None) -> None:
     session, feeds = InferenceSession(wide, 2), feeds_of(wide)
     check(session, wide, feeds)
-    words = thread_pool._TEAMS[2]._words
+    words = thread_pool._POOLS[2]._words
     words[BUSY] = 1
     before = words.copy()
     check(session, wide, feeds)
@@ -116,7 +116,7 @@ def test_a_team_that_is_busy_or_was_of_no_use(wide: Graph, split: None) -> None:
 def test_a_clock_that_was_set_back_does_not_keep_the_helpers_away(wide: Graph, split: None) -> None:
     session, feeds = InferenceSession(wide, 2), feeds_of(wide)
     check(session, wide, feeds)
-    words = thread_pool._TEAMS[2]._words
+    words = thread_pool._POOLS[2]._words
     words[UNTIL], words[BACKOFF], generation = 1 << 60, 1000, int(words[1])
     check(session, wide, feeds, 1)
     assert int(words[1]) != generation
@@ -129,10 +129,10 @@ def test_threads_that_share_one_cpu_with_others(wide: Graph, split: None) -> Non
     check(session, wide, feeds)
     cpus, rng = os.sched_getaffinity(0), np.random.default_rng(0)
     end = time.monotonic() + 60
-    while len(thread_pool._TEAMS[3].helpers) < 2:  # NOTE: a run does not wait for them
+    while len(thread_pool._POOLS[3].helpers) < 2:  # NOTE: a run does not wait for them
         assert time.monotonic() < end
         time.sleep(0.001)
-    ours = [*thread_pool._TEAMS[3].helpers, threading.get_native_id()]
+    ours = [*thread_pool._POOLS[3].helpers, threading.get_native_id()]
 
     def compete() -> None:
         while not stop.is_set():
@@ -203,7 +203,7 @@ def test_interrupted_runs_leave_the_team_whole(wide: Graph, split: None) -> None
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, kept)
     assert fired == 60 and interrupted > 50  # NOTE: one that comes within a finalizer is lost by Python
-    assert thread_pool._TEAMS[2]._words[BUSY] == 0
+    assert thread_pool._POOLS[2]._words[BUSY] == 0
     check(session, wide, feeds)
 
 
@@ -244,7 +244,7 @@ if sys.platform == "linux":
         session = InferenceSession(wide, 2)
         check(session, wide, feeds_of(wide))
         for _ in range(100 * HANGS):
-            if int(thread_pool._TEAMS[2]._words[24]) == 1:  # the word that counts sleepers
+            if int(thread_pool._POOLS[2]._words[24]) == 1:  # the word that counts sleepers
                 return
             time.sleep(0.01)
         pytest.fail("a helper that has nothing to do does not sleep")

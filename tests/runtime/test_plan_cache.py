@@ -76,19 +76,20 @@ def test_plans_run_in_one_arena_and_move_when_it_grows() -> None:
         (got,) = session.run(None, image(*size))
         assert np.array_equal(got, want[size])
         plan = session._plan([image(*size)["x"]])
-        assert isinstance(plan, NativePlan) and np.shares_memory(plan.arena, shared.whole)
-        addresses.add(shared.whole.ctypes.data)
+        assert isinstance(plan, NativePlan) and np.shares_memory(plan.arena, shared.memory)
+        addresses.add(shared.memory.ctypes.data)
     largest = session._plan([image(30, 20)["x"]])
-    assert isinstance(largest, NativePlan) and largest.arena.nbytes <= shared.whole.nbytes < 2 * largest.arena.nbytes
+    assert isinstance(largest, NativePlan) and largest.arena.nbytes <= shared.memory.nbytes < 2 * largest.arena.nbytes
     assert len(addresses) <= 4  # it grows by more than is asked for
 
 
 def test_an_arena_larger_than_is_kept_goes_with_the_next_plan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(arenas, "MOST_KEPT", 1000)
     arena = arenas.Arena()
-    assert arena.take(100).size == 100 and arena.take(40) is arena.whole and arena.take(101).size == 150
+    assert arena.take(100).size == 100 and arena.take(40) is arena.memory and arena.take(101).size == 150
     large = arena.take(5000)
-    assert large.size == 5000 and arena.take(4000) is large and arena.take(500).size == 500 and arena.whole is not large
+    assert large.size == 5000 and arena.take(4000) is large and arena.take(500).size == 500
+    assert arena.memory is not large
 
 
 def test_constants_go_with_the_last_plan_that_reads_them() -> None:

@@ -82,15 +82,15 @@ def test_a_forked_process_makes_its_own_threads(bundle: qglow.Bundle) -> None:
 def test_a_caller_that_is_held_to_one_cpu_works_alone() -> None:
     """A team of threads on one CPU would be slow for good; it is made once the caller is free."""
     library, cpus = load(), os.sched_getaffinity(0)
-    kept = dict(thread_pool._TEAMS)
-    thread_pool._TEAMS.clear()
+    kept = dict(thread_pool._POOLS)
+    thread_pool._POOLS.clear()
     try:
         os.sched_setaffinity(0, {min(cpus)})
-        assert thread_pool.pool_of(library, 2) is None and not thread_pool._TEAMS
+        assert thread_pool.pool_of(library, 2) is None and not thread_pool._POOLS
         os.sched_setaffinity(0, cpus)
         made = thread_pool.pool_of(library, 2)
         assert made is not None and thread_pool.pool_of(library, 2) is made
     finally:
         os.sched_setaffinity(0, cpus)
-        thread_pool._TEAMS.clear()
-        thread_pool._TEAMS.update(kept)
+        thread_pool._POOLS.clear()
+        thread_pool._POOLS.update(kept)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 
 from qglow.graph import Graph, GraphBuilder, TensorType, float_type
+from qglow.graph.rewrite import Rewrites
 from qglow.reference import evaluate
-from qglow.simplify import simplify
+from qglow.simplify import PASSES, simplify
 
 RNG = np.random.default_rng(0)
 
@@ -62,3 +65,10 @@ def test_lone_batch_norm_becomes_an_affine_function() -> None:
         "BatchNormalization", ("x", *(b.add_constant(f"p{k}", np.abs(array(4)) + 0.5) for k in range(4))), t, "bn"
     )
     check(b.build("g", ("x",), (y,)), ["Mul", "Add"], (1, 4, 3, 3))
+
+
+def test_a_pass_is_a_list_of_rewrites_or_says_why_not() -> None:
+    others = [p for p in PASSES if not isinstance(p, Rewrites) and p.__module__.startswith("qglow.simplify.")]
+    assert len(others) >= 5
+    for other in others:
+        assert "It is no rewrite: " in (sys.modules[other.__module__].__doc__ or ""), other.__module__

@@ -104,6 +104,7 @@ def test_an_output_that_is_not_implemented_is_refused() -> None:
 
 def test_an_output_that_a_meaning_does_not_have_is_refused() -> None:
     """Operators that are not listed with a number of outputs have one."""
-    for op, outputs, said in (("Relu", ["y"], None), ("Relu", ["y", "z"], "output 'z'"), ("Relu", ["y", "", "z"], "output 'z'"),
+    for op, outputs, said in (("Relu", ["y"], None), ("Relu", ["y", "z"], "output 'z'"),
+        ("Relu", ["y", "", "z"], "output 'z'"),
                               ("TopK", ["y", "i"], None)):  # fmt: skip
         assert unmet(onnx.helper.make_node(op, ["x"], outputs)) == said

@@ -22,18 +22,25 @@ from qglow.reference.refine import refine
 
 # ops whose shape is found by evaluating them on stand-ins, in some of their forms or in all
 EVALUATED = {
-    "Flatten", "Softmax", "LogSoftmax", "TopK", "Conv", "ConvTranspose", "MatMul", "Onnx", "MaxPool", "AveragePool", "Resize", "Reshape",
-    "Squeeze", "Slice", "Split", "Tile", "Pad", "DepthToSpace", "SpaceToDepth", "QuantizeLinear", "DequantizeLinear", "OneHot", "LRN",
+    "Flatten", "Softmax", "LogSoftmax", "TopK", "Conv", "ConvTranspose", "MatMul", "Onnx", "MaxPool", "AveragePool",
+    "Resize", "Reshape",
+    "Squeeze", "Slice", "Split", "Tile", "Pad", "DepthToSpace", "SpaceToDepth", "QuantizeLinear", "DequantizeLinear",
+    "OneHot", "LRN",
     "GroupNormalization", "LSTM", "GRU", "RNN", "GridSample",
     "LpPool", "GlobalLpPool", "LpNormalization", "MaxRoiPool", "RoiAlign", "MaxUnpool", "Hardmax", "ScatterElements",
 }  # fmt: skip
 # of the cases of an op with a kernel, how many run on the host at most: other dtypes, ranks and forms
 ON_HOST = {
-    "Sigmoid": 3, "Abs": 7, "Sqrt": 2, "Neg": 5, "Relu": 4, "Tanh": 2, "Exp": 2, "Reciprocal": 1, "Log": 1, "Gelu": 2, "HardSwish": 1,
-    "Pow": 13, "Add": 11, "Sub": 11, "Mul": 11, "Div": 12, "Min": 14, "Max": 14, "Clip": 16, "Softmax": 14, "ReduceMean": 22,
-    "ReduceSum": 22, "ReduceMax": 24, "Conv": 13, "ConvTranspose": 6, "MatMul": 14, "Gemm": 154, "LayerNormalization": 12,
-    "GlobalMaxPool": 4, "GlobalAveragePool": 4, "AveragePool": 25, "MaxPool": 8, "Resize": 170, "Gather": 28, "Reshape": 1, "Concat": 1,
-    "Slice": 15, "Pad": 55, "BatchNormalization": 4, "LeakyRelu": 0, "HardSigmoid": 0, "Identity": 0, "Erf": 0, "Swish": 0, "PRelu": 0,
+    "Sigmoid": 3, "Abs": 7, "Sqrt": 2, "Neg": 5, "Relu": 4, "Tanh": 2, "Exp": 2, "Reciprocal": 1, "Log": 1, "Gelu": 2,
+    "HardSwish": 1,
+    "Pow": 13, "Add": 11, "Sub": 11, "Mul": 11, "Div": 12, "Min": 14, "Max": 14, "Clip": 16, "Softmax": 14,
+    "ReduceMean": 22,
+    "ReduceSum": 22, "ReduceMax": 24, "Conv": 13, "ConvTranspose": 6, "MatMul": 14, "Gemm": 154,
+    "LayerNormalization": 12,
+    "GlobalMaxPool": 4, "GlobalAveragePool": 4, "AveragePool": 25, "MaxPool": 8, "Resize": 170, "Gather": 28,
+    "Reshape": 1, "Concat": 1,
+    "Slice": 15, "Pad": 55, "BatchNormalization": 4, "LeakyRelu": 0, "HardSigmoid": 0, "Identity": 0, "Erf": 0,
+    "Swish": 0, "PRelu": 0,
     "Flatten": 0, "Transpose": 0, "Squeeze": 0, "Unsqueeze": 0, "Expand": 0, "Split": 0, "LSTM": 31,
 }  # fmt: skip
 BY_DATA = dict.fromkeys(

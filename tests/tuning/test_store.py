@@ -59,9 +59,11 @@ def test_what_was_measured_goes_before_the_model_and_the_model_before_the_rule()
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2}, {"choices": []}, {"choices": {"1": {"k": {"tile": -1}}}}, {"choices": {"1": {"k": {"split": 3}}}},
+        {"format": 2}, {"choices": []}, {"choices": {"1": {"k": {"tile": -1}}}},
+        {"choices": {"1": {"k": {"split": 3}}}},
         {"choices": {"1": {"k": {"speed": 1}}}}, {"choices": {"1": {"k": {"tile": 1.5}}}}, {"prices": {"1": ["much"]}},
-        {"prices": {"one": [0.0] * len(NAMES)}}, {"prices": {"1": [10**400] * len(NAMES)}}, {"choices": {"1": {"k": {"tile": True}}}},
+        {"prices": {"one": [0.0] * len(NAMES)}}, {"prices": {"1": [10**400] * len(NAMES)}},
+        {"choices": {"1": {"k": {"tile": True}}}},
     ],
 )  # fmt: skip
 def test_a_spoiled_file_is_not_used(change: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
@@ -100,6 +102,7 @@ def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(
             assert store.load(isa) is None
         path.unlink()
         with pytest.raises(VerifyError, match=rf"{name}={value}") as said:
-            make_plan(graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads, value=value: {name: value}))  # type: ignore[misc]
+            make_plan(graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads,
+                value=value: {name: value}))  # type: ignore[misc]
         assert "\n" not in str(said.value)
     assert caplog.text.count("run it again") == len(HOSTILE)

@@ -1,0 +1,120 @@
+"""Kernels of adjacent elements, of whatever dtype: a run of them four vectors at a time, then one, then what is left of
+one; and loops over the runs of an image, whose rows threads share.
+
+A last part is computed as a whole vector and stored piece by piece, so that nothing is written beyond the run; reading
+beyond it is allowed everywhere (the arena and the constants end in slack).
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from .jit import njit
+from .split import part_of, row_at
+from .target import ISA
+from .vector import I64, add_to, store_at
+from .vector_loops import store_some
+
+LANES = ISA.lanes
+WIDE = 4  # vectors at a time
+i64, f32 = types.int64, types.float32
+
+
+def run_of(moves, scalars, real, stored, size):
+    """A function ((addresses ..., y, scalars ...), count) over a run of `count` elements.
+
+    moves: bytes from one element to the next at each address (0 repeats it). scalars: "i" int64 or "f" float32 each.
+    real(b, addresses, scalars): a float vector. stored(b, real vectors, scalars): the vectors that are written one
+    behind the other, of one real vector or of four. size: bytes of an element of y.
+    """
+    operand_types = types.Tuple([i64] * (len(moves) + 1) + [i64 if s == "i" else f32 for s in scalars])
+
+    def step(vectors, partial):
+        def generate(ctx, b, sig, args):
+            operands = cgutils.unpack_tuple(b, args[0])
+            k, (y, *values) = args[1], operands[len(moves) :]
+            at = [b.add(a, b.mul(k, ir.Constant(I64, m))) if m else a for a, m in zip(operands, moves)]
+            y = b.add(y, b.mul(k, ir.Constant(I64, size)))
+            reals = [real(b, [add_to(b, a, v * LANES * m) for a, m in zip(at, moves)], values) for v in range(vectors)]
+            for n, result in enumerate(stored(b, reals, values)):
+                if partial:
+                    store_some(b, y, result, b.mul(args[2], ir.Constant(I64, size)))
+                else:
+                    store_at(b, add_to(b, y, n * LANES * size), result)
+            return ctx.get_dummy_value()
+
+        return types.void(operand_types, i64, *([i64] if partial else [])), generate
+
+    @intrinsic
+    def wide(context, operands, k):
+        return step(WIDE, False)
+
+    @intrinsic
+    def one(context, operands, k):
+        return step(1, False)
+
+    @intrinsic
+    def some(context, operands, k, count):
+        return step(1, True)
+
+    @njit(nogil=True)
+    def run(operands, count):
+        k = 0
+        while k + WIDE * LANES <= count:
+            wide(operands, k)
+            k += WIDE * LANES
+        while k + LANES <= count:
+            one(operands, k)
+            k += LANES
+        if k < count:
+            some(operands, k, count - k)
+
+    return run
+
+
+def as_floats(b, reals, scalars):
+    """Float results, as they are."""
+    return reals
+
+
+def of_two(run, scalars):
+    """The kernel of runs of two operands. scalars(i): what `run` takes behind the addresses."""
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        h, w, c = i.H, i.W, i.C
+        values = scalars(i)
+        first, end = part_of(share, i.N * h)
+        for r in range(first, end):
+            a = row_at(i.a, i.x_n, i.x_h, r, h)
+            b = row_at(i.b, i.b_n, i.b_h, r, h)
+            y = row_at(i.y, i.y_n, i.y_h, r, h)
+            for _ in range(w):
+                run((a, b, y) + values, c)  # noqa: RUF005  (numba joins tuples so)
+                a += i.x_w
+                b += i.b_w
+                y += i.y_w
+
+    return kernel
+
+
+def of_one(run, scalars):
+    """The kernel of runs of one operand. scalars(i): what `run` takes behind the addresses."""
+
+    @njit(nogil=True)
+    def kernel(i, share):
+        h, w, c = i.H, i.W, i.C
+        values = scalars(i)
+        first, end = part_of(share, i.N * h)
+        for r in range(first, end):
+            x = row_at(i.x, i.x_n, i.x_h, r, h)
+            y = row_at(i.y, i.y_n, i.y_h, r, h)
+            for _ in range(w):
+                run((x, y) + values, c)  # noqa: RUF005
+                x += i.x_w
+                y += i.y_w
+
+    return kernel
