@@ -1,4 +1,5 @@
-"""Models that onnxruntime's `quantize_dynamic` made, and `weights = "int8_dynamic"`: int8 products without a profile."""
+"""Models that onnxruntime's `quantize_dynamic` made, and `weights = "int8_dynamic"`: int8 products without a
+profile."""
 
 from __future__ import annotations
 
