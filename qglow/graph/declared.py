@@ -30,8 +30,8 @@ def rank_faults(node: Node, types: Mapping[str, TensorType]) -> list[str]:
     """What is wrong with the number of dimensions of a node's operands, of those that have a known one."""
     faults = []
     declared = OPS.get(node.op)
-    for k, (name, operand) in enumerate(zip(node.inputs,
-        declared.operands if declared is not None else ())):  # noqa: B905
+    operands = declared.operands if declared is not None else ()
+    for k, (name, operand) in enumerate(zip(node.inputs, operands)):  # noqa: B905
         t = types.get(name)
         least, most = operand.rank
         if t is not None and t.shape is not None and not least <= len(t.shape) <= most:

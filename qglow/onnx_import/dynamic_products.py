@@ -59,12 +59,12 @@ def _found(graph: Graph, producers: Mapping[str, Node], node: Node) -> Found | N
             return None
         scale, w = _factor(graph, producers, factor, quantizer.outputs[1]), graph.constants.get(product.inputs[1])
         zero = graph.constants.get(product.input(3)) if product.input(3) else np.zeros((), np.int8)
-        whole = product.inputs[0] == quantizer.outputs[0] and product.input(2) == quantizer.outputs[2]
+        own_scale = product.inputs[0] == quantizer.outputs[0] and product.input(2) == quantizer.outputs[2]
         if (
             scale is None
             or w is None
             or zero is None
-            or not whole
+            or not own_scale
             or graph.types[node.outputs[0]].dtype is not DType.F32
         ):
             return None

@@ -82,8 +82,8 @@ def _obstacle(graph: Graph, node: Node, config: QuantConfig) -> str | None:
     ):
         return "its rows are not those of a float32 tensor"
     n, k = w.shape if gemm_form(node).turns_b else w.shape[::-1]
-    size, whole = (run_of(k), True) if config.weights == DYNAMIC else (config.block_size, k % config.block_size == 0)
-    if not whole or k // size > MOST:
+    size, divides = (run_of(k), True) if config.weights == DYNAMIC else (config.block_size, k % config.block_size == 0)
+    if not divides or k // size > MOST:
         return f"its rows have {k} elements, which are no {MOST} whole blocks of {size}, or fewer"
     if node.input(2):
         bias = graph.constants.get(node.inputs[2])
