@@ -94,21 +94,21 @@ def _corners(boxes: Array, centers: bool) -> Array:
 def _kept(boxes: Array, order: Array, limit: int, threshold: np.float32) -> list[int]:
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
     kept: list[int] = []
-    for k in order:
-        if len(kept) >= limit:
-            break
-        if not any(_overlap(boxes, areas, int(k), j) > threshold for j in kept):
-            kept.append(int(k))
+    while order.size and len(kept) < limit:
+        best, order = int(order[0]), order[1:]
+        kept.append(best)
+        order = order[~(_overlaps(boxes, areas, best, order) > threshold)]
     return kept
 
 
-def _overlap(boxes: Array, areas: Array, a: int, b: int) -> np.float32:
-    """Intersection over union; 0 of boxes without an area."""
-    low, high = np.maximum(boxes[a, :2], boxes[b, :2]), np.minimum(boxes[a, 2:], boxes[b, 2:])
-    if (high <= low).any() or areas[a] <= 0 or areas[b] <= 0:
-        return np.float32(0)
-    both = (high - low).prod(dtype=boxes.dtype)
-    return np.float32(both / (areas[a] + areas[b] - both))
+def _overlaps(boxes: Array, areas: Array, a: int, others: Array) -> Array:
+    """Intersection over union of a box with each of others, float32; 0 of boxes without an area."""
+    low, high = np.maximum(boxes[a, :2], boxes[others, :2]), np.minimum(boxes[a, 2:], boxes[others, 2:])
+    apart = (high <= low).any(-1) | (areas[a] <= 0) | (areas[others] <= 0)
+    both = (high - low).prod(-1, dtype=boxes.dtype)
+    with np.errstate(all="ignore"):
+        found = (both / (areas[a] + areas[others] - both)).astype(np.float32)
+    return np.where(apart, np.float32(0), found)
 
 
 _REDUCTIONS = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
