@@ -245,7 +245,8 @@ class ChannelGroups:
     def rearranged(self, node: Node, k: int) -> Array | None:
         """Move the numbers as the op moves elements, over the whole shape where it is known."""
         if node.op == "Transpose":
-            return self.ids[node.inputs[0]].transpose(node.attr("perm"))
+            x = self.ids[node.inputs[0]]  # NOTE: of a value whose rank is not known it has another
+            return x.transpose(node.attr("perm")) if x.ndim == len(node.attr("perm")) else None
         if node.op == "Concat":
             return self.concatenated(node)
         inputs: list[Array | None] = []

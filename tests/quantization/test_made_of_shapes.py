@@ -112,3 +112,22 @@ def test_channels_are_followed_through_a_view_of_unknown_batch() -> None:
     bundle = quantized(proto, (1, 4, 6, 6))
     assert sqnr_db(proto, bundle, (1, 4, 6, 6)) > 25
     assert sqnr_db(proto, bundle, (3, 4, 5, 7)) > 25
+
+
+def test_channels_of_a_value_of_unknown_rank() -> None:
+    """A Reshape to a shape of unknown length, and a Transpose of it, as torch's MultiheadAttention exports."""
+    nodes = [
+        N("MatMul", ["x", "w"], ["a"]), N("Shape", ["x"], ["s"]), N("Gather", ["s", "zero"], ["n"]),
+        N("Div", ["n", "n"], ["o"]), N("Add", ["o", "o"], ["end"]), N("Slice", ["s", "zero", "end"], ["head"]),
+        N("Concat", ["head", "tail"], ["t"], axis=0), N("Reshape", ["a", "t"], ["r"]),
+        N("Transpose", ["r"], ["p"], perm=[0, 2, 1, 3]), N("MatMul", ["p", "v"], ["y"]),
+    ]
+    factors = np.geomspace(1, 30, 12).astype(np.float32)
+    constants = {
+        "w": weights(8, 12) * factors, "v": weights(4, 5), "zero": np.int64([0]),
+        "tail": np.int64([3, 4]),
+    }
+    proto = model(nodes, ["n", "length", 8], constants)
+    bundle = quantized(proto, (1, 6, 8))
+    for shape in ((1, 6, 8), (3, 9, 8)):
+        assert sqnr_db(proto, bundle, shape) > 25
