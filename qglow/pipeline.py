@@ -32,6 +32,7 @@ from .oracle import float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantState, run_passes
+from .quantization.before_profile import decide_before_profile, needs_no_profile
 from .quantization.passes import Watch
 from .quantization.state_text import print_state
 from .report.agreement import Agreement, measure
@@ -40,7 +41,7 @@ from .report.isolated_layer_error import worst_layers
 from .report.peer_comparison import PeerComparison, time_beside_peers
 from .report.target import fitting, missed, reach
 from .runtime import Bundle, InferenceSession, load
-from .runtime.manifest import Manifest
+from .runtime.manifest import Decision, Manifest
 from .simplify import simplify
 from .simplify.assume_branches import assume_branches
 
@@ -181,6 +182,18 @@ def _watched(dump_dir: str | Path | None) -> Watch:
 
 
 @in_usual_mode
+def before_profile(model: Any, config: QuantConfig | None = None) -> tuple[Graph, list[Decision]]:
+    """What quantization decides of every node of a model before there is a profile of it, and the quantized graph, in
+    which scales mean nothing (quantization/before_profile.py): for an account of it (report/coverage.py), not to run.
+    """
+    config, found = QuantConfig() if config is None else config, import_onnx(model)
+    imported, graph = _both_graphs(found, change=joined_dynamic_products if needs_no_profile(found) else None)
+    config.check_names(graph)
+    result = decide_before_profile(graph, imported, config)
+    return result.graph, decisions_of(result)
+
+
+@in_usual_mode
 def compare(
     model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[int] | None = None, *,
     samples: int | None = None,
@@ -238,8 +251,11 @@ def manifest_of(graph: Graph, result: QuantState, recorded: Profile | None, agre
         "profile": source,
         "float_bytes": int(sum(a.nbytes for a in graph.constants.values())),
         "int8_bytes": int(sum(np.asarray(a).nbytes for a in result.graph.constants.values())),
-        "decisions": [
-            {"node": d.node, "op": d.op, "precision": d.precision, "reason": d.reason} for d in result.decisions
-        ],
+        "decisions": decisions_of(result),
         "agreement": agreement.to_dict() if agreement is not None else None,
     }
+
+
+def decisions_of(result: QuantState) -> list[Decision]:
+    """The account of every node, as a manifest has it."""
+    return [{"node": d.node, "op": d.op, "precision": d.precision, "reason": d.reason} for d in result.decisions]

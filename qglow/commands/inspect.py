@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import json
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -14,12 +16,15 @@ from ..graph.stages import Stage, cut
 from ..graph.text import print_graph
 from ..instructions.program import Program
 from ..reference import retype_known
+from ..runtime.manifest import Decision
 from ..targets import choose
 
 EXAMPLES = """examples:
   qglow inspect model.onnx
   qglow inspect model.profile.json
   qglow inspect model.qglow
+  qglow inspect model.onnx --coverage --shape image=1,3,224,224      what becomes int8, before any profile
+  qglow inspect model.onnx --coverage --exclude op:Softmax --json
 """
 PROGRAMS = ("instructions", "plan")  # stages that are for concrete shapes
 
@@ -36,14 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=1,3,224,224",
         help="of an input (default: 1 where symbolic)",
     )
+    parser.add_argument(
+        "--coverage", action="store_true",
+        help="of a model or a bundle: how many nodes of each op are int8, native float or on the host, and why",
+    )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="with --coverage: as JSON")
+    parser.add_argument("--config", metavar="qglow.toml", help="with --coverage of a model: as `qglow quantize` has it")
+    parser.add_argument(
+        "--exclude", action="append", metavar="NAME|op:TYPE|re:PATTERN", help="likewise: nodes that stay float"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     path = Path(options.file)
     if path.suffix != ".qglow" and (options.stage or options.dump_dir):
         raise ConfigError(f"{'--stage' if options.stage else '--dump-dir'} is for a .qglow bundle, not for {path}")
+    if options.coverage:
+        return _print_coverage(options, path)
+    for name in ("json", "config", "exclude"):
+        if getattr(options, name):
+            raise ConfigError(f"--{name} goes with --coverage")
     if options.shape and options.stage not in PROGRAMS and not options.dump_dir:
-        raise ConfigError(f"--shape goes with --stage {' or '.join(PROGRAMS)}, or --dump-dir")
+        raise ConfigError(f"--shape goes with --stage {' or '.join(PROGRAMS)}, or --dump-dir, or --coverage")
     if path.suffix == ".onnx":
         from ..pipeline import float_graph  # NOTE: it imports onnx, which other files do not need
 
@@ -64,6 +83,47 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _print_coverage(options: argparse.Namespace, path: Path) -> int:
+    from ..report.coverage import cover  # NOTE: likewise
+    from ..report.coverage_text import coverage_text  # NOTE: likewise
+
+    if options.stage or options.dump_dir:
+        raise ConfigError(f"--coverage and {'--stage' if options.stage else '--dump-dir'}: give one of them")
+    if path.suffix == ".onnx":
+        graph, decisions = _decided(options, path)
+    elif path.suffix != ".qglow":
+        raise DataError(f"--coverage is of a .onnx model or a .qglow bundle, not of {path}")
+    elif options.config or options.exclude:
+        raise ConfigError("--config and --exclude are for a .onnx model: a bundle is quantized already")
+    else:
+        from ..runtime import load  # NOTE: likewise
+
+        bundle = load(path)
+        graph, decisions = bundle.graph, bundle.manifest.get("decisions", [])
+    shapes = _shapes(graph, options.shape)
+    try:
+        found = cover(graph, decisions, shapes)
+    except Exception as error:  # NOTE: as of a program
+        raise _unfit(shapes, error) from error
+    print(json.dumps(found.to_dict(), indent=1) + "\n" if options.json else coverage_text(found), end="")
+    return 0
+
+
+def _decided(options: argparse.Namespace, path: Path) -> tuple[Graph, list[Decision]]:
+    """What quantization decides of a model that has no profile yet."""
+    from ..pipeline import before_profile  # NOTE: likewise
+    from ..quantization.config import QuantConfig  # NOTE: likewise
+
+    config = QuantConfig.load(options.config) if options.config else QuantConfig()
+    return before_profile(path, replace(config, exclude=(*config.exclude, *(options.exclude or ()))))
+
+
+def _unfit(shapes: dict[str, tuple[int, ...]], error: Exception) -> ConfigError:
+    """That a model does not take shapes of its inputs."""
+    said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
+    return ConfigError(f"no program for inputs of {said} ({in_one_line(error)}); give --shape NAME=DIMENSIONS")
+
+
 def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: str | None) -> str:
     """The quantized graph, or the program that it becomes for its shapes. dump_dir: where the stages between the two
     are written."""
@@ -76,9 +136,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: st
     try:
         part, program, decided = _program(graph, shapes, {})
     except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
-        said = ", ".join(f"{n} {list(s)}" for n, s in shapes.items())
-        why = in_one_line(error)
-        raise ConfigError(f"no program for inputs of {said} ({why}); give --shape NAME=DIMENSIONS") from error
+        raise _unfit(shapes, error) from error
     if dump_dir is not None:
         _dump(part.first, dump_dir)
     if stage not in PROGRAMS:
@@ -133,7 +191,7 @@ def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:
         if name not in shapes:
             raise ConfigError(f"--shape {text!r}: no input {name!r}; the inputs are {', '.join(shapes)}")
         try:
-            shape = tuple(int(n) for n in numbers.split(",") if n)
+            shape = tuple(int(n) for n in numbers.replace("x", ",").split(",") if n)
         except ValueError as error:
             raise ConfigError(f"--shape {text!r}: expected NAME=1,3,224,224") from error
         declared = graph.types[name].shape

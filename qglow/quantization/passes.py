@@ -37,17 +37,21 @@ PASSES: tuple[Pass, ...] = (
     convert,
     guard_branches,
 )
+# what a profile would decide by how values are spread is left out
+BEFORE_PROFILE: tuple[Pass, ...] = tuple(
+    p for p in PASSES if p not in (keep_sensitive_functions_float, equalize_channels, measure_means, guard_branches)
+)
 Watch = Callable[[QuantState, QuantState, str, float], None]
 
 
-def run_passes(state: QuantState, watch: Watch | None = None) -> QuantState:
-    """The state after all passes. watch: called after each with the states before and after it, its name, and its
+def run_passes(state: QuantState, watch: Watch | None = None, passes: tuple[Pass, ...] = PASSES) -> QuantState:
+    """The state after the passes. watch: called after each with the states before and after it, its name, and its
     seconds.
 
     QGLOW_VERIFY: from level 1 a state that contradicts itself is an error, and so is a graph that a pass has broken.
     """
     level = verify_level()
-    for apply in PASSES:
+    for apply in passes:
         start, before = time.perf_counter(), state
         state = apply(state)
         seconds, name = time.perf_counter() - start, apply.__name__

@@ -33,7 +33,7 @@ def read_model_parameters(state: QuantState) -> QuantState:
         if (
             not state.config.block_bits
             and not any(n.op == BLOCKWISE for n in graph.nodes)
-            and not _is_dynamic(imported)
+            and not is_dynamic(imported)
         ):
             raise ConfigError(
                 "the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data "
@@ -49,7 +49,7 @@ def read_model_parameters(state: QuantState) -> QuantState:
     )  # fmt: skip
 
 
-def _is_dynamic(imported: Graph) -> bool:
+def is_dynamic(imported: Graph) -> bool:
     """Whether ranges that are found when the model runs were asked for before, by onnxruntime's `quantize_dynamic`."""
     return any(n.op == "Onnx" and n.operator in DYNAMIC_OPS for n in imported.nodes)
 

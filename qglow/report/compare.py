@@ -24,6 +24,7 @@ from ..runtime import Bundle, InferenceSession
 from ..runtime.manifest import Manifest
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .comparison import Error
+from .coverage import Coverage, cover
 from .distribution import Distribution, add_distributions
 from .figures import LayerReport, OutputReport, Report, Size
 from .float_values import float_values
@@ -47,6 +48,7 @@ class AccuracyReport:
     manifest: Manifest
     beside: PeerComparison = field(default_factory=PeerComparison)
     layer_samples: int = 0
+    coverage: Coverage | None = None
 
     @in_usual_mode
     def figures(self) -> Report:
@@ -68,6 +70,7 @@ class AccuracyReport:
             machine=self.beside.roof,
             steps=self.beside.steps,
             notes=self.beside.notes,
+            coverage=self.coverage,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -116,10 +119,11 @@ def compare_samples(
     names = {float_name(v) for n in bundle.graph.nodes for v in (*n.inputs, *n.outputs) if v}
     agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Top1Agreement() for o in graph.outputs}
-    total = data.total
+    total, shapes = data.total, dict[str, tuple[int, ...]]()
     looked_at = set(range(layer_samples) if total is None else spread_indices(total, layer_samples))
     for index, sample in enumerate(track(data, "comparing", total, quiet)):
         outputs = session.run(None, sample.feeds)
+        shapes = shapes or {n: np.shape(a) for n, a in sample.feeds.items()}
         made = dict(zip(session.graph.outputs, outputs, strict=True))
         wanted = oracle.outputs(sample.feeds)
         if index in looked_at:
@@ -136,8 +140,17 @@ def compare_samples(
                 votes[name].add(wanted[name], array, sample.label)
     agreement.layers, agreement.oracle = inside.layers, oracle.name
     return AccuracyReport(
-        agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest, layer_samples=inside.samples
-    )
+        agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest,
+        layer_samples=inside.samples, coverage=_coverage(bundle, shapes))  # fmt: skip
+
+
+def _coverage(bundle: Bundle, shapes: dict[str, tuple[int, ...]]) -> Coverage | None:
+    """For the shapes of the first sample; None where there is none, or where it cannot be planned, and ran all the
+    same."""
+    try:
+        return cover(bundle.graph, bundle.manifest.get("decisions", []), shapes) if shapes else None
+    except Exception:  # NOTE: a branch that the samples do not take fails on these in whatever op meets them first
+        return None
 
 
 def _check_label(sample: Sample, outputs: Sequence[Any]) -> None:

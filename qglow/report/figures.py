@@ -11,6 +11,7 @@ from ..runtime.machine_limits import MachineLimits
 from ..runtime.manifest import Decision
 from ..runtime.step_profile import StepTime
 from .comparison import Comparison, ratio_db
+from .coverage import Coverage
 from .latency import Times
 from .top1 import Top1Agreement
 
@@ -92,7 +93,7 @@ class Size(NamedTuple):
 class Report(NamedTuple):
     """All that a report says. complaints: what is wrong with outputs, by name. layers: in execution order, over
     `layer_samples` of the samples. nodes: how many have each precision. latency_ms, noise_beside, machine, steps:
-    beside peers, empty where nothing was timed."""
+    beside peers, empty where nothing was timed. coverage: by op, for the shapes of the first sample."""
 
     name: str
     samples: int
@@ -110,6 +111,7 @@ class Report(NamedTuple):
     machine: MachineLimits | None = None
     steps: Sequence[StepTime] = ()
     notes: Sequence[str] = ()
+    coverage: Coverage | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as JSON has them."""
@@ -119,4 +121,5 @@ class Report(NamedTuple):
             "size": self.size._asdict(),
             "machine": asdict(self.machine) if self.machine else None,
             "steps": [asdict(s) for s in self.steps],
+            "coverage": self.coverage.to_dict() if self.coverage else None,
         }

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..runtime.step_profile import StepTime
+from .coverage import percent, shown_executions
 from .figures import Report
 from .headline import facts, float_groups, share
 from .plots import distribution, grade, noise, times
@@ -39,13 +40,15 @@ def page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.globals |= {
-        "count": _count, "formatted": format, "grade": grade, "share": share,
+        "count": _count, "formatted": format, "grade": grade, "percent": percent, "share": share,
         **{f.__name__: _drawn(f) for f in (distribution, noise, roofline, times)},
     }  # fmt: skip
     return environment.get_template("page.html.j2").render(
         report=report, title=f"{report.name}: what int8 cost" if report.name else "What int8 cost", facts=facts(report),
         columns=[c for c in COLUMNS if any(e.shows(c[1]) for e in report.outputs.values())], headings=HEADINGS,
         machine=report.machine if report.steps else None, kinds=_kinds(report.steps), groups=float_groups(report),
+        coverage=report.coverage, ways=shown_executions(report.coverage) if report.coverage else (),
+        products=report.coverage.multiply_adds() if report.coverage else None,
     )  # fmt: skip
 
 

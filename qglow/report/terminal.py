@@ -8,6 +8,7 @@ from math import log1p
 from rich.console import Console
 from rich.table import Table
 
+from .coverage_text import coverage_text
 from .figures import Report, Spread
 from .headline import facts, float_groups, share
 
@@ -52,6 +53,8 @@ def tables(report: Report, worst: int = 10) -> str:
     for (op, reason), nodes in float_groups(report):
         shown = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
         console.print(f"float: {len(nodes)} {op}: {reason}: {shown}", markup=False, soft_wrap=True)
+    if report.coverage is not None:
+        console.print(coverage_text(report.coverage, why=False), markup=False, highlight=False, soft_wrap=True)
     for name, t in report.latency_ms.items():
         console.print(f"latency {name}: min {t['min']:.3f} ms, median {t['median']:.3f} ms", markup=False)
     for note in report.notes:

@@ -13,14 +13,11 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, Graph, Node
-from ..graph.select_op import conditions
-from ..graph.stages import cut
-from ..instructions.lower import lower
 from ..instructions.program import HostCall, Instruction, Program
-from ..reference import evaluate, evaluate_node, retype_known
-from ..targets import choose
+from ..reference import evaluate, evaluate_node
 from .interpreted import InterpretedPlan
 from .native import NativePlan, Segment
+from .placement import place_nodes, symbolic_as_one
 from .plans import ChoicePlan, Plan, ReferencePlan, StagedPlan, taken
 from .session import InferenceSession
 
@@ -74,14 +71,11 @@ def time_steps(
 def host_nodes(graph: Graph) -> Counter[str]:
     """Operators that will run on the host, as far as shapes say, 1 for symbolic dimensions; empty where the model does
     not take these."""
-    shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
-    isa = choose()[0].name
     try:
-        part = cut(retype_known(graph, shapes, dict.fromkeys(conditions(graph), True)))
-        steps = lower(part.first, isa).steps
+        placed = place_nodes(graph, symbolic_as_one(graph))
     except Exception:  # NOTE: branches for other inputs fail on these shapes in whatever op meets them first
         return Counter()
-    return Counter(n.operator for n in (*(s.node for s in steps if isinstance(s, HostCall)), *part.host))
+    return Counter(placed.run[name].operator for name in placed.host)
 
 
 def host_cost(steps: Iterable[StepTime], most: int = 4) -> str:
