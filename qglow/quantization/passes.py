@@ -44,14 +44,14 @@ BEFORE_PROFILE: tuple[Pass, ...] = tuple(
 Watch = Callable[[QuantState, QuantState, str, float], None]
 
 
-def run_passes(state: QuantState, watch: Watch | None = None, passes: tuple[Pass, ...] = PASSES) -> QuantState:
-    """The state after the passes. watch: called after each with the states before and after it, its name, and its
-    seconds.
+def run_passes(state: QuantState, watch: Watch | None = None, passes: tuple[Pass, ...] | None = None) -> QuantState:
+    """The state after all passes, or those given. watch: called after each with the states before and after it, its
+    name, and its seconds.
 
     QGLOW_VERIFY: from level 1 a state that contradicts itself is an error, and so is a graph that a pass has broken.
     """
     level = verify_level()
-    for apply in passes:
+    for apply in PASSES if passes is None else passes:
         start, before = time.perf_counter(), state
         state = apply(state)
         seconds, name = time.perf_counter() - start, apply.__name__

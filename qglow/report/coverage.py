@@ -14,8 +14,9 @@ from ..graph.multiply_adds import multiply_adds
 from ..runtime.manifest import Decision
 from ..runtime.placement import Placement, Shapes, place_nodes
 
-# constant: the shapes say what it gives, and nothing runs; unknown: behind a shape that depends on data
-Execution = Literal["int8", "float", "host", "constant", "unknown"]
+# none: nothing runs, for the shapes say what it gives or its branch is not taken
+# unknown: behind a shape that depends on data
+Execution = Literal["int8", "float", "host", "none", "unknown"]
 EXECUTIONS: tuple[Execution, ...] = get_args(Execution)
 CONVERTS = ("quantize", "dequantize")  # rules of types (graph/type_rules.py)
 ADDED = "computed where a branch goes another way than in calibration"
@@ -117,7 +118,7 @@ def _of_itself(graph: Graph) -> Iterator[Decision]:
 def shown_executions(coverage: Coverage) -> list[Execution]:
     """The ways that a table has columns for: the first three, and others that there are."""
     nodes = coverage.nodes()
-    return [w for w in EXECUTIONS if nodes[w] or w not in ("constant", "unknown")]
+    return [w for w in EXECUTIONS if nodes[w] or w not in ("none", "unknown")]
 
 
 def percent(part: int, total: int) -> str:
@@ -137,5 +138,5 @@ def _way(placed: Placement, d: Decision, is_there: bool) -> tuple[Execution, str
     if name in placed.unknown:
         return "unknown", "it comes after a shape that depends on data"
     if is_there and name not in placed.run:
-        return "constant", ""
+        return "none", ""
     return ("float", d["reason"]) if d["precision"] == "float" else ("int8", "")

@@ -55,14 +55,14 @@ def _notes(coverage: Coverage) -> Iterator[str]:
     kinds = Counter[str]()
     for r in coverage.rows:
         kinds += r.precisions
-    if other := ", ".join(f"{count} {kind}" for kind, count in kinds.items() if kind not in ("int8", "folded")):
+    if other := ", ".join(f"{count} in {kind}" for kind, count in kinds.items() if kind not in ("int8", "folded")):
         yield from _wrapped(f"int8: with {other} among them")
     if kinds["folded"]:
         yield from _wrapped(f"int8: with {kinds['folded']} that are part of another int8 node, and cost nothing")
     if nodes["host"]:
         yield from _wrapped("host: what an op computes inside, as the body of a loop, is in no share")
-    if nodes["constant"]:
-        yield from _wrapped("constant: known from the shapes; nothing runs")
+    if nodes["none"]:
+        yield from _wrapped("none: nothing runs: the shapes say what it gives, or its branch is not taken")
     if coverage.added:
         yield from _wrapped(f"added by quantization, to convert or to look up tables: {coverage.added}")
     for condition, way in coverage.assumed.items():

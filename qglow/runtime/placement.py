@@ -1,5 +1,5 @@
-"""Where each node of a quantized graph runs for given shapes: in a kernel, on the host, or nowhere because the shapes
-say what it gives."""
+"""Where each node of a quantized graph runs for given shapes: in a kernel, on the host, or nowhere, because the shapes
+say what it gives or a branch is not taken."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from ..reference import retype_known
 from ..targets import choose
 
 BEHIND = "its shape depends on data"
+UNFIT = "no kernel for its dtype, shape or attributes"
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Placement(NamedTuple):
-    """graph: with the types that the shapes give. run: its nodes that a run computes, by name; others are constants.
+    """graph: with the types that the shapes give. run: its nodes that a run computes, by name.
     host: why a node runs on the host, by its name. unknown: nodes behind a shape that depends on data, of which nothing
     is known until it is there. assumed: what was taken for conditions that depend on data."""
 
@@ -56,16 +57,15 @@ def _placed(graph: Graph, shapes: Shapes, decided: dict[str, bool]) -> Placement
 
 def _placement(typed: Typed, decided: dict[str, bool]) -> Placement:
     part = cut(typed)
-    host = {s.node.name: _why(s) for s in lower(part.first, choose()[0].name).steps if isinstance(s, HostCall)}
-    host |= {n.name: BEHIND for n in part.host}
+    steps = lower(part.first, choose()[0].name).steps
+    host = {s.node.name: s.reason or _why(s.node, UNFIT) for s in steps if isinstance(s, HostCall)}
+    host |= {n.name: _why(n, BEHIND) for n in part.host}
     later = part.rest.nodes if part.rest is not None else ()
     run = {n.name: n for n in (*remove_dead(part.first).nodes, *part.host, *later)}
     return Placement(part.full_graph, run, host, frozenset(n.name for n in later), decided)
 
 
-def _why(step: HostCall) -> str:
-    """Why a node has no kernel, in words."""
-    if step.reason:
-        return step.reason
-    known = any(table.get(step.node.op) is not None for table in (RULES, FLOAT_RULES, INT16_RULES))
-    return "no kernel for its dtype, shape or attributes" if known else f"op {step.node.operator} has no kernel"
+def _why(node: Node, otherwise: str) -> str:
+    """Why a node has no kernel, in words: its op has none, or what `otherwise` says."""
+    known = any(table.get(node.op) is not None for table in (RULES, FLOAT_RULES, INT16_RULES))
+    return otherwise if known else f"op {node.operator} has no kernel"

@@ -119,8 +119,26 @@ def test_a_shape_that_depends_on_data_and_constants_of_shapes() -> None:
     ]
     found = foreseen(model(nodes, ["N", "K"], None), x=(3, 4))
     rows = {r.op: r for r in found.rows}
+    assert list(rows["NonZero"].why) == [("host", "op NonZero has no kernel")]
     assert rows["NonZero"].nodes == {"host": 1} and rows["Relu"].nodes.total() == 1 and not rows["Relu"].nodes["int8"]
     assert found.multiply_adds().total() == 0 and "-" in coverage_text(found)
+
+
+def test_a_branch_that_is_not_taken_is_nowhere() -> None:
+    """A condition that depends on data is taken as true, and the account says so."""
+    then = oh.make_graph([oh.make_node("MatMul", ["x", "w"], ["t"], "product")], "t", [],
+                         [oh.make_tensor_value_info("t", FLOAT, None)])  # fmt: skip
+    other = oh.make_graph([oh.make_node("ReduceSum", ["x"], ["e"], "sum", keepdims=0)], "e", [],
+                          [oh.make_tensor_value_info("e", FLOAT, None)])  # fmt: skip
+    nodes = [
+        oh.make_node("ReduceMax", ["x"], ["m"], "most", keepdims=0),
+        oh.make_node("Cast", ["m"], ["c"], "cast", to=onnx.TensorProto.BOOL),
+        oh.make_node("If", ["c"], ["y"], "if", then_branch=then, else_branch=other),
+    ]
+    found = foreseen(model(nodes, [4, 8], None, w=weights(0, 8, 3)))
+    assert found.assumed == {"c": True} and found.multiply_adds().total() == 4 * 8 * 3
+    assert {r.op: r.nodes["none"] for r in found.rows}["ReduceSum"] == 1
+    assert "taken as true, for it depends on data: c" in coverage_text(found)
 
 
 @pytest.mark.parametrize(("part", "shown"), [(0, "0.0%"), (1, "< 0.1%"), (99_999, "> 99.9%"), (100_000, "100.0%")])
@@ -137,7 +155,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "float: 1 Conv: excluded by 'second': second" in text and "host: 1 Hardmax: op Hardmax has no kernel" in text
     assert main(["inspect", path, "--coverage", "--exclude", "second", "--json", "--shape", "x=2,3,6,5"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["nodes"] == {"int8": 2, "float": 1, "host": 1, "constant": 0, "unknown": 0}
+    assert found["nodes"] == {"int8": 2, "float": 1, "host": 1, "none": 0, "unknown": 0}
     assert found["shapes"] == {"x": [2, 3, 6, 5]} and abs(sum(found["share"].values()) - 1) < 1e-12
 
 
