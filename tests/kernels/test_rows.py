@@ -49,6 +49,6 @@ def test_products_of_two_tensors(isa: str, m: int, k: int, n: int, turned: bool)
 def heads(s: Small, x: str, rows: int, width: int, perm: tuple[int, ...]) -> str:
     t = s.b.types[x]
     shape = s.b.add_constant("shape", np.array([1, rows, 3, width], np.int64))
-    y = s.b.add("Reshape", (x, shape), TensorType(t.kind, (1, rows, 3, width), t.quant), "r")
+    y = s.b.add("Reshape", (x, shape), TensorType(t.dtype, (1, rows, 3, width), t.quant), "r")
     turned = tuple((1, rows, 3, width)[p] for p in perm)
-    return s.b.add("Transpose", (y,), TensorType(t.kind, turned, t.quant), "t", perm=perm)
+    return s.b.add("Transpose", (y,), TensorType(t.dtype, turned, t.quant), "t", perm=perm)

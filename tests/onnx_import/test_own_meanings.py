@@ -291,7 +291,7 @@ def test_a_dropout_that_is_told_when_it_runs() -> None:
 
 
 @pytest.mark.parametrize(("op", "attributes", "shapes", "out"), [
-    ("Einsum", {"equation": "ij,jk->ik"}, [(2, 3), (4, 5)], ["a", "c"]), ("Det", {}, [(2, 3)], []),
+    ("Einsum", {"equation": "ij,jk,kl->il"}, [(2, 3), (4, 5), (5, 6)], ["a", "d"]), ("Det", {}, [(2, 3)], []),
     ("Add", {}, [(2, 3), (2, 5)], ["a", "b"]),
 ])  # fmt: skip
 def test_errors_name_the_operator_of_the_model(
