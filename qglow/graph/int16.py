@@ -71,7 +71,7 @@ def _arithmetic(node: Node, typing: str, ins: Types, out: TensorType | None) -> 
     ):
         yield f"expected {node.op} of operands that are all int16, got {', '.join(map(_shown, operands)) or 'none'}"
     nearest = node.op == "Resize" and node.attr("mode") == "nearest"
-    if nearest and out is not None and (out.dtype is not DType.I16 or out.quant != operands[0].quant):
+    if nearest and operands and out is not None and (out.dtype is not DType.I16 or out.quant != operands[0].quant):
         yield f"expected a Resize that moves int16 to keep them, got {_shown(out)}"
 
 
