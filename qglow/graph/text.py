@@ -284,9 +284,9 @@ class _Parser:
             want = self.word()
             array = self.arrays.get(value)
             if array is None:
-                raise ValueError(f"the data of constant {value} is missing")
+                raise ValueError(f"the data of constant {value!r} is missing")
             if (self.hashes.get(value) or digest(array)) != want:
-                raise ValueError(f"the data of constant {value} does not match its hash")
+                raise ValueError(f"the data of constant {value!r} does not match its hash")
             return array
         return np.array(self.json(), t.dtype.numpy).reshape(t.stored_shape)
 
