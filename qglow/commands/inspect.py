@@ -11,11 +11,10 @@ from pathlib import Path
 from ..errors import ConfigError, DataError, in_one_line
 from ..files import make_folder, write_atomically
 from ..graph import Graph
-from ..graph.infer import Undecided
+from ..graph.infer import Typed
 from ..graph.stages import Stage, cut
 from ..graph.text import print_graph
 from ..instructions.program import Program
-from ..reference import retype_known
 from ..runtime.manifest import Decision
 from ..targets import choose
 
@@ -130,11 +129,12 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: st
     if stage not in PROGRAMS and dump_dir is None:
         return print_graph(graph)
     from ..instructions.text import print_plan, print_program  # NOTE: a graph's text needs no code generation
+    from ..runtime.placement import assuming  # NOTE: likewise
     from ..tuning.schedule import with_kernels  # NOTE: likewise
 
     shapes = _shapes(graph, given)
     try:
-        part, program, decided = _program(graph, shapes, {})
+        part, program, decided = assuming(_program, graph, shapes, {})
     except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
         raise _unfit(shapes, error) from error
     if dump_dir is not None:
@@ -163,29 +163,19 @@ def _dump(static: Graph, folder: str) -> None:
         write_atomically(make_folder(folder) / f"{number:02d}_{name}.txt", text.encode())
 
 
-def _program(
-    graph: Graph, shapes: dict[str, tuple[int, ...]], decided: dict[str, bool]
-) -> tuple[Stage, Program, dict[str, bool]]:  # fmt: skip
-    """What runs before a shape that depends on data, and the conditions that were assumed for it.
-
-    A condition that depends on data is taken as true, or as false where nothing fits the shapes otherwise.
-    """
+def _program(typed: Typed, decided: dict[str, bool]) -> tuple[Stage, Program, dict[str, bool]]:
+    """What runs before a shape that depends on data, and the conditions that were assumed for it."""
     from ..instructions.lower import lower  # NOTE: likewise
 
-    try:
-        part = cut(retype_known(graph, shapes, decided))
-        return part, lower(part.first, choose()[0].name), decided
-    except Undecided as undecided:
-        condition = undecided.condition
-    try:
-        return _program(graph, shapes, {**decided, condition: True})
-    except Exception:  # NOTE: a branch for other inputs fails on these in whatever op meets them first
-        return _program(graph, shapes, {**decided, condition: False})
+    part = cut(typed)
+    return part, lower(part.first, choose()[0].name), decided
 
 
 def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:
     """Concrete shapes of the inputs: the given ones, else the declared ones with 1 for symbolic dimensions."""
-    shapes = {i: tuple(d if isinstance(d, int) else 1 for d in graph.types[i].shape or ()) for i in graph.inputs}
+    from ..runtime.placement import symbolic_as_one  # NOTE: likewise
+
+    shapes = symbolic_as_one(graph)
     for text in given:
         name, _, numbers = text.rpartition("=")
         if name not in shapes:

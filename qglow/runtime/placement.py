@@ -3,8 +3,8 @@ say what it gives or a branch is not taken."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, TypeVar
 
 from ..graph import Graph, Node
 from ..graph.dead import remove_dead
@@ -19,6 +19,7 @@ from ..targets import choose
 BEHIND = "its shape depends on data"
 UNFIT = "no kernel for its dtype, shape or attributes"
 Shapes = Mapping[str, tuple[int, ...]]
+T = TypeVar("T")
 
 
 class Placement(NamedTuple):
@@ -41,18 +42,20 @@ def symbolic_as_one(graph: Graph) -> dict[str, tuple[int, ...]]:
 def place_nodes(graph: Graph, shapes: Shapes) -> Placement:
     """Where the nodes of a graph run. A condition that depends on data is taken as true, or as false where nothing fits
     the shapes otherwise. Raises what the first op raises that does not take the shapes, QGlowError or not."""
-    return _placed(graph, shapes, {})
+    return assuming(_placement, graph, shapes, {})
 
 
-def _placed(graph: Graph, shapes: Shapes, decided: dict[str, bool]) -> Placement:
+def assuming(make: Callable[[Typed, dict[str, bool]], T], graph: Graph, shapes: Shapes, decided: dict[str, bool]) -> T:
+    """make(graph with the types that the shapes give, conditions that were assumed for it). A condition that depends on
+    data is taken as true, or as false where nothing fits the shapes otherwise."""
     try:
-        return _placement(retype_known(graph, shapes, decided), decided)
+        return make(retype_known(graph, shapes, decided), decided)
     except Undecided as undecided:
         condition = undecided.condition
     try:
-        return _placed(graph, shapes, {**decided, condition: True})
+        return assuming(make, graph, shapes, {**decided, condition: True})
     except Exception:  # NOTE: a branch for other inputs fails on these in whatever op meets them first
-        return _placed(graph, shapes, {**decided, condition: False})
+        return assuming(make, graph, shapes, {**decided, condition: False})
 
 
 def _placement(typed: Typed, decided: dict[str, bool]) -> Placement:
