@@ -18,7 +18,7 @@ from .int16 import touches_int16
 from .pointwise import Function
 from .precision_uses import data_inputs
 from .state import Decision, QuantState
-from .stored import kept_integers
+from .stored import factors_of, kept_integers
 from .weights import output_axis, quantize_weights
 
 MOVING = ("moves", "select")  # rules of types (graph/type_rules.py) of ops that leave integers what they are
@@ -110,6 +110,9 @@ class Converter:
         """A value that is made in float, in the units of its channels."""
         if value not in self.factors:
             return self.real[value]
+        if not self.state.calibrated:  # NOTE: a quotient of quotients by a power of two is what the model rounds
+            d = self.b.add_constant(f"{value}.units", self.factors[value].astype(np.float32))
+            return self.b.add("Div", (self.real[value], d), self.graph.types[value], f"{value}.balanced")
         inverse = self.b.add_constant(f"{value}.units", (1 / self.factors[value]).astype(np.float32))
         return self.b.add("Mul", (self.real[value], inverse), self.graph.types[value], f"{value}.balanced")
 
@@ -119,15 +122,20 @@ class Converter:
         if value not in self.real or (value in self.rounded and value not in self.restored):
             self.restored.add(value)
             t = TensorType(DType.F32, self.graph.types[value].shape)
-            if value in self.outputs:
-                self.b.types[value] = t
-                self.b.append(Node("Dequantize", (self.q(value),), (value,), {}, self.b.fresh(f"{value}:Dequantize")))
-                self.real[value] = value
-            else:
-                self.real[value] = self.b.add("Dequantize", (self.q(value),), t, f"{value}.f32")
-                if value in self.factors:
-                    d = self.b.add_constant(f"{self.quantized[value]}.factors", self.factors[value].astype(np.float32))
-                    self.real[value] = self.b.add("Mul", (self.real[value], d), t, f"{value}.f32.restored")
+            steps = [("Dequantize", self.q(value), f"{value}.f32")]
+            if value in self.factors:
+                d = self.b.add_constant(f"{self.quantized[value]}.factors", self.factors[value].astype(np.float32))
+                steps.append(("Mul", d, f"{value}.f32.restored"))
+            inputs: tuple[str, ...] = ()
+            for k, (op, operand, hint) in enumerate(steps):
+                inputs = (*inputs, operand)
+                if value in self.outputs and k == len(steps) - 1:
+                    self.b.types[value] = t
+                    self.b.append(Node(op, inputs, (value,), {}, self.b.fresh(f"{value}:{op}")))
+                    inputs = (value,)
+                else:
+                    inputs = (self.b.add(op, inputs, t, hint),)
+            self.real[value] = inputs[0]
         return self.real[value]
 
     # Nodes
@@ -173,6 +181,8 @@ class Converter:
         if clamp is None:
             return {}
         low, high = self.state.functions[clamp].clamp_bounds(self.graph)
+        if clamp in self.factors:  # NOTE: other bounds are beyond what any channel holds (channel_scales.py, 3)
+            low, high = (b if b == 0 else end for b, end in ((low, -np.inf), (high, np.inf)))
         t = self.q_type(clamp)
         kind_low, kind_high = t.limits()
         q_low, q_high = (int(v) for v in quantize(np.array([low, high], np.float32), t))
@@ -331,7 +341,7 @@ class Converter:
 
     def stored_weights(self, node: Node, axis: int | None, x: Quant) -> list[str] | None:
         """Weights and bias with the integers that the model gives them; None where it gives none."""
-        kept = kept_integers(self.graph, self.state.constants, node, x)
+        kept = kept_integers(self.graph, self.state.constants, node, x, factors_of(self.state, node))
         if kept is None:
             return None
         assert not isinstance(kept, str), f"{node.name}: {kept}"

@@ -12,9 +12,10 @@ import numpy as np
 
 from ..errors import QGlowError
 from ..graph import Array, Graph, Node
-from ..ops.traits import REORDER
+from ..ops.traits import PRODUCT, REORDER
 from ..reference import evaluate_node
 from .qdq import Stored
+from .weights import output_axis
 
 MIXED = -1  # the axis of parameters that no single axis has, once their constant was reshaped
 
@@ -32,9 +33,32 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
             computed = _computed(imported, node, [integers[i] if i else None for i in node.inputs])
             integers |= {} if computed is None else {y: computed}
     # NOTE: a constant that differs was changed by simplification
-    return {
+    kept = {
         y: s for y, (s, real) in stands.items() if y in graph.constants and np.array_equal(real, graph.constants[y])
     }
+    for node in graph.nodes:
+        w = graph.constants.get(node.inputs[1]) if node.has(PRODUCT) and len(node.inputs) > 1 else None
+        if w is not None and node.inputs[1] not in kept and (axis := output_axis(node)) is not None:
+            found = (_multiplied(s, real, w, axis) for s, real in stands.values() if real.shape == w.shape)
+            if (scaled := next(filter(None, found), None)) is not None:
+                kept[node.inputs[1]] = scaled
+    return kept
+
+
+def _multiplied(stored: Stored, real: Array, w: Array, axis: int) -> Stored | None:
+    """What weights are stored as, of which simplification multiplied each output channel by a positive factor, as that
+    of a normalization after the product: the same integers, with other scales. None where they are other weights."""
+    if stored.axis not in (None, axis):
+        return None
+    rows, given = (np.moveaxis(a, axis, 0).reshape(a.shape[axis], -1).astype(np.float64) for a in (real, w))
+    largest = np.abs(rows).argmax(1)[:, None] if rows.size else np.zeros((len(rows), 0), np.int64)
+    with np.errstate(all="ignore"):
+        factor = np.take_along_axis(given, largest, 1) / np.take_along_axis(rows, largest, 1)
+    same = (factor > 0) & np.isfinite(factor) & (abs(given - rows * factor) <= 2.0**-22 * abs(given))
+    if not rows.size or not same.all():
+        return None
+    scale = (stored.scale * factor.ravel()).astype(np.float32)
+    return Stored(stored.raw, scale, np.broadcast_to(stored.zero, scale.shape), axis)
 
 
 def _dequantized(node: Node, constants: dict[str, Array]) -> tuple[Stored, Array]:

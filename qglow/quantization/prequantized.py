@@ -16,6 +16,7 @@ from ..graph.blocks import OP as BLOCKWISE
 from ..ops.traits import ONNX_QUANTIZATION
 from ..profiling.observers import Observer
 from ..reference import retype
+from .channel_scales import split_channel_scales
 from .folded import stored_constants
 from .qdq import strip_qdq
 from .state import QuantState
@@ -43,9 +44,10 @@ def read_model_parameters(state: QuantState) -> QuantState:
     found, seen = strip_qdq(_with_ranks(graph)), Observer()
     seen.count = 1
     names = [*found.graph.inputs, *(o for n in found.graph.nodes for o in n.outputs if o)]
+    quants, factors = split_channel_scales(found.graph, found.quants)
     return replace(
-        state, graph=found.graph, observed=dict.fromkeys(names, seen), model_quants=found.quants, rounded=found.rounded,
-        constants=stored_constants(imported, graph),
+        state, graph=found.graph, observed=dict.fromkeys(names, seen), model_quants=quants, rounded=found.rounded,
+        factors=factors, constants=stored_constants(imported, graph),
     )  # fmt: skip
 
 

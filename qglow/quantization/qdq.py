@@ -9,6 +9,7 @@ values and of weights.
 4. Activations of int16 have a zero point of 0, and the reals that all integers stand for are finite, or they stay as
    they are.
    Signed bytes become unsigned ones with a zero point 128 higher: the same numbers.
+   An activation may have a scale for each channel (axis 1), and one zero point (channel_scales.py).
 5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing
    else reads it.
 
@@ -131,8 +132,14 @@ def _pass_back(stripped: Graph, quants: dict[str, Parameters]) -> None:
             and x not in stripped.constants
         ):
             known = {quants.get(o) if moves(r) else None for r in readers[x] for o in r.outputs}
-            if len(known) == 1 and (only := known.pop()) is not None:  # NOTE: who reads it otherwise reads it unrounded
+            if (only := _shared(known)) is not None:  # NOTE: who reads it otherwise reads it unrounded
                 quants[x] = only
+
+
+def _shared(given: set[Parameters | None]) -> Parameters | None:
+    """The one set of parameters, where there is one and it is of the whole tensor: moved channels lie elsewhere."""
+    only = given.pop() if len(given) == 1 else None
+    return only if only is not None and only[1].axis is None else None
 
 
 def moves(node: Node) -> bool:
@@ -145,8 +152,7 @@ def _pass_on(node: Node, quants: dict[str, Parameters], constants: Mapping[str, 
     """Rule 5, forward."""
     if moves(node):
         sources = [i for i in node.inputs if i not in constants] if node.op == "Concat" else [node.inputs[0]]
-        given = {quants.get(i) for i in sources}
-        if len(given) == 1 and (only := given.pop()) is not None:
+        if (only := _shared({quants.get(i) for i in sources})) is not None:
             for o in node.outputs:
                 quants.setdefault(o, only)
 
@@ -160,8 +166,7 @@ def _integers(graph: Graph) -> dict[str, Parameters]:
             found[node.outputs[0]] = given
         elif moves(node):
             sources = list(node.inputs) if node.op == "Concat" else [node.inputs[0]]
-            known = {found.get(i) for i in sources}
-            if len(known) == 1 and (only := known.pop()) is not None:
+            if (only := _shared({found.get(i) for i in sources})) is not None:
                 found |= dict.fromkeys((o for o in node.outputs if o), only)
     consumers = graph.consumers()
     pending = [v for v in found if v in graph.outputs]
@@ -188,27 +193,23 @@ def _integers(graph: Graph) -> dict[str, Parameters]:
 
 
 def _parameters(graph: Graph, node: Node) -> Parameters | None:
-    """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, not per tensor, or
-    neither of 8 bits nor symmetric int16."""
+    """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, vary otherwise than the
+    scale by channel, or are neither of 8 bits nor symmetric int16."""
     scale = graph.constants.get(node.inputs[1])
-    zero = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), np.uint8)
-    if (
-        scale is None
-        or zero is None
-        or scale.size != 1
-        or zero.size != 1
-        or zero.dtype not in (np.uint8, np.int8, np.int16)
-    ):
+    zeros = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), np.uint8)
+    if scale is None or zeros is None or zeros.dtype not in (np.uint8, np.int8, np.int16) or not zeros.size:
         return None
-    if scale.dtype != np.float32 or not np.isfinite(scale).all() or float(scale.ravel()[0]) <= 0:
+    zero, s = int(zeros.ravel()[0]), scale.astype(np.float64).ravel()
+    if scale.dtype != np.float32 or (zeros != zero).any() or not (np.isfinite(s) & (s > 0)).all():
         return None
-    if not _is_finite(float(scale.ravel()[0]), zero):
+    if not s.size or not _is_finite(float(s.max()), np.asarray(zeros.ravel()[0])):
         return None
-    if zero.dtype == np.int16:
-        return None if zero.any() else (DType.I16, Quant.per_tensor(float(scale.ravel()[0]), 0))
-    return DType.U8, Quant.per_tensor(
-        float(scale.ravel()[0]), int(zero.ravel()[0]) + (128 if zero.dtype == np.int8 else 0)
-    )
+    along = node.attr("axis") % (graph.types[node.inputs[0]].rank or 1) if s.size > 1 else None
+    if (zeros.dtype == np.int16 and (zero or along is not None)) or along not in (None, 1) or node.attr("block_size"):
+        return None
+    dtype = DType.I16 if zeros.dtype == np.int16 else DType.U8
+    shift = zero + (128 if zeros.dtype == np.int8 else 0)
+    return dtype, Quant(tuple(map(float, s)), (shift,) * s.size, along)
 
 
 def _is_finite(scale: float, zero: Array) -> bool:

@@ -10,12 +10,28 @@ from ..graph import Array, Graph, Node, Quant
 from ..reference.arithmetic import within_int32
 from .folded import MIXED
 from .qdq import Stored
+from .state import QuantState
 from .weights import output_axis
 
 Kept = tuple[Array, Quant, Array | None]  # int8 weights, their parameters, bias as int64 [channels] or [1]
 
 
-def kept_integers(graph: Graph, stored: Mapping[str, Stored], node: Node, x: Quant) -> Kept | str | None:
+Factors = tuple[Array, Array]  # of the input and of the output channel, by output channel: [channels] or [1]
+
+
+def factors_of(state: QuantState, node: Node) -> Factors:
+    """The factors of what a product reads and makes (channel_scales.py)."""
+    one, w = np.ones(1), state.graph.constants.get(node.inputs[1])
+    d_in, d_out = state.factors.get(node.inputs[0], one).ravel(), one
+    if state.uses.target(node.outputs[0]) in state.uses.stored:
+        d_out = state.factors.get(state.uses.target(node.outputs[0]), one).ravel()
+    # NOTE: a depthwise Conv may have several output channels to one of its input
+    return d_in if w is None or d_in.size == 1 else np.repeat(d_in, len(w) // d_in.size), d_out
+
+
+def kept_integers(
+    graph: Graph, stored: Mapping[str, Stored], node: Node, x: Quant, factors: Factors
+) -> Kept | str | None:
     """Weights and bias of a product as the model stores them; why they cannot be kept; or None where its weights are
     floats."""
     w, axis = stored.get(node.inputs[1]), output_axis(node)
@@ -29,10 +45,14 @@ def kept_integers(graph: Graph, stored: Mapping[str, Stored], node: Node, x: Qua
     if eight is None:
         return "its weights have more than 8 bits"
     q, zero = eight
-    quant = Quant(tuple(float(s) for s in w.scale), tuple(int(z) for z in zero), w.axis)
+    d_in, d_out = factors
+    of_input = w.scale * d_in.astype(np.float32)
+    scale = (of_input / d_out).astype(np.float32)
+    quant = Quant(tuple(map(float, scale)), tuple(map(int, np.broadcast_to(zero, scale.shape))),
+                  axis if scale.size > 1 else w.axis)  # fmt: skip
     if not node.input(2):
         return q, quant, None
-    bias = _bias(graph, stored, node.inputs[2], (x.s * w.scale).astype(np.float32))
+    bias = _bias(graph, stored, node.inputs[2], (x.s * of_input).astype(np.float32))
     return (
         (q, quant, bias)
         if np.abs(bias).max(initial=0) <= 2**31

@@ -169,9 +169,10 @@ def test_integer_inputs_and_outputs_stay() -> None:
     assert graph.types[y].quant is None and next(n for n in graph.nodes if n.op == "Conv").inputs[0].endswith(".q")
 
 
-def test_parameters_per_channel_of_a_value_stay_as_they_are() -> None:
+def test_zero_points_per_channel_of_a_value_stay_as_they_are() -> None:
     m = Model()
-    scale, zero = m.constant(np.full(4, 2.0**-4, np.float32)), m.constant(np.full(4, 128, np.uint8))
+    scale = m.constant(np.full(4, 2.0**-4, np.float32))
+    zero = m.constant(np.array([128, 127, 128, 128], np.uint8))
     y = m.op("DequantizeLinear", m.op("QuantizeLinear", "x", scale, zero, axis=1), scale, zero, axis=1)
     graph = same_numbers(m.build((m.qdq(m.conv(m.qdq(m.op("Floor", y)))), FLOAT)))
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= set(ops(graph))

@@ -48,6 +48,12 @@ def rounded(name: str, scale: float, zero: int, constants: dict[str, Any]) -> li
     ]
 
 
+def weights(name: str, q: Array, constants: dict[str, Any]) -> onnx.NodeProto:
+    """`name` for the reals of int8 weights that the model stores."""
+    constants |= {f"{name}_q": q, f"{name}_s": np.float32(2.0**-5)}
+    return helper.make_node("DequantizeLinear", [f"{name}_q", f"{name}_s"], [name])
+
+
 FAR: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
     "Add": (["a_d", "b_d"], {}, {}),
     "Sub": (["a_d", "b_d"], {}, {}),
@@ -56,8 +62,8 @@ FAR: dict[str, tuple[list[str], dict[str, Any], dict[str, Any]]] = {
     "GlobalAveragePool": (["a_d"], {}, {}),
     "ReduceMean": (["a_d", "axes"], {}, {"axes": np.array([1])}),
     "Resize": (["a_d", "", "scales"], {"mode": "linear"}, {"scales": np.array([1, 1, 2, 2], np.float32)}),
-    "Conv": (["a_d", "w"], {}, {"w": np.random.default_rng(0).normal(0, 1, (3, 16, 1, 1)).astype(np.float32)}),
-    "MatMul": (["a_d", "t"], {}, {"t": np.random.default_rng(0).normal(0, 1, (7, 4)).astype(np.float32)}),
+    "Conv": (["a_d", "w"], {}, {"w": np.random.default_rng(0).normal(0, 32, (3, 16, 1, 1)).astype(np.int8)}),
+    "MatMul": (["a_d", "t"], {}, {"t": np.random.default_rng(0).normal(0, 32, (7, 4)).astype(np.int8)}),
 }
 
 
@@ -66,8 +72,10 @@ def test_scales_that_lie_far_apart(op: str) -> None:
     """Inputs of a scale of 1e4 to an output of 1e-4: what is not 0 is at an end of the range, and the node says why it
     is float."""
     names, attributes, more = FAR[op]
-    constants: dict[str, Any] = {"one": np.eye(16, dtype=np.float32).reshape(16, 16, 1, 1), **more}
+    constants: dict[str, Any] = {n: a for n, a in more.items() if a.dtype != np.int8}
     nodes = [
+        weights("one", 32 * np.eye(16, dtype=np.int8).reshape(16, 16, 1, 1), constants),
+        *(weights(n, a, constants) for n, a in more.items() if a.dtype == np.int8),
         *rounded("x", 1e4, 128, constants),
         helper.make_node("Conv", ["x_d", "one"], ["a"]),
         *rounded("a", 1e4, 128, constants),
