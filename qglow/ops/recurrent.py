@@ -7,7 +7,7 @@ from typing import Any
 from . import traits as t
 from .attributes import flag, real, reals, size, word, words
 from .definition import OpDef, Operand, Output
-from .forms import form, only
+from .forms import form, only, whatever
 from .shorthand import LIST, MATRIX, X, node, optional, weight
 
 _TRAITS = frozenset({t.RECURRENT, t.WEIGHTED, t.SEVERAL_ROUNDINGS, t.GROWS})
@@ -24,9 +24,12 @@ _ATTRIBUTES = {
 _INT8 = form("direction", "hidden_size", outputs=3)
 _PLAIN = form("direction", "hidden_size", "activations", "activation_alpha", "activation_beta", outputs=3,
               clip=only(0.0), input_forget=only(0), layout=only(0))  # fmt: skip
+_FLOAT = form(*(name for name in _ATTRIBUTES if name != "layout"), outputs=3, layout=only(0), input_forget=whatever,
+              linear_before_reset=whatever)  # fmt: skip
 _RULES: Any = {
     "shape": "shape_rules.recurrent",
     "meaning": node("recurrent_float.run"), "strict": node("recurrent_float.run_in_order"),
+    "lower_float": "lower_float_recurrent.recurrent", "float_kernel": _FLOAT,
 }  # fmt: skip
 
 OPS = (

@@ -1,8 +1,9 @@
 """LSTM, GRU and RNN of floats with all attributes and inputs of ONNX 22, but `layout`, which the importer turns into
 Transposes.
 
-One order of operations (docs/quantization.md, 36 to 38): the products of the inputs and of the state are chains of
-fused multiply-adds that begin with 0 (28), then come the sums, one by one. `fast`: numpy's product.
+One order of operations (docs/quantization.md, 36 to 38): the products of the inputs are chains of fused multiply-adds
+that begin with the biases (28), those of the state begin with 0, then come the sums, one by one. `fast`: numpy's
+product.
 
 A batch entry is computed for its first `sequence_lens` steps, backwards from the last of these in a reverse direction;
 Y is 0 beyond them, and everything of an entry of length 0, as in onnxruntime.
@@ -23,7 +24,7 @@ from .float_math import limited, tanh
 from .float_product import product_of
 from .recurrent_layer import GATES, directions
 
-Product = Callable[[Array, Array], Array]
+Product = Callable[[Array, Array, Array | None], Array]  # x [M, K] by w [K, N], plus a bias [N]
 Function = Callable[[Array], Array]
 DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
 PARAMETERS: dict[str, tuple[float | None, float | None]] = {
@@ -85,12 +86,11 @@ def clipped(x: Array, bound: float | None) -> Array:
 class Side(NamedTuple):
     """What one direction of a layer computes with. Arrays are as ONNX has them, without the axis of directions.
 
-    r [gates H, H]; wb, rb [gates H]; p: peepholes [3 H] of i, o, f, or None.
+    r [gates H, H]; inner [H]: see `biases`; p: peepholes [3 H] of i, o, f, or None.
     """
 
     r: Array
-    wb: Array
-    rb: Array
+    inner: Array | None
     p: Array | None
     f: tuple[Activation, ...]
     clip: float | None
@@ -104,24 +104,36 @@ class Side(NamedTuple):
 Step = Callable[[Side, Node, Array, tuple[Array, ...]], tuple[Array, ...]]
 
 
+def biases(bias: Array, hidden: int, apart: bool) -> tuple[Array, Array | None]:
+    """What a direction's products begin with: of the inputs [gates H], and of the state in n [H] where that is
+    `apart`. bias [2 gates H]: those of the inputs, then those of the state."""
+    of_inputs, of_state = np.split(bias, 2)
+    start = np.asarray(of_inputs + of_state)
+    if not apart:
+        return start, None
+    start[2 * hidden :] = of_inputs[2 * hidden :]
+    return start, of_state[2 * hidden :]
+
+
+def apart(node: Node) -> bool:
+    """Whether the state's bias of n stands within a product with r."""
+    return node.op == "GRU" and bool(node.attr("linear_before_reset"))
+
+
 def rnn_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-    """h' = f(x W + h R + b)."""
+    """h' = f(gx + h R)."""
     (h,), (f,) = state, s.f
-    return (f(clipped((gx + s.product(h, s.r.T)) + (s.wb + s.rb), s.clip)),)
+    return (f(clipped(gx + s.product(h, s.r.T, None), s.clip)),)
 
 
 def gru_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple[Array, ...]:
-    """h' = (1 - z) n + z h, n = g(x W + (r h) R + b), or with linear_before_reset g(x W + r (h R + Rb) + Wb)."""
+    """h' = (1 - z) n + z h, n = g(gx + (r h) R), or with linear_before_reset g(gx + r (h R + Rb))."""
     (h,), k, (f, g) = state, s.hidden, s.f
-    wb, rb = s.wb, s.rb
-    if node.attr("linear_before_reset"):
-        gh = s.product(h, s.r.T)
-        z, r = np.split(f(clipped((gx[:, : 2 * k] + gh[:, : 2 * k]) + (wb + rb)[: 2 * k], s.clip)), 2, -1)
-        inner = gx[:, 2 * k :] + r * (gh[:, 2 * k :] + rb[2 * k :]) + wb[2 * k :]
+    z, r = np.split(f(clipped(gx[:, : 2 * k] + s.product(h, s.r[: 2 * k].T, None), s.clip)), 2, -1)
+    if apart(node):
+        inner = gx[:, 2 * k :] + r * s.product(h, s.r[2 * k :].T, s.inner)
     else:
-        gh = s.product(h, s.r[: 2 * k].T)
-        z, r = np.split(f(clipped((gx[:, : 2 * k] + gh) + (wb + rb)[: 2 * k], s.clip)), 2, -1)
-        inner = (gx[:, 2 * k :] + s.product(r * h, s.r[2 * k :].T)) + (wb + rb)[2 * k :]
+        inner = gx[:, 2 * k :] + s.product(r * h, s.r[2 * k :].T, None)
     n = g(clipped(inner, s.clip))
     return ((h.dtype.type(1) - z) * n + z * h,)
 
@@ -132,8 +144,7 @@ def lstm_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple
     clip bounds what the gates' functions take, not c', as in onnxruntime.
     """
     (h, c), (f, g, of_cell) = state, s.f
-    gates = (gx + s.product(h, s.r.T)) + (s.wb + s.rb)
-    i, o, forget, new = np.split(gates, 4, -1)
+    i, o, forget, new = np.split(gx + s.product(h, s.r.T, None), 4, -1)
     p_i, p_o, p_f = (None,) * 3 if s.p is None else np.split(s.p, 3)
     i = f(clipped(i if p_i is None else i + p_i * c, s.clip))
     if node.attr("input_forget"):
@@ -188,26 +199,27 @@ def layer(node: Node, inputs: list[Array | None], product: Product) -> list[Arra
     functions_of, clip = activations(node), node.attr("clip")
     ys, finals = [], []
     for d, backwards in enumerate(sides):
-        wb, rb = np.split(bias[d], 2)
-        side = Side(r[d], wb, rb, None if p is None else p[d], functions_of[d], clip, product)
+        begin, inner = biases(bias[d], hidden, apart(node))
+        side = Side(r[d], inner, None if p is None else p[d], functions_of[d], clip, product)
         state = tuple(np.zeros((batch, hidden), x.dtype) if v is None else v[d] for v in starts)
-        gx = product(x.reshape(steps * batch, -1), w[d].T).reshape(steps, batch, -1)
+        gx = product(x.reshape(steps * batch, -1), w[d].T, begin).reshape(steps, batch, -1)
         y, final = run_side(STEPS[node.op], side, node, gx, state, lens, backwards)
         ys.append(y)
         finals.append(final)
     return [np.stack(ys, 1), *(np.stack(states) for states in zip(*finals, strict=True))][: max(1, len(node.outputs))]
 
 
-def in_order(x: Array, w: Array) -> Array:
-    """The chain of fused multiply-adds, beginning with 0."""
-    return product_of(x, w, None)
+def at_once(x: Array, w: Array, bias: Array | None) -> Array:
+    """numpy's product."""
+    y = np.matmul(x, w)
+    return y if bias is None else np.asarray(y + bias)
 
 
 def run(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The layer with numpy's products."""
-    return layer(node, inputs, np.matmul)
+    return layer(node, inputs, at_once)
 
 
 def run_in_order(node: Node, inputs: list[Array | None]) -> list[Array]:
     """The layer with products in one order."""
-    return layer(node, inputs, in_order)
+    return layer(node, inputs, product_of)

@@ -1,0 +1,276 @@
+"""LSTM, GRU and RNN of floats: one product for the inputs of all steps, then the instructions of a step, which are
+repeated (docs/quantization.md, 36 to 38).
+
+The states of a direction lie in buffers of their own, that each step reads and then writes; Y gets a copy of h.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from ..graph import Array, DType, Node
+from ..reference.float_product import LONGEST
+from ..reference.recurrent_float import Activation, activations, apart, biases
+from ..reference.recurrent_layer import GATES, directions
+from .lower_float import operand
+from .lower_float_product import NO_BOUNDS, FloatTarget, one_chain, product
+from .lower_product import UNIT, Fields
+from .lower_recurrent import floats, start
+from .program import CONSTANTS, Instruction, TensorView
+from .select import Lowering
+from .table import FLOAT_BINARY, FLOAT_UNARY
+
+COMPOSED = ("Affine", "ScaledTanh")  # functions that are several instructions
+SHORT = 64  # elements of a row, of which several are one run
+
+
+class Side(NamedTuple):
+    """One direction of a layer at its first step. Views are [batch, units].
+
+    gx: the inputs' part of the gates; h, c: the states; out: where the new ones go. r: weights [gates H, H]. mask: for
+    each entry a byte, whether it is still within its length; None where all are.
+    """
+
+    low: Lowering
+    node: Node
+    gx: TensorView
+    h: TensorView
+    c: TensorView | None
+    out: tuple[TensorView, ...]
+    r: tuple[Array, ...]
+    inner: Array | None
+    peepholes: Array | None
+    functions: tuple[Activation, ...]
+    mask: TensorView | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.h.shape[0], self.h.shape[1]
+
+    def new(self, units: int) -> TensorView:
+        return self.low.dense((self.size[0], units), "<f4")
+
+    def row(self, values: Array) -> TensorView:
+        """Constants [H], the same for every entry."""
+        return TensorView(CONSTANTS, self.low.constant(values), self.size, (0, 4), "<f4")
+
+    def number(self, value: float, units: int) -> TensorView:
+        shape = self.size[0], units
+        return TensorView(CONSTANTS, self.low.constant(np.array([value], np.float32)), shape, (0, 0), "<f4")
+
+    def binary(self, op: str, a: TensorView, b: TensorView, y: TensorView) -> TensorView:
+        moves = {f"{n}_c": int(v.strides[1] != 0) for n, v in (("a", a), ("b", b))}
+        fields = {**rows_of(a=a, b=b, y=y), **moves, "op": FLOAT_BINARY.index(op)}
+        self.low.emit("float_binary", {"a": a, "b": b, "y": y}, {}, fields)
+        return y
+
+    def unary(self, op: str, x: TensorView, y: TensorView, f_a: float = 0.0, f_b: float = 0.0) -> TensorView:
+        fields = {**rows_of(x=x, y=y), "op": FLOAT_UNARY.index(op), "f_a": f_a, "f_b": f_b}
+        self.low.emit("float_unary", {"x": x, "y": y}, {}, fields)
+        return y
+
+    def gate(self, f: Activation, x: TensorView, y: TensorView) -> TensorView:
+        """y = f(x within +-clip), in place or not."""
+        bound = float(np.float32(self.node.attr("clip") or 0))
+        return self.apply(f, self.unary("Clip", x, y, -bound, bound) if bound else x, y)
+
+    def apply(self, f: Activation, x: TensorView, y: TensorView) -> TensorView:
+        units = x.shape[1]
+        if f.name == "Affine":
+            x = self.binary("Mul", x, self.number(f.alpha, units), y)
+            return self.binary("Add", x, self.number(f.beta, units), y)
+        if f.name == "ScaledTanh":
+            x = self.binary("Mul", x, self.number(f.beta, units), y)
+            return self.binary("Mul", self.unary("Tanh", x, y), self.number(f.alpha, units), y)
+        return self.unary(f.name, x, y, f.alpha, f.beta)
+
+    def times(
+        self, x: TensorView, w: Array, bias: Array | None, y: TensorView, residual: TensorView | None = None
+    ) -> TensorView:
+        """y = the chains of x w from a bias, plus a residual."""
+        target = FloatTarget(image(y), NO_BOUNDS, None if residual is None else image(residual))
+        bias = np.zeros(len(w), np.float32) if bias is None else bias
+        one_chain(self.low, image(x), target, w[None, :, None, None, :], bias, dict(UNIT), 4 * w.shape[1])
+        return y
+
+
+def rows_of(**views: TensorView) -> Fields:
+    """N, H, W, C and the strides of operands [batch, units], the last of which is written: one run where all are
+    dense."""
+    (rows, run), *_ = (v.shape for v in views.values())
+    if run < SHORT and all(v.strides == (4 * run, 4) for v in views.values()):
+        rows, run = 1, rows * run
+    fields: Fields = {"N": 1, "H": rows, "W": 1, "C": run}
+    for name, view in views.items():
+        fields |= {f"{name}_n": 0, f"{name}_h": view.strides[0], f"{name}_w": 0}
+    return fields
+
+
+def image(rows: TensorView) -> TensorView:
+    """Rows as an image of one row of pixels."""
+    (count, columns), (row, _) = rows.shape, rows.strides
+    return TensorView(rows.buffer, rows.start, (1, columns, 1, count), (count * row, 4, count * row, row), rows.dtype)
+
+
+def units(view: TensorView, first: int, count: int) -> TensorView:
+    """Columns of rows of units."""
+    return view._replace(start=view.start + 4 * first, shape=(view.shape[0], count))
+
+
+def rnn_step(s: Side) -> None:
+    gates = s.times(s.h, s.r[0], None, s.new(s.size[1]), s.gx)
+    s.gate(s.functions[0], gates, s.out[0])
+
+
+def gru_step(s: Side) -> None:
+    k, (f, g), (out,) = s.size[1], s.functions, s.out
+    gates = s.times(s.h, s.r[0], None, s.new(2 * k), units(s.gx, 0, 2 * k))
+    s.gate(f, gates, gates)
+    z, r, n, gx = units(gates, 0, k), units(gates, k, k), s.new(k), units(s.gx, 2 * k, k)
+    if s.inner is None:
+        s.times(s.binary("Mul", r, s.h, s.new(k)), s.r[1], None, n, gx)
+    else:
+        s.times(s.h, s.r[1], s.inner, n)
+        s.binary("Add", gx, s.binary("Mul", r, n, n), n)
+    s.gate(g, n, n)
+    rest = s.binary("Sub", s.number(1.0, k), z, s.new(k))
+    s.binary("Add", s.binary("Mul", rest, n, rest), s.binary("Mul", z, s.h, z), out)
+
+
+def lstm_step(s: Side) -> None:
+    k, (f, g, of_cell) = s.size[1], s.functions
+    assert s.c is not None, "an LSTM has a cell state"
+    gates = s.times(s.h, s.r[0], None, s.new(4 * k), s.gx)
+    i, o, forget, new = (units(gates, n * k, k) for n in range(4))
+    peepholes = [] if s.peepholes is None else [s.row(p) for p in np.split(s.peepholes, 3)]
+    for gate, p in zip((i, forget), peepholes[::2], strict=False):
+        s.binary("Add", gate, s.binary("Mul", p, s.c, s.new(k)), gate)
+    if s.node.attr("input_forget"):
+        s.gate(f, i, i)
+        s.binary("Sub", s.number(1.0, k), i, forget)
+    elif peepholes:
+        s.gate(f, i, i)
+        s.gate(f, forget, forget)
+    else:
+        s.gate(f, units(gates, 0, 3 * k), units(gates, 0, 3 * k))
+    s.gate(g, new, new)
+    s.binary("Mul", forget, s.c, forget)
+    c = s.binary("Add", forget, s.binary("Mul", i, new, i), s.out[1])
+    if peepholes:
+        s.binary("Add", o, s.binary("Mul", peepholes[1], c, s.new(k)), o)
+    if peepholes or s.node.attr("input_forget"):
+        s.gate(f, o, o)
+    s.binary("Mul", o, s.apply(of_cell, c, s.new(k)), s.out[0])
+
+
+STEPS: dict[str, Callable[[Side], None]] = {"LSTM": lstm_step, "GRU": gru_step, "RNN": rnn_step}
+
+
+def _of_inputs(w: Array, b: Array | None, hidden: int, separate: bool) -> tuple[Array, Array]:
+    """Weights [1, D gates H, 1, 1, I] and bias [D gates H] of the product of the inputs of all directions."""
+    bias = np.zeros((len(w), w.shape[1]), np.float32)
+    if b is not None:
+        bias = np.stack([biases(side, hidden, separate)[0] for side in b])
+    return w.reshape(1, -1, 1, 1, w.shape[2]), bias.reshape(-1)
+
+
+def _of_state(r: Array, d: int, first: int) -> tuple[Array, ...]:
+    """Weights of a direction's products of the state: of the first gates H rows, and of those behind."""
+    return tuple(part for part in (r[d, :first], r[d, first:]) if len(part))
+
+
+def constants_of(low: Lowering, node: Node) -> list[Array | None] | None:
+    """w, r, b and p of a layer; None where one is no constant of float32."""
+    found = []
+    for name in (*(node.inputs[1:3]), node.input(3), node.input(7)):
+        array = low.graph.constants.get(name) if name else None
+        if name and (array is None or array.dtype != np.float32 or array.size == 0):
+            return None
+        found.append(array)
+    return found
+
+
+def obstacle(low: Lowering, node: Node) -> str:
+    """Why a layer has no kernels; nothing where it has."""
+    named = [n for k, n in enumerate((*node.inputs, *node.outputs)) if n and k != 4]
+    if any(low.type(n).dtype is not DType.F32 or 0 in low.type(n).static_shape for n in named):
+        return "it is not of float32"
+    if constants_of(low, node) is None:
+        return "its weights are no constants"
+    if node.input(4):
+        return "it has sequence lengths"
+    if low.type(node.inputs[2]).static_shape[-1] > LONGEST:
+        return "its state has too many units"
+    unknown = [f.name for side in activations(node) for f in side if f.name not in (*FLOAT_UNARY, *COMPOSED)]
+    return f"no kernel has {unknown[0]}" if unknown else ""
+
+
+def recurrent(low: Lowering, node: Node) -> bool:
+    reason = obstacle(low, node)
+    places = [operand(low, n) for n in (node.inputs[0], node.input(5), node.input(6)) if n]
+    if reason or None in places:
+        return low.refuse(reason)
+    constants = constants_of(low, node)
+    assert constants is not None, "asked before"
+    w, r, b, p = constants
+    assert w is not None and r is not None, "a layer has weights"
+    steps, batch, width = low.type(node.inputs[0]).static_shape
+    x, hidden = low.dense_of(node.inputs[0]), r.shape[2]
+    gx = floats(low, steps * batch, w.shape[0] * w.shape[1])
+    rows = image(TensorView(x.buffer, x.start, (steps * batch, width), (4 * width, 4), x.dtype))
+    product(low, rows, FloatTarget(gx, NO_BOUNDS), *low.derived(_of_inputs, w, b, hidden, apart(node)), dict(UNIT))
+    for d, backwards in enumerate(directions(node)):
+        first = (GATES[node.op] - (node.op == "GRU")) * hidden
+        inner = None if b is None or not apart(node) else biases(b[d], hidden, True)[1]
+        if apart(node) and inner is None:
+            inner = np.zeros(hidden, np.float32)
+        t_first = steps - 1 if backwards else 0
+        shape, row = (batch, GATES[node.op] * hidden), gx.strides[3]
+        at = gx.start + t_first * batch * row + 4 * d * shape[1]
+        states = [state(low, node.input(k), d, batch, hidden) for k in ((5, 6) if node.op == "LSTM" else (5,))]
+        side = Side(
+            low, node, TensorView(gx.buffer, at, shape, (row, 4), gx.dtype), states[0],
+            states[1] if len(states) > 1 else None, tuple(states), low.derived(_of_state, r, d, first), inner,
+            None if p is None else p[d], activations(node)[d],
+        )  # fmt: skip
+        repeated(side, d, t_first, -1 if backwards else 1, steps, {gx.buffer: batch * row})
+        for name, final in zip(node.outputs[1:], states, strict=False):
+            if name:
+                low.move(final, of_direction(low.place(name), d))
+    return True
+
+
+def repeated(s: Side, d: int, t_first: int, sign: int, steps: int, moving: dict[int, int]) -> None:
+    """The instructions of a step, and its repeats. moving: bytes from one step to the next of buffers that have all."""
+    low, name, first = s.low, s.node.outputs[0], len(s.low.steps)
+    STEPS[s.node.op](s)
+    if name:
+        y = low.place(name)
+        low.move(s.h, of_direction(y.part(0, t_first, 1), d, 1))
+        moving = {**moving, y.buffer: y.strides[0]}
+    moves = []
+    for step in low.steps[first:]:
+        assert isinstance(step, Instruction), "a step of a layer is instructions alone"
+        by = {n: sign * moving[b] for n, (b, _) in step.operands.items() if b in moving}
+        moves.append(by)
+    low.repeat(first, steps, moves)
+
+
+def of_direction(place: TensorView, d: int, axis: int = 0) -> TensorView:
+    """[batch, units] of a value [directions, batch, units], or [1, directions, batch, units] with axis 1."""
+    part = place.part(axis, d, 1)
+    return TensorView(place.buffer, part.start, place.shape[-2:], place.strides[-2:], place.dtype)
+
+
+def state(low: Lowering, name: str, d: int, batch: int, hidden: int) -> TensorView:
+    """A new [batch, units], filled from an input or with zeros."""
+    made, source = low.dense((batch, hidden), "<f4"), start(low, name, d)
+    if source is None:
+        flat = TensorView(made.buffer, 0, (low.room(made),), (1,), "|u1")
+        low.emit("fill", {"y": flat}, {}, {"C": low.room(made), "value": 0})
+    else:
+        low.move(source, made)
+    return made
