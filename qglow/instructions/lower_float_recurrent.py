@@ -166,9 +166,6 @@ def lstm_step(s: Side) -> None:
     s.binary("Mul", o, s.apply(of_cell, c, s.new(k)), s.out[0])
 
 
-STEPS: dict[str, Callable[[Side], None]] = {"LSTM": lstm_step, "GRU": gru_step, "RNN": rnn_step}
-
-
 def _of_inputs(w: Array, b: Array | None, hidden: int, separate: bool) -> tuple[Array, Array]:
     """Weights [1, D gates H, 1, 1, I] and bias [D gates H] of the product of the inputs of all directions."""
     bias = np.zeros((len(w), w.shape[1]), np.float32)
@@ -208,7 +205,20 @@ def obstacle(low: Lowering, node: Node) -> str:
     return f"no kernel has {unknown[0]}" if unknown else ""
 
 
-def recurrent(low: Lowering, node: Node) -> bool:
+def lstm(low: Lowering, node: Node) -> bool:
+    return layer(low, node, lstm_step)
+
+
+def gru(low: Lowering, node: Node) -> bool:
+    return layer(low, node, gru_step)
+
+
+def rnn(low: Lowering, node: Node) -> bool:
+    return layer(low, node, rnn_step)
+
+
+def layer(low: Lowering, node: Node, step: Callable[[Side], None]) -> bool:
+    """step: emits the instructions of a direction's first step."""
     reason = obstacle(low, node)
     places = [operand(low, n) for n in (node.inputs[0], node.input(5), node.input(6)) if n]
     if reason or None in places:
@@ -223,7 +233,7 @@ def recurrent(low: Lowering, node: Node) -> bool:
     rows = image(TensorView(x.buffer, x.start, (steps * batch, width), (4 * width, 4), x.dtype))
     product(low, rows, FloatTarget(gx, NO_BOUNDS), *low.derived(_of_inputs, w, b, hidden, apart(node)), dict(UNIT))
     for d, backwards in enumerate(directions(node)):
-        first = (GATES[node.op] - (node.op == "GRU")) * hidden
+        first = 2 * hidden if GATES[node.op] == 3 else r.shape[1]
         inner = None if b is None or not apart(node) else biases(b[d], hidden, True)[1]
         if apart(node) and inner is None:
             inner = np.zeros(hidden, np.float32)
@@ -236,17 +246,19 @@ def recurrent(low: Lowering, node: Node) -> bool:
             states[1] if len(states) > 1 else None, tuple(states), low.derived(_of_state, r, d, first), inner,
             None if p is None else p[d], activations(node)[d],
         )  # fmt: skip
-        repeated(side, d, t_first, -1 if backwards else 1, steps, {gx.buffer: batch * row})
+        step_first = len(low.steps)
+        step(side)
+        repeated(side, step_first, d, t_first, -1 if backwards else 1, steps, {gx.buffer: batch * row})
         for name, final in zip(node.outputs[1:], states, strict=False):
             if name:
                 low.move(final, of_direction(low.place(name), d))
     return True
 
 
-def repeated(s: Side, d: int, t_first: int, sign: int, steps: int, moving: dict[int, int]) -> None:
-    """The instructions of a step, and its repeats. moving: bytes from one step to the next of buffers that have all."""
-    low, name, first = s.low, s.node.outputs[0], len(s.low.steps)
-    STEPS[s.node.op](s)
+def repeated(s: Side, first: int, d: int, t_first: int, sign: int, steps: int, moving: dict[int, int]) -> None:
+    """Repeat the instructions of a step, from `first` on. moving: bytes from one step to the next of buffers that have
+    all."""
+    low, name = s.low, s.node.outputs[0]
     if name:
         y = low.place(name)
         low.move(s.h, of_direction(y.part(0, t_first, 1), d, 1))
