@@ -21,7 +21,6 @@ from typing import NamedTuple
 
 from ..ops import OPS
 from ..ops.control import SELECT
-from ..ops.traits import BINARY
 from . import blocks
 from .epilogue import is_fused, parts
 from .graph import Array, Node
@@ -173,9 +172,10 @@ def _along(op: str, weights: list[TensorType], axis: int | None) -> Iterator[str
 
 
 def _arithmetic(node: Node, ins: list[TensorType], out: TensorType, values: Values) -> Iterator[str]:
-    operands = [*(ins[:2] if node.has(BINARY) else ins[:1]), out]
-    if any(t.quant for t in operands):
-        yield from _quantized(node, *operands)
+    if any(t.quant for t in (*ins, out)):
+        yield from _quantized(node, *ins, out)
+        if len(ins) != 2:
+            yield f"expected {node.op} of two quantized values, got {len(ins)}"
 
 
 def _quantized(node: Node, *values: TensorType) -> Iterator[str]:

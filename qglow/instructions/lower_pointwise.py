@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph import DType, Node
+from ..ops.traits import ADDITIVE, JOINTLY_HOMOGENEOUS
 from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
 from .coalesce_dims import Loop, coalesce_dims, padded, split_rows_for_threads
@@ -153,7 +154,7 @@ def broadcast(place: TensorView, shape: tuple[int, ...]) -> TensorView:
 
 
 class Pair(NamedTuple):
-    """The operands of a sum or a product, the first of the output's shape. f_a, f_b: what their reals are of the
+    """The operands of one of INT8_BINARY, the first of the output's shape. f_a, f_b: what their reals are of the
     output's."""
 
     a: str
@@ -167,7 +168,8 @@ def pair_of(low: Lowering, node: Node) -> Pair | None:
     a, b = node.inputs
     types = [low.type(v) for v in (a, b, *node.outputs)]
     with np.errstate(all="ignore"):  # NOTE: a factor may be beyond float32, which its kernels then refuse
-        f_a, f_b = map(float, addends(node, *types) if node.op != "Mul" else (factor(*types),) * 2)
+        together = node.has(JOINTLY_HOMOGENEOUS)
+        f_a, f_b = map(float, addends(node, *types) if together else (factor(*types),) * 2)
     shape = types[2].static_shape
     if types[0].static_shape == shape:
         return Pair(a, b, f_a, f_b)
@@ -175,7 +177,7 @@ def pair_of(low: Lowering, node: Node) -> Pair | None:
 
 
 def emit_pair(low: Lowering, node: Node, pair: Pair, prefix: str, fields: Fields) -> bool:
-    """An add or a mul; False where the operands' strides need more loops."""
+    """An instruction of INT8_BINARY; False where the operands' strides need more loops."""
     pa, pb = low.places[pair.a], low.places[pair.b]
     y = low.place(node.outputs[0], like=pa)
     loops = loops_nhwc(y, pa, broadcast(pb, y.shape), repeat=True)
@@ -185,8 +187,8 @@ def emit_pair(low: Lowering, node: Node, pair: Pair, prefix: str, fields: Fields
         if loops is None:
             return False
     repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
-    factors = {"f_a": pair.f_a} if node.op == "Mul" else {"f_a": pair.f_a, "f_b": pair.f_b}
-    kind = prefix + ("mul" if node.op == "Mul" else "add")
+    factors = {"f_a": pair.f_a} | ({"f_b": pair.f_b} if node.has(JOINTLY_HOMOGENEOUS) else {})
+    kind = prefix + ("Add" if node.has(ADDITIVE) else node.op).lower()
     fields = {**fields_of(loops, "yxb"), "b_c": 0 if repeats else 1, **factors, **fields}
     low.emit(kind, {"a": pa, "b": pb, "y": y}, {}, fields)
     return True
@@ -196,7 +198,8 @@ def binary(low: Lowering, node: Node) -> bool:
     pair = pair_of(low, node) if is_u8(low, *node.inputs, node.outputs[0]) else None
     if pair is None:
         return False
-    most = 255 * 255 * pair.f_a if node.op == "Mul" else 255 * (abs(pair.f_a) + abs(pair.f_b))
+    together = node.has(JOINTLY_HOMOGENEOUS)
+    most = 255 * (abs(pair.f_a) + abs(pair.f_b)) if together else 255 * 255 * pair.f_a
     if most >= MAX_ROUNDED:
         return low.refuse("its scales are so far apart that int32 does not hold its sums")
     zeros = {"a_zero": low.zero(pair.a), "b_zero": low.zero(pair.b)}

@@ -16,6 +16,7 @@ import numpy as np
 
 from ..graph import Array
 from .region import Region, Site
+from .table import INT8_BINARY
 
 OVER_READ = 64
 # by operand; "operand.part" where one has several, "operand.any" for elements that get any value
@@ -57,12 +58,11 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
     ),
     "meaning_float_product": ("float_conv2d", "float_depthwise2d", "float_pack"),
     "meaning_int16": (
-        "int16_conv2d", "int16_depthwise2d", "int16_quantize", "int16_dequantize", "int16_add", "int16_mul",
-        "int16_lookup",
-        "int16_max_pool2d", "int16_avg_pool2d",
+        "int16_conv2d", "int16_depthwise2d", "int16_quantize", "int16_dequantize", "int16_lookup",
+        "int16_max_pool2d", "int16_avg_pool2d", *(f"int16_{op.lower()}" for op in INT8_BINARY),
     ),
     "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear"),
-    "meaning_pointwise": ("add", "mul", "lookup", "quantize", "dequantize"),
+    "meaning_pointwise": (*map(str.lower, INT8_BINARY), "lookup", "quantize", "dequantize"),
     "meaning_product": ("conv2d", "depthwise2d", "pack"),
     "meaning_rows": ("softmax", "layer_norm"),
     "meaning_window": ("max_pool2d", "avg_pool2d"),

@@ -14,6 +14,7 @@ from ..reference.float_resize import mixed
 from ..reference.float_sums import BLOCK
 from .meaning import ROWS, RUNS, Meaning, Regions, Views, image
 from .meaning_move import tables
+from .meaning_pointwise import of_two
 from .meaning_window import taps
 from .region import Region, Site
 from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY
@@ -23,11 +24,6 @@ _OWN: dict[str, Callable[[Array, np.float32, np.float32], Array]] = {  # functio
     "Clip": float_math.limited,
     "Power": lambda x, a, b: float_math.power(x, a),
 }
-
-
-def _of_two(op: str, x: Array, y: Array) -> Array:
-    """The op's float meaning."""
-    return FLOAT[op](Node(op, ("a", "b"), ("y",)), [x, y])[0]
 
 
 def _of_one(op: str, x: Array, f_a: np.float32, f_b: np.float32) -> Array:
@@ -44,7 +40,7 @@ def _two(s: Site) -> Regions:
 
 def float_binary(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
-        v["y"][...] = _of_two(FLOAT_BINARY[s["op"]], v["a"], v["b"])
+        v["y"][...] = of_two(FLOAT_BINARY[s["op"]], v["a"], v["b"])
 
 
 def _one(s: Site) -> Regions:

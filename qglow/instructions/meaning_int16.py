@@ -7,11 +7,13 @@ import numpy as np
 
 from ..graph import Array
 from .meaning import ROWS, Meaning, Regions, Views, image
+from .meaning_pointwise import combined
 from .meaning_product import PIECE, _steps
 from .meaning_window import taps
 from .packed import unpack_pairs
 from .packing import round_up
 from .region import Region, Site, dense
+from .table import INT8_BINARY
 
 DTYPES = {1: "|u1", 2: "<i2", 4: "<f4"}
 LEAST = -32768
@@ -99,16 +101,12 @@ def _two(s: Site) -> Regions:
     return {"a": a, "b": image(s, "b", "<i2", channel=2 * s["b_c"]), "y": image(s, "y", DTYPES[s["y_item"]])}
 
 
-def add(v: Views, s: Site) -> None:
-    with np.errstate(all="ignore"):
-        left, right = v["a"].astype(np.float32) * s.f32("f_a"), v["b"].astype(np.float32) * s.f32("f_b")
-        v["y"][...] = stored(left + right, s)
+def _binary(op: str) -> Meaning:
+    def compute(v: Views, s: Site) -> None:
+        with np.errstate(all="ignore"):
+            v["y"][...] = stored(combined(op, v["a"].astype(np.float32), v["b"].astype(np.float32), s), s)
 
-
-def mul(v: Views, s: Site) -> None:
-    product = (v["a"].astype(np.int64) * v["b"]).astype(np.float32)
-    with np.errstate(all="ignore"):
-        v["y"][...] = stored(product * s.f32("f_a"), s)
+    return Meaning(_two, compute, cut=ROWS)
 
 
 def _lookup(s: Site) -> Regions:
@@ -147,8 +145,7 @@ MEANINGS = {
     "int16_depthwise2d": Meaning(_depthwise2d, depthwise2d, cut=ROWS),
     "int16_quantize": Meaning(_quantize, quantize, cut=ROWS),
     "int16_dequantize": Meaning(_dequantize, dequantize, cut=ROWS),
-    "int16_add": Meaning(_two, add, cut=ROWS),
-    "int16_mul": Meaning(_two, mul, cut=ROWS),
+    **{f"int16_{op.lower()}": _binary(op) for op in INT8_BINARY},
     "int16_lookup": Meaning(_lookup, lookup, cut=ROWS),
     "int16_max_pool2d": Meaning(_pool, max_pool2d, cut=ROWS),
     "int16_avg_pool2d": Meaning(_pool, avg_pool2d, cut=((0, 3), (3, 4))),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from ..graph import Array, Node
+from ..reference import FLOAT
 from .meaning import ROWS, Meaning, Regions, Views, image, minus_zero_point, requantized
 from .region import Region, Site
+from .table import INT8_BINARY, SCALED_BEFORE
 
 
 def _two(s: Site) -> Regions:
@@ -11,15 +14,24 @@ def _two(s: Site) -> Regions:
     return {"a": a, "b": image(s, "b", channel=1 if s["b_c"] == 1 else 0), "y": image(s, "y")}
 
 
-def add(v: Views, s: Site) -> None:
-    left = minus_zero_point(v["a"], s["a_zero"]) * s.f32("f_a")
-    v["y"][...] = requantized(left + minus_zero_point(v["b"], s["b_zero"]) * s.f32("f_b"), s)
+def combined(op: str, a: Array, b: Array, s: Site) -> Array:
+    """An op of INT8_BINARY of two operands less their zero points. NOTE: a product is below 2^30, and rounded once."""
+    if op in SCALED_BEFORE:
+        return of_two(op, a * s.f32("f_a"), b * s.f32("f_b"))
+    return of_two(op, a, b) * s.f32("f_a")
 
 
-def mul(v: Views, s: Site) -> None:
-    # NOTE: below 2^24, so exact in float32
-    product = minus_zero_point(v["a"], s["a_zero"]) * minus_zero_point(v["b"], s["b_zero"])
-    v["y"][...] = requantized(product * s.f32("f_a"), s)
+def of_two(op: str, x: Array, y: Array) -> Array:
+    """The op's float meaning."""
+    return FLOAT[op](Node(op, ("a", "b"), ("y",)), [x, y])[0]
+
+
+def _binary(op: str) -> Meaning:
+    def compute(v: Views, s: Site) -> None:
+        a, b = minus_zero_point(v["a"], s["a_zero"]), minus_zero_point(v["b"], s["b_zero"])
+        v["y"][...] = requantized(combined(op, a, b, s), s)
+
+    return Meaning(_two, compute, in_place=("a", "b"), cut=ROWS)
 
 
 def _lookup(s: Site) -> Regions:
@@ -50,8 +62,7 @@ def dequantize(v: Views, s: Site) -> None:
 
 
 MEANINGS = {
-    "add": Meaning(_two, add, in_place=("a", "b"), cut=ROWS),
-    "mul": Meaning(_two, mul, in_place=("a", "b"), cut=ROWS),
+    **{op.lower(): _binary(op) for op in INT8_BINARY},
     "lookup": Meaning(_lookup, lookup, in_place=("x",), cut=((0, 2), (0, 3)), repeats=lambda s: s["t_c"] != 0),
     "quantize": Meaning(_quantize, quantize, cut=ROWS),
     "dequantize": Meaning(_dequantize, dequantize, cut=ROWS),

@@ -8,9 +8,11 @@ Unless said otherwise N, H, W, C are those of the output.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from ..ops.registry import FAMILIES
+from ..ops.registry import FAMILIES, has
+from ..ops.traits import JOINTLY_HOMOGENEOUS
 
 HEADER = 2
 POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
@@ -19,13 +21,16 @@ BY_ROWS, BY_BLOCKS = 1, 2
 
 
 def _lowered_by(rule: str) -> tuple[str, ...]:
-    """Names of the ops whose declarations name a rule for floats, in their order."""
-    return tuple(row.name for family in FAMILIES for row in family.OPS if row.lower_float == rule)
+    """Names of the ops whose declarations name a rule, in their order."""
+    return tuple(row.name for family in FAMILIES for row in family.OPS if rule in (row.lower, row.lower_float))
 
 
 # the functions that the field `op` counts; Clip, Square and Power: what other ops become for some of their constants
 FLOAT_BINARY = _lowered_by("lower_float.binary")
 FLOAT_UNARY = (*_lowered_by("lower_float.unary"), "Clip", "Square", "Power")
+# two tensors of int8, or int16: an instruction each, named in lower case; a difference is a sum with a negative factor
+INT8_BINARY = tuple(name for name in _lowered_by("lower_pointwise.binary") if name != "Sub")
+SCALED_BEFORE = tuple(op for op in INT8_BINARY if has(op, JOINTLY_HOMOGENEOUS))  # operands are scaled, else the result
 FLOAT_REDUCE = tuple(name.removeprefix("Reduce") for name in _lowered_by("lower_float_window.reduce"))
 
 
@@ -60,7 +65,27 @@ _PRODUCT = (
     "post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
 )
 _INT16_RANGE = "q_zero q_low q_high"
-_INT16_PAIR = f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w f_a {_INT16_RANGE} y_item"
+_PAIR = "N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w"
+
+
+def _pairs(prefix: str, fields: str, combined: Callable[[str], str]) -> Iterator[InstructionDef]:
+    """The instructions of INT8_BINARY. combined: what they compute of an op, in words."""
+    for op in INT8_BINARY:
+        factors = "f_a f_b" if op in SCALED_BEFORE else "f_a"
+        yield _row(prefix + op.lower(), combined(op), "a b", "y", "", f"{_PAIR} {fields.format(factors)}")
+
+
+def _of_bytes(op: str) -> str:
+    a, b = "f32(a - a_zero)", "f32(b - b_zero)"
+    real = f"{op}({a} f_a, {b} f_b)" if op in SCALED_BEFORE else f"{op}({a}, {b}) f_a"
+    return f"C(rint({real}) + zero); strides of 0 repeat b"
+
+
+def _of_int16(op: str) -> str:
+    real = f"{op}(f32(a) f_a, f32(b) f_b)" if op in SCALED_BEFORE else f"{op}(f32(a), f32(b)) f_a"
+    return f"C(rint({real}) + q_zero) of int16, to int16 or u8; strides of 0 repeat b"
+
+
 _FLOAT_PRODUCT = f"{_XY} {_WINDOW} act f_low f_high"
 INSTRUCTIONS = {
     k.name: k
@@ -80,11 +105,7 @@ INSTRUCTIONS = {
              "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias (offset - "
              "x_zero) * sum over K",
              "x", "y bias", "", "G K C x_g x_k x_c y_g x_zero"),
-        _row("add",
-             "C(rint(f32(a - a_zero) * f_a + f32(b - b_zero) * f_b) + zero); strides of 0 repeat b",
-             "a b", "y", "", f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a f_b {_RANGE}"),
-        _row("mul", "C(rint(f32((a - a_zero) (b - b_zero)) * f_a) + zero); strides of 0 repeat b", "a b", "y", "",
-              f"N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w a_zero b_zero f_a {_RANGE}"),
+        *_pairs("", f"a_zero b_zero {{}} {_RANGE}", _of_bytes),
         _row("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x",
               "y scratch", "table", f"{_XY} t_c"),
         _row("quantize",
@@ -181,10 +202,7 @@ INSTRUCTIONS = {
         _row("int16_quantize", "C(rint(x / f_scale)) of float x with element strides x_c too", "x", "y", "",
               f"{_XY} x_c f_scale q_low q_high"),
         _row("int16_dequantize", "f32(x) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c f_scale"),
-        _row("int16_add",
-             "C(rint(f32(a) * f_a + f32(b) * f_b) + q_zero) of int16, to int16 or u8; strides of 0 repeat b",
-             "a b", "y", "", f"{_INT16_PAIR} f_b"),
-        _row("int16_mul", "C(rint((f32(a) f32(b)) * f_a) + q_zero), as int16_add", "a b", "y", "", _INT16_PAIR),
+        *_pairs("int16_", f"{{}} {_INT16_RANGE} y_item", _of_int16),
         _row("int16_lookup",
              "table[x]: u8 to int16 (256 entries), or int16 to int16 or u8 (65536, from that of -32768 on)",
              "x", "y", "table", f"{_XY} x_item y_item"),

@@ -215,7 +215,7 @@ def _int16_relations(step: Instruction) -> list[str]:
     f, faults = step.fields, []
     if f.get("y_item") == 1 and "q_low" in f and not 0 <= f["q_low"] <= f["q_high"] <= 255:
         faults.append(f"expected q_low and q_high of u8 within 0 to 255, got {f['q_low']} and {f['q_high']}")
-    if f.get("y_item") == 4 and step.kind in ("int16_add", "int16_mul", "int16_lookup"):
+    if f.get("y_item") == 4 and not {"f_ratio", "scale"} & {*INSTRUCTIONS[step.kind].words}:
         faults.append("expected y_item 1 or 2, got 4")
     if step.kind == "int16_lookup" and f["x_item"] + f["y_item"] == 2:
         faults.append("expected int16 in or out, got bytes on both sides")

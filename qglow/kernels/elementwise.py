@@ -9,36 +9,18 @@ from numba.extending import intrinsic
 from .channel_tables import look_up_channels
 from .elementwise_u8 import (
     LANES,
-    add_repeated,
-    add_run,
     dequantize_run,
     lookup_run,
-    mul_repeated,
-    mul_run,
     quantize_run,
 )
 from .jit import njit
 from .memory import load_f32, load_u8, rint_f32, store_f32, store_u8
-from .runs import of_one, of_two
+from .runs import of_one
 from .split import part_of, row_at, scratch_of
 from .target import HARDWARE_TABLE
 from .vector import F32, I32, I64, const, load_at, splat, store_at, to_int, vec, within
 
 f32, i64 = types.float32, types.int64
-
-
-@njit(nogil=True)
-def of_sum(i):
-    return i.a_zero, i.b_zero, i.f_a, i.f_b, i.zero, i.low, i.high
-
-
-@njit(nogil=True)
-def of_product(i):
-    return i.a_zero, i.b_zero, i.f_a, i.zero, i.low, i.high
-
-
-add, add_one = (of_two(run, of_sum) for run in (add_run, add_repeated))
-mul, mul_one = (of_two(run, of_product) for run in (mul_run, mul_repeated))
 
 
 @njit(nogil=True)

@@ -1,4 +1,4 @@
-"""Runs of bytes: sums, products, conversions, tables."""
+"""Runs of bytes: conversions, tables, and operands of what is computed of two."""
 
 from __future__ import annotations
 
@@ -44,31 +44,11 @@ def _zero(b, value):
     return splat(b, b.trunc(value, I32), LANES)
 
 
-def _sum(b, at, v):
-    """f32(a - a_zero) m_a + f32(b - b_zero) m_b."""
-    left = b.fmul(minus_zero_point(b, at[0], _zero(b, v[0]), LANES), splat(b, v[2], LANES))
-    return b.fadd(left, b.fmul(minus_zero_point(b, at[1], _zero(b, v[1]), LANES), splat(b, v[3], LANES)))
-
-
-def _repeated(b, address, zero):
-    """q - z of one byte, for all lanes, as int32."""
-    return splat(b, b.sub(b.zext(load_at(b, address, I8), I32), b.trunc(zero, I32)), LANES)
-
-
-def _sum_repeated(b, at, v):
-    left = b.fmul(minus_zero_point(b, at[0], _zero(b, v[0]), LANES), splat(b, v[2], LANES))
-    return b.fadd(left, b.fmul(b.sitofp(_repeated(b, at[1], v[1]), vec(F32, LANES)), splat(b, v[3], LANES)))
-
-
-def _product(b, at, v):
-    """f32((a - a_zero) (b - b_zero)) m."""
-    left, right = (b.sub(widened(b, a, LANES), _zero(b, z)) for a, z in zip(at, v))
-    return b.fmul(b.sitofp(b.mul(left, right), vec(F32, LANES)), splat(b, v[2], LANES))
-
-
-def _product_repeated(b, at, v):
-    left = b.sub(widened(b, at[0], LANES), _zero(b, v[0]))
-    return b.fmul(b.sitofp(b.mul(left, _repeated(b, at[1], v[1])), vec(F32, LANES)), splat(b, v[2], LANES))
+def operand(b, address, v, which, repeated):
+    """Bytes less their zero point, the scalar of this number, as int32: a vector of them, or one for all lanes."""
+    if repeated:
+        return splat(b, b.sub(b.zext(load_at(b, address, I8), I32), b.trunc(v[which], I32)), LANES)
+    return b.sub(widened(b, address, LANES), _zero(b, v[which]))
 
 
 def _division(b, at, v):
@@ -81,8 +61,6 @@ def _real(b, at, v):
     return b.fmul(minus_zero_point(b, at[0], _zero(b, v[0]), LANES), splat(b, v[1], LANES))
 
 
-add_run, add_repeated = bytes_of((1, 1), "iiffiii", _sum), bytes_of((1, 0), "iiffiii", _sum_repeated)
-mul_run, mul_repeated = bytes_of((1, 1), "iifiii", _product), bytes_of((1, 0), "iifiii", _product_repeated)
 quantize_run = bytes_of((4,), "fiii", _division)
 dequantize_run = run_of((1,), "if", _real, as_floats, 4)
 

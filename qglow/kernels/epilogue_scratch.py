@@ -4,9 +4,12 @@ residual."""
 from __future__ import annotations
 
 from ..instructions.table import POST_ADD, POST_TABLE
-from .elementwise_u8 import add_run, lookup_run
+from .elementwise_u8 import lookup_run
 from .jit import njit
 from .memory import copy_small, move_1, move_4, move_8, move_16
+from .pairs import bytes_run
+
+add_run = bytes_run("Add", False)
 
 
 @njit(nogil=True)

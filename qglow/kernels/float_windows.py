@@ -15,8 +15,8 @@ from .float_sums import Totals
 from .floats import larger
 from .jit import njit
 from .memory import load_f32, load_i32
-from .pool import clipped
-from .split import part_of, part_of_either, row_at
+from .pool import of_windows
+from .split import part_of, row_at
 from .target import ISA
 from .vector import F32, I64, add_to, const, load_at, splat, store_at, vec
 from .vector_loops import store_first
@@ -29,12 +29,13 @@ MEAN = FLOAT_REDUCE.index("Mean")
 
 def _window(is_max, vectors):
     @intrinsic
-    def step(context, x, y, rows, columns, row, tap, divisor, count, first, width):
+    def step(context, x, y, rows, columns, row, tap, first, width, count, divisor):
         """The largest, or the sum by a divisor, of each of some vectors of channels; the first `count` of a single one
         are stored."""
 
         def generate(ctx, b, sig, args):
-            x, y, rows, columns, row, tap, divisor, count, _, _ = args
+            x, y, rows, columns, row, tap, _, _, count, values = args
+            divisor = cgutils.unpack_tuple(b, values)[0]
             t = vec(F32, LANES)
             start = const(t, float("-inf") if is_max else 0.0)
             acc = [cgutils.alloca_once_value(b, start) for _ in range(vectors)]
@@ -53,19 +54,20 @@ def _window(is_max, vectors):
                     store_at(b, add_to(b, y, 4 * LANES * v), value)
             return ctx.get_dummy_value()
 
-        return types.void(*[i64] * 6, f32, *[i64] * 3), generate
+        return types.void(*[i64] * 9, divisor), generate
 
     return step
 
 
 def _long_window(vectors):
     @intrinsic
-    def step(context, x, y, rows, columns, row, tap, divisor, count, first, width):
+    def step(context, x, y, rows, columns, row, tap, first, width, count, divisor):
         """`_window`'s sum of windows of more than BLOCK taps: tap k of a window's row r is number first + r width + k,
         by which blocks end."""
 
         def generate(ctx, b, sig, args):
-            x, y, rows, columns, row, tap, divisor, count, first, width = args
+            x, y, rows, columns, row, tap, first, width, count, values = args
+            divisor = cgutils.unpack_tuple(b, values)[0]
             t, block, one = vec(F32, LANES), ir.Constant(I64, BLOCK), ir.Constant(I64, 1)
             sums = Totals(b, vectors, LANES)
             last = cgutils.alloca_once_value(b, ir.Constant(I64, 0))  # the block that the chains are in
@@ -95,54 +97,24 @@ def _long_window(vectors):
                     store_at(b, add_to(b, y, 4 * LANES * v), value)
             return ctx.get_dummy_value()
 
-        return types.void(*[i64] * 6, f32, *[i64] * 3), generate
+        return types.void(*[i64] * 9, divisor), generate
 
     return step
 
 
+@njit(nogil=True)
+def _item(i):
+    return 4
+
+
+@njit(nogil=True)
+def _divisor(i, taps, inside):
+    return (f32(taps) if i.op == MEAN else f32(1.0),)
+
+
 def pool(window):
     """The kernel of windows of MANY vectors, or one: window(vectors)."""
-    many, one = window(MANY), window(1)
-
-    @njit(nogil=True)
-    def kernel(i, share):
-        """x points to the first pixel of the unpadded image. Work is cut by output pixel, or, where they are few, by
-        channels."""
-        n, h, w, c, kh, kw = i.N, i.H, i.W, i.C, i.KH, i.KW
-        ih, iw, dh, dw = i.IH, i.IW, i.DH, i.DW
-        row, tap = i.x_h * dh, i.x_w * dw
-        pixels, blocks = n * h * w, (c + LANES - 1) // LANES
-        first, last, block0, block1 = part_of_either(share, pixels, blocks, pixels < share.pieces)
-        end = min(c, block1 * LANES)
-        sw, before, x_w = i.SW, i.left, i.x_w
-        ow = first % w - 1
-        image, oh, r0, rows, top = 0, 0, 0, 0, 0
-        for item in range(first, last):
-            ow += 1
-            if ow == w or item == first:
-                ow = item % w
-                image, oh = item // (h * w), item // w % h
-                top = oh * i.SH - i.top
-                r0, rows = clipped(top, kh, dh, ih)
-            left = ow * sw - before
-            c0, columns = 0, kw
-            if left < 0 or left + (kw - 1) * dw >= iw:
-                c0, columns = clipped(left, kw, dw, iw)
-            x = i.x + image * i.x_n + (top + r0 * dh) * i.x_h + (left + c0 * dw) * x_w
-            y = i.y + image * i.y_n + oh * i.y_h + ow * i.y_w
-            count = kh * kw if i.include else max(1, rows * columns)
-            divisor = f32(count) if i.op == MEAN else f32(1.0)
-            k = block0 * LANES
-            while k < end:
-                at = 4 * k
-                if k + MANY * LANES <= end:
-                    many(x + at, y + at, rows, columns, row, tap, divisor, 0, r0 * kw + c0, kw)
-                    k += MANY * LANES
-                else:
-                    one(x + at, y + at, rows, columns, row, tap, divisor, end - k, r0 * kw + c0, kw)
-                    k += LANES
-
-    return kernel
+    return of_windows((MANY, window(MANY)), (1, window(1)), 4, _item, _divisor)
 
 
 pool_max, pool_sum, pool_long_sum = pool(partial(_window, True)), pool(partial(_window, False)), pool(_long_window)

@@ -44,6 +44,12 @@ def parity(b, value):
     return b.fptosi(value, I64)
 
 
+def shrunk(b, x, bias, bound):
+    """0 within the bound, else nearer to it by the bias."""
+    y = b.select(b.fcmp_ordered(">", x, bound), b.fsub(x, bias), const(x.type, 0.0))
+    return b.select(b.fcmp_ordered("<", x, negated(b, bound)), b.fadd(x, bias), y)
+
+
 FUNCTIONS = {
     "Sqrt": lambda b, x, p, q: call(b, f"llvm.sqrt.v{LANES}f32", x.type, x),
     "Exp": lambda b, x, p, q: exp(b, x),
@@ -61,6 +67,9 @@ FUNCTIONS = {
     "HardSigmoid": lambda b, x, p, q: hard_sigmoid(b, x, every(b, p), every(b, q)),
     "HardSwish": lambda b, x, p, q: b.fmul(x, hard_sigmoid(b, x, const(x.type, 1 / 6), const(x.type, 0.5))),
     "Swish": lambda b, x, p, q: b.fmul(x, sigmoid(b, b.fmul(x, every(b, p)))),
+    "Softsign": lambda b, x, p, q: b.fdiv(x, b.fadd(const(x.type, 1.0), magnitude(b, x))),
+    "ThresholdedRelu": lambda b, x, p, q: b.select(b.fcmp_ordered(">", x, every(b, p)), x, const(x.type, 0.0)),
+    "Shrink": lambda b, x, p, q: shrunk(b, x, every(b, p), every(b, q)),
     "Clip": lambda b, x, p, q: limited(b, x, every(b, p), every(b, q)),
     "Power": lambda b, x, p, q: power(b, x, p, parity(b, q)),
 }

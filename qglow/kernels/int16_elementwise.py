@@ -1,4 +1,4 @@
-"""Kernels that visit each element of int16 values once: conversions, sums, products, tables."""
+"""Kernels that visit each element of int16 values once: conversions, tables."""
 
 from __future__ import annotations
 
@@ -6,48 +6,14 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .int16_vector import BYTE, FLOAT, LANES, SHORT, reals, splats, stored
+from .int16_vector import BYTE, FLOAT, LANES, SHORT, reals, splats, stored, stored_as
 from .jit import njit
 from .memory import load_f32, load_i16, load_u8, rint_f32, store_f32, store_i16, store_u8
-from .runs import as_floats, of_one, of_two, run_of
+from .runs import as_floats, of_one, run_of
 from .split import part_of, row_at
-from .vector import F32, I16, I32, I64, load_at, splat, store_at, vec
+from .vector import F32, I32, I64, load_at, splat, store_at, vec
 
 f32, i64 = types.float32, types.int64
-
-
-def stored_as(item):
-    """Real vectors as elements of `item` bytes: the last three scalars are zero, low and high."""
-
-    def vectors(b, reals, scalars):
-        limits = splats(b, *scalars[-3:])
-        return [stored(b, real, limits, item) for real in reals]
-
-    return vectors
-
-
-def _operand(b, address, repeated):
-    """int16 as floats: a vector of them, or one for all lanes."""
-    return splat(b, b.sitofp(load_at(b, address, I16), F32), LANES) if repeated else reals(b, address)
-
-
-def _sum(repeated):
-    """f32(a) f_a + f32(b) f_b."""
-
-    def real(b, at, f):
-        left, right = _operand(b, at[0], False), _operand(b, at[1], repeated)
-        return b.fadd(b.fmul(left, splat(b, f[0], LANES)), b.fmul(right, splat(b, f[1], LANES)))
-
-    return real
-
-
-def _product(repeated):
-    """(f32(a) f32(b)) f_a; the product of both is rounded once, as that of the integers."""
-
-    def real(b, at, f):
-        return b.fmul(b.fmul(_operand(b, at[0], False), _operand(b, at[1], repeated)), splat(b, f[0], LANES))
-
-    return real
 
 
 def _division(b, at, f):
@@ -56,28 +22,6 @@ def _division(b, at, f):
 
 def _real(b, at, f):
     return b.fmul(reals(b, at[0]), splat(b, f[0], LANES))
-
-
-def pairs(real, repeated, scalars, of_scalars):
-    """The kernels of two operands that write int16, and bytes."""
-    moves = (2, 0 if repeated else 2)
-    return (of_two(run_of(moves, scalars, real(repeated), stored_as(item), item), of_scalars) for item in (SHORT, BYTE))
-
-
-@njit(nogil=True)
-def of_sum(i):
-    return i.f_a, i.f_b, i.q_zero, i.q_low, i.q_high
-
-
-@njit(nogil=True)
-def of_product(i):
-    return i.f_a, i.q_zero, i.q_low, i.q_high
-
-
-add, add_bytes = pairs(_sum, False, "ffiii", of_sum)
-add_one, add_one_bytes = pairs(_sum, True, "ffiii", of_sum)
-mul, mul_bytes = pairs(_product, False, "fiii", of_product)
-mul_one, mul_one_bytes = pairs(_product, True, "fiii", of_product)
 
 
 @njit(nogil=True)

@@ -40,4 +40,16 @@ def stored(b, real, limits, item):
     return b.trunc(b.fptosi(rounded, vec(I32, LANES)), vec(I16 if item == SHORT else I8, LANES))
 
 
-__all__ = ["BYTE", "FLOAT", "LANES", "SHORT", "splats", "limits_of", "reals", "shorts", "stored"]
+def operand(b, address, scalars, which, repeated):
+    """int16 as int32: a vector of them, or one for all lanes."""
+    return splat(b, b.sext(load_at(b, address, I16), I32), LANES) if repeated else shorts(b, address)
+
+
+def stored_as(item):
+    """Real vectors as elements of `item` bytes: the last three scalars are zero, low and high."""
+
+    def vectors(b, reals, scalars):
+        limits = splats(b, *scalars[-3:])
+        return [stored(b, real, limits, item) for real in reals]
+
+    return vectors

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..errors import KernelError
-from ..instructions.table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY
+from ..instructions.table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY, INT8_BINARY, SCALED_BEFORE
 from ..targets import HOST, TARGETS, has, target
 from . import cache
 from .cache import cache_folder
@@ -87,7 +87,8 @@ def source_hash() -> str:
     for path in sources():
         with open(path, "rb", buffering=0) as file:
             h.update(file.read())
-    h.update(repr((FLOAT_BINARY, FLOAT_UNARY, FLOAT_REDUCE)).encode())  # their order follows from declarations of ops
+    declared = FLOAT_BINARY, FLOAT_UNARY, FLOAT_REDUCE, INT8_BINARY, SCALED_BEFORE  # of ops, which are no such file
+    h.update(repr(declared).encode())
     return h.hexdigest()[:16]
 
 

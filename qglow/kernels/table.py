@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import KernelError
 from ..instructions.packing import FLOAT_VECTORS
-from ..instructions.table import FLOAT_REDUCE
+from ..instructions.table import FLOAT_REDUCE, INT8_BINARY
 from ..reference.float_sums import BLOCK as LONG
 from ..targets import Target, target
 
@@ -109,10 +109,10 @@ KERNELS = table((
     KernelRow("depthwise2d.k5s2", "depthwise.k5s2", "u8 s8 -> u8 f32", pixels, PRODUCT, square(5, 2)),
     KernelRow("depthwise2d", "depthwise.any_kernel", "u8 s8 -> u8 f32", pixels, PRODUCT),
     KernelRow("pack", "pack.pack", "u8 -> s8", lambda t: {"C": t.lanes * t.vectors, "K": t.step}),
-    KernelRow("add.one", "elementwise.add_one", "u8 u8 -> u8", wide, accepts=lambda f, t: f["b_c"] == 0),
-    KernelRow("add", "elementwise.add", "u8 u8 -> u8", wide, accepts=lambda f, t: f["b_c"] == 1),
-    KernelRow("mul.one", "elementwise.mul_one", "u8 u8 -> u8", wide, accepts=lambda f, t: f["b_c"] == 0),
-    KernelRow("mul", "elementwise.mul", "u8 u8 -> u8", wide, accepts=lambda f, t: f["b_c"] == 1),
+    *(KernelRow(f"{op}{suffix}", f"pairs.{op}{function}", "u8 u8 -> u8", wide, accepts=accepts)
+      for op in map(str.lower, INT8_BINARY)
+      for suffix, function, accepts in ((".one", "_one", lambda f, t: f["b_c"] == 0),
+                                        ("", "", lambda f, t: f["b_c"] == 1))),
     KernelRow("lookup.channels", "elementwise.lookup_channels", "u8 -> u8", lambda t: {"C": 16, "W": 64},
               accepts=lambda f, t: f["t_c"] == 256 and f["C"] >= 16, on=lambda t: t.byte_tables),
     KernelRow("lookup", "elementwise.lookup", "u8 -> u8", lambda t: {"C": 64}),
@@ -150,8 +150,8 @@ KERNELS = table((
               accepts=lambda f, t: f["y_c"] == 4),
     KernelRow("int16_dequantize", "int16_elementwise.dequantize", "s16 -> f32", columns),
     *(
-        KernelRow(f"int16_{op}{suffix}", f"int16_elementwise.{op}{function}", made, wide, accepts=accepts)
-        for op in ("add", "mul")
+        KernelRow(f"int16_{op}{suffix}", f"pairs.int16_{op}{function}", made, wide, accepts=accepts)
+        for op in map(str.lower, INT8_BINARY)
         for suffix, function, made, accepts in (
             ("", "", "s16 s16 -> s16", lambda f, t: f["b_c"] == 1 and f["y_item"] == 2),
             (".bytes", "_bytes", "s16 s16 -> u8", lambda f, t: f["b_c"] == f["y_item"] == 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from . import traits as t
@@ -12,11 +13,12 @@ from .shorthand import NUMBER, TRUTHS, X, elements, node, optional
 
 _SAME: Any = {"shape": "shape_rules.same"}
 _TABLE = frozenset({t.POINTWISE, t.FUSIBLE})
+Function = str | Callable[..., Any]
 _SELU_ALPHA, _SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 
 
 def _unary(
-    name: str, function: str, *traits: t.Trait, float_kernel: Form | None = None, **attributes: Attribute
+    name: str, function: Function, *traits: t.Trait, float_kernel: Form | None = None, **attributes: Attribute
 ) -> OpDef:  # fmt: skip
     """function: of the elements and the attributes, in this order."""
     return OpDef(
@@ -25,7 +27,7 @@ def _unary(
     )  # fmt: skip
 
 
-def _native(name: str, function: str, *traits: t.Trait, **more: Any) -> OpDef:
+def _native(name: str, function: Function, *traits: t.Trait, **more: Any) -> OpDef:
     """One of which there is a function of floats in the kernels."""
     return _unary(name, function, *traits, **more)._replace(lower_float="lower_float.unary")
 
@@ -47,9 +49,9 @@ OPS = (
     _unary("Celu", "float_functions.celu", t.SEVERAL_ROUNDINGS, alpha=real(1.0)),
     _unary("Mish", "float_functions.mish", t.SEVERAL_ROUNDINGS),
     _unary("Softplus", "float_functions.softplus", t.SEVERAL_ROUNDINGS),
-    _unary("Softsign", "float_functions.softsign", t.SEVERAL_ROUNDINGS),
-    _unary("ThresholdedRelu", "float_functions.thresholded_relu", alpha=real(1.0)),
-    _unary("Shrink", "float_functions.shrink", bias=real(0.0), lambd=real(0.5)),
+    _native("Softsign", "float_functions.softsign", t.SEVERAL_ROUNDINGS),
+    _native("ThresholdedRelu", "float_functions.thresholded_relu", alpha=real(1.0), float_kernel=form("alpha")),
+    _native("Shrink", "float_functions.shrink", bias=real(0.0), lambd=real(0.5), float_kernel=form("bias", "lambd")),
     _native("Exp", "float_math.exp"),
     _native("Log", "float_math.log", t.MASK_ARITHMETIC),
     _native("Sqrt", "numpy.sqrt"),

@@ -23,7 +23,16 @@ import numpy as np
 from ..graph import Array, DType, Node, TensorType
 from ..graph.classes import Classes
 from ..graph.type_rules import channel_axis
-from ..ops.traits import ACCUMULATES, ARITHMETIC, BY_CHANNEL, HOMOGENEOUS, NEVER_QUANTIZED_OUTPUT, PRODUCT, VIEW
+from ..ops.traits import (
+    ACCUMULATES,
+    ARITHMETIC,
+    BY_CHANNEL,
+    HOMOGENEOUS,
+    JOINTLY_HOMOGENEOUS,
+    NEVER_QUANTIZED_OUTPUT,
+    PRODUCT,
+    VIEW,
+)
 from ..reference import FLOAT
 from ..reference.arithmetic import quantize
 from .pointwise import Function
@@ -229,11 +238,11 @@ class ChannelGroups:
         return padded
 
     def binary(self, node: Node, v: str) -> Array | None:
-        """A sum joins its terms. A product of two tensors passes on the factors of the larger."""
+        """A sum, or a largest, joins its terms. A product of two tensors passes on the factors of the larger."""
         a, b = (self.ids.get(i) for i in node.inputs)
         if a is None or b is None:
             return None
-        if node.op == "Mul":
+        if not node.has(JOINTLY_HOMOGENEOUS):
             sizes = [sum(d == 1 for d in self.graph.types[i].shape or ()) for i in node.inputs]
             keep, other = (0, 1) if sizes[0] <= sizes[1] else (1, 0)
             self.none(node.inputs[other])

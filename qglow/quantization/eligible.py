@@ -108,6 +108,8 @@ def _form_obstacle(graph: Graph, node: Node) -> str | None:
     """Of an op that is no product: what its int8 form asks of constants, axes and ranks."""
     c, rank = graph.constants, graph.types[node.inputs[0]].rank
     if node.has(ARITHMETIC):
+        if len(node.inputs) != 2:
+            return f"{len(node.inputs)} operands: int8 has two"
         if any(i in c and not _is_quantizable(c[i], node.op == "Add") for i in node.inputs):
             return "its constant is not a finite float32 tensor"
         return (

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Graph, Node, Quant
 from ..graph.type_rules import channel_axis
-from ..ops.traits import ACCUMULATES, ARITHMETIC, PRODUCT
+from ..ops.traits import ACCUMULATES, ARITHMETIC, JOINTLY_HOMOGENEOUS, PRODUCT
 from .int16 import touches_int16
 from .state import Quants, QuantState
 
@@ -59,7 +59,7 @@ def _scale_obstacle(graph: Graph, node: Node, quants: Quants, y: Quant) -> str |
     s = [float(quants[i][1].s) for i in _read(graph, node)]
     if not s:
         return None
-    if node.op == "Mul":
+    if node.has(ARITHMETIC) and not node.has(JOINTLY_HOMOGENEOUS):
         most = STEPS * STEPS * s[0] * s[1]
     elif node.has(PRODUCT):
         most = _largest_sum(graph, node, s)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node, TensorType
+from ..ops.traits import ADDITIVE
 from .arithmetic import F32, dequantize, minus_zero_point, quantize, requantize
 from .float_conv import given
 from .float_table import FLOAT
@@ -30,19 +31,22 @@ def dequantize_op(node: Node, inputs: list[Array | None], types: Types, outputs:
 
 
 def addends(node: Node, a: TensorType, b: TensorType, y: TensorType) -> tuple[np.float32, np.float32]:
-    """(8) m_a = f32(s_a / s_y), m_b = +-f32(s_b / s_y) of an Add or Sub."""
+    """(8) m_a = f32(s_a / s_y), m_b = f32(s_b / s_y), negated for Sub."""
     assert a.quant is not None and b.quant is not None and y.quant is not None
     m_b = F32(b.quant.s / y.quant.s)
     return F32(a.quant.s / y.quant.s), F32(-m_b) if node.op == "Sub" else m_b
 
 
-def add(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
-    """(9) C(rint(f32(a - z_a) * m_a + f32(b - z_b) * m_b) + z_y)."""
-    ta, tb = _typed(types, 0), _typed(types, 1)
-    m_a, m_b = addends(node, ta, tb, outputs[0])
-    left = minus_zero_point(given(inputs, 0), ta).astype(F32) * m_a
-    right = minus_zero_point(given(inputs, 1), tb).astype(F32) * m_b
-    return [requantize(left + right, node, outputs[0])]
+def scaled(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
+    """(9) C(rint(f(f32(a - z_a) * m_a, f32(b - z_b) * m_b)) + z_y), f the float meaning of the op; a Sub is a sum."""
+    pair = _typed(types, 0), _typed(types, 1)
+    factors = addends(node, *pair, outputs[0])
+    reals: list[Array | None] = [
+        minus_zero_point(given(inputs, k), t).astype(F32) * m
+        for k, (t, m) in enumerate(zip(pair, factors, strict=True))
+    ]
+    op = "Add" if node.has(ADDITIVE) else node.op
+    return [requantize(FLOAT[op](node, reals)[0], node, outputs[0])]
 
 
 def factor(a: TensorType, b: TensorType, y: TensorType) -> np.float32:

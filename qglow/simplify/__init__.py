@@ -24,6 +24,7 @@ from .pad import fold_pads
 from .scale import sink_scales
 from .softmax_axis import turn_softmax
 from .square import square_powers
+from .variadic import chain_variadic
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     decide_branches,
@@ -31,6 +32,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     refine,
     remove_identities,
     name_outputs,
+    chain_variadic,
     square_powers,
     fold_pads,
     fold_affine,

@@ -50,7 +50,9 @@ def table(rows: Iterable[Target]) -> dict[str, Target]:
     return found
 
 
-TARGETS = table((AMX, AVX512_VBMI, AVX512_VNNI, AVX_VNNI, AVX2, AARCH64_I8MM, AARCH64_DOTPROD, GENERIC))
+TARGETS = table((
+    AMX, AVX512_VBMI, AVX512_VNNI, AVX_VNNI, AVX2, AARCH64_I8MM, AARCH64_DOTPROD, GENERIC,
+))  # fmt: skip
 
 
 def target(name: str) -> Target:

@@ -167,6 +167,18 @@ def products(n: Net) -> tuple[str, ...]:
     return tuple(n.op("Mul", pair, Quant.per_tensor(0.04, 90)) for pair in ((a, b), (b, a), (a, c), (a, a)))
 
 
+@form("max")
+def largest(n: Net) -> tuple[str, ...]:
+    a, b, c = n.input(2, 19, 5, 3), n.input(2, 19, 1, 1, quant=Quant.per_tensor(0.03, 20)), n.input(1, 1, 5, 3)
+    return tuple(n.op("Max", pair, Quant.per_tensor(0.05, 90)) for pair in ((a, b), (b, a), (a, c), (a, a)))
+
+
+@form("min")
+def smallest(n: Net) -> tuple[str, ...]:
+    a, b, c = n.input(2, 19, 5, 3), n.input(2, 19, 1, 1, quant=Quant.per_tensor(0.03, 20)), n.input(1, 1, 5, 3)
+    return tuple(n.op("Min", pair, Quant.per_tensor(0.05, 90)) for pair in ((a, b), (b, a), (a, c), (a, a)))
+
+
 @form("lookup")
 def tables(n: Net) -> tuple[str, ...]:
     x = n.input(1, 18, 3, 6)
@@ -541,6 +553,16 @@ def int16_sums(n: Net) -> tuple[str, ...]:
 @form("int16_mul")
 def int16_products(n: Net) -> tuple[str, ...]:
     return int16_pairs(n, ("Mul",), 2e-3)
+
+
+@form("int16_max")
+def int16_largest(n: Net) -> tuple[str, ...]:
+    return int16_pairs(n, ("Max",), 3e-4)
+
+
+@form("int16_min")
+def int16_smallest(n: Net) -> tuple[str, ...]:
+    return int16_pairs(n, ("Min",), 3e-4)
 
 
 @form("int16_lookup")

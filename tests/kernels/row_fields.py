@@ -56,13 +56,14 @@ class Draw:
         f |= {n: float(np.float32(self.rng.uniform(0.005, 0.05))) for n in self.names if n.startswith("f_")}
         if self.kind.startswith("int16"):
             self._stored(f)
-        special = getattr(self, f"_{self.kind}", self._image if "x_n" in self.names else self._rows)
+        shape = self._pair if {"x_n", "b_n"} <= {*self.names} else self._image if "x_n" in self.names else self._rows
+        special = getattr(self, f"_{self.kind}", shape)
         special(f)
         return {n: f[n] for n in self.names}
 
     def _stored(self, f: Fields) -> None:
         """What an int16 instruction makes: bytes of an element, zero point and limits."""
-        bytes_only = self.kind in ("int16_add", "int16_mul", "int16_lookup")
+        bytes_only = "b_n" in self.names or self.kind == "int16_lookup"
         item = self.pick(1, 2) if bytes_only else self.pick(1, 2, 4)
         f["y_item"], f["x_item"], f["span"] = item, 2 if item == 1 else self.pick(1, 2), self.pick(0, 1, 3)
         f["q_zero"] = self.pick(*range(256)) if item == 1 and self.kind != "int16_quantize" else 0
@@ -131,10 +132,8 @@ class Draw:
         if "a_c" in self.names:
             f["a_c"] = int(one != "a")
 
-    def _add(self, f: Fields) -> None:
+    def _pair(self, f: Fields) -> None:
         self._two(f, "x", "b" if self.pick(0, 1) else "")
-
-    _mul = _int16_add = _int16_mul = _add
 
     def _float_binary(self, f: Fields) -> None:
         self._two(f, "a", ("", "a", "b")[self.pick(0, 1, 2)])
