@@ -8,7 +8,7 @@ from functools import partial
 from ..graph import DType, Node, TensorType
 from ..graph.pattern import Match, op
 from ..graph.rewrite import Replacement, Rewrite, Rewrites
-from ..reference.dims import OPEN, Shape, broadcast_shapes
+from ..reference.dims import OPEN, broadcast_shapes
 
 
 def _chained(name: str, m: Match) -> Replacement:
@@ -29,7 +29,7 @@ def _chained(name: str, m: Match) -> Replacement:
     return *nodes, Node(name, (first, rest[-1]), (y,), {}, m.root.name)
 
 
-def _spread(m: Match, *values: str) -> Shape | None:
+def _spread(m: Match, *values: str) -> tuple[int | str, ...] | None:
     """The shape of two values together; None where the rank of one is not known."""
     shapes = [m.types[v].shape if v in m.types else m.graph.types[v].shape for v in values]
     return None if None in shapes else broadcast_shapes([s for s in shapes if s is not None])
