@@ -66,11 +66,11 @@ def test_one_name_is_one_value(operands: str, fires: bool) -> None:
 @pytest.mark.parametrize(("line", "commutes", "fires"), [
     ("y = Add(c, x)", False, True), ("y = Add(x, c)", False, True), ("y = Sub(x, c)", False, True),
     ("y = Sub(c, x)", False, False),
-    ("y = Max(c, x)", False, False), ("y = Max(c, x)", True, True), ("y = Add(x, z)", False, False),
+    ("y = Div(c, x)", False, False), ("y = Div(c, x)", True, True), ("y = Max(c, x)", False, True), ("y = Add(x, z)", False, False),
     ("y = Add(x, v)", False, False),
 ])  # fmt: skip
 def test_order_and_constants(line: str, commutes: bool, fires: bool) -> None:
-    pattern = op(lambda d: d.name in ("Add", "Sub", "Max"), value("x"), constant("c", is_scalar),
+    pattern = op(lambda d: d.name in ("Add", "Sub", "Div", "Max"), value("x"), constant("c", is_scalar),
         commutes=commutes or None)
     found = ops(graph_of(line), Rewrite("r", pattern, relu))
     assert (found == ["Relu"]) == fires

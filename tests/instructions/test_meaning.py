@@ -347,7 +347,7 @@ def float_sums(n: Net) -> tuple[str, ...]:
 def float_functions(n: Net) -> tuple[str, ...]:
     x = n.input(3, 50, quant=None, dtype=DType.F32)
     return n.op("Sqrt", (n.op("Mul", (x, x), None),), None), *(
-        n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh")
+        n.op(op, (x,), None) for op in ("Exp", "Sigmoid", "Tanh", "Softsign", "ThresholdedRelu", "Shrink")
     )
 
 
