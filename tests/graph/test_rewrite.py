@@ -66,7 +66,8 @@ def test_one_name_is_one_value(operands: str, fires: bool) -> None:
 @pytest.mark.parametrize(("line", "commutes", "fires"), [
     ("y = Add(c, x)", False, True), ("y = Add(x, c)", False, True), ("y = Sub(x, c)", False, True),
     ("y = Sub(c, x)", False, False),
-    ("y = Div(c, x)", False, False), ("y = Div(c, x)", True, True), ("y = Max(c, x)", False, True), ("y = Add(x, z)", False, False),
+    ("y = Div(c, x)", False, False), ("y = Div(c, x)", True, True), ("y = Max(c, x)", False, True),
+    ("y = Add(x, z)", False, False),
     ("y = Add(x, v)", False, False),
 ])  # fmt: skip
 def test_order_and_constants(line: str, commutes: bool, fires: bool) -> None:
