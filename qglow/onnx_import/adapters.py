@@ -19,6 +19,7 @@ from .adapters_qlinear import (
     qlinear_concat,
     qlinear_conv,
     qlinear_unary,
+    quantize_linear,
     with_finite_scales,
 )
 from .block_weights import matmul_n_bits
@@ -310,6 +311,7 @@ ROWS: tuple[tuple[str, Adapter], ...] = (  # names of ops, and what writes their
     ("GroupNormalization", _group_normalization),
     ("Softmax LogSoftmax Hardmax", _softmax),
     ("LSTM GRU RNN", _recurrent),
+    ("QuantizeLinear", quantize_linear),
     ("QLinearConv", qlinear_conv),
     ("QLinearMatMul QLinearAdd QLinearMul", qlinear_binary),
     ("QLinearGlobalAveragePool QLinearAveragePool QLinearSigmoid QLinearLeakyRelu", qlinear_unary),

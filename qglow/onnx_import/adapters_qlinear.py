@@ -4,10 +4,13 @@ quantization reads their int8 meaning back from this pattern."""
 from __future__ import annotations
 
 import numpy as np
+from onnx import TensorProto
 
 from ..errors import ModelError
 from ..graph import Array, GraphBuilder, Node, TensorType
 
+_INTEGERS = {TensorProto.UINT8: np.uint8, TensorProto.INT8: np.int8, TensorProto.UINT16: np.uint16,
+             TensorProto.INT16: np.int16}  # fmt: skip
 LARGEST_SCALE = np.nextafter(np.float32(np.finfo(np.float32).max / 255), np.float32(0))
 
 
@@ -53,6 +56,18 @@ class Real:
         self.b.append(Node("QuantizeLinear", (value, *parameters), (self.y,), {}, self.node.name))
 
 
+def quantize_linear(b: GraphBuilder, node: Node, opset: int) -> None:
+    """The dtype that an attribute names is that of the zero point. Raises ModelError for 4 bits and floats of 8."""
+    dtype, inputs = node.attributes.get("output_dtype", 0), node.inputs
+    if dtype and not node.input(2):
+        shape = b.types[inputs[1]].shape
+        if dtype not in _INTEGERS or shape is None or any(isinstance(d, str) for d in shape):
+            raise ModelError(f"node {node.name!r} (QuantizeLinear): output_dtype = {dtype} is not supported")
+        sizes = tuple(d for d in shape if isinstance(d, int))
+        inputs = (*inputs[:2], b.add_constant(f"{node.outputs[0]}.zero", np.zeros(sizes, _INTEGERS[dtype])))
+    b.append(node.with_attributes(output_dtype=None).with_(inputs=inputs))
+
+
 def qlinear_conv(b: GraphBuilder, node: Node, opset: int) -> None:
     x, xs, xz, w, ws, wz, ys, yz, bias = (*node.inputs, "")[:9]
     r = Real(b, node, xs)
@@ -71,12 +86,8 @@ def qlinear_binary(b: GraphBuilder, node: Node, opset: int) -> None:
 
 def qlinear_unary(b: GraphBuilder, node: Node, opset: int) -> None:
     x, sx, zx, sy, zy = (*node.inputs, "")[:5]
-    if node.attributes.get("channels_last", 0):
-        raise ModelError(
-            f"node {node.name!r}: {node.op} with channels last is not supported; export the model with channels first"
-        )
-    r, plain = Real(b, node, sx), node.with_attributes(channels_last=None)
-    r.gives(r.op(node.op.removeprefix("QLinear"), r.operand("x", x, sx, zx), **plain.attributes), sy, zy)
+    r = Real(b, node, sx)
+    r.gives(r.op(node.op.removeprefix("QLinear"), r.operand("x", x, sx, zx), **node.attributes), sy, zy)
 
 
 def qlinear_concat(b: GraphBuilder, node: Node, opset: int) -> None:

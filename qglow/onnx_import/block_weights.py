@@ -56,13 +56,6 @@ def add_weights(b: GraphBuilder, hint: str, q: Array, scales: Array, zeros: Arra
     ]
 
 
-def real_weights(q: Array, scales: Array, zeros: Array, groups: Array) -> Array:
-    """(q - z) s as float32 [N, K]. groups: the block whose scale and zero point each of the K columns has."""
-    wide = q.astype(np.float32) - zeros.astype(np.float32)[:, groups]
-    with np.errstate(all="ignore"):
-        return np.asarray(wide * scales.astype(np.float32)[:, groups])
-
-
 def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
     """Append what a MatMulNBits is. Raises ModelError, in one line, for what is not supported."""
     x, _, _, _, _, bias = (*node.inputs, "", "", "", "")[:6]
@@ -81,7 +74,7 @@ def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
     made = b.fresh(f"{y}.real") if wide else y
     b.types[made] = TensorType(DType.F32, shape)
     if names is None:
-        w = b.add_constant(f"{y}.w", np.ascontiguousarray(real_weights(q, scales, zeros, groups).T))
+        w = _real_weights(b, y, q, scales, zeros, groups)
         b.append(Node("MatMul", (real, w, *([bias] if bias else [])), (made,), {}, node.name))
     else:
         compute = "int8" if node.attributes.get("accuracy_level", 0) == INT8_LEVEL else "float32"
@@ -90,6 +83,18 @@ def matmul_n_bits(b: GraphBuilder, node: Node) -> None:
     if wide:
         b.types[y] = TensorType(t.dtype, shape)
         b.append(Node("Cast", (made,), (y,), {"to": t.dtype.numpy.name}, b.fresh(f"{node.name}.cast")))
+
+
+def _real_weights(b: GraphBuilder, y: str, q: Array, scales: Array, zeros: Array, groups: Array) -> str:
+    """(q - z) s as float32 [K, N], by nodes that say that they are integers in the model. groups: the block whose scale
+    and zero point each of the K columns has."""
+    t = TensorType(DType.F32, q.shape[::-1])
+    one = b.add_constant(f"{y}.one", np.ones((), np.float32))
+    w = b.add("DequantizeLinear", (b.add_constant(f"{y}.q", np.ascontiguousarray(q.T)), one), t, f"{y}.whole")
+    for op, of_blocks in (("Sub", zeros), ("Mul", scales)):
+        spread = np.ascontiguousarray(of_blocks.astype(np.float32)[:, groups].T)
+        w = b.add(op, (w, b.add_constant(f"{y}.{op.lower()}", spread)), t, f"{y}.w")
+    return w
 
 
 def trimmed(names: tuple[str, ...]) -> tuple[str, ...]:

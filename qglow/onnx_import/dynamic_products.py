@@ -3,36 +3,22 @@ ConvInteger, Cast, and Mul by both scales.
 
 1. A MatMulInteger by a constant matrix becomes a `BlockwiseMatMul` of x: the model's integers, zero points and scales
    as weights, one scale and zero point a column; rows of x are quantized by their own ranges, not all by one.
-2. A ConvInteger by constant weights becomes a Conv of x by the weights that the model's integers stand for; x is not
-   rounded.
+2. A ConvInteger by constant weights becomes a Conv of the model's integers, of x too (dynamic_convolution.py).
 3. Any other such node stays as it is: the host computes it as ONNX says.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node
 from ..graph.blocks import OP, run_of
 from .block_weights import add_weights, trimmed
-from .own_meanings import attributes_of
+from .dynamic_convolution import DynamicConvolutions, Found
 
 DYNAMIC = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """y = (integer product of x and w) times the scale of x times w_scale. x: the float value."""
-
-    product: Node
-    x: str
-    w: Array
-    zero: Array
-    scale: Array
 
 
 def joined_dynamic_products(graph: Graph) -> Graph:
@@ -40,9 +26,10 @@ def joined_dynamic_products(graph: Graph) -> Graph:
     if not any(n.op == "Onnx" and n.operator in DYNAMIC for n in graph.nodes):
         return graph
     producers, b = graph.producers(), GraphBuilder(graph)
+    convolutions = DynamicConvolutions(b)
     for node in graph.nodes:
         found = _found(graph, producers, node) if node.op == "Mul" else None
-        made = None if found is None else _convolution(b, found, node) or _matrix_product(b, found, node)
+        made = None if found is None else convolutions.product(found, node) or _matrix_product(b, found, node)
         b.append(node if made is None else made)
     return b.build(graph.name, graph.inputs, graph.outputs)
 
@@ -94,17 +81,3 @@ def _matrix_product(b: GraphBuilder, found: Found, node: Node) -> Node | None:
     if names is None:
         return None
     return Node(OP, trimmed((found.x, *names)), node.outputs, {"compute": "int8"}, node.name)
-
-
-def _convolution(b: GraphBuilder, found: Found, node: Node) -> Node | None:
-    w, channels = found.w, len(found.w)
-    if found.product.operator != "ConvInteger" or any(a.size not in (1, channels) for a in (found.zero, found.scale)):
-        return None
-    along = (-1, *(1,) * (w.ndim - 1))
-    real = (w.astype(np.int32) - found.zero.astype(np.int32).reshape(along)).astype(np.float32)
-    weights = b.add_constant(f"{node.outputs[0]}.w", real * found.scale.reshape(along))
-    attributes = {
-        k: tuple(v) if isinstance(v, list) else v.decode() if isinstance(v, bytes) else v
-        for k, v in attributes_of(onnx.NodeProto.FromString(found.product.attributes["proto"])).items()
-    }
-    return Node("Conv", (found.x, weights), node.outputs, attributes, node.name)

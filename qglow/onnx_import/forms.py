@@ -32,13 +32,12 @@ _OLDER: dict[str, tuple[str, ...]] = {
     "Split": ("num_outputs", "split"), "Squeeze": ("axes",), "Unsqueeze": ("axes",), "TopK": ("k",),
     "Upsample": ("mode", "scales"), "Scatter": ("axis",), "GroupNormalization": ("epsilon", "num_groups"),
     "QLinearConv": (*_WINDOW, "group"), "QGemm": ("alpha", "transA", "transB"), "QLinearLeakyRelu": ("alpha",),
-    "QLinearConcat": ("axis",),
+    "QLinearConcat": ("axis",), "QuantizeLinear": ("output_dtype",),
     "QLinearAveragePool": (*_WINDOW, "ceil_mode", "count_include_pad"), "QLinearSoftmax": ("axis", "opset"),
     "MatMulNBits": ("K", "N", "accuracy_level", "bits", "block_size", "weight_prepacked"),
 }  # fmt: skip
 _OLDER_NEUTRAL: dict[str, Mapping[str, Any]] = {
     "BatchNormalization": {"training_mode": 0, "spatial": 1}, "GroupNormalization": {"stash_type": 1},
-    **dict.fromkeys(("QLinearAveragePool", "QLinearGlobalAveragePool"), {"channels_last": 0}),
 }  # fmt: skip
 _OLDER_IGNORED: dict[str, tuple[str, ...]] = {
     "BatchNormalization": ("momentum",),

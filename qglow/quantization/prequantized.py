@@ -13,6 +13,7 @@ from dataclasses import replace
 from ..errors import ConfigError
 from ..graph import Graph
 from ..graph.blocks import OP as BLOCKWISE
+from ..ops import has
 from ..ops.traits import ONNX_QUANTIZATION
 from ..profiling.observers import Observer
 from ..reference import retype
@@ -31,11 +32,7 @@ def read_model_parameters(state: QuantState) -> QuantState:
         return state
     graph, imported = state.graph, state.imported
     if not any(n.has(ONNX_QUANTIZATION) for n in imported.nodes):
-        if (
-            not state.config.block_bits
-            and not any(n.op == BLOCKWISE for n in graph.nodes)
-            and not is_dynamic(imported)
-        ):
+        if not state.config.block_bits and not came_quantized(imported):
             raise ConfigError(
                 "the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data "
                 "DATA`), or ask for ranges at run time (`--dynamic`)"
@@ -54,6 +51,13 @@ def read_model_parameters(state: QuantState) -> QuantState:
 def is_dynamic(imported: Graph) -> bool:
     """Whether ranges that are found when the model runs were asked for before, by onnxruntime's `quantize_dynamic`."""
     return any(n.op == "Onnx" and n.operator in DYNAMIC_OPS for n in imported.nodes)
+
+
+def came_quantized(imported: Graph) -> bool:
+    """Whether a model has integers of its own, or asks for them when it runs."""
+    # NOTE: by the operator, for block-wise ones are no ops of the graph's own
+    own = any(n.op == BLOCKWISE or has(n.operator, ONNX_QUANTIZATION) for n in imported.nodes)
+    return own or is_dynamic(imported)
 
 
 def _with_ranks(graph: Graph) -> Graph:

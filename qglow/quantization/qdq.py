@@ -196,7 +196,9 @@ def _parameters(graph: Graph, node: Node) -> Parameters | None:
     """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, vary otherwise than the
     scale by channel, or are neither of 8 bits nor symmetric int16."""
     scale = graph.constants.get(node.inputs[1])
-    zeros = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), np.uint8)
+    # NOTE: without one, the integers that a DequantizeLinear reads say their dtype
+    dtype = graph.types[node.inputs[0]].dtype.numpy if node.op == "DequantizeLinear" else np.dtype(np.uint8)
+    zeros = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), dtype)
     if scale is None or zeros is None or zeros.dtype not in (np.uint8, np.int8, np.int16) or not zeros.size:
         return None
     zero, s = int(zeros.ravel()[0]), scale.astype(np.float64).ravel()
@@ -207,9 +209,9 @@ def _parameters(graph: Graph, node: Node) -> Parameters | None:
     along = node.attr("axis") % (graph.types[node.inputs[0]].rank or 1) if s.size > 1 else None
     if (zeros.dtype == np.int16 and (zero or along is not None)) or along not in (None, 1) or node.attr("block_size"):
         return None
-    dtype = DType.I16 if zeros.dtype == np.int16 else DType.U8
+    kind = DType.I16 if zeros.dtype == np.int16 else DType.U8
     shift = zero + (128 if zeros.dtype == np.int8 else 0)
-    return dtype, Quant(tuple(map(float, s)), (shift,) * s.size, along)
+    return kind, Quant(tuple(map(float, s)), (shift,) * s.size, along)
 
 
 def _is_finite(scale: float, zero: Array) -> bool:

@@ -34,6 +34,7 @@ def cases() -> Iterator[Case]:
     yield from _rotary(rng)
     yield from _grouped(rng)
     yield from _channels_last(rng)
+    yield from _embedded(rng)
     yield from _of_onnx(rng)
 
 
@@ -271,3 +272,20 @@ def _channels_last(rng: np.random.Generator) -> Iterator[Case]:
     )
     inputs = [x, scale[0], point[0], w, scale[1], point[1], scale[2], point[2]]
     yield Case("conv_last", "QLinearConv", inputs, range(1, 8), {"channels_last": 1, "pads": [1, 1, 1, 1]})
+    parameters = [np.array(v, t) for v, t in ((0.02, "f4"), (9, "u1"), (0.03, "f4"), (99, "u1"))]
+    for name, last in (("last", 1), ("first", 0)):
+        given: dict[str, Any] = {"channels_last": last}
+        yield Case(f"mean_{name}", "QLinearGlobalAveragePool", [x, *parameters], range(1, 5), given)
+        given = {**given, "kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 0, 1]}
+        yield Case(f"average_{name}", "QLinearAveragePool", [x, *parameters], range(1, 5), given)
+    chosen = rng.integers(0, 2, (2, 7, 7, 1)).astype(bool), x, *parameters[:2], x[:1], *parameters[2:], *parameters[:2]
+    yield Case("where", "QLinearWhere", chosen, (2, 3, 5, 6, 7, 8))
+
+
+def _embedded(rng: np.random.Generator) -> Iterator[Case]:
+    ids, rows = rng.integers(0, 11, (2, 5)).astype(np.int32), rng.integers(0, 2, (2, 5)).astype(np.int32)
+    tables = [rng.integers(0, 255, s).astype(np.uint8) for s in ((11, 8), (9, 8), (2, 8), (8,), (8,))]
+    scales = [np.array(s, np.float32) for s in (0.02, 0.01, 0.03, 0.01, 0.02)]
+    zeros = [np.array(z, np.uint8) for z in (120, 128, 127, 10, 100)]
+    inputs, constants = [ids, rows, *tables, None, *scales, *zeros], (*range(2, 7), *range(8, 18))
+    yield Case("embed_integers", "QEmbedLayerNormalization", inputs, constants, outputs=2)

@@ -90,6 +90,9 @@ CASES: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
         "QLinearAveragePool", [*PICTURE, *TO], {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1},
     ),
     "GlobalAveragePool": ("QLinearGlobalAveragePool", [*PICTURE, *TO], {"channels_last": 0}),
+    "GlobalAveragePool, channels last": ("QLinearGlobalAveragePool", [*PICTURE, *TO], {"channels_last": 1}),
+    "AveragePool, channels last": ("QLinearAveragePool", [*PICTURE, *TO],
+    {"kernel_shape": [3, 2], "strides": [1, 2], "pads": [1, 0, 0, 1], "channels_last": 1}),
     "Softmax": ("QLinearSoftmax", [*PICTURE, scale(1 / 256), zero(0)], {"opset": 13}),
     "Softmax, axis": ("QLinearSoftmax", [*PICTURE, scale(1 / 256), zero(0)], {"opset": 13, "axis": 1}),
     "Softmax of old, last axis": ("QLinearSoftmax", [*PICTURE, scale(1 / 256), zero(0)], {"opset": 12, "axis": -1}),
@@ -123,13 +126,6 @@ def test_beside_onnxruntime(name: str, version: int) -> None:
             )
         else:
             assert np.allclose(got, want, rtol=1e-5, atol=1e-5 * np.abs(want).max()), engine
-
-
-@pytest.mark.parametrize("op", ["QLinearGlobalAveragePool", "QLinearAveragePool"])
-def test_channels_last_is_refused(op: str) -> None:
-    shape = {} if op == "QLinearGlobalAveragePool" else {"kernel_shape": [2, 2]}
-    with pytest.raises(ModelError, match="channels_last = 1"):
-        load(model_of(op, [*PICTURE, *TO], 17, channels_last=1, **shape))
 
 
 @pytest.mark.parametrize("op", sorted({case[0] for case in CASES.values()}))

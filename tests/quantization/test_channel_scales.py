@@ -116,3 +116,32 @@ def test_a_normalization_after_stored_weights_changes_their_scales_alone(op: str
     (want,) = evaluate(float_graph(model), {"x": x0}).values()
     (got,) = qglow.InferenceSession(bundle).run(None, {"x": x0})
     assert np.abs(got - want).max() <= 0.25 and (got != want).mean() < 0.02
+
+
+@pytest.mark.parametrize("form", ["omitted", "named"])
+def test_the_dtype_of_an_omitted_zero_point(form: str) -> None:
+    """Integers that are read say it, or an attribute of what makes them: signed bytes are not unsigned ones."""
+    m = Model()
+    s, unit = m.constant(np.float32(2.0**-4)), m.constant(np.float32(2.0**-3))
+    q = "x" if form == "omitted" else m.op("QuantizeLinear", "x", s, output_dtype=TensorProto.INT8)
+    y = m.conv(m.op("DequantizeLinear", q, s))
+    y = (
+        m.qdq(y, 2.0**-3)
+        if form == "omitted"
+        else m.op("DequantizeLinear", m.op("QuantizeLinear", y, unit, output_dtype=3), unit)
+    )
+    model = m.build((y, FLOAT), kind=TensorProto.INT8 if form == "omitted" else FLOAT)
+    model.opset_import[0].version, model.ir_version = 21, 10
+    graph = same_numbers(model, np.int8 if form == "omitted" else np.float32)
+    assert graph.types[next(n for n in graph.nodes if n.op == "Conv").inputs[0]].is_quantized
+
+
+def test_a_model_of_integers_in_other_blocks_is_quantized_already() -> None:
+    """Blocks along the columns of a matrix, which no block-wise product has."""
+    m = Model()
+    q = m.constant(m.rng.integers(-8, 8, (6, 32)).astype(np.int8))
+    w = m.op("DequantizeLinear", q, m.constant(m.rng.uniform(0.1, 1, (6, 2)).astype(np.float32)), axis=1, block_size=16)
+    model = m.build((m.op("MatMul", "x", w), FLOAT))
+    model.opset_import[0].version, model.ir_version = 21, 10
+    model.graph.output[0].type.tensor_type.shape.dim[3].dim_value = 32
+    same_numbers(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,14 @@ class UnknownTypeError(ValueError):
 
 
 class Body:
-    """What a node becomes. types: of the values whose type is known. prefix: of names that the graph does not have."""
+    """What a node becomes. types: of the values whose type is known. prefix: of names that the graph does not have.
+    constants: names of values that are known before the model runs."""
 
     def __init__(
-        self, node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto.Tensor], prefix: str
-    ) -> None:
+        self, node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto.Tensor], prefix: str,
+        constants: Set[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        self.constants = constants
         self.node, self.opset, self.types, self.prefix = node, opset, types, prefix
         halves = any(i in types and types[i].elem_type == onnx.TensorProto.FLOAT16 for i in node.input)
         self.real: type = np.float16 if halves else np.float32  # the dtype of its floats

@@ -36,7 +36,11 @@ BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
             "NhwcConv": layouts.conv,
             "NhwcFusedConv": layouts.conv,
             "NhwcMaxPool": layouts.max_pool,
+            "QEmbedLayerNormalization": integers.embed_layer_norm,
+            "QLinearAveragePool": layouts.qlinear_pool,
             "QLinearConv": layouts.qlinear_conv,
+            "QLinearGlobalAveragePool": layouts.qlinear_pool,
+            "QLinearWhere": integers.where,
             "MultiHeadAttention": attention.multi_head_attention,
             "QuickGelu": pointwise.quick_gelu,
             "QuantizeLinear": integers.quantize,
@@ -106,12 +110,14 @@ def _expand(model: onnx.ModelProto, graph: onnx.GraphProto, opset: int, prefix: 
     left = [n for n in graph.node if _body_of(n, opset)]
     while left:
         known, nodes, waiting, why = _types(model, graph), [], [], ValueError()
+        constants = {t.name for g in (model.graph, graph) for t in g.initializer}
+        constants |= {o for n in graph.node if n.op_type == "Constant" for o in n.output}
         for number, n in enumerate(graph.node):
             body = _body_of(n, opset)
             if body is None:
                 nodes.append(n)
                 continue
-            made = Body(n, opset, known, f"{prefix}{len(left)}.{number}.{n.name or n.op_type}.")
+            made = Body(n, opset, known, f"{prefix}{len(left)}.{number}.{n.name or n.op_type}.", constants)
             try:
                 body(made)
             except UnknownTypeError as error:

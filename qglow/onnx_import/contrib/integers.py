@@ -1,9 +1,10 @@
-"""onnxruntime's own QuantizeLinear and DequantizeLinear: ONNX's, with dtypes (16 bits, 4 bits) that ONNX has since
-opset 21."""
+"""onnxruntime's own ops on integers as standard ops between DequantizeLinear and QuantizeLinear, which are ONNX's with
+dtypes (16 bits, 4 bits) that ONNX has since opset 21."""
 
 from __future__ import annotations
 
 from .body import Body
+from .pointwise import embedded
 
 BLOCKS_SINCE, AXIS_SINCE = 21, 13  # opsets of ONNX's operators
 
@@ -16,6 +17,22 @@ def quantize(b: Body) -> None:
 def dequantize(b: Body) -> None:
     """(q, scale, zero point)"""
     _as_standard(b, "DequantizeLinear")
+
+
+def where(b: Body) -> None:
+    """(condition, x, scale, zero point, y, scale, zero point, output's scale, zero point)"""
+    condition, *operands = (b.input(k) for k in range(9))
+    x, y = (b.op("DequantizeLinear", *filter(None, operands[k : k + 3])) for k in (0, 3))
+    b.gives(0, b.op("QuantizeLinear", b.op("Where", condition, x, y), *filter(None, operands[6:])))
+
+
+def embed_layer_norm(b: Body) -> None:
+    """(ids, segments, words, positions, segment rows, gamma, beta, mask, then the scales of the five tables, then their
+    zero points) -> y, counts of the mask."""
+    reals = [
+        b.op("DequantizeLinear", b.input(k), b.input(k + 6), b.input(k + 11)) if b.input(k) else "" for k in range(2, 7)
+    ]
+    embedded(b, b.input(0), b.input(1), reals, b.input(7), "")
 
 
 def _as_standard(b: Body, name: str) -> None:

@@ -74,8 +74,12 @@ def skip_rms_norm(b: Body) -> None:
 def embed_layer_norm(b: Body) -> None:
     """(ids, segments, words, positions, segment rows, gamma, beta, mask, position ids) -> y, counts of the mask,
     sum."""
-    ids, segments, words, positions, rows = (b.input(k) for k in range(5))
-    place = b.input(8)
+    embedded(b, b.input(0), b.input(1), [b.input(k) for k in range(2, 7)], b.input(7), b.input(8))
+
+
+def embedded(b: Body, ids: str, segments: str, tables: list[str], mask: str, place: str) -> None:
+    """tables: words, positions, rows of segments, gamma, beta."""
+    words, positions, rows, gamma, beta = tables
     length = b.op("Gather", b.op("Shape", ids), b.ints(1), axis=0)
     at = b.op("Gather", positions, place, axis=0) if place else b.part(positions, 0, length, 0)
     total = b.op("Add", b.op("Gather", words, ids, axis=0), at)
@@ -83,12 +87,12 @@ def embed_layer_norm(b: Body) -> None:
         total = b.op("Add", total, b.op("Gather", rows, segments, axis=0))
     b.gives(2, total)
     if b.is_asked(1):
-        if b.input(7):
-            counts = b.reduce("ReduceSum", b.op("Cast", b.input(7), to=6), 1, keepdims=0)
+        if mask:
+            counts = b.reduce("ReduceSum", b.op("Cast", mask, to=6), 1, keepdims=0)
         else:
             counts = b.op("ConstantOfShape", b.size(ids, 0), value=numpy_helper.from_array(np.zeros(1, np.int32)))
         b.gives(1, counts)
-    _normalized(b, total, b.input(5), b.input(6), 1e-12, ())
+    _normalized(b, total, gamma, beta, 1e-12, ())
 
 
 def _check_last_axis(b: Body, x: str) -> None:
