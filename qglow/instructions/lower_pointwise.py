@@ -1,4 +1,4 @@
-"""Boundary ops, sums, products and tables."""
+"""Boundary ops, sums, products and tables, of bytes and of int16."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from ..reference.integer_elementwise import addends, factor
 from .coalesce_dims import Loop, coalesce_dims, padded, split_rows_for_threads
 from .program import TensorView
 from .select import Lowering
+from .table import INSTRUCTIONS
 
 Fields = dict[str, int | float]
 MAX_ROUNDED = 2**30  # what is rounded to int32 must stay below it
 ROW = 4096  # bytes of a row that is worth handing to a thread
+INT8, INT16 = "", "int16_"  # what the names of instructions of bytes, and of int16, begin with
 
 
 def limits(low: Lowering, node: Node) -> Fields:
@@ -24,6 +26,35 @@ def limits(low: Lowering, node: Node) -> Fields:
     assert t.quant is not None
     qmin, qmax = bounds(node, t)
     return {"zero": t.quant.z, "low": qmin, "high": qmax}
+
+
+def int16_limits(low: Lowering, node: Node) -> Fields:
+    """The same of what instructions of int16 store: they clamp floats, and say the bytes of an element."""
+    y = low.type(node.outputs[0])
+    if y.quant is None:
+        return {"q_zero": 0, "q_low": 0, "q_high": 0, "y_item": 4}
+    return {**{f"q_{name}": v for name, v in limits(low, node).items()}, "y_item": y.dtype.numpy.itemsize}
+
+
+def form_of(low: Lowering, node: Node, *inputs: str) -> str | None:
+    """INT8 or INT16: what instructions of such inputs, which are quantized per tensor and have a place, and of such an
+    output there are. None: none."""
+    types, y = [low.type(i) for i in inputs], low.type(node.outputs[0])
+    if any(i not in low.places for i in inputs) or any(t.quant is None or t.quant.axis is not None for t in types):
+        return None
+    if all(t.dtype is DType.U8 for t in types) and y.dtype in (DType.U8, DType.F32):
+        return INT8
+    stored = y.quant is None or y.dtype in (DType.U8, DType.I16)
+    return INT16 if stored and all(t.is_int16 for t in types) else None
+
+
+def fitting(kind: str, fields: Fields) -> Fields:
+    """Those of the fields that an instruction has."""
+    return {name: value for name, value in fields.items() if name in INSTRUCTIONS[kind].fields}
+
+
+def are_finite(*numbers: float) -> bool:
+    return bool(np.isfinite(np.array(numbers, np.float64)).all())
 
 
 def is_u8(low: Lowering, *names: str) -> bool:
@@ -59,33 +90,34 @@ def fields_of(loops: list[Loop], names: str) -> Fields:
 
 def quantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
-    x = low.places.get(name)
-    quant = low.type(out).quant
-    if x is None or low.type(out).dtype is not DType.U8 or x.dtype != "<f4" or quant is None or quant.axis is not None:
+    x, t = low.places.get(name), low.type(out)
+    if x is None or x.dtype != "<f4" or t.quant is None or t.quant.axis is not None:
         return False
-    scale: Fields = {"f_scale": float(quant.s), **limits(low, node)}
+    if t.dtype not in (DType.U8, DType.I16):
+        return False
+    kind = "quantize" if t.dtype is DType.U8 else "int16_quantize"
+    fields: Fields = {"f_scale": float(t.quant.s), **limits(low, node), **int16_limits(low, node)}
     y = low.place(out, like=x, pitch=pitch(low, out))
     if len(y.shape) in (3, 4) and y.is_channels_last and y.shape[1] > 1:
         image_x, image_y = x.as_image(), y.as_image()
-        channels = pitch(low, out) or y.shape[1]
-        low.emit_image("quantize", image_x, image_y, x_c=image_x.strides[1], P=channels, **scale)
+        fields |= {"x_c": image_x.strides[1], "P": pitch(low, out) or y.shape[1]}
+        low.emit_image(kind, image_x, image_y, **fitting(kind, fields))
         return True
     loops = loops_nhwc(y, x)
     if loops is None:
-        dense = low.dense_of(name)
-        loops = loops_nhwc(y, dense)
-        x = dense
+        x = low.dense_of(name)
+        loops = loops_nhwc(y, x)
     if loops is None:
         return False
-    fields = fields_of(loops, "yx")
-    low.emit("quantize", {"x": x, "y": y}, {}, {**fields, "x_c": 4, "P": fields["C"], **scale})
+    fields |= fields_of(loops, "yx")
+    low.emit(kind, {"x": x, "y": y}, {}, fitting(kind, {**fields, "x_c": 4, "P": fields["C"]}))
     return True
 
 
 def pitch(low: Lowering, name: str) -> int:
     """Pixels of three channels take four bytes where only convolutions read them: a pixel is then one load."""
     readers, t = low.consumers.get(name, []), low.type(name)
-    fit = t.rank == 4 and t.static_shape[1] == 3 and name not in low.concat_slots and name not in low.graph.outputs
+    fit = t.rank == 4 and t.dtype is DType.U8 and t.static_shape[1] == 3 and name not in low.concat_slots and name not in low.graph.outputs
     return (
         4
         if fit and readers and all(n.op == "Conv" and n.attr("group") == 1 and n.inputs[0] == name for n in readers)
@@ -95,53 +127,49 @@ def pitch(low: Lowering, name: str) -> int:
 
 def dequantize(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
-    quant = low.type(name).quant
-    if low.type(name).dtype is not DType.U8 or quant is None or quant.axis is not None or name not in low.places:
+    form, quant = form_of(low, node, name), low.type(name).quant
+    if form is None or quant is None or low.type(out).quant is not None:
         return False
-    x = low.places[name]
+    x, kind = low.places[name], f"{form}dequantize"
     y = low.place(out)
-    scale: Fields = {"x_zero": quant.z, "f_scale": float(quant.s)}
+    fields: Fields = {"x_zero": quant.z, "f_scale": float(quant.s)}
     loops = loops_nhwc(y, x)
-    if loops is not None:
-        low.emit("dequantize", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "y_c": 4, **scale})
-    elif len(x.shape) in (3, 4) and x.is_channels_last:
-        image_x, image_y = x.as_image(), y.as_image()
-        low.emit_image("dequantize", image_x, image_y, y_c=image_y.strides[1], **scale)
-    elif len(y.shape) in (3, 4) and y.is_channels_last:
-        low.emit_image("dequantize", low.image_of(name), y.as_image(), y_c=4, **scale)
-    else:
+    if loops is None and len(x.shape) in (3, 4) and (x.is_channels_last or y.is_channels_last):
+        image_x, image_y = (x if x.is_channels_last else low.image_of(name)).as_image(), y.as_image()
+        low.emit_image(kind, image_x, image_y, **fitting(kind, {**fields, "y_c": image_y.strides[1]}))
+        return True
+    if loops is None:
         x = low.dense_of(name)
         loops = loops_nhwc(y, x)
-        if loops is None:
-            return low.refuse("its result lies in no order that it could be written in")
-        low.emit("dequantize", {"x": x, "y": y}, {}, {**fields_of(loops, "yx"), "y_c": 4, **scale})
+    if loops is None:
+        return low.refuse("its result lies in no order that it could be written in")
+    low.emit(kind, {"x": x, "y": y}, {}, fitting(kind, {**fields_of(loops, "yx"), **fields, "y_c": 4}))
     return True
 
 
 def lookup(low: Lowering, node: Node) -> bool:
-    if low.type(node.inputs[0]).dtype is not DType.U8 or low.type(node.outputs[0]).dtype is not DType.U8:
+    name, out = node.inputs[0], node.outputs[0]
+    dtypes, table = {low.type(v).dtype for v in (name, out)}, low.graph.constants[node.inputs[1]]
+    by_channel, kind = table.ndim == 2, "lookup" if dtypes == {DType.U8} else "int16_lookup"
+    if name not in low.places or not dtypes <= {DType.U8, DType.I16} or (by_channel and kind != "lookup"):
         return False
-    table, x = low.graph.constants[node.inputs[1]], low.places[node.inputs[0]]
+    x = low.places[name]
     axis = int(node.attr("axis")) % max(1, len(x.shape))
-    by_channel = table.ndim == 2
     turn = True if by_channel and axis == 1 and len(x.shape) in (3, 4) else None
-    y = low.place(node.outputs[0], channels_last=turn, like=x)
+    y = low.place(out, channels_last=turn, like=x)
     if by_channel and (y.strides[axis] != 1 or y.shape[axis] == 1):
         return False
     loops = loops_nhwc(y, x, keep_last=by_channel)
     if loops is None:
-        x = low.image_of(node.inputs[0]) if y.is_channels_last else low.dense_of(node.inputs[0])
-        x = x.as_ncw() if len(y.shape) == 3 and len(x.shape) == 4 else x
+        x = in_form_of(low, name, y)
         loops = loops_nhwc(y, x, keep_last=by_channel)
-        if loops is None:
-            return False
-    constants = {"table": low.constant(table)}
-    low.emit(
-        "lookup",
-        {"x": x, "y": y, "scratch": None},
-        constants,
-        {**fields_of(loops, "yx"), "t_c": 256 if by_channel else 0},
-    )
+    if loops is None:
+        return False
+    fields: Fields = {"t_c": 256 if by_channel else 0, "x_item": x.itemsize, "y_item": y.itemsize}
+    places: dict[str, TensorView | None] = {"x": x, "y": y}
+    if "scratch" in INSTRUCTIONS[kind].outs:
+        places["scratch"] = None
+    low.emit(kind, places, {"table": low.constant(table)}, fitting(kind, {**fields_of(loops, "yx"), **fields}))
     return True
 
 
@@ -195,15 +223,18 @@ def emit_pair(low: Lowering, node: Node, pair: Pair, prefix: str, fields: Fields
 
 
 def binary(low: Lowering, node: Node) -> bool:
-    pair = pair_of(low, node) if is_u8(low, *node.inputs, node.outputs[0]) else None
-    if pair is None:
+    form = form_of(low, node, *node.inputs)
+    pair = pair_of(low, node) if form is not None and low.type(node.outputs[0]).quant is not None else None
+    if form is None or pair is None:
         return False
+    if form == INT16:
+        return are_finite(pair.f_a, pair.f_b) and emit_pair(low, node, pair, form, int16_limits(low, node))
     together = node.has(JOINTLY_HOMOGENEOUS)
     most = 255 * (abs(pair.f_a) + abs(pair.f_b)) if together else 255 * 255 * pair.f_a
     if most >= MAX_ROUNDED:
         return low.refuse("its scales are so far apart that int32 does not hold its sums")
     zeros = {"a_zero": low.zero(pair.a), "b_zero": low.zero(pair.b)}
-    return emit_pair(low, node, pair, "", {**zeros, **limits(low, node)})
+    return emit_pair(low, node, pair, form, {**zeros, **limits(low, node)})
 
 
 def in_form_of(low: Lowering, name: str, y: TensorView) -> TensorView:

@@ -25,7 +25,7 @@ def _int8(row: OpDef) -> OpDef:
         attributes=LIMITS, traits=row.traits | {t.FUSIBLE, t.ARITHMETIC, t.MASK_ARITHMETIC}, typing="arithmetic",
         integer=node("integer_elementwise.scaled" if together else "integer_elementwise.mul"),
         equations="8, 9" if together else "10, 11", int8=_INT8, int8_kernel=_INT8,
-        lower="lower_pointwise.binary", lower_int16="lower_int16.binary", **_NATIVE,
+        lower="lower_pointwise.binary", lower_int16="lower_pointwise.binary", **_NATIVE,
     )  # fmt: skip
 
 

@@ -31,7 +31,7 @@ OPS = (
     _reduce("ReduceMean", "reduce_mean", float_kernel=_FLOATS)._replace(
         attributes={**_KEEP, **LIMITS}, traits=_ROUNDED | {t.MEAN, t.ACCUMULATES, t.OWN_LAYOUT}, typing="mean",
         integer=node("integer_mean.reduce_mean"), equations="13, 14", int8=_MEAN, int8_kernel=_MEAN,
-        lower="lower_window.reduce_mean",
+        lower="lower_window.reduce_mean", lower_int16="lower_window.reduce_mean",
     ),
     _reduce("ReduceMax", "reduce_max", frozenset({t.REDUCTION}), float_kernel=_FLOATS),
     _reduce("ReduceMin", "reduce_min", frozenset({t.REDUCTION})),
