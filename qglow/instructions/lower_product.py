@@ -1,10 +1,9 @@
-"""Convolutions, transposed convolutions and matrix products, with their epilogues."""
+"""Products of int8: what they are made of, and the instruction of all of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -12,38 +11,20 @@ from ..graph import Array, DType, Node
 from ..reference.arithmetic import bounds, multiplier, product_scale
 from ..reference.integer_elementwise import addends
 from ..reference.integer_product import groups_of
-from .coalesce_dims import coalesce_dims, padded
+from . import products
 from .epilogue import MAX_SUM, int8_takes
-from .layout import NO_HALO, conv_halo, conv_window, window_fields
-from .lower_weights import are_u8_by_i8, repeated_image, repeated_rows
+from .lower_weights import are_u8_by_i8
 from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
-from .phases import phase_products
-from .product_constants import MAX_ACCUMULATOR, Factors, of_conv, of_depthwise, of_matrix, of_product, weights
+from .product_constants import MAX_ACCUMULATOR, of_conv, of_depthwise, of_matrix, of_product, weights
+from .products import UNIT, Factors, Fields, Target, Transposed, image_fields, pieces, residual_of
 from .program import CONSTANTS, TensorView, dense_strides
 from .select import Lowering
 from .table import POST_ADD, POST_NONE, POST_TABLE
 
-Fields = dict[str, int | float]
 NO_POST: Fields = {"post": POST_NONE, "r_n": 0, "r_h": 0, "r_w": 0, "r_g": 0, "t_c": 0, "a_zero": 0, "r_zero": 0,
     "f_a": 0.0, "f_r": 0.0,
                    "p_zero": 0, "p_low": 0, "p_high": 255}  # fmt: skip
-UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
-
-
-class Target(NamedTuple):
-    """Where a product's result goes, and what becomes of it on the way."""
-
-    y: TensorView
-    post: Fields = NO_POST
-    residual: TensorView | None = None
-    table: Array | None = None
-
-    def as_image(self) -> Target:
-        """With the strides of the residual, which has the output's shape, filled in."""
-        r = None if self.residual is None else self.residual.as_image()
-        strides: Fields = {} if r is None else {"r_n": r.strides[0], "r_h": r.strides[2], "r_w": r.strides[3]}
-        return Target(self.y.as_image(), self.post | strides, r, self.table)
 
 
 def limits(low: Lowering, node: Node) -> Fields:
@@ -73,28 +54,6 @@ def bias_of(low: Lowering, node: Node) -> Array:
     return low.graph.constants[node.inputs[2]].astype(np.int64).reshape(-1) if node.input(2) else np.zeros(1, np.int64)
 
 
-def takes_epilogue(low: Lowering, node: Node, after: list[Node]) -> bool:
-    """Whether the kernels compute what follows a product; only with constant weights."""
-    constants = low.graph.constants
-    if not after or (
-        node.inputs[1] in constants and int8_takes(node, after, low.types, constants, low.packing.byte_tables)
-    ):
-        return True
-    return low.refuse("no kernel has its epilogue")
-
-
-def target_of(low: Lowering, name: str, after: list[Node], channels_last: bool | None = True) -> Target:
-    """The place of a value that a product with an epilogue of at most one op writes, and what that op does on the way
-    there."""
-    y = low.place(name, channels_last=channels_last)
-    for part in after:
-        if part.op == "Lookup":
-            table = low.graph.constants[part.inputs[1]]
-            return Target(y, {**NO_POST, "post": POST_TABLE, "t_c": 256 if table.ndim == 2 else 0}, None, table)
-        return Target(y, sum_fields(low, part), residual_of(low, part, channels_last))
-    return Target(y)
-
-
 def sum_fields(low: Lowering, part: Node) -> Fields:
     """Fields of the sum or difference of a product's bytes and a residual's."""
     types = [low.type(v) for v in (*part.inputs, *part.outputs)]
@@ -107,54 +66,6 @@ def sum_fields(low: Lowering, part: Node) -> Fields:
     return {**NO_POST, "post": POST_ADD, **factors, "p_zero": low.zero(part.outputs[0]), "p_low": qmin, "p_high": qmax}
 
 
-def residual_of(low: Lowering, part: Node, image: bool | None) -> TensorView:
-    """What a product's result is added to, lying as a product writes: its own place, or a copy."""
-    (name,) = (v for v in part.inputs if v in low.places)
-    if image:
-        return low.image_of(name)
-    return low.places[name] if low.places[name].has_rows else low.dense_of(name)
-
-
-def conv(low: Lowering, fused: Node) -> bool:
-    node, *after = low.parts(fused)
-    if (
-        not takes_epilogue(low, node, after)
-        or not are_u8_by_i8(low, node)
-        or len(low.type(node.inputs[0]).static_shape) not in (3, 4)
-    ):
-        return False
-    found = weights(low, node, 0)
-    if found is None:
-        return False
-    groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
-    _, win = conv_window(low.graph, node)
-    x = repeated_image(low, node.inputs[0], found.parts, groups, halo)
-    factors = low.derived(of_conv, *found[2:], low.zero(node.inputs[0]), groups)
-    target = target_of(low, fused.outputs[0], after).as_image()
-    x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape, w = window_fields(win), factors.w
-    if is_column(target.y, win.kernel[1]):
-        residual = None if target.residual is None else target.residual.as_image().swap_hw()
-        target = Target(target.y.swap_hw(), target.post, residual, target.table).as_image()
-        x, w, shape = x.swap_hw(), factors.turned, swap_hw(shape)
-    if groups == x.shape[1] == len(factors.bias) and w.shape[4] == 1:
-        depthwise(low, node, x, target, w, factors, shape)
-    else:
-        product(low, node, x, target, w, factors.bias, factors.scale, shape)
-    return True
-
-
-def is_column(y: TensorView, kernel_width: int) -> bool:
-    """Whether a convolution is of rows of one pixel: on its side it is of one long row, which kernels take many pixels
-    at a time of."""
-    return kernel_width == 1 and y.shape[3] == 1 and y.shape[2] > 1
-
-
-def swap_hw(shape: Fields) -> Fields:
-    """A window's fields with rows for columns."""
-    return {name[0] + ("W" if name[1] == "H" else "H"): value for name, value in shape.items()}
-
-
 def operands(low: Lowering, x: TensorView, target: Target, constants: dict[str, int]) -> dict[str, TensorView | None]:
     if target.table is not None:
         constants["table"] = low.constant(target.table)
@@ -162,86 +73,93 @@ def operands(low: Lowering, x: TensorView, target: Target, constants: dict[str, 
     return found if target.residual is None else {**found, "r": target.residual}
 
 
-def depthwise(
-    low: Lowering, node: Node, x: TensorView, target: Target, w: Array, factors: Factors, shape: Fields
-) -> None:
-    """factors: of weights [C, 1, KH, KW, 1]."""
-    channels, lanes, y = len(factors.w), low.packing.lanes, target.y
-    flat = (
-        channels < lanes
-        and shape["SW"] == 1
-        and x.strides[3] == channels
-        and y.strides[3] == channels * y.itemsize
-        and y.shape[3] > 1
-        and target.post["post"] == POST_NONE
-    )
-    *data, blocks = low.derived(of_depthwise, low.isa, w, factors.bias, factors.scale, flat)
-    constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
-    fields = {
-        **image_fields(x, y),
-        "G": 1,
-        "x_c": 1,
-        "y_g": 0,
-        **shape,
-        "runs": 1,
-        "run": 1,
-        **limits(low, node),
-        **target.post,
-    }
-    low.emit(
-        "depthwise2d",
-        operands(low, x, target, constants),
-        constants,
-        {**fields, "blocks": blocks, "flat": int(flat)},
-    )
+class Int8:
+    """u8 activations by int8 weights (`products.Numbers`)."""
+
+    def takes(self, low: Lowering, node: Node, after: list[Node]) -> bool:
+        constants = low.graph.constants
+        if after and not (
+            node.inputs[1] in constants and int8_takes(node, after, low.types, constants, low.packing.byte_tables)
+        ):
+            return low.refuse("no kernel has its epilogue")
+        return are_u8_by_i8(low, node) and low.type(node.outputs[0]).is_static
+
+    def of_conv(self, low: Lowering, node: Node) -> Factors | None:
+        found = weights(low, node, 0)
+        if found is None:
+            return None
+        made: Factors = low.derived(of_conv, *found[2:], low.zero(node.inputs[0]), int(node.attr("group")))
+        return made._replace(parts=found.parts)
+
+    def of_transposed(self, low: Lowering, node: Node) -> Transposed | None:
+        found = weights(low, node, 1)
+        if found is None:
+            return None
+        w = products.as_image_weights(found.w)
+        return Transposed(w, found.bias, found.scale, found.parts, low.zero(node.inputs[0]))
+
+    def of_rows(self, low: Lowering, node: Node) -> Factors | None:
+        turned = node.op == "Gemm" and node.attr("transB")
+        found = weights(low, node, 0 if turned else 1) if low.graph.constants[node.inputs[1]].ndim == 2 else None
+        if found is None:
+            return None
+        made: Factors = low.derived(of_matrix, *found[2:], low.zero(node.inputs[0]), turned)
+        return made._replace(parts=found.parts)
+
+    def target(self, low: Lowering, name: str, after: list[Node], image: bool) -> Target:
+        """Of a value that a product with an epilogue of at most one op writes, and what that op does on the way
+        there."""
+        y = low.place(name, channels_last=True if image else None)
+        for part in after:
+            if part.op == "Lookup":
+                table = low.graph.constants[part.inputs[1]]
+                return Target(y, {**NO_POST, "post": POST_TABLE, "t_c": 256 if table.ndim == 2 else 0}, None, table)
+            return Target(y, sum_fields(low, part), residual_of(low, part, image))
+        return Target(y, NO_POST)
+
+    def depthwise(
+        self, low: Lowering, node: Node, x: TensorView, target: Target, factors: Factors, shape: Fields
+    ) -> bool:
+        (channels, *_), lanes, y = factors.w.shape, low.packing.lanes, target.y
+        flat = (
+            channels < lanes
+            and shape["SW"] == 1
+            and x.strides[3] == channels
+            and y.strides[3] == channels * y.itemsize
+            and y.shape[3] > 1
+            and target.post["post"] == POST_NONE
+        )
+        *data, blocks = low.derived(of_depthwise, low.isa, *(factors.w, factors.bias, factors.scale), flat)
+        constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
+        sizes: Fields = {**image_fields(x, y), "G": 1, "x_c": 1, "y_g": 0, **shape, "runs": 1, "run": 1}
+        fields = {**sizes, **limits(low, node), **target.post, "blocks": blocks, "flat": int(flat)}
+        low.emit("depthwise2d", operands(low, x, target, constants), constants, fields)
+        return True
+
+    def product(
+        self, low: Lowering, node: Node, x: TensorView, target: Target, factors: Factors, shape: Fields
+    ) -> bool:
+        w, (groups, oc, _, kw, ic) = factors.w, factors.w.shape
+        gap = x.strides[3] - ic
+        # what is beside the channels has weights of zero
+        if not (groups == 1 and 0 < gap < 4 and kw > 1 and last_read(x, target.y, shape, ic + gap) <= low.room(x)):
+            gap = 0
+        made = pieces(x, target, (*w.shape[:4], ic + gap), shape, ic + gap)
+        data = low.derived(of_product, low.isa, w, factors.bias, factors.scale, made.fused, gap)
+        constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
+        fields = {**made.fields, **limits(low, node), **made.target.post, "r_g": oc}
+        low.emit("conv2d", operands(low, made.x, made.target, constants), constants, fields)
+        return True
 
 
-def image_fields(x: TensorView, y: TensorView) -> Fields:
-    n, c, h, w = y.shape
-    names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
-    strides = zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True)
-    return {"N": n, "H": h, "W": w, "C": c, **dict(strides)}
+INT8 = Int8()
+conv, conv_transpose = partial(products.conv, INT8), partial(products.conv_transpose, INT8)
 
 
-def product(
-    low: Lowering,
-    node: Node,
-    x: TensorView,
-    target: Target,
-    w: Array,
-    bias: Array,
-    scale: Array,
-    shape: Fields,
-) -> None:
-    """A conv2d instruction. w: [groups, OC, KH, KW, IC]; bias: int64 [groups * OC]; scale: of the sums, one or one an
-    output channel."""
-    groups, oc, _, kw, ic = w.shape
-    gap = x.strides[3] - ic
-    # what is beside the channels has weights of zero
-    if not (groups == 1 and 0 < gap < 4 and kw > 1 and last_read(x, target.y, shape, ic + gap) <= low.room(x)):
-        gap = 0
-    ic += gap
-    fused = kw == 1 or (x.strides[3] == ic and shape["DW"] == 1)
-    y, post, residual, _ = target
-    if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
-        x, y, residual = flattened(x, y, residual)
-        if residual is not None:
-            post = post | {"r_n": residual.strides[0], "r_h": residual.strides[2], "r_w": residual.strides[3]}
-    data = low.derived(of_product, low.isa, w, bias, scale, fused, gap)
-    constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
-    runs, run = (1, kw * ic) if fused else (kw, ic)
-    sizes = {
-        **image_fields(x, y),
-        "C": oc,
-        "G": groups,
-        "x_c": ic,
-        "y_g": oc * y.itemsize,
-        **shape,
-        "runs": runs,
-        "run": run,
-    }
-    fields = {**sizes, **limits(low, node), **post, "r_g": oc}
-    low.emit("conv2d", operands(low, x, target._replace(y=y, residual=residual), constants), constants, fields)
+def matmul(low: Lowering, fused: Node) -> bool:
+    if fused.inputs[1] in low.graph.constants:
+        return products.matmul(INT8, low, fused)
+    return len(low.parts(fused)) == 1 and product_of_two(low, fused)
 
 
 def last_read(x: TensorView, y: TensorView, shape: Fields, run: int) -> int:
@@ -250,91 +168,6 @@ def last_read(x: TensorView, y: TensorView, shape: Fields, run: int) -> int:
     row = (h - 1) * int(shape["SH"]) + (int(shape["KH"]) - 1) * int(shape["DH"])
     column = (w - 1) * int(shape["SW"]) + (int(shape["KW"]) - 1) * int(shape["DW"])
     return x.start + (n - 1) * x.strides[0] + row * x.strides[2] + column * x.strides[3] + run
-
-
-def flattened(
-    x: TensorView, y: TensorView, residual: TensorView | None
-) -> tuple[TensorView, TensorView, TensorView | None]:
-    """1x1 over images whose rows follow each other: all of them as one row."""
-    n, _, h, w = y.shape
-    for p in (x, y, residual):
-        if p is not None and (
-            (h > 1 and p.strides[2] != w * p.strides[3]) or (n > 1 and p.strides[0] != h * w * p.strides[3])
-        ):
-            return x, y, residual
-    total = n * h * w
-
-    def flat(p: TensorView) -> TensorView:
-        pixel = p.strides[3]
-        return TensorView(
-            p.buffer, p.start, (1, p.shape[1], 1, total), (total * pixel, p.itemsize, total * pixel, pixel), p.dtype
-        )
-
-    return flat(x), flat(y), None if residual is None else flat(residual)
-
-
-def conv_transpose(low: Lowering, node: Node) -> bool:
-    if not are_u8_by_i8(low, node) or len(low.type(node.inputs[0]).static_shape) not in (3, 4):
-        return False
-    found = weights(low, node, 1)
-    if found is None:
-        return False
-    w = found.w[:, :, None] if found.w.ndim == 3 else found.w
-    groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
-    x = repeated_image(low, node.inputs[0], found.parts, groups, halo)
-    y = low.place(node.outputs[0], channels_last=True).as_image()
-    for corner, part, kernel in phase_products(low.graph, node, x, y, w):
-        sums = kernel.astype(np.int64).sum((2, 3, 4)).reshape(-1)
-        bias = np.broadcast_to(found.bias, sums.shape) - low.zero(node.inputs[0]) * sums
-        shape: Fields = {**UNIT, "KH": kernel.shape[2], "KW": kernel.shape[3]}
-        product(low, node, corner, Target(part), kernel, bias, found.scale, shape)
-    return True
-
-
-def matmul(low: Lowering, fused: Node) -> bool:
-    node, *after = low.parts(fused)
-    if not takes_epilogue(low, node, after):
-        return False
-    x_type, w_type, y_type = (low.type(v) for v in (node.inputs[0], node.inputs[1], node.outputs[0]))
-    if node.inputs[1] not in low.graph.constants:
-        return product_of_two(low, node)
-    if (
-        low.graph.constants[node.inputs[1]].ndim != 2
-        or x_type.rank in (None, 0, 1)
-        or w_type.quant is None
-        or not y_type.is_static
-    ):
-        return False
-    turned = node.op == "Gemm" and node.attr("transB")
-    found = weights(low, node, 0 if turned else 1) if are_u8_by_i8(low, node) else None
-    if found is None:
-        return False
-    x = repeated_rows(low, node.inputs[0], found.parts)
-    if not x.has_rows:
-        x = low.dense_of(node.inputs[0])
-    target = target_of(low, fused.outputs[0], after, None)
-    w, _, bias, scale = low.derived(of_matrix, *found[2:], low.zero(node.inputs[0]), turned)
-    with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
-        rows = target._replace(y=y, residual=residual).as_image()
-        product(low, node, image_x, rows, w, bias, scale, UNIT)
-    return True
-
-
-@contextmanager
-def row_images(
-    low: Lowering, y: TensorView, x: TensorView, residual: TensorView | None
-) -> Iterator[tuple[TensorView, TensorView, TensorView | None]]:
-    """The output, input and residual of a product of rows as images: where they are, or dense copies where strides need
-    more loops."""
-    beside = y if y.has_rows else low.dense(y.shape, y.dtype)
-    images = matrices(beside, x, residual) or matrices(beside, low.copied(x), residual)
-    if images is None:  # views and parts of concatenations, several times over
-        beside = low.dense(y.shape, y.dtype)
-        images = matrices(beside, low.copied(x), None if residual is None else low.copied(residual))
-    assert images is not None, "dense operands have rows that follow each other"
-    yield images
-    if beside is not y:
-        low.move(beside, y)
 
 
 def layout_for_transpose(low: Lowering, name: str) -> TensorView | None:
@@ -348,21 +181,6 @@ def layout_for_transpose(low: Lowering, name: str) -> TensorView | None:
         return None
     strides = dense_strides(tuple(shape[p] for p in perm), 1)
     return TensorView(CONSTANTS, 0, shape, tuple(strides[perm.index(k)] for k in range(len(shape))), "|u1")
-
-
-def matrices(y: TensorView, *others: TensorView | None) -> tuple[TensorView, TensorView, TensorView | None] | None:
-    """Operands [..., C] of equal leading dimensions as images [N, C, H, W]; None where their strides need more
-    loops."""
-    operands = [p for p in (y, *others) if p is not None]
-    rows = padded(coalesce_dims(y.shape[:-1], [p.strides[:-1] for p in operands]), 3, len(operands))
-    if rows is None:
-        return None
-    n, h, w = (d for d, _ in rows)
-    made = []
-    for k, p in enumerate(operands):
-        sn, sh, sw = (s[k] for _, s in rows)
-        made.append(p._replace(shape=(n, p.shape[-1], h, w), strides=(sn, p.itemsize, sh, sw), halo=NO_HALO))
-    return made[0], made[1], made[2] if len(made) == 3 else None
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:

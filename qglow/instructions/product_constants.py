@@ -14,6 +14,7 @@ from ..targets import target
 from .epilogue import MAX_SUM
 from .lower_weights import in_parts, less_zero_points, parts_of
 from .packing import round_up
+from .products import Factors, as_image_weights, of_columns, pixels
 from .program import ConstantData
 from .select import Lowering, data_of, packed
 
@@ -29,16 +30,6 @@ class Weights(NamedTuple):
     fits: bool
     parts: int
     w: Array
-    bias: Array
-    scale: Array
-
-
-class Factors(NamedTuple):
-    """w: int8 [groups, OC, KH, KW, IC]; turned: with rows for columns; bias: int64 [groups * OC], less what the input's
-    zero point adds; scale: float32 [groups * OC] or [1]."""
-
-    w: Array
-    turned: Array
     bias: Array
     scale: Array
 
@@ -88,22 +79,16 @@ def _fit(w: Array, bias: Array, scale: Array | None, axis: int, groups: int) -> 
 
 def of_conv(w: Array, bias: Array, scale: Array, zero: int, groups: int) -> Factors:
     """w: [OC, IC of a group, KH, KW] or [OC, IC of a group, KW]."""
-    w = w[:, :, None] if w.ndim == 3 else w
+    w = as_image_weights(w)
     bias = np.broadcast_to(bias, (len(w),)) - (zero * w.sum((1, 2, 3), dtype=np.int64) if zero else 0)
-    pixels, turned = (_pixels(a, groups) for a in (w, w.swapaxes(2, 3)))
-    return Factors(pixels, turned, bias, scale)
-
-
-def _pixels(w: Array, groups: int) -> Array:
-    oc, ic, kh, kw = w.shape
-    return w.reshape(groups, oc // groups, ic, kh, kw).transpose(0, 1, 3, 4, 2)
+    return Factors(pixels(w, groups), pixels(w.swapaxes(2, 3), groups), bias, scale)
 
 
 def of_matrix(w: Array, bias: Array, scale: Array, zero: int, turned: bool) -> Factors:
     """w: [K, N], or turned [N, K]."""
     w = w.T if turned else w
     bias = np.broadcast_to(bias, (w.shape[1],)) - (zero * w.sum(0, dtype=np.int64) if zero else 0)
-    columns = w.T[None, :, None, None, :]
+    columns = of_columns(w)
     return Factors(columns, columns, bias, scale)
 
 
