@@ -12,6 +12,7 @@ from ..reference.blockwise import default_zero, widened
 from .lower_pointwise import Fields
 from .lower_rows import rows
 from .packing import round_up
+from .products import Factors, matmul_by, of_columns
 from .program import TensorView
 from .select import Lowering
 
@@ -85,7 +86,7 @@ def _filled(values: Array, block: int) -> Array:
 def _as_floats(low: Lowering, fused: Node) -> bool:
     """(47) The product of the weights as floats."""
     # NOTE: where a node computes with floats, which many programs have none of
-    from .lower_float_product import matmul_by, takes_epilogue
+    from .lower_float_product import FLOATS, takes_epilogue
 
     node, *after = low.parts(fused)
     if not takes_epilogue(low, node, after):
@@ -94,4 +95,5 @@ def _as_floats(low: Lowering, fused: Node) -> bool:
     zeros = c[node.inputs[3]] if node.input(3) else None
     w = widened(c[node.inputs[1]], low.type(node.inputs[1]), c[node.inputs[2]], zeros)
     bias = c[node.inputs[4]] if node.input(4) else np.zeros(len(w), np.float32)
-    return low.type(node.inputs[0]).rank != 1 and matmul_by(low, fused, after, w.T, bias)
+    columns = of_columns(w.T)
+    return low.type(node.inputs[0]).rank != 1 and matmul_by(FLOATS, low, fused, after, Factors(columns, columns, bias))

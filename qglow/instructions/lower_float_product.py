@@ -3,43 +3,24 @@ in."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
 
 import numpy as np
 
 from ..graph import Array, DType, Node
-from ..graph.type_rules import gemm_form
+from ..graph.type_rules import GemmForm, gemm_form
 from ..reference.float_product import LONGEST, chain_ranges, scaled
+from . import products
 from .epilogue import bounds_of, float_takes
-from .layout import NO_HALO, conv_halo, conv_window, window_fields
+from .layout import NO_HALO
 from .lower_float import operand
-from .lower_product import (
-    UNIT,
-    Fields,
-    flattened,
-    image_fields,
-    is_column,
-    operands_of_two,
-    residual_of,
-    row_images,
-    shifted,
-    swap_hw,
-)
+from .lower_product import operands_of_two, shifted
 from .matrix_batches import Group
 from .packing import round_up
-from .phases import phase_products
+from .products import UNIT, Factors, Fields, Target, Transposed, image_fields, pieces, residual_of
 from .program import TensorView
 from .select import Lowering
 from .table import POST_ADD, POST_NONE
-
-
-class FloatTarget(NamedTuple):
-    """Where a product's result goes; bounds: fields of what limits it; residual: what is added before."""
-
-    y: TensorView
-    bounds: Fields
-    residual: TensorView | None = None
-
 
 NO_BOUNDS: Fields = {"act": 0, "f_low": 0.0, "f_high": 0.0}
 
@@ -50,18 +31,6 @@ def takes_epilogue(low: Lowering, node: Node, after: list[Node]) -> bool:
     if not after or (node.inputs[1] in constants and float_takes(node, after, low.types, constants)):
         return True
     return low.refuse("no kernel has its epilogue")
-
-
-def target_of(low: Lowering, name: str, after: list[Node], image: bool = True) -> FloatTarget:
-    """The place of a value that a product with an epilogue writes: with a sum and bounds, one of them, or none."""
-    y, bounds, residual = low.place(name, channels_last=True if image else None), NO_BOUNDS, None
-    for part in after:
-        if part.op == "Add":
-            residual = residual_of(low, part, image)
-            continue
-        least, most = bounds_of(part, low.graph.constants) or (0.0, 0.0)
-        bounds = {"act": 1 if most is None else 2, "f_low": least, "f_high": most or 0.0}
-    return FloatTarget(y, bounds, residual)
 
 
 def weights_of(low: Lowering, node: Node) -> Array | None:
@@ -77,73 +46,109 @@ def weights_of(low: Lowering, node: Node) -> Array | None:
     return w
 
 
-def bias_of(low: Lowering, node: Node, channels: int) -> Array:
-    if not node.input(2):
+def _start(bias: Array | None, channels: int) -> Array:
+    if bias is None:
         return np.zeros(channels, np.float32)
-    return np.broadcast_to(low.graph.constants[node.inputs[2]].reshape(-1).astype(np.float32), (channels,))
+    return np.broadcast_to(bias.reshape(-1).astype(np.float32), (channels,))
 
 
-def conv(low: Lowering, fused: Node) -> bool:
-    node, *after = low.parts(fused)
-    w = weights_of(low, node)
-    if not takes_epilogue(low, node, after) or w is None or w.ndim not in (3, 4):
-        return False
-    w = w[:, :, None] if w.ndim == 3 else w
-    groups, (oc, icg, kh, kw) = int(node.attr("group")), w.shape
-    _, win = conv_window(low.graph, node)
-    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
-    depthwise = groups == x.shape[1] == oc and icg == 1
-    depthwise = depthwise and kh * kw <= LONGEST
-    target = target_of(low, fused.outputs[0], after)
-    x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
-    shape = window_fields(win)
-    if is_column(target.y.as_image(), kw):
-        residual = None if target.residual is None else target.residual.as_image().swap_hw()
-        target = target._replace(y=target.y.as_image().swap_hw(), residual=residual)
-        x, w, shape, (kh, kw) = x.swap_hw(), w.swapaxes(2, 3), swap_hw(shape), (kw, kh)
-    bias = bias_of(low, node, oc)
-    if depthwise:
-        emit_depthwise(low, x, target, w, bias, shape)
+def _of_conv(w: Array, bias: Array | None, groups: int) -> Factors:
+    w = products.as_image_weights(w)
+    return Factors(products.pixels(w, groups), products.pixels(w.swapaxes(2, 3), groups), _start(bias, len(w)))
+
+
+def _of_rows(w: Array, bias: Array | None, form: GemmForm) -> Factors:
+    columns = products.of_columns(scaled(w.T if form.turns_b else w, form.alpha))
+    return Factors(columns, columns, scaled(_start(bias, columns.shape[1]), form.beta))
+
+
+class Floats:
+    """float32 (`products.Numbers`)."""
+
+    def takes(self, low: Lowering, node: Node, after: list[Node]) -> bool:
+        return takes_epilogue(low, node, after) and weights_of(low, node) is not None
+
+    def constants(self, low: Lowering, node: Node) -> tuple[Array, Array | None]:
+        c = low.graph.constants
+        return c[node.inputs[1]], c[node.inputs[2]] if node.input(2) else None
+
+    def of_conv(self, low: Lowering, node: Node) -> Factors | None:
+        return low.derived(_of_conv, *self.constants(low, node), int(node.attr("group")))
+
+    def of_transposed(self, low: Lowering, node: Node) -> Transposed | None:
+        if any(d != 1 for d in node.attr("dilations") or ()):
+            return None
+        w, bias = self.constants(low, node)
+        w = products.as_image_weights(w)
+        return Transposed(w, _start(bias, w.shape[1] * int(node.attr("group"))))
+
+    def of_rows(self, low: Lowering, node: Node) -> Factors | None:
+        form, (w, bias) = gemm_form(node), self.constants(low, node)
+        columns = w.shape[0 if form.turns_b else 1]
+        if form.turns_a or (bias is not None and bias.size not in (1, columns)):
+            return None
+        return low.derived(_of_rows, w, bias, form)
+
+    def target(self, low: Lowering, name: str, after: list[Node], image: bool) -> Target:
+        """Of a value that a product with an epilogue writes: with a sum and bounds, one of them, or none."""
+        y, bounds, residual = low.place(name, channels_last=True if image else None), NO_BOUNDS, None
+        for part in after:
+            if part.op == "Add":
+                residual = residual_of(low, part, image)
+                continue
+            least, most = bounds_of(part, low.graph.constants) or (0.0, 0.0)
+            bounds = {"act": 1 if most is None else 2, "f_low": least, "f_high": most or 0.0}
+        return Target(y, bounds, residual)
+
+    def depthwise(
+        self, low: Lowering, node: Node, x: TensorView, target: Target, factors: Factors, shape: Fields
+    ) -> bool:
+        (channels, _, rows, columns, _), lanes = factors.w.shape, low.packing.lanes
+        if rows * columns > LONGEST:
+            return False
+        filled = np.zeros((round_up(channels, lanes), rows * columns), np.float32)
+        filled[:channels] = factors.w.reshape(channels, -1)
+        start = np.zeros(len(filled), np.float32)
+        start[:channels] = factors.bias
+        w = low.constant(filled.reshape(-1, lanes, filled.shape[1]).swapaxes(1, 2))
+        fields = {**image_fields(x, target.y), **shape, **{name: target.post[name] for name in NO_BOUNDS}}
+        low.emit("float_depthwise2d", {"x": x, "y": target.y}, {"w": w, "bias": low.constant(start)}, fields)
         return True
-    product(low, x, target, w.reshape(groups, oc // groups, icg, kh, kw).transpose(0, 1, 3, 4, 2), bias, shape)
-    return True
+
+    def product(
+        self, low: Lowering, node: Node, x: TensorView, target: Target, factors: Factors, shape: Fields
+    ) -> bool:
+        """A float_conv2d instruction for each chain of a product; one adds to the sums of those before it. A product of
+        several chains has no residual."""
+        w, bias = factors.w, factors.bias
+        boxes = chain_boxes(*w.shape[2:])
+        steps, group = (shape["DH"] * x.strides[2], shape["DW"] * x.strides[3], 4), 4 * w.shape[4]
+        assert len(boxes) == 1 or target.residual is None, "one sum alone is folded into an instruction"
+        before = target.residual
+        for k, box in enumerate(boxes):
+            last = k == len(boxes) - 1
+            y = target.y if last else low.image(image_shape(target.y), "<f4", NO_HALO)
+            corner = x._replace(start=x.start + sum(s.start * step for s, step in zip(box, steps, strict=True)))
+            taps = np.ascontiguousarray(w[:, :, *box]) if len(boxes) > 1 else w
+            window: Fields = {**shape, "KH": taps.shape[2], "KW": taps.shape[3]}
+            start = bias if k == 0 else np.zeros_like(bias)
+            one_chain(low, corner, Target(y, target.post if last else NO_BOUNDS, before), taps, start, window, group)
+            before = y
+        return True
 
 
-def emit_depthwise(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
-    """w: [C, 1, KH, KW]."""
-    channels, lanes = w.shape[0], low.packing.lanes
-    filled = np.zeros((round_up(channels, lanes), w.shape[2] * w.shape[3]), np.float32)
-    filled[:channels] = w.reshape(channels, -1)
-    start = np.zeros(len(filled), np.float32)
-    start[:channels] = bias
-    constants = {
-        "w": low.constant(filled.reshape(-1, lanes, filled.shape[1]).swapaxes(1, 2)),
-        "bias": low.constant(start),
-    }
-    y = target.y.as_image()
-    low.emit("float_depthwise2d", {"x": x, "y": y}, constants, {**image_fields(x, y), **shape, **target.bounds})
+FLOATS = Floats()
+conv, conv_transpose = partial(products.conv, FLOATS), partial(products.conv_transpose, FLOATS)
 
 
-def product(low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields) -> None:
-    """A float_conv2d instruction for each chain of a product; one adds to the sums of those before it.
-
-    x, y, residual: images. w: [groups, OC, KH, KW, IC]; bias: [groups * OC]. A product of several chains has no
-    residual.
-    """
-    boxes = chain_boxes(*w.shape[2:])
-    y, steps, group = target.y.as_image(), (shape["DH"] * x.strides[2], shape["DW"] * x.strides[3], 4), 4 * w.shape[4]
-    assert len(boxes) == 1 or target.residual is None, "one sum alone is folded into an instruction"
-    before = None if target.residual is None else target.residual.as_image()
-    for k, box in enumerate(boxes):
-        last = k == len(boxes) - 1
-        part = FloatTarget(
-            y if last else low.image(image_shape(y), "<f4", NO_HALO), target.bounds if last else NO_BOUNDS, before
-        )
-        corner = x._replace(start=x.start + sum(s.start * step for s, step in zip(box, steps, strict=True)))
-        taps = np.ascontiguousarray(w[:, :, *box]) if len(boxes) > 1 else w
-        window: Fields = {**shape, "KH": taps.shape[2], "KW": taps.shape[3]}
-        one_chain(low, corner, part, taps, bias if k == 0 else np.zeros_like(bias), window, group)
-        before = part.y
+def matmul(low: Lowering, fused: Node) -> bool:
+    node, *after = low.parts(fused)
+    if not takes_epilogue(low, node, after):
+        return False
+    w = weights_of(low, node)
+    if w is None or w.ndim != 2:
+        return not after and node.op == "MatMul" and product_of_two(low, node)
+    return products.matmul(FLOATS, low, fused)
 
 
 def image_shape(y: TensorView) -> tuple[int, int, int, int]:
@@ -166,21 +171,15 @@ def chain_boxes(rows: int, columns: int, channels: int) -> list[tuple[slice, sli
     return boxes
 
 
-def one_chain(
-    low: Lowering, x: TensorView, target: FloatTarget, w: Array, bias: Array, shape: Fields, group: int
-) -> None:
-    """A float_conv2d instruction. y, residual: images. group: bytes from a group's channels of x to the next one's."""
-    groups, oc, _, kw, ic = w.shape
-    fused = kw == 1 or (x.strides[3] == 4 * ic and shape["DW"] == 1)
-    y, residual = target.y, target.residual
-    if all(shape[k] == 1 for k in ("KH", "KW", "SH", "SW")):
-        x, y, residual = flattened(x, y, residual)
+def one_chain(low: Lowering, x: TensorView, target: Target, w: Array, bias: Array, shape: Fields, group: int) -> None:
+    """A float_conv2d instruction. target: of images. group: bytes from a group's channels of x to the next one's."""
+    groups, oc = w.shape[:2]
+    made = pieces(x, target, w.shape, shape, group)
     filled = np.zeros((groups, round_up(oc, low.packing.lanes)), np.float32)
     filled[:, :oc] = bias.reshape(groups, oc)
     constants = {"w": low.float_weights(w), "bias": low.constant(filled)}
-    runs: Fields = {"runs": 1, "run": kw * ic} if fused else {"runs": kw, "run": ic}
-    sizes = {**image_fields(x, y), "C": oc, "G": groups, "x_c": group, "y_g": 4 * oc, **shape, **runs}
-    emit_product(low, {"x": x, "y": y}, constants, {**sizes, **target.bounds}, residual)
+    fields = {**made.fields, **{name: target.post[name] for name in NO_BOUNDS}}
+    emit_product(low, {"x": made.x, "y": made.target.y}, constants, fields, made.target.residual)
 
 
 def emit_product(low: Lowering, places: dict[str, TensorView | None], constants: dict[str, int], fields: Fields,
@@ -193,55 +192,6 @@ def emit_product(low: Lowering, places: dict[str, TensorView | None], constants:
         n, h, w = steps or (r.strides[0], *r.strides[2:])
         more = {"post": POST_ADD, "r_n": n, "r_h": h, "r_w": w, "r_g": fields["y_g"]}
     low.emit("float_conv2d", {**places, "scratch": None}, constants, {**fields, **more})
-
-
-def conv_transpose(low: Lowering, fused: Node) -> bool:
-    node, *after = low.parts(fused)
-    w = weights_of(low, node)
-    if (
-        not takes_epilogue(low, node, after)
-        or w is None
-        or w.ndim not in (3, 4)
-        or any(d != 1 for d in node.attr("dilations") or ())
-    ):
-        return False
-    w = w[:, :, None] if w.ndim == 3 else w
-    x = low.image_of(node.inputs[0], conv_halo(low.graph, node))
-    target = target_of(low, fused.outputs[0], after)
-    bias = bias_of(low, node, w.shape[1] * int(node.attr("group")))
-    for corner, part, kernel in phase_products(low.graph, node, x, target.y.as_image(), w):
-        shape: Fields = {**UNIT, "KH": kernel.shape[2], "KW": kernel.shape[3]}
-        product(low, corner, FloatTarget(part, target.bounds), kernel, bias, shape)
-    return True
-
-
-def matmul(low: Lowering, fused: Node) -> bool:
-    node, *after = low.parts(fused)
-    w = weights_of(low, node)
-    if not takes_epilogue(low, node, after):
-        return False
-    if w is None or w.ndim != 2:
-        return not after and node.op == "MatMul" and product_of_two(low, node)
-    form = gemm_form(node)
-    if low.type(node.inputs[0]).rank in (None, 0, 1) or form.turns_a:
-        return False
-    w = scaled(w.T if form.turns_b else w, form.alpha)
-    if node.input(2) and low.graph.constants[node.inputs[2]].size not in (1, w.shape[1]):
-        return False
-    bias = scaled(bias_of(low, node, w.shape[1]), form.beta)
-    return matmul_by(low, fused, after, w, bias)
-
-
-def matmul_by(low: Lowering, fused: Node, after: list[Node], w: Array, bias: Array) -> bool:
-    """The product of a node's first input, of two dimensions or more, with constant weights [K, N], plus a bias [N],
-    and what follows."""
-    x = low.places[fused.inputs[0]]
-    if not x.has_rows:
-        x = low.dense_of(fused.inputs[0])
-    target = target_of(low, fused.outputs[0], after, image=False)
-    with row_images(low, target.y, x, target.residual) as (y, image_x, residual):
-        product(low, image_x, FloatTarget(y, target.bounds, residual), w.T[None, :, None, None, :], bias, UNIT)
-    return True
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:

@@ -16,9 +16,9 @@ from ..reference.float_product import LONGEST
 from ..reference.recurrent_float import Activation, activations, apart, biases
 from ..reference.recurrent_layer import GATES, directions
 from .lower_float import operand
-from .lower_float_product import NO_BOUNDS, FloatTarget, one_chain, product
-from .lower_product import UNIT, Fields
+from .lower_float_product import FLOATS, NO_BOUNDS, one_chain
 from .lower_recurrent import floats, start
+from .products import UNIT, Factors, Fields, Target
 from .program import CONSTANTS, Instruction, TensorView
 from .select import Lowering
 from .table import FLOAT_BINARY, FLOAT_UNARY
@@ -91,7 +91,7 @@ class Side(NamedTuple):
         self, x: TensorView, w: Array, bias: Array | None, y: TensorView, residual: TensorView | None = None
     ) -> TensorView:
         """y = the chains of x w from a bias, plus a residual."""
-        target = FloatTarget(image(y), NO_BOUNDS, None if residual is None else image(residual))
+        target = Target(image(y), NO_BOUNDS, None if residual is None else image(residual))
         bias = np.zeros(len(w), np.float32) if bias is None else bias
         one_chain(self.low, image(x), target, w[None, :, None, None, :], bias, dict(UNIT), 4 * w.shape[1])
         return y
@@ -166,12 +166,13 @@ def lstm_step(s: Side) -> None:
     s.binary("Mul", o, s.apply(of_cell, c, s.new(k)), s.out[0])
 
 
-def _of_inputs(w: Array, b: Array | None, hidden: int, separate: bool) -> tuple[Array, Array]:
-    """Weights [1, D gates H, 1, 1, I] and bias [D gates H] of the product of the inputs of all directions."""
+def _of_inputs(w: Array, b: Array | None, hidden: int, separate: bool) -> Factors:
+    """Of the product of the inputs of all directions: weights [1, D gates H, 1, 1, I] and bias [D gates H]."""
     bias = np.zeros((len(w), w.shape[1]), np.float32)
     if b is not None:
         bias = np.stack([biases(side, hidden, separate)[0] for side in b])
-    return w.reshape(1, -1, 1, 1, w.shape[2]), bias.reshape(-1)
+    columns = w.reshape(1, -1, 1, 1, w.shape[2])
+    return Factors(columns, columns, bias.reshape(-1))
 
 
 def _of_state(r: Array, d: int, first: int) -> tuple[Array, ...]:
@@ -231,7 +232,8 @@ def layer(low: Lowering, node: Node, step: Callable[[Side], None]) -> bool:
     x, hidden = low.dense_of(node.inputs[0]), r.shape[2]
     gx = floats(low, steps * batch, w.shape[0] * w.shape[1])
     rows = image(TensorView(x.buffer, x.start, (steps * batch, width), (4 * width, 4), x.dtype))
-    product(low, rows, FloatTarget(gx, NO_BOUNDS), *low.derived(_of_inputs, w, b, hidden, apart(node)), dict(UNIT))
+    factors = low.derived(_of_inputs, w, b, hidden, apart(node))
+    FLOATS.product(low, node, rows, Target(gx, NO_BOUNDS), factors, dict(UNIT))
     for d, backwards in enumerate(directions(node)):
         first = 2 * hidden if GATES[node.op] == 3 else r.shape[1]
         inner = None if b is None or not apart(node) else biases(b[d], hidden, True)[1]

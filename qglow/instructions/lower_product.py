@@ -129,7 +129,7 @@ class Int8:
             and y.shape[3] > 1
             and target.post["post"] == POST_NONE
         )
-        *data, blocks = low.derived(of_depthwise, low.isa, *(factors.w, factors.bias, factors.scale), flat)
+        *data, blocks = low.derived(of_depthwise, low.isa, factors.w, factors.bias, factors.scale, flat)
         constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
         sizes: Fields = {**image_fields(x, y), "G": 1, "x_c": 1, "y_g": 0, **shape, "runs": 1, "run": 1}
         fields = {**sizes, **limits(low, node), **target.post, "blocks": blocks, "flat": int(flat)}

@@ -9,11 +9,12 @@ from ..graph import Array, DType, Node, Quant, TensorType
 from ..reference.arithmetic import product_scale
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from ..reference.recurrent_layer import directions
-from .lower_product import Target, product, terms_fit
+from . import products
+from .lower_product import INT8, NO_POST, terms_fit
+from .products import UNIT, Factors, Target
 from .program import TensorView
 from .select import Lowering, data_of
 
-UNIT = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 MOST_STEPS = 512  # each is two instructions and a direction
 
 
@@ -43,15 +44,15 @@ def lstm(low: Lowering, node: Node) -> bool:
         x.dtype,
     )
     gx = floats(low, steps * batch, len(w))
-    product(low, node, rows, Target(gx), *low.derived(_of_inputs, w, *quants[:2]), dict(UNIT))
+    INT8.product(low, node, rows, Target(gx, NO_POST), low.derived(_of_inputs, w, *quants[:2]), dict(UNIT))
     y = low.place(node.outputs[0]) if node.outputs[0] else None
     for d, backwards in enumerate(sides):
         state, c, h = begin(low, node, d, batch, hidden)
-        weights, zero, scale, added = low.derived(_of_states, r, bias, quants[2], d)
+        w, zero, scale, added = low.derived(_of_states, r, bias, quants[2], d)
         shift = low.keep(added)
         t_first, first = steps - 1 if backwards else 0, len(low.steps)
         gh = floats(low, batch, 4 * hidden)
-        product(low, node, state, Target(gh), weights, zero, scale, dict(UNIT))
+        INT8.product(low, node, state, Target(gh, NO_POST), Factors(w, w, zero, scale), dict(UNIT))
         if y is not None:
             h = y.part(0, t_first, 1).part(1, d, 1)
             h = TensorView(y.buffer, h.start, (batch, hidden), y.strides[2:], y.dtype)
@@ -72,10 +73,11 @@ def lstm(low: Lowering, node: Node) -> bool:
     return True
 
 
-def _of_inputs(w: Array, x: Quant, quant: Quant) -> tuple[Array, Array, Array]:
-    """Weights, bias and scale of the product of the inputs."""
+def _of_inputs(w: Array, x: Quant, quant: Quant) -> Factors:
+    """Of the product of the inputs."""
     scale = product_scale(TensorType(DType.U8, None, x), TensorType(DType.I8, None, quant))
-    return w[None, :, None, None, :], -x.z * w.astype(np.int64).sum(1), scale.reshape(-1)
+    columns = products.of_columns(w.T)
+    return Factors(columns, columns, -x.z * w.astype(np.int64).sum(1), scale.reshape(-1))
 
 
 def _of_states(r: Array, bias: Array, quant: Quant, d: int) -> tuple[Array, Array, Array, bytes]:
@@ -84,7 +86,7 @@ def _of_states(r: Array, bias: Array, quant: Quant, d: int) -> tuple[Array, Arra
     gates = slice(d * count, (d + 1) * count)
     scale = np.broadcast_to((STATE_SCALE * np.array(quant.scale, np.float32)).astype(np.float32), (len(r),))
     w, zero = r[gates], -STATE_ZERO * r[gates].astype(np.int64).sum(1)
-    return w[None, :, None, None, :], zero, scale[gates], data_of(bias[gates].astype(np.float32))
+    return products.of_columns(w.T), zero, scale[gates], data_of(bias[gates].astype(np.float32))
 
 
 def floats(low: Lowering, rows: int, columns: int) -> TensorView:

@@ -18,6 +18,7 @@ from .program import TensorView
 from .select import Lowering
 
 Fields = dict[str, int | float]
+ONE = np.ones(1, np.float32)
 UNIT: Fields = dict.fromkeys(("KH", "KW", "SH", "SW", "DH", "DW"), 1)
 
 
@@ -44,13 +45,13 @@ class Target(NamedTuple):
 
 class Factors(NamedTuple):
     """w: [groups, OC, KH, KW, IC]; turned: with rows for columns; bias: [groups * OC], of integers less what the
-    input's zero point adds; scale: float32 [groups * OC] or [1], of integers. parts: how many numbers a weight is the
+    input's zero point adds; scale: float32 [groups * OC] or [1], of the sums. parts: how many numbers a weight is the
     sum of (lower_weights.py)."""
 
     w: Array
     turned: Array
     bias: Array
-    scale: Array | None = None
+    scale: Array = ONE
     parts: int = 1
 
 
@@ -60,7 +61,7 @@ class Transposed(NamedTuple):
 
     w: Array
     bias: Array
-    scale: Array | None = None
+    scale: Array = ONE
     parts: int = 1
     zero: int = 0
 
