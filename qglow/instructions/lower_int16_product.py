@@ -15,7 +15,9 @@ from ..graph import Array, Node
 from ..reference.arithmetic import multiplier, product_scale
 from ..reference.integer_product import groups_of
 from . import products
-from .lower_int16 import limits, takes_int16
+from .lower_pointwise import INT16 as OF_INT16
+from .lower_pointwise import form_of
+from .lower_pointwise import int16_limits as limits
 from .lower_product import bias_of
 from .lower_weights import weights_of
 from .packing import round_up
@@ -63,7 +65,7 @@ class Int16:
 
     def takes(self, low: Lowering, node: Node, after: list[Node]) -> bool:
         w = low.graph.constants[node.inputs[1]]
-        return not after and takes_int16(low, node, node.inputs[0]) and 0 not in w.shape
+        return not after and form_of(low, node, node.inputs[0]) == OF_INT16 and 0 not in w.shape
 
     def of_conv(self, low: Lowering, node: Node) -> Factors | None:
         w, groups = products.as_image_weights(weights_of(low, node)), int(node.attr("group"))

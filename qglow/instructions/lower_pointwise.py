@@ -117,12 +117,10 @@ def quantize(low: Lowering, node: Node) -> bool:
 def pitch(low: Lowering, name: str) -> int:
     """Pixels of three channels take four bytes where only convolutions read them: a pixel is then one load."""
     readers, t = low.consumers.get(name, []), low.type(name)
-    fit = t.rank == 4 and t.dtype is DType.U8 and t.static_shape[1] == 3 and name not in low.concat_slots and name not in low.graph.outputs
-    return (
-        4
-        if fit and readers and all(n.op == "Conv" and n.attr("group") == 1 and n.inputs[0] == name for n in readers)
-        else 0
-    )
+    image = t.rank == 4 and t.dtype is DType.U8 and t.static_shape[1] == 3
+    if not image or not readers or name in low.concat_slots or name in low.graph.outputs:
+        return 0
+    return 4 if all(n.op == "Conv" and n.attr("group") == 1 and n.inputs[0] == name for n in readers) else 0
 
 
 def dequantize(low: Lowering, node: Node) -> bool:
