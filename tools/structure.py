@@ -24,7 +24,6 @@ MODULES = {
 }
 MOST_LINES, MOST_PARAMETERS, LONGEST_LINE, LONGEST_FILE = 40, 7, 120, 400
 LARGE = {  # functions beyond these, outside of kernels, and why
-    "instructions/lower_product.py:depthwise": "one instruction, field by field",
     "instructions/lower_product.py:product_of_two": "one instruction, field by field",
     "instructions/lower_recurrent.py:lstm": "the instructions of a layer, field by field",
     "profiling/interpreter.py:record": "public: what it takes, gives and raises; both passes over the samples in order",
@@ -33,15 +32,12 @@ LARGE = {  # functions beyond these, outside of kernels, and why
     "quantization/ranges.py:_mse": "one search, with its source",
     "report/peers.py:onnxruntime_int8": "one call of another library, option by option",
     "report/target.py:reach": "one search, step by step",
-    "instructions/lower_product.py:product": "one product of any form: each argument is a field of the instruction",
     "instructions/lower_recurrent.py:cell": "the operands of one instruction",
     "onnx_import/contrib/products.py:scaled_product": "the operands of an op of onnxruntime's, which this composes",
     "ops/movement.py:_moves": "the fields of a declaration, by name",
     "pipeline.py:compare": "public: what a user may choose, by name",
 }
-LONG_FILES: dict[str, str] = {  # files beyond the most lines, and why
-    "instructions/lower_product.py": "products of int8 in all their forms: what each reads, and the one instruction"
-}
+LONG_FILES: dict[str, str] = {}  # files beyond the most lines, and why
 OP_LISTS = {  # files that name several ops in one place, outside of `ops/`, and why
     "kernels/floats.py": "the kernel expression of each of these functions",
     "reference/float_functions.py": "activations of recurrent layers, which an attribute names",

@@ -14,9 +14,16 @@ from ..graph import Graph
 from ..graph.infer import Typed
 from ..graph.stages import Stage, cut
 from ..graph.text import print_graph
+from ..instructions.lower import lower, stages
 from ..instructions.program import Program
+from ..instructions.text import print_plan, print_program, print_stage
+from ..report.coverage import cover
+from ..report.coverage_text import coverage_text
+from ..runtime import load
 from ..runtime.manifest import Decision
+from ..runtime.placement import assuming, symbolic_as_one
 from ..targets import choose
+from ..tuning.schedule import with_kernels
 
 EXAMPLES = """examples:
   qglow inspect model.onnx
@@ -67,14 +74,14 @@ def run(options: argparse.Namespace) -> int:
 
         print(print_graph(float_graph(path)), end="")
     elif path.suffix == ".json":
-        from ..profiling.profile import Profile  # NOTE: likewise: each kind of file its own reader
+
+        from ..profiling.profile import Profile  # NOTE: likewise
 
         profile = Profile.load(path)
         print(f"profile of graph {profile.graph}: {profile.samples} samples")
         for name, o in profile.tensors.items():
             print(f"{name}: {o.count} values in [{o.min:g}, {o.max:g}]")
     elif path.suffix == ".qglow":
-        from ..runtime import load  # NOTE: likewise
 
         print(_bundle_text(load(path).graph, options.stage, options.shape, options.dump_dir), end="")
     else:
@@ -83,8 +90,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print_coverage(options: argparse.Namespace, path: Path) -> int:
-    from ..report.coverage import cover  # NOTE: likewise
-    from ..report.coverage_text import coverage_text  # NOTE: likewise
 
     if options.stage or options.dump_dir:
         raise ConfigError(f"--coverage and {'--stage' if options.stage else '--dump-dir'}: give one of them")
@@ -95,7 +100,6 @@ def _print_coverage(options: argparse.Namespace, path: Path) -> int:
     elif options.config or options.exclude:
         raise ConfigError("--config and --exclude are for a .onnx model: a bundle is quantized already")
     else:
-        from ..runtime import load  # NOTE: likewise
 
         bundle = load(path)
         graph, decisions = bundle.graph, bundle.manifest.get("decisions", [])
@@ -128,9 +132,6 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: st
     are written."""
     if stage not in PROGRAMS and dump_dir is None:
         return print_graph(graph)
-    from ..instructions.text import print_plan, print_program  # NOTE: a graph's text needs no code generation
-    from ..runtime.placement import assuming  # NOTE: likewise
-    from ..tuning.schedule import with_kernels  # NOTE: likewise
 
     shapes = _shapes(graph, given)
     try:
@@ -152,8 +153,6 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: st
 
 def _dump(static: Graph, folder: str) -> None:
     """Write the static graph, and what each stage of code generation makes of it, to folder/NN_stage.txt."""
-    from ..instructions.lower import stages  # NOTE: likewise
-    from ..instructions.text import print_stage  # NOTE: likewise
 
     log: list[str] = []
     made = stages(static, choose()[0].name, lambda rewrite, count: log.append(f"; {rewrite} x {count}\n"))
@@ -165,7 +164,6 @@ def _dump(static: Graph, folder: str) -> None:
 
 def _program(typed: Typed, decided: dict[str, bool]) -> tuple[Stage, Program, dict[str, bool]]:
     """What runs before a shape that depends on data, and the conditions that were assumed for it."""
-    from ..instructions.lower import lower  # NOTE: likewise
 
     part = cut(typed)
     return part, lower(part.first, choose()[0].name), decided
@@ -173,7 +171,6 @@ def _program(typed: Typed, decided: dict[str, bool]) -> tuple[Stage, Program, di
 
 def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:
     """Concrete shapes of the inputs: the given ones, else the declared ones with 1 for symbolic dimensions."""
-    from ..runtime.placement import symbolic_as_one  # NOTE: likewise
 
     shapes = symbolic_as_one(graph)
     for text in given:

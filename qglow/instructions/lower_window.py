@@ -59,7 +59,7 @@ def mean_fits(low: Lowering, node: Node, count: int) -> bool:
     of the output's scale."""
     x, y = low.type(node.inputs[0]), low.type(node.outputs[0])
     if count * max(map(abs, x.limits())) >= 2**31:
-        return low.refuse(f"int32 does not hold a sum of {count} elements of {8 * x.dtype.numpy.itemsize} bits")
+        return low.refuse(f"int32 does not hold a sum of {count} elements{' of 16 bits' if x.is_int16 else ''}")
     most = 255 * factor_of(x, y)
     if not are_finite(most) or (not x.is_int16 and y.quant is not None and most >= MAX_ROUNDED):
         return low.refuse("its scales are so far apart that int32 does not hold the mean")

@@ -27,20 +27,21 @@ def _unary(
     )  # fmt: skip
 
 
-def _native(name: str, function: Function, *traits: t.Trait, **more: Any) -> OpDef:
-    """One of which there is a function of floats in the kernels."""
-    return _unary(name, function, *traits, **more)._replace(lower_float="lower_float.unary")
+def _native(name: str, function: Function, *traits: t.Trait, float_kernel: Form | None = None, **more: Any) -> OpDef:
+    """One of which there is a function of floats in the kernels; it takes the numbers among the attributes."""
+    numbers = [key for key, attribute in more.items() if isinstance(attribute.default, float)]
+    form_ = float_kernel or (form(*numbers) if numbers else None)
+    return _unary(name, function, *traits, float_kernel=form_, **more)._replace(lower_float="lower_float.unary")
 
 
 OPS = (
     _native("Relu", "float_math.relu", t.CLAMP, t.HOMOGENEOUS, t.STRIDED_FLOATS),
-    _native("LeakyRelu", "float_functions.leaky_relu", t.HOMOGENEOUS, alpha=real(0.01), float_kernel=form("alpha")),
+    _native("LeakyRelu", "float_functions.leaky_relu", t.HOMOGENEOUS, alpha=real(0.01)),
     _native("Sigmoid", "float_math.sigmoid", t.SEVERAL_ROUNDINGS),
     _native("Tanh", "float_math.tanh", t.SEVERAL_ROUNDINGS),
-    _native("HardSigmoid", "float_functions.hard_sigmoid", t.SEVERAL_ROUNDINGS, alpha=real(0.2), beta=real(0.5),
-           float_kernel=form("alpha", "beta")),
+    _native("HardSigmoid", "float_functions.hard_sigmoid", t.SEVERAL_ROUNDINGS, alpha=real(0.2), beta=real(0.5)),
     _native("HardSwish", "float_functions.hard_swish", t.SEVERAL_ROUNDINGS),
-    _native("Swish", "float_functions.swish", t.SEVERAL_ROUNDINGS, alpha=real(1.0), float_kernel=form("alpha")),
+    _native("Swish", "float_functions.swish", t.SEVERAL_ROUNDINGS, alpha=real(1.0)),
     _native("Gelu", "float_functions.gelu", t.SEVERAL_ROUNDINGS, approximate=word("none", "tanh", default="none"),
            float_kernel=form(approximate=only("none"))),
     _native("Erf", "float_math.erf", t.SEVERAL_ROUNDINGS),
@@ -50,8 +51,8 @@ OPS = (
     _unary("Mish", "float_functions.mish", t.SEVERAL_ROUNDINGS),
     _unary("Softplus", "float_functions.softplus", t.SEVERAL_ROUNDINGS),
     _native("Softsign", "float_functions.softsign", t.SEVERAL_ROUNDINGS),
-    _native("ThresholdedRelu", "float_functions.thresholded_relu", alpha=real(1.0), float_kernel=form("alpha")),
-    _native("Shrink", "float_functions.shrink", bias=real(0.0), lambd=real(0.5), float_kernel=form("bias", "lambd")),
+    _native("ThresholdedRelu", "float_functions.thresholded_relu", alpha=real(1.0)),
+    _native("Shrink", "float_functions.shrink", bias=real(0.0), lambd=real(0.5)),
     _native("Exp", "float_math.exp"),
     _native("Log", "float_math.log", t.MASK_ARITHMETIC),
     _native("Sqrt", "numpy.sqrt"),
