@@ -2,7 +2,7 @@
 
 Quantized values are integer tensors. Around an op stand DequantizeLinear and QuantizeLinear, which runtimes fuse;
 per-channel weights and int32 biases are dequantized constants. A table lookup is a Gather, exact in every runtime.
-Narrower output limits are a Clip.
+Narrower output limits are a Clip. The opset is the oldest that has the nodes (export_opset.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ..errors import QGlowError, in_one_line
 from ..files import write_atomically
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.blocks import OP as BLOCKWISE
-from ..ops.traits import PRODUCT
+from ..ops.traits import PRODUCT, SOFTMAX
 from .export_blocks import blockwise_nodes
 from .export_float import OPSET, export_nodes, make_model
+from .export_opset import in_oldest_opset
 
 
 def export_qdq(graph: Graph) -> onnx.ModelProto:
@@ -31,6 +32,8 @@ def export_qdq(graph: Graph) -> onnx.ModelProto:
         exporter.node(node)
     model = make_model(graph, exporter.nodes, exporter.constants, {o: graph.types[o] for o in graph.outputs})
     model.graph.initializer.extend(exporter.tensors)
+    if not any(n.op == "Onnx" for n in graph.nodes):
+        model = in_oldest_opset(model, OPSET)
     try:
         if model.ByteSize() < 2**31:  # NOTE: what is larger cannot be checked, nor saved as one file
             onnx.checker.check_model(model)
@@ -112,8 +115,22 @@ class _Exporter:
             self.reals[value] = self.dequantize(value, f"{value}.real")
         return self.reals[value]
 
+    def apart(self, value: str) -> str:
+        """The same reals by another way: steps, then times the scale. Around a Softmax that reads a DequantizeLinear
+        directly onnxruntime's optimizer puts an operator of its own, whose integers are others by far."""
+        t = self.graph.types[value]
+        if not t.is_quantized or t.quant is None:
+            return self.real(value)
+        self.keep((value,))
+        numbers = ("one", 1), ("step", t.quant.s)
+        one, scale = (self.constant(f"{value}.{n}", np.array(v, np.float32)) for n, v in numbers)
+        zero = self.constant(f"{value}.zero_point", np.array(t.quant.z, t.dtype.numpy))
+        steps = self.add("DequantizeLinear", [value, one, zero], f"{value}.steps")
+        return self.add("Mul", [steps, scale], f"{value}.apart")
+
     def wrapped(self, node: Node) -> None:
-        inputs = [self.real(i) for i in self.float_inputs(node)]
+        real = self.apart if node.has(SOFTMAX) else self.real
+        inputs = [real(i) for i in self.float_inputs(node)]
         if node.has(PRODUCT) and node.input(2):
             inputs[2] = self.bias(node)
         outputs = [f"{o}.exact" if o and self.graph.types[o].is_quantized else o for o in node.outputs]
