@@ -115,7 +115,7 @@ def test_all_that_is_written_is_on_the_page(name: str, tmp_path: Path) -> None:
         assert text.count(before + "\n") == 1, f"{path}: {before}"
         file.write_text(text.replace(before + "\n", f"{before}\n{line}\n"))
     done = subprocess.run(
-        [sys.executable, "-c", COMMON + CHECKS[name]], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", COMMON + CHECKS[name]], cwd=tmp_path, capture_output=True, text=True, timeout=1800,
         env={k: v for k, v in os.environ.items() if not k.startswith("QGLOW_")} | {"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

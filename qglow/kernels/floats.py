@@ -12,7 +12,7 @@ from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
 from .float_sums import sum_of_row
 from .jit import chosen, njit
-from .runs import LANES, as_floats, run_of
+from .runs import LANES, as_floats, of_one, over_runs, run_of
 from .split import part_of, row_at
 from .vector import F32, I64, call, const, load_at, splat, vec
 from .vector_loops import SUMS, floats, halves, masked, store_chunk
@@ -86,25 +86,31 @@ def binary_run(op, a, c):
     return run_of((4 * a, 4 * c), "", real, as_floats, 4)
 
 
+@njit(nogil=True)
+def starts(i, r, h):
+    return row_at(i.a, i.a_n, i.a_h, r, h), row_at(i.b, i.b_n, i.b_h, r, h), row_at(i.y, i.y_n, i.y_h, r, h)
+
+
+@njit(nogil=True)
+def steps(i):
+    return i.a_w, i.b_w, i.y_w
+
+
+@njit(nogil=True)
+def operation(i):
+    return (i.op,)
+
+
 def binary(a_c, b_c):
     """The kernel of operands that move along the run, 1, or are one element, 0."""
     run = chosen({k: binary_run(op, a_c, b_c) for k, op in enumerate(FLOAT_BINARY)}, "operands, count")
 
     @njit(nogil=True)
-    def kernel(i, share):
-        h, w, c, op = i.H, i.W, i.C, i.op
-        first, end = part_of(share, i.N * h)
-        for r in range(first, end):
-            a = row_at(i.a, i.a_n, i.a_h, r, h)
-            b = row_at(i.b, i.b_n, i.b_h, r, h)
-            y = row_at(i.y, i.y_n, i.y_h, r, h)
-            for _ in range(w):
-                run(op, (a, b, y), c)
-                a += i.a_w
-                b += i.b_w
-                y += i.y_w
+    def chosen_run(operands, count):
+        a, b, y, op = operands
+        run(op, (a, b, y), count)
 
-    return kernel
+    return over_runs(chosen_run, starts, steps, operation)
 
 
 of_runs, of_one_right, of_one_left = binary(1, 1), binary(1, 0), binary(0, 1)
@@ -118,17 +124,17 @@ function = chosen({k: unary_run(op) for k, op in enumerate(FLOAT_UNARY)}, "opera
 
 
 @njit(nogil=True)
-def float_unary(i, share):
-    n, h, w, c, op = i.N, i.H, i.W, i.C, i.op
-    f_a, f_b = i.f_a, i.f_b
-    first, end = part_of(share, n * h)
-    for r in range(first, end):
-        x = row_at(i.x, i.x_n, i.x_h, r, h)
-        y = row_at(i.y, i.y_n, i.y_h, r, h)
-        for _ in range(w):
-            function(op, (x, y, f_a, f_b), c)
-            x += i.x_w
-            y += i.y_w
+def chosen_function(operands, count):
+    x, y, f_a, f_b, op = operands
+    function(op, (x, y, f_a, f_b), count)
+
+
+@njit(nogil=True)
+def of_function(i):
+    return i.f_a, i.f_b, i.op
+
+
+float_unary = of_one(chosen_function, of_function)
 
 
 @intrinsic

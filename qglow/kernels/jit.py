@@ -11,7 +11,8 @@ from functools import partial
 
 import numba
 
-njit = partial(numba.njit, error_model="numpy")
+# Python calls no kernel but by its address: it needs no wrappers
+njit = partial(numba.njit, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def function_of(intrinsic):

@@ -80,41 +80,60 @@ def as_floats(b, reals, scalars):
     return reals
 
 
-def of_two(run, scalars):
-    """The kernel of runs of two operands. scalars(i): what `run` takes behind the addresses."""
+@intrinsic
+def moved(context, addresses, steps):
+    """Each address a step on."""
+
+    def generate(ctx, b, sig, args):
+        pairs = zip(*(cgutils.unpack_tuple(b, a) for a in args))
+        return ctx.make_tuple(b, sig.return_type, [b.add(a, s) for a, s in pairs])
+
+    return addresses(addresses, steps), generate
+
+
+def over_runs(run, starts, steps, scalars):
+    """The kernel of `run` over the runs of an image, one a pixel. starts(i, r, h): the addresses in row r of rows of h.
+    steps(i): from one run to the next, at each. scalars(i): what `run` takes behind the addresses."""
 
     @njit(nogil=True)
     def kernel(i, share):
         h, w, c = i.H, i.W, i.C
-        values = scalars(i)
+        step, values = steps(i), scalars(i)
         first, end = part_of(share, i.N * h)
         for r in range(first, end):
-            a = row_at(i.a, i.x_n, i.x_h, r, h)
-            b = row_at(i.b, i.b_n, i.b_h, r, h)
-            y = row_at(i.y, i.y_n, i.y_h, r, h)
+            at = starts(i, r, h)
             for _ in range(w):
-                run((a, b, y) + values, c)  # noqa: RUF005  (numba joins tuples so)
-                a += i.x_w
-                b += i.b_w
-                y += i.y_w
+                run(at + values, c)
+                at = moved(at, step)
 
     return kernel
+
+
+@njit(nogil=True)
+def starts_of_one(i, r, h):
+    return row_at(i.x, i.x_n, i.x_h, r, h), row_at(i.y, i.y_n, i.y_h, r, h)
+
+
+@njit(nogil=True)
+def steps_of_one(i):
+    return i.x_w, i.y_w
+
+
+@njit(nogil=True)
+def starts_of_two(i, r, h):
+    return row_at(i.a, i.x_n, i.x_h, r, h), row_at(i.b, i.b_n, i.b_h, r, h), row_at(i.y, i.y_n, i.y_h, r, h)
+
+
+@njit(nogil=True)
+def steps_of_two(i):
+    return i.x_w, i.b_w, i.y_w
 
 
 def of_one(run, scalars):
-    """The kernel of runs of one operand. scalars(i): what `run` takes behind the addresses."""
+    """The kernel of runs of one operand."""
+    return over_runs(run, starts_of_one, steps_of_one, scalars)
 
-    @njit(nogil=True)
-    def kernel(i, share):
-        h, w, c = i.H, i.W, i.C
-        values = scalars(i)
-        first, end = part_of(share, i.N * h)
-        for r in range(first, end):
-            x = row_at(i.x, i.x_n, i.x_h, r, h)
-            y = row_at(i.y, i.y_n, i.y_h, r, h)
-            for _ in range(w):
-                run((x, y) + values, c)  # noqa: RUF005
-                x += i.x_w
-                y += i.y_w
 
-    return kernel
+def of_two(run, scalars):
+    """The kernel of runs of two operands."""
+    return over_runs(run, starts_of_two, steps_of_two, scalars)

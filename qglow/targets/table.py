@@ -7,24 +7,25 @@ from collections.abc import Iterable
 from .architecture import AARCH64, HOST, X86_64
 from .target import Target
 
+FUSED = "+fast-dpwssd"  # else LLVM takes vpdpwssd apart in some loops, as it guesses how long they wait
 GENERIC = Target("generic", HOST, HOST.baseline, "", (), lanes=8, pixels=2, product=HOST.int8, fma=HOST.fma)
 AVX2 = Target(
     "avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2"
 )
 AVX_VNNI = AVX2._replace(
-    name="avx_vnni", features="+avxvnni", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256"
+    name="avx_vnni", features=f"+avxvnni,{FUSED}", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256"
 )
 AVX512_VNNI = Target(
-    "avx512_vnni", X86_64, "x86-64-v4", "+avx512vnni,-prefer-256-bit",
+    "avx512_vnni", X86_64, "x86-64-v4", f"+avx512vnni,{FUSED},-prefer-256-bit",
     ("avx512f", "avx512bw", "avx512vl", "avx512_vnni"),
     lanes=16, pixels=14, product="vpdpbusd.512", float_pixels=(14, 24), narrowing="avx512",
 )  # fmt: skip
 AVX512_VBMI = AVX512_VNNI._replace(
-    name="avx512_vbmi", features="+avx512vnni,+avx512vbmi,-prefer-256-bit",
+    name="avx512_vbmi", features=f"+avx512vnni,+avx512vbmi,{FUSED},-prefer-256-bit",
     needs=(*AVX512_VNNI.needs, "avx512vbmi"), byte_tables=True,
 )  # fmt: skip
 AMX = AVX512_VBMI._replace(  # NOTE: its bits are tested by emulation; no speed was measured on tiles yet
-    name="amx", cpu="sapphirerapids", features="-prefer-256-bit",
+    name="amx", cpu="sapphirerapids", features=f"{FUSED},-prefer-256-bit",
     needs=("amx_int8", "amx_tile", "avx512_vnni", "avx512vbmi"),
     pixels=32, step=64, narrow=False, tiles=True, on_request=True,
 )  # fmt: skip

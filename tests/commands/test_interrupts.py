@@ -87,7 +87,7 @@ def test_where_an_interrupt_would_be_lost(part: str, tmp_path: Path) -> None:
     moment later."""
     (tmp_path / "interrupted.py").write_text(IMPORTED)
     script = SCRIPT.replace("PART", part)
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=1800)
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{int(signal.SIGINT)}\n", "")
 
 
@@ -106,7 +106,7 @@ def test_what_an_interrupt_leaves_half_done_says_nothing(final: bool) -> None:
     script = "import signal, sys" + HALF_DONE + "from qglow.commands.stopping import Stopping\n"
     script += f"hook = sys.unraisablehook\nwith Stopping(final={final}):\n    write()\n"
     script += f"print({final} or sys.unraisablehook is hook)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=1800)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
 
 

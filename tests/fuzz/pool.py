@@ -40,7 +40,6 @@ class Worker:
 
     corpus: Path
     folder: Path
-    seconds: float = CPU_SECONDS
     asked: dict[str, Any] | None = None
     served: int = 0
     process: subprocess.Popen[str] = field(init=False)
@@ -72,6 +71,9 @@ class Worker:
         if self.served >= CASES_A_WORKER:
             self.end()
             self.start()
+        assert self.process.stdout is not None
+        if self.served == 0:
+            self.process.stdout.readline()  # that it is ready: to start is no part of the case
         self.asked, self.served = asked, self.served + 1
         self.since, self.cpu = time.monotonic(), self.cpu_seconds()
         assert self.process.stdin is not None
@@ -104,8 +106,10 @@ class Worker:
         return Answer(asked, got["outcome"], got["text"], got["where"], got["name"], data, seconds)
 
     def overdue(self) -> bool:
-        busy = self.cpu_seconds() - self.cpu > self.seconds
-        return self.asked is not None and (busy or time.monotonic() - self.since > WALL_SECONDS)
+        if self.asked is None:
+            return False
+        busy = self.cpu_seconds() - self.cpu > self.asked.get("seconds", CPU_SECONDS)
+        return busy or time.monotonic() - self.since > WALL_SECONDS
 
     def hung(self) -> Answer:
         """End the process, with where it was."""
@@ -142,14 +146,13 @@ class Worker:
             self.process.wait()
 
 
-def run_cases(
-    cases: Iterable[dict[str, Any]], corpus: Path, folder: Path, jobs: int, seconds: float = CPU_SECONDS
-) -> Iterator[Answer]:
-    """Answers as they come. seconds: that one case may compute.
+def run_cases(cases: Iterable[dict[str, Any]], corpus: Path, folder: Path, jobs: int) -> Iterator[Answer]:
+    """Answers as they come.
 
-    cases: {"kind", "seed", "number"}, or {"kind", "name", "path"} of a file that is kept.
+    cases: {"kind", "seed", "number"}, or {"kind", "name", "path"} of a file that is kept; "seconds": that one may
+    compute, CPU_SECONDS otherwise.
     """
-    workers, cases = [Worker(corpus, folder / f"worker{k}", seconds) for k in range(jobs)], iter(cases)
+    workers, cases = [Worker(corpus, folder / f"worker{k}") for k in range(jobs)], iter(cases)
     try:
         while True:
             for worker in workers:

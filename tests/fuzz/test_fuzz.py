@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -72,8 +73,9 @@ def test_faults_made_on_purpose_are_seen(corpus: Path, tmp_path: Path) -> None:
     """One worker has all of them, one after the other: what one leaves is not taken for the next one's."""
     empty = tmp_path / "empty"
     empty.touch()
-    cases = [{"kind": "fault", "name": name, "path": str(empty)} for name in (*WANTED, "refused")]
-    answers = list(run_cases(cases, corpus, tmp_path, 1, seconds=3.0))
+    cases: list[dict[str, Any]] = [{"kind": "fault", "name": n, "path": str(empty)} for n in (*WANTED, "refused")]
+    cases[list(WANTED).index("hang")]["seconds"] = 2.0  # NOTE: not the others, for a busy machine's pages take long
+    answers = list(run_cases(cases, corpus, tmp_path, 1))
     assert [(a.asked["name"], a.outcome) for a in answers] == [*WANTED.items(), ("refused", "refused")]
 
 
@@ -95,7 +97,7 @@ def test_a_worker_ends_with_its_parent(corpus: Path, tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while is_alive(worker):
         assert time.monotonic() < end, "it outlives its parent"
         time.sleep(0.05)

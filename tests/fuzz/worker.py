@@ -1,4 +1,5 @@
-"""A worker process: `python -m fuzz.worker CORPUS FOLDER PARENT`. Lines in name cases; lines out say how they went.
+"""A worker process: `python -m fuzz.worker CORPUS FOLDER PARENT`. A first line says that it is ready;
+then lines in name cases, and lines out say how they went.
 
 It ends with its parent, whose process number it is given.
 """
@@ -29,6 +30,7 @@ def serve(corpus_folder: Path, folder: Path) -> None:
     faulthandler.enable(errors)
     faulthandler.register(signal.SIGUSR1, errors, all_threads=True)
     os.chdir(folder)
+    from . import cases, trial  # noqa: F401  (a case begins when all is there)
     from .corpus import Corpus
     from .engines import watch_proofs
 
@@ -36,6 +38,7 @@ def serve(corpus_folder: Path, folder: Path) -> None:
     corpus = Corpus(corpus_folder)
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE, ADDRESS_SPACE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    lines.write("ready\n")
     for line in sys.stdin:
         _answer(json.loads(line), folder, corpus, lines)
 

@@ -223,8 +223,8 @@ def test_time_is_linear_in_the_graph() -> None:
         assert len(apply(graph, [NEGATED_TWICE]).nodes) == 1
         return time.process_time() - start
 
-    small = min(seconds(500) for _ in range(3))
-    assert min(seconds(8000) for _ in range(2)) < 60 * small
+    small = min(seconds(250) for _ in range(3))
+    assert min(seconds(4000) for _ in range(2)) < 60 * small
 
 
 def test_the_log_says_which_fired() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kernel_targets import KERNEL_TARGETS
 from program_graphs import Net
 from three_engines import all_agree
 
@@ -17,7 +18,7 @@ from qglow.targets import TARGETS, target
 SIZES = [(1, 1), (2, 15), (3, 16), (6, 17), (7, 32), (8, 33), (127, 8), (128, 70)]
 
 
-@pytest.fixture(params=TARGETS)
+@pytest.fixture(params=KERNEL_TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set in turn, emulated where this CPU lacks it."""
     monkeypatch.setenv("QGLOW_EMULATE", "1")

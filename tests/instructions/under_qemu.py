@@ -166,7 +166,7 @@ class Linked:
         path = folder / "program"
         path.write_bytes(self.executable(memory.tobytes()))
         path.chmod(0o755)
-        done = subprocess.run([str(QEMU), "-cpu", "max", str(path)], capture_output=True, timeout=60, check=False)
+        done = subprocess.run([str(QEMU), "-cpu", "max", str(path)], capture_output=True, timeout=600, check=False)
         assert done.returncode == 0 and len(done.stdout) == memory.size, (done.returncode, done.stderr[-500:])
         after = np.frombuffer(done.stdout, np.uint8)
         arena = after[arena_at : arena_at + program.arena_size]

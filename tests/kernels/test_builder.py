@@ -15,7 +15,7 @@ import pytest
 
 from qglow.kernels.workers import shared_out
 
-LONG = 120  # seconds, far more than a machine that is busy takes
+LONG = 600  # seconds, far more than a machine that is busy takes
 
 
 def test_work_is_shared_out() -> None:

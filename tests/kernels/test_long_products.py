@@ -109,11 +109,11 @@ def test_chains_are_all_of_the_terms_in_order(sizes: tuple[int, int, int]) -> No
 def test_long_inner_products_stay_within_the_bound(k: int) -> None:
     f = Floats()
     y = f.op("MatMul", f.input(1, k), f.input(k, 1))
-    graph = f.b.build("long", f.inputs, [y])
+    session = InferenceSession(f.b.build("long", f.inputs, [y]))
     rng = np.random.default_rng(0)
     for a, b in ((rng.random(k), rng.random(k)), (np.full(k, 0.1), np.ones(k))):
         x, w = a.astype(np.float32).reshape(1, k), b.astype(np.float32).reshape(k, 1)
-        found = InferenceSession(graph).run(None, dict(zip(f.inputs, (x, w), strict=True)))[0]
+        found = session.run(None, dict(zip(f.inputs, (x, w), strict=True)))[0]
         exact = float(np.dot(x[0].astype(np.float64), w[:, 0].astype(np.float64)))
         assert abs(float(found[0, 0]) - exact) < (LONGEST + k / LONGEST) * 2.0**-24 * exact
 

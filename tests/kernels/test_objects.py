@@ -18,7 +18,7 @@ import pytest
 import qglow
 from qglow.commands.main import main
 from qglow.errors import KernelError
-from qglow.kernels import objects
+from qglow.kernels import builder, objects
 from qglow.kernels.library import Library, ensure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -86,13 +86,29 @@ def test_a_wheel_needs_neither_home_nor_cache(wheel: Path, digits: Path, tmp_pat
 
 
 def test_the_same_bytes_wherever_they_are_built(wheel: Path, tmp_path: Path) -> None:
-    settings = {"PYTHONPATH": str(ROOT), "QGLOW_CACHE_DIR": str(tmp_path / "cache"), "PYTHONHASHSEED": "2"}
-    printed = python("-m", "qglow", "kernels", "build", "--isa", "generic", cwd=tmp_path, **settings)
-    (built,) = (tmp_path / "cache").iterdir()
-    assert built.stat().st_mode & 0o022 == 0 and (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
-    assert printed.strip() == str(built)
+    """In the wheel's folder, and for the tests: another folder, another process, other hashes of names."""
+    code = "from qglow.kernels import objects; print(objects.ensure('generic'))"
+    built = Path(python("-c", code, cwd=tmp_path, PYTHONPATH=str(ROOT), PYTHONHASHSEED="2").strip())
     (carried,) = (wheel / "qglow" / "kernels" / "objects").iterdir()
     assert carried.name == built.name and carried.read_bytes() == built.read_bytes()
+
+
+def test_build_says_where_the_kernels_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody else may write there."""
+    monkeypatch.setenv("QGLOW_CACHE_DIR", str(tmp_path / "cache"))
+    made = objects.sealed(b"object")
+
+    def compile_into(handle: int, *_: object) -> None:
+        os.ftruncate(handle, os.write(handle, made))
+
+    monkeypatch.setattr(builder, "compile_into", compile_into)
+    for said in ("", " (was there)"):
+        assert main(["kernels", "build", "--isa", "generic"]) == 0
+        (built,) = (tmp_path / "cache").iterdir()
+        assert built.stat().st_mode & 0o022 == 0 and (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+        assert capsys.readouterr().out.strip() == f"{built}{said}" and built.read_bytes() == made
 
 
 def test_the_hash_covers_what_kernels_import() -> None:

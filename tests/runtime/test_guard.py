@@ -22,7 +22,7 @@ ENVIRONMENT = {**os.environ, "QGLOW_GUARD": "1", "QGLOW_VERIFY": "1"}
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-W", "ignore", str(HERE / "guarded_runs.py"), *arguments]
-    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=1800)
 
 
 def test_models_run_between_guards() -> None:
@@ -39,7 +39,7 @@ def test_bundles_changed_at_random_are_refused_or_right(tmp_path: Path) -> None:
         Lie(text, {}, "", arrays).bundle(tmp_path / f"{k:02}.qglow", edited=False)
     bundles = sorted(map(str, tmp_path.glob("*.qglow")))
     command = [sys.executable, "-W", "ignore", str(HERE / "bundle_mutations.py"), "0", "400", *bundles]
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=1800)
     assert done.returncode == 0, f"{done.returncode} at {done.stdout[-100:]}: {done.stderr[-2000:]}"
     wrong = [line for line in done.stdout.splitlines() if line.startswith("fault") and "unforeseen" not in line]
     assert not wrong, "\n".join(wrong)
