@@ -29,6 +29,7 @@ from .state import QuantState, by_gain
 
 POWER, HEADROOM, LEAST = 0.75, 1.5, 2.0**-5
 UNEVEN = 1 / 16
+REACH = 3.5  # standard deviations: the largest of n values of a normal distribution is near sqrt(2 ln n)
 WORTH = 0.4  # at most this share of its noise must be left for a table to get a row a channel
 
 
@@ -117,13 +118,15 @@ def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> A
 
 
 def _reach(o: Observer | None, a: Array | None) -> tuple[Array, Array] | None:
-    """(least, largest) value of every channel, with 0 in between; None where they were not recorded for the value's
-    channels."""
+    """(least, largest) value of every channel, with 0 in between, as far as few values can have shown it; None where
+    they were not recorded for the value's channels."""
     if o is None or a is None or o.channel_min is None or o.channel_max is None or a.ndim < 2 or a.size != a.shape[1]:
         return None
     if o.channel_min.shape != (a.size,):
         return None
-    return np.minimum(o.channel_min, 0).astype(np.float64), np.maximum(o.channel_max, 0).astype(np.float64)
+    unseen = max(1.0, REACH / np.sqrt(2 * np.log(max(2.0, o.count / a.size))))
+    low, high = np.minimum(o.channel_min, 0), np.maximum(o.channel_max, 0)
+    return low.astype(np.float64) * unseen, high.astype(np.float64) * unseen
 
 
 def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:

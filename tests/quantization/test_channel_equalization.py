@@ -165,3 +165,25 @@ def test_a_resize_of_channels_ends_their_factors() -> None:
     last = n.b.add("Conv", (y, w), float_type(1, 4, 8, 8), "last")
     _, graph = n.measured(last, min_agreement_sqnr_db=-100.0)
     assert f"{y}.factors" not in graph.constants
+
+
+def test_few_values_of_a_channel_do_not_show_its_range() -> None:
+    """The same six vectors once, and 600 times: the ranges are the same, the factors are not."""
+    rng, b = np.random.default_rng(8), GraphBuilder()
+    b.types["x"] = float_type(1, 8)
+    strengths = np.geomspace(0.02, 1, 32).astype(np.float32)
+    w, v = rng.normal(0, 1, (8, 32)).astype(np.float32) * strengths, rng.normal(0, 1, (32, 4)).astype(np.float32) / 8
+    hidden = b.add(
+        "Relu", (b.add("Gemm", ("x", b.add_constant("w", w)), float_type(1, 32), "h"),), float_type(1, 32), "r"
+    )
+    y = b.add("Gemm", (hidden, b.add_constant("v", v)), float_type(1, 4), "y")
+    graph = b.build("g", ("x",), (y,))
+    data = [{"x": rng.normal(0, 1, (1, 8)).astype(np.float32)} for _ in range(6)]
+    few, many = (
+        qglow.quantize(graph, qglow.profile(graph, samples), check=False).graph.constants[f"{hidden}.factors"].ravel()
+        for samples in (data, data * 600)
+    )
+    unseen = 3.5 / np.sqrt(2 * np.log(6))
+    inside = (few < 1) & (many > 1.01 * 2.0**-3.75)
+    assert inside.sum() > 8 and np.allclose(few[inside] / many[inside], unseen**0.75, rtol=1e-3)
+    assert (few >= many).all()
