@@ -7,6 +7,8 @@ rewrites before lowering.
    them the kernels take is said in epilogue.py.
 3. float: a sum behind one, then a Relu or Clip behind that, likewise. A sigmoid times its own input is a Swish, with
    the same bits.
+4. 0 in place of the elements of a Softmax that are not numbers, which exporters write around attention, is a
+   SafeSoftmax. Lengths of a recurrent layer that are computed become a mask (lengths.py).
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 
-from ..graph import DType, Graph, Node
+from ..graph import Array, DType, Graph, Node
 from ..graph.blocks import OP as BLOCKWISE
+from ..graph.dead import remove_dead
 from ..graph.epilogue import fused, is_fused, parts
 from ..graph.pattern import Match, Op, Value, constant, op, value
 from ..graph.rewrite import Fired, Replacement, Rewrite, apply
@@ -24,11 +27,12 @@ from ..ops.fused import EPILOGUE
 from ..ops.traits import ADDITIVE, CLAMP, CONVOLUTION, Trait
 from ..targets import target
 from .epilogue import float_takes, int8_takes
+from .lengths import with_masks
 
 
 def fuse(graph: Graph, isa: str, fired: Fired | None = None) -> Graph:
     """A static graph with epilogues, for an instruction set."""
-    return apply(graph, rewrites(target(isa).byte_tables), fired)
+    return remove_dead(apply(with_masks(graph), rewrites(target(isa).byte_tables), fired))
 
 
 def _has_epilogue(declared: OpDef) -> bool:
@@ -91,6 +95,17 @@ def _swish(m: Match) -> Replacement:
     return Node("Swish", (m["x"],), m.root.outputs, {}, m.root.name)
 
 
+def _safe_softmax(m: Match) -> Replacement:
+    softmax, root = m.node("softmax"), m.root
+    if root.inputs[2] != softmax.outputs[0] or m.graph.types[root.outputs[0]] != m.graph.types[softmax.outputs[0]]:
+        return None
+    return Node("SafeSoftmax", (m["x"],), root.outputs, dict(softmax.attributes), root.name)
+
+
+def _is_zero(data: Array) -> bool:
+    return data.size > 0 and not data.any()
+
+
 def _product(where: Callable[[Match], bool]) -> Op:
     return op(_has_epilogue, value("x"), constant("w"), name="product", where=where)
 
@@ -114,5 +129,15 @@ def rewrites(byte_tables: bool) -> tuple[Rewrite, ...]:
         Rewrite("int8 table", op("Lookup", int8, constant("table")), build, at="product"),
         *_sums("float", real, "Add", value("residual"), _float),
         Rewrite("float bounds", op(CLAMP, real), _float, at="product"),
+        Rewrite(
+            "safe softmax",
+            op(
+                "Where",
+                op("IsNaN", op("Softmax", value("x"), name="softmax", shared=True)),
+                constant("zero", _is_zero),
+                value("y"),
+            ),
+            _safe_softmax,
+        ),
         Rewrite("swish", op("Mul", value("x"), op("Sigmoid", value("x"), name="sigmoid")), _swish, at="sigmoid"),
     )

@@ -16,6 +16,8 @@ from .program import TensorView
 from .select import Lowering
 from .table import FLOAT_BINARY, FLOAT_UNARY
 
+SAFE_SOFTMAX = "SafeSoftmax"
+
 
 def operand(low: Lowering, name: str) -> TensorView | None:
     """The place of a float32 value or constant."""
@@ -79,9 +81,12 @@ def clip(low: Lowering, node: Node) -> tuple[str, float, float] | None:
     ):
         return None
     least, most = (None if c is None else float(c.reshape(-1)[0]) for c in bounds)
+    # NOTE: a bound that is not there leaves infinities; one that is the largest number would not
     if least is None or most is None:
-        # NOTE: a bound that is not there leaves infinities; one that is the largest number would not
-        return ("Relu", 0.0, 0.0) if most is None and least == 0 else None
+        bound = most if least is None else least
+        if bound is None or not np.isfinite(bound):
+            return None
+        return ("Relu" if least == 0 else "AtMost" if least is None else "AtLeast", bound, 0.0)
     return ("Clip", least, most) if np.isfinite((least, most)).all() else None
 
 
@@ -147,5 +152,52 @@ def softmax(low: Lowering, node: Node) -> bool:
     else:
         source, y, count = low.dense_of(node.inputs[0]), low.place(node.outputs[0]), t.static_shape[axis]
         fields = {"H": int(np.prod(t.static_shape[:axis])), "C": count, "x_h": 4 * count, "y_h": 4 * count}
-    low.emit("float_softmax", {"x": source, "y": y}, {}, fields)
+    low.emit("float_softmax", {"x": source, "y": y}, {}, {**fields, "zero_nan": int(node.op == SAFE_SOFTMAX)})
     return True
+
+
+def where(low: Lowering, node: Node) -> bool:
+    out, shape = node.outputs[0], low.type(node.outputs[0]).static_shape
+    condition = truths(low, node.inputs[0])
+    a, b = (operand(low, i) for i in node.inputs[1:])
+    if condition is None or a is None or b is None or 0 in shape:
+        return False
+    y = low.place(out, like=next((p for p in (a, b) if p.shape == shape), None))
+    loops = where_loops(y, condition, a, b)
+    if loops is None:
+        condition = condition if condition.is_dense else low.dense_of(node.inputs[0])
+        a, b = (in_form(low, i, p, y) for p, i in zip((a, b), node.inputs[1:], strict=True))
+        loops = where_loops(y, condition, a, b)
+        if loops is None:
+            low.deallocate(out)
+            return False
+    emit_where(low, loops, condition, a, b, y)
+    return True
+
+
+def emit_where(
+    low: Lowering, loops: list[Loop], condition: TensorView, a: TensorView, b: TensorView, y: TensorView
+) -> None:
+    """loops: of y, the condition, a and b."""
+    moves = {f"{n}_c": int(step != 0) for n, step in zip(("condition", "a", "b"), loops[-1][1][1:], strict=True)}
+    fields = {k.replace("k_", "condition_"): v for k, v in fields_of(loops, "ykab").items()}
+    low.emit("float_where", {"condition": condition, "a": a, "b": b, "y": y}, {}, {**fields, **moves})
+
+
+def truths(low: Lowering, name: str) -> TensorView | None:
+    """The place of a boolean value or constant."""
+    array = low.graph.constants.get(name)
+    if array is not None and name not in low.places and array.dtype == np.bool_:
+        low.constant_place(name, array)
+    place = low.places.get(name)
+    return place if place is not None and np.dtype(place.dtype) == np.bool_ else None
+
+
+def where_loops(y: TensorView, condition: TensorView, a: TensorView, b: TensorView) -> list[Loop] | None:
+    """As `runs`, of bytes and two operands, each of which is adjacent or stands still."""
+    places = (y, *(broadcast(p, y.shape) for p in (condition, a, b)))
+    loops = coalesce_dims(y.shape, [p.strides for p in places]) or [(1, (4, 1, 4, 4))]
+    step_y, step_condition, step_a, step_b = loops[-1][1]
+    if step_y != 4 or step_condition not in (0, 1) or step_a not in (0, 4) or step_b not in (0, 4):
+        return None
+    return padded(loops, 4, 4)

@@ -13,9 +13,10 @@ import numpy as np
 
 from ..graph import Array, DType, Node
 from ..reference.float_product import LONGEST
-from ..reference.recurrent_float import Activation, activations, apart, biases
+from ..reference.recurrent_float import DEFAULTS, Activation, activations, apart, biases
 from ..reference.recurrent_layer import GATES, directions
-from .lower_float import operand
+from .coalesce_dims import padded
+from .lower_float import emit_where, operand, truths
 from .lower_float_product import FLOATS, NO_BOUNDS, one_chain
 from .lower_recurrent import floats, start
 from .products import UNIT, Factors, Fields, Target
@@ -30,8 +31,8 @@ SHORT = 64  # elements of a row, of which several are one run
 class Side(NamedTuple):
     """One direction of a layer at its first step. Views are [batch, units].
 
-    gx: the inputs' part of the gates; h, c: the states; out: where the new ones go. r: weights [gates H, H]. mask: for
-    each entry a byte, whether it is still within its length; None where all are.
+    gx: the inputs' part of the gates; h, c: the states; out: where the new ones go. r: weights [gates H, H] of each
+    product. y: where h goes too. plain: whether the form is that of a cell's kernel.
     """
 
     low: Lowering
@@ -44,7 +45,8 @@ class Side(NamedTuple):
     inner: Array | None
     peepholes: Array | None
     functions: tuple[Activation, ...]
-    mask: TensorView | None = None
+    y: TensorView
+    plain: bool
 
     @property
     def size(self) -> tuple[int, int]:
@@ -120,6 +122,20 @@ def units(view: TensorView, first: int, count: int) -> TensorView:
     return view._replace(start=view.start + 4 * first, shape=(view.shape[0], count))
 
 
+def is_plain(node: Node, d: int, p: Array | None) -> bool:
+    """Whether a direction is what a cell's kernel computes: the usual functions, and nothing beside."""
+    if node.attr("clip") or p is not None or tuple(f.name for f in activations(node)[d]) != DEFAULTS[node.op]:
+        return False
+    return apart(node) or (GATES[node.op] == 4 and not node.attr("input_forget"))
+
+
+def emit_cell(s: Side, kind: str, **views: TensorView) -> None:
+    """One of the kernels of a whole cell."""
+    batch, hidden = s.size
+    fields: Fields = {"N": batch, "C": hidden, **{f"{n}_b": v.strides[0] for n, v in views.items()}}
+    s.low.emit(kind, dict(views), {}, fields)
+
+
 def rnn_step(s: Side) -> None:
     gates = s.times(s.h, s.r[0], None, s.new(s.size[1]), s.gx)
     s.gate(s.functions[0], gates, s.out[0])
@@ -127,6 +143,11 @@ def rnn_step(s: Side) -> None:
 
 def gru_step(s: Side) -> None:
     k, (f, g), (out,) = s.size[1], s.functions, s.out
+    if s.plain:
+        assert s.inner is not None, "linear_before_reset has an inner bias"
+        bias = np.concatenate([np.zeros(2 * k, np.float32), s.inner])
+        emit_cell(s, "float_gru_cell", gx=s.gx, gh=s.times(s.h, s.r[0], bias, s.new(3 * k)), h_in=s.h, h=out, y=s.y)
+        return
     gates = s.times(s.h, s.r[0], None, s.new(2 * k), units(s.gx, 0, 2 * k))
     s.gate(f, gates, gates)
     z, r, n, gx = units(gates, 0, k), units(gates, k, k), s.new(k), units(s.gx, 2 * k, k)
@@ -144,6 +165,9 @@ def lstm_step(s: Side) -> None:
     k, (f, g, of_cell) = s.size[1], s.functions
     assert s.c is not None, "an LSTM has a cell state"
     gates = s.times(s.h, s.r[0], None, s.new(4 * k), s.gx)
+    if s.plain:
+        emit_cell(s, "float_lstm_cell", gates=gates, c_in=s.c, c=s.out[1], h=s.out[0], y=s.y)
+        return
     i, o, forget, new = (units(gates, n * k, k) for n in range(4))
     peepholes = [] if s.peepholes is None else [s.row(p) for p in np.split(s.peepholes, 3)]
     for gate, p in zip((i, forget), peepholes[::2], strict=False):
@@ -180,13 +204,13 @@ def _of_state(r: Array, d: int, first: int) -> tuple[Array, ...]:
     return tuple(part for part in (r[d, :first], r[d, first:]) if len(part))
 
 
-def constants_of(low: Lowering, node: Node) -> list[Array | None] | None:
-    """w, r, b and p of a layer; None where one is no constant of float32."""
-    found = []
+def constants_of(low: Lowering, node: Node) -> list[Array | None]:
+    """w, r, b and p of a layer, None where it has none; nothing where one is no constant of float32."""
+    found: list[Array | None] = []
     for name in (*(node.inputs[1:3]), node.input(3), node.input(7)):
         array = low.graph.constants.get(name) if name else None
         if name and (array is None or array.dtype != np.float32 or array.size == 0):
-            return None
+            return []
         found.append(array)
     return found
 
@@ -196,10 +220,8 @@ def obstacle(low: Lowering, node: Node) -> str:
     named = [n for k, n in enumerate((*node.inputs, *node.outputs)) if n and k != 4]
     if any(low.type(n).dtype is not DType.F32 or 0 in low.type(n).static_shape for n in named):
         return "it is not of float32"
-    if constants_of(low, node) is None:
+    if not constants_of(low, node):
         return "its weights are no constants"
-    if node.input(4):
-        return "it has sequence lengths"
     if low.type(node.inputs[2]).static_shape[-1] > LONGEST:
         return "its state has too many units"
     unknown = [f.name for side in activations(node) for f in side if f.name not in (*FLOAT_UNARY, *COMPOSED)]
@@ -218,58 +240,111 @@ def rnn(low: Lowering, node: Node) -> bool:
     return layer(low, node, rnn_step)
 
 
+class Layer(NamedTuple):
+    """What all directions of a layer have in common.
+
+    gx: the inputs' part of all gates, an image of one row. mask: [steps, batch] bytes, whether an entry is within its
+    length; None where all are.
+    """
+
+    low: Lowering
+    node: Node
+    step: Callable[[Side], None]
+    steps: int
+    gx: TensorView
+    mask: TensorView | None
+
+
 def layer(low: Lowering, node: Node, step: Callable[[Side], None]) -> bool:
     """step: emits the instructions of a direction's first step."""
     reason = obstacle(low, node)
     places = [operand(low, n) for n in (node.inputs[0], node.input(5), node.input(6)) if n]
-    if reason or None in places:
+    mask = truths(low, node.input(4)) if node.input(4) else None
+    if reason or None in places or (node.input(4) and mask is None):
         return low.refuse(reason)
-    constants = constants_of(low, node)
-    assert constants is not None, "asked before"
-    w, r, b, p = constants
+    w, r, b, _ = constants_of(low, node)
     assert w is not None and r is not None, "a layer has weights"
     steps, batch, width = low.type(node.inputs[0]).static_shape
-    x, hidden = low.dense_of(node.inputs[0]), r.shape[2]
+    x = low.dense_of(node.inputs[0])
     gx = floats(low, steps * batch, w.shape[0] * w.shape[1])
     rows = image(TensorView(x.buffer, x.start, (steps * batch, width), (4 * width, 4), x.dtype))
-    factors = low.derived(_of_inputs, w, b, hidden, apart(node))
+    factors = low.derived(_of_inputs, w, b, r.shape[2], apart(node))
     FLOATS.product(low, node, rows, Target(gx, NO_BOUNDS), factors, dict(UNIT))
+    if mask is not None and mask.buffer == CONSTANTS:
+        mask = low.copied(mask)
     for d, backwards in enumerate(directions(node)):
-        first = 2 * hidden if GATES[node.op] == 3 else r.shape[1]
-        inner = None if b is None or not apart(node) else biases(b[d], hidden, True)[1]
-        if apart(node) and inner is None:
-            inner = np.zeros(hidden, np.float32)
-        t_first = steps - 1 if backwards else 0
-        shape, row = (batch, GATES[node.op] * hidden), gx.strides[3]
-        at = gx.start + t_first * batch * row + 4 * d * shape[1]
-        states = [state(low, node.input(k), d, batch, hidden) for k in ((5, 6) if node.op == "LSTM" else (5,))]
-        side = Side(
-            low, node, TensorView(gx.buffer, at, shape, (row, 4), gx.dtype), states[0],
-            states[1] if len(states) > 1 else None, tuple(states), low.derived(_of_state, r, d, first), inner,
-            None if p is None else p[d], activations(node)[d],
-        )  # fmt: skip
-        step_first = len(low.steps)
-        step(side)
-        repeated(side, step_first, d, t_first, -1 if backwards else 1, steps, {gx.buffer: batch * row})
-        for name, final in zip(node.outputs[1:], states, strict=False):
-            if name:
-                low.move(final, of_direction(low.place(name), d))
+        direction(Layer(low, node, step, steps, gx, mask), d, backwards)
     return True
 
 
-def repeated(s: Side, first: int, d: int, t_first: int, sign: int, steps: int, moving: dict[int, int]) -> None:
-    """Repeat the instructions of a step, from `first` on. moving: bytes from one step to the next of buffers that have
+def direction(s: Layer, d: int, backwards: bool) -> None:
+    """The states, a step, its repeats, and what becomes of the last states."""
+    low, node, first = s.low, s.node, s.steps - 1 if backwards else 0
+    batch, hidden = low.type(node.inputs[0]).static_shape[1], low.type(node.inputs[2]).static_shape[2]
+    states = [state(low, node.input(k), d, batch, hidden) for k in ((5, 6) if GATES[node.op] == 4 else (5,))]
+    y = of_direction(low.place(node.outputs[0]).part(0, first, 1), d, 1) if node.outputs[0] else None
+    side = side_of(s, d, first, states, y)
+    begin, moving = len(low.steps), {s.gx.buffer: batch * s.gx.strides[3]}
+    s.step(side)
+    if s.mask is not None:
+        row = s.mask.part(0, first, 1)
+        live = TensorView(row.buffer, row.start, (batch, hidden), (row.strides[1], 0), row.dtype)
+        moving |= {s.mask.buffer: s.mask.strides[0]}
+        if y is not None:
+            keep(side, live, side.out[0], side.number(0.0, hidden), y)
+        for new, old in zip(side.out, states, strict=True):
+            keep(side, live, new, old, old)
+    elif y is not None and not side.plain:
+        low.move(states[0], y)
+    if y is not None:
+        moving |= {y.buffer: low.place(node.outputs[0]).strides[0]}
+    repeated(low, begin, s.steps, moving, -1 if backwards else 1)
+    for name, final in zip(node.outputs[1:], states, strict=False):
+        if name and s.mask is not None:
+            row = s.mask.part(0, 0, 1)
+            live = TensorView(row.buffer, row.start, (batch, hidden), (row.strides[1], 0), row.dtype)
+            keep(side, live, final, side.number(0.0, hidden), final)
+        if name:
+            low.move(final, of_direction(low.place(name), d))
+
+
+def side_of(s: Layer, d: int, first: int, states: list[TensorView], y: TensorView | None) -> Side:
+    """A direction at its step `first`."""
+    low, node = s.low, s.node
+    _, r, b, p = constants_of(low, node)
+    assert r is not None, "a layer has weights"
+    (batch, hidden), gates, row = states[0].shape, GATES[node.op], s.gx.strides[3]
+    plain = is_plain(node, d, p)
+    at = s.gx.start + first * batch * row + 4 * d * gates * hidden
+    inner = None
+    if apart(node):
+        inner = np.zeros(hidden, np.float32) if b is None else biases(b[d], hidden, True)[1]
+    out = tuple(states) if s.mask is None else tuple(low.dense(v.shape, v.dtype) for v in states)
+    if y is None or s.mask is not None:
+        y = low.dense((batch, hidden), "<f4") if plain else states[0]
+    split = 2 * hidden if gates == 3 and not plain else gates * hidden
+    return Side(
+        low, node, TensorView(s.gx.buffer, at, (batch, gates * hidden), (row, 4), s.gx.dtype), states[0],
+        states[1] if len(states) > 1 else None, out, low.derived(_of_state, r, d, split), inner,
+        None if p is None else p[d], activations(node)[d], y, plain,
+    )  # fmt: skip
+
+
+def keep(s: Side, live: TensorView, new: TensorView, old: TensorView, y: TensorView) -> None:
+    """y = new where the mask holds, else old. Views are [batch, units]."""
+    strides = [v.strides for v in (y, live, new, old)]
+    loops = padded([(size, tuple(v[k] for v in strides)) for k, size in enumerate(s.size)], 4, 4)
+    assert loops is not None, "two loops are four"
+    emit_where(s.low, loops, live, new, old, y)
+
+
+def repeated(low: Lowering, first: int, steps: int, moving: dict[int, int], sign: int) -> None:
+    """Repeat the instructions of a step, from `first` on. moving: bytes from one step to the next of buffers that hold
     all."""
-    low, name = s.low, s.node.outputs[0]
-    if name:
-        y = low.place(name)
-        low.move(s.h, of_direction(y.part(0, t_first, 1), d, 1))
-        moving = {**moving, y.buffer: y.strides[0]}
     moves = []
     for step in low.steps[first:]:
         assert isinstance(step, Instruction), "a step of a layer is instructions alone"
-        by = {n: sign * moving[b] for n, (b, _) in step.operands.items() if b in moving}
-        moves.append(by)
+        moves.append({n: sign * moving[b] for n, (b, _) in step.operands.items() if b in moving})
     low.repeat(first, steps, moves)
 
 

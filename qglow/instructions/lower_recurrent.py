@@ -15,7 +15,6 @@ from .products import UNIT, Factors, Target
 from .program import TensorView
 from .select import Lowering, data_of
 
-MOST_STEPS = 512  # each is two instructions and a direction
 
 
 def lstm(low: Lowering, node: Node) -> bool:
@@ -27,7 +26,6 @@ def lstm(low: Lowering, node: Node) -> bool:
         or bias is None
         or t.dtype is not DType.U8
         or not t.is_quantized
-        or t.static_shape[0] > MOST_STEPS
     ):
         return False
     steps, batch, width = t.static_shape

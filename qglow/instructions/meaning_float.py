@@ -23,6 +23,8 @@ _OWN: dict[str, Callable[[Array, np.float32, np.float32], Array]] = {  # functio
     "Square": lambda x, a, b: x * x,
     "Clip": float_math.limited,
     "Power": lambda x, a, b: float_math.power(x, a),
+    "AtLeast": lambda x, a, b: np.where(x < a, a, x),
+    "AtMost": lambda x, a, b: np.where(x > a, a, x),
 }
 
 
@@ -64,12 +66,42 @@ def lstm_cell(v: Views, s: Site) -> None:
     v["c"][...], v["y"][...], v["q"][...] = c, h, recurrent.state_bytes(h)
 
 
+def _units(s: Site, states: str, gates: str, count: int) -> Regions:
+    n, c = s.many("N C")
+    regions = {u: Region((n, c), (s[f"{u}_b"], 4), "<f4") for u in states.split()}
+    return {**regions, **{g: Region((n, count * c), (s[f"{g}_b"], 4), "<f4") for g in gates.split()}}
+
+
+def float_lstm_cell(v: Views, s: Site) -> None:
+    with np.errstate(all="ignore"):
+        h, c = recurrent.cell(np.ascontiguousarray(v["gates"]), v["c_in"])
+    v["c"][...], v["h"][...], v["y"][...] = c, h, h
+
+
+def float_gru_cell(v: Views, s: Site) -> None:
+    with np.errstate(all="ignore"):
+        (gz, gr, gn), (hz, hr, hn) = (np.split(np.ascontiguousarray(v[g]), 3, -1) for g in ("gx", "gh"))
+        z, r = float_math.sigmoid(gz + hz), float_math.sigmoid(gr + hr)
+        h = (np.float32(1) - z) * float_math.tanh(gn + r * hn) + z * v["h_in"]
+    v["h"][...], v["y"][...] = h, h
+
+
+def _where(s: Site) -> Regions:
+    chosen = {n: image(s, n, "<f4", 4 * s[f"{n}_c"]) for n in ("a", "b")}
+    return {**chosen, "condition": image(s, "condition", "|u1", s["condition_c"]), "y": image(s, "y", "<f4")}
+
+
+def float_where(v: Views, s: Site) -> None:
+    v["y"][...] = np.where(v["condition"] != 0, v["a"], v["b"])
+
+
 def _rows(s: Site) -> Regions:
     return {n: Region(s.many("H C"), (s[f"{n}_h"], 4), "<f4") for n in ("x", "y")}
 
 
 def float_softmax(v: Views, s: Site) -> None:
-    v["y"][...] = float_math.softmax(np.ascontiguousarray(v["x"]), -1)
+    y = float_math.softmax(np.ascontiguousarray(v["x"]), -1)
+    v["y"][...] = np.where(np.isnan(y), np.float32(0), y) if s["zero_nan"] else y
 
 
 def _windows(s: Site) -> Regions:
@@ -121,6 +153,13 @@ MEANINGS = {
     "float_binary": Meaning(_two, float_binary, in_place=("a", "b"), cut=ROWS),
     "float_unary": Meaning(_one, float_unary, in_place=("x",), cut=ROWS),
     "lstm_cell": Meaning(_cell, lstm_cell, in_place=("c_in",), cut=((0, 2),)),
+    "float_where": Meaning(_where, float_where, in_place=("a", "b"), cut=ROWS),
+    "float_lstm_cell": Meaning(
+        lambda s: _units(s, "c_in c h y", "gates", 4), float_lstm_cell, in_place=("c_in",), cut=((0, 2),)
+    ),
+    "float_gru_cell": Meaning(
+        lambda s: _units(s, "h_in h y", "gx gh", 3), float_gru_cell, in_place=("h_in",), cut=((0, 2),)
+    ),
     "float_softmax": Meaning(_rows, float_softmax, cut=RUNS),
     "float_pool2d": Meaning(_windows, float_pool2d, cut=((0, 3), (3, 4))),
     "float_reduce": Meaning(_reduced_rows, float_reduce, cut=RUNS),

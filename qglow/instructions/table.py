@@ -25,9 +25,10 @@ def _lowered_by(rule: str) -> tuple[str, ...]:
     return tuple(row.name for family in FAMILIES for row in family.OPS if rule in (row.lower, row.lower_float))
 
 
-# the functions that the field `op` counts; Clip, Square and Power: what other ops become for some of their constants
+# the functions that the field `op` counts; Clip, Square, Power, AtLeast and AtMost: what other ops become for some of
+# their constants
 FLOAT_BINARY = _lowered_by("lower_float.binary")
-FLOAT_UNARY = (*_lowered_by("lower_float.unary"), "Clip", "Square", "Power")
+FLOAT_UNARY = (*_lowered_by("lower_float.unary"), "Clip", "Square", "Power", "AtLeast", "AtMost")
 # two tensors of int8, or int16: an instruction each, named in lower case; a difference is a sum with a negative factor
 INT8_BINARY = tuple(name for name in _lowered_by("lower_pointwise.binary") if name != "Sub")
 SCALED_BEFORE = tuple(op for op in INT8_BINARY if has(op, JOINTLY_HOMOGENEOUS))  # operands are scaled, else the result
@@ -165,8 +166,8 @@ INSTRUCTIONS = {
              "a b", "y", "", "op N H W C a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"),
         _row("float_unary",
              "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu "
-             "and Swish, factor and addend of HardSigmoid, the bounds of Clip, a power and 0, or 1 if it is odd, 2 if "
-             "even",
+             "and Swish, factor and addend of HardSigmoid, the bounds of Clip, the one of AtLeast, AtMost and "
+             "ThresholdedRelu, a power and 0, or 1 if it is odd, 2 if even",
              "x", "y", "", f"op {_XY} f_a f_b"),
         _row("float_pool2d",
              "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29, 40); "
@@ -183,8 +184,20 @@ INSTRUCTIONS = {
              "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums",
              "x", "y", "gain shift", "H C x_h y_h f_epsilon"),
         _row("float_softmax",
-             "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py)",
-             "x", "y", "", "H C x_h y_h"),
+             "rows of C floats: e^(x - max) over their ordered sum (reference/float_math.py); zero_nan: 0 instead of a "
+             "row of NaN",
+             "x", "y", "", "H C x_h y_h zero_nan"),
+        _row("float_where",
+             "elements of a where the condition's byte is not 0, else of b; condition_c, a_c, b_c: 1, or 0 for one "
+             "element that is repeated along the run",
+             "condition a b", "y", "",
+             "N H W C condition_n condition_h condition_w condition_c a_n a_h a_w a_c b_n b_h b_w b_c y_n y_h y_w"),
+        _row("float_lstm_cell",
+             "rows of C units: gates i o f c, C floats each; c = s(f) c_in + s(i) tanh(c gate), h = y = s(o) tanh(c)",
+             "gates c_in", "c h y", "", "N C gates_b c_in_b c_b h_b y_b"),
+        _row("float_gru_cell",
+             "rows of C units: z and r = s(gx + gh), n = tanh(gx + r gh), C floats each; h = y = (1 - z) n + z h_in",
+             "gx gh h_in", "h y", "", "N C gx_b gh_b h_in_b h_b y_b"),
         _row("lstm_cell",
              "rows of C units: gates i o f c are (gx + gh) + bias, C floats each; c = s(f) c_in + s(i) tanh(c gate), "
              "y = s(o) tanh(c), q = y in the state's bytes (reference/recurrent.py)",

@@ -32,7 +32,7 @@ RANGES: dict[str, Range] = {
     ),
     **dict.fromkeys(["q_zero", "q_low", "q_high"], (-32768, 32767)),  # of int16, or of u8 that is made of it
     "span": SIZE,
-    **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "points"], (0, 1)),
+    **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "condition_c", "points", "zero_nan"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (POST_NONE, POST_TABLE),
     "size": (STEP, LARGEST_BLOCK),

@@ -54,7 +54,9 @@ def micro(b, a, pixels, vectors, pixel_of):
     w = cgutils.alloca_once_value(b, a["w"])
     b.store(a["w"], w)
     most = ir.Constant(I64, BURST)
-    prefetch_range(b, a["next"], b.select(b.icmp_signed("<", a["share"], most), a["share"], most))
+    # NOTE: one pixel reads its weights once, in order, which the hardware sees coming
+    if pixels > 1:
+        prefetch_range(b, a["next"], b.select(b.icmp_signed("<", a["share"], most), a["share"], most))
     for p in range(pixels):
         prefetch(b, pixel_of("y", p), 1, 3)
     with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:

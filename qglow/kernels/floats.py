@@ -72,6 +72,8 @@ FUNCTIONS = {
     "Shrink": lambda b, x, p, q: shrunk(b, x, every(b, p), every(b, q)),
     "Clip": lambda b, x, p, q: limited(b, x, every(b, p), every(b, q)),
     "Power": lambda b, x, p, q: power(b, x, p, parity(b, q)),
+    "AtLeast": lambda b, x, p, q: b.select(b.fcmp_ordered("<", x, every(b, p)), every(b, p), x),
+    "AtMost": lambda b, x, p, q: b.select(b.fcmp_ordered(">", x, every(b, p)), every(b, p), x),
 }
 
 
@@ -138,11 +140,11 @@ float_unary = of_one(chosen_function, of_function)
 
 
 @intrinsic
-def softmax_row(context, x, y, count):
-    """y = exp(x - max) / sum of a row; no element is NaN."""
+def softmax_row(context, x, y, count, zero_nan):
+    """y = exp(x - max) / sum of a row, all NaN where one is or all are -inf; 0 instead with zero_nan."""
 
     def generate(ctx, b, sig, args):
-        x, y, count = args
+        x, y, count, zero_nan = args
         t, size = vec(F32, SUMS), b.mul(count, ir.Constant(I64, 4))
         best = cgutils.alloca_once_value(b, const(t, float("-inf")))
 
@@ -160,13 +162,17 @@ def softmax_row(context, x, y, count):
 
         total = splat(b, sum_of_row(b, x, count, exponentials), SUMS)
 
+        wanted = splat(b, b.icmp_signed("!=", zero_nan, ir.Constant(I64, 0)), SUMS)
+        none = b.and_(wanted, b.fcmp_unordered("uno", total, total))
+
         def divide(at, v, mask):
-            store_chunk(b, b.add(y, at), b.fdiv(v, total), mask, b.sub(size, at))
+            y_ = b.select(none, const(t, 0.0), b.fdiv(v, total))
+            store_chunk(b, b.add(y, at), y_, mask, b.sub(size, at))
 
         floats(b, y, count, divide)
         return ctx.get_dummy_value()
 
-    return types.void(i64, i64, i64), generate
+    return types.void(i64, i64, i64, i64), generate
 
 
 @njit(nogil=True)
@@ -174,4 +180,4 @@ def float_softmax(i, share):
     h = i.H
     first, end = part_of(share, h)
     for r in range(first, end):
-        softmax_row(i.x + r * i.x_h, i.y + r * i.y_h, i.C)
+        softmax_row(i.x + r * i.x_h, i.y + r * i.y_h, i.C, i.zero_nan)

@@ -40,6 +40,8 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
         product = f"{results[0]}.product"
         first = helper.make_node("MatMul", names[:2], [product], name=f"{node.name}.product")
         return [first, helper.make_node("Add", [product, names[2]], results, name=node.name)]
+    if not onnx.defs.has(node.op):
+        raise ModelError(f"node {node.name!r}: {node.op} is no operator of ONNX, and cannot be exported")
     attributes = {k: _attribute(node, k, v) for k, v in node.attributes.items() if k not in ("qmin", "qmax")}
     if node.op == "Split" and not node.input(1):
         attributes["num_outputs"] = len(results)

@@ -68,5 +68,5 @@ OPS = (
     _variadic("Mean", "mean", t.SEVERAL_ROUNDINGS),
     OpDef("Where", (Operand("condition"), X, Y), (Output("z"),),
           traits=frozenset({t.BROADCAST, t.MASK_ARITHMETIC, t.STEP, t.SAME_DTYPE}), **_SPREAD,
-          meaning=node("float_elementwise.where")),
+          meaning=node("float_elementwise.where"), lower_float="lower_float.where"),
 )  # fmt: skip

@@ -19,6 +19,10 @@ OPS = (
     OpDef("Softmax", (X,), attributes=_AXIS, traits=_ROUNDED | {t.SOFTMAX, t.OWN_LAYOUT, t.RANK_PRESERVING},
           shape="shape_rules.along", meaning=node("float_elementwise.softmax"), int8=form("axis"),
           float_kernel=form("axis"), lower_float="lower_float.softmax"),
+    OpDef("SafeSoftmax", (X,), attributes=_AXIS,  # within code generation alone
+          traits=_ROUNDED | {t.SOFTMAX, t.OWN_LAYOUT, t.RANK_PRESERVING}, shape="shape_rules.along",
+          meaning=node("float_elementwise.safe_softmax"), float_kernel=form("axis"),
+          lower_float="lower_float.softmax"),
     OpDef("QSoftmax", (X, Operand("table", "i32", LIST)), attributes={**_AXIS, **LIMITS},
           traits=frozenset({t.SOFTMAX, t.OWN_LAYOUT}), typing="softmax", shape="shape_rules.along",
           integer=node("integer_mean.softmax"), equations="16, 17", int8=_SOFTMAX, int8_kernel=_SOFTMAX,

@@ -8,7 +8,7 @@ from . import traits as t
 from .attributes import flag, real, reals, size, word, words
 from .definition import OpDef, Operand, Output
 from .forms import form, only, whatever
-from .shorthand import LIST, MATRIX, X, node, optional, weight
+from .shorthand import LIST, MATRIX, TRUTHS, X, node, optional, weight
 
 _TRAITS = frozenset({t.RECURRENT, t.WEIGHTED, t.SEVERAL_ROUNDINGS, t.GROWS})
 _LAYER = (
@@ -31,6 +31,8 @@ _RULES: Any = {
 }  # fmt: skip
 
 OPS = (
+    OpDef("SequenceMask", (Operand("sequence_lens", "", LIST),), TRUTHS, {"steps": size()},  # in code generation alone
+          shape="shape_rules.sequence_mask", meaning=node("recurrent_float.sequence_mask")),
     OpDef("LSTM", (*_LAYER, optional("initial_c", "T", (3, 3)), optional("p", "T", (2, 2))), (*_OUTPUTS, Output("y_c")),
           {**_ATTRIBUTES, "input_forget": flag()}, _TRAITS | {t.NEVER_QUANTIZED_OUTPUT}, int8=_PLAIN,
           lower_float="lower_float_recurrent.lstm", float_kernel=_FLOAT.but(input_forget=whatever), **_RULES),

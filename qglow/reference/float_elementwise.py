@@ -105,6 +105,12 @@ def softmax(node: Node, inputs: list[Array | None]) -> list[Array]:
     return _along(softmax_of, node, given(inputs, 0))
 
 
+def safe_softmax(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """Softmax with 0 in place of what is not a number, as of a row whose elements are all -inf."""
+    (y,) = softmax(node, inputs)
+    return [np.where(np.isnan(y), y.dtype.type(0), y)]
+
+
 def log_softmax(node: Node, inputs: list[Array | None]) -> list[Array]:
     return _along(log_softmax_of, node, given(inputs, 0))
 

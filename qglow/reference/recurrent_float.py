@@ -159,40 +159,48 @@ def lstm_step(s: Side, node: Node, gx: Array, state: tuple[Array, ...]) -> tuple
 STEPS: dict[str, Step] = {"RNN": rnn_step, "GRU": gru_step, "LSTM": lstm_step}
 
 
-def lengths_of(inputs: list[Array | None], steps: int, batch: int) -> Array:
-    """sequence_lens [batch], or all steps."""
+def sequence_mask(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """[steps, batch]: whether an entry of a batch goes on for more than so many steps."""
+    return [mask_of(given(inputs, 0), node.attr("steps"))]
+
+
+def mask_of(lens: Array, steps: int) -> Array:
+    assert lens.ndim == 1 and np.all((lens >= 0) & (lens <= steps)), f"sequence_lens {lens.tolist()} of {steps} steps"
+    return np.asarray(lens[None, :] > np.arange(steps)[:, None])
+
+
+def live_steps(inputs: list[Array | None], steps: int, batch: int) -> Array:
+    """[steps, batch], from the lengths, which may be given so themselves; without any, all."""
     lens = optional(inputs, 4)
-    if lens is None:
-        return np.full(batch, steps)
-    assert lens.shape == (batch,) and np.all((lens >= 0) & (lens <= steps)), (
-        f"sequence_lens {lens.tolist()} of {batch} x {steps} steps"
-    )
-    return lens
+    live = np.ones((steps, batch), bool) if lens is None else lens if lens.ndim == 2 else mask_of(lens, steps)
+    assert live.shape == (steps, batch), f"sequence_lens of {live.shape[1:]} entries for a batch of {batch}"
+    return live
 
 
 def run_side(
-    step: Step, s: Side, node: Node, gx: Array, state: tuple[Array, ...], lens: Array, backwards: bool
+    step: Step, s: Side, node: Node, gx: Array, state: tuple[Array, ...], mask: Array, backwards: bool
 ) -> tuple[Array, list[Array]]:
-    """(y [steps, batch, hidden], last states) of one direction. gx [steps, batch, gates hidden]."""
+    """(y [steps, batch, hidden], last states) of one direction. gx [steps, batch, gates hidden]; mask [steps,
+    batch]."""
     steps = gx.shape[0]
     y = np.zeros((*gx.shape[:2], s.hidden), gx.dtype)
     final = [np.array(v) for v in state]
     for t in reversed(range(steps)) if backwards else range(steps):
-        live = lens > t
+        live = mask[t]
         if not live.any():
             continue
         result = step(s, node, gx[t], tuple(final))
         for k, v in enumerate(result):
             final[k] = np.where(live[:, None], v, final[k])
         y[t] = np.where(live[:, None], result[0], y.dtype.type(0))
-    return y, [np.where(lens[:, None] > 0, v, v.dtype.type(0)) for v in final]
+    return y, [np.where(np.any(mask, axis=0)[:, None], v, v.dtype.type(0)) for v in final]
 
 
 def layer(node: Node, inputs: list[Array | None], product: Product) -> list[Array]:
     """[Y, Y_h] or, of an LSTM, [Y, Y_h, Y_c]. Raises LimitError where its steps take more than the limit of work."""
     x, w, r = given(inputs, 0), given(inputs, 1), given(inputs, 2)
     (steps, batch), hidden, gates, sides = x.shape[:2], r.shape[-1], GATES[node.op], directions(node)
-    b, p, lens = optional(inputs, 3), optional(inputs, 7), lengths_of(inputs, steps, batch)
+    b, p, mask = optional(inputs, 3), optional(inputs, 7), live_steps(inputs, steps, batch)
     starts = [optional(inputs, k) for k in ((5, 6) if node.op == "LSTM" else (5,))]
     bias = np.zeros((len(sides), 2 * gates * hidden), x.dtype) if b is None else b
     check_work(RECURRENT_STEP * steps * len(sides), f"node {node.name!r} ({node.operator}): a layer of {steps} steps")
@@ -203,7 +211,7 @@ def layer(node: Node, inputs: list[Array | None], product: Product) -> list[Arra
         side = Side(r[d], inner, None if p is None else p[d], functions_of[d], clip, product)
         state = tuple(np.zeros((batch, hidden), x.dtype) if v is None else v[d] for v in starts)
         gx = product(x.reshape(steps * batch, -1), w[d].T, begin).reshape(steps, batch, -1)
-        y, final = run_side(STEPS[node.op], side, node, gx, state, lens, backwards)
+        y, final = run_side(STEPS[node.op], side, node, gx, state, mask, backwards)
         ys.append(y)
         finals.append(final)
     return [np.stack(ys, 1), *(np.stack(states) for states in zip(*finals, strict=True))][: max(1, len(node.outputs))]

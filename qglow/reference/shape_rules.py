@@ -191,6 +191,10 @@ def _opened(x: Shape, axis: int) -> Shape:
     return (*x[:axis], OPEN, *x[axis + 1 :])
 
 
+def sequence_mask(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    return [(int(node.attr("steps")), *first(shapes))]
+
+
 def one_hot(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     x, depth = first(shapes), integers(elements, 1)
     size: Dim = OPEN if depth is None else depth[0]

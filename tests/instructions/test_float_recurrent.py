@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import qglow
-from qglow.graph import Graph, Node, float_type
+from qglow.graph import DType, Graph, Node, TensorType, float_type
 from qglow.instructions.interpret import Interpreter
 from qglow.instructions.lower import lower
 from qglow.instructions.program import HostCall
@@ -20,9 +20,11 @@ from qglow.runtime.step_profile import host_steps
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 FUNCTIONS = {"LSTM": 3, "GRU": 2, "RNN": 1}
-NAMES = ("Affine", "LeakyRelu", "ScaledTanh", "HardSigmoid", "Relu", "Tanh", "Sigmoid")
+NAMES = (
+    "Affine", "LeakyRelu", "ThresholdedRelu", "ScaledTanh", "HardSigmoid", "Relu", "Tanh", "Sigmoid", "Softsign",
+)  # fmt: skip
 ALPHA, BETA = (
-    {"Affine": 0.7, "LeakyRelu": 0.2, "ScaledTanh": 1.3, "HardSigmoid": 0.3},
+    {"Affine": 0.7, "LeakyRelu": 0.2, "ThresholdedRelu": 0.3, "ScaledTanh": 1.3, "HardSigmoid": 0.3},
     {"Affine": 0.1, "ScaledTanh": 0.6},
 )
 
@@ -37,11 +39,16 @@ def draw(op: str, rng: np.random.Generator, steps: int = 0) -> tuple[Graph, dict
         "w": (sides, gates, width), "r": (sides, gates, hidden), "b": (sides, 2 * gates), "h0": (sides, batch, hidden),
         "c0": (sides, batch, hidden), "p": (sides, 3 * hidden),
     }  # fmt: skip
-    optional = ("b", "", "h0", "c0", "p") if op == "LSTM" else ("b", "", "h0")
+    optional = ("b", "lens", "h0", "c0", "p") if op == "LSTM" else ("b", "lens", "h0")
     names = ["x", "w", "r", *(n if rng.random() < 0.5 else "" for n in optional)]
     constants = {n: rng.normal(0, 0.5, shapes[n]).astype(np.float32) for n in names if n in ("w", "r", "b", "p")}
     feeds = {n: rng.normal(0, 1, shapes[n]).astype(np.float32) for n in names if n in ("h0", "c0")}
     feeds = {"x": np.random.default_rng(steps).normal(0, 1, (steps, batch, width)).astype(np.float32), **feeds}
+    lengths = rng.integers(0, steps + 1, batch).astype(np.int32)
+    if "lens" in names and rng.random() < 0.3:
+        constants["lens"] = lengths
+    elif "lens" in names:
+        feeds["lens"] = lengths
     attributes: dict[str, Any] = {"direction": direction, "hidden_size": hidden}
     if rng.random() < 0.4:
         attributes["clip"] = 0.4
@@ -62,7 +69,9 @@ def draw(op: str, rng: np.random.Generator, steps: int = 0) -> tuple[Graph, dict
     outputs = {"y": float_type(steps, sides, batch, hidden)} | {
         n: float_type(sides, batch, hidden) for n in ("y_h", "y_c")
     }
-    types = {n: float_type(*a.shape) for n, a in {**constants, **feeds}.items()} | {n: outputs[n] for n in made if n}
+    types = {n: TensorType(DType.of(a.dtype), a.shape) for n, a in {**constants, **feeds}.items()} | {
+        n: outputs[n] for n in made if n
+    }
     node = Node(op, tuple(names), tuple(made), attributes, "layer")
     return Graph("layer", tuple(feeds), tuple(n for n in made if n), (node,), types, constants), feeds
 
@@ -76,7 +85,7 @@ def test_random_forms_have_the_bits_of_the_reference(op: str) -> None:
         session = qglow.InferenceSession(graph, threads=1 + k % 2)
         for name, got in zip(graph.outputs, session.run(None, feeds), strict=True):
             assert np.array_equal(got, want[name], equal_nan=True), f"{k} {name}: {graph.nodes[0]}"
-        assert not host_steps(session, feeds), f"{k}: {graph.nodes[0]}"
+        assert not host_steps(session, feeds).keys() - {"SequenceMask"}, f"{k}: {graph.nodes[0]}"
 
 
 @pytest.mark.parametrize("op", GATES)
@@ -94,6 +103,29 @@ def test_instructions_mean_the_layer_on_every_set(op: str) -> None:
 def test_as_many_parts_for_any_number_of_steps(op: str) -> None:
     few, many = (parts_of(lower(draw(op, np.random.default_rng(3), n)[0], "avx2").steps) for n in (7, 3000))
     assert len(few) == len(many)
+
+
+def test_lengths_that_are_none_are_refused() -> None:
+    rng = np.random.default_rng(4)
+    graph, feeds = next((g, f) for g, f in (draw("GRU", rng) for _ in range(99)) if "lens" in f)
+    session = qglow.InferenceSession(graph)
+    for wrong in (-1, feeds["x"].shape[0] + 1):
+        with pytest.raises(qglow.errors.QGlowError, match="sequence_lens"):
+            session.run(None, {**feeds, "lens": np.full_like(feeds["lens"], wrong)})
+
+
+def test_usual_layers_are_a_product_and_a_cell() -> None:
+    for op, more, cell in (("LSTM", {}, "float_lstm_cell"), ("GRU", {"linear_before_reset": 1}, "float_gru_cell")):
+        r = np.ones((1, 8 * GATES[op], 8), np.float32)
+        node = Node(op, ("x", "w", "r"), ("y",), {"direction": "forward", "hidden_size": 8, **more}, "layer")
+        types = {
+            "x": float_type(5, 1, 8),
+            "y": float_type(5, 1, 1, 8),
+            "w": float_type(*r.shape),
+            "r": float_type(*r.shape),
+        }
+        program = lower(Graph("layer", ("x",), ("y",), (node,), types, {"w": r, "r": r}), "avx2")
+        assert [s.kind for s in parts_of(program.steps)[-1].body] == ["float_conv2d", cell]
 
 
 def refused(graph: Graph) -> str:

@@ -614,6 +614,41 @@ def float_softmaxes(n: Net) -> tuple[str, ...]:
     )
 
 
+@form("float_where")
+def choices(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 3, 21, quant=None, dtype=DType.F32)
+    nan = n.op("IsNaN", (n.op("Sqrt", (x,), None),), None, DType.BOOL)
+    rows = n.op("IsNaN", (n.op("Log", (n.input(3, 1, quant=None, dtype=DType.F32),), None),), None, DType.BOOL)
+    zero = n.floats(1)
+    return (
+        n.op("Where", (nan, zero, x), None),
+        n.op("Where", (rows, x, n.floats(21)), None),
+        n.op("Where", (rows, x, zero), None),
+    )
+
+
+@form("float_softmax")
+def softmaxes_of_masked_rows(n: Net) -> tuple[str, ...]:
+    x = n.op("Log", (n.op("Relu", (n.input(2, 3, 4, quant=None, dtype=DType.F32),), None),), None)
+    return (n.op("SafeSoftmax", (x,), None, axis=-1), n.op("Softmax", (x,), None, axis=-1))
+
+
+@form("float_lstm_cell")
+def float_cells(n: Net) -> tuple[str, ...]:
+    return float_layer(n, "LSTM", 4, 2, 20, 3), float_layer(n, "LSTM", 4, 1, 33, 2)
+
+
+@form("float_gru_cell")
+def float_gated_cells(n: Net) -> tuple[str, ...]:
+    return float_layer(n, "GRU", 3, 2, 20, 3, linear_before_reset=1), float_layer(n, "GRU", 3, 1, 7, 1)
+
+
+def float_layer(n: Net, op: str, gates: int, batch: int, hidden: int, steps: int, **attributes: Any) -> str:
+    x = n.input(steps, batch, 5, quant=None, dtype=DType.F32)
+    weights = (n.floats(1, gates * hidden, 5), n.floats(1, gates * hidden, hidden), n.floats(1, 2 * gates * hidden))
+    return n.op(op, (x, *weights), None, direction="forward", hidden_size=hidden, **attributes)
+
+
 @pytest.fixture(params=KERNEL_TARGETS)
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each instruction set in turn, emulated where this CPU lacks it."""

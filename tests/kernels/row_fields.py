@@ -23,7 +23,7 @@ SIZES = {
     **{f"D{k}": (1, 2, 3) for k in range(6)},
 }  # fmt: skip
 BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
-BITS = ("y_f32", "include", "points")
+BITS = ("y_f32", "include", "points", "zero_nan")
 INT16_FLOATS = {"int16_quantize": "x", "int16_dequantize": "y"}
 FLOAT_ITEMS = {"quantize": "x", "dequantize": "y"}  # the operand that is float
 
@@ -236,6 +236,17 @@ class Draw:
             f[f"{name}_h"] = f["C"] * item + self.pick(0, 8)
         if "op" in self.names:
             f["op"], f["y_h"] = self.pick(0, 1, 2), 4
+
+    def _float_where(self, f: Fields) -> None:
+        for name in ("condition", "a", "b", "y"):
+            self.strides(f, name, f["H"], f["W"], f["C"] * (1 if name == "condition" else 4))
+        f |= {f"{name}_c": self.pick(0, 1) for name in ("condition", "a", "b")}
+
+    def _float_lstm_cell(self, f: Fields) -> None:
+        f |= {"gates_b": 16 * f["C"]} | {f"{n}_b": 4 * f["C"] + self.pick(0, 8) for n in ("c_in", "c", "h", "y")}
+
+    def _float_gru_cell(self, f: Fields) -> None:
+        f |= {f"{n}_b": 12 * f["C"] for n in ("gx", "gh")} | {f"{n}_b": 4 * f["C"] for n in ("h_in", "h", "y")}
 
     def _lstm_cell(self, f: Fields) -> None:
         f |= (
