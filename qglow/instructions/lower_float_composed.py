@@ -1,4 +1,5 @@
-"""Float ops that are several instructions: LogSoftmax and InstanceNormalization (docs/quantization.md, 33 and 34)."""
+"""Float ops that are several instructions: LogSoftmax and InstanceNormalization (docs/quantization.md, 33 and 34), and
+reductions of a function of the elements (29)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from ..graph import DType, Node
 from .lower_float import operand, runs
+from .lower_float_window import reduce
 from .lower_pointwise import fields_of, loops_nhwc
 from .program import TensorView
 from .select import Lowering
@@ -115,6 +117,47 @@ def instance_normalization(low: Lowering, node: Node) -> bool:
     emit_binary(low, "Mul", normal, scale, scaled)
     emit_last(low, node, "Add", scaled, shift)
     return True
+
+
+def reduced(low: Lowering, node: Node, before: str, name: str, after: str) -> bool:
+    """A reduction, Max or Sum, of a function of the elements, and a function of that; "": none."""
+    source, temporary = node.inputs[0], f"{node.outputs[0]}.{before}"
+    if operand(low, source) is None or 0 in low.type(source).static_shape:
+        return False
+    if before:
+        x = low.dense_of(source)
+        size = prod(x.shape)
+        low.places[temporary], low.types[temporary] = low.dense(x.shape, "<f4"), low.type(source)
+        emit_unary(low, before, as_shape(x, size), as_shape(low.places[temporary], size))
+    inner = node.with_(op=f"Reduce{name}", inputs=(temporary if before else source, *node.inputs[1:]))
+    if not reduce(low, inner):
+        if before:
+            low.steps.pop()
+        return False
+    y = low.places[node.outputs[0]]
+    if after:
+        emit_unary(low, after, y, y)
+    return True
+
+
+def reduce_l1(low: Lowering, node: Node) -> bool:
+    return reduced(low, node, "Abs", "Sum", "")
+
+
+def reduce_l2(low: Lowering, node: Node) -> bool:
+    return reduced(low, node, "Square", "Sum", "Sqrt")
+
+
+def reduce_sum_square(low: Lowering, node: Node) -> bool:
+    return reduced(low, node, "Square", "Sum", "")
+
+
+def reduce_log_sum(low: Lowering, node: Node) -> bool:
+    return reduced(low, node, "", "Sum", "Log")
+
+
+def reduce_min(low: Lowering, node: Node) -> bool:
+    return reduced(low, node, "Neg", "Max", "Neg")
 
 
 def by_channel(low: Lowering, name: str, shape: tuple[int, int, int]) -> TensorView:

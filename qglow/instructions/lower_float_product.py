@@ -76,8 +76,6 @@ class Floats:
         return low.derived(_of_conv, *self.constants(low, node), int(node.attr("group")))
 
     def of_transposed(self, low: Lowering, node: Node) -> Transposed | None:
-        if any(d != 1 for d in node.attr("dilations") or ()):
-            return None
         w, bias = self.constants(low, node)
         w = products.as_image_weights(w)
         return Transposed(w, _start(bias, w.shape[1] * int(node.attr("group"))))

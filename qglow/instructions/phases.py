@@ -20,9 +20,10 @@ def transposed_phases(graph: Graph, node: Node) -> tuple[tuple[int, int], list[l
     kernel = graph.types[node.inputs[1]].static_shape[2:]
     begin, out = transposed_geometry(node, size, kernel)
     strides = tuple(node.attr("strides") or (1,) * len(size))
-    axes = list(zip(strides, kernel, begin, out, strict=True))
+    dilations = tuple(node.attr("dilations") or (1,) * len(size))
+    axes = list(zip(strides, kernel, begin, out, dilations, strict=True))
     if len(size) == 1:
-        axes = [(1, 1, 0, 1), *axes]
+        axes = [(1, 1, 0, 1, 1), *axes]
     return (axes[0][0], axes[1][0]), [phases(*axis) for axis in axes]
 
 
@@ -31,7 +32,7 @@ def phase_products(
 ) -> Iterator[tuple[TensorView, TensorView, Array]]:
     """The products that a transposed convolution of images consists of, one for each phase: from where it reads x, what
     it writes of y, and its weights [groups, OC, KH, KW, IC]. w: [IC, OC of a group, KH, KW]; a phase without taps has
-    one that is zero.
+    one that is zero. Taps are `tap_steps` apart.
     """
     (sh, sw), axes = transposed_phases(graph, node)
     groups, (channels, per, _, _) = int(node.attr("group")), w.shape
@@ -43,6 +44,12 @@ def phase_products(
             kernel = taps.reshape(groups, channels // groups, per, *taps.shape[2:]).transpose(0, 2, 3, 4, 1)
             corner = x._replace(start=x.start + a.first * x.strides[2] + b.first * x.strides[3])
             yield corner, y.part(2, a.phase, a.outputs, sh).part(3, b.phase, b.outputs, sw), kernel
+
+
+def tap_steps(graph: Graph, node: Node) -> tuple[int, int]:
+    """Input rows and columns from one tap of a phase to the next."""
+    rows, columns = transposed_phases(graph, node)[1]
+    return max(p.step for p in rows), max(p.step for p in columns)
 
 
 def transposed_halo(graph: Graph, node: Node) -> Halo:

@@ -13,7 +13,7 @@ from ..graph import Array, Node
 from .coalesce_dims import coalesce_dims, padded
 from .layout import NO_HALO, conv_halo, conv_window, window_fields
 from .lower_weights import repeated_image, repeated_rows
-from .phases import phase_products
+from .phases import phase_products, tap_steps
 from .program import TensorView
 from .select import Lowering
 
@@ -151,8 +151,9 @@ def conv_transpose(numbers: Numbers, low: Lowering, fused: Node) -> bool:
     groups, halo = int(node.attr("group")), conv_halo(low.graph, node)
     x = repeated_image(low, node.inputs[0], found.parts, groups, halo)
     target = numbers.target(low, fused.outputs[0], after, True).as_image()
+    steps = dict(zip(("DH", "DW"), tap_steps(low.graph, node), strict=True))
     for corner, part, kernel in phase_products(low.graph, node, x, target.y, found.w):
-        shape: Fields = {**UNIT, "KH": kernel.shape[2], "KW": kernel.shape[3]}
+        shape: Fields = {**UNIT, **steps, "KH": kernel.shape[2], "KW": kernel.shape[3]}
         numbers.product(low, node, corner, Target(part, target.post), found.of(kernel), shape)
     return True
 

@@ -26,6 +26,13 @@ def _reduce(
     )  # fmt: skip
 
 
+def _composed(name: str, function: str, traits: frozenset[t.Trait] = _ROUNDED) -> OpDef:
+    """One that is a reduction of a function of the elements."""
+    return _reduce(name, function, traits)._replace(
+        float_kernel=_FLOATS, lower_float=f"lower_float_composed.{function}"
+    )
+
+
 OPS = (
     _reduce("ReduceSum", "reduce_sum", float_kernel=_FLOATS),
     _reduce("ReduceMean", "reduce_mean", float_kernel=_FLOATS)._replace(
@@ -34,12 +41,12 @@ OPS = (
         lower="lower_window.reduce_mean", lower_int16="lower_window.reduce_mean",
     ),
     _reduce("ReduceMax", "reduce_max", frozenset({t.REDUCTION}), float_kernel=_FLOATS),
-    _reduce("ReduceMin", "reduce_min", frozenset({t.REDUCTION})),
+    _composed("ReduceMin", "reduce_min", frozenset({t.REDUCTION})),
     _reduce("ReduceProd", "reduce_prod"),
-    _reduce("ReduceL1", "reduce_l1"),
-    _reduce("ReduceL2", "reduce_l2"),
-    _reduce("ReduceSumSquare", "reduce_sum_square"),
-    _reduce("ReduceLogSum", "reduce_log_sum"),
+    _composed("ReduceL1", "reduce_l1"),
+    _composed("ReduceL2", "reduce_l2"),
+    _composed("ReduceSumSquare", "reduce_sum_square"),
+    _composed("ReduceLogSum", "reduce_log_sum"),
     _reduce("ReduceLogSumExp", "reduce_log_sum_exp"),
     OpDef("ArgMax", (X,), INDICES, _ARG, frozenset({t.STEP, t.RANK_PRESERVING, t.NEVER_QUANTIZED_OUTPUT}),
           typing="free", shape="shape_rules.arg_extreme",

@@ -43,6 +43,14 @@ def chain_ranges(rows: int, columns: int, channels: int) -> list[tuple[int, int]
     return found or [(0, 0)]
 
 
+def kernel_ranges(kernel: tuple[int, ...], channels: int) -> list[tuple[int, int]]:
+    """The chains of a convolution: of one over three dimensions, those of each tap of the first for itself."""
+    if len(kernel) < 3:
+        return chain_ranges(prod(kernel[:-1]), prod(kernel[-1:]), channels)
+    inner, size = kernel_ranges(kernel[1:], channels), prod(kernel[1:]) * channels
+    return [(k * size + first, k * size + end) for k in range(kernel[0]) for first, end in inner] or [(0, 0)]
+
+
 def sums(x: Array, w: Array, bias: Array, ranges: list[tuple[int, int]]) -> Array:
     """`chains` over each range of the terms, the first from the bias and the others from 0, added one after the
     other."""
@@ -74,7 +82,7 @@ def convolve(x: Array, w: Array, bias: Array | None, win: Window, groups: int) -
     weights = w.reshape(groups, oc // groups, per, *win.kernel)
     weights = weights.transpose(*range(3, 3 + rank), 2, 0, 1).reshape(-1, groups, oc // groups)
     start = np.zeros((groups, oc // groups), x.dtype) if bias is None else bias.reshape(groups, -1)
-    ranges = chain_ranges(prod(win.kernel[:-1]), prod(win.kernel[-1:]), per)
+    ranges = kernel_ranges(win.kernel, per)
     y = np.empty((n, oc, *out), x.dtype)
     if 0 in y.shape:
         return y

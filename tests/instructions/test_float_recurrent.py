@@ -14,7 +14,7 @@ from qglow.instructions.interpret import Interpreter
 from qglow.instructions.lower import lower
 from qglow.instructions.program import HostCall
 from qglow.instructions.prove import is_quick
-from qglow.instructions.repeat import parts_of
+from qglow.instructions.repeat import Repeat, parts_of
 from qglow.reference import evaluate
 from qglow.runtime.step_profile import host_steps
 
@@ -41,8 +41,10 @@ def draw(op: str, rng: np.random.Generator, steps: int = 0) -> tuple[Graph, dict
     }  # fmt: skip
     optional = ("b", "lens", "h0", "c0", "p") if op == "LSTM" else ("b", "lens", "h0")
     names = ["x", "w", "r", *(n if rng.random() < 0.5 else "" for n in optional)]
-    constants = {n: rng.normal(0, 0.5, shapes[n]).astype(np.float32) for n in names if n in ("w", "r", "b", "p")}
-    feeds = {n: rng.normal(0, 1, shapes[n]).astype(np.float32) for n in names if n in ("h0", "c0")}
+    constants: dict[str, Any] = {
+        n: rng.normal(0, 0.5, shapes[n]).astype(np.float32) for n in names if n in ("w", "r", "b", "p")
+    }
+    feeds: dict[str, Any] = {n: rng.normal(0, 1, shapes[n]).astype(np.float32) for n in names if n in ("h0", "c0")}
     feeds = {"x": np.random.default_rng(steps).normal(0, 1, (steps, batch, width)).astype(np.float32), **feeds}
     lengths = rng.integers(0, steps + 1, batch).astype(np.int32)
     if "lens" in names and rng.random() < 0.3:
@@ -125,7 +127,8 @@ def test_usual_layers_are_a_product_and_a_cell() -> None:
             "r": float_type(*r.shape),
         }
         program = lower(Graph("layer", ("x",), ("y",), (node,), types, {"w": r, "r": r}), "avx2")
-        assert [s.kind for s in parts_of(program.steps)[-1].body] == ["float_conv2d", cell]
+        last = parts_of(program.steps)[-1]
+        assert isinstance(last, Repeat) and [s.kind for s in last.body] == ["float_conv2d", cell]
 
 
 def refused(graph: Graph) -> str:
