@@ -56,7 +56,12 @@ def recurrents() -> Iterator[Case]:
     yield recurrent("GRU", activations=["HardSigmoid", "Tanh"])
     for activation in ("Tanh", "Relu", "Sigmoid", "Softsign", "Softplus"):
         yield recurrent("RNN", activations=[activation])
-    yield recurrent("RNN", "bidirectional", activations=["Relu", "Tanh"])
+    yield recurrent("RNN", "bidirectional", activations=["Relu", "Tanh"], layout=0)
+    yield recurrent("RNN", activations=["ThresholdedRelu"], activation_alpha=[0.2])
+    yield recurrent("RNN", activations=["ScaledTanh"], activation_alpha=[1.3], activation_beta=[0.6])
+    yield recurrent(
+        "GRU", activations=["HardSigmoid", "LeakyRelu"], activation_alpha=[0.3, 0.1], activation_beta=[0.4], layout=0
+    )
 
 
 FAMILIES = (recurrents,)
