@@ -16,7 +16,6 @@ from .program import TensorView
 from .select import Lowering, data_of
 
 
-
 def lstm(low: Lowering, node: Node) -> bool:
     w, r, bias = (low.graph.constants.get(i) for i in node.inputs[1:4])
     t = low.type(node.inputs[0])
