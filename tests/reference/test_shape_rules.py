@@ -65,6 +65,7 @@ def _cases() -> Iterator[Case]:
         for indices in (np.array([[0, 2, 9]]), np.array([1.0, 2.0], F)):
             yield "OneHot", [indices, np.array([4]), np.array([0, 1], F)], {"axis": axis}
     yield "OneHot", [np.array([1]), np.array(0), np.array([0, 1], F)], {}
+    yield "SequenceMask", [np.array([0, 3, 2], np.int32)], {"steps": 4}
     for mode in ("DCR", "CRD"):
         yield "DepthToSpace", [image], {"blocksize": 2, "mode": mode}
     yield "DepthToSpace", [image], {"blocksize": 3}
