@@ -149,6 +149,7 @@ def power(b, x, exponent, parity):
     p = b.select(b.fcmp_ordered("==", x, const(t, 0.0)), of_zero, p)
     bit = splat(b, b.icmp_signed("==", parity, ir.Constant(I64, 1)), n)
     of_less = b.select(bit, negated(b, p), p)
-    of_less = b.select(splat(b, b.icmp_signed("==", parity, ir.Constant(I64, 0)), n), const(t, float("nan")), of_less)
+    of_finite = b.select(b.fcmp_ordered("==", a, const(t, float("inf"))), p, const(t, float("nan")))
+    of_less = b.select(splat(b, b.icmp_signed("==", parity, ir.Constant(I64, 0)), n), of_finite, of_less)
     p = b.select(b.fcmp_ordered("<", x, const(t, 0.0)), of_less, p)
     return b.select(b.fcmp_unordered("uno", x, x), x, p)

@@ -3,7 +3,8 @@
 It computes the elements of values that say shapes, and of a Range it computes every one, 2 ** 40 too, in one call that
 nothing ends. So a Range is shown to it as a Unique of its start, whose output has the same dtype and one axis as well,
 of unknown size; the functions of windows, which it replaces by a Range, are shown as operators that it does not know.
-Sizes that are missing then are found as soon as shapes are concrete.
+Sizes that are missing then are found as soon as shapes are concrete. A node with an attribute of a value that its op
+does not take is hidden likewise: inference reads memory by a negative `batch_dims`. The importer refuses it by name.
 """
 
 from __future__ import annotations
@@ -11,21 +12,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import onnx
+import onnx.helper
 import onnx.shape_inference
+
+from ..ops import OPS
 
 _WINDOWS = ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
 _HIDDEN = "qglow.hidden"
+_WHOLE = (onnx.AttributeProto.INT, onnx.AttributeProto.INTS)
 
 
 def infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the model with the shapes that are inferred. Raises what onnx raises."""
-    given = [n for n in _nodes(proto.graph) if _grows(n)]
+    given = [n for n in _nodes(proto.graph) if _is_hidden(n)]
     if not given:
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     for n in _nodes(copy.graph):
-        if _grows(n):
+        if _is_hidden(n):
             _hide(n)
     inferred = onnx.shape_inference.infer_shapes(copy, data_prop=True)
     shown = [n for n in _nodes(inferred.graph) if n.name == _HIDDEN]
@@ -36,8 +41,22 @@ def infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
     return inferred
 
 
-def _grows(n: onnx.NodeProto) -> bool:
-    return n.domain in ("", "ai.onnx") and (n.op_type == "Range" or n.op_type in _WINDOWS)
+def _is_hidden(n: onnx.NodeProto) -> bool:
+    return n.domain in ("", "ai.onnx") and (n.op_type == "Range" or n.op_type in _WINDOWS or not _is_declared(n))
+
+
+def _is_declared(n: onnx.NodeProto) -> bool:
+    """Whether whole numbers among the attributes are of values that the op takes, as far as it is one of ours and has
+    whole numbers there (an element type is a word of ours)."""
+    declared = OPS.get(n.op_type)
+    if declared is None:
+        return True
+    for a in n.attribute:
+        attribute = declared.attributes.get(a.name) if a.type in _WHOLE else None
+        is_whole = attribute is not None and any(map(attribute.holds, (1, (1,))))
+        if is_whole and not attribute.holds(onnx.helper.get_attribute_value(a)):  # type: ignore[union-attr]
+            return False
+    return True
 
 
 def _hide(n: onnx.NodeProto) -> None:

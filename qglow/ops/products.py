@@ -8,7 +8,7 @@ from . import traits as t
 from .attributes import flag, integers, real, size, word
 from .definition import MANY, OpDef, Operand, Output
 from .forms import all_ones, form, only
-from .shorthand import FUSED, LIST, MATRIX, OUR_OWN, STRIDES, WINDOWED, X, node, optional, weight
+from .shorthand import FUSED, LIST, MATRIX, OUR_OWN, WINDOWED, X, node, optional, weight
 
 _PRODUCT = frozenset({t.PRODUCT, t.WEIGHTED, t.ACCUMULATES, t.SEVERAL_ROUNDINGS, t.GROWS})
 _CONVOLUTION = _PRODUCT | {t.CONVOLUTION, t.WINDOW, t.IMAGE, t.STRIDED_FLOATS, t.PADDING}
@@ -42,7 +42,7 @@ OPS = (
           lower="lower_product.conv", lower_int16="lower_int16_product.conv",
           lower_float="lower_float_volume.conv"),
     OpDef("ConvTranspose", _OPERANDS, traits=_CONVOLUTION, channel_axis=_second_axis, typing="product",
-          attributes={**STRIDES, "pads": integers(), "group": size(1), "output_padding": integers(0),
+          attributes={**WINDOWED, "group": size(1), "output_padding": integers(0),
           "output_shape": integers(0), **OUR_OWN}, shape="shape_rules_window.conv_transpose",
           meaning=node("float_conv.conv_transpose"), strict=node("float_product.conv_transpose"),
           integer=node("integer_product.conv"), equations="3 to 7", int8=_TRANSPOSED,

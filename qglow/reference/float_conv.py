@@ -164,7 +164,7 @@ def transposed_geometry(
     )
     target, auto = node.attr("output_shape"), node.attr("auto_pad")
     if target is None and auto in ("SAME_UPPER", "SAME_LOWER"):
-        target = tuple(d * s for d, s in zip(spatial, strides, strict=True))
+        target = tuple(min(n, d * s) for n, d, s in zip(natural, spatial, strides, strict=True))
     if target is None:
         return pads[:rank], tuple(n - b - e for n, b, e in zip(natural, pads[:rank], pads[rank:], strict=True))
     total = [max(0, n - t) for n, t in zip(natural, target[-rank:], strict=True)]

@@ -173,7 +173,8 @@ def power(x: Array, exponent: np.float32) -> Array:
         p = (polynomial(z - rounded * LN2, TAYLOR) * scale).astype(F32)
         zero, far = (F32(0), F32(np.inf)) if y > 0 else (F32(np.inf), F32(0))
         p = np.where(x == 0, zero, np.where(np.abs(x) == np.inf, far, p))
-        p = np.where(x < 0, F32(np.nan) if y != np.rint(y) else -p if y % 2 else p, p)
+        of_less = np.where(x == -np.inf, p, F32(np.nan)) if y != np.rint(y) else -p if y % 2 else p
+        p = np.where(x < 0, of_less, p)
         return np.asarray(np.where(np.isnan(x), x, p), F32)
 
 

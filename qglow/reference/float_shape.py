@@ -69,15 +69,21 @@ def split(node: Node, inputs: list[Array | None]) -> list[Array]:
     return list(np.split(x, np.cumsum(split_sizes(node, x.shape[axis], optional(inputs, 1)))[:-1], axis))
 
 
+_FAR = (2**31 - 1, 2**63 - 1)
+
+
 def slice_index(rank: int, inputs: Sequence[Array | None]) -> tuple[slice, ...]:
-    """Python slices of a Slice (x, starts, ends, axes, steps) on a tensor of a rank."""
+    """Python slices of a Slice (x, starts, ends, axes, steps) on a tensor of a rank. An end of the largest int32 or
+    int64 is the far one, of a negative step too, as in onnxruntime."""
     starts, ends = ints(given(inputs, 1)), ints(given(inputs, 2))
     axes, steps = optional(inputs, 3), optional(inputs, 4)
-    where = ints(axes) if axes is not None else list(range(len(starts)))
+    where = [normalize_axis_index(a, rank) for a in (ints(axes) if axes is not None else range(len(starts)))]
+    if len(set(where)) < len(where):
+        raise ValueError(f"axes {where} name one twice")
     stride = ints(steps) if steps is not None else [1] * len(starts)
     index = [slice(None)] * rank
     for a, s, e, t in zip(where, starts, ends, stride, strict=True):
-        index[a] = slice(s, None if (t < 0 and e < -(2**31) + 2) else e, t)
+        index[a] = slice(s, None if e in _FAR or (t < 0 and e < -(2**31) + 2) else e, t)
     return tuple(index)
 
 

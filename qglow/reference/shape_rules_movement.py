@@ -138,6 +138,11 @@ def concat(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
 def gather(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
     x, at = first(shapes), required(shapes, 1)
     axis = axis_attribute(node, len(x))
+    size, indices = x[axis], elements[1]
+    if isinstance(size, int) and indices is not None and indices.size:
+        strange = [int(v) for v in (indices.min(), indices.max()) if not -size <= v < size]
+        if strange:
+            raise Contradiction(f"index {strange[0]} of {size} along axis {axis}")
     return [(*x[:axis], *at, *x[axis + 1 :])]
 
 

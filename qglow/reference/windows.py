@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Array, Node
+from ..graph.infer import Contradiction
 
 
 class Window(NamedTuple):
@@ -43,9 +44,14 @@ class Window(NamedTuple):
         begin, end = pads[:n], pads[n:]
         if auto in ("SAME_UPPER", "SAME_LOWER"):
             total = [
-                max(0, (-(-d // s) - 1) * s + (k - 1) * r + 1 - d)
+                (-(-d // s) - 1) * s + (k - 1) * r + 1 - d
                 for d, s, k, r in zip(spatial, strides, kernel, dilations, strict=True)
             ]
+            if any(t < -1 and d for t, d in zip(total, spatial, strict=True)):
+                # NOTE: onnxruntime crops the image there, others do not
+                sizes = f"strides of {list(strides)} and a kernel of {list(kernel)} over {list(spatial)}"
+                raise Contradiction(f"{auto} with {sizes} has no padding, and different meanings elsewhere; use pads")
+            total = [max(0, t) for t in total]
             small, large = tuple(t // 2 for t in total), tuple(t - t // 2 for t in total)
             begin, end = (small, large) if auto == "SAME_UPPER" else (large, small)
         elif auto == "VALID":
@@ -58,12 +64,20 @@ class Window(NamedTuple):
         return Window(kernel, strides, dilations, begin, end)
 
     def out(self, spatial: Sequence[int], ceil: bool = False) -> tuple[int, ...]:
-        """Output sizes. With `ceil`, a window that would start in the end padding is left out, as onnxruntime does."""
+        """Output sizes. With `ceil`, a window that would start in the end padding is left out, as onnxruntime does.
+
+        Raises Contradiction for an image, not an empty one, that is smaller than the window.
+        """
         sizes = []
         for d, k, s, r, b, e in zip(
             spatial, self.kernel, self.strides, self.dilations, self.begin, self.end, strict=True
         ):
             room = d + b + e - (k - 1) * r - 1
+            if room < 0 < d and not ceil:
+                size = (k - 1) * r + 1
+                raise Contradiction(
+                    f"windows of {size} do not fit: there are {d} elements, with a padding of {b} and {e}"
+                )
             n = (-(-room // s) if ceil else room // s) + 1
             sizes.append(n - 1 if ceil and (n - 1) * s >= d + b else n)
         return tuple(sizes)

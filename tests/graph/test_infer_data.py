@@ -69,7 +69,7 @@ def test_a_node_that_cannot_be_is_refused_as_the_reference_does_used_or_not(take
     made, feeds = windows(taken), {"x": np.ones((1, 1, 3, 3), np.float32)}
     with pytest.raises(ModelError):
         evaluate(made, feeds)
-    with pytest.raises(ModelError, match=r"pool.*do not fit: the output would have the shape \[1, 1, -1, -1\]"):
+    with pytest.raises(ModelError, match=r"pool.*windows of 5 do not fit: there are 3 elements"):
         InferenceSession(made, 1).run(None, feeds)
 
 
