@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph import Array, Node
+from ..graph.infer import Contradiction
 from ..limits import RECURRENT_STEP, check_work
 from . import float_functions as functions
 from .float_conv import given, optional
@@ -59,14 +60,16 @@ class Activation(NamedTuple):
 
 def activations(node: Node) -> list[tuple[Activation, ...]]:
     """The functions of each direction. Values of activation_alpha and activation_beta go to those functions in order
-    that take one."""
+    that take one. Raises Contradiction for other functions than the op has, or another number of them."""
     sides, usual = len(directions(node)), DEFAULTS[node.op]
     names = tuple(node.attr("activations") or usual * sides)
-    assert len(names) == len(usual) * sides, f"{len(names)} activations for {sides} directions of {len(usual)}"
+    if len(names) != len(usual) * sides:
+        raise Contradiction(f"{len(names)} activations for {sides} directions of {len(usual)}")
     alphas, betas = (list(node.attr(f"activation_{k}") or ()) for k in ("alpha", "beta"))
     found = []
     for given_name in names:
-        assert is_known(given_name), f"activation {given_name} is not known"
+        if not is_known(given_name):
+            raise Contradiction(f"the activation {given_name} is not known")
         name = _NAMES[given_name.lower()]
         alpha, beta = PARAMETERS[name]
         alpha = 0.0 if alpha is None else alphas.pop(0) if alphas else alpha

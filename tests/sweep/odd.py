@@ -40,6 +40,12 @@ def _of_attribute(value: Any) -> Iterator[Any]:
         if len(value) > 1:
             yield list(value)[:-1]
         yield [*value, 0]
+    elif isinstance(value, (list, tuple)) and value:
+        yield from ([*value, value[0]], *([list(value)[:-1]] if len(value) > 1 else ()))
+        if isinstance(value[0], str):
+            yield ["Nothing", *value[1:]]
+    elif isinstance(value, str):
+        yield "nothing"
 
 
 def _of_integers(array: Array, random: Random) -> Iterator[Array]:

@@ -22,7 +22,7 @@ KNOWN = {
     "Resize": "keep_aspect_ratio_policy with negative axes: onnxruntime leaves the axis as it is",
     "HannWindow": "periodic is 0 or 1", "HammingWindow": "periodic is 0 or 1", "BlackmanWindow": "periodic is 0 or 1",
     "AffineGrid": "align_corners is 0 or 1", "Cast": "to float16 is to float32, which holds what it holds",
-    "ReverseSequence": "negative axes, which ONNX does not have",
+    "TopK": "sorted=0 leaves the order open", "ReverseSequence": "negative axes, which ONNX does not have",
     "NegativeLogLikelihoodLoss": "a negative class, which onnxruntime reads before its array",
     "SoftmaxCrossEntropyLoss": "likewise",
 }  # fmt: skip
