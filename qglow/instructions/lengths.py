@@ -16,9 +16,8 @@ def with_masks(graph: Graph) -> Graph:
     types = dict(graph.types)
     for node in graph.nodes:
         lengths = node.input(LENGTHS) if node.has(RECURRENT) and _takes_lengths(node) else ""
-        x = graph.types[node.inputs[0]] if node.inputs else None
-        if lengths and x is not None and x.is_static and graph.types[lengths].rank == 1:
-            steps, batch = x.static_shape[:2]
+        if lengths and graph.types[lengths].rank == 1 and graph.types[node.inputs[0]].is_static:
+            steps, batch = graph.types[node.inputs[0]].static_shape[:2]
             mask = f"{lengths}.mask{steps}"
             if mask not in types:
                 types[mask] = TensorType(DType.BOOL, (steps, batch))

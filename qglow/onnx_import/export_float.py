@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 from ..errors import ModelError
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.blocks import OP as BLOCKWISE
+from ..graph.select_op import SELECT
 from .export_blocks import DOMAIN, Parts, blockwise_nodes
 from .export_branches import nested
 from .onnx_fallback import renamed
@@ -40,7 +41,7 @@ def export_nodes(node: Node, inputs: Iterable[str], outputs: Iterable[str]) -> l
         product = f"{results[0]}.product"
         first = helper.make_node("MatMul", names[:2], [product], name=f"{node.name}.product")
         return [first, helper.make_node("Add", [product, names[2]], results, name=node.name)]
-    if not onnx.defs.has(node.op):
+    if node.op != SELECT and not onnx.defs.has(node.op):  # NOTE: which becomes an If when all nodes are there
         raise ModelError(f"node {node.name!r}: {node.op} is no operator of ONNX, and cannot be exported")
     attributes = {k: _attribute(node, k, v) for k, v in node.attributes.items() if k not in ("qmin", "qmax")}
     if node.op == "Split" and not node.input(1):

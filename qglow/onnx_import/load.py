@@ -65,10 +65,9 @@ def imported(proto: onnx.ModelProto, where: str) -> Graph:
 
 
 def _with_own_sizes(graph: Graph) -> Graph:
-    """Shapes behind pools with ceil_mode: ONNX's inference counts windows that begin in the end padding, which no
-    runtime makes."""
-    static = all(graph.types[i].is_static for i in graph.inputs)
-    if not static or not any(n.attributes.get("ceil_mode") for n in graph.nodes):
+    """Shapes by our own rules. ONNX's inference counts windows of ceil_mode that begin in the end padding, which no
+    runtime makes, and takes the far end of a Slice with a negative step for the near one."""
+    if not all(graph.types[i].is_static for i in graph.inputs):
         return graph
     made = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs}, partly=True).types
     computed = {o for n in graph.nodes for o in n.outputs if o and o in made and made[o].shape is not None}

@@ -92,7 +92,7 @@ def test_bounds_behind_a_product_that_are_not_finite(least: float, most: float, 
 
 @pytest.mark.parametrize(("least", "most", "kinds"), [
     (-0.5, None, ["float_conv2d"]), (0.0, None, ["float_conv2d"]),
-    (None, 0.5, ["float_conv2d", "Clip"]), (None, None, ["float_conv2d", "Clip"]),
+    (None, 0.5, ["float_conv2d", "float_unary"]), (None, None, ["float_conv2d", "Clip"]),
 ])  # fmt: skip
 def test_bounds_behind_a_product_that_are_not_there(least: float | None, most: float | None, kinds: list[str]) -> None:
     b = GraphBuilder()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import numba
 import numpy as np
 import pytest
 
@@ -15,6 +14,27 @@ MILLISECOND = 1000  # ticks
 WORK = 2 * MILLISECOND  # of a run, on one thread
 
 
+@numba.njit
+def goes_alone(address):  # type: ignore[no-untyped-def]
+    """Functions of kernels have no wrapper that Python could call."""
+    return company.goes_alone(address)
+
+
+@numba.njit
+def note_work(address, work):  # type: ignore[no-untyped-def]
+    company.note_work(address, work)
+
+
+@numba.njit
+def note(address, alone, took, unit):  # type: ignore[no-untyped-def]
+    company.note(address, alone, took, unit)
+
+
+@numba.njit
+def average(address, took):  # type: ignore[no-untyped-def]
+    company.average(address, took)
+
+
 class Schedule:
     """The words of a schedule that runs are noted in."""
 
@@ -24,10 +44,10 @@ class Schedule:
 
     def run(self, together: int, alone: int) -> bool:
         """A run that takes so long either way: whether it went alone."""
-        goes = bool(company.goes_alone(self.address))
+        goes = bool(goes_alone(self.address))
         if not goes:
-            company.note_work(self.address, WORK)
-        company.note(self.address, goes, alone if goes else together, MILLISECOND)
+            note_work(self.address, WORK)
+        note(self.address, goes, alone if goes else together, MILLISECOND)
         return goes
 
     def runs(self, count: int, together: int, alone: int) -> list[bool]:
@@ -86,7 +106,6 @@ def test_long_runs_are_tried_again_within_seconds(schedule: Schedule) -> None:
 
 
 def test_means_of_runs(schedule: Schedule) -> None:
-    average: Callable[[int, int], None] = company.average
     word = np.zeros(1, np.int64)
     average(word.ctypes.data, 1600)
     assert word[0] == 1600
