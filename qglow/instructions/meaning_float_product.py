@@ -69,7 +69,7 @@ def _depthwise2d(s: Site) -> Regions:
 
 def float_depthwise2d(v: Views, s: Site) -> None:
     c, taps = s["C"], s["KH"] * s["KW"]
-    w = v["w"].transpose(1, 0, 2).reshape(taps, -1)[:, :c, None]
+    w = v["w"].transpose(1, 0, 2).reshape(taps, v["bias"].size)[:, :c, None]
     for index in range(s["N"]):
         x = v["x"][index].reshape(s["H"] * s["W"], c, taps).transpose(2, 0, 1)
         v["y"][index] = limited(chains(x, w, v["bias"].reshape(-1, 1)[:c]), s).reshape(v["y"][index].shape)

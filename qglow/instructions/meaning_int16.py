@@ -44,14 +44,15 @@ def _conv2d(s: Site) -> Regions:
 
 def conv2d(v: Views, s: Site) -> None:
     g, c, kh, runs, run, wd = s.many("G C KH runs run W")
-    w = unpack_pairs(s.isa, v["w"], (g, c, kh, runs, run)).reshape(g, c, -1).transpose(0, 2, 1).astype(np.float64)
-    rows = max(1, PIECE // max(1, wd * g * kh * runs * run))
+    terms = kh * runs * run
+    w = unpack_pairs(s.isa, v["w"], (g, c, kh, runs, run)).reshape(g, c, terms).transpose(0, 2, 1).astype(np.float64)
+    rows = max(1, PIECE // max(1, wd * g * terms))
     for index in range(s["N"]):
         for first in range(0, s["H"], rows):
             piece = np.s_[index, first : first + rows]
             x = v["x"][piece]
             # NOTE: sums below 2^53 are exact
-            pixels = x.reshape(-1, g, kh * runs * run).transpose(1, 0, 2).astype(np.float64)
+            pixels = x.reshape(len(x) * wd, g, terms).transpose(1, 0, 2).astype(np.float64)
             sums = np.matmul(pixels, w).transpose(1, 0, 2).astype(np.int64) + v["bias"][:, :c]
             real = sums.astype(np.float32) * v["scale"][:, :c]
             v["y"][piece] = stored(real, s).reshape(v["y"][piece].shape)
@@ -71,7 +72,8 @@ def _depthwise2d(s: Site) -> Regions:
 
 def depthwise2d(v: Views, s: Site) -> None:
     c = s["C"]
-    w = v["w"].transpose(0, 3, 1, 2).reshape(-1, *s.many("KH KW"))[:c].astype(np.int64)
+    blocks, kh, kw, lanes = v["w"].shape
+    w = v["w"].transpose(0, 3, 1, 2).reshape(blocks * lanes, kh, kw)[:c].astype(np.int64)
     for index in range(s["N"]):
         sums = (v["x"][index].astype(np.int64) * w).sum((3, 4)) + v["bias"].reshape(-1)[:c]
         v["y"][index] = stored(sums.astype(np.float32) * v["scale"].reshape(-1)[:c], s)
