@@ -70,8 +70,10 @@ def _with_own_sizes(graph: Graph) -> Graph:
     if not all(graph.types[i].is_static for i in graph.inputs):
         return graph
     made = retype(graph, {i: graph.types[i].static_shape for i in graph.inputs}, partly=True).types
-    computed = {o for n in graph.nodes for o in n.outputs if o and o in made and made[o].shape is not None}
-    return graph.with_(types={**graph.types, **{o: TensorType(graph.types[o].dtype, made[o].shape) for o in computed}})
+    # NOTE: what has no shape has no certain dtype either: later passes find both
+    known = [o for n in graph.nodes for o in n.outputs if o and graph.types[o].shape is not None]
+    found = {o: made[o].shape for o in known if o in made and made[o].shape is not None}
+    return graph.with_(types={**graph.types, **{o: TensorType(graph.types[o].dtype, s) for o, s in found.items()}})
 
 
 def _read(path: Path) -> onnx.ModelProto:
