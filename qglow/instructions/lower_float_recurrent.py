@@ -13,8 +13,8 @@ import numpy as np
 
 from ..graph import Array, DType, Node
 from ..reference.float_product import LONGEST
-from ..reference.recurrent_float import DEFAULTS, Activation, activations, apart, biases
-from ..reference.recurrent_layer import GATES, directions
+from ..reference.recurrent_float import Activation, activations, apart, biases
+from ..reference.recurrent_layer import DEFAULTS, GATES, directions
 from .coalesce_dims import padded
 from .lower_float import emit_where, operand, truths
 from .lower_float_product import FLOATS, NO_BOUNDS, one_chain

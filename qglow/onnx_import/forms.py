@@ -21,7 +21,7 @@ from ..ops.attributes import IGNORED, NEUTRAL, READ
 from ..ops.shorthand import OUR_OWN
 from ..ops.traits import RECURRENT, REDUCTION
 from ..reference import FLOAT
-from ..reference.recurrent_float import is_known
+from ..reference.recurrent_layer import is_known
 
 _WINDOW = ("auto_pad", "dilations", "kernel_shape", "pads", "strides")
 # Attributes beyond those of the newest opset (qglow/ops), which adapters turn into inputs, and those of operators that

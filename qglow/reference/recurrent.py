@@ -9,8 +9,8 @@ from .arithmetic import F32, clamped, minus_zero_point, product_scale
 from .float_conv import given, optional
 from .float_math import sigmoid, tanh
 from .integer_product import Types, _typed
-from .recurrent_float import DEFAULTS, activations
-from .recurrent_layer import directions
+from .recurrent_float import activations
+from .recurrent_layer import DEFAULTS, directions
 
 STATE_SCALE, STATE_ZERO = F32(1) / F32(127), 128
 

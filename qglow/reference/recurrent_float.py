@@ -17,29 +17,15 @@ from typing import NamedTuple
 import numpy as np
 
 from ..graph import Array, Node
-from ..graph.infer import Contradiction
 from ..limits import RECURRENT_STEP, check_work
 from . import float_functions as functions
 from .float_conv import given, optional
 from .float_math import limited, tanh
 from .float_product import product_of
-from .recurrent_layer import GATES, directions
+from .recurrent_layer import DEFAULTS, GATES, PARAMETERS, activation_names, directions
 
 Product = Callable[[Array, Array, Array | None], Array]  # x [M, K] by w [K, N], plus a bias [N]
 Function = Callable[[Array], Array]
-DEFAULTS = {"LSTM": ("Sigmoid", "Tanh", "Tanh"), "GRU": ("Sigmoid", "Tanh"), "RNN": ("Tanh",)}
-PARAMETERS: dict[str, tuple[float | None, float | None]] = {
-    "Affine": (1.0, 0.0), "LeakyRelu": (0.01, None), "ThresholdedRelu": (1.0, None), "ScaledTanh": (1.0, 1.0),
-    "HardSigmoid": (0.2, 0.5),
-    "Elu": (1.0, None), "Relu": (None, None), "Tanh": (None, None), "Sigmoid": (None, None), "Softsign": (None, None),
-    "Softplus": (None, None),
-}  # fmt: skip
-_NAMES = {name.lower(): name for name in PARAMETERS}
-
-
-def is_known(activation: str) -> bool:
-    """Whether a name, in whatever case, is that of a function that a layer may use."""
-    return activation.lower() in _NAMES
 
 
 class Activation(NamedTuple):
@@ -62,15 +48,10 @@ def activations(node: Node) -> list[tuple[Activation, ...]]:
     """The functions of each direction. Values of activation_alpha and activation_beta go to those functions in order
     that take one. Raises Contradiction for other functions than the op has, or another number of them."""
     sides, usual = len(directions(node)), DEFAULTS[node.op]
-    names = tuple(node.attr("activations") or usual * sides)
-    if len(names) != len(usual) * sides:
-        raise Contradiction(f"{len(names)} activations for {sides} directions of {len(usual)}")
+    names = activation_names(node)
     alphas, betas = (list(node.attr(f"activation_{k}") or ()) for k in ("alpha", "beta"))
     found = []
-    for given_name in names:
-        if not is_known(given_name):
-            raise Contradiction(f"the activation {given_name} is not known")
-        name = _NAMES[given_name.lower()]
+    for name in names:
         alpha, beta = PARAMETERS[name]
         alpha = 0.0 if alpha is None else alphas.pop(0) if alphas else alpha
         beta = 0.0 if beta is None else betas.pop(0) if betas else beta

@@ -23,8 +23,7 @@ from .dims import (
     product,
     required,
 )
-from .recurrent_float import activations
-from .recurrent_layer import GATES, directions
+from .recurrent_layer import GATES, activation_names, directions
 
 
 def same(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
@@ -131,7 +130,8 @@ def top_k(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
 
 
 def recurrent(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
-    x, sides = first(shapes), len(activations(node))
+    activation_names(node)
+    x, sides = first(shapes), len(directions(node))
     hidden = _hidden(node, required(shapes, 2))
     rows, state = product((GATES[node.op], hidden)), (sides, x[1], hidden)
     wanted = {
