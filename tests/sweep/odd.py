@@ -25,9 +25,7 @@ def odd_cases(case: Case, random: Random) -> Iterator[Case]:
         if array is None:
             continue
         for changed in _of_integers(array, random) if k else _of_floats(array, random):
-            free = [changed] if isinstance(given, Fixed) else [changed, Fixed(changed)]
-            fixed = [Fixed(changed)] if isinstance(given, Fixed) else free
-            for one in fixed:
+            for one in [Fixed(changed)] if isinstance(given, Fixed) else [changed, Fixed(changed)]:
                 yield replace(case, inputs=(*case.inputs[:k], one, *case.inputs[k + 1 :]))
 
 
