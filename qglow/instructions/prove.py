@@ -36,7 +36,7 @@ BEFORE = -1  # the phase in which inputs are written
 
 def prove(program: Program) -> Flags:
     """The barriers with which a program is proven (flags_of). Raises VerifyError as `verify_program` does."""
-    proof = _Proof(program)
+    proof = Proof(program)
     if not proof.holds():
         from .verify import verify_program  # NOTE: the quick proof needs none of it
 
@@ -47,10 +47,12 @@ def prove(program: Program) -> Flags:
 
 def is_quick(program: Program) -> bool:
     """Whether a program is proven without the exact verifier."""
-    return _Proof(program).holds()
+    return Proof(program).holds()
 
 
-class _Proof:
+class Proof:
+    """The quick proof of one program."""
+
     def __init__(self, program: Program) -> None:
         self.program = program
         self.flags: Flags = []
@@ -65,7 +67,13 @@ class _Proof:
         self.now = 0  # how many barriers came before
 
     def holds(self) -> bool:
-        return self._sound() and self._fed() and self._stepped() and self._finished() and all(map(_written, self.uses))
+        return (
+            self._sound()
+            and self._fed()
+            and self._stepped()
+            and self._finished()
+            and all(map(is_written, self.uses))
+        )
 
     def _sound(self) -> bool:
         """Invariants 3 and 4 but for the uses: buffers apart while they live, and values within them."""
@@ -333,7 +341,7 @@ def _apart(buffers: Sequence[Buffer]) -> bool:
     return True
 
 
-def _written(uses: list[Use]) -> bool:
+def is_written(uses: list[Use]) -> bool:
     """Whether each byte of a buffer is written before it is read, with a barrier between: at once where one dense write
     comes first."""
     if not uses:

@@ -12,7 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..graph import Array, Graph, Node
+from ..graph import Array, Node
 from ..graph.verify import verify_level
 from ..instructions.meaning import OVER_READ
 from ..instructions.program import CONSTANTS, HostCall, Instruction, Program, TensorView, put
@@ -66,7 +66,7 @@ class Rows(Sequence[Array]):
 
     def __init__(self, words: Array, lengths: Array) -> None:
         self.words, self.ends = words, np.cumsum(lengths)
-        self._firsts = self.ends - lengths
+        self.firsts = self.ends - lengths
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -78,11 +78,11 @@ class Rows(Sequence[Array]):
     def __getitem__(self, k: int | slice) -> Array | list[Array]:
         if isinstance(k, slice):
             return [self[j] for j in range(len(self))[k]]
-        return self.words[self._firsts[k] : self.ends[k]]
+        return self.words[self.firsts[k] : self.ends[k]]
 
     def starts(self) -> Array:
         """Addresses."""
-        return np.asarray(self.words.ctypes.data + 8 * self._firsts)
+        return np.asarray(self.words.ctypes.data + 8 * self.firsts)
 
 
 class Segment:
@@ -119,6 +119,7 @@ class NativePlan:
         self.constants, self._shared = pool.bind(program.constant_pool), pool.arena
         # NOTE: so the same bytes are not kept twice
         self.program = program._replace(constant_pool=tuple([b.data.data for b in self.constants.blocks]))
+        self.graph = program.graph
         self._execute = _EXECUTE(library.address("execute"))
         self._allocate()
         self._bind()
@@ -152,11 +153,15 @@ class NativePlan:
         self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
         self._steps = self._segments()
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; the arrays are the caller's."""
+    def refresh(self) -> None:
+        """Move to where the session's memory is now."""
         if self._bound is not self._shared.memory and not self._own:
             self._allocate()
             self._bind()
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name; the arrays are the caller's."""
+        self.refresh()
         for name, array in feeds.items():
             self._views[name][...] = array
         for step in self._steps:
@@ -164,7 +169,7 @@ class NativePlan:
                 self._run_segment(step)
             else:
                 self._run_host(step)
-        constants = self.program.graph.constants
+        constants = self.graph.constants
         return {n: np.array(constants[n] if view is None else view) for n, view in self._outputs}
 
     @property
@@ -193,7 +198,7 @@ class NativePlan:
             pool.run(s.schedule, s.start, s.count)
 
     def _run_host(self, node: Node) -> None:
-        graph: Graph = self.program.graph
+        graph = self.graph
         inputs = [None if not i else self._views[i] if i in self._views else graph.constants[i] for i in node.inputs]
         for name, array in zip(node.outputs, evaluate_node(graph, node, inputs, self.fast), strict=False):
             if name:

@@ -20,6 +20,7 @@ from .backends import backend_of
 from .bundle import Bundle, load
 from .constants import ConstantPool
 from .handlers import of_a_signal_handler
+from .lengths import Lengths
 from .plans import Plan, Planner
 
 MOST_THREADS = 1024
@@ -65,7 +66,7 @@ class InferenceSession:
         self._inputs, self._outputs = self.graph.inputs, self.graph.outputs
         self.threads = threads or len(os.sched_getaffinity(0))
         self._planner = Planner(self.threads, made, pool=ConstantPool(self.graph.constants.values()))
-        self._cache = self._planner.cache
+        self._cache, self._lengths = self._planner.cache, Lengths()
         self._lock, self._running = threading.RLock(), False
         _SESSIONS.add(self)
         self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].dtype.numpy) for n in self.graph.inputs]
@@ -150,9 +151,10 @@ class InferenceSession:
         key = tuple([a.shape for a in arrays])
         plan = self._cache.get(key)
         if plan is None:
-            plan = self._cache.put(
-                key, self._planner.plan(self.graph, dict(zip(self.graph.inputs, key, strict=True)), key=key)
+            plan = self._lengths.plan(self._planner, self.graph, key) or self._planner.plan(
+                self.graph, dict(zip(self.graph.inputs, key, strict=True)), key=key
             )
+            self._cache.put(key, plan)
         return plan
 
     def _checked(self, feeds: Mapping[str, Array]) -> list[Array]:
