@@ -7,13 +7,14 @@ is computed instead, as is one that reads shapes alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
 from ..errors import InputError, LimitError, ModelError
 from ..limits import at_most
 from ..ops.traits import PRODUCT, SHAPE_ONLY
+from ..record import NamedTuple
 from .declared import rank_faults, sizing_operands
 from .dtypes import dtype_made, mixed_dtypes
 from .epilogue import is_fused, parts

@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from ..ops import OPS, OpDef, has
 from ..ops.traits import COMMUTATIVE, Trait
+from ..record import NamedTuple
 from .graph import Array, Node
 from .types import DType, TensorType
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from ..errors import VerifyError
+from ..record import NamedTuple
 from .graph import Graph, Node
 from .pattern import Match, Op
 

@@ -11,8 +11,8 @@ what follows.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
+from ..record import NamedTuple
 from .dead import remove_dead
 from .graph import Graph, Node
 from .infer import Typed

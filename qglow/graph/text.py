@@ -13,7 +13,7 @@ Small constants stand in the text; larger ones are named by hash and their array
 
 from __future__ import annotations
 
-import base64
+import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -103,7 +103,7 @@ def _encode(value: Attribute) -> Any:
     if isinstance(value, np.ndarray):
         return {"tensor": DType.of(value.dtype).value, "shape": list(value.shape), "data": value.ravel().tolist()}
     if isinstance(value, bytes):
-        return {"bytes": base64.b64encode(value).decode()}
+        return {"bytes": binascii.b2a_base64(value, newline=False).decode()}
     if isinstance(value, Graph):
         return {"graph": print_graph(value)}
     if isinstance(value, (tuple, list)):
@@ -118,7 +118,7 @@ def _decode(value: Any) -> Attribute:
         return value
     if "tensor" in value:
         return np.array(value["data"], DType(value["tensor"]).numpy).reshape(value["shape"])
-    return parse_graph(value["graph"]) if "graph" in value else base64.b64decode(value["bytes"], validate=True)
+    return parse_graph(value["graph"]) if "graph" in value else binascii.a2b_base64(value["bytes"], strict_mode=True)
 
 
 class _Parser:

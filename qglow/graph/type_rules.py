@@ -17,10 +17,10 @@ docs/quantization.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
 
 from ..ops import OPS
 from ..ops.control import SELECT
+from ..record import NamedTuple
 from . import blocks
 from .epilogue import is_fused, parts
 from .graph import Array, Node

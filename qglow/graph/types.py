@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 
 from ..errors import ModelError
+from ..record import NamedTuple
 
 Dim = int | str
 Shape = tuple[Dim, ...]

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from functools import cache, lru_cache
 from math import prod
 from operator import itemgetter, mul
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import VerifyError
 from ..graph import Array
+from ..record import NamedTuple
 from .meaning import meaning_of
 from .program import Instruction
 from .region import Region, Site

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from ..errors import VerifyError
 from ..graph import DType, Graph, Node
 from ..graph.classes import Classes
 from ..ops.traits import CONVOLUTION, IMAGE, OWN_LAYOUT, STRIDED_FLOATS, VIEW, WINDOW
+from ..record import NamedTuple
 from ..reference.windows import Window
 from .program import Halo
 

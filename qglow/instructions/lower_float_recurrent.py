@@ -7,11 +7,11 @@ The states of a direction lie in buffers of their own, that each step reads and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from ..graph import Array, DType, Node
+from ..record import NamedTuple
 from ..reference.float_product import LONGEST
 from ..reference.recurrent_float import Activation, activations, apart, biases
 from ..reference.recurrent_layer import DEFAULTS, GATES, directions

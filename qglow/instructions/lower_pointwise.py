@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..graph import DType, Node
 from ..ops.traits import ADDITIVE, JOINTLY_HOMOGENEOUS
+from ..record import NamedTuple
 from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
 from .coalesce_dims import Loop, coalesce_dims, padded, split_rows_for_threads

@@ -7,8 +7,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from ..record import NamedTuple
 from .coalesce_dims import coalesce_dims, offsets, padded
 from .program import TensorView
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import NamedTuple
 
 import numpy as np
 
 from ..graph import Array
+from ..record import NamedTuple
 from .region import Region, Site
 from .table import INT8_BINARY
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from heapq import heappop, heappush
 
 import numpy as np
 
@@ -87,10 +86,10 @@ def verify_plan(program: Program) -> Program:
             )
     starts: list[int] = []
     alive: list[Buffer] = []  # in the order of their offsets
-    ending: list[tuple[int, int, Buffer]] = []
+    ending: list[tuple[int, int, Buffer]] = []  # the soonest last
     for k, b in enumerate(sorted((b for b in program.buffers if b.size), key=lambda b: b.first)):
-        while ending and ending[0][0] < b.first:
-            at = bisect_left(starts, heappop(ending)[2].offset)  # NOTE: no two that live begin at one byte
+        while ending and -ending[-1][0] < b.first:
+            at = bisect_left(starts, ending.pop()[2].offset)  # NOTE: no two that live begin at one byte
             del starts[at], alive[at]
         at = bisect_left(starts, b.offset)
         for other in alive[max(0, at - 1) : at + 1]:
@@ -98,7 +97,7 @@ def verify_plan(program: Program) -> Program:
                 raise VerifyError(f"buffers at {other.offset} and {b.offset} overlap while both are live")
         starts.insert(at, b.offset)
         alive.insert(at, b)
-        heappush(ending, (b.last, k, b))
+        insort(ending, (-b.last, k, b))
     return program
 
 

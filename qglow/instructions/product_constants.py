@@ -3,11 +3,10 @@ multipliers. Pure functions, whose results a session keeps (derived.py)."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..graph import Array, DType, Node, Quant, TensorType
+from ..record import NamedTuple
 from ..reference.arithmetic import multiplier, product_scale, within_int32
 from ..reference.integer_product import groups_of
 from ..targets import target

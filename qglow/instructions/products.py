@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from ..graph import Array, Node
+from ..record import NamedTuple
 from .coalesce_dims import coalesce_dims, padded
 from .layout import NO_HALO, conv_halo, conv_window, window_fields
 from .lower_weights import repeated_image, repeated_rows

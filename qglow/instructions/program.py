@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..errors import ModelError
 from ..graph import Array, Graph, Node
+from ..record import NamedTuple
 from .packed import Lazy
 
 Halo = tuple[int, int, int, int]  # top, left, bottom, right

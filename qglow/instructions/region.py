@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..errors import VerifyError
 from ..graph import Array
+from ..record import NamedTuple
 from ..targets import Target, target
 
 Fields = Mapping[str, int | float]

@@ -9,8 +9,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple, overload
+from typing import overload
 
+from ..record import NamedTuple
 from .program import Instruction, Step, instruction
 
 

@@ -14,7 +14,8 @@ import platform
 import struct
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+
+from ..record import NamedTuple
 
 ALLOCATED, NO_BITS, SYMBOLS, RELOCATIONS = 2, 8, 2, 4
 X86_64, AARCH64 = 62, 183  # the machine of an object

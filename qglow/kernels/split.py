@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from numba import types
 
+from ..record import NamedTuple
 from .jit import njit
 from .sizes import SCRATCH_BYTES
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import KernelError
 from ..instructions.packing import FLOAT_VECTORS
 from ..instructions.table import FLOAT_REDUCE, INT8_BINARY
+from ..record import NamedTuple
 from ..reference.float_sums import BLOCK as LONG
 from ..targets import Target, target
 

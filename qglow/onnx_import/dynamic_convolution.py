@@ -13,12 +13,13 @@ x = s (q - z) has its scale s and zero point z from its range when it runs, as O
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
 
 from ..graph import Array, DType, GraphBuilder, Node, Shape, TensorType
+from ..record import NamedTuple
 from .own_meanings import attributes_of
 
 TINY = 2.0**-126  # added to a scale that is not 0, it changes nothing; zeros are 0 by any scale

@@ -12,11 +12,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
 from ..graph import DType, GraphBuilder, Node, TensorType
+from ..record import NamedTuple
 
 F32 = TensorType(DType.F32, None)
 

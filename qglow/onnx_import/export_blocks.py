@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +15,7 @@ from onnx import helper, numpy_helper
 
 from ..graph import Array, DType, Graph, Node
 from ..graph.blocks import blocks_of
+from ..record import NamedTuple
 from ..reference.blockwise import default_zero, packed_nibbles, stored_integers
 
 DOMAIN = "com.microsoft"

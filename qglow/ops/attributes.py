@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+
+from ..record import NamedTuple
 
 READ, NEUTRAL, IGNORED = "read", "neutral", "ignored"
 _SIZE = 1 << 31

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
+from ..record import NamedTuple
 from .attributes import Attribute
 
 EPILOGUE = "epilogue"

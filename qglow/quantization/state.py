@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, wraps
-from typing import NamedTuple
 
 from ..errors import VerifyError
 from ..graph import Array, DType, Graph, Node, Quant
 from ..graph.blocks import Precision
 from ..profiling.observers import Observer
+from ..record import NamedTuple
 from ..simplify.assume_branches import AssumedBranches
 from .config import QuantConfig
 from .pointwise import Function

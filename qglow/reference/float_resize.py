@@ -8,12 +8,12 @@ widens, are sums of several elements in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from ..graph import Array, Node
+from ..record import NamedTuple
 from .float_conv import given, optional
 
 F32 = np.float32

@@ -10,7 +10,8 @@ dilation / g over t, with the taps in reverse.
 from __future__ import annotations
 
 from math import gcd
-from typing import NamedTuple
+
+from ..record import NamedTuple
 
 
 class Phase(NamedTuple):

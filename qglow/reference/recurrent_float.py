@@ -12,12 +12,12 @@ Y is 0 beyond them, and everything of an entry of length 0, as in onnxruntime.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from ..graph import Array, Node
 from ..limits import RECURRENT_STEP, check_work
+from ..record import NamedTuple
 from . import float_functions as functions
 from .float_conv import given, optional
 from .float_math import limited, tanh

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Array, Node
 from ..graph.infer import Contradiction
+from ..record import NamedTuple
 
 
 class Window(NamedTuple):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..graph.blocks import Precision
+from ..record import NamedTuple
 from ..runtime.machine_limits import MachineLimits
 from ..runtime.manifest import Decision
 from ..runtime.step_profile import StepTime

@@ -4,7 +4,7 @@ say what it gives or a branch is not taken."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from ..graph import Graph, Node
 from ..graph.dead import remove_dead
@@ -13,6 +13,7 @@ from ..graph.stages import cut
 from ..instructions.lower import lower
 from ..instructions.program import HostCall
 from ..instructions.select import FLOAT_RULES, INT16_RULES, RULES
+from ..record import NamedTuple
 from ..reference import retype_known
 from ..targets import choose
 

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakSet
 
 import numpy as np
@@ -15,6 +15,7 @@ from ..arguments import count_of, path_of, shown
 from ..errors import BundleError, ConfigError, InputError, LimitError, ModelError, QGlowError, in_one_line
 from ..graph import Array, Dim, Graph, Shape, TensorType
 from ..limits import limited
+from ..record import NamedTuple
 from ..reference import evaluate
 from .backends import backend_of
 from .bundle import Bundle, load

@@ -8,7 +8,6 @@ gaps. Its own library writes metadata in another order each time.
 from __future__ import annotations
 
 import json
-import mmap
 import os
 from collections.abc import Mapping
 from math import prod
@@ -64,6 +63,8 @@ def header_of(data: bytes | Memory) -> bytes:
 def mapped(path: Path, error: type[QGlowError], missing: str) -> Memory:
     """A file's bytes as the system maps them: shared by all processes that map it, and the file's own at every moment.
     Raises `error`."""
+    import mmap  # NOTE: few sessions map their bundle
+
     handle = opened(path, error, missing)
     try:
         return memoryview(mmap.mmap(handle, 0, access=mmap.ACCESS_READ))

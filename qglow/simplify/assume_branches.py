@@ -8,11 +8,11 @@ way alone, that way is assumed, and the graph is simplified anew. Inputs that go
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from ..graph import Array, Graph
 from ..graph.dead import remove_dead
 from ..graph.select_op import SELECT, truth
+from ..record import NamedTuple
 from ..reference import evaluate
 from . import simplify
 from .fold_select import assume

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from ..record import NamedTuple
 from .architecture import Architecture
 
 NEAR = 393216  # see Target.near

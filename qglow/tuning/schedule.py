@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import NamedTuple
 
 from ..instructions.packing import round_up
 from ..instructions.program import Instruction, Program
 from ..instructions.repeat import changed
 from ..instructions.table import BY_BLOCKS
 from ..kernels.table import accepting, kernel_of, rows_of
+from ..record import NamedTuple
 from ..targets import NEAR, target
 
 Hints = dict[str, int]
