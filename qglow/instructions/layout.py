@@ -7,7 +7,8 @@
 3. Float values lie channels-last where float window ops are among them: what comes in, or is only converted, stays as
    it is.
 4. Inputs of a concatenation are written where it wants them: they have a slot in it.
-5. An image has the widest border (halo) that a convolution reads around it or around what has a slot in it.
+5. An image that has no slot has the widest border (halo) that a convolution reads around it or around the channels that
+   have a slot in it.
 6. What is no image is dense in the graph's order, or in the order of the value that it is made of.
 """
 
@@ -51,7 +52,7 @@ def assign_layouts(graph: Graph) -> Layouts:
     images, slots = bytes_ | floats, concat_slots(graph, floats)
     halos: dict[str, Halo] = {}
     for node in graph.nodes:
-        if node.has(CONVOLUTION) and (image := _holder(node.inputs[0], slots)) in images:
+        if node.has(CONVOLUTION) and (image := _holder(node.inputs[0], slots)) in images and image not in slots:
             halos[image] = widest(halos.get(image, NO_HALO), conv_halo(graph, node))
     return Layouts(images, slots, {v: h for v, h in halos.items() if any(h)})
 

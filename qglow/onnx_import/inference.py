@@ -53,8 +53,7 @@ def _is_declared(n: onnx.NodeProto) -> bool:
         return True
     for a in n.attribute:
         attribute = declared.attributes.get(a.name) if a.type in _WHOLE else None
-        is_whole = attribute is not None and any(map(attribute.holds, (1, (1,))))
-        if is_whole and not attribute.holds(onnx.helper.get_attribute_value(a)):  # type: ignore[union-attr]
+        if attribute is not None and attribute.is_whole and not attribute.holds(onnx.helper.get_attribute_value(a)):
             return False
     return True
 

@@ -17,6 +17,7 @@ class Attribute(NamedTuple):
     """words: what a value is. holds: whether one is. default: where the node has none; None where the op computes it.
 
     effect: READ; NEUTRAL: any value but the default is not implemented; IGNORED: no value changes a result.
+    is_whole: whether a value is a whole number, or a list of them.
     """
 
     words: str
@@ -24,6 +25,7 @@ class Attribute(NamedTuple):
     default: Any = None
     required: bool = False
     effect: str = READ
+    is_whole: bool = False
 
 
 def neutral(attribute: Attribute) -> Attribute:
@@ -39,7 +41,8 @@ def required(attribute: Attribute) -> Attribute:
 
 
 def integer(default: int | None = None, least: int | None = None, most: int | None = None) -> Attribute:
-    return Attribute(f"a whole number{_range(least, most)}", lambda v: _is_int(v, least, most), default)
+    said = f"a whole number{_range(least, most)}"
+    return Attribute(said, lambda v: _is_int(v, least, most), default, is_whole=True)
 
 
 def size(default: int | None = None, least: int = 1) -> Attribute:
@@ -54,7 +57,11 @@ def flag(default: int = 0) -> Attribute:
 def integers(least: int | None = None) -> Attribute:
     """A list of integers. It has no default: one that a node leaves out follows from the shapes of its inputs."""
     said = f"a list of whole numbers{_range(least, None)}"
-    return Attribute(said, lambda v: isinstance(v, (tuple, list)) and all(_is_int(k, least, None) for k in v))
+
+    def holds(v: Any) -> bool:
+        return isinstance(v, (tuple, list)) and all(_is_int(k, least, None) for k in v)
+
+    return Attribute(said, holds, is_whole=True)
 
 
 def real(default: float | None = None) -> Attribute:
