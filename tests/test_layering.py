@@ -18,6 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 BASE = {
     "arguments",
     "errors",
+    "record",
     "files",
     "float_mode",
     "fallback",
@@ -30,6 +31,7 @@ BASE = {
 }
 MAY_IMPORT = {
     "errors": set(),
+    "record": set(),
     "arguments": {"errors"},
     "files": {"arguments", "errors"},
     "limits": {"arguments", "errors"},
@@ -37,10 +39,10 @@ MAY_IMPORT = {
     "npz": {"errors", "files", "limits", "reading"},
     "toml": {"errors", "reading"},
     "float_mode": set(),
-    "fallback": set(),
+    "fallback": {"record"},
     "progress": {"errors"},
     "threads": set(),
-    "ops": set(),
+    "ops": {"record"},
     "graph": BASE | {"ops"},
     "reference": BASE | {"ops", "graph"},
     "onnx_import": BASE | {"ops", "graph", "reference"},
@@ -48,7 +50,7 @@ MAY_IMPORT = {
     "oracle": BASE | {"ops", "graph", "reference", "onnx_import"},
     "profiling": BASE | {"ops", "graph", "reference", "onnx_import", "oracle", "kernels", "runtime"},
     "quantization": BASE | {"ops", "graph", "reference", "simplify", "profiling"},
-    "targets": {"errors"},
+    "targets": {"errors", "record"},
     "instructions": BASE | {"ops", "graph", "reference", "targets"},
     "kernels": BASE | {"reference", "instructions", "targets"},
     "tuning": BASE | {"instructions", "kernels", "targets"},
