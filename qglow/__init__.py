@@ -5,7 +5,8 @@
     session = qglow.InferenceSession(bundle)
     report = qglow.compare(model, bundle, data)
 
-Names are loaded when they are first used: inference imports neither onnx nor numba.
+Names are loaded when they are first used: inference imports neither onnx nor numba. A program written for onnxruntime
+runs a bundle with `import qglow as ort`: SessionOptions, OrtValue and what else it needs are here by the same names.
 """
 
 from __future__ import annotations
@@ -18,9 +19,21 @@ from . import fallback
 from .errors import QGlowError
 
 __version__ = "0.1.0"
-__all__ = ["AccuracyReport", "Bundle", "Graph", "InferenceSession", "Profile", "QGlowError", "QuantConfig", "compare",
-    "limited", "load",
-           "profile", "quantize"]  # fmt: skip
+_ONNXRUNTIME = (
+    "ExecutionMode", "GraphOptimizationLevel", "IOBinding", "OrtValue", "RunOptions", "SessionOptions",
+    "get_available_providers", "get_device",
+)  # fmt: skip
+_HOMES = {
+    "AccuracyReport": "report.compare", "Bundle": "runtime.bundle", "Graph": "graph",
+    "InferenceSession": "runtime.session", "Profile": "profiling.profile", "QuantConfig": "quantization.config",
+    "compare": "pipeline", "limited": "limits", "load": "runtime.bundle", "profile": "pipeline",
+    "quantize": "pipeline", **dict.fromkeys(_ONNXRUNTIME, "runtime.onnxruntime_api"),
+}  # fmt: skip
+__all__ = [
+    "AccuracyReport", "Bundle", "ExecutionMode", "Graph", "GraphOptimizationLevel", "IOBinding", "InferenceSession",
+    "OrtValue", "Profile", "QGlowError", "QuantConfig", "RunOptions", "SessionOptions", "compare",
+    "get_available_providers", "get_device", "limited", "load", "profile", "quantize",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from .graph import Graph
@@ -30,14 +43,16 @@ if TYPE_CHECKING:
     from .quantization import QuantConfig
     from .report.compare import AccuracyReport
     from .runtime import Bundle, InferenceSession, load
-
-_HOMES = {
-    "AccuracyReport": "report.compare", "Bundle": "runtime.bundle", "Graph": "graph",
-    "InferenceSession": "runtime.session",
-    "Profile": "profiling.profile", "QuantConfig": "quantization.config", "compare": "pipeline",
-    "load": "runtime.bundle",
-    "limited": "limits", "profile": "pipeline", "quantize": "pipeline",
-}  # fmt: skip
+    from .runtime.onnxruntime_api import (
+        ExecutionMode,
+        GraphOptimizationLevel,
+        IOBinding,
+        OrtValue,
+        RunOptions,
+        SessionOptions,
+        get_available_providers,
+        get_device,
+    )
 
 
 def _fallback_ops() -> fallback.FallbackOps:
@@ -65,3 +80,7 @@ def __getattr__(name: str) -> Any:
                 gc.freeze()
                 gc.unfreeze()
             gc.enable()
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

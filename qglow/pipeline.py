@@ -98,8 +98,9 @@ def profile(
 ) -> Profile:
     """Record the ranges of every float tensor of a model on real inputs.
 
-    model: path, onnx.ModelProto or Graph. data: path or iterable of {input name: array}. samples: at most so many,
-    evenly spread. progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's
+    model: path, onnx.ModelProto or Graph. data: a path, one sample {input name: array}, or several in any iterable:
+    a list, a generator, a DataLoader of dicts, onnxruntime's CalibrationDataReader. samples: at most so many, evenly
+    spread. progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's
     on the model itself (or to the numpy reference's where onnxruntime does not take it). Raises ModelError, DataError,
     ConfigError, DisagreementError.
     """
@@ -111,8 +112,8 @@ def profile(
 
 @in_usual_mode
 def quantize(
-    model: Any, profile: Profile | str | Path | None = None, config: QuantConfig | None = None, *,
-    check: Data | bool | None = True,
+    model: Any, profile: Profile | str | Path | None = None,
+    config: QuantConfig | Mapping[str, Any] | None = None, *, check: Data | bool | None = True,
     dump_dir: str | Path | None = None, progress: bool | None = None,
 ) -> Bundle:  # fmt: skip
     """Quantize a model by its profile. profile None is right for a model that is already quantized, and for one of
@@ -122,9 +123,7 @@ def quantize(
     False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its
     `bundle`, where int8 is plainly broken, or a target is missed.
     """
-    config = QuantConfig() if config is None else config
-    if not isinstance(config, QuantConfig):
-        raise ConfigError(f"config must be a QuantConfig, got {shown(config)}; QuantConfig.load reads a file")
+    config = _config_of(config)
     imported, graph = _both_graphs(model, dump_dir, joined_dynamic_products if profile is None else None)
     config.check_names(graph)
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
@@ -150,6 +149,17 @@ def quantize(
         few = worst_layers(graph, quantized, samples, BLAME_SECONDS)
         raise _with_bundle(AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, few)), bundle)
     return bundle
+
+
+def _config_of(config: QuantConfig | Mapping[str, Any] | None) -> QuantConfig:
+    """The configuration that was given: itself, its fields by name, or the default one."""
+    if config is None or isinstance(config, Mapping):
+        return QuantConfig.of(dict(config or {}))
+    if not isinstance(config, QuantConfig):
+        raise ConfigError(
+            f"config must be a QuantConfig or {{field: value}}, got {shown(config)}; QuantConfig.load reads a file"
+        )
+    return config
 
 
 def _start(imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig) -> QuantState:

@@ -81,9 +81,32 @@ def made() -> dict[str, Any]:
 
 
 Call = Callable[[dict[str, Any], Any], object]
+
+
+def bound(made: dict[str, Any], bind: Callable[[Any], object]) -> None:
+    binding = made["session"].io_binding()
+    binding.bind_cpu_input("x", X)
+    bind(binding)
+    made["session"].run_with_iobinding(binding)
+
+
 CALLS: dict[str, Call] = {
     "session of": lambda m, v: qglow.InferenceSession(v).run(None, {"x": X}),
     "session threads": lambda m, v: qglow.InferenceSession(m["bundle"], v),
+    "session providers": lambda m, v: qglow.InferenceSession(m["bundle"], providers=v),
+    "session a provider": lambda m, v: qglow.InferenceSession(m["bundle"], providers=[v], provider_options=v),
+    "run options": lambda m, v: m["session"].run(None, {"x": X}, v),
+    "run into": lambda m, v: m["session"].run_into({"x": X}, v),
+    "run into one": lambda m, v: m["session"].run_into({"x": X}, {"y": v}),
+    "run callback": lambda m, v: m["session"].run_async(None, v, lambda *a: None),
+    "run ort values": lambda m, v: m["session"].run_with_ort_values(None, v),
+    "bind input": lambda m, v: bound(m, lambda b: b.bind_cpu_input("x", v)),
+    "bind value": lambda m, v: bound(m, lambda b: b.bind_ortvalue_input("x", v)),
+    "bind output": lambda m, v: bound(m, lambda b: b.bind_ortvalue_output("y", v)),
+    "bind output name": lambda m, v: bound(m, lambda b: b.bind_output(v)),
+    "bind output type": lambda m, v: bound(m, lambda b: b.bind_output("y", "cpu", 0, v, [1], X.ctypes.data)),
+    "ort value": lambda m, v: qglow.OrtValue.ortvalue_from_shape_and_type(v, np.float32)
+    if not isinstance(v, (list, tuple)) else None,
     "run outputs": lambda m, v: m["session"].run(v, {"x": X}),
     "run one output": lambda m, v: m["session"].run([v], {"x": X}),
     "run feeds": lambda m, v: m["session"].run(None, v),
@@ -147,10 +170,22 @@ WRONG: list[tuple[Call, str]] = [
     (lambda m, v: m["session"].run(None, [X]), "must be given as {name: array}"),
     (lambda m, v: m["session"].run(None, {"x": [[1, 2], [3]]}), "input 'x'.* is no array"),
     (lambda m, v: m["session"].run(None, {"x": X.astype(np.float64)}), "input 'x': expected float32, got float64"),
-    (lambda m, v: qglow.profile(m["model"], SAMPLES[0]), "one sample.*list of samples"),
+    (lambda m, v: qglow.profile(m["model"], {}), "sample 0: input 'x' is missing"),
     (lambda m, v: qglow.profile(m["model"], None), "expected a path, or samples"),
     (lambda m, v: qglow.quantize(m["model"], 3), "profile: expected the path"),
-    (lambda m, v: qglow.quantize(m["model"], m["profile"], {"weights": "per_tensor"}), "config must be a QuantConfig"),
+    (lambda m, v: qglow.quantize(m["model"], m["profile"], {"weight": "per_tensor"}), "unknown field 'weight'"),
+    (lambda m, v: qglow.quantize(m["model"], m["profile"], [("weights", 1)]), "config must be a QuantConfig or"),
+    (lambda m, v: qglow.InferenceSession(m["bundle"], "2"), "sess_options must be SessionOptions, or the number"),
+    (lambda m, v: qglow.InferenceSession(m["bundle"], 2, threads=1), "threads is int 1, and the session options ask"),
+    (lambda m, v: qglow.InferenceSession(m["bundle"], providers="CPUExecutionProvider"), "providers must be a list"),
+    (lambda m, v: m["session"].run(None, {"x": X}, {"terminate": True}), "run_options must be RunOptions or None"),
+    (lambda m, v: m["session"].run_into({"x": X}, {"y": X}), "y: expected memory of float32.2, 4, 8, 8."),
+    (lambda m, v: m["session"].run_into({"x": X}, {"q": X}), "no output 'q'; the outputs are"),
+    (lambda m, v: m["session"].run_async(None, {"x": X}, 3), "callback must be a function"),
+    (lambda m, v: m["session"].run_with_iobinding(3), "expected what io_binding"),
+    (lambda m, v: m["session"].io_binding().bind_output("y", "cuda"), "no device 'cuda'; known is cpu|no device str"),
+    (lambda m, v: m["session"].io_binding().bind_cpu_input("z", X), "nothing is named"),
+    (lambda m, v: qglow.OrtValue.ortvalue_from_numpy([1]), "an OrtValue is made of a numpy array"),
     (
         lambda m, v: qglow.quantize(None, m["profile"]),
         "model: expected a path, an onnx.ModelProto or a Graph, got None",

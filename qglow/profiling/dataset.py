@@ -142,7 +142,10 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
     if isinstance(data, Dataset):
         return data
     if isinstance(data, Mapping):
-        raise DataError("the data is one sample, {name: array}; give a list of samples")
+        data = [data]
+    reader = getattr(data, "get_next", None)  # of onnxruntime's CalibrationDataReader, which ends with None
+    if callable(reader) and not isinstance(data, (type, Iterable)):
+        data = iter(reader, None)
     if not isinstance(data, (str, Path)):
         if isinstance(data, (bytes, np.ndarray, Graph)) or not isinstance(data, Iterable):
             raise DataError(f"expected a path, or samples that are each {{name: array}}; got {shown(data)}")

@@ -28,6 +28,10 @@ class Executable(Protocol):
         """Outputs by name; the arrays are the caller's."""
         ...
 
+    def views(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """As `run`, but the arrays may be the executable's own: they are valid until its next run."""
+        ...
+
     @property
     def nbytes(self) -> int:
         """Bytes that are this executable's alone."""

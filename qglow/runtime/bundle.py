@@ -66,16 +66,24 @@ class Bundle:
 
 
 @in_usual_mode
-def load(path: str | Path, *, mapped: bool = False) -> Bundle:
-    """Read and verify a bundle. Raises BundleError where the file is missing, truncated, not a bundle, or not sound.
+def load(path: str | Path | bytes, *, mapped: bool = False) -> Bundle:
+    """Read and verify a bundle: a file, or its bytes. Raises BundleError where the file is missing, truncated, not a
+    bundle, or not sound.
 
     mapped: True maps the file instead of reading it into this process's own memory. Processes that map one file share
     its pages; the file must then stay as it is while the bundle is in use: where it is overwritten, results change, and
     where it is cut, the system ends the process. The hash is that of the bytes as they were when they were loaded.
     """
+    if isinstance(path, bytes):
+        return _read(memoryview(path), "the given bytes")
     path = path_of(path, "the bundle", BundleError, "the path of a .qglow file")
     missing = "no such bundle; make one with `qglow quantize`"
     data = map_file(path, BundleError, missing) if mapped else memoryview(read_bytes(path, BundleError, missing).data)
+    return _read(data, path)
+
+
+def _read(data: memoryview, path: str | Path) -> Bundle:
+    """The bundle of a file's bytes, verified. path: the file's name in messages."""
     try:
         metadata, constants, header = read_all(data)
         if metadata.get("format") != FORMAT:

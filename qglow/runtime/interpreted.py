@@ -33,6 +33,8 @@ class InterpretedPlan:
         with np.errstate(all="ignore"):
             return {name: np.array(array) for name, array in self.interpreter.run(feeds).items()}
 
+    views = run
+
     @in_usual_mode
     def step_seconds(self, feeds: Mapping[str, Array]) -> list[float]:
         """Run once; the seconds of each step."""

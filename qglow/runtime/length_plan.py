@@ -199,9 +199,8 @@ class LengthPlan(NativePlan):
             self._look()
         self.template.point_at(self.length)
 
-    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name; the arrays are the caller's."""
-        return super().run({**feeds, **dict(self._folded)} if self._folded else feeds)
+    def _compute(self, feeds: Mapping[str, Array]) -> None:
+        super()._compute({**feeds, **dict(self._folded)} if self._folded else feeds)
 
     @property
     def nbytes(self) -> int:

@@ -161,6 +161,17 @@ class NativePlan:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; the arrays are the caller's."""
+        self._compute(feeds)
+        constants = self.graph.constants
+        return {n: np.array(constants[n] if view is None else view) for n, view in self._outputs}
+
+    def views(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name, in this plan's memory: valid until the next run."""
+        self._compute(feeds)
+        constants = self.graph.constants
+        return {n: constants[n] if view is None else view for n, view in self._outputs}
+
+    def _compute(self, feeds: Mapping[str, Array]) -> None:
         self.refresh()
         for name, array in feeds.items():
             self._views[name][...] = array
@@ -169,8 +180,6 @@ class NativePlan:
                 self._run_segment(step)
             else:
                 self._run_host(step)
-        constants = self.graph.constants
-        return {n: np.array(constants[n] if view is None else view) for n, view in self._outputs}
 
     @property
     def nbytes(self) -> int:

@@ -125,6 +125,8 @@ class ReferencePlan:
         self.written = 0
         return own(evaluate(self.graph, feeds, keep=self._count), feeds, self.graph)
 
+    views = run
+
     def _count(self, name: str, array: Array) -> None:
         if name not in self.graph.inputs and isinstance(array, np.ndarray):
             self.written += array.size
@@ -152,6 +154,9 @@ class ChoicePlan:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         return self.chosen(feeds).run(feeds)
 
+    def views(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return self.chosen(feeds).views(feeds)
+
     def chosen(self, feeds: Mapping[str, Array]) -> Plan:
         """The plan that runs these inputs."""
         return self.plan_of(truth(self.first.run(feeds)[self.condition]))
@@ -178,6 +183,8 @@ class StagedPlan:
         if self.stage.rest is not None:
             values.update(self.following(values).run(self.inputs_of_rest(values)))
         return own({o: values[o] for o in full_graph.outputs}, feeds, full_graph)
+
+    views = run
 
     def known(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Constants, inputs, and what the program makes."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 import numpy as np
@@ -24,45 +24,59 @@ from .handlers import of_a_signal_handler
 from .lengths import Lengths
 from .plans import Plan, Planner
 
+if TYPE_CHECKING:
+    from .onnxruntime_api import IOBinding, ModelMetadata, OrtValue
+
 MOST_THREADS = 1024
-_ONNX_NAMES = {"f32": "float", "f64": "double", "f16": "float16", "bool": "bool", "str": "string"}
+_ONNX_NAMES = {"float32": "float", "float64": "double", "object": "string"}
 
 
 class ValueInfo(NamedTuple):
-    """Name, shape (symbolic dimensions as strings) and ONNX type name of an input or output, as onnxruntime's
-    NodeArg."""
+    """Name, shape (symbolic dimensions as strings, None for one without a name) and ONNX type name of an input or
+    output, as onnxruntime's NodeArg."""
 
     name: str
-    shape: list[Dim]
+    shape: list[Dim | None]
     type: str
 
     @staticmethod
     def of(name: str, t: TensorType) -> ValueInfo:
-        dtype = t.dtype.value
-        element = _ONNX_NAMES.get(dtype) or dtype.replace("u", "uint").replace("i", "int", 1).replace("uintnt", "uint")
-        return ValueInfo(name, list(t.shape or ()), f"tensor({element})")
+        shape = [None if d == "?" else d for d in t.shape or ()]
+        return ValueInfo(name, shape, f"tensor({element_name(t.dtype.numpy)})")
+
+
+def element_name(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype in an ONNX type."""
+    return _ONNX_NAMES.get(dtype.name, dtype.name)
 
 
 class InferenceSession:
-    """Runs a bundle, a path of one, or a graph. A plan is made for each set of input shapes on first use; the last
-    64 are kept, and share the weights and the memory that they run in.
+    """Runs a bundle, a path or the bytes of one, or a graph. A plan is made for each set of input shapes on first use;
+    the last 64 are kept, and share the weights and the memory that they run in.
 
+    sess_options: onnxruntime's SessionOptions or qglow's, of which intra_op_num_threads is obeyed, or a number of
+    threads. providers, provider_options: onnxruntime's; the CPU runs everything, and another provider is warned of.
     threads: worker threads, default the CPUs that this process may use. Calls from several threads take turns. A call
     within a call, from a signal handler, is refused: the outer one is in the middle of the same memory. A forked
-    process has the session too. backend: what runs the programs, by name: native (compiled kernels) or interpreter (see
-    backends.py); the bits are the same. max_memory, max_work: limits of its runs (see limits.py); None leaves those
-    that hold where it runs. mapped: see `load`.
+    process has the session too; pickled, it is made again from its bundle. backend: what runs the programs, by name:
+    native (compiled kernels) or interpreter (see backends.py); the bits are the same. max_memory, max_work: limits of
+    its runs (see limits.py); None leaves those that hold where it runs. mapped: see `load`.
     """
 
     def __init__(
-        self, model: Bundle | Graph | str | Path, threads: int | None = None, *, max_memory: int | str | None = None,
-        max_work: int | None = None, mapped: bool = False, backend: str = "native",
+        self, path_or_bytes: Bundle | Graph | str | Path | bytes | None = None, sess_options: Any = None,
+        providers: Sequence[Any] | None = None, provider_options: Sequence[Any] | None = None, *,
+        model: Bundle | Graph | str | Path | None = None, threads: int | None = None,
+        max_memory: int | str | None = None, max_work: int | None = None, mapped: bool = False,
+        backend: str = "native",
     ) -> None:  # fmt: skip
         made = backend_of(backend)
+        self._options, threads = _options_of(sess_options, providers, provider_options, threads)
         with limited(max_memory, max_work):
-            bundle = _bundle_of(model, mapped)
+            bundle = _bundle_of(path_or_bytes if model is None else model, mapped)
         self._limits = None if max_memory is None and max_work is None else (max_memory, max_work)
         threads = None if threads is None else count_of(threads, "threads", ConfigError, 1, MOST_THREADS)
+        self._bundle, self._given_threads = bundle, threads
         self.graph, self.backend = bundle.graph, made.name
         self._inputs, self._outputs = self.graph.inputs, self.graph.outputs
         self.threads = threads or len(os.sched_getaffinity(0))
@@ -81,10 +95,88 @@ class InferenceSession:
     def get_outputs(self) -> list[ValueInfo]:
         return [ValueInfo.of(n, self.graph.types[n]) for n in self.graph.outputs]
 
-    def run(self, output_names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
-        """The named outputs (None or none: all, in order). Raises InputError for a wrong name, dtype or shape."""
+    def run(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any], run_options: Any = None
+    ) -> list[Array]:
+        """The named outputs (None or none: all, in order). Lists and numbers stand for arrays of the input's dtype
+        where it holds their values. run_options: onnxruntime's; only `terminate` has an effect.
+
+        Raises InputError for a wrong name, dtype or shape.
+        """
         names = self._outputs if output_names is None else self._named(output_names)
-        arrays = self._checked(feeds)
+        if run_options is not None:
+            _onnxruntime_api().check_run_options(run_options)
+        results = self._run(self._checked(input_feed), None)
+        return [results[n] for n in names]
+
+    def run_into(self, input_feed: Mapping[str, Any], outputs: Mapping[str, Array]) -> None:
+        """Run, and write the named outputs into the given arrays, which must have their dtypes and shapes: a compiled
+        program copies each output once and allocates nothing. Raises InputError, and writes nothing, where an array
+        cannot hold its output."""
+        if not isinstance(outputs, Mapping):
+            raise InputError(f"the outputs must be given as {{name: array}}, got {shown(outputs)}")
+        self._named(list(outputs))
+        self._run(self._checked(input_feed), outputs)
+
+    def run_async(
+        self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any],
+        callback: Callable[[list[Array], Any, str], object], user_data: Any = None, run_options: Any = None,
+    ) -> None:  # fmt: skip
+        """`run` in another thread, which then calls callback(results, user_data, error text or "")."""
+        _onnxruntime_api().start(lambda: self.run(output_names, input_feed, run_options), callback, user_data)
+
+    def run_with_ort_values(
+        self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, Any], run_options: Any = None
+    ) -> list[OrtValue]:
+        """`run` on OrtValues, qglow's or onnxruntime's."""
+        made = self.run(output_names, input_dict_ort_values, run_options)
+        return [_onnxruntime_api().OrtValue(a) for a in made]
+
+    def run_with_iobinding(self, iobinding: IOBinding, run_options: Any = None) -> None:
+        """`run` on the arrays that are bound; see IOBinding and `run_into`."""
+        if run_options is not None:
+            _onnxruntime_api().check_run_options(run_options)
+        if not isinstance(iobinding, _onnxruntime_api().IOBinding):
+            raise InputError(f"expected what io_binding() of this session made, got {shown(iobinding)}")
+        iobinding.run(self)
+
+    def io_binding(self) -> IOBinding:
+        made: IOBinding = _onnxruntime_api().IOBinding(self)
+        return made
+
+    def get_providers(self) -> list[str]:
+        found: list[str] = _onnxruntime_api().get_available_providers()
+        return found
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        return {name: {} for name in self.get_providers()}
+
+    def set_providers(self, providers: Sequence[Any] | None = None, provider_options: Any = None) -> None:
+        """Checks the names, as __init__ does: the CPU runs everything."""
+        _onnxruntime_api().check_providers(providers, provider_options)
+
+    def enable_fallback(self) -> None:
+        """Nothing: there is one provider."""
+
+    disable_fallback = enable_fallback
+
+    def get_session_options(self) -> Any:
+        """The options that the session was made with; else new ones with its number of threads."""
+        if self._options is None:
+            self._options = _onnxruntime_api().SessionOptions()
+            self._options.intra_op_num_threads = self._given_threads or 0
+        return self._options
+
+    def get_modelmeta(self) -> ModelMetadata:
+        made: ModelMetadata = _onnxruntime_api().ModelMetadata(self.graph.name)
+        return made
+
+    def get_overridable_initializers(self) -> list[ValueInfo]:
+        """None: a bundle's constants are packed for its kernels."""
+        return []
+
+    def _run(self, arrays: list[Array], into: Mapping[str, Array] | None) -> dict[str, Array]:
+        """The outputs by name; with `into` they are written there, and nothing is returned."""
         try:
             with self._lock:
                 if self._running:
@@ -94,7 +186,10 @@ class InferenceSession:
                     )
                 self._running = True  # NOTE: Python handles no signal between this line and the next
                 try:
-                    results = self._results(arrays) if self._limits is None else self._limited(arrays, *self._limits)
+                    if self._limits is None:
+                        return self._results(arrays, into)
+                    with limited(*self._limits):
+                        return self._results(arrays, into)
                 finally:
                     self._running = False
         except QGlowError:
@@ -106,15 +201,17 @@ class InferenceSession:
             if of_a_signal_handler(error):
                 raise
             raise self._cannot_run(arrays, error) from error
-        return [results[n] for n in names]
 
-    def _results(self, arrays: list[Array]) -> dict[str, Array]:
+    def _results(self, arrays: list[Array], into: Mapping[str, Array] | None) -> dict[str, Array]:
         # NOTE: `strict=True` would cost time in each call
-        return self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905
+        feeds, plan = dict(zip(self._inputs, arrays)), self._plan(arrays)  # noqa: B905
+        if into is None:
+            return plan.run(feeds)
+        _onnxruntime_api().copy_into(plan.views(feeds), into)
+        return {}
 
-    def _limited(self, arrays: list[Array], max_memory: int | str | None, max_work: int | None) -> dict[str, Array]:
-        with limited(max_memory, max_work):
-            return self._results(arrays)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _session_of, (self._bundle, self._given_threads, self._limits or (None, None), self.backend)
 
     def run_all(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every value of the quantized graph by name, from the reference: for layer-by-layer reports."""
@@ -194,29 +291,72 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
 
 
+def _session_of(
+    bundle: Bundle, threads: int | None, limits: tuple[int | str | None, int | None], backend: str
+) -> InferenceSession:
+    """What a pickled session is made of again."""
+    return InferenceSession(bundle, threads=threads, max_memory=limits[0], max_work=limits[1], backend=backend)
+
+
+def _onnxruntime_api() -> Any:
+    from . import onnxruntime_api  # NOTE: a session that is only run needs none of it
+
+    return onnxruntime_api
+
+
+def _options_of(
+    options: object, providers: object, provider_options: object, threads: int | None
+) -> tuple[Any, int | None]:
+    """The session options that were given, and the number of threads that was asked for."""
+    if options is None and providers is None and provider_options is None:
+        return None, threads
+    api = _onnxruntime_api()
+    api.check_providers(providers, provider_options)
+    given, asked = api.checked_options(options)
+    if threads is not None and asked not in (None, threads):
+        raise ConfigError(f"threads is {shown(threads)}, and the session options ask for {asked}; give one of them")
+    return given, threads if asked is None else asked
+
+
 def _bundle_of(model: object, mapped: bool) -> Bundle:
     if isinstance(model, Bundle):
         return model
     if isinstance(model, Graph):
         return Bundle(model)
-    expected = "a Bundle, a Graph, or the path of a .qglow file (quantize a model with qglow.quantize)"
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return load(bytes(model))
+    expected = "a Bundle, a Graph, or the path or bytes of a .qglow file (quantize a model with qglow.quantize)"
     return load(path_of(model, "the model of a session", BundleError, expected), mapped=mapped)
 
 
-def _as_array(value: object, name: str, dtype: np.dtype[Any]) -> Array:
+def _as_array(value: Any, name: str, dtype: np.dtype[Any]) -> Array:
     """What was given for an input, as an array of the input's dtype: in this machine's byte order, strings as objects.
+    A list or a number becomes an array of that dtype where no value of it changes but by rounding to a float.
 
     Raises InputError where it is none.
     """
     try:
-        array = np.asarray(value)
+        inside = getattr(value, "numpy", None)  # an OrtValue, a tensor of another library
+        array = np.asarray(inside() if callable(inside) and not isinstance(value, (np.ndarray, type)) else value)
     except Exception as error:  # NOTE: ragged lists, and arrays of other libraries, which fail in their own ways
         raise InputError(f"input {name!r}: {shown(value)} is no array ({in_one_line(error)})") from error
     if array.dtype.newbyteorder("=") == dtype or (dtype.kind == "O" and array.dtype.kind == "U"):
         array = array.astype(dtype)
+    elif isinstance(value, (list, tuple, bool, int, float)):
+        array = _converted(array, dtype)
     if array.dtype != dtype or (dtype.kind == "O" and not all(isinstance(s, (str, bytes)) for s in array.flat)):
         raise InputError(f"input {name!r}: expected {'strings' if dtype.kind == 'O' else dtype}, got {array.dtype}")
     return array
+
+
+def _converted(array: Array, dtype: np.dtype[Any]) -> Array:
+    """The array in another dtype of numbers, or as it is where that would change a value."""
+    if array.dtype.kind not in "fiub" or dtype.kind not in "fiub":
+        return array
+    with np.errstate(all="ignore"):
+        made = array.astype(dtype)
+        kept = dtype.kind == "f" and bool((np.isinf(made) == np.isinf(array)).all())
+        return made if kept or np.array_equal(made.astype(array.dtype), array) else array
 
 
 def _fits(shape: Shape | None, given: tuple[int, ...]) -> bool:
