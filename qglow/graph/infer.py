@@ -191,7 +191,8 @@ class _Retyping:
     def other(self, node: Node) -> None:
         types, constants = self.types, self.constants
         known = all(not i or i in constants for i in node.inputs)
-        small = sum(constants[i].size for i in node.inputs if i and i in constants) <= _FOLD_LIMIT
+        read = node.inputs[:1] if node.has(PRODUCT) else node.inputs  # NOTE: to fold shortens even large weights
+        small = sum(constants[i].size for i in read if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
         exact = node.op == "Quantize" or not (quantized or self.varies(node))
         fold = node.has(SHAPE_ONLY) or (known and small and exact)
@@ -219,9 +220,8 @@ class _Retyping:
         self.nodes.append(node)
 
     def varies(self, node: Node) -> bool:
-        """Whether a node sums floats in an order that its kernel chooses, or may draw them anew each time."""
-        floats = any(self.graph.types[o].dtype is DType.F32 for o in node.outputs if o)
-        return floats and (node.has(PRODUCT) or node.op == "Onnx")
+        """Whether a node may draw floats anew each time."""
+        return node.op == "Onnx" and any(self.graph.types[o].dtype is DType.F32 for o in node.outputs if o)
 
     def folded(self, node: Node) -> list[Array] | None:
         """What a node makes of constants; None where that is too large, or takes too long, to be kept in a graph."""

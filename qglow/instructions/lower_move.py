@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 
 from ..graph import DType, Node
@@ -21,6 +24,19 @@ def is_movable(low: Lowering, *names: str) -> bool:
         if n in low.graph.constants and n not in low.places and low.type(n).dtype is not DType.STRING:
             low.constant_place(n, low.graph.constants[n])
     return all(n in low.places and low.type(n).dtype is not DType.STRING for n in names)
+
+
+@contextmanager
+def apart(low: Lowering, name: str, channels_last: bool | None = None) -> Iterator[TensorView]:
+    """The place of a value whose rule fills a buffer, or rows one behind the other: one of its own, from which it is
+    copied behind, where its place is within a concatenation's."""
+    if name not in low.concat_slots:
+        yield low.place(name, channels_last)
+        return
+    t = low.type(name)
+    own = low.dense(t.static_shape, t.dtype.numpy.str)
+    yield own
+    low.move(own, low.place(name))
 
 
 def concat(low: Lowering, node: Node) -> bool:
@@ -80,25 +96,6 @@ def transpose(low: Lowering, node: Node) -> bool:
             shape=tuple(place.shape[p] for p in perm), strides=tuple(place.strides[p] for p in perm), halo=NO_HALO
         ),
     )
-
-
-def gather(low: Lowering, node: Node) -> bool:
-    """Indices in an arithmetic progression: a view."""
-    indices = low.graph.constants.get(node.inputs[1])
-    if not is_movable(low, node.inputs[0]) or indices is None or not indices.size or indices.ndim > 1:
-        return False
-    place = low.places[node.inputs[0]]
-    axis = int(node.attr("axis")) % len(place.shape)
-    flat = [int(v) % place.shape[axis] for v in indices.reshape(-1)]
-    steps = {b - a for a, b in zip(flat, flat[1:], strict=False)} or {1}
-    if len(steps) > 1 or min(steps) < 0:
-        return False
-    view = place.part(axis, flat[0], len(flat), steps.pop())
-    if indices.ndim == 0:
-        view = view._replace(
-            shape=view.shape[:axis] + view.shape[axis + 1 :], strides=view.strides[:axis] + view.strides[axis + 1 :]
-        )
-    return bind_view(low, node, view)
 
 
 def expand(low: Lowering, node: Node) -> bool:
@@ -182,21 +179,17 @@ def constant_pad(
 ) -> bool:
     """The whole output filled, then the input copied into it. A value of several bytes is one that they share."""
     fill = np.asarray(0 if value is None else value).reshape(-1)[:1].astype(x.dtype).view(np.uint8)
-    if len(set(fill.tolist())) != 1 or node.outputs[0] in low.concat_slots:
+    if len(set(fill.tolist())) != 1:
         return False
-    y = low.place(node.outputs[0])
-    if any(y.halo) and int(fill[0]) != low.zero(node.outputs[0]):
-        return False
-    low.emit(
-        "fill",
-        {"y": TensorView(y.buffer, 0, (low.room(y),), (1,), "|u1")},
-        {},
-        {"C": low.room(y), "value": int(fill[0])},
-    )
-    inside = y
-    for k, (b, _) in enumerate(widths):
-        inside = inside.part(k, b, x.shape[k])
-    low.move(x, inside)
+    with apart(low, node.outputs[0]) as y:
+        if any(y.halo) and int(fill[0]) != low.zero(node.outputs[0]):
+            return False
+        buffer, size = TensorView(y.buffer, 0, (low.room(y),), (1,), "|u1"), low.room(y)
+        low.emit("fill", {"y": buffer}, {}, {"C": size, "value": int(fill[0])})
+        inside = y
+        for k, (b, _) in enumerate(widths):
+            inside = inside.part(k, b, x.shape[k])
+        low.move(x, inside)
     return True
 
 

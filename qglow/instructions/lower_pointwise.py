@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..graph import DType, Node
@@ -179,8 +181,7 @@ def broadcast(place: TensorView, shape: tuple[int, ...]) -> TensorView:
 
 
 class Pair(NamedTuple):
-    """The operands of one of INT8_BINARY, the first of the output's shape. f_a, f_b: what their reals are of the
-    output's."""
+    """The operands of one of INT8_BINARY, the larger first. f_a, f_b: what their reals are of the output's."""
 
     a: str
     b: str
@@ -188,50 +189,52 @@ class Pair(NamedTuple):
     f_b: float
 
 
-def pair_of(low: Lowering, node: Node) -> Pair | None:
-    """None where both operands are broadcast."""
+def pair_of(low: Lowering, node: Node) -> Pair:
     a, b = node.inputs
     types = [low.type(v) for v in (a, b, *node.outputs)]
     with np.errstate(all="ignore"):  # NOTE: a factor may be beyond float32, which its kernels then refuse
         together = node.has(JOINTLY_HOMOGENEOUS)
         f_a, f_b = map(float, addends(node, *types) if together else (factor(*types),) * 2)
-    shape = types[2].static_shape
-    if types[0].static_shape == shape:
-        return Pair(a, b, f_a, f_b)
-    return Pair(b, a, f_b, f_a) if types[1].static_shape == shape else None
+    size_a, size_b = ((t.static_shape == types[2].static_shape, prod(t.static_shape)) for t in types[:2])
+    return Pair(a, b, f_a, f_b) if size_a >= size_b else Pair(b, a, f_b, f_a)
 
 
-def emit_pair(low: Lowering, node: Node, pair: Pair, prefix: str, fields: Fields) -> bool:
-    """An instruction of INT8_BINARY; False where the operands' strides need more loops."""
-    pa, pb = low.places[pair.a], low.places[pair.b]
-    y = low.place(node.outputs[0], like=pa)
+def emit_pair(low: Lowering, out: str, pair: Pair, kind: str, fields: Fields) -> bool:
+    """An instruction of INT8_BINARY; False where the operands' strides need more loops. Where both operands are
+    broadcast, the larger is copied as often as it takes."""
+    shape, pa, pb = low.type(out).static_shape, low.places[pair.a], low.places[pair.b]
+    spread = pa.shape != shape
+    y = low.place(out, like=None if spread else pa)
+    if spread:
+        repeated = low.dense(shape, pa.dtype, like=y)
+        low.move(broadcast(pa, shape), repeated)
+        pa = repeated
     loops = loops_nhwc(y, pa, broadcast(pb, y.shape), repeat=True)
     if loops is None:
-        pa, pb = in_form_of(low, pair.a, y), in_form_of(low, pair.b, y)
+        pa, pb = pa if spread else in_form_of(low, pair.a, y), in_form_of(low, pair.b, y)
         loops = loops_nhwc(y, pa, broadcast(pb, y.shape), repeat=True)
         if loops is None:
             return False
     repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
-    factors = {"f_a": pair.f_a} | ({"f_b": pair.f_b} if node.has(JOINTLY_HOMOGENEOUS) else {})
-    kind = prefix + ("Add" if node.has(ADDITIVE) else node.op).lower()
-    fields = {**fields_of(loops, "yxb"), "b_c": 0 if repeats else 1, **factors, **fields}
+    factors = {"f_a": pair.f_a, "f_b": pair.f_b}
+    fields = fitting(kind, {**fields_of(loops, "yxb"), "b_c": 0 if repeats else 1, **factors, **fields})
     low.emit(kind, {"a": pa, "b": pb, "y": y}, {}, fields)
     return True
 
 
 def binary(low: Lowering, node: Node) -> bool:
     form = form_of(low, node, *node.inputs)
-    pair = pair_of(low, node) if form is not None and low.type(node.outputs[0]).quant is not None else None
-    if form is None or pair is None:
+    if form is None or low.type(node.outputs[0]).quant is None:
         return False
+    pair, out, kind = pair_of(low, node), node.outputs[0], form + ("Add" if node.has(ADDITIVE) else node.op).lower()
     if form == INT16:
-        return are_finite(pair.f_a, pair.f_b) and emit_pair(low, node, pair, form, int16_limits(low, node))
+        return are_finite(pair.f_a, pair.f_b) and emit_pair(low, out, pair, kind, int16_limits(low, node))
     together = node.has(JOINTLY_HOMOGENEOUS)
     most = 255 * (abs(pair.f_a) + abs(pair.f_b)) if together else 255 * 255 * pair.f_a
     if most >= MAX_ROUNDED:
         return low.refuse("its scales are so far apart that int32 does not hold its sums")
     zeros = {"a_zero": low.zero(pair.a), "b_zero": low.zero(pair.b)}
-    return emit_pair(low, node, pair, form, {**zeros, **limits(low, node)})
+    return emit_pair(low, out, pair, kind, {**zeros, **limits(low, node)})
 
 
 def in_form_of(low: Lowering, name: str, y: TensorView) -> TensorView:

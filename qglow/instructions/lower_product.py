@@ -157,7 +157,7 @@ conv, conv_transpose = partial(products.conv, INT8), partial(products.conv_trans
 
 
 def matmul(low: Lowering, fused: Node) -> bool:
-    if fused.inputs[1] in low.graph.constants:
+    if fused.inputs[1] in low.graph.constants and low.type(fused.inputs[1]).dtype is not DType.U8:
         return products.matmul(INT8, low, fused)
     return len(low.parts(fused)) == 1 and product_of_two(low, fused)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..graph import Array, Node
 from .coalesce_dims import coalesce_dims
+from .lower_move import apart
 from .lower_pointwise import Fields, is_u8, limits
 from .program import TensorView
 from .select import Lowering
@@ -13,9 +14,11 @@ from .select import Lowering
 LONGEST = 65536  # elements of a row whose sum of squares fits int32
 
 
-def rows(low: Lowering, node: Node, item: int = 1) -> tuple[TensorView, TensorView, Fields]:
-    """Input, output and fields of rows of adjacent elements."""
-    y = low.place(node.outputs[0], channels_last=False)
+def rows(
+    low: Lowering, node: Node, item: int = 1, place: TensorView | None = None
+) -> tuple[TensorView, TensorView, Fields]:
+    """Input, output and fields of rows of adjacent elements. place: of the output, if not its own."""
+    y = place or low.place(node.outputs[0], channels_last=False)
     x = low.places[node.inputs[0]]
     if x.strides[-1] != item or y.strides[-1] != item:
         x = low.dense_of(node.inputs[0])
@@ -34,21 +37,16 @@ def softmax(low: Lowering, node: Node) -> bool:
         or int(node.attr("axis")) % len(t.static_shape) != len(t.static_shape) - 1
     ):
         return False
-    if node.outputs[0] in low.concat_slots:
-        return False
     assert t.quant is not None
     with np.errstate(over="ignore"):
         inverse = float(np.float32(1) / t.quant.s)
     if not np.isfinite(inverse):
         return low.refuse("one over its scale is no float32")
-    x, y, fields = rows(low, node)
     table = low.constant(low.derived(_with_planes, low.graph.constants[node.inputs[1]]))
-    low.emit(
-        "softmax",
-        {"x": x, "y": y, "scratch": None},
-        {"table": table},
-        {**fields, "f_inverse": inverse, **limits(low, node)},
-    )
+    with apart(low, node.outputs[0], channels_last=False) as place:
+        x, y, fields = rows(low, node, place=place)
+        places: dict[str, TensorView | None] = {"x": x, "y": y, "scratch": None}
+        low.emit("softmax", places, {"table": table}, {**fields, "f_inverse": inverse, **limits(low, node)})
     return True
 
 
@@ -61,11 +59,7 @@ def _with_planes(table: Array) -> Array:
 
 def layer_normalization(low: Lowering, node: Node) -> bool:
     x_type = low.type(node.inputs[0])
-    if (
-        not is_u8(low, node.inputs[0], node.outputs[0])
-        or node.outputs[0] in low.concat_slots
-        or x_type.static_shape[-1] > LONGEST
-    ):
+    if not is_u8(low, node.inputs[0], node.outputs[0]) or x_type.static_shape[-1] > LONGEST:
         return False
     n = x_type.static_shape[-1]
     if any(low.graph.constants[i].shape != (n,) for i in node.inputs[1:3]):
@@ -75,10 +69,11 @@ def layer_normalization(low: Lowering, node: Node) -> bool:
         epsilon = float(np.float32(float(node.attr("epsilon")) * n * n / float(x_type.quant.s) ** 2))
     if not np.isfinite(epsilon):
         return low.refuse("its epsilon over its scale is no float32")
-    x, y, fields = rows(low, node)
     constants = {
         name: low.constant(low.derived(np.asarray, low.graph.constants[i], np.float32))
         for name, i in zip(("gain", "shift"), node.inputs[1:], strict=True)
     }
-    low.emit("layer_norm", {"x": x, "y": y}, constants, {**fields, "f_epsilon": epsilon, **limits(low, node)})
+    with apart(low, node.outputs[0], channels_last=False) as place:
+        x, y, fields = rows(low, node, place=place)
+        low.emit("layer_norm", {"x": x, "y": y}, constants, {**fields, "f_epsilon": epsilon, **limits(low, node)})
     return True

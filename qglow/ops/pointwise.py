@@ -72,6 +72,7 @@ OPS = (
     OpDef("Clip", (X, optional("min", "T", NUMBER), optional("max", "T", NUMBER)), **_SAME,
           meaning=node("float_elementwise.clip"),
           traits=frozenset({t.FUSIBLE, t.CLAMP, t.LOWER_BOUND, t.STRIDED_FLOATS}), lower_float="lower_float.clipped"),
-    OpDef("Not", (Operand("x"),), TRUTHS, **_SAME, meaning=node("float_elementwise.logical_not")),
+    OpDef("Not", (Operand("x"),), TRUTHS, **_SAME, meaning=node("float_elementwise.logical_not"),
+          lower_float="lower_truths.inverted"),
     OpDef("IsNaN", (Operand("x"),), TRUTHS, **_SAME, meaning=node("float_elementwise.is_nan")),
 )  # fmt: skip

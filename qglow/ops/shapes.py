@@ -26,5 +26,6 @@ OPS = (
           frozenset({t.GROWS, t.MASK_ARITHMETIC}), sized_by=(0,), shape="shape_rules_movement.constant_of_shape",
           meaning=node("float_shape.constant_of_shape")),
     OpDef("Cast", (IN,), (Output("y", "=to"),), {"to": required(word(*DTYPES))}, frozenset({t.STEP, t.MASK_ARITHMETIC}),
-          shape="shape_rules.same", meaning=node("float_shape.cast_")),
+          shape="shape_rules.same", meaning=node("float_shape.cast_"), float_kernel=form("to"),
+          lower_float="lower_truths.cast"),
 )  # fmt: skip

@@ -1,8 +1,8 @@
 """The law: the slow, obvious meaning of every op, float and integer, and the evaluator that walks a graph."""
 
-from .evaluate import evaluate, evaluate_node, is_quantized
+from .evaluate import bind_node, evaluate, evaluate_node, is_quantized
 from .float_table import FLOAT
 from .integer_table import INTEGER
 from .shapes import retype, retype_known
 
-__all__ = ["FLOAT", "INTEGER", "evaluate", "evaluate_node", "is_quantized", "retype", "retype_known"]
+__all__ = ["FLOAT", "INTEGER", "bind_node", "evaluate", "evaluate_node", "is_quantized", "retype", "retype_known"]

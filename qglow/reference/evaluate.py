@@ -4,6 +4,7 @@ engine."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import isqrt
 
 import numpy as np
@@ -15,12 +16,14 @@ from ..graph import Array, Graph, Node
 from ..graph.epilogue import is_fused, parts
 from ..graph.select_op import Uses, has_branches, side, truth, walk
 from ..limits import ELEMENTS, check_memory, is_counted, spend
+from ..ops import FROM_DATA, OPS
 from ..ops.traits import SEVERAL_ROUNDINGS
 from .float_table import FLOAT, strict_meaning
 from .growing import bytes_made
 from .integer_table import INTEGER
 
 Keep = Callable[[str, Array], None]
+Compute = Callable[[list[Array | None]], list[Array]]
 
 
 @in_usual_mode
@@ -100,22 +103,40 @@ def evaluate_node(
     """The outputs of one node. fast: see `evaluate`. live: bytes that are kept meanwhile. Raises LimitError, before
     anything is computed, where the outputs with these are beyond the limit of memory. Raises ModelError, naming the
     node, where it cannot be evaluated."""
+    with np.errstate(all="ignore"):
+        return _results(node, inputs, _meaning(graph, node, inputs, fast, live))
+
+
+def bind_node(graph: Graph, node: Node, inputs: list[Array | None], fast: bool = False) -> Callable[[], list[Array]]:
+    """`evaluate_node` of the same arrays each time, whose elements change: what follows from their shapes and dtypes is
+    found once. The caller sees to the usual mode, and to numpy's warnings."""
+    row = OPS.get(node.op)
+    sizes = FROM_DATA if row is None else row.sized_by
+    if sizes == FROM_DATA or any(node.input(k) and node.inputs[k] not in graph.constants for k in sizes):
+        return partial(evaluate_node, graph, node, inputs, fast)
+    return partial(_results, node, inputs, _meaning(graph, node, inputs, fast, 0))
+
+
+def _meaning(graph: Graph, node: Node, inputs: list[Array | None], fast: bool, live: int) -> Compute:
+    """What a node does with inputs of these shapes and dtypes, once there is memory for what it makes."""
     try:
         check_memory(
             live + bytes_made(node, inputs), f"node {node.name!r} ({node.operator}): its output, with what is kept,"
         )
-        results = [np.asarray(a) if isinstance(a, np.generic) else a for a in _evaluated(graph, node, inputs, fast)]
+        return _function(graph, node, inputs, fast)
     except QGlowError:
         raise
-    except MemoryError as error:
-        raise LimitError(f"node {node.name!r} ({node.operator}): there is not enough memory for its output") from error
-    except KeyError as error:
-        raise ModelError(f"node {node.name!r}: op {node.operator} has no meaning here (missing {error})") from error
     except Exception as error:
-        shapes = [tuple(a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
-        raise ModelError(
-            f"node {node.name!r} ({node.operator}) cannot be evaluated on inputs of shapes {shapes}: {error}"
-        ) from error
+        raise _refused(node, inputs, error) from error
+
+
+def _results(node: Node, inputs: list[Array | None], compute: Compute) -> list[Array]:
+    try:
+        results = [np.asarray(a) if isinstance(a, np.generic) else a for a in compute(inputs)]
+    except QGlowError:
+        raise
+    except Exception as error:
+        raise _refused(node, inputs, error) from error
     if is_counted():
         spend(1 + _work(inputs, results) // ELEMENTS, f"node {node.name!r} ({node.operator})")
     if any(node.outputs[len(results) :]):
@@ -125,6 +146,16 @@ def evaluate_node(
     return results
 
 
+def _refused(node: Node, inputs: list[Array | None], error: Exception) -> QGlowError:
+    """The error that names the node."""
+    if isinstance(error, MemoryError):
+        return LimitError(f"node {node.name!r} ({node.operator}): there is not enough memory for its output")
+    if isinstance(error, KeyError):
+        return ModelError(f"node {node.name!r}: op {node.operator} has no meaning here (missing {error})")
+    shapes = [tuple(a.shape) if isinstance(a, np.ndarray) else None for a in inputs]
+    return ModelError(f"node {node.name!r} ({node.operator}) cannot be evaluated on inputs of shapes {shapes}: {error}")
+
+
 def _work(inputs: list[Array | None], results: list[Array]) -> int:
     """Elements that are written, and products: of a matrix product they are the root of the three sizes' product."""
     sizes = [a.size for a in inputs[:2] if isinstance(a, np.ndarray)]
@@ -132,32 +163,38 @@ def _work(inputs: list[Array | None], results: list[Array]) -> int:
     return written + (isqrt(sizes[0] * sizes[1] * written) if len(sizes) == 2 and written != max(sizes) else 0)
 
 
-def _evaluated(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> list[Array]:
+def _function(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> Compute:
     if is_fused(node):
-        return _evaluated_parts(graph, node, inputs, fast)
+        return partial(_evaluate_parts, graph, node, fast)
     if is_quantized(graph, node):
         types = [graph.types[i] if i else None for i in node.inputs]
-        return INTEGER[node.op](node, inputs, types, [graph.types[o if o else node.outputs[0]] for o in node.outputs])
+        made = [graph.types[o if o else node.outputs[0]] for o in node.outputs]
+        return lambda given, law=INTEGER[node.op]: law(node, given, types, made)  # type: ignore[misc]
     if node.op not in FLOAT:
-        return fallback_ops().evaluate(node, inputs)
+        return partial(fallback_ops().evaluate, node)
     halves = node.has(SEVERAL_ROUNDINGS) and any(a is not None and a.dtype == np.float16 for a in inputs)
-    with np.errstate(all="ignore"):
-        given = (
-            [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs]
-            if halves
-            else inputs
-        )
-        results = (FLOAT[node.op] if fast else strict_meaning(node.op, given))(node, given)
-        return [a.astype(np.float16) if a.dtype == np.float32 else a for a in results] if halves else results
+    given = _widened(inputs) if halves else inputs
+    law = FLOAT[node.op] if fast else strict_meaning(node.op, given)
+    return partial(_in_single, law, node) if halves else partial(law, node)
 
 
-def _evaluated_parts(graph: Graph, node: Node, inputs: list[Array | None], fast: bool) -> list[Array]:
+def _widened(inputs: list[Array | None]) -> list[Array | None]:
+    return [a.astype(np.float32) if a is not None and a.dtype == np.float16 else a for a in inputs]
+
+
+def _in_single(law: Callable[..., list[Array]], node: Node, inputs: list[Array | None]) -> list[Array]:
+    """float16 computed as float32, and rounded once."""
+    return [a.astype(np.float16) if a.dtype == np.float32 else a for a in law(node, _widened(inputs))]
+
+
+def _evaluate_parts(graph: Graph, node: Node, fast: bool, inputs: list[Array | None]) -> list[Array]:
     """A fused node means its parts, one after the other."""
     apart, between = parts(node, graph.types)
     graph, results = graph.with_(types={**graph.types, **between}), list[Array]()
     values = dict(zip(node.inputs, inputs, strict=True))
     for part in apart:
-        results = _evaluated(graph, part, [values[i] if i else None for i in part.inputs], fast)
+        given = [values[i] if i else None for i in part.inputs]
+        results = _function(graph, part, given, fast)(given)
         values[part.outputs[0]] = results[0]
     return results
 

@@ -178,9 +178,9 @@ class LengthPlan(NativePlan):
     def _look(self) -> None:
         bound = self.template.bound
         self._own, self.arena, self.scratch = bound._own, bound.arena, bound.scratch
-        self._steps = bound._steps
         self._views = {n: self._view_of(n) for n in self._places}
         self._outputs = [(n, self._views.get(n)) for n in self.graph.outputs]
+        self._take(bound._steps)
 
     def _view_of(self, name: str) -> Array:
         place, bound = self._places[name], self.template.bound

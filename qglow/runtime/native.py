@@ -12,7 +12,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from ..graph import Array, Node
+from ..float_mode import UsualMode
+from ..graph import Array, Graph, Node
 from ..graph.verify import verify_level
 from ..instructions.meaning import OVER_READ
 from ..instructions.program import CONSTANTS, HostCall, Instruction, Program, TensorView, put
@@ -22,7 +23,7 @@ from ..instructions.table import HEADER, INSTRUCTIONS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..kernels.table import kernel_of
-from ..reference import evaluate_node
+from ..reference import bind_node
 from .arenas import aligned
 from .constants import ConstantPool
 from .guard import guarded, is_guarded
@@ -99,6 +100,21 @@ class Segment:
         self.schedule = ctypes.c_int64(self._tables.address) if self._tables is not None and self._tables.fits else None
 
 
+class HostStep:
+    """A node that the reference computes, bound to the arrays that it reads and writes."""
+
+    def __init__(self, graph: Graph, node: Node, views: Mapping[str, Array], fast: bool) -> None:
+        self.node = node
+        inputs = [None if not i else views[i] if i in views else graph.constants[i] for i in node.inputs]
+        self._compute = bind_node(graph, node, inputs, fast)
+        self._made = [(name, views[name] if name else None) for name in node.outputs]
+
+    def run(self) -> None:
+        for (name, view), array in zip(self._made, self._compute(), strict=False):
+            if view is not None:
+                put(view, np.asarray(array), self.node, name)
+
+
 class NativePlan:
     """A program with its arena, constants and native rows. fast: host steps in whatever order is fast, not in the
     law's."""
@@ -151,7 +167,12 @@ class NativePlan:
         self._scratch: int = self.scratch.ctypes.data
         self._views = {n: self._view(p) for n, p in places.items()}
         self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
-        self._steps = self._segments()
+        self._take(self._segments())
+
+    def _take(self, steps: list[Segment | Node]) -> None:
+        """Run these steps from now on, on the views that are there."""
+        self._steps, self._hosts = steps, dict[int, HostStep]()
+        self._has_host_steps = any(isinstance(step, Node) for step in steps)
 
     def refresh(self) -> None:
         """Move to where the session's memory is now."""
@@ -175,11 +196,18 @@ class NativePlan:
         self.refresh()
         for name, array in feeds.items():
             self._views[name][...] = array
+        if self._has_host_steps:
+            with UsualMode(), np.errstate(all="ignore"):
+                self._run_steps()
+        else:
+            self._run_steps()
+
+    def _run_steps(self) -> None:
         for step in self._steps:
             if isinstance(step, Segment):
                 self._run_segment(step)
             else:
-                self._run_host(step)
+                (self._hosts.get(id(step)) or self._host_step(step)).run()
 
     @property
     def nbytes(self) -> int:
@@ -206,12 +234,16 @@ class NativePlan:
         else:
             pool.run(s.schedule, s.start, s.count)
 
+    def _host_step(self, node: Node) -> HostStep:
+        """The node, bound to what this plan has where."""
+        if id(node) not in self._hosts:
+            self._hosts[id(node)] = HostStep(self.graph, node, self._views, self.fast)
+        return self._hosts[id(node)]
+
     def _run_host(self, node: Node) -> None:
-        graph = self.graph
-        inputs = [None if not i else self._views[i] if i in self._views else graph.constants[i] for i in node.inputs]
-        for name, array in zip(node.outputs, evaluate_node(graph, node, inputs, self.fast), strict=False):
-            if name:
-                put(self._views[name], np.asarray(array), node, name)
+        """A step by itself."""
+        with UsualMode(), np.errstate(all="ignore"):
+            self._host_step(node).run()
 
     def _segments(self) -> list[Segment | Node]:
         """Host steps, and between them segments, which end where values are looked at."""

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ..float_mode import UsualMode
 from ..graph import Array, Graph, Node
 from ..instructions.program import HostCall, Instruction, Program
 from ..reference import evaluate, evaluate_node
 from .interpreted import InterpretedPlan
-from .native import NativePlan, Segment
+from .native import HostStep, NativePlan, Segment
 from .placement import place_nodes, symbolic_as_one
 from .plans import ChoicePlan, Plan, ReferencePlan, StagedPlan, taken
 from .session import InferenceSession
@@ -120,7 +121,7 @@ def _times_of_program(plan: NativePlan, feeds: Mapping[str, Array], repeats: int
     rows = iter([row for s in plan._steps if isinstance(s, Segment) for row in s.rows])
     for k, step in enumerate(plan.program.steps):
         if isinstance(step, HostCall):
-            yield _host_time(k, step.node, min(_timed(lambda: plan._run_host(step.node)) for _ in range(repeats)))
+            yield _host_time(k, step.node, _time_on_host(plan._host_step(step.node), repeats))
             continue
         row = next(rows)
         if native:
@@ -173,6 +174,11 @@ def _times_of_graph(graph: Graph, feeds: Mapping[str, Array], repeats: int) -> I
         evaluate(graph, feeds, keep=keep)
     for name, seconds in fastest.items():
         yield _host_time(0, producers[name], seconds)
+
+
+def _time_on_host(step: HostStep, repeats: int) -> float:
+    with UsualMode(), np.errstate(all="ignore"):
+        return min(_timed(step.run) for _ in range(repeats))
 
 
 def _host_time(index: int, node: Node, seconds: float) -> StepTime:

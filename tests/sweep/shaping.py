@@ -170,6 +170,8 @@ def gathers() -> Iterator[Case]:
         index = whole(3, 4, low=-3 if axis == 0 else 0, high=3, seed=1)
         yield from at_versions("GatherElements", [normal(3, 4), index], 11, axis=axis)
     yield case("GatherElements", normal(3, 4), whole(2, 4, low=0, high=3), opset=13)
+    for dims, index in ((0, [[0, 1], [1, 0]]), (0, [[1, 2], [0, 1]]), (1, [[2], [0]])):
+        yield case("GatherND", normal(2, 3, 4), Fixed(np.array(index)), opset=13, batch_dims=dims)
     for target in ((2, 3, 4), (1, 1), (3, 1), (5, 2, 3, 4), (2, 1, 4)):
         yield from at_versions(
             "Expand", [normal(1, 3, 1) if target != (2, 1, 4) else normal(2, 3, 4), ints(*target)], 8
