@@ -71,8 +71,16 @@ def test_indices_that_follow_a_rule_are_views_of_any_dtype() -> None:
     for x in (RNG.random((7, 6, 5)).astype(np.float32), RNG.integers(0, 9, (7, 6, 5)), RNG.random((7, 6, 5)) < 0.5):
         grid = 2 * np.arange(3)[:, None] - np.arange(2)[None] + 1
         back = np.arange(6)[::-1].copy()
-        for axis, indices in ((0, grid), (1, grid), (2, np.array([[3], [4]])), (1, back), (-1, np.array(-2)),
-                              (0, np.array([-1, -3, -5])), (2, np.zeros((2, 2), np.int64)), (1, np.array([[2]]))):
+        for axis, indices in (
+            (0, grid),
+            (1, grid),
+            (2, np.array([[3], [4]])),
+            (1, back),
+            (-1, np.array(-2)),
+            (0, np.array([-1, -3, -5])),
+            (2, np.zeros((2, 2), np.int64)),
+            (1, np.array([[2]])),
+        ):
             node = helper.make_node("Gather", ["x", "i"], ["y"], axis=axis)
             checked([node], x.dtype.type, {"x": x}, i=indices)
             checked([node], x.dtype.type, {"x": x}, i=indices.astype(np.int32))
