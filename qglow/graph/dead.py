@@ -13,9 +13,13 @@ def remove_dead(graph: Graph) -> Graph:
     needed = set(graph.outputs)
     nodes: list[Node] = []
     for node in reversed(graph.nodes):
-        if needed & set(node.outputs):
-            nodes.append(node.with_(outputs=(node.outputs[0], *(o if o in needed else "" for o in node.outputs[1:]))))
-            needed |= set(node.inputs) - {""}
+        if not needed.isdisjoint(node.outputs):
+            if len(node.outputs) > 1:
+                kept = (node.outputs[0], *(o if o in needed else "" for o in node.outputs[1:]))
+                node = node if kept == node.outputs else node.with_(outputs=kept)
+            nodes.append(node)
+            needed.update(node.inputs)
+            needed.discard("")
     used = needed | set(graph.inputs) | {o for n in nodes for o in n.outputs if o}
     return graph.with_(
         nodes=tuple(reversed(nodes)),

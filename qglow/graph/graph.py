@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from ..ops.definition import OpDef
-from ..ops.registry import OPS, default, has
+from ..ops.registry import OPS, default
 from ..ops.traits import Trait
 from .types import DType, TensorType
 
@@ -56,7 +56,8 @@ class Node:
 
     def has(self, trait: Trait) -> bool:
         """Whether the op has a trait."""
-        return has(self.op, trait)
+        declared = OPS.get(self.op)
+        return declared is not None and trait in declared.traits
 
     @property
     def operator(self) -> str:
@@ -67,7 +68,8 @@ class Node:
 
     def with_(self, **changes: Any) -> Node:
         """A copy with fields replaced."""
-        return Node(**{field: getattr(self, field) for field in Node.__slots__} | changes)
+        have = {"op": self.op, "inputs": self.inputs, "outputs": self.outputs, "attributes": self.attributes}
+        return Node(**{**have, "name": self.name, **changes})
 
     def with_attributes(self, **changes: Attribute) -> Node:
         """A copy with attributes set; a value of None removes the attribute."""

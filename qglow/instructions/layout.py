@@ -77,6 +77,8 @@ def channels_last_values(graph: Graph) -> set[str]:
 
 def _connected(graph: Graph, among: set[str]) -> set[str]:
     """Images and lines of window ops, and the images that are connected to them, among some values."""
+    if not any([node.has(IMAGE) for node in graph.nodes]):
+        return set()
     connected = Classes[str]()
     wanted: set[str] = set()
     lines: set[str] = set()
