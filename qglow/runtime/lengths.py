@@ -16,6 +16,7 @@ from ..graph.select_op import has_branches
 from ..graph.verify import verify_level
 from .backends import NativeBackend, is_reference_only
 from .handlers import of_a_signal_handler
+from .plan_cache import PlanCache
 from .plans import Plan, Planner
 
 if TYPE_CHECKING:
@@ -77,15 +78,22 @@ class Lengths:
         self._last: Key | None = None
         self._row = 0
         self._failures: list[tuple[int, int]] = []
+        self._plans = PlanCache()  # NOTE: apart from others, which take long to make
 
     @property
     def nbytes(self) -> int:
         """Bytes that the programs for many lengths have for themselves."""
-        return sum(t.nbytes for t in self._templates.values())
+        return sum(t.nbytes for t in self._templates.values()) + self._plans.nbytes
+
+    def plan(self, planner: Planner, graph: Graph, key: Key) -> Plan | None:
+        """The plan for the shapes of the inputs; None where they are to be planned by themselves."""
+        plan = self._plans.get(key)
+        if plan is None and (plan := self._new(planner, graph, key)) is not None:
+            self._plans.put(key, plan)
+        return plan
 
     @in_usual_mode
-    def plan(self, planner: Planner, graph: Graph, key: Key) -> Plan | None:
-        """The plan for shapes that no plan is kept for; None where they are to be planned by themselves."""
+    def _new(self, planner: Planner, graph: Graph, key: Key) -> Plan | None:
         last, self._last = self._last, key
         found = Pattern.between(last, key) if last is not None else None
         self._row = 0 if found is None else self._row + 1 if found == self._pattern else 1

@@ -249,10 +249,11 @@ class InferenceSession:
         key = tuple([a.shape for a in arrays])
         plan = self._cache.get(key)
         if plan is None:
-            plan = self._lengths.plan(self._planner, self.graph, key) or self._planner.plan(
-                self.graph, dict(zip(self.graph.inputs, key, strict=True)), key=key
+            plan = self._lengths.plan(self._planner, self.graph, key)
+        if plan is None:
+            plan = self._cache.put(
+                key, self._planner.plan(self.graph, dict(zip(self.graph.inputs, key, strict=True)), key=key)
             )
-            self._cache.put(key, plan)
         return plan
 
     def _checked(self, feeds: Mapping[str, Array]) -> list[Array]:
