@@ -92,6 +92,10 @@ def along(programs: Sequence[Program], lengths: Sequence[int]) -> Along:
         if any(b.size > buffers[-1].size for b in buffers):
             raise NotAffine
     pools = [Pool(p) for p in programs]
+    for node in [s.node for s in last.steps if isinstance(s, HostCall)]:
+        for name in node.inputs:
+            if name in last.graph.constants and any(_differ(last, p, name) for p in programs):
+                raise NotAffine
     steps = {}
     for k, column in enumerate(_columns([list(p.steps) for p in programs])):
         found = _moves_of(column, lengths, pools)
@@ -117,6 +121,12 @@ def _lines(types: Sequence[Mapping[str, TensorType]], lengths: Sequence[int]) ->
             _same([(t[name].dtype, t[name].quant) for t in types])
             found[name] = Line.through(lengths, [t[name].static_shape for t in types])
     return found
+
+
+def _differ(a: Program, b: Program, name: str) -> bool:
+    """Whether a constant is another in another program's graph."""
+    x, y = a.graph.constants[name], b.graph.constants.get(name)
+    return x is not y and (y is None or (x.dtype, x.shape) != (y.dtype, y.shape) or x.tobytes() != y.tobytes())
 
 
 def _columns(rows: Sequence[Sequence]) -> list[tuple]:  # type: ignore[type-arg]

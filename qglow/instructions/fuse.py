@@ -9,6 +9,7 @@ rewrites before lowering.
    the same bits.
 4. 0 in place of the elements of a Softmax that are not numbers, which exporters write around attention, is a
    SafeSoftmax. Lengths of a recurrent layer that are computed become a mask (lengths.py).
+5. Heads that several others share are not repeated (shared_heads.py).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ..ops import OpDef, refusal
 from ..ops.fused import EPILOGUE
 from ..ops.traits import ADDITIVE, CLAMP, CONVOLUTION, Trait
 from ..targets import target
+from . import shared_heads
 from .epilogue import float_takes, int8_takes
 from .lengths import with_masks
 
@@ -139,5 +141,6 @@ def rewrites(byte_tables: bool) -> tuple[Rewrite, ...]:
             ),
             _safe_softmax,
         ),
+        *shared_heads.REWRITES,
         Rewrite("swish", op("Mul", value("x"), op("Sigmoid", value("x"), name="sigmoid")), _swish, at="sigmoid"),
     )
