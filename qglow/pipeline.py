@@ -127,6 +127,8 @@ def quantize(
     imported, graph = _both_graphs(model, dump_dir, joined_dynamic_products if profile is None else None)
     config.check_names(graph)
     recorded = profile if isinstance(profile, Profile) or profile is None else Profile.load(profile)
+    if recorded is not None and needs_no_profile(imported):
+        raise ConfigError("the model came quantized, with ranges of its own: leave the profile out")
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
     start, oracle = _start(imported, graph, recorded, config), cache(lambda: float_oracle(model, graph))

@@ -23,11 +23,13 @@ BASE = {
     "float_mode",
     "fallback",
     "limits",
+    "notebook",
     "npz",
     "progress",
     "reading",
     "toml",
     "threads",
+    "words",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -42,6 +44,8 @@ MAY_IMPORT = {
     "fallback": {"record"},
     "progress": {"errors"},
     "threads": set(),
+    "words": set(),
+    "notebook": set(),
     "ops": {"record"},
     "graph": BASE | {"ops"},
     "reference": BASE | {"ops", "graph"},

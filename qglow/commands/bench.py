@@ -25,6 +25,7 @@ from ..report.peers import PEERS, onnxruntime_runner, openvino_runner
 from ..runtime import InferenceSession
 from ..runtime.machine_limits import MachineLimits, machine_roof
 from ..runtime.step_profile import StepTime, host_cost, time_steps
+from ..words import counted
 from .options import above_zero, add_backend, whole_number
 
 EXAMPLES = """examples:
@@ -140,7 +141,7 @@ def print_steps(steps: list[StepTime], roof: MachineLimits | None) -> None:
     if roof:
         print(f"machine: {roof.peak / 1e9:.0f} GOP/s, reads {roof.memory / 1e9:.0f} GB/s from memory and "
               f"{roof.cache / 1e9:.0f} from a "
-              f"cache, {roof.threads} thread(s)")  # fmt: skip
+              f"cache, {counted(roof.threads, 'thread')}")  # fmt: skip
     print(f"{'step':>5s} {'kind':14s} {'us':>9s} {'%':>5s} {'GOP/s':>8s} {'of peak':>7s} {'GB/s':>7s}  what")
     for s in steps:
         print(
@@ -152,7 +153,7 @@ def print_steps(steps: list[StepTime], roof: MachineLimits | None) -> None:
     ):
         part = [s for s in steps if (s.host, s.kind) == kind]
         sums = sum(s.seconds for s in part), total, sum(s.ops for s in part), sum(s.moved for s in part)
-        print(f"{'sum':>5s} {_row(('host ' if kind[0] else '') + kind[1], *sums, roof)}  {len(part)} steps")
+        print(f"{'sum':>5s} {_row(('host ' if kind[0] else '') + kind[1], *sums, roof)}  {counted(len(part), 'step')}")
 
 
 def _row(kind: str, seconds: float, total: float, ops: int, moved: int, roof: MachineLimits | None) -> str:

@@ -10,6 +10,7 @@ from ..errors import DataError
 from ..files import make_folder
 from ..kernels import library
 from ..pipeline import compare, measure_peers, profile, quantize
+from ..words import counted
 
 EXAMPLES = """examples:
   qglow demo
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
         make_folder(out)
         recorded = profile(model, folder, samples=64, progress=not options.quiet)
         recorded.save(out / f"{name}.profile.json")
-        print(f"profiled {len(recorded.tensors)} tensors over {recorded.samples} samples")
+        print(f"profiled {counted(len(recorded.tensors), 'tensor')} over {counted(recorded.samples, 'sample')}")
         bundle = quantize(model, recorded, check=folder)
         bundle.save(out / f"{name}.qglow")
         print(

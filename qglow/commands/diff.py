@@ -16,6 +16,7 @@ from ..pipeline import compare
 from ..profiling.dataset import open_dataset
 from ..report.stored import float_name
 from ..runtime import InferenceSession, load
+from ..words import counted
 from .options import finite, whole_number
 
 EXAMPLES = """examples:
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     report = compare(options.model, bundle, options.data, samples=options.samples, quiet=options.quiet)
     bad = next((r for r in report.layers if r.sqnr_db < options.floor_db), None)
     if bad is None:
-        print(f"no layer is below {options.floor_db:g} dB over {report.agreement.samples} samples")
+        print(f"no layer is below {options.floor_db:g} dB over {counted(report.agreement.samples, 'sample')}")
         return 0
     node = next(n for n in bundle.graph.nodes if bad.name in {float_name(o) for o in n.outputs})
     own = "" if bad.own_sqnr_db is None else f", {bad.own_sqnr_db:.1f} dB alone on its true inputs"

@@ -24,6 +24,7 @@ from ..runtime.manifest import Decision
 from ..runtime.placement import assuming, symbolic_as_one
 from ..targets import choose
 from ..tuning.schedule import with_kernels
+from ..words import counted
 
 EXAMPLES = """examples:
   qglow inspect model.onnx
@@ -78,9 +79,9 @@ def run(options: argparse.Namespace) -> int:
         from ..profiling.profile import Profile  # NOTE: likewise
 
         profile = Profile.load(path)
-        print(f"profile of graph {profile.graph}: {profile.samples} samples")
+        print(f"profile of graph {profile.graph}: {counted(profile.samples, 'sample')}")
         for name, o in profile.tensors.items():
-            print(f"{name}: {o.count} values in [{o.min:g}, {o.max:g}]")
+            print(f"{name}: {counted(o.count, 'value')} in [{o.min:g}, {o.max:g}]")
     elif path.suffix == ".qglow":
 
         print(_bundle_text(load(path).graph, options.stage, options.shape, options.dump_dir), end="")

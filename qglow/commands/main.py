@@ -6,7 +6,6 @@ traceback.
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
@@ -15,7 +14,7 @@ from importlib import import_module
 from .. import __version__
 from ..errors import LONGEST, AccuracyError, QGlowError, cause_of, one_line
 from ..limits import limited
-from .options import Parser, size, whole_number
+from .options import CommandsHelp, OptionsHelp, Parser, size, whole_number
 from .stopping import Stopping, drop_output
 from .streams import plain_streams
 
@@ -30,6 +29,7 @@ COMMANDS = {
     "inspect": "show any model, profile or bundle as text",
     "tune": "measure how this machine computes products best, and keep that",
     "kernels": "build, list or clear the compiled kernels",
+    "completion": "print what completes commands and options in bash, zsh or fish",
     "demo": "all of it on the small model that the repository carries",
 }
 
@@ -55,15 +55,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 128 + stopping.signal
 
 
-def _run(given: list[str]) -> int:
-    formatter = argparse.RawTextHelpFormatter
-    parser = Parser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=formatter)
+def build_parser(wanted: str | None = None) -> Parser:
+    """The parser of all commands. wanted: the one whose options are needed, None for all of them."""
+    parser = Parser(prog="qglow", description="int8 neural networks on CPUs", formatter_class=CommandsHelp)
     parser.add_argument("--version", action="version", version=f"qglow {__version__}")
     subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    wanted = next((a for a in given if not a.startswith("-")), None)
     for name, summary in COMMANDS.items():
-        sub = subparsers.add_parser(name, help=summary, formatter_class=argparse.RawDescriptionHelpFormatter)
-        if name == wanted:  # NOTE: the other commands' modules are not imported: start-up stays short
+        sub = subparsers.add_parser(name, help=summary, formatter_class=OptionsHelp)
+        if wanted in (name, None):  # NOTE: the other commands' modules are not imported: start-up stays short
             module = import_module(f"qglow.commands.{name}")
             sub.description, sub.epilog = summary, module.EXAMPLES
             sub.add_argument("--quiet", action="store_true", help="print results only")
@@ -74,6 +73,14 @@ def _run(given: list[str]) -> int:
                 "--max-work", type=whole_number, metavar="N", help="what a model may repeat, in units of about 10 us"
             )
             module.add_arguments(sub)
+    return parser
+
+
+def _run(given: list[str]) -> int:
+    parser = build_parser(next((a for a in given if not a.startswith("-")), ""))
+    if not given:
+        parser.print_help()
+        sys.stdout.flush()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # NOTE: a terminal without the characters of a table shows others
     options = parser.parse_args(given)

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 import argparse
 import math
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from ..errors import ConfigError
 from ..limits import bytes_of
+
+
+class CommandsHelp(argparse.RawTextHelpFormatter):
+    """A line a command; argparse reckons with the width of the options alone."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog)
+        self._action_max_length = 14
+
+
+class OptionsHelp(argparse.RawDescriptionHelpFormatter):
+    """A line an option where the terminal has room for it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=34)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if isinstance(action, argparse.BooleanOptionalAction):
+            return f"--[no-]{action.option_strings[0][2:]}"
+        if action.option_strings and action.nargs != 0:  # the value once, behind the last name
+            value = self._format_args(action, self._get_default_metavar_for_optional(action))
+            return f"{', '.join(action.option_strings)} {value}"
+        return super()._format_action_invocation(action)
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,6 +49,18 @@ def add_backend(parser: argparse.ArgumentParser) -> None:
         help="native: compiled kernels; interpreter: the meaning of each instruction, slow, with the same bits and "
              "without a compiler",
     )  # fmt: skip
+
+
+def one_of(name: str, known: Sequence[Any]) -> Callable[[str], Any]:
+    """The value that is written as the text is. name: in the message where there is none."""
+
+    def read(text: str) -> Any:
+        for value in known:
+            if str(value) == text:
+                return value
+        raise argparse.ArgumentTypeError(f"{name} must be one of {', '.join(map(str, known))}; got {text!r}")
+
+    return read
 
 
 def whole_number(text: str) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..files import check_writable
 from ..pipeline import profile
+from ..words import counted
 from .options import whole_number
 
 EXAMPLES = """examples:
@@ -47,5 +48,5 @@ def run(options: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if not options.quiet:
-        print(f"{path}: {len(result.tensors)} tensors over {result.samples} samples")
+        print(f"{path}: {counted(len(result.tensors), 'tensor')} over {counted(result.samples, 'sample')}")
     return 0

@@ -13,13 +13,16 @@ from ..errors import AccuracyError, ConfigError
 from ..files import check_writable
 from ..graph.blocks import IN_BLOCKS
 from ..pipeline import quantize
-from ..quantization.config import DYNAMIC, QuantConfig
+from ..quantization.config import CHOICES, DYNAMIC, QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
 from ..report.verdict import described
+from ..runtime import Bundle
 from ..runtime.manifest import Manifest
 from ..runtime.step_profile import host_nodes
-from .options import finite
+from ..words import counted, points_lost, size_beside
+from .options import finite, one_of
+from .quantize_notes import warnings_of
 
 EXAMPLES = """examples:
   qglow quantize model.onnx --profile model.profile.json
@@ -28,37 +31,64 @@ EXAMPLES = """examples:
   qglow quantize model.onnx --dynamic              int8 weights, ranges at run time: needs no data
   qglow quantize model.onnx --profile model.profile.json --data images/ --min-sqnr-db 20    layers float until met
 """
+FIELD_HELP = {  # of every field of the configuration, in a line
+    "activations": "activations",
+    "int16": "nodes or values that are int16",
+    "weights": "weights",
+    "block_size": "weights that share a scale in blocks",
+    "block_nodes": "products with block-wise weights (default: large ones)",
+    "calibration": "how a range is taken from values",
+    "percentile": "the part of the values that --calibration percentile keeps",
+    "power_of_two": "scales are powers of two",
+    "exclude": "nodes that stay float",
+    "include": "nodes that do not, although excluded",
+    "float_outputs": "products that are outputs of the model give float32 directly",
+    "balance_channels": "scale channels so that their ranges are alike",
+    "correct_bias": "take the shift that rounded weights cause out of biases",
+    "min_agreement_sqnr_db": "below this int8 counts as broken",
+    "min_sqnr_db": "target: layers stay float until every output reaches it",
+    "max_accuracy_drop": "target: of top-1 accuracy, in points; needs labels",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
-    said = "from qglow profile; not for a model that is already quantized, nor for block-wise weights alone"
+    said = "from qglow profile; not for a model that came quantized, nor for block-wise weights"
     parser.add_argument("--profile", metavar="FILE", help=said)
     parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name beside you")
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
-    parser.add_argument("--data", help="samples to compare float and int8 on (default: a few that the profile keeps)")
+    parser.add_argument("--data", help="samples to compare float and int8 on (default: a few of the profile)")
     parser.add_argument(
         "--no-check", action="store_true", help="do not compare float and int8 before the bundle is accepted"
     )
     parser.add_argument("--dump-dir", help="write every stage's graph there as text")
     parser.add_argument(
         "--dynamic", action="store_true",
-        help="without a profile: int8 weights in matrix products, whose rows get their ranges when they run",
+        help="int8 weights in matrix products, ranges at run time: needs no profile",
+    )
+    group = parser.add_argument_group(
+        "fields of the configuration", "NODES: a node's or a value's name, op:TYPE or re:PATTERN; may be given again"
     )
     for f in fields(QuantConfig):
-        option = f"--{f.name.replace('_', '-')}"
-        if isinstance(f.default, tuple):
-            parser.add_argument(option, action="append", metavar="NAME|op:TYPE|re:PATTERN")
-        elif isinstance(f.default, bool):
-            parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None)
-        else:
-            kind = type(f.default) if isinstance(f.default, (str, int)) else finite
-            parser.add_argument(
-                option,
-                type=kind,
-                default=None,
-                help="default: no target" if f.default is None else f"default {f.default}",
-            )
+        add_field(group, f.name, f.default)
+
+
+def add_field(parser: argparse._ArgumentGroup, name: str, default: Any) -> None:
+    """The option of a field of the configuration: its default, its choices and its help are the field's."""
+    option, said = f"--{name.replace('_', '-')}", FIELD_HELP[name]
+    if isinstance(default, tuple):
+        parser.add_argument(option, action="append", metavar="NODES", help=said)
+    elif isinstance(default, bool):
+        parser.add_argument(option, action=argparse.BooleanOptionalAction, default=None, help=said)
+    elif name in CHOICES:
+        known = CHOICES[name]
+        said = f"{said}: {', '.join(f'{k} (default)' if k == default else str(k) for k in known)}"
+        read = one_of(name, known)
+        parser.add_argument(option, type=read, choices=known, default=None, metavar="CHOICE", help=said)
+    else:
+        shown = said if default is None else f"{said} (default {default})"
+        metavar = "DB" if name.endswith("_db") else "POINTS" if name.endswith("_drop") else "PERCENT"
+        parser.add_argument(option, type=finite, default=None, metavar=metavar, help=shown)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,6 +113,12 @@ def run(options: argparse.Namespace) -> int:
         error.bundle.save(broken)  # type: ignore[attr-defined]
         raise AccuracyError(f"{error}; the bundle is kept as {broken}") from error
     bundle.save(path)
+    _say(path, bundle, config, options, bool(check))
+    return 0
+
+
+def _say(path: Path, bundle: Bundle, config: QuantConfig, options: argparse.Namespace, check: bool) -> None:
+    """The account on standard output, and warnings below it."""
     if bundle.manifest["agreement"] is None and check and options.profile:
         print(
             "warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again",
@@ -97,17 +133,22 @@ def run(options: argparse.Namespace) -> int:
             "`qglow report` says what that costs and which layers it comes from, --min-sqnr-db 20 keeps those float"
         )
         print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
-    return 0
+    written = {f.name: v for f in fields(QuantConfig) if (v := getattr(config, f.name)) != f.default}
+    for said in warnings_of(bundle.manifest, config, written, bool(options.profile)):
+        print(f"warning: {said}", file=sys.stderr)
+    if options.no_check and options.data and not config.has_target:
+        print("warning: --data had no effect: --no-check compares nothing", file=sys.stderr)
 
 
 def _print_target(target: dict[str, Any] | None) -> None:
     if target is None:
         return
     kept, before, after = target["kept_float"], target["int8"], target["reached"]
-    drops = [f", {s['accuracy_drop']:g} points lost" if s["accuracy_drop"] is not None else "" for s in (before, after)]
+    drops = [f", {points_lost(s['accuracy_drop'])}" if s["accuracy_drop"] is not None else "" for s in (before, after)]
     print(f"target met: {after['sqnr_db']:.1f} dB{drops[1]}; int8 throughout: {before['sqnr_db']:.1f} dB{drops[0]}")
     if kept:
-        print(f"  kept float for it: {len(kept)} nodes; {before['ms']:.3g} ms a sample became {after['ms']:.3g} ms")
+        times = f"{before['ms']:.3g} ms a sample became {after['ms']:.3g} ms"
+        print(f"  kept float for it: {counted(len(kept), 'node')}; {times}")
     for k in kept[:12]:
         print(f"    {k['op']} {k['node']}: {k['because']}")
     if len(kept) > 12:
@@ -118,9 +159,8 @@ def _sizes(floats: int, ints: int) -> str:
     """What became of the bytes of a model's constants."""
     if not floats:
         return f"{ints} bytes of constants (tables of functions) where the model has none" if ints else "no weights"
-    if ints <= floats:
-        return f"weights {floats / max(1, ints):.1f} times smaller"
-    return f"constants {ints / floats:.1f} times larger (tables of functions)"
+    said = size_beside(floats, ints)
+    return f"constants {said} (tables of functions)" if said.endswith("larger") else f"weights {said}"
 
 
 def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
@@ -138,6 +178,6 @@ def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
         print(f"on the host, without a kernel: {names}; `qglow bench` says what that costs")
     _print_target(manifest.get("target"))
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
-    over = f"over {agreement['samples']} samples" if agreement["samples"] != 1 else "over 1 sample"
+    over = f"over {counted(agreement['samples'], 'sample')}"
     for name, error in agreement["outputs"].items():
         print(f"agreement of output {name!r} with float {over}: {described(error)}")

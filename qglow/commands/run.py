@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,12 @@ from ..kernels import library
 from ..npz import npz_writer, read_npy
 from ..profiling.dataset import Dataset, InputTypes, Sample, checked, open_dataset
 from ..progress import track
+from ..report.top1 import choice, is_choice
 from ..runtime import InferenceSession
+from ..words import counted
 from .options import add_backend, whole_number
 
+BEST = 5  # classes that are shown
 EXAMPLES = """examples:
   qglow run model.qglow --data images/ -o out.npz
   qglow run model.qglow --input x=x.npy --threads 2
@@ -48,17 +52,52 @@ def run(options: argparse.Namespace) -> int:
     data = _data(options, session)
     if options.backend == "native":
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
+    scores = {name: Scores() for name in session.graph.outputs}
     with npz_writer(options.output) if options.output else nullcontext() as file:
         for sample in track(data, "running", len(data), options.quiet):
             outputs = dict(zip(session.graph.outputs, session.run(None, sample.feeds), strict=True))
+            for name, array in outputs.items():
+                scores[name].add(array, sample.label)
             if file is not None:
                 for name, array in outputs.items():
                     file.add(name if len(data) == 1 else f"{sample.name}/{name}", array)
             elif not options.quiet:
                 _describe(sample, outputs)
     if options.output and not options.quiet:
-        print(f"{options.output}: {len(data)} samples")
+        print(f"{options.output}: {counted(len(data), 'sample')}")
+    for name, found in scores.items() if not options.quiet else ():
+        if found.labelled:
+            print(f"output {name!r}: {found.described()}")
     return 0
+
+
+@dataclass(slots=True)
+class Scores:
+    """How often the label of a sample was the best, or among the best, of an output's scores."""
+
+    labelled: int = 0
+    right: int = 0
+    among: int = 0
+    classes: int = 0
+
+    def add(self, array: Array, label: int | None) -> None:
+        if label is None or not is_choice(array):
+            return
+        self.labelled += 1
+        self.classes = max(self.classes, array.size)
+        self.right += choice(array) == label
+        self.among += label in best_classes(array)
+
+    def described(self) -> str:
+        top5 = f", top-5 accuracy {self.among / self.labelled:.1%}" if self.classes > BEST else ""
+        return (
+            f"top-1 accuracy {self.right / self.labelled:.1%}{top5} over {counted(self.labelled, 'labelled sample')}"
+        )
+
+
+def best_classes(array: Array) -> list[int]:
+    """The classes with the largest scores, the best first; of equal ones the first."""
+    return [choice(array)] if array.dtype.kind in "iu" else np.argsort(-array.ravel(), kind="stable")[:BEST].tolist()
 
 
 def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
@@ -84,5 +123,9 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
 
 def _describe(sample: Sample, outputs: dict[str, Array]) -> None:
     for name, array in outputs.items():
-        best = f", largest at {int(np.argmax(array))}" if array.size else ""
+        if is_choice(array) and array.dtype.kind == "f":
+            values = array.ravel()
+            best = ", best " + ", ".join(f"{k} ({values[k]:.3g})" for k in best_classes(array))
+        else:
+            best = f", largest at {int(np.argmax(array))}" if array.size and array.dtype.kind in "fiub" else ""
         print(f"{sample.name}: {name} {array.dtype}{list(array.shape)}{best}")

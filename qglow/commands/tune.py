@@ -22,6 +22,7 @@ from ..targets import choose, cpu_name
 from ..tuning import default_schedule, store
 from ..tuning.choose import policy_of
 from ..tuning.cost import CostModel
+from ..words import counted
 from .bench import first_that_runs, random_data
 from .options import whole_number
 
@@ -66,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"machine: {cpu_name()}, {isa}")
     for threads in counts:
         plans = [p for p in typical_plans(threads) if p.threads == threads]
-        trials = [t for p in track(plans, f"{threads} threads", quiet=options.quiet) for t in try_products(p)]
+        trials = [t for p in track(plans, counted(threads, "thread"), quiet=options.quiet) for t in try_products(p)]
         for is_float in (False, True):
             of_kind = [t for t in trials if t.work.is_float == is_float]
             if of_kind:
@@ -128,7 +129,7 @@ def tune_bundle(tuning: store.Tuning, graph: Graph, feeds: dict[str, Array], thr
     for t in trials:
         t.chosen = t.usual
     keep(tuning, trials)
-    return f"{len(trials)} products measured, the rule's {before:.3f} ms stay the fastest"
+    return f"{counted(len(trials), 'product')} measured, the rule's {before:.3f} ms stay the fastest"
 
 
 def keep(tuning: store.Tuning, trials: list[Trial]) -> None:
@@ -141,7 +142,7 @@ def said_of(trials: list[Trial]) -> str:
     found = f"{len(gains)} faster than by the rule" + (
         f", by {100 * min(gains):.0f} to {100 * max(gains):.0f} %" if gains else ""
     )
-    return f"{len(trials)} products measured, {found}"
+    return f"{counted(len(trials), 'product')} measured, {found}"
 
 
 def quality(trials: list[Trial], model: CostModel, isa: str) -> str:

@@ -21,6 +21,7 @@ from ..graph.masks import masked_inputs
 from ..npz import read_npy, read_npz
 from ..reading import read_text
 from ..toml import read_toml
+from ..words import counted
 from .images import IMAGE_SUFFIXES, image_reader
 
 Feeds = dict[str, Array]
@@ -68,7 +69,7 @@ class Dataset:
         samples."""
         labels = labels_of(labels)
         if len(labels) != len(self.sources):
-            raise DataError(f"{len(labels)} labels for {len(self.sources)} samples")
+            raise DataError(f"{counted(len(labels), 'label')} for {counted(len(self.sources), 'sample')}")
         pairs = zip(self.sources, labels, strict=True)
         return Dataset(tuple((name, read, int(label)) for (name, read, _), label in pairs), self.types)
 
@@ -97,13 +98,13 @@ class Stream(Dataset):
         for index, feeds in enumerate(islice(self.items, self.limit)):
             name = f"sample {index}"
             if self.labels is not None and index >= len(self.labels):
-                raise DataError(f"{len(self.labels)} labels for more samples: {name} has none")
+                raise DataError(f"{counted(len(self.labels), 'label')} for more samples: {name} has none")
             label = None if self.labels is None else int(self.labels[index])
             yield Sample(name, checked(feeds, self.types, name), label)
         if index < 0:
             raise DataError("the data holds no sample")
         if self.labels is not None and index + 1 != len(self.labels) and index + 1 != self.limit:
-            raise DataError(f"{len(self.labels)} labels for {index + 1} samples")
+            raise DataError(f"{counted(len(self.labels), 'label')} for {counted(index + 1, 'sample')}")
 
     def labelled(self, labels: Sequence[int]) -> Dataset:
         """Checked against the samples as they come."""

@@ -17,7 +17,9 @@ from ..float_mode import in_usual_mode
 from ..graph import Graph, Node
 from ..graph.digest import digest
 from ..graph.select_op import conditions
+from ..notebook import card
 from ..reading import read_text
+from ..words import counted
 from .observers import BINS, Observer
 from .samples import KeptSample, first_ones
 
@@ -55,6 +57,15 @@ class Profile:
     ) -> None:  # fmt: skip
         self.graph, self.tensors, self.samples, self.data = graph, dict(tensors), samples, data
         self.warnings, self.kept, self.choices = warnings, kept, dict(choices or {})
+
+    def __repr__(self) -> str:
+        warned = f", {counted(len(self.warnings), 'warning')}" if self.warnings else ""
+        return f"Profile({counted(len(self.tensors), 'tensor')} over {counted(self.samples, 'sample')}{warned})"
+
+    def _repr_html_(self) -> str:
+        rows = [(n, f"{o.min:g} to {o.max:g}" if o.count else "never seen") for n, o in self.tensors.items()]
+        more = [("and more", f"{len(rows) - 20} tensors")] if len(rows) > 20 else []
+        return card(repr(self), [*(("warning", w) for w in self.warnings), *rows[:20], *more])
 
     def save(self, path: str | Path) -> None:
         """Write the JSON file; the same statistics give the same bytes."""

@@ -19,6 +19,12 @@ BLOCK_BITS = {"int4_block": 4, "int8_block": 8, DYNAMIC: 8}
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 PATTERNS = ("exclude", "include", "block_nodes", "int16")
 CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
+CHOICES: dict[str, tuple[str, ...] | tuple[int, ...]] = {  # of the fields that have some
+    "activations": ("uint8", "int8", "int16"),
+    "weights": ("per_channel", "per_tensor", *BLOCK_BITS),
+    "block_size": BLOCK_SIZES,
+    "calibration": CALIBRATIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +77,14 @@ class QuantConfig:
                 raise ConfigError(f"{f.name} must be true or false, got {shown(value)}")
             if isinstance(f.default, float) or (f.default is None and value is not None):
                 number_of(value, f.name)
-        _one_of("activations", self.activations, ("uint8", "int8", "int16"))
-        _one_of("weights", self.weights, ("per_channel", "per_tensor", *BLOCK_BITS))
+        for name in ("activations", "weights", "calibration"):
+            _one_of(name, getattr(self, name), CHOICES[name])
         if type(self.block_size) is not int or self.block_size not in BLOCK_SIZES:
             raise ConfigError(
                 f"block_size must be one of {', '.join(map(str, BLOCK_SIZES))}; got {shown(self.block_size)}"
             )
         if self.block_nodes and not self.block_bits:
             raise ConfigError(f"block_nodes needs weights of {' or '.join(BLOCK_BITS)}, got {self.weights}")
-        _one_of("calibration", self.calibration, CALIBRATIONS)
         if not 50 < self.percentile <= 100:
             raise ConfigError(f"percentile must be above 50 and at most 100, got {self.percentile}")
         for name in ("min_sqnr_db", "max_accuracy_drop"):
@@ -180,6 +185,6 @@ def _matches(pattern: str, node: Node) -> bool:
     return any(re.search(pattern[3:], n) for n in names) if pattern.startswith("re:") else pattern in names
 
 
-def _one_of(name: str, value: object, known: tuple[str, ...]) -> None:
+def _one_of(name: str, value: object, known: tuple[Any, ...]) -> None:
     if not isinstance(value, str) or value not in known:
         raise ConfigError(f"{name} must be one of {', '.join(known)}; got {shown(value)}")

@@ -16,18 +16,21 @@ from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Graph
 from ..graph.blocks import PRECISIONS, precision_of
+from ..notebook import card
 from ..oracle import Oracle
 from ..profiling.dataset import Dataset, Sample, spread_indices
 from ..progress import track
 from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession
 from ..runtime.manifest import Manifest
+from ..words import counted
 from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
 from .comparison import Error
 from .coverage import Coverage, cover
 from .distribution import Distribution, add_distributions
 from .figures import LayerReport, OutputReport, Report, Size
 from .float_values import float_values
+from .headline import facts
 from .isolated_layer_error import add_isolated_errors
 from .peer_comparison import PeerComparison
 from .stored import float_name, with_masks_cut
@@ -37,7 +40,7 @@ from .verdict import complaints
 LAYER_SAMPLES = 16
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class AccuracyReport:
     """What was measured; `figures` is all that it says, and `to_dict` the same in plain values. layers: in execution
     order."""
@@ -49,6 +52,17 @@ class AccuracyReport:
     beside: PeerComparison = field(default_factory=PeerComparison)
     layer_samples: int = 0
     coverage: Coverage | None = None
+
+    @in_usual_mode
+    def __repr__(self) -> str:
+        said = ", ".join(f"{fact.what.lower()} {fact.value}" for fact in facts(self.figures())[:2])
+        over = counted(self.agreement.samples, "sample")
+        return f"AccuracyReport({self.manifest.get('name', '')!r} over {over}: {said})"
+
+    @in_usual_mode
+    def _repr_html_(self) -> str:
+        rows = [(f.what, "; ".join((f.value, *f.details))) for f in facts(self.figures())]
+        return card(f"AccuracyReport {self.manifest.get('name', '')}", rows)
 
     @in_usual_mode
     def figures(self) -> Report:

@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..words import counted
+
 MOST_DB = 200.0  # equal; and less than its negative is no worse
 
 
@@ -222,7 +224,7 @@ def _counted(count: int, noun: str) -> str:
 def _shape_fault(other: int, samples: int) -> str | None:
     """NOTE: a detector's last step may keep one box more or less in int8; where most samples differ so, nothing was
     compared."""
-    return f"another shape than in float on {other} of {samples} samples" if 2 * other > samples else None
+    return f"another shape than in float on {other} of {counted(samples, 'sample')}" if 2 * other > samples else None
 
 
 def _shape_entry(other: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..graph.blocks import IN_BLOCKS, Precision
 from ..runtime.step_profile import StepTime
+from ..words import counted, size_beside
 from .advice import advice, blame
 from .figures import OutputReport, Report, Size
 from .latency import Times
@@ -55,13 +56,16 @@ def _accuracy(outputs: Mapping[str, OutputReport], beside: Times) -> list[Fact]:
     of = f" at {name}" if len(outputs) > 1 else ""
     details = [f"cosine {worst.cosine:.5f}{of}" if worst.cosine is not None else f"output {name}"]
     if worst.not_finite is not None:
-        details.append(f"{worst.not_finite} elements are NaN or infinite in float or in int8 alone")
+        found_in = "is" if worst.not_finite == 1 else "are"
+        elements = counted(worst.not_finite, "element")
+        details.append(f"{elements} {found_in} NaN or infinite in float or in int8 alone")
     if worst.other_shape is not None:
-        details.append(f"{worst.other_shape} samples gave another shape than float")
+        details.append(f"{counted(worst.other_shape, 'sample')} gave another shape than float")
     if len(beside) > 1:
         first = next(iter(beside.values()))
         details.append(
-            f"on {first['samples']:.0f} samples: " + ", ".join(f"{n} {e['sqnr_db']:.1f}" for n, e in beside.items())
+            f"on {counted(round(first['samples']), 'sample')}: "
+            + ", ".join(f"{n} {e['sqnr_db']:.1f}" for n, e in beside.items())
         )
     if worst.equal is not None:
         found = [Fact("Equal elements", f"{worst.equal:.1%}", tuple(details), grade(worst.ratio_db))]
@@ -109,10 +113,8 @@ def _host(steps: Sequence[StepTime]) -> list[Fact]:
 def _size(size: Size) -> list[Fact]:
     if not size.int8_bytes or size.float_bytes is None:
         return []
-    ratio = size.float_bytes / size.int8_bytes
-    return [
-        Fact("Weights", _bytes(size.int8_bytes), (f"float {_bytes(size.float_bytes)}", f"{ratio:.1f} times smaller"))
-    ]
+    beside = size_beside(size.float_bytes, size.int8_bytes)
+    return [Fact("Weights", _bytes(size.int8_bytes), (f"float {_bytes(size.float_bytes)}", beside))]
 
 
 def _coverage(nodes: Mapping[Precision, int]) -> list[Fact]:

@@ -22,6 +22,7 @@ from ..profiling.dataset import Dataset, Sample
 from ..quantization import QuantConfig, QuantState
 from ..runtime import Bundle, InferenceSession
 from ..simplify.assume_branches import AssumedBranches
+from ..words import counted, points_lost
 from .agreement import Agreement, compare_outputs
 from .comparison import MOST_DB, Comparison
 from .sensitivity import Sensitivity, find_sensitivities
@@ -149,10 +150,10 @@ def missed(reached: MixedPrecisionResult) -> AccuracyError:
     wanted = [] if a["min_sqnr_db"] is None else [f"{a['min_sqnr_db']:g} dB"]
     wanted += [] if a["max_accuracy_drop"] is None else [f"a drop of at most {a['max_accuracy_drop']:g} points"]
     drop = a["reached"]["accuracy_drop"]
-    got = f"{a['reached']['sqnr_db']:g} dB" + (f", a drop of {drop:g} points" if drop is not None else "")
+    got = f"{a['reached']['sqnr_db']:g} dB" + (f", {points_lost(drop)}" if drop is not None else "")
     return AccuracyError(
-        f"accuracy target missed: wanted {' and '.join(wanted)}, reached {got} with {len(a['kept_float'])} nodes kept "
-        "float"
+        f"accuracy target missed: wanted {' and '.join(wanted)}, reached {got} with "
+        f"{counted(len(a['kept_float']), 'node')} kept float"
     )
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from ..words import counted
 from .comparison import Comparison, Equality, Error, decibels
 
 
@@ -39,9 +40,9 @@ def described(output: Mapping[str, Any]) -> str:
     else:
         said = [f"{output['equal']:.1%} of the elements equal"]
     if "not_finite" in output:
-        said.append(f"{output['not_finite']} elements NaN or infinite on one side alone")
+        said.append(f"{counted(output['not_finite'], 'element')} NaN or infinite on one side alone")
     if "other_shape" in output:
-        said.append(f"another shape than in float on {output['other_shape']} samples")
+        said.append(f"another shape than in float on {counted(output['other_shape'], 'sample')}")
     return "; ".join(said)
 
 

@@ -46,7 +46,24 @@ class Bundle:
         self.manifest: Final = manifest
 
     def __repr__(self) -> str:
-        return f"Bundle({self.graph!r})"
+        nodes, parts = self._facts()
+        return f"Bundle({self.graph.name!r}: {nodes}, {parts})"
+
+    def _repr_html_(self) -> str:
+        from ..notebook import card  # NOTE: a notebook alone asks for it
+
+        nodes, parts = self._facts()
+        agreement = (self.manifest.get("agreement") or {}).get("outputs", {})
+        noise = [(f"{n} beside float", f"{e['sqnr_db']:.1f} dB") for n, e in agreement.items() if "sqnr_db" in e]
+        return card(f"Bundle {self.graph.name}", [("nodes", nodes), ("constants", parts), *noise])
+
+    def _facts(self) -> tuple[str, str]:
+        """How many nodes are quantized, and the size of the constants, in words."""
+        decisions = self.manifest.get("decisions", [])
+        stayed = sum(d["precision"] == "float" for d in decisions)
+        size = sum(a.nbytes for a in self.graph.constants.values())
+        nodes = f"{len(decisions) - stayed} of {len(decisions)} nodes quantized" if decisions else "no account of nodes"
+        return nodes, f"{size / 1024:.1f} KiB"
 
     def save(self, path: str | Path) -> None:
         """Write the file, whole or not at all. The same bundle gives the same bytes."""

@@ -89,6 +89,14 @@ class InferenceSession:
     def __repr__(self) -> str:
         return f"InferenceSession({self.graph.name!r}, threads={self.threads}, backend={self.backend!r})"
 
+    def _repr_html_(self) -> str:
+        from ..notebook import card  # NOTE: a notebook alone asks for it
+
+        rows = [(f"input {v.name}", f"{v.type} {v.shape}") for v in self.get_inputs()]
+        rows += [(f"output {v.name}", f"{v.type} {v.shape}") for v in self.get_outputs()]
+        rows += [("threads", str(self.threads)), ("backend", self.backend)]
+        return card(f"InferenceSession {self.graph.name}", rows)
+
     def get_inputs(self) -> list[ValueInfo]:
         return [ValueInfo.of(n, self.graph.types[n]) for n in self.graph.inputs]
 

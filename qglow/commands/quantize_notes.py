@@ -1,0 +1,60 @@
+"""What `qglow quantize` says at the end, in words: that little became int8, and that an option had no effect."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ..graph.blocks import IN_BLOCKS
+from ..quantization.config import DYNAMIC, QuantConfig
+from ..runtime.manifest import Manifest
+
+FEW = 0.5  # of the operations: less than that in int8 is worth a word
+# what is chosen by ranges and by float weights: a model without a profile has no ranges to choose from
+OF_A_PROFILE = ("activations", "calibration", "percentile", "power_of_two", "float_outputs", "balance_channels",
+                "correct_bias", "int16", "include")  # fmt: skip
+
+
+def warnings_of(manifest: Manifest, config: QuantConfig, given: Mapping[str, Any], profiled: bool) -> list[str]:
+    """given: the fields of the configuration that the user wrote, which are not as they are by default."""
+    return [*_few(manifest), *_without_effect(manifest, config, given, profiled)]
+
+
+def _few(manifest: Manifest) -> Iterator[str]:
+    counts = Counter(d["precision"] for d in manifest["decisions"])
+    total, stayed = counts.total(), counts["float"]
+    became = total - stayed
+    why = "the lines above say why"
+    if not total or became >= FEW * total:
+        return
+    met = "; the target is met because nothing is quantized" if manifest.get("target") else ""
+    if not became:
+        yield f"nothing became int8: the bundle is a float model, no smaller and no faster{met}; {why}"
+    elif any(counts[p] for p in IN_BLOCKS):
+        yield f"only {became} of {total} operations have int8 or int4 weights, {stayed} stayed float; {why}"
+    else:
+        yield (
+            f"only {became} of {total} operations became int8, {stayed} stayed float: the bundle may be no faster than "
+            f"the float model; {why}"
+        )
+
+
+def _without_effect(
+    manifest: Manifest, config: QuantConfig, given: Mapping[str, Any], profiled: bool
+) -> Iterator[str]:
+    reasons = {d["reason"] for d in manifest["decisions"]}
+    for pattern in given.get("exclude", ()):
+        if f"excluded by {pattern!r}" not in reasons and pattern not in given.get("include", ()):
+            yield f"--exclude {pattern} had no effect: what it names is float anyway, or another option names it too"
+    if not profiled:
+        why = "the ranges are the model's own" if not config.block_bits else "ranges are found when the bundle runs"
+        for name in OF_A_PROFILE if config.block_bits else (*OF_A_PROFILE, "weights"):
+            if name in given:
+                yield f"--{name.replace('_', '-')} had no effect without a profile: {why}"
+    elif "percentile" in given and config.calibration != "percentile":
+        yield f"--percentile had no effect: it is for --calibration percentile, and this is {config.calibration}"
+    if "block_size" in given and (not config.block_bits or config.weights == DYNAMIC):
+        yield f"--block-size had no effect: it is for --weights int4_block and int8_block, and this is {config.weights}"
+    if profiled and "int16" in given and not any(d["precision"] == "int16" for d in manifest["decisions"]):
+        yield "--int16 had no effect: nothing that it names has a form in int16"
