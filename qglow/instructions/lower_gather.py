@@ -1,7 +1,8 @@
-"""Gather, GatherElements and GatherND by constant indices that follow a rule: views, or copies of one.
+"""Gather, GatherElements and GatherND by constant indices: views, or copies of some.
 
 An index that is a sum of a first one and a step along each of its dimensions makes the address such a sum too: the
-elements of a causal mask, of a relative position, of a part of the tokens.
+elements of a causal mask, of a relative position, of a part of the tokens. Of Gather and GatherND other indices are
+a few such parts, one behind the other: the pairs of a triangle.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ import numpy as np
 
 from ..graph import Array, Node
 from .layout import NO_HALO
-from .lower_move import bind_view, is_movable
+from .lower_move import bind_view, is_movable, reshaped
 from .program import TensorView
 from .select import Lowering
+
+MOST_PARTS = 32  # copies that are worth more than a step on the host
 
 
 def gather(low: Lowering, node: Node) -> bool:
@@ -21,9 +24,10 @@ def gather(low: Lowering, node: Node) -> bool:
         return False
     place, indices = found
     axis = int(node.attr("axis")) % len(place.shape)
-    sums = linear(normal(indices, place.shape[axis]))
-    if sums is None:
-        return False
+    index = normal(indices, place.shape[axis])
+    sums = linear(index)
+    if index is None or sums is None:
+        return index is not None and in_parts(low, node, place, index * place.strides[axis], axis, axis + 1)
     first, steps = sums
     if indices.ndim == 1 and (steps[0] > 0 or len(indices) == 1):
         return bind_view(low, node, place.part(axis, first, len(indices), steps[0] or 1))
@@ -47,8 +51,8 @@ def gather_nd(low: Lowering, node: Node) -> bool:
         index = normal(indices[..., k], place.shape[k])
         addresses = None if addresses is None or index is None else addresses + index * place.strides[k]
     sums = linear(addresses)
-    if sums is None:
-        return False
+    if addresses is None or sums is None:
+        return addresses is not None and in_parts(low, node, place, addresses, 0, depth)
     view = place._replace(
         start=place.start + sums[0],
         shape=(*indices.shape[:-1], *place.shape[depth:]),
@@ -78,6 +82,33 @@ def gather_elements(low: Lowering, node: Node) -> bool:
         halo=NO_HALO,
     )
     return _bound(low, node, view)
+
+
+def in_parts(low: Lowering, node: Node, place: TensorView, addresses: Array, first: int, end: int) -> bool:
+    """Copies of parts that are as far apart as their first two elements. addresses: in bytes, of the indices that stand
+    for the axes from `first` to `end`."""
+    flat, parts, at = addresses.reshape(-1), list[tuple[int, int, int]](), 0
+    while at < len(flat):
+        steps = np.diff(flat[at:])
+        size = 1 + int(np.argmax(np.append(steps, np.iinfo(np.int64).max) != (steps[0] if len(steps) else 0)))
+        parts.append((at, size, int(steps[0]) if size > 1 else 0))
+        at += size
+        if len(parts) > MOST_PARTS:
+            return low.refuse("its indices follow no rule")
+    y = low.place(node.outputs[0], channels_last=False)
+    rows = reshaped(y, (*place.shape[:first], len(flat), *place.shape[end:]))
+    if rows is None:
+        low.deallocate(node.outputs[0])
+        return False
+    for at, size, step in parts:
+        view = place._replace(
+            start=place.start + int(flat[at]),
+            shape=(*place.shape[:first], size, *place.shape[end:]),
+            strides=(*place.strides[:first], step, *place.strides[end:]),
+            halo=NO_HALO,
+        )
+        low.move(view, rows.part(first, at, size))
+    return True
 
 
 def normal(indices: Array, size: int) -> Array | None:

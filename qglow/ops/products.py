@@ -7,7 +7,7 @@ from typing import Any
 from . import traits as t
 from .attributes import flag, integers, real, size, word
 from .definition import MANY, OpDef, Operand, Output
-from .forms import all_ones, form, only
+from .forms import form, only
 from .shorthand import FUSED, LIST, MATRIX, OUR_OWN, WINDOWED, X, node, optional, weight
 
 _PRODUCT = frozenset({t.PRODUCT, t.WEIGHTED, t.ACCUMULATES, t.SEVERAL_ROUNDINGS, t.GROWS})
@@ -46,7 +46,7 @@ OPS = (
           "output_shape": integers(0), **OUR_OWN}, shape="shape_rules_window.conv_transpose",
           meaning=node("float_conv.conv_transpose"), strict=node("float_product.conv_transpose"),
           integer=node("integer_product.conv"), equations="3 to 7", int8=_TRANSPOSED,
-          int8_kernel=_TRANSPOSED.but(dilations=all_ones, epilogue=only()),
+          int8_kernel=_TRANSPOSED.but(epilogue=only()),
           float_kernel=_TRANSPOSED,
           lower="lower_product.conv_transpose", lower_int16="lower_int16_product.conv_transpose",
           lower_float="lower_float_product.conv_transpose"),

@@ -86,10 +86,16 @@ def test_indices_that_follow_a_rule_are_views_of_any_dtype() -> None:
             checked([node], x.dtype.type, {"x": x}, i=indices.astype(np.int32))
 
 
-def test_indices_without_a_rule_are_right_too() -> None:
-    x = RNG.random((7, 6)).astype(np.float32)
-    for indices in (np.array([[0, 1], [2, 4]]), np.array([3, 3, 4])):
-        checked([helper.make_node("Gather", ["x", "i"], ["y"])], np.float32, {"x": x}, True, i=indices)
+def test_indices_without_a_rule_are_a_few_parts_or_stay_on_the_host() -> None:
+    pairs = np.stack(np.triu_indices(5, 1), -1)
+    for x in (RNG.random((7, 6, 5)).astype(np.float32), RNG.random((7, 6, 5)) < 0.5, RNG.integers(0, 9, (7, 6, 5))):
+        for axis, indices in ((0, np.array([[0, 1], [2, 4]])), (1, np.array([3, 3, 4, -1])), (2, pairs[:, 0])):
+            node = helper.make_node("Gather", ["x", "i"], ["y"], axis=axis)
+            checked([node], x.dtype.type, {"x": x}, i=indices)
+        for points in (pairs, pairs[:, :1], np.repeat(pairs, [2, 1], 1)):
+            checked([helper.make_node("GatherND", ["x", "i"], ["y"])], x.dtype.type, {"x": x}, i=points)
+        many = RNG.permutation(np.arange(6).repeat(40))
+        checked([helper.make_node("Gather", ["x", "i"], ["y"], axis=1)], x.dtype.type, {"x": x}, True, i=many)
 
 
 _POSITIONS = np.arange(6)[None, :, None] - np.arange(5)[None, None] + np.zeros((4, 1, 1), np.int64)
@@ -114,4 +120,5 @@ def test_points_that_follow_a_rule() -> None:
     checked([helper.make_node("GatherND", ["x", "i"], ["y"])], np.float32, {"x": x}, i=both)
     checked([helper.make_node("GatherND", ["x", "i"], ["y"])], np.float32, {"x": x}, i=both[:, :, :1])
     checked([helper.make_node("GatherND", ["x", "i"], ["y"])], np.float32, {"x": x}, i=np.array([[0, 0], [1, -1]]))
-    checked([helper.make_node("GatherND", ["x", "i"], ["y"])], np.float32, {"x": x}, True, i=np.array([[0], [1], [1]]))
+    many = RNG.integers(0, 3, (90, 2))
+    checked([helper.make_node("GatherND", ["x", "i"], ["y"])], np.float32, {"x": x}, True, i=many)
