@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import InputError, LimitError, ModelError
 from ..limits import at_most
+from ..ops.control import NEW_EACH_TIME
 from ..ops.traits import PRODUCT, SHAPE_ONLY
 from ..record import NamedTuple
 from .declared import rank_faults, sizing_operands
@@ -194,7 +195,7 @@ class _Retyping:
         read = node.inputs[:1] if node.has(PRODUCT) else node.inputs  # NOTE: to fold shortens even large weights
         small = sum(constants[i].size for i in read if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        exact = node.op == "Quantize" or not (quantized or self.varies(node))
+        exact = node.op == "Quantize" or not (quantized or node.operator in NEW_EACH_TIME)
         fold = node.has(SHAPE_ONLY) or (known and small and exact)
         results = self.folded(node) if fold else None
         if results is not None:
@@ -218,10 +219,6 @@ class _Retyping:
         if quantized:  # NOTE: of shapes that were not known when the graph was verified
             _check_types(node, types, constants)
         self.nodes.append(node)
-
-    def varies(self, node: Node) -> bool:
-        """Whether a node may draw floats anew each time."""
-        return node.op == "Onnx" and any(self.graph.types[o].dtype is DType.F32 for o in node.outputs if o)
 
     def folded(self, node: Node) -> list[Array] | None:
         """What a node makes of constants; None where that is too large, or takes too long, to be kept in a graph."""

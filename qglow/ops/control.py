@@ -7,6 +7,11 @@ from .shorthand import X, Y, node
 
 ONNX = "Onnx"  # a node of an operator that has no definition here; onnx's own reference evaluates it, or refuses to
 SELECT = "Select"
+# Operators of such nodes that give other values each time, or whose bodies may
+NEW_EACH_TIME = frozenset({
+    "Bernoulli", "Dropout", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike", "Scan", "SequenceMap",
+})  # fmt: skip
 
 OPS = (
     OpDef(SELECT, (Operand("condition"), X, Y), (Output("z"),), typing="select",

@@ -11,17 +11,13 @@ import numpy as np
 from ..errors import QGlowError
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..limits import at_most
+from ..ops.control import NEW_EACH_TIME
 from ..reference import FLOAT, evaluate_node
 
 LARGEST = 1 << 22  # elements; NOTE: an Expand or Tile of a constant may be far larger than what it is made of
 ROOM = 1 << 28  # bytes of all results beyond what they are made of
 WORK = 1 << 12  # units of work for one node
 DTYPES = frozenset(d.numpy for d in DType if d is not DType.STRING)
-# Operators that give other values each time, or whose bodies may
-_NEW_EACH_TIME = frozenset({
-    "Bernoulli", "Dropout", "If", "Loop", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
-    "RandomUniformLike", "Scan", "SequenceMap",
-})  # fmt: skip
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -31,7 +27,7 @@ def fold_constants(graph: Graph) -> Graph:
         if (zeros := _times_zero(graph, node)) is not None and not outputs & set(node.outputs):
             constants[node.outputs[0]] = zeros
             continue
-        known = node.op in FLOAT or (node.op == "Onnx" and node.operator not in _NEW_EACH_TIME)
+        known = node.op in FLOAT or (node.op == "Onnx" and node.operator not in NEW_EACH_TIME)
         foldable = known and node.inputs and all(not i or i in constants for i in node.inputs)
         if not foldable or outputs & set(node.outputs):
             nodes.append(node)

@@ -63,6 +63,22 @@ def test_a_convolution_of_what_shapes_make_is_computed_once() -> None:
     on_kernels(made, float_array(2, 2000, 3, 2), False, 120)
 
 
+def test_operators_without_a_definition_of_what_shapes_make_are_computed_once() -> None:
+    """A mask that is written part by part, as of shifted windows; what is drawn at random is drawn in each run."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["sides"]),
+        helper.make_node("Expand", ["zero", "sides"], ["empty"]),
+        helper.make_node("ScatterND", ["empty", "where", "regions"], ["mask"]),
+        helper.make_node("Add", ["x", "mask"], ["y"]),
+    ]
+    parts = {"zero": np.zeros((1, 1), np.float32), "where": np.array([[0, 1], [2, 0]]), "regions": float_array(2)}
+    on_kernels(model(nodes, ["n", "m"], **parts), float_array(3, 4), False, 120)
+    nodes[2] = helper.make_node("RandomNormalLike", ["empty"], ["mask"], dtype=TensorProto.FLOAT)
+    session = qglow.InferenceSession(float_graph(model(nodes, ["n", "m"], zero=parts["zero"])), 1)
+    x = float_array(3, 4)
+    assert not np.array_equal(*(session.run(None, {"x": x})[0] for _ in range(2)))
+
+
 def test_a_product_with_what_shapes_make() -> None:
     """As of keys that are positions: the second operand of an int8 product of two is known when the plan is made."""
     nodes = [
