@@ -17,11 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import language, own, vision
+from . import CALIBRATED, ELSEWHERE, TESTED, language, own, vision
 from .entry import Export
-
-CALIBRATED, TESTED = 6, 2
-"""Samples at the profiled shape: those that calibrate, and after them those that are compared; TESTED at each other."""
 
 
 def catalogue() -> list[Export]:
@@ -68,7 +65,7 @@ def export(e: Export, folder: Path) -> None:
                               opset_version=18)  # fmt: skip
     arrays = {}
     for s, (batch, size) in enumerate(e.shapes):
-        for k in range(CALIBRATED + TESTED if s == 0 else TESTED):
+        for k in range(CALIBRATED + TESTED if s == 0 else ELSEWHERE):
             for name, value in e.feeds(batch, size).items():
                 arrays[f"{s}/{k}/{name}"] = value.numpy()
     np.savez_compressed(folder / f"{e.name}.npz", **arrays)

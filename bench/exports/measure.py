@@ -23,10 +23,10 @@ from qglow.report.peers import onnxruntime_int8, onnxruntime_session
 from qglow.runtime.step_profile import time_steps
 
 from ..isolated import Say
+from . import CALIBRATED
 
 Arrays = dict[str, np.ndarray]
 Row = dict[str, Any]
-TESTED = 2
 EXACT = 200.0  # decibels of equal outputs
 
 
@@ -114,7 +114,7 @@ def measure(say: Say, path: Path, seconds: float, limit: int) -> Row:
     onnxruntime.set_default_logger_severity(4)
     row: Row = {"model": path.stem, "failed": {}, "seconds": {}, "notes": [], "db": {}, "times": {}, "host": {}}
     shapes = inputs_of(path)
-    calibrated, tested = shapes[0][:-TESTED], [shapes[0][-TESTED:], *shapes[1:]]
+    calibrated, tested = shapes[0][:CALIBRATED], [shapes[0][CALIBRATED:], *shapes[1:]]
     names = ("profiled", "other", "another")
     runs: dict[str, Callable[..., Any]] = {}
     ort = stage(row, "ort", say, lambda: onnxruntime_session(path, 1))
