@@ -1,9 +1,9 @@
 """The constants that a model stores as integers, followed through what stands between them and the node that reads
 them.
 
-Weights come as DequantizeLinear(q), as DequantizeLinear(QuantizeLinear(w)), or moved before or after it by Transpose,
-Reshape and the like. Simplification folds all of that into one float constant; the integers behind it are found again
-here.
+Weights come as DequantizeLinear(q), as DequantizeLinear(QuantizeLinear(w)), with a Clip of q between, or moved before
+or after it by Transpose, Reshape and the like. Simplification folds all of that into one float constant; the integers
+behind it are found again here.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..reference import evaluate_node
 from .qdq import Stored
 from .weights import output_axis
 
+FOLDED = ("QuantizeLinear", "Clip")
 MIXED = -1  # the axis of parameters that no single axis has, once their constant was reshaped
 
 
@@ -29,7 +30,7 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
             stands[y] = _dequantized(node, integers)
         elif node.has(REORDER) and x in stands and (moved := _moved(imported, node, *stands[x])) is not None:
             stands[y] = moved
-        elif (node.has(REORDER) or node.op == "QuantizeLinear") and all(i in integers for i in node.inputs if i):
+        elif (node.has(REORDER) or node.op in FOLDED) and all(i in integers for i in node.inputs if i):
             computed = _computed(imported, node, [integers[i] if i else None for i in node.inputs])
             integers |= {} if computed is None else {y: computed}
     # NOTE: a constant that differs was changed by simplification

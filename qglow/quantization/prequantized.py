@@ -19,6 +19,7 @@ from ..profiling.observers import Observer
 from ..reference import retype
 from .channel_scales import split_channel_scales
 from .folded import stored_constants
+from .integer_clips import with_real_clips
 from .qdq import strip_qdq
 from .state import QuantState
 
@@ -38,7 +39,7 @@ def read_model_parameters(state: QuantState) -> QuantState:
                 "DATA`), or ask for ranges at run time (`--dynamic`)"
             )
         return replace(state, reasons=dict.fromkeys((n.name for n in graph.nodes), "no profile was given"))
-    found, seen = strip_qdq(_with_ranks(graph)), Observer()
+    found, seen = strip_qdq(with_real_clips(_with_ranks(graph))), Observer()
     seen.count = 1
     names = [*found.graph.inputs, *(o for n in found.graph.nodes for o in n.outputs if o)]
     quants, factors = split_channel_scales(found.graph, found.quants)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from ...graph import Array
 
 
 class UnknownTypeError(ValueError):
@@ -16,11 +19,11 @@ class UnknownTypeError(ValueError):
 
 class Body:
     """What a node becomes. types: of the values whose type is known. prefix: of names that the graph does not have.
-    constants: names of values that are known before the model runs."""
+    constants: values that are known before the model runs."""
 
     def __init__(
         self, node: onnx.NodeProto, opset: int, types: Mapping[str, onnx.TypeProto.Tensor], prefix: str,
-        constants: Set[str] = frozenset(),
+        constants: Mapping[str, onnx.TensorProto] = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self.constants = constants
         self.node, self.opset, self.types, self.prefix = node, opset, types, prefix
@@ -41,6 +44,10 @@ class Body:
     def input(self, index: int) -> str:
         """The name of an input, "" where it is omitted."""
         return self.node.input[index] if index < len(self.node.input) else ""
+
+    def value(self, name: str) -> Array | None:
+        """The elements of a value that is known before the model runs."""
+        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
 
     def rank(self, value: str) -> int:
         """Raises UnknownTypeError where the rank of a value is not known."""

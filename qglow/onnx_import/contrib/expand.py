@@ -10,11 +10,12 @@ import onnx
 
 from ...errors import LimitError, ModelError
 from ..inference import infer_shapes
-from . import attention, integers, layouts, pointwise, products, rotary
+from . import attention, fake_quantize, integers, layouts, pointwise, products, recurrent, rotary
 from .body import Body, UnknownTypeError, with_outputs_of
 from .onnx_functions import body_by_onnx
 
 DOMAIN = "com.microsoft"
+OPENVINO = "org.openvinotoolkit"
 BLOCKED = "com.microsoft.nchwc"
 STANDARD = ("", "ai.onnx")
 BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
@@ -25,6 +26,7 @@ BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
             "BiasGelu": pointwise.gelu,
             "BiasSoftmax": pointwise.bias_softmax,
             "DequantizeLinear": integers.dequantize,
+            "DynamicQuantizeLSTM": recurrent.dynamic_quantize_lstm,
             "DynamicQuantizeMatMul": products.dynamic_product,
             "EmbedLayerNormalization": pointwise.embed_layer_norm,
             "FastGelu": pointwise.fast_gelu,
@@ -57,6 +59,7 @@ BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
     },
     ("", "SimplifiedLayerNormalization"): pointwise.rms_norm,
     ("", "LayerNormalization"): pointwise.layer_norm,
+    (OPENVINO, "FakeQuantize"): fake_quantize.fake_quantize,
     **{("", name): body_by_onnx for name in ("Attention", "RMSNormalization", "RotaryEmbedding")},
 }
 LARGE = 1 << 10  # elements of a constant that cannot be sizes
@@ -110,8 +113,8 @@ def _expand(model: onnx.ModelProto, graph: onnx.GraphProto, opset: int, prefix: 
     left = [n for n in graph.node if _body_of(n, opset)]
     while left:
         known, nodes, waiting, why = _types(model, graph), [], [], ValueError()
-        constants = {t.name for g in (model.graph, graph) for t in g.initializer}
-        constants |= {o for n in graph.node if n.op_type == "Constant" for o in n.output}
+        constants = {t.name: t for g in (model.graph, graph) for t in g.initializer}
+        constants |= {n.output[0]: a.t for n in graph.node if n.op_type == "Constant" for a in n.attribute}
         for number, n in enumerate(graph.node):
             body = _body_of(n, opset)
             if body is None:

@@ -84,7 +84,7 @@ def dynamic_product(b: Body) -> None:
 def scaled_product(b: Body, x: str, x_zero: str, x_scale: str, w: str, w_zero: str, w_scale: str, bias: str) -> str:
     """Where the scale of x is known before it runs, a MatMul of what the integers stand for, which quantization reads
     as one of integers."""
-    if {w, x_scale, x_zero, w_scale, w_zero} - {""} <= b.constants and b.rank(w) == 2:
+    if {w, x_scale, x_zero, w_scale, w_zero} - {""} <= b.constants.keys() and b.rank(w) == 2:
         by_column = b.rank(w_scale)
         if by_column <= (b.opset >= 13) and (not w_zero or b.rank(w_zero) == by_column):
             real = b.op("DequantizeLinear", *filter(None, (x, x_scale, x_zero)))

@@ -1,0 +1,95 @@
+"""onnxruntime's LSTM with 8-bit weights, as `quantize_dynamic` makes it: a Scan of standard ops.
+
+The inputs of all steps are quantized by one range, as DynamicQuantizeLinear does, and the states of all entries by one
+range in each step; sums are exact, all else is float.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from .body import Body
+
+DEFAULTS = ["Sigmoid", "Tanh", "Tanh"]
+
+
+def dynamic_quantize_lstm(b: Body) -> None:
+    """(x, w, r, bias, lengths, h, c, peepholes, w scale, w zero, r scale, r zero) -> y, last h, last c; w and r are [D,
+    I, 4 H] and [D, H, 4 H], gates in the order i, o, f, c, their scales and zero points [D] or [D, 4 H]."""
+    sides, backwards = _directions(b)
+    if b.opset < 11:
+        raise ValueError(f"a model of opset {b.opset}")
+    x, ends = _quantized(b, b.input(0)), []
+    for d in range(sides):
+        ends.append(_direction(b, x, d, backwards[d]))
+    for k in range(3):
+        parts = [b.unsqueezed(end[k], 1 if k == 0 else 0, 3 if k == 0 else 2) for end in ends]
+        b.gives(k, parts[0] if sides == 1 else b.op("Concat", *parts, axis=1 if k == 0 else 0))
+
+
+def _directions(b: Body) -> tuple[int, list[int]]:
+    """How many, and whether each reads backwards. Raises ValueError for a form without a meaning here."""
+    direction = b.attribute("direction", "forward")
+    sides = 2 if direction == "bidirectional" else 1
+    names = [a.decode().lower() for a in b.attribute("activations", [])]
+    if names and names != [n.lower() for n in DEFAULTS] * sides:
+        raise ValueError(f"an activation of {', '.join(names)}")
+    others = [n for n in ("clip", "input_forget") if b.attribute(n, 0)]
+    others += [n for n, k in (("sequence_lens", 4), ("P", 7)) if b.input(k)]
+    if others:
+        raise ValueError(others[0])
+    return sides, [0, 1] if sides == 2 else [int(direction == "reverse")]
+
+
+def _quantized(b: Body, x: str) -> tuple[str, str, str]:
+    made = [f"{b.prefix}{len(b.nodes)}.{part}" for part in ("q", "scale", "zero")]
+    b.nodes.append(helper.make_node("DynamicQuantizeLinear", [x], made, name=made[0]))
+    return made[0], made[1], made[2]
+
+
+def _product(b: Body, x: tuple[str, str, str], w: list[str]) -> str:
+    """Integers, scale and zero point of both operands; floats."""
+    total = b.op("Cast", b.op("MatMulInteger", x[0], w[0], x[2], w[2]), to=TensorProto.FLOAT)
+    return b.op("Mul", total, b.op("Mul", x[1], w[1]))
+
+
+def _direction(b: Body, x: tuple[str, str, str], d: int, backwards: int) -> list[str]:
+    """All states of a direction [T, B, H], and the last ones [B, H]."""
+    hidden = int(b.attribute("hidden_size", 0))
+    index = b.constant(d, np.int64)
+    w, r = ([b.op("Gather", b.input(k), index, axis=0) for k in of] for of in ((1, 8, 9), (2, 10, 11)))
+    gates = _product(b, x, w)
+    if b.input(3):
+        both = b.op("Gather", b.input(3), index, axis=0)
+        gates = b.plus(gates, b.op("Add", b.part(both, 0, 4 * hidden, 0), b.part(both, 4 * hidden, 8 * hidden, 0)))
+    zeros = b.op(
+        "ConstantOfShape", b.op("Concat", b.size(b.input(0), 1), b.ints(hidden), axis=0),
+        value=numpy_helper.from_array(np.zeros(1, np.float32)),
+    )  # fmt: skip
+    states = [b.op("Gather", b.input(k), index, axis=0) if b.input(k) else zeros for k in (5, 6)]
+    names = [f"{b.prefix}{d}.{part}" for part in ("h", "c", "y")]
+    b.nodes.append(
+        helper.make_node(
+            "Scan", [*states, gates], names, name=names[2], body=_step(b, d, hidden, r), num_scan_inputs=1,
+            scan_input_directions=[backwards], scan_output_directions=[backwards],
+        )
+    )  # fmt: skip
+    return [names[2], *names[:2]]
+
+
+def _step(outer: Body, d: int, hidden: int, r: list[str]) -> onnx.GraphProto:
+    """The graph of a step: (h, c, the inputs' part of the gates) -> h, c, h."""
+    b = Body(outer.node, outer.opset, outer.types, f"{outer.prefix}{d}.step.")
+    h, c, gx = (f"{b.prefix}{n}" for n in ("h", "c", "gx"))
+    gates = b.op("Add", gx, _product(b, _quantized(b, h), r))
+    i, o, f, g = (b.part(gates, k * hidden, (k + 1) * hidden, -1) for k in range(4))
+    kept, new = b.op("Mul", b.op("Sigmoid", f), c), b.op("Mul", b.op("Sigmoid", i), b.op("Tanh", g))
+    cell = b.op("Add", kept, new)
+    state = b.op("Mul", b.op("Sigmoid", o), b.op("Tanh", cell))
+    results = [state, cell, b.op("Identity", state)]
+    given, made = (
+        [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in names] for names in ((h, c, gx), results)
+    )
+    return helper.make_graph(b.nodes, "step", given, made)
