@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from ..graph import DType, Node
 from ..reference.float_ordered import is_by_rows
 from ..reference.float_pool import tap_counts
 from ..reference.float_reduce import reduction_axes
-from ..reference.float_resize import linear_taps, nearest_indices, resize_geometry
+from ..reference.float_resize import Axis, is_weighted, linear_taps, nearest_indices, resize_geometry, weighted_taps
 from ..reference.windows import Window
-from .layout import conv_window, window_fields
+from .layout import NO_HALO, conv_window, window_fields
 from .lower_float import operand
 from .lower_rows import rows
 from .lower_window import full_window
@@ -98,12 +100,14 @@ def reduce(low: Lowering, node: Node) -> bool:
 
 def resize(low: Lowering, node: Node) -> bool:
     mode = node.attr("mode")
-    if not is_image(low, node) or low.type(node.inputs[0]).rank != 4 or mode not in ("nearest", "linear"):
+    if not is_image(low, node) or low.type(node.inputs[0]).rank != 4:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
     geometry = resize_geometry(node, low.type(node.inputs[0]).static_shape, [None, *constants])
     if not all(axis.same for axis in geometry[:2]):
         return False
+    if is_weighted(node):
+        return weighted(low, node, geometry[2:])
     x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0])
     tables = {}
     for name, axis in zip(("rows", "columns"), geometry[2:], strict=True):
@@ -122,6 +126,53 @@ def resize(low: Lowering, node: Node) -> bool:
     names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
     strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
     low.emit("resize_nearest", {"x": x, "y": y}, tables, {"N": n, "H": h, "W": w, "C": 4 * c, **strides})
+    return True
+
+
+def weighted(low: Lowering, node: Node, axes: list[Axis]) -> bool:
+    """A Resize of an image by taps and weights: its rows, each as one run of all columns, then its columns."""
+    x, y = low.image_of(node.inputs[0]), low.place(node.outputs[0], channels_last=True).as_image()
+    n, c, h, w = x.shape
+    if axes[0].same and axes[1].same:
+        low.move(x, y)
+    elif not axes[0].same:
+        # NOTE: pixels of a row follow each other, within a border too
+        made = y if axes[1].same else low.image((n, c, axes[0].out, w), "<f4", NO_HALO)
+        strides = {"x_n": x.strides[0], "x_h": x.strides[2], "y_n": made.strides[0], "y_h": made.strides[2]}
+        taps(low, node, axes[0], x, made, {"N": n, "C": w * c, **strides})
+        x, h = made, axes[0].out
+    for image in range(0 if axes[1].same else n):
+        a, b = x.part(0, image, 1), y.part(0, image, 1)
+        strides = {"x_n": x.strides[2], "x_h": x.strides[3], "y_n": y.strides[2], "y_h": y.strides[3]}
+        taps(low, node, axes[1], a, b, {"N": h, "C": c, **strides})
+    return True
+
+
+def taps(low: Lowering, node: Node, axis: Axis, x: TensorView, y: TensorView, fields: dict[str, int | float]) -> None:
+    indices, weights = weighted_taps(node, axis)
+    constants = {"rows": low.constant(indices.astype(np.int32)), "weights": low.constant(weights)}
+    low.emit("float_taps", {"x": x, "y": y}, constants, {**fields, "H": axis.out, "taps": len(weights)})
+
+
+def top_k(low: Lowering, node: Node) -> bool:
+    """The largest elements of rows, the last axis, with a constant count."""
+    x, count = operand(low, node.inputs[0]), low.graph.constants.get(node.inputs[1])
+    shape = low.type(node.inputs[0]).static_shape
+    if x is None or count is None or not shape or int(node.attr("axis")) % len(shape) != len(shape) - 1:
+        return False
+    k, rows = int(count.ravel()[0]), prod(shape[:-1])
+    if not 0 < k <= shape[-1] < 1 << 31:
+        return False
+    places = []
+    for name, dtype in zip((*node.outputs, "")[:2], ("<f4", "<i8"), strict=True):
+        places.append(low.place(name, channels_last=False) if name else low.dense((*shape[:-1], k), dtype))
+    beside = [p if p.is_dense else low.dense(p.shape, p.dtype) for p in places]
+    fields = {"H": rows, "C": shape[-1], "K": k, "x_h": 4 * shape[-1], "y_h": 4 * k, "place_h": 8 * k}
+    operands = {"x": low.dense_of(node.inputs[0]), "y": beside[0], "place": beside[1]}
+    low.emit("float_top_k", dict(operands), {}, {**fields, "largest": int(bool(node.attr("largest")))})
+    for made, place in zip(beside, places, strict=True):
+        if made is not place:
+            low.move(made, place)
     return True
 
 

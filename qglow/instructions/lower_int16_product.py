@@ -28,7 +28,14 @@ from .select import Lowering
 
 MOST_WEIGHT = (1 << 16) - 1  # of the weights of a sum that int32 holds: 2^15 times it is below 2^31
 MOST_BIAS = 1 << 31
+TOO_LARGE = "its sums have too many parts, or int32 does not hold what its zero point adds to them"
 MOST_PARTS = 1 << 14  # partial sums of one output, of which the lower halves are added up in int32
+
+
+def without_zero_point(low: Lowering, node: Node, w: Array) -> Array:
+    """The bias of each output channel less what the input's zero point adds to its sum. w: [output channels, terms]."""
+    shift = low.zero(node.inputs[0]) * w.astype(np.int64).sum(1)
+    return np.asarray(np.broadcast_to(bias_of(low, node), (len(w),)) - shift)
 
 
 def scales(low: Lowering, node: Node) -> Array:
@@ -41,11 +48,13 @@ def scales(low: Lowering, node: Node) -> Array:
 
 def span_of(w: Array, bias: Array) -> int | None:
     """Steps of two elements after which sums are put by, 0 where they never need to be; None where even the parts are
-    too many.
+    too many, or where int32 does not hold the bias.
 
-    w: [groups, OC, KH, runs, run]; bias: int64 [groups * OC].
+    w: [groups, OC, KH, runs, run]; bias: int64 [groups * OC], less what the zero point adds.
     """
     size = np.abs(w.astype(np.int64))
+    if np.abs(bias).max(initial=0) >= MOST_BIAS:
+        return None
     if (size.sum((2, 3, 4)).reshape(-1) * 2**15 + np.abs(bias)).max(initial=0) < MOST_BIAS:
         return 0
     rows, run = w.shape[2] * w.shape[3], w.shape[4]
@@ -70,27 +79,29 @@ class Int16:
     def of_conv(self, low: Lowering, node: Node) -> Factors | None:
         w, groups = products.as_image_weights(weights_of(low, node)), int(node.attr("group"))
         factors = products.pixels(w, groups), products.pixels(w.swapaxes(2, 3), groups)
-        return self.fitting(low, node, *factors, np.broadcast_to(bias_of(low, node), (len(w),)))
+        return self.fitting(low, node, *factors, without_zero_point(low, node, w.reshape(len(w), -1)))
 
     def of_rows(self, low: Lowering, node: Node) -> Factors | None:
         w = weights_of(low, node)
         if w.ndim != 2:
             return None
         columns = products.of_columns(w.T if node.op == "Gemm" and node.attr("transB") else w)
-        return self.fitting(low, node, columns, columns, np.broadcast_to(bias_of(low, node), (columns.shape[1],)))
+        return self.fitting(low, node, columns, columns, without_zero_point(low, node, columns[0, :, 0, 0]))
 
     def of_transposed(self, low: Lowering, node: Node) -> Transposed | None:
         w = products.as_image_weights(weights_of(low, node))
         bias = np.broadcast_to(bias_of(low, node), (w.shape[1] * int(node.attr("group")),))
         # NOTE: a phase has a part of these weights
         all_taps = w.transpose(1, 2, 3, 0)[None]
-        found = self.fitting(low, node, all_taps, all_taps, np.abs(bias).max(initial=0))
-        return None if found is None else Transposed(w, bias, found.scale)
+        zero = low.zero(node.inputs[0])
+        shift = np.abs(w.astype(np.int64)).sum((0, 2, 3)).max(initial=0) * abs(zero)
+        found = self.fitting(low, node, all_taps, all_taps, np.abs(bias).max(initial=0) + shift)
+        return None if found is None else Transposed(w, bias, found.scale, zero=zero)
 
     def fitting(self, low: Lowering, node: Node, w: Array, turned: Array, bias: Array) -> Factors | None:
         """Factors of a product whose sums have not too many parts."""
         if span_of(_as_rows(w), bias) is None:
-            low.refuse("its sums have too many parts")
+            low.refuse(TOO_LARGE)
             return None
         return Factors(w, turned, bias, scales(low, node))
 
@@ -119,7 +130,7 @@ class Int16:
         w = _as_rows(w) if made.fused else w
         span = span_of(w, factors.bias)
         if span is None:
-            return low.refuse("its sums have too many parts")
+            return low.refuse(TOO_LARGE)
         constants = {"w": low.int16_weights(w), **by_channel(low, factors, len(w))}
         fields = {**made.fields, "span": span, **limits(low, node)}
         low.emit("int16_conv2d", {"x": made.x, "y": made.target.y, "scratch": None}, constants, fields)

@@ -10,7 +10,7 @@ import numpy as np
 from ..graph import DType, Node
 from ..reference.float_shape import pad_widths, slice_index, split_sizes
 from .layout import NO_HALO
-from .program import TensorView, dense_strides
+from .program import CONSTANTS, TensorView, dense_strides
 from .select import Lowering
 
 
@@ -177,17 +177,22 @@ def pad(low: Lowering, node: Node) -> bool:
 def constant_pad(
     low: Lowering, node: Node, x: TensorView, widths: list[tuple[int, int]], value: np.ndarray | None
 ) -> bool:
-    """The whole output filled, then the input copied into it. A value of several bytes is one that they share."""
+    """The whole output filled, then the input copied into it. Where a value has several bytes, the parts beside the
+    input are filled one by one."""
     fill = np.asarray(0 if value is None else value).reshape(-1)[:1].astype(x.dtype).view(np.uint8)
-    if len(set(fill.tolist())) != 1:
-        return False
     with apart(low, node.outputs[0]) as y:
-        if any(y.halo) and int(fill[0]) != low.zero(node.outputs[0]):
+        if any(y.halo) and fill.tobytes() != np.array(low.zero(node.outputs[0]), y.dtype).tobytes():
             return False
-        buffer, size = TensorView(y.buffer, 0, (low.room(y),), (1,), "|u1"), low.room(y)
-        low.emit("fill", {"y": buffer}, {}, {"C": size, "value": int(fill[0])})
-        inside = y
-        for k, (b, _) in enumerate(widths):
+        inside, at_once = y, len({*fill.tolist()}) == 1
+        if at_once:
+            buffer, size = TensorView(y.buffer, 0, (low.room(y),), (1,), "|u1"), low.room(y)
+            low.emit("fill", {"y": buffer}, {}, {"C": size, "value": int(fill[0])})
+        for k, (b, e) in enumerate(widths):
+            for start, count in () if at_once else ((0, b), (b + x.shape[k], e)):
+                if count:
+                    part = inside.part(k, start, count)
+                    none = (0,) * len(part.shape)
+                    low.move(TensorView(CONSTANTS, low.keep(fill.tobytes()), part.shape, none, y.dtype), part)
             inside = inside.part(k, b, x.shape[k])
         low.move(x, inside)
     return True

@@ -131,7 +131,7 @@ def dequantize(low: Lowering, node: Node) -> bool:
         return False
     x, kind = low.places[name], f"{form}dequantize"
     y = low.place(out)
-    fields: Fields = {"x_zero": quant.z, "f_scale": float(quant.s)}
+    fields: Fields = {"x_zero": quant.z, "q_x_zero": quant.z, "f_scale": float(quant.s)}
     loops = loops_nhwc(y, x)
     if loops is None and len(x.shape) in (3, 4) and (x.is_channels_last or y.is_channels_last):
         image_x, image_y = (x if x.is_channels_last else low.image_of(name)).as_image(), y.as_image()
@@ -217,7 +217,7 @@ def emit_pair(low: Lowering, out: str, pair: Pair, kind: str, fields: Fields) ->
             return False
     repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1
     factors = {"f_a": pair.f_a, "f_b": pair.f_b}
-    fields = fitting(kind, {**fields_of(loops, "yxb"), "b_c": 0 if repeats else 1, **factors, **fields})
+    fields = fitting(kind, {**fields_of(loops, "yab"), "b_c": 0 if repeats else 1, **factors, **fields})
     low.emit(kind, {"a": pa, "b": pb, "y": y}, {}, fields)
     return True
 
@@ -228,7 +228,8 @@ def binary(low: Lowering, node: Node) -> bool:
         return False
     pair, out, kind = pair_of(low, node), node.outputs[0], form + ("Add" if node.has(ADDITIVE) else node.op).lower()
     if form == INT16:
-        return are_finite(pair.f_a, pair.f_b) and emit_pair(low, out, pair, kind, int16_limits(low, node))
+        fields = {"q_a_zero": low.zero(pair.a), "q_b_zero": low.zero(pair.b), **int16_limits(low, node)}
+        return are_finite(pair.f_a, pair.f_b) and emit_pair(low, out, pair, kind, fields)
     together = node.has(JOINTLY_HOMOGENEOUS)
     most = 255 * (abs(pair.f_a) + abs(pair.f_b)) if together else 255 * 255 * pair.f_a
     if most >= MAX_ROUNDED:

@@ -58,7 +58,8 @@ def mean_fits(low: Lowering, node: Node, count: int) -> bool:
     """Whether int32 holds the sum of so many elements, and, where it is rounded before it is clamped, the mean in units
     of the output's scale."""
     x, y = low.type(node.inputs[0]), low.type(node.outputs[0])
-    if count * max(map(abs, x.limits())) >= 2**31:
+    assert x.quant is not None
+    if count * max(abs(v - (x.quant.z if x.is_int16 else 0)) for v in x.limits()) >= 2**31:
         return low.refuse(f"int32 does not hold a sum of {count} elements{' of 16 bits' if x.is_int16 else ''}")
     most = 255 * factor_of(x, y)
     if not are_finite(most) or (not x.is_int16 and y.quant is not None and most >= MAX_ROUNDED):
@@ -76,8 +77,9 @@ def factor_of(x: TensorType, y: TensorType) -> float:
 def mean(low: Lowering, node: Node, x: TensorView, y: TensorView, win: Window, include: bool = False) -> None:
     x_type, y_type = low.type(node.inputs[0]), low.type(node.outputs[0])
     kind = "int16_avg_pool2d" if x_type.is_int16 else "avg_pool2d"
+    zero = low.zero(node.inputs[0])
     stored = {"zero": 0, "low": 0, "high": 0, "y_f32": 1} if y_type.quant is None else {**limits(low, node), "y_f32": 0}
-    fields = {**stored, **int16_limits(low, node), "include": int(include), "x_zero": low.zero(node.inputs[0])}
+    fields = {**stored, **int16_limits(low, node), "include": int(include), "x_zero": zero, "q_x_zero": zero}
     fields |= {**window_fields(win), **inside(x, win), "f_ratio": factor_of(x_type, y_type)}
     low.emit_image(kind, x, y, **fitting(kind, fields))
 

@@ -54,7 +54,7 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
     "meaning_blockwise": ("quantize_rows", "blockwise_matmul"),
     "meaning_float": (
         "float_binary", "float_unary", "lstm_cell", "float_softmax", "float_pool2d", "float_reduce", "float_resize",
-        "float_layer_norm", "float_where", "float_lstm_cell", "float_gru_cell",
+        "float_layer_norm", "float_where", "float_lstm_cell", "float_gru_cell", "float_taps", "float_top_k",
     ),
     "meaning_float_product": ("float_conv2d", "float_depthwise2d", "float_pack"),
     "meaning_int16": (

@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..errors import VerifyError
 from ..graph import Array, Node
 from ..ops import numbers
 from ..reference import FLOAT, float_math, recurrent
 from ..reference.float_ordered import layer_norm, of_rows
-from ..reference.float_resize import mixed
+from ..reference.float_reduce import largest_of
+from ..reference.float_resize import mixed, weighted
 from ..reference.float_sums import BLOCK
 from .meaning import ROWS, RUNS, Meaning, Regions, Views, image
 from .meaning_move import tables
@@ -133,6 +135,32 @@ def float_reduce(v: Views, s: Site) -> None:
         v["y"][...] = of_rows(FLOAT_REDUCE[s["op"]], np.ascontiguousarray(v["x"]))
 
 
+def _taps(s: Site) -> Regions:
+    n, h, c, count = s.many("N H C taps")
+    table = Region((count, h), (4 * h, 4), "<i4")
+    indices = s.ints("rows", table.shape)
+    if indices.min(initial=0) < 0:
+        raise VerifyError(f"expected rows of at least 0, got {indices.min()}")
+    x = Region((n, int(indices.max(initial=-1)) + 1, c), (*s.many("x_n x_h"), 4), "<f4")
+    weights = Region((count, h), (4 * h, 4), "<f4")
+    return {"rows": table, "weights": weights, "x": x, "y": Region((n, h, c), (*s.many("y_n y_h"), 4), "<f4")}
+
+
+def float_taps(v: Views, s: Site) -> None:
+    with np.errstate(all="ignore"):
+        v["y"][...] = weighted(v["x"], (v["rows"], v["weights"]), 1)
+
+
+def _top(s: Site) -> Regions:
+    h, c, k = s.many("H C K")
+    y = Region((h, k), (s["y_h"], 4), "<f4")
+    return {"x": Region((h, c), (s["x_h"], 4), "<f4"), "y": y, "place": Region((h, k), (s["place_h"], 8), "<i8")}
+
+
+def float_top_k(v: Views, s: Site) -> None:
+    v["y"][...], v["place"][...] = largest_of(v["x"], s["K"], 1, bool(s["largest"]))
+
+
 def float_resize(v: Views, s: Site) -> None:
     rows, columns = v["rows"], v["columns"]
     with np.errstate(all="ignore"):
@@ -163,6 +191,8 @@ MEANINGS = {
     "float_softmax": Meaning(_rows, float_softmax, cut=RUNS),
     "float_pool2d": Meaning(_windows, float_pool2d, cut=((0, 3), (3, 4))),
     "float_reduce": Meaning(_reduced_rows, float_reduce, cut=RUNS),
+    "float_taps": Meaning(_taps, float_taps, cut=ROWS),
+    "float_top_k": Meaning(_top, float_top_k, cut=RUNS),
     "float_resize": Meaning(lambda s: tables(s, 3, 4), float_resize, cut=ROWS),
     "float_layer_norm": Meaning(_normalized_rows, float_layer_norm, cut=RUNS),
 }

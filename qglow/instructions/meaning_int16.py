@@ -85,7 +85,7 @@ def _quantize(s: Site) -> Regions:
 
 def quantize(v: Views, s: Site) -> None:
     with np.errstate(all="ignore"):
-        steps = np.rint(v["x"] / s.f32("f_scale"))
+        steps = np.rint(v["x"] / s.f32("f_scale")) + np.float32(s["q_zero"])
     low, high = s.many("q_low q_high")
     v["y"][...] = np.clip(np.where(np.isnan(steps), low, steps), low, high).astype(np.int16)
 
@@ -95,18 +95,19 @@ def _dequantize(s: Site) -> Regions:
 
 
 def dequantize(v: Views, s: Site) -> None:
-    v["y"][...] = v["x"].astype(np.float32) * s.f32("f_scale")
+    v["y"][...] = (v["x"].astype(np.int32) - s["q_x_zero"]).astype(np.float32) * s.f32("f_scale")
 
 
 def _two(s: Site) -> Regions:
-    a = Region(s.many("N H W C"), (*s.many("x_n x_h x_w"), 2), "<i2")
-    return {"a": a, "b": image(s, "b", "<i2", channel=2 * s["b_c"]), "y": image(s, "y", DTYPES[s["y_item"]])}
+    a, b = image(s, "a", "<i2"), image(s, "b", "<i2", channel=2 * s["b_c"])
+    return {"a": a, "b": b, "y": image(s, "y", DTYPES[s["y_item"]])}
 
 
 def _binary(op: str) -> Meaning:
     def compute(v: Views, s: Site) -> None:
         with np.errstate(all="ignore"):
-            v["y"][...] = stored(combined(op, v["a"].astype(np.float32), v["b"].astype(np.float32), s), s)
+            a, b = (v[k].astype(np.float32) - np.float32(s[f"q_{k}_zero"]) for k in "ab")
+            v["y"][...] = stored(combined(op, a, b, s), s)
 
     return Meaning(_two, compute, cut=ROWS)
 
@@ -135,7 +136,7 @@ def max_pool2d(v: Views, s: Site) -> None:
 def avg_pool2d(v: Views, s: Site) -> None:
     total, count = np.zeros(v["y"].shape, np.int64), np.zeros((*s.many("H W"), 1), np.int64)
     for x, inside in taps(v["x"], s):
-        total += np.where(inside, x.astype(np.int64), 0)
+        total += np.where(inside, x.astype(np.int64) - s["q_x_zero"], 0)
         count += inside
     if s["include"]:
         count[...] = s["KH"] * s["KW"]

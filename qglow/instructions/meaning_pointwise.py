@@ -10,8 +10,7 @@ from .table import INT8_BINARY, SCALED_BEFORE
 
 
 def _two(s: Site) -> Regions:
-    a = Region(s.many("N H W C"), (*s.many("x_n x_h x_w"), 1))
-    return {"a": a, "b": image(s, "b", channel=1 if s["b_c"] == 1 else 0), "y": image(s, "y")}
+    return {"a": image(s, "a"), "b": image(s, "b", channel=1 if s["b_c"] == 1 else 0), "y": image(s, "y")}
 
 
 def combined(op: str, a: Array, b: Array, s: Site) -> Array:

@@ -20,6 +20,7 @@ from ..ops.traits import VIEW
 from ..reference import is_quantized
 from ..reference.lookup import Meanings, named
 from ..targets import target
+from .borders import border_fields, runs, strips
 from .coalesce_dims import coalesce_dims, offsets, padded
 from .derived import Derived
 from .layout import NO_HALO, Layouts
@@ -208,19 +209,22 @@ class Lowering:
         gone = self.places.pop(name).buffer
         if name in self.concat_slots:
             return
-        last = self.steps[-1] if self.steps else None
-        if isinstance(last, Instruction) and last.kind == "halo" and last.operands["y"][0] == gone:
+        while self.steps and isinstance(last := self.steps[-1], Instruction) and last.operands["y"][0] == gone:
             self.steps.pop()  # its border
 
     def fill_border(self, place: TensorView, value: int) -> None:
-        if any(place.halo):
-            n, c, h, w = place.shape
-            sn, _, sh, sw = place.strides
-            names = ("top", "left", "bottom", "right")
-            halo = dict(zip(names, place.halo, strict=True))
-            at = {"y_n": sn, "y_h": sh, "y_w": sw}
-            fields: dict[str, int | float] = {"N": n, "H": h, "W": w, "C": c, **at, "value": value, **halo}
-            self.emit("halo", {"y": place}, {}, fields)
+        item = np.array(value, place.dtype).tobytes()
+        if any(place.halo) and len({*item}) == 1:
+            self.emit("halo", {"y": place}, {}, {**border_fields(place), "value": item[0]})
+        elif any(place.halo):
+            for part in strips(place):
+                self.fill(part, item)
+
+    def fill(self, y: TensorView, item: bytes) -> None:
+        """Emit what fills rows of bytes, as images [N, bytes, H, 1], with one element of several, again and again."""
+        for part in runs(y):
+            data = self.keep(item * (part.shape[1] // len(item)))
+            self.emit_image("copy", TensorView(CONSTANTS, data, part.shape, (0, 1, 0, 0), "|u1"), part)
 
     # Forms
 

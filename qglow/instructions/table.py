@@ -66,7 +66,7 @@ _PRODUCT = (
     "post r_n r_h r_w r_g t_c a_zero r_zero f_a f_r p_zero p_low p_high"
 )
 _INT16_RANGE = "q_zero q_low q_high"
-_PAIR = "N H W C x_n x_h x_w b_n b_h b_w b_c y_n y_h y_w"
+_PAIR = "N H W C a_n a_h a_w b_n b_h b_w b_c y_n y_h y_w"
 
 
 def _pairs(prefix: str, fields: str, combined: Callable[[str], str]) -> Iterator[InstructionDef]:
@@ -83,7 +83,8 @@ def _of_bytes(op: str) -> str:
 
 
 def _of_int16(op: str) -> str:
-    real = f"{op}(f32(a) f_a, f32(b) f_b)" if op in SCALED_BEFORE else f"{op}(f32(a), f32(b)) f_a"
+    a, b = "f32(a - q_a_zero)", "f32(b - q_b_zero)"
+    real = f"{op}({a} f_a, {b} f_b)" if op in SCALED_BEFORE else f"{op}({a}, {b}) f_a"
     return f"C(rint({real}) + q_zero) of int16, to int16 or u8; strides of 0 repeat b"
 
 
@@ -180,6 +181,14 @@ INSTRUCTIONS = {
              "four taps of floats mixed; tables are 32-bit [3, size]: low tap, high tap, the float weight of the high "
              "one",
              "x", "y", "rows columns", _XY),
+        _row("float_taps",
+             "for each of H rows of C floats the sum of `taps` rows of x, at the places of an int32 table [taps, H], "
+             "times float weights [taps, H]; each product and each sum is rounded, in the order of taps",
+             "x", "y", "rows weights", "N H C taps x_n x_h y_n y_h"),
+        _row("float_top_k",
+             "of H rows of C floats the K largest (else the least), in order, and their places as int64; of equal ones "
+             "the first comes first, and what is not a number is the largest",
+             "x", "y place", "", "H C K x_h y_h place_h largest"),
         _row("float_layer_norm",
              "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums",
              "x", "y", "gain shift", "H C x_h y_h f_epsilon"),
@@ -212,16 +221,17 @@ INSTRUCTIONS = {
              "the same with one channel in, one out. w: int16 [C / lanes, KH, KW, lanes], bias, scale: [C / lanes, "
              "lanes]",
              "x", "y", "w bias scale", f"{_XY} {_WINDOW} {_INT16_RANGE} y_item"),
-        _row("int16_quantize", "C(rint(x / f_scale)) of float x with element strides x_c too", "x", "y", "",
-              f"{_XY} x_c f_scale q_low q_high"),
-        _row("int16_dequantize", "f32(x) * f_scale, with a channel stride y_c", "x", "y", "", f"{_XY} y_c f_scale"),
-        *_pairs("int16_", f"{{}} {_INT16_RANGE} y_item", _of_int16),
+        _row("int16_quantize", "C(rint(x / f_scale) + q_zero) of float x with element strides x_c too", "x", "y", "",
+              f"{_XY} x_c f_scale {_INT16_RANGE}"),
+        _row("int16_dequantize", "f32(x - q_x_zero) * f_scale, with a channel stride y_c", "x", "y", "",
+             f"{_XY} y_c q_x_zero f_scale"),
+        *_pairs("int16_", f"q_a_zero q_b_zero {{}} {_INT16_RANGE} y_item", _of_int16),
         _row("int16_lookup",
              "table[x]: u8 to int16 (256 entries), or int16 to int16 or u8 (65536, from that of -32768 on)",
              "x", "y", "table", f"{_XY} x_item y_item"),
         _row("int16_max_pool2d", "max_pool2d of int16", "x", "y", "", f"{_XY} {_WINDOW} IH IW top left"),
         _row("int16_avg_pool2d", "avg_pool2d of int16, to int16, u8 or float", "x", "y", "",
-              f"{_XY} {_WINDOW} IH IW top left include f_ratio {_INT16_RANGE} y_item"),
+              f"{_XY} {_WINDOW} IH IW top left include q_x_zero f_ratio {_INT16_RANGE} y_item"),
         _row("layer_norm",
              "rows of C: C(rint(f32(C x - S1) r g + b) + zero), r = 1 / sqrt(f32(C S2 - S1 S1) + f_epsilon)",
              "x", "y", "gain shift", f"H C x_h y_h f_epsilon {_RANGE}"),

@@ -26,13 +26,14 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["N", "H", "W", "C", "G", "K", "P", "IH", "IW", "run", "D0", "D1", "D2", "D3", "D4", "D5"], SIZE),
     # a reduction is a window as large as its axis
     **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),
-    **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks"], (1, 1 << 31)),
+    **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks", "taps"], (1, 1 << 31)),
     **dict.fromkeys(
         ["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)
     ),
-    **dict.fromkeys(["q_zero", "q_low", "q_high"], (-32768, 32767)),  # of int16, or of u8 that is made of it
+    # of int16, or of u8 that is made of it
+    **dict.fromkeys(["q_zero", "q_low", "q_high", "q_x_zero", "q_a_zero", "q_b_zero"], (-32768, 32767)),
     "span": SIZE,
-    **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "condition_c", "points", "zero_nan"], (0, 1)),
+    **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "condition_c", "points", "zero_nan", "largest"], (0, 1)),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (POST_NONE, POST_TABLE),
     "size": (STEP, LARGEST_BLOCK),

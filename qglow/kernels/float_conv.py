@@ -15,9 +15,9 @@ from ..instructions.table import POST_ADD
 from .epilogue_scratch import copy_pixels
 from .fused import HARDWARE_FMA, fma
 from .jit import njit
-from .product import Kernels, product
+from .product import Kernels, begun, product
 from .target import ISA
-from .vector import F32, I64, add_to, load_at, prefetch, prefetch_range, splat, store_at, vec
+from .vector import F32, I64, add_to, load_at, splat, store_at, vec
 
 LANES, VECTORS = ISA.lanes, FLOAT_VECTORS
 MOST, NARROW_MOST = ISA.float_pixels if HARDWARE_FMA else (2, 2)
@@ -51,14 +51,8 @@ def micro(b, a, pixels, vectors, pixel_of):
     for p in range(pixels):
         for v in range(vectors):
             b.store(start[v], acc[p][v])
-    w = cgutils.alloca_once_value(b, a["w"])
-    b.store(a["w"], w)
-    most = ir.Constant(I64, BURST)
     # NOTE: one pixel reads its weights once, in order, which the hardware sees coming
-    if pixels > 1:
-        prefetch_range(b, a["next"], b.select(b.icmp_signed("<", a["share"], most), a["share"], most))
-    for p in range(pixels):
-        prefetch(b, pixel_of("y", p), 1, 3)
+    w = begun(b, a, pixels, pixel_of, BURST if pixels > 1 else 0)
     with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
         base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
         with cgutils.for_range(b, a["steps"]) as s:

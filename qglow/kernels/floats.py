@@ -12,8 +12,8 @@ from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
 from .float_sums import sum_of_row
 from .jit import chosen, njit
-from .runs import LANES, as_floats, of_one, over_runs, run_of
-from .split import part_of, row_at
+from .runs import LANES, as_floats, of_one, of_two, run_of
+from .split import part_of
 from .vector import F32, I64, call, const, load_at, splat, vec
 from .vector_loops import SUMS, floats, halves, masked, store_chunk
 
@@ -89,16 +89,6 @@ def binary_run(op, a, c):
 
 
 @njit(nogil=True)
-def starts(i, r, h):
-    return row_at(i.a, i.a_n, i.a_h, r, h), row_at(i.b, i.b_n, i.b_h, r, h), row_at(i.y, i.y_n, i.y_h, r, h)
-
-
-@njit(nogil=True)
-def steps(i):
-    return i.a_w, i.b_w, i.y_w
-
-
-@njit(nogil=True)
 def operation(i):
     return (i.op,)
 
@@ -112,7 +102,7 @@ def binary(a_c, b_c):
         a, b, y, op = operands
         run(op, (a, b, y), count)
 
-    return over_runs(chosen_run, starts, steps, operation)
+    return of_two(chosen_run, operation)
 
 
 of_runs, of_one_right, of_one_left = binary(1, 1), binary(1, 0), binary(0, 1)

@@ -15,9 +15,9 @@ from .dots import pair_dot
 from .epilogue_scratch import copy_pixels
 from .int16_vector import BYTE, FLOAT, SHORT, limits_of, stored
 from .jit import njit
-from .product import Kernels, product
+from .product import Kernels, begun, product
 from .target import EMULATE, ISA
-from .vector import F32, I16, I32, I64, add_to, const, load_at, prefetch, prefetch_range, splat, store_at, vec
+from .vector import F32, I16, I32, I64, add_to, const, load_at, splat, store_at, vec
 
 LANES, VECTORS = ISA.lanes, FLOAT_VECTORS
 MOST = 2 if EMULATE else min(14, ISA.pixels)
@@ -36,12 +36,7 @@ def micro(b, a, pixels, vectors, pixel_of):
     high, low = (cgutils.alloca_once(b, INTS, size=len(cells)) for _ in range(2))
     for p, v in cells:
         b.store(b.select(wide, const(INTS, 0), bias[v]), acc[p, v])
-    w = cgutils.alloca_once_value(b, a["w"])
-    b.store(a["w"], w)
-    most = ir.Constant(I64, BURST)
-    prefetch_range(b, a["next"], b.select(b.icmp_signed("<", a["share"], most), a["share"], most))
-    for p in range(pixels):
-        prefetch(b, pixel_of("y", p), 1, 3)
+    w = begun(b, a, pixels, pixel_of, BURST)
     with b.if_then(wide):
         for k, (_, v) in enumerate(cells):
             put_by(b, bias[v], high, low, k, fresh=True)

@@ -6,7 +6,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .int16_vector import BYTE, FLOAT, LANES, SHORT, reals, splats, stored, stored_as
+from .int16_vector import BYTE, FLOAT, LANES, SHORT, operand, splats, stored, stored_as
 from .jit import njit
 from .memory import load_f32, load_i16, load_u8, rint_f32, store_f32, store_i16, store_u8
 from .runs import as_floats, of_one, run_of
@@ -21,40 +21,41 @@ def _division(b, at, f):
 
 
 def _real(b, at, f):
-    return b.fmul(reals(b, at[0]), splat(b, f[0], LANES))
+    x = operand(b, at[0], f, 0, False)
+    return b.fmul(b.sitofp(x, vec(F32, LANES)), splat(b, f[1], LANES))
 
 
 @njit(nogil=True)
 def of_quotient(i):
-    return i.f_scale, 0, i.q_low, i.q_high
+    return i.f_scale, i.q_zero, i.q_low, i.q_high
 
 
 @njit(nogil=True)
 def of_real(i):
-    return (i.f_scale,)
+    return i.q_x_zero, i.f_scale
 
 
 quantize_runs = of_one(run_of((4,), "fiii", _division, stored_as(SHORT), SHORT), of_quotient)
-dequantize_runs = of_one(run_of((2,), "f", _real, as_floats, FLOAT), of_real)
+dequantize_runs = of_one(run_of((2,), "if", _real, as_floats, FLOAT), of_real)
 
 
 @intrinsic
-def quantize_pixels(context, x, y, y_w, scale, low, high):
+def quantize_pixels(context, x, y, y_w, scale, zero, low, high):
     """Quantize LANES floats and store them y_w bytes apart."""
 
     def generate(ctx, b, sig, args):
-        x, y, y_w, scale, low, high = args
-        q = stored(b, _division(b, [x], [scale]), splats(b, ir.Constant(I64, 0), low, high), SHORT)
+        x, y, y_w, scale, zero, low, high = args
+        q = stored(b, _division(b, [x], [scale]), splats(b, zero, low, high), SHORT)
         for p in range(LANES):
             store_at(b, b.add(y, b.mul(y_w, ir.Constant(I64, p))), b.extract_element(q, ir.Constant(I32, p)))
         return ctx.get_dummy_value()
 
-    return types.void(i64, i64, i64, f32, i64, i64), generate
+    return types.void(i64, i64, i64, f32, i64, i64, i64), generate
 
 
 @njit(nogil=True)
-def quantize_one(x, y, s, lo, hi):
-    real = rint_f32(load_f32(x) / s)
+def quantize_one(x, y, s, zero, lo, hi):
+    real = rint_f32(load_f32(x) / s) + f32(zero)
     real = real if real > f32(lo) else f32(lo)  # NOTE: so is NaN, as in `vector.clamp`
     store_i16(y, i64(min(real, f32(hi))))
 
@@ -62,7 +63,8 @@ def quantize_one(x, y, s, lo, hi):
 @njit(nogil=True)
 def quantize(i, share):
     """Planes to pixels a channel at a time."""
-    h, w, c, s, lo, hi, xw, yw, xc = i.H, i.W, i.C, i.f_scale, i.q_low, i.q_high, i.x_w, i.y_w, i.x_c
+    h, w, c, xw, yw, xc = i.H, i.W, i.C, i.x_w, i.y_w, i.x_c
+    s, zero, lo, hi = i.f_scale, i.q_zero, i.q_low, i.q_high
     first, end = part_of(share, i.N * h)
     for r in range(first, end):
         x = row_at(i.x, i.x_n, i.x_h, r, h)
@@ -70,22 +72,22 @@ def quantize(i, share):
         vectors = w // LANES if xw == 4 else 0
         for k in range(c):
             for v in range(vectors):
-                quantize_pixels(x + k * xc + v * LANES * 4, y + v * LANES * yw + k * 2, yw, s, lo, hi)
+                quantize_pixels(x + k * xc + v * LANES * 4, y + v * LANES * yw + k * 2, yw, s, zero, lo, hi)
             for col in range(vectors * LANES, w):
-                quantize_one(x + k * xc + col * xw, y + col * yw + k * 2, s, lo, hi)
+                quantize_one(x + k * xc + col * xw, y + col * yw + k * 2, s, zero, lo, hi)
 
 
 @njit(nogil=True)
 def dequantize(i, share):
     """Pixels to planes a channel at a time."""
-    h, w, c, s, yc, xw, yw = i.H, i.W, i.C, i.f_scale, i.y_c, i.x_w, i.y_w
+    h, w, c, s, zero, yc, xw, yw = i.H, i.W, i.C, i.f_scale, i.q_x_zero, i.y_c, i.x_w, i.y_w
     first, end = part_of(share, i.N * h)
     for r in range(first, end):
         x = row_at(i.x, i.x_n, i.x_h, r, h)
         y = row_at(i.y, i.y_n, i.y_h, r, h)
         for k in range(c):
             for col in range(w):
-                store_f32(y + col * yw + k * yc, f32(load_i16(x + col * xw + k * 2)) * s)
+                store_f32(y + col * yw + k * yc, f32(load_i16(x + col * xw + k * 2) - zero) * s)
 
 
 @njit(nogil=True)

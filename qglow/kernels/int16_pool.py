@@ -30,7 +30,7 @@ def _item(i):
 
 @njit(nogil=True)
 def _mean(i, taps, inside):
-    return 0, i.f_ratio / f32(taps), i.q_zero, i.q_low, i.q_high, i.y_item
+    return -i.q_x_zero * inside, i.f_ratio / f32(taps), i.q_zero, i.q_low, i.q_high, i.y_item
 
 
 _STEP = (1, mean_of(1, shorts, SHORT, _stored))

@@ -15,11 +15,6 @@ def shorts(b, address, n=LANES):
     return b.sext(load_at(b, address, vec(I16, n)), vec(I32, n))
 
 
-def reals(b, address, n=LANES):
-    """n int16 at an address as float32."""
-    return b.sitofp(shorts(b, address, n), vec(F32, n))
-
-
 def limits_of(b, i):
     """Zero point and limits of an instruction as float vectors."""
     return splats(b, i.q_zero, i.q_low, i.q_high)
@@ -41,8 +36,9 @@ def stored(b, real, limits, item):
 
 
 def operand(b, address, scalars, which, repeated):
-    """int16 as int32: a vector of them, or one for all lanes."""
-    return splat(b, b.sext(load_at(b, address, I16), I32), LANES) if repeated else shorts(b, address)
+    """int16 less their zero point, the scalar of this number, as int32: a vector of them, or one for all lanes."""
+    x = splat(b, b.sext(load_at(b, address, I16), I32), LANES) if repeated else shorts(b, address)
+    return b.sub(x, splat(b, b.trunc(scalars[which], I32), LANES))
 
 
 def stored_as(item):

@@ -14,25 +14,25 @@ from .runs import LANES, of_two, run_of
 from .vector import F32, splat, vec
 
 FLOATS = vec(F32, LANES)
+FACTORS = 2  # the place of f_a among the scalars, behind both zero points
 
 
 OF_INTEGERS = {"Mul": lambda b, x, y: b.mul(x, y)}  # of bytes: as exact, and one conversion less
 
 
-def real_of(op, operand, repeated, factors, of_integers):
+def real_of(op, operand, repeated, of_integers):
     """The op of two operands, as real numbers in steps of y. operand(b, address, scalars, which, repeated): one of
-    them, less its zero point, as int32. factors: f_a's place among the scalars. of_integers: ops that take these as
-    they are."""
+    them, less its zero point, as int32. of_integers: ops that take these as they are."""
 
     def real(b, at, v):
         x, y = operand(b, at[0], v, 0, False), operand(b, at[1], v, 1, repeated)
         if op in of_integers:
-            return b.fmul(b.sitofp(of_integers[op](b, x, y), FLOATS), splat(b, v[factors], LANES))
+            return b.fmul(b.sitofp(of_integers[op](b, x, y), FLOATS), splat(b, v[FACTORS], LANES))
         x, y = b.sitofp(x, FLOATS), b.sitofp(y, FLOATS)
         if op in SCALED_BEFORE:
-            x, y = (b.fmul(value, splat(b, v[factors + k], LANES)) for k, value in enumerate((x, y)))
+            x, y = (b.fmul(value, splat(b, v[FACTORS + k], LANES)) for k, value in enumerate((x, y)))
             return OPERATIONS[op](b, x, y)
-        return b.fmul(OPERATIONS[op](b, x, y), splat(b, v[factors], LANES))
+        return b.fmul(OPERATIONS[op](b, x, y), splat(b, v[FACTORS], LANES))
 
     return real
 
@@ -49,27 +49,27 @@ def of_bytes_together(i):
 
 @njit(nogil=True)
 def of_shorts(i):
-    return i.f_a, i.q_zero, i.q_low, i.q_high
+    return i.q_a_zero, i.q_b_zero, i.f_a, i.q_zero, i.q_low, i.q_high
 
 
 @njit(nogil=True)
 def of_shorts_together(i):
-    return i.f_a, i.f_b, i.q_zero, i.q_low, i.q_high
+    return i.q_a_zero, i.q_b_zero, i.f_a, i.f_b, i.q_zero, i.q_low, i.q_high
 
 
 @cache
 def bytes_run(op, repeated):
     """A run of bytes; the scalars are those of `of_bytes`, or `of_bytes_together`."""
     factors = "ff" if op in SCALED_BEFORE else "f"
-    real = real_of(op, u8.operand, repeated, 2, OF_INTEGERS)
+    real = real_of(op, u8.operand, repeated, OF_INTEGERS)
     return u8.bytes_of((1, 0 if repeated else 1), f"ii{factors}iii", real)
 
 
 def shorts_run(op, repeated, item):
     """A run of int16 whose results have `item` bytes."""
     factors = "ff" if op in SCALED_BEFORE else "f"
-    real = real_of(op, int16.operand, repeated, 0, {})
-    return run_of((2, 0 if repeated else 2), f"{factors}iii", real, int16.stored_as(item), item)
+    real = real_of(op, int16.operand, repeated, {})
+    return run_of((2, 0 if repeated else 2), f"ii{factors}iii", real, int16.stored_as(item), item)
 
 
 def _made():

@@ -22,7 +22,7 @@ from .jit import chosen, function_of, njit
 from .row import operands
 from .split import part_of_either, scratch_of
 from .target import ISA
-from .vector import I64, pixel
+from .vector import I64, pixel, prefetch, prefetch_range
 
 Operands = namedtuple(  # operands of a micro-kernel
     "Operands",
@@ -90,6 +90,19 @@ def micro_kernel(micro, pixels, vectors, paired):
         return types.void(piece), generate
 
     return run
+
+
+def begun(b, a, pixels, pixel_of, burst):
+    """A variable of where the weights of the next step are; of the next piece's weights `burst` bytes at most are asked
+    for, and the lines that the outputs go to."""
+    w = cgutils.alloca_once_value(b, a["w"])
+    b.store(a["w"], w)
+    if burst:
+        most = ir.Constant(I64, burst)
+        prefetch_range(b, a["next"], b.select(b.icmp_signed("<", a["share"], most), a["share"], most))
+    for p in range(pixels):
+        prefetch(b, pixel_of("y", p), 1, 3)
+    return w
 
 
 def _dispatcher(micro, vectors, sizes, paired=False):

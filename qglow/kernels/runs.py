@@ -121,12 +121,12 @@ def steps_of_one(i):
 
 @njit(nogil=True)
 def starts_of_two(i, r, h):
-    return row_at(i.a, i.x_n, i.x_h, r, h), row_at(i.b, i.b_n, i.b_h, r, h), row_at(i.y, i.y_n, i.y_h, r, h)
+    return row_at(i.a, i.a_n, i.a_h, r, h), row_at(i.b, i.b_n, i.b_h, r, h), row_at(i.y, i.y_n, i.y_h, r, h)
 
 
 @njit(nogil=True)
 def steps_of_two(i):
-    return i.x_w, i.b_w, i.y_w
+    return i.a_w, i.b_w, i.y_w
 
 
 def of_one(run, scalars):

@@ -183,6 +183,8 @@ KERNELS = table((
     KernelRow("float_reduce.sum", "float_rows.reduce_sum", "f32 -> f32", lambda t: {"C": 16}, accepts=lambda f,
     t: f["op"] != MAX),
     KernelRow("float_resize", "float_windows.float_resize", "f32 -> f32", lanes),
+    KernelRow("float_taps", "float_taps.float_taps", "f32 -> f32", lanes),
+    KernelRow("float_top_k", "top_k.float_top_k", "f32 -> f32 s64", lambda t: {"C": 16, "K": 4}),
     KernelRow("float_layer_norm", "float_rows.float_layer_norm", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),
     KernelRow("float_softmax", "floats.float_softmax", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),
 ))  # fmt: skip

@@ -17,7 +17,6 @@ from ..reference import evaluate_node
 from .qdq import Stored
 from .weights import output_axis
 
-FOLDED = ("QuantizeLinear", "Clip")
 MIXED = -1  # the axis of parameters that no single axis has, once their constant was reshaped
 
 
@@ -30,7 +29,7 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
             stands[y] = _dequantized(node, integers)
         elif node.has(REORDER) and x in stands and (moved := _moved(imported, node, *stands[x])) is not None:
             stands[y] = moved
-        elif (node.has(REORDER) or node.op in FOLDED) and all(i in integers for i in node.inputs if i):
+        elif _is_followed(node) and all(i in integers for i in node.inputs if i):
             computed = _computed(imported, node, [integers[i] if i else None for i in node.inputs])
             integers |= {} if computed is None else {y: computed}
     # NOTE: a constant that differs was changed by simplification
@@ -44,6 +43,11 @@ def stored_constants(imported: Graph, graph: Graph) -> dict[str, Stored]:
             if (scaled := next(filter(None, found), None)) is not None:
                 kept[node.inputs[1]] = scaled
     return kept
+
+
+def _is_followed(node: Node) -> bool:
+    """Whether a node makes stored integers of constants."""
+    return node.has(REORDER) or node.op == "QuantizeLinear" or node.op == "Clip"
 
 
 def _multiplied(stored: Stored, real: Array, w: Array, axis: int) -> Stored | None:

@@ -6,9 +6,9 @@ values and of weights.
 2. DequantizeLinear of such a v is x again, rounded: both nodes go. Where x is read otherwise too, an Identity of it is
    what is rounded.
 3. DequantizeLinear of a constant is a weight or a bias: its integers are remembered (folded.py).
-4. Activations of int16 have a zero point of 0, and the reals that all integers stand for are finite, or they stay as
-   they are.
-   Signed bytes become unsigned ones with a zero point 128 higher: the same numbers.
+4. The reals that all integers of an activation stand for are finite, or they stay as they are.
+   Signed bytes become unsigned ones with a zero point 128 higher, and uint16 becomes int16 with one 32768 lower: the
+   same numbers.
    An activation may have a scale for each channel (axis 1), and one zero point (channel_scales.py).
 5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing
    else reads it.
@@ -29,6 +29,8 @@ from ..ops import refusal
 from ..ops.traits import KEEPS_QUANTIZATION
 
 Parameters = tuple[DType, Quant]
+STORED = {np.dtype(np.uint8): (DType.U8, 0), np.dtype(np.int8): (DType.U8, 128),
+          np.dtype(np.int16): (DType.I16, 0), np.dtype(np.uint16): (DType.I16, -32768)}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,12 +196,12 @@ def _integers(graph: Graph) -> dict[str, Parameters]:
 
 def _parameters(graph: Graph, node: Node) -> Parameters | None:
     """Rule 4: of a QuantizeLinear or DequantizeLinear node; None where they are not constant, vary otherwise than the
-    scale by channel, or are neither of 8 bits nor symmetric int16."""
+    scale by channel, or are neither of 8 bits nor of 16 with one scale."""
     scale = graph.constants.get(node.inputs[1])
     # NOTE: without one, the integers that a DequantizeLinear reads say their dtype
     dtype = graph.types[node.inputs[0]].dtype.numpy if node.op == "DequantizeLinear" else np.dtype(np.uint8)
     zeros = graph.constants.get(node.inputs[2]) if node.input(2) else np.zeros((), dtype)
-    if scale is None or zeros is None or zeros.dtype not in (np.uint8, np.int8, np.int16) or not zeros.size:
+    if scale is None or zeros is None or zeros.dtype not in STORED or not zeros.size:
         return None
     zero, s = int(zeros.ravel()[0]), scale.astype(np.float64).ravel()
     if scale.dtype != np.float32 or (zeros != zero).any() or not (np.isfinite(s) & (s > 0)).all():
@@ -207,11 +209,10 @@ def _parameters(graph: Graph, node: Node) -> Parameters | None:
     if not s.size or not _is_finite(float(s.max()), np.asarray(zeros.ravel()[0])):
         return None
     along = node.attr("axis") % (graph.types[node.inputs[0]].rank or 1) if s.size > 1 else None
-    if (zeros.dtype == np.int16 and (zero or along is not None)) or along not in (None, 1) or node.attr("block_size"):
+    kind, shift = STORED[zeros.dtype]
+    if (kind is DType.I16 and along is not None) or along not in (None, 1) or node.attr("block_size"):
         return None
-    kind = DType.I16 if zeros.dtype == np.int16 else DType.U8
-    shift = zero + (128 if zeros.dtype == np.int8 else 0)
-    return kind, Quant(tuple(map(float, s)), (shift,) * s.size, along)
+    return kind, Quant(tuple(map(float, s)), (zero + shift,) * s.size, along)
 
 
 def _is_finite(scale: float, zero: Array) -> bool:

@@ -163,7 +163,12 @@ def average_pool(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
     win = Window.of(node, x.shape[2:], node.attr("kernel_shape"))
     view, _ = patches(x, win, 0, bool(node.attr("ceil_mode")))
-    return [in_order("Mean", _taps(view, win.kernel), pool_counts(node, x, win).astype(x.dtype))]
+    counts = pool_counts(node, x, win).astype(x.dtype)
+    if len(win.kernel) == 3:  # the sums of slices, one after the other
+        slices = np.moveaxis(view, -3, 0)
+        sums = (sum_of_terms(_taps(part, win.kernel[1:])) for part in slices)
+        return [np.asarray(sum_of_terms(sums) / counts)]
+    return [in_order("Mean", _taps(view, win.kernel), counts)]
 
 
 def normalized(x: Array, epsilon: float | np.floating[Any]) -> tuple[Array, Array, Array]:

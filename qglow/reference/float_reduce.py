@@ -108,14 +108,19 @@ def _found(find: Callable[..., Any], node: Node, x: Array) -> list[Array]:
 
 
 def top_k(node: Node, inputs: list[Array | None]) -> list[Array]:
-    """The first of equal ones comes first; what is not a number is the largest."""
-    x, k, axis = given(inputs, 0), int(given(inputs, 1).ravel()[0]), int(node.attr("axis"))
-    if node.attr("largest"):  # NOTE: -x is no order of unsigned integers, nor of the least signed one
+    k = int(given(inputs, 1).ravel()[0])
+    return list(largest_of(given(inputs, 0), k, int(node.attr("axis")), bool(node.attr("largest"))))
+
+
+def largest_of(x: Array, k: int, axis: int, largest: bool) -> tuple[Array, Array]:
+    """The k largest elements along an axis, or the least, and their places. The first of equal ones comes first; what
+    is not a number is the largest."""
+    if largest:  # NOTE: -x is no order of unsigned integers, nor of the least signed one
         order = x.shape[axis] - 1 - np.flip(np.argsort(np.flip(x, axis), axis, kind="stable"), axis)
     else:
         order = np.argsort(x, axis, kind="stable")
     order = order.take(range(k), axis)
-    return [np.take_along_axis(x, order, axis), order.astype(np.int64)]
+    return np.take_along_axis(x, order, axis), order.astype(np.int64)
 
 
 def cumulative_sum(node: Node, inputs: list[Array | None]) -> list[Array]:

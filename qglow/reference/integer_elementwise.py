@@ -58,7 +58,7 @@ def factor(a: TensorType, b: TensorType, y: TensorType) -> np.float32:
 def mul(node: Node, inputs: list[Array | None], types: Types, outputs: list[TensorType]) -> list[Array]:
     """(11) C(rint(f32((a - z_a) (b - z_b)) * m) + z_y)."""
     ta, tb = _typed(types, 0), _typed(types, 1)
-    product = minus_zero_point(given(inputs, 0), ta) * minus_zero_point(given(inputs, 1), tb)
+    product = minus_zero_point(given(inputs, 0), ta, np.int64) * minus_zero_point(given(inputs, 1), tb, np.int64)
     return [requantize(product.astype(F32) * factor(ta, tb, outputs[0]), node, outputs[0])]
 
 

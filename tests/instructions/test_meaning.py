@@ -442,6 +442,42 @@ def float_resizings(n: Net) -> tuple[str, ...]:
     return n.op("Resize", (x, "", scales), None, mode="linear"), n.op("Resize", (x, "", scales), None, mode="nearest")
 
 
+@form("float_pool2d")
+def pools_of_volumes(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 5, 4, 7, 6, quant=None, dtype=DType.F32)
+    window = {"kernel_shape": (3, 2, 3), "strides": (2, 1, 2), "pads": (1, 0, 1, 1, 1, 0)}
+    y = n.op("MaxPool", (x,), None, **window)
+    means = [n.op("AveragePool", (x,), None, **window, count_include_pad=k) for k in (0, 1)]
+    ends = [n.op(op, (v,), None) for op in ("GlobalAveragePool", "GlobalMaxPool") for v in (x, y)]
+    long = n.op("AveragePool", (n.input(1, 1, 2, 23, 24, quant=None, dtype=DType.F32),), None, kernel_shape=(2, 23, 23))
+    return (*means, *ends, long, n.op("Concat", (y, y), None, axis=1))
+
+
+@form("float_taps")
+def weighted_resizings(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 19, 4, 5, quant=None, dtype=DType.F32)
+    both, rows, columns = (
+        n.constant("scales", np.array([1, 1, h, w], np.float32)) for h, w in ((1.7, 0.6), (2, 1), (1, 0.5))
+    )
+    wide = n.op("Resize", (x, "", both), None, mode="cubic")
+    tall = n.op("Resize", (x, "", rows), None, mode="cubic", exclude_outside=1)
+    thin = n.op("Resize", (x, "", columns), None, mode="linear", antialias=1)
+    return wide, tall, thin, n.op("Concat", (n.op("Resize", (x, "", both), None, mode="cubic"), wide), None, axis=1)
+
+
+@form("float_top_k")
+def largest_elements(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 3, 21, quant=None, dtype=DType.F32)
+    some = n.op("Sqrt", (n.op("Relu", (x,), None),), None)
+    nan = n.op("Sqrt", (x,), None)
+    made = []
+    for value, k, largest in ((x, 5, 1), (some, 21, 0), (nan, 12, 1), (nan, 1, 0)):
+        out, place = n.ops("TopK", (value, n.constant("k", np.array([k]))), None, None, 2, largest=largest)
+        n.b.types[place] = n.b.types[place]._replace(dtype=DType.I64)
+        made += [out, place]
+    return tuple(made)
+
+
 @form("float_layer_norm")
 def float_layer_norms(n: Net) -> tuple[str, ...]:
     x = n.input(2, 3, 37, quant=None, dtype=DType.F32)

@@ -20,10 +20,10 @@ SIZES = {
     "KW": (1, 2, 3, 5), "SH": (1, 2), "SW": (1, 2), "DH": (1, 1, 2), "DW": (1, 1, 2), "size": (16, 32), "bits": (4, 8),
     "item": (1, 2, 4, 8), "run": (1, 4, 7), "t_c": (0, 256), "post": (0, 0, 1, 2), "act": (0, 1, 2), "one_h": (8,),
     "one_w": (16,),
-    **{f"D{k}": (1, 2, 3) for k in range(6)},
+    "taps": (1, 2, 4), **{f"D{k}": (1, 2, 3) for k in range(6)},
 }  # fmt: skip
 BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
-BITS = ("y_f32", "include", "points", "zero_nan")
+BITS = ("y_f32", "include", "points", "zero_nan", "largest")
 INT16_FLOATS = {"int16_quantize": "x", "int16_dequantize": "y"}
 FLOAT_ITEMS = {"quantize": "x", "dequantize": "y"}  # the operand that is float
 
@@ -56,7 +56,7 @@ class Draw:
         f |= {n: float(np.float32(self.rng.uniform(0.005, 0.05))) for n in self.names if n.startswith("f_")}
         if self.kind.startswith("int16"):
             self._stored(f)
-        shape = self._pair if {"x_n", "b_n"} <= {*self.names} else self._image if "x_n" in self.names else self._rows
+        shape = self._pair if {"a_n", "b_n"} <= {*self.names} else self._image if "x_n" in self.names else self._rows
         special = getattr(self, f"_{self.kind}", shape)
         special(f)
         return {n: f[n] for n in self.names}
@@ -66,8 +66,9 @@ class Draw:
         bytes_only = "b_n" in self.names or self.kind == "int16_lookup"
         item = self.pick(1, 2) if bytes_only else self.pick(1, 2, 4)
         f["y_item"], f["x_item"], f["span"] = item, 2 if item == 1 else self.pick(1, 2), self.pick(0, 1, 3)
-        f["q_zero"] = self.pick(*range(256)) if item == 1 and self.kind != "int16_quantize" else 0
         low, high = (0, 255) if item == 1 and self.kind != "int16_quantize" else (-32768, 32767)
+        f |= {f"q_{name}zero": self.pick(-32768, -300, 0, 7, 32767) for name in ("x_", "a_", "b_")}
+        f["q_zero"] = self.pick(low, 0, 77, high)
         f["q_low"], f["q_high"] = self.pick(low, low + 40), self.pick(high, high - 55)
 
     def strides(self, f: Fields, name: str, h: int, w: int, pixel: int) -> None:
@@ -118,9 +119,9 @@ class Draw:
             self.strides(f, name, f["H"], f["W"], 4)
             f[f"{name}_c"], f[f"{name}_n"] = f[f"{name}_n"], f[f"{name}_n"] * f["C"]
 
-    def _two(self, f: Fields, a: str, one: str) -> None:
+    def _two(self, f: Fields, one: str) -> None:
         """one: the operand that is a single element along the run, if any."""
-        for name in (a, "b", "y"):
+        for name in ("a", "b", "y"):
             self.strides(
                 f,
                 name,
@@ -133,10 +134,10 @@ class Draw:
             f["a_c"] = int(one != "a")
 
     def _pair(self, f: Fields) -> None:
-        self._two(f, "x", "b" if self.pick(0, 1) else "")
+        self._two(f, "b" if self.pick(0, 1) else "")
 
     def _float_binary(self, f: Fields) -> None:
-        self._two(f, "a", ("", "a", "b")[self.pick(0, 1, 2)])
+        self._two(f, ("", "a", "b")[self.pick(0, 1, 2)])
         f["op"] = self.pick(*range(len(FLOAT_BINARY)))
 
     def _window(self, f: Fields) -> None:
@@ -237,6 +238,16 @@ class Draw:
         if "op" in self.names:
             f["op"], f["y_h"] = self.pick(0, 1, 2), 4
 
+    def _float_taps(self, f: Fields) -> None:
+        for name, count in (("x", 3), ("y", f["H"])):
+            f[f"{name}_h"] = 4 * f["C"] + self.pick(0, 8)
+            f[f"{name}_n"] = f[f"{name}_h"] * count + self.pick(0, 16)
+
+    def _float_top_k(self, f: Fields) -> None:
+        f["K"] = min(f["C"], f["K"])
+        sizes = {"x": 4 * f["C"], "y": 4 * f["K"], "place": 8 * f["K"]}
+        f |= {f"{name}_h": size + self.pick(0, 8) for name, size in sizes.items()}
+
     def _float_where(self, f: Fields) -> None:
         for name in ("condition", "a", "b", "y"):
             self.strides(f, name, f["H"], f["W"], f["C"] * (1 if name == "condition" else 4))
@@ -285,6 +296,10 @@ def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator
         w = rng.integers(-127, 128, (f["blocks"], -(-f["KH"] // 4), f["KW"], t.lanes, 4)).astype(np.int8)
         rows = np.arange(w.shape[1])[:, None] * 4 + np.arange(4)
         return (w * (rows < f["KH"])[None, :, None, None, :]).astype(np.int8).reshape(-1).view(np.uint8)
+    if kind == "float_taps":
+        table = rng.integers(0, 3, (f["taps"], f["H"])).astype(np.int32)
+        made = table if name == "rows" else rng.normal(0, 1, table.shape).astype(np.float32)
+        return made.reshape(-1).view(np.uint8)
     if name in ("rows", "columns"):
         count, one = (f["H"], f.get("one_h")) if name == "rows" else (f["W"], f.get("one_w"))
         low = rng.integers(0, 3, count)

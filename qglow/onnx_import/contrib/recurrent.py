@@ -10,9 +10,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from ...reference.recurrent_layer import DEFAULTS
 from .body import Body
-
-DEFAULTS = ["Sigmoid", "Tanh", "Tanh"]
 
 
 def dynamic_quantize_lstm(b: Body) -> None:
@@ -34,7 +33,7 @@ def _directions(b: Body) -> tuple[int, list[int]]:
     direction = b.attribute("direction", "forward")
     sides = 2 if direction == "bidirectional" else 1
     names = [a.decode().lower() for a in b.attribute("activations", [])]
-    if names and names != [n.lower() for n in DEFAULTS] * sides:
+    if names and names != [n.lower() for n in DEFAULTS["LSTM"]] * sides:
         raise ValueError(f"an activation of {', '.join(names)}")
     others = [n for n in ("clip", "input_forget") if b.attribute(n, 0)]
     others += [n for n, k in (("sequence_lens", 4), ("P", 7)) if b.input(k)]
