@@ -95,19 +95,25 @@ def profile(
     *,
     batch_size: int = 1,
     engine: str = "qglow",
+    skip_bad: bool = False,
 ) -> Profile:
     """Record the ranges of every float tensor of a model on real inputs.
 
     model: path, onnx.ModelProto or Graph. data: a path, one sample {input name: array}, or several in any iterable:
     a list, a generator, a DataLoader of dicts, onnxruntime's CalibrationDataReader. samples: at most so many, evenly
-    spread. progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's
+    spread. skip_bad: samples that cannot be read or do not fit the model are left out, and the profile's warnings name
+    them. progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's
     on the model itself (or to the numpy reference's where onnxruntime does not take it). Raises ModelError, DataError,
     ConfigError, DisagreementError.
     """
     batch_size = count_of(batch_size, "batch_size", ConfigError)
     graph = float_graph(model)
     opened, oracle = open_dataset(data, graph).spread(samples), float_oracle(model, graph)
-    return record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle)
+    bad: dict[str, None] = {}  # a set that keeps its order: the samples may be read more than once
+    opened = opened.without_bad(lambda said: bad.setdefault(said)) if skip_bad else opened
+    result = record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle)
+    result.warnings += tuple(f"left out: {said}" for said in bad)
+    return result
 
 
 @in_usual_mode

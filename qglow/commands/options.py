@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from ..errors import ConfigError
@@ -61,6 +63,17 @@ def one_of(name: str, known: Sequence[Any]) -> Callable[[str], Any]:
         raise argparse.ArgumentTypeError(f"{name} must be one of {', '.join(map(str, known))}; got {text!r}")
 
     return read
+
+
+def add_skip_bad(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out samples that cannot be read or do not fit the model"
+    )
+
+
+@cache  # once, however often the samples are read
+def say_left_out(said: str) -> None:
+    print(f"warning: left out: {said}", file=sys.stderr)
 
 
 def whole_number(text: str) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..files import check_writable
 from ..pipeline import profile
 from ..words import counted
-from .options import whole_number
+from .options import add_skip_bad, whole_number
 
 EXAMPLES = """examples:
   qglow profile model.onnx --data images/
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="samples at a time, where the batch dimension is free",
     )
+    add_skip_bad(parser)
     parser.add_argument(
         "--engine", choices=("qglow", "onnxruntime"), default="qglow", help="what evaluates the float model"
     )
@@ -43,6 +44,7 @@ def run(options: argparse.Namespace) -> int:
         not options.quiet,
         batch_size=options.batch_size,
         engine=options.engine,
+        skip_bad=options.skip_bad,
     )
     result.save(path)
     for warning in result.warnings:

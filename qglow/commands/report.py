@@ -9,9 +9,10 @@ from ..errors import ConfigError
 from ..files import check_writable, write_atomically
 from ..kernels import library
 from ..pipeline import compare, measure_peers
+from ..profiling.dataset import open_dataset
 from ..report.compare import LAYER_SAMPLES
 from ..runtime import load
-from .options import add_backend, whole_number
+from .options import add_backend, add_skip_bad, say_left_out, whole_number
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
+    add_skip_bad(parser)
     add_backend(parser)
 
 
@@ -46,11 +48,13 @@ def run(options: argparse.Namespace) -> int:
     bundle = load(options.bundle)
     if options.backend == "native":
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
+    data = open_dataset(options.data, bundle.graph)
+    data = data.without_bad(say_left_out) if options.skip_bad else data
     counts = {"samples": options.samples, "layer_samples": options.layer_samples}
-    report = compare(options.model, bundle, options.data, **counts, quiet=options.quiet, backend=options.backend)
+    report = compare(options.model, bundle, data, **counts, quiet=options.quiet, backend=options.backend)
     # NOTE: the interpreter's time says nothing of the bundle
     if not options.no_latency and options.backend == "native":
-        report.beside = measure_peers(options.bundle, options.model, options.data, threads=1)
+        report.beside = measure_peers(options.bundle, options.model, data, threads=1)
     if options.output:
         report.save(options.output)
     if options.json:

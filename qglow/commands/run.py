@@ -19,7 +19,7 @@ from ..progress import track
 from ..report.top1 import choice, is_choice
 from ..runtime import InferenceSession
 from ..words import counted
-from .options import add_backend, whole_number
+from .options import add_backend, add_skip_bad, say_left_out, whole_number
 
 BEST = 5  # classes that are shown
 EXAMPLES = """examples:
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="outputs, one array a sample: NAME for one sample, SAMPLE/NAME for more",
     )
     parser.add_argument("--threads", type=whole_number, metavar="N", help="default: the CPUs that this process may use")
+    add_skip_bad(parser)
     add_backend(parser)
 
 
@@ -53,8 +54,10 @@ def run(options: argparse.Namespace) -> int:
     if options.backend == "native":
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     scores = {name: Scores() for name in session.graph.outputs}
+    count = 0
     with npz_writer(options.output) if options.output else nullcontext() as file:
         for sample in track(data, "running", len(data), options.quiet):
+            count += 1
             outputs = dict(zip(session.graph.outputs, session.run(None, sample.feeds), strict=True))
             for name, array in outputs.items():
                 scores[name].add(array, sample.label)
@@ -64,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
             elif not options.quiet:
                 _describe(sample, outputs)
     if options.output and not options.quiet:
-        print(f"{options.output}: {counted(len(data), 'sample')}")
+        print(f"{options.output}: {counted(count, 'sample')}")
     for name, found in scores.items() if not options.quiet else ():
         if found.labelled:
             print(f"output {name!r}: {found.described()}")
@@ -104,7 +107,8 @@ def _data(options: argparse.Namespace, session: InferenceSession) -> Dataset:
     if bool(options.data) == bool(options.input):
         raise DataError("give either --data DATA or --input NAME=FILE.npy for every input")
     if options.data:
-        return open_dataset(options.data, session.graph).spread(options.samples)
+        data = open_dataset(options.data, session.graph).spread(options.samples)
+        return data.without_bad(say_left_out) if options.skip_bad else data
     if options.samples:
         raise DataError("--samples goes with --data; --input gives one sample")
     feeds: dict[str, Array] = {}

@@ -29,11 +29,11 @@ Feeds = dict[str, Array]
 
 class InputTypes(dict[str, TensorType]):
     """Types of a graph's inputs by name. masks: those that may hold infinities, as they are only added to the scores of
-    a softmax."""
+    a softmax. pictures: whether the samples come from pictures, by a dataset.toml."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__({i: graph.types[i] for i in graph.inputs})
-        self.masks = masked_inputs(graph)
+        self.masks, self.pictures = masked_inputs(graph), False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +47,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Samples that are read as they are asked for. `sources` has one reader a sample."""
+    """Samples that are read as they are asked for. `sources` has one reader a sample. bad: is told of a sample that
+    cannot be read or does not fit the model, and is left out; None: such a sample is an error."""
 
     sources: tuple[tuple[str, Callable[[], Mapping[str, Array]], int | None], ...]
     types: Mapping[str, TensorType]
+    bad: Callable[[str], object] | None = None
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -61,8 +63,23 @@ class Dataset:
         return len(self.sources)
 
     def __iter__(self) -> Iterator[Sample]:
+        read_any = self.bad is None or not self.sources
         for name, read, label in self.sources:
-            yield Sample(name, checked(read(), self.types, name), label)
+            try:
+                feeds = checked(read(), self.types, name)
+            except DataError as error:
+                if self.bad is None:
+                    raise
+                self.bad(str(error))
+                continue
+            read_any = True
+            yield Sample(name, feeds, label)
+        if not read_any:
+            raise DataError(f"none of {counted(len(self.sources), 'sample')} can be used")
+
+    def without_bad(self, bad: Callable[[str], object]) -> Dataset:
+        """The samples that can be read and fit the model; `bad` is told of each other one as it is met."""
+        return replace(self, bad=bad)
 
     def labelled(self, labels: Sequence[int]) -> Dataset:
         """With a class for each sample, in order. Raises DataError where there are more or fewer labels than
@@ -71,14 +88,14 @@ class Dataset:
         if len(labels) != len(self.sources):
             raise DataError(f"{counted(len(labels), 'label')} for {counted(len(self.sources), 'sample')}")
         pairs = zip(self.sources, labels, strict=True)
-        return Dataset(tuple((name, read, int(label)) for (name, read, _), label in pairs), self.types)
+        return replace(self, sources=tuple((name, read, int(label)) for (name, read, _), label in pairs))
 
     def spread(self, count: int | None) -> Dataset:
         """At most `count` samples, spread evenly over all. Raises DataError for a count below 1."""
         _check_count(count)
         if count is None or count >= len(self.sources):
             return self
-        return Dataset(tuple(self.sources[i] for i in spread_indices(len(self.sources), count)), self.types)
+        return replace(self, sources=tuple(self.sources[i] for i in spread_indices(len(self.sources), count)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +168,7 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
         if isinstance(data, (bytes, np.ndarray, Graph)) or not isinstance(data, Iterable):
             raise DataError(f"expected a path, or samples that are each {{name: array}}; got {shown(data)}")
         if not isinstance(data, Sequence):
-            return Stream((), types, data)
+            return Stream((), types, items=data)
         if not data:
             raise DataError("the data holds no sample")
         return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(data)), types)
@@ -196,6 +213,8 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
         if not _fits(array.shape, t):
             turned = (array.shape[0], array.shape[-1], *array.shape[1:-1]) if array.ndim > 2 else array.shape
             hint = "; channels come last: transpose the data (layout in dataset.toml)" if _fits(turned, t) else ""
+            if not hint and isinstance(types, InputTypes) and types.pictures:
+                hint = "; set resize and crop (and color) in dataset.toml to the size that the model takes"
             raise DataError(
                 f"{sample}: input {name!r}: expected shape {list(t.shape or ())}, got {list(array.shape)}{hint}"
             )
@@ -278,6 +297,8 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
         raise DataError(f"{toml}: source must be images (one input), npz, npy or pb, got {sorted(sources)}")
     name, fields = next(iter(spec.items()))
     read = image_reader(fields, toml)
+    if isinstance(types, InputTypes):
+        types.pictures = True
     return [(p.relative_to(path).as_posix(), partial(_named, name, read, p)) for p in _pictures(path)]
 
 
@@ -293,8 +314,13 @@ def _labels(path: Path, samples: list[str]) -> dict[str, int]:
     if not file.exists():
         return {}
     try:
-        rows = csv.DictReader(io.StringIO(read_text(file, DataError), newline=""))
-        labels = {row["file"]: int(row["label"]) for row in rows}
+        rows = csv.DictReader(io.StringIO(read_text(file, DataError).removeprefix("\ufeff"), newline=""))
+        labels = dict[str, int]()
+        for row in rows:
+            label = int(row["label"])
+            if labels.setdefault(row["file"], label) != label:
+                both = f"{labels[row['file']]} and {label}"
+                raise DataError(f"{file}: {row['file']} has two labels, {both}; keep one row for each file")
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         raise DataError(
             f"{file}: expected the columns file,label with whole-number labels ({type(error).__name__}: {error})"

@@ -16,8 +16,9 @@ from ..graph import Array
 from ..limits import check_memory
 from ..reading import opened
 
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")  # NOTE: other decoders start programs, or read other files
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm")
+# NOTE: other decoders start programs, or read other files. Of several frames the first is read
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM", "GIF", "TIFF")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm", ".gif", ".tif", ".tiff")
 _BEYOND = 1e39  # what float32 does not have
 _FIELDS = {"source", "resize", "crop", "color", "scale", "mean", "std", "layout"}
 
@@ -86,6 +87,18 @@ def _check_size(path: Path, size: tuple[int, int], channels: int) -> None:
     check_memory(size[0] * size[1] * channels * (1 + 3 * 4), f"{path}: a picture of {size[1]} x {size[0]}")
 
 
+def _in_8_bits(picture: Any) -> Any:
+    """A gray picture of 16 bits in the range of 8, 0..255, as float; None for one of 8 bits. Raises ValueError for
+    other numbers, whose range nothing says."""
+    from PIL import Image  # NOTE: other data needs no images
+
+    if picture.mode in ("I", "F") and not (picture.mode == "I" and picture.format in ("PNG", "PPM")):
+        raise ValueError(f"its pixels are of mode {picture.mode}, of no known range; save it with 8 or 16 bits")
+    if picture.mode != "I" and not picture.mode.startswith("I;16"):
+        return None
+    return Image.fromarray(np.asarray(picture).astype(np.float32) / np.float32(257))
+
+
 def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
     """[H, W, C] float32 in 0..255."""
     from PIL import Image  # NOTE: other data needs no images
@@ -96,7 +109,7 @@ def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             picture = Image.open(file, formats=_FORMATS)
             _check_size(path, picture.size, channels)
-            image = picture.convert("L" if color == "gray" else "RGB")
+            image = _in_8_bits(picture) or picture.convert("L" if color == "gray" else "RGB")
     except QGlowError:
         raise
     except MemoryError as error:
@@ -123,4 +136,5 @@ def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
         image = image.crop((left, top, left + w, top + h))
     pixels = np.asarray(image, np.float32)
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    pixels = np.repeat(pixels, channels, -1) if pixels.shape[-1] < channels else pixels
     return pixels[..., ::-1] if color == "bgr" else pixels
