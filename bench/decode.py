@@ -39,6 +39,7 @@ from .models.decoder import SIZES, Size, decoder, feeds
 TURN, PROMPTS = 8, 3  # tokens of one runtime in a row, and prompts that are timed
 Arrays = dict[str, np.ndarray]
 Run = Callable[[Arrays], list[np.ndarray]]
+Clock = Callable[[], float]
 
 
 def read_bandwidth(threads: int, size: int = 1 << 28, rounds: int = 4) -> float:
@@ -59,8 +60,8 @@ def read_bandwidth(threads: int, size: int = 1 << 28, rounds: int = 4) -> float:
 class Decoder:
     """A runtime that decodes: its cache, and the seconds of prompts and tokens."""
 
-    def __init__(self, run: Run, size: Size) -> None:
-        self.run, self.size = run, size
+    def __init__(self, run: Run, size: Size, clock: Clock) -> None:
+        self.run, self.size, self.clock = run, size, clock
         self.prompt: list[float] = []
         self.token: list[float] = []
         self.asked: Arrays = {}
@@ -75,9 +76,9 @@ class Decoder:
             self._timed(self.asked, self.token)
 
     def _timed(self, asked: Arrays, spent: list[float]) -> None:
-        start = time.perf_counter()
+        start = self.clock()
         _, *cache = self.run(asked)
-        spent.append(time.perf_counter() - start)
+        spent.append(self.clock() - start)
         names = [f"past.{k}.{name}" for k in range(self.size.layers) for name in ("key", "value")]
         self.asked = dict(zip(names, cache, strict=True))
 
@@ -95,19 +96,20 @@ def runtimes(model: onnx.ModelProto, threads: int) -> dict[str, Run]:
     return {"qglow": lambda asked: ours.run(names, asked), "onnxruntime": lambda asked: theirs.run(names, asked)}
 
 
-def measured(model: onnx.ModelProto, size: Size, threads: int, prompt: int, tokens: int) -> dict[str, Decoder]:
-    found = {name: Decoder(run, size) for name, run in runtimes(model, threads).items()}
+def measured(model: onnx.ModelProto, size: Size, threads: int, o: argparse.Namespace) -> dict[str, Decoder]:
+    clock = time.process_time if o.cpu else time.perf_counter
+    found = {name: Decoder(run, size, clock) for name, run in runtimes(model, threads).items()}
     for _ in range(PROMPTS):
         for one in found.values():
-            one.start(prompt)
-    for _ in range(tokens // TURN):
+            one.start(o.prompt)
+    for _ in range(o.tokens // TURN):
         for one in found.values():
             one.next(TURN)
     return found
 
 
 def of_llama(python: str, size: Size, bits: int, threads: int, o: argparse.Namespace) -> dict[str, list[float]]:
-    numbers = [",".join(map(str, size)), bits, threads, o.prompt, o.tokens]
+    numbers = [",".join(map(str, size)), bits, threads, o.prompt, o.tokens, int(o.cpu)]
     script = Path(__file__).with_name("gguf_peer.py")
     done = subprocess.run([python, str(script), *map(str, numbers)], capture_output=True, text=True, check=True)
     return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -117,7 +119,7 @@ def line(name: str, bits: int, threads: int, o: argparse.Namespace, bandwidth: f
     """A row of the table: least seconds and medians, of a prompt and of a token, by runtime; bytes a second follow from
     the least."""
     size = SIZES[name]
-    both = measured(model, size, threads, o.prompt, o.tokens)
+    both = measured(model, size, threads, o)
     spent = {n: {"prompt": d.prompt, "token": d.token} for n, d in both.items()}
     if o.llama:
         spent["llama.cpp"] = of_llama(o.llama, size, bits, threads, o)
@@ -167,6 +169,7 @@ def main() -> int:
     p.add_argument("--prompt", type=int, default=128, help="tokens of the prompt (default %(default)s)")
     p.add_argument("--tokens", type=int, default=64, help="that are decoded behind it (default %(default)s)")
     p.add_argument("--llama", metavar="PYTHON", help="measure llama.cpp too, with this interpreter")
+    p.add_argument("--cpu", action="store_true", help="time of the processor, for a busy machine and one thread")
     options.add_json(p)
     o = p.parse_args()
     print("| model | bits | threads | qglow | onnxruntime | llama.cpp | GB/s (of reading) |")

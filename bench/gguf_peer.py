@@ -1,7 +1,9 @@
 """llama.cpp on a network of the same size, in a process of its own: a GGUF file of random weights is made, and a prompt
 and single tokens are timed.
 
-    python bench/gguf_peer.py 12,768,2048,12,4,32000 4 1 128 64      layers, width, ..., bits, threads, prompt, tokens
+    python bench/gguf_peer.py 12,768,2048,12,4,32000 4 1 128 64 0
+
+The numbers: layers, width, and so on (`Size`); bits, threads, tokens of the prompt, tokens; 1 for processor time.
 
 Needs the packages llama_cpp and gguf. Weights are Q4_0 or Q8_0: blocks of 32 with a float16 scale. Prints JSON: seconds
 of the prompt, and of each token.
@@ -66,29 +68,30 @@ def write(path: Path, size: list[int], bits: int) -> None:
     out.close()
 
 
-def measured(path: Path, threads: int, prompt: int, tokens: int) -> dict[str, Any]:
+def measured(path: Path, threads: int, prompt: int, tokens: int, cpu: int) -> dict[str, Any]:
     from llama_cpp import Llama
 
+    clock = time.process_time if cpu else time.perf_counter
     model = Llama(str(path), n_ctx=1024, n_threads=threads, n_threads_batch=threads, verbose=False)
     found: dict[str, Any] = {"prompt": [], "token": []}
     for _ in range(3):
         model.reset()
-        start = time.perf_counter()
+        start = clock()
         model.eval([5 + k % 100 for k in range(prompt)])
-        found["prompt"].append(time.perf_counter() - start)
+        found["prompt"].append(clock() - start)
     for k in range(tokens):
-        start = time.perf_counter()
+        start = clock()
         model.eval([5 + k % 100])
-        found["token"].append(time.perf_counter() - start)
+        found["token"].append(clock() - start)
     return found
 
 
 def main() -> int:
-    size, (bits, threads, prompt, tokens) = [int(v) for v in sys.argv[1].split(",")], map(int, sys.argv[2:])
+    size, (bits, threads, prompt, tokens, cpu) = [int(v) for v in sys.argv[1].split(",")], map(int, sys.argv[2:])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.gguf"
         write(path, size, bits)
-        print(json.dumps(measured(path, threads, prompt, tokens)))
+        print(json.dumps(measured(path, threads, prompt, tokens, cpu)))
     return 0
 
 

@@ -26,7 +26,7 @@ SHORTEST, FIRST = 8, 256  # the shortest length of a program for many, and the l
 NARROW = 32  # lengths that are not worth a program for many
 ROW = 3  # lengths in a row after which one is made
 MOST_TEMPLATES = 8
-MOST_FAILURES = 4
+MOST_FAILURES = 2
 Key = tuple[tuple[int, ...], ...]
 
 
