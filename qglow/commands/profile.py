@@ -6,8 +6,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from ..files import check_writable
-from ..pipeline import profile
+from ..errors import DataError
+from ..files import check_writable, write_atomically
+from ..pipeline import float_graph, profile
+from ..profiling.dataset import has_only_pictures
+from ..profiling.template import template
 from ..words import counted
 from .options import add_skip_bad, whole_number
 
@@ -19,7 +22,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
-    parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
+    parser.add_argument("--data", help="folder (see README), or one .npz file")
     parser.add_argument("-o", "--output", metavar="NAME.profile.json", help="default: the model's name beside you")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument(
@@ -29,6 +32,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=1,
         help="samples at a time, where the batch dimension is free",
     )
+    parser.add_argument(
+        "--write-dataset", action="store_true",
+        help="write a dataset.toml for the model's inputs to DATA, and no profile",
+    )
     add_skip_bad(parser)
     parser.add_argument(
         "--engine", choices=("qglow", "onnxruntime"), default="qglow", help="what evaluates the float model"
@@ -36,6 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    toml = Path(options.data or ".") / "dataset.toml"
+    if options.write_dataset:
+        return _write_dataset(options, toml)
+    if not options.data or (toml.parent.is_dir() and not toml.exists() and has_only_pictures(toml.parent)):
+        print(template(float_graph(options.model)), end="")
+        if options.data:
+            raise DataError(
+                f"{options.data}: images need a dataset.toml that says how a picture becomes a tensor: above is a "
+                "guess, which --write-dataset writes there"
+            )
+        raise DataError(
+            "the following arguments are required: --data, a folder of samples; above is what its dataset.toml may be"
+        )
     path = check_writable(options.output or f"{Path(options.model).stem}.profile.json", options.model)
     result = profile(
         options.model,
@@ -51,4 +71,15 @@ def run(options: argparse.Namespace) -> int:
         print(f"warning: {warning}", file=sys.stderr)
     if not options.quiet:
         print(f"{path}: {counted(len(result.tensors), 'tensor')} over {counted(result.samples, 'sample')}")
+    return 0
+
+
+def _write_dataset(options: argparse.Namespace, toml: Path) -> int:
+    """Write the template beside the samples. Raises DataError where there is no folder, or a file already."""
+    if not options.data or not toml.parent.is_dir():
+        raise DataError("--write-dataset needs --data with the folder of the samples")
+    if toml.exists():
+        raise DataError(f"{toml}: there is one already; remove it first")
+    write_atomically(toml, template(float_graph(options.model)).encode())
+    print(f"{toml}: look at it, above all at lines with ?, then profile again without --write-dataset")
     return 0

@@ -302,6 +302,12 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
     return [(p.relative_to(path).as_posix(), partial(_named, name, read, p)) for p in _pictures(path)]
 
 
+def has_only_pictures(path: Path) -> bool:
+    """Whether a folder holds pictures and no samples of other kinds."""
+    others = any(True for pattern in ("*.npz", "*.npy", "test_data_set_*") for _ in path.glob(pattern))
+    return not others and bool(_pictures(path))
+
+
 def _pictures(path: Path) -> list[Path]:
     """Pictures in a folder and, as data sets with a folder a class have them, in those below it."""
     return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))

@@ -211,7 +211,7 @@ DATA_CASES = [
 CASES = [
     ("", "the following arguments are required: COMMAND"),
     ("profle model.onnx", "invalid choice: 'profle'"),
-    ("profile", "the following arguments are required: MODEL.onnx, --data"),
+    ("profile", "the following arguments are required: MODEL.onnx; see"),
     ("profile model.onnx --data data --fast", "unrecognized arguments: --fast"),
     *((f"{PROFILE} {data}", words) for data, words in DATA_CASES if words),
     *((f"{REPORT} {data}", words) for data, words in DATA_CASES if words),

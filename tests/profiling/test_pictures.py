@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import qglow
 from qglow.commands.main import main
 from qglow.pipeline import float_graph
 from qglow.profiling.dataset import open_dataset
+from qglow.profiling.template import template
 
 GRAY = np.random.default_rng(0).integers(0, 256, (8, 8)).astype(np.uint8)
 TOML = "[input.x]\nsource = 'images'\ncolor = '{}'\n"
@@ -105,3 +107,36 @@ def test_a_broken_picture_is_an_error_or_left_out(tmp_path: Path, capsys: pytest
         (folder / f"{k}.png").unlink()
     with pytest.raises(qglow.QGlowError, match="none of 2 samples can be used"):
         qglow.profile(model(1), folder, skip_bad=True)
+
+
+def test_a_template_is_printed_or_written_and_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder = tmp_path / "m.onnx", tmp_path / "data"
+    path.write_bytes(model(3).SerializeToString())
+    folder.mkdir()
+    Image.fromarray(np.stack([GRAY] * 3, -1)).resize((20, 16)).save(folder / "a.png")
+    command = ["profile", str(path), "-o", str(tmp_path / "p.json")]
+    assert main(command) == 2
+    printed = capsys.readouterr()
+    assert "[input.x]  # float32 1x3x8x8" in printed.out and "required: --data" in printed.err
+    assert main([*command, "--data", str(folder)]) == 2
+    assert capsys.readouterr().out == printed.out and not (folder / "dataset.toml").exists()
+    assert main([*command, "--write-dataset"]) == 2
+    assert main([*command, "--data", str(folder), "--write-dataset"]) == 0
+    assert (folder / "dataset.toml").read_text() == printed.out and not (tmp_path / "p.json").exists()
+    assert main([*command, "--data", str(folder), "--write-dataset"]) == 2
+    assert main([*command, "--data", str(folder)]) == 0
+
+
+@pytest.mark.parametrize(("inputs", "said"), [
+    ("float[n, h, w, 3] x", ["resize = [224, 224]  # ? the model", 'layout = "nhwc"', "mean ="]),
+    ("float[1, 1, 28, 20] x", ["resize = [28, 20]", 'color = "gray"', 'layout = "nchw"']),
+    ("float[1, 16] x", ['source = "npz"', "float32 1x16"]),
+    ("int64[1, n] x, float[1, 3, 8, 8] y", ['source = "npz"', "[input.x]  # int64 1xn", "[input.y]"]),
+])  # fmt: skip
+def test_a_template_follows_the_inputs(inputs: str, said: list[str]) -> None:
+    made = inputs.replace(" x", " o0").replace(" y", " o1")
+    body = "o0 = Identity(x)" + (" o1 = Identity(y)" if " y" in inputs else "")
+    text = f'<ir_version: 8, opset_import: ["": 17]> g ({inputs}) => ({made}) {{ {body} }}'
+    filled = template(float_graph(onnx.parser.parse_model(text)))
+    assert all(s in filled for s in said), filled
+    assert set(tomllib.loads(filled)["input"]) == {n for n in "xy" if f" {n}" in inputs}
