@@ -63,7 +63,7 @@ def check(session: qglow.InferenceSession, many: Iterable[Feeds]) -> None:
 
 def test_lengths_have_the_bits_of_their_own_plans() -> None:
     session = taught(decoder())
-    lengths = [11, 12, 15, 16, 17, 63, 64, 100, 255, 256, 257, 300, 13]
+    lengths = [11, 16, 17, 64, 255, 256, 257, 13]
     check(session, map(asked, lengths))
     assert all(isinstance(plan_of(session, asked(n)), LengthPlan) for n in lengths)
     templates = session._lengths._templates
