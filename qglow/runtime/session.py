@@ -335,7 +335,10 @@ def _bundle_of(model: object, mapped: bool) -> Bundle:
     if isinstance(model, (bytes, bytearray, memoryview)):
         return load(bytes(model))
     expected = "a Bundle, a Graph, or the path or bytes of a .qglow file (quantize a model with qglow.quantize)"
-    return load(path_of(model, "the model of a session", BundleError, expected), mapped=mapped)
+    path = path_of(model, "the model of a session", BundleError, expected)
+    if path.suffix == ".onnx" and path.is_file():
+        raise BundleError(f"{path}: an ONNX model; make a bundle of it: `qglow profile`, then `qglow quantize`")
+    return load(path, mapped=mapped)
 
 
 def _as_array(value: Any, name: str, dtype: np.dtype[Any]) -> Array:

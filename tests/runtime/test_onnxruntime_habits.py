@@ -118,6 +118,11 @@ def test_a_bundle_is_opened_from_its_bytes_and_pickled(bundle: Path, x: Array) -
         qglow.InferenceSession(bundle.read_bytes()[:-1])
 
 
+def test_an_onnx_model_in_place_of_a_bundle_is_told_apart(digits: Path) -> None:
+    with pytest.raises(qglow.QGlowError, match="model.onnx: an ONNX model; make a bundle of it"):
+        qglow.InferenceSession(digits / "model.onnx")
+
+
 def test_a_profile_is_pickled_and_taken_from_readers(digits: Path, x: Array) -> None:
     class Reader:
         """onnxruntime's CalibrationDataReader."""
