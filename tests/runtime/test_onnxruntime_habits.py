@@ -119,7 +119,7 @@ def test_a_bundle_is_opened_from_its_bytes_and_pickled(bundle: Path, x: Array) -
 
 
 def test_an_onnx_model_in_place_of_a_bundle_is_told_apart(digits: Path) -> None:
-    with pytest.raises(qglow.QGlowError, match="model.onnx: an ONNX model; make a bundle of it"):
+    with pytest.raises(qglow.QGlowError, match="but an ONNX model; make one of it"):
         qglow.InferenceSession(digits / "model.onnx")
 
 
