@@ -180,7 +180,7 @@ def test_a_model_that_came_with_int16_keeps_its_integers() -> None:
 HOSTILE = [
     ("Softmax", "i16[1,8]<0.1, 0>", "i16[1,8]<0.1, 0>", '{"axis": -1}', "no int16"),
     ("Relu", "i16[1,8]<0.1, 0>", "i16[1,8]<0.1, 0>", "{}", "no int16"),
-    ("MaxPool", "i16[1,1,8,8]<0.1, 3>", "i16[1,1,7,7]<0.1, 3>", '{"kernel_shape": [2, 2]}', "zero point of 0"),
+    ("MaxPool", "i16[1,1,8,8]<0.1, 3>", "i16[1,1,7,7]<0.1, 4>", '{"kernel_shape": [2, 2]}', "keep scale and zero"),
     ("GlobalAveragePool", "u8[1,1,8,8]<0.1, 3>", "i16[1,1,1,1]<0.1, 0>", "{}", "all int16"),
     ("GlobalAveragePool", "u16[1,1,8,8]<0.1, 0>", "u16[1,1,1,1]<0.1, 0>", "{}", "got u16"),
 ]
