@@ -57,6 +57,8 @@ class LengthTemplate:
         self._moving = Moving(graph, [t.graph for t in typed], lengths)
         statics = _without_moving_constants([s.first for s in stages])
         self._folded = statics[-1].inputs[len(graph.inputs) :]
+        of = self._moving.of
+        self._fixed = {of[n]: a for n, a in statics[-1].constants.items() if n in of}
         programs = [self._lowered(s) for s in statics]
         self.way = along(programs, lengths)
         self._statics = statics[-1]
@@ -92,6 +94,8 @@ class LengthTemplate:
         """The plan for a length. Raises NotAffine where the program is not proven at it."""
         self._check_limits()
         folded = self._moving.at(shapes, length, _typed)
+        if not all(_equal(folded[name], a) for name, a in self._fixed.items()):
+            raise NotAffine  # NOTE: one that is equal at the lengths that were lowered, and not at this one
         values = {name: folded[self._moving.of[name]] for name in self._folded}
         graph, places = self.way.graph_at(length, self.names), self.way.places_at(length, self.names)
         steps = self.way.steps_at(length, self._proof.steps)
@@ -117,8 +121,8 @@ class LengthTemplate:
         wrong = [pair for pair in pairs if pair[0] != pair[1]]
         if wrong or _places(again) != _places(made.program):
             raise VerifyError(f"length {made.length}: planned afresh, the program is another: {wrong[:1]}")
-        for n, a in values.items():
-            if not _equal(a, fresh.constants[n]):
+        for n, a in {**self._statics.constants, **values}.items():
+            if n not in fresh.constants or not _equal(a, fresh.constants[n]):
                 raise VerifyError(f"length {made.length}: planned afresh, the constant {n!r} is another")
 
     def point_at(self, length: int) -> None:

@@ -174,6 +174,34 @@ def test_shapes_that_follow_from_a_length_otherwise_than_in_proportion(op: str, 
         assert np.array_equal(got, np.maximum(x[..., :end], 0))
 
 
+COMPARED = """
+graph "compared"
+input %x: f32[1,4,P]
+const %zero: i64[1] = [0]
+const %two: i64[1] = [2]
+const %three: i64[1] = [3]
+const %odd: i64[1] = [{odd}]
+%n: i64[3] = Shape(%x) "n"
+%w: i64[1] = Slice(%n, %two, %three) "w"
+%is: bool[1] = Equal(%w, %odd) "is"
+%f: f32[1] = Cast(%is) {{"to": "float32"}} "f"
+%r: f32[1,4,P] = Relu(%x) "r"
+%y: f32[1,4,P] = Add(%r, %f) "y"
+output %y
+"""
+
+
+@pytest.mark.parametrize("odd", [50, 8])
+def test_constants_that_are_others_at_few_lengths(odd: int) -> None:
+    """What is folded of a length may be equal at all the lengths that were lowered, and not at another."""
+    session = qglow.InferenceSession(parse_graph(COMPARED.format(odd=odd)), 1)
+    for n in (10, 11, 12, 49, 50, 51, 8, 9):
+        x = np.random.default_rng(n).normal(0, 1, (1, 4, n)).astype(np.float32)
+        (got,) = session.run(None, {"x": x})
+        assert np.array_equal(got, np.maximum(x, 0) + np.float32(n == odd))
+        assert n == odd or isinstance(plan_of(session, {"x": x}), LengthPlan) == (n not in (10, 11))
+
+
 def test_a_pattern_is_of_dimensions_that_grow_together() -> None:
     a, b = ((1, 4, 7), (1, 8), (3,)), ((1, 4, 8), (1, 9), (3,))
     found = Pattern.between(a, b)
