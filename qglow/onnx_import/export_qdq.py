@@ -7,7 +7,6 @@ Narrower output limits are a Clip. The opset is the oldest that has the nodes (e
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ import onnx
 from onnx import helper
 
 from ..errors import QGlowError, in_one_line
-from ..files import write_atomically
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.blocks import OP as BLOCKWISE
 from ..ops.traits import PRODUCT, SOFTMAX
@@ -27,11 +25,17 @@ from .export_opset import in_oldest_opset
 def export_qdq(graph: Graph) -> onnx.ModelProto:
     """The QDQ model of a quantized graph, which onnx's checker has passed, and its inference as to dtypes. Raises
     QGlowError."""
-    exporter = _Exporter(graph)
+    exporter = Exporter(graph)
     for node in graph.nodes:
         exporter.node(node)
+    return finished(graph, exporter)
+
+
+def finished(graph: Graph, exporter: Exporter) -> onnx.ModelProto:
+    """The model of what was exported, checked."""
     model = make_model(graph, exporter.nodes, exporter.constants, {o: graph.types[o] for o in graph.outputs})
     model.graph.initializer.extend(exporter.tensors)
+    model.graph.value_info.extend(exporter.infos)
     if not any(n.op == "Onnx" for n in graph.nodes):
         model = in_oldest_opset(model, OPSET)
     try:
@@ -44,18 +48,14 @@ def export_qdq(graph: Graph) -> onnx.ModelProto:
     return model
 
 
-def save_qdq(graph: Graph, path: str | Path) -> None:
-    """Write the QDQ model of a quantized graph."""
-    write_atomically(path, export_qdq(graph).SerializeToString())
-
-
-class _Exporter:
+class Exporter:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
         self.tensors: list[onnx.TensorProto] = []  # those that no array of numpy's own is
         self.reals: dict[str, str] = {}
+        self.infos: list[onnx.ValueInfoProto] = []  # of values whose dtype no inference of ONNX's finds
 
     def node(self, node: Node) -> None:
         graph = self.graph

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 import qglow
 from qglow.errors import ConfigError
 from qglow.graph import Graph
-from qglow.onnx_import.export_qdq import save_qdq
+from qglow.onnx_import.export_qdq import export_qdq
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate
 from tests import shared_models
@@ -229,7 +229,7 @@ def test_an_exported_bundle_comes_back(digits: Path, pictures: list[dict[str, np
         qglow.profile(digits / "model.onnx", digits, samples=16),
         qglow.QuantConfig(float_outputs=True),
     )
-    save_qdq(bundle.graph, tmp_path / "q.onnx")
+    onnx.save(export_qdq(bundle.graph), tmp_path / "q.onnx")
     again = qglow.quantize(tmp_path / "q.onnx")
     assert ops(again.graph).count("Conv") == ops(bundle.graph).count("Conv")
     for feeds in pictures:
