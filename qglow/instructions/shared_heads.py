@@ -58,7 +58,7 @@ def _scaled_before(m: Match) -> Replacement:
     """What is repeated is multiplied first, element for element as it would be behind."""
     types, root, y = m.graph.types, m.root, m.root.outputs[0]
     x, inner = m["x"], [m.node(name) for name in ("expand", "heads", "turn")]
-    if types[x].dtype is not DType.F32 or not m.keeps_shape(x, "c") or types[y] != types[inner[-1].outputs[0]]:
+    if types[x].dtype is not DType.F32 or not m.keeps_shape("x", "c") or types[y] != types[inner[-1].outputs[0]]:
         return None
     value = m.add_value(f"{y}.first", types[x])
     nodes = [root.with_(inputs=(x, m["c"]), outputs=(value,))]

@@ -56,11 +56,14 @@ def test_heads_that_share_are_rows_of_one_product(is_float: bool, turned: bool) 
         assert np.array_equal(got, evaluate(g, asked)["y"])
 
 
-def test_what_is_scaled_behind_is_scaled_before() -> None:
-    """As exporters write attention: both factors by the root of the scale."""
+@pytest.mark.parametrize("keys", ["x", "keys"])
+def test_what_is_scaled_behind_is_scaled_before(keys: str) -> None:
+    """As exporters write attention: both factors by the root of the scale. keys: the name of what is repeated."""
     text = TEXT.format(t="f32", k=8, turn="{turn}", b="m", length=9, times=3, groups=2, **FLOAT)
     scaled = 'const %c: f32[] = 0.3\n%t: f32[*] = Transpose(%h) {"perm": [0, 1, 3, 2]} "t"\n%m: f32[*] = Mul(%t, %c)'
-    g, asked = parse_graph(text.replace("{turn}", f'{scaled} "m"\n')), feeds(True, True, 2, 9)
+    text = text.replace("{turn}", f'{scaled} "m"\n').replace("%x", f"%{keys}")
+    a, x = feeds(True, True, 2, 9).values()
+    g, asked = parse_graph(text), {"a": a, keys: x}
     fused = fuse(retype(g, {n: a.shape for n, a in asked.items()}), "avx2")
     assert not any(n.op == "Expand" for n in fused.nodes)
     (got,) = qglow.InferenceSession(g, 1).run(None, asked)
