@@ -136,16 +136,27 @@ def weighted(low: Lowering, node: Node, axes: list[Axis]) -> bool:
     if axes[0].same and axes[1].same:
         low.move(x, y)
     elif not axes[0].same:
-        # NOTE: pixels of a row follow each other, within a border too
-        made = y if axes[1].same else low.image((n, c, axes[0].out, w), "<f4", NO_HALO)
+        if not _has_runs(x):
+            view, x = x, low.image((n, c, h, w), "<f4", NO_HALO)
+            low.move(view, x)
+        is_last = axes[1].same and _has_runs(y)
+        made = y if is_last else low.image((n, c, axes[0].out, w), "<f4", NO_HALO)
         strides = {"x_n": x.strides[0], "x_h": x.strides[2], "y_n": made.strides[0], "y_h": made.strides[2]}
         taps(low, node, axes[0], x, made, {"N": n, "C": w * c, **strides})
         x, h = made, axes[0].out
+        if axes[1].same and not is_last:
+            low.move(made, y)
     for image in range(0 if axes[1].same else n):
         a, b = x.part(0, image, 1), y.part(0, image, 1)
         strides = {"x_n": x.strides[2], "x_h": x.strides[3], "y_n": y.strides[2], "y_h": y.strides[3]}
         taps(low, node, axes[1], a, b, {"N": h, "C": c, **strides})
     return True
+
+
+def _has_runs(place: TensorView) -> bool:
+    """Whether the pixels of a row follow each other, as they do within a border, but not in every view, nor between
+    channels of a concatenation."""
+    return place.shape[3] == 1 or place.strides[3] == place.itemsize * place.shape[1]
 
 
 def taps(low: Lowering, node: Node, axis: Axis, x: TensorView, y: TensorView, fields: dict[str, int | float]) -> None:
