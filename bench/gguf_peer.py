@@ -11,8 +11,8 @@ of the prompt, and of each token.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -87,7 +87,13 @@ def measured(path: Path, threads: int, prompt: int, tokens: int, cpu: int) -> di
 
 
 def main() -> int:
-    size, (bits, threads, prompt, tokens, cpu) = [int(v) for v in sys.argv[1].split(",")], map(int, sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("size", help="sizes of the network, with commas between")
+    for name in ("bits", "threads", "prompt", "tokens", "cpu"):
+        parser.add_argument(name, type=int)
+    given = parser.parse_args()
+    size, bits, threads = [int(v) for v in given.size.split(",")], given.bits, given.threads
+    prompt, tokens, cpu = given.prompt, given.tokens, given.cpu
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.gguf"
         write(path, size, bits)

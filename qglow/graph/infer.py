@@ -199,11 +199,10 @@ class _Retyping:
         fold = node.has(SHAPE_ONLY) or (known and small and exact)
         results = self.folded(node) if fold else None
         if results is not None:
-            for o, a in zip(node.outputs, results, strict=False):
-                if o:
-                    constants[o] = a
-                    types[o] = TensorType(_dtype(node, a), tuple(a.shape), self.graph.types[o].quant)
-                    self.known.add(o)
+            for o, a, dtype in [(o, a, _dtype(node, a)) for o, a in zip(node.outputs, results, strict=False) if o]:
+                constants[o] = a
+                types[o] = TensorType(dtype, tuple(a.shape), self.graph.types[o].quant)
+                self.known.add(o)
             return
         inferred = _infer(node, types, constants, self.meaning)
         missing = [o for o, t in zip(node.outputs, inferred, strict=False) if o and t is None]
