@@ -99,7 +99,7 @@ def profile(
 ) -> Profile:
     """Record the ranges of every float tensor of a model on real inputs.
 
-    model: path, onnx.ModelProto or Graph. data: a path, one sample {input name: array}, or several in any iterable:
+    model: path, onnx.ModelProto or Graph. data: a path, or samples {input name: array} in any iterable:
     a list, a generator, a DataLoader of dicts, onnxruntime's CalibrationDataReader. samples: at most so many, evenly
     spread. skip_bad: samples that cannot be read or do not fit the model are left out, and the profile's warnings name
     them. progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's

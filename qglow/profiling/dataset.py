@@ -160,7 +160,7 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
     if isinstance(data, Dataset):
         return data
     if isinstance(data, Mapping):
-        data = [data]
+        raise DataError("the data is one sample, {name: array}; give a list of samples")
     reader = getattr(data, "get_next", None)  # of onnxruntime's CalibrationDataReader, which ends with None
     if callable(reader) and not isinstance(data, (type, Iterable)):
         data = iter(reader, None)
