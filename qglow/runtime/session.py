@@ -308,8 +308,10 @@ def _session_of(
 
 
 def _onnxruntime_api() -> Any:
-    from . import onnxruntime_api  # NOTE: a session that is only run needs none of it
-
+    try:
+        from . import onnxruntime_api  # NOTE: a session that is only run needs none of it
+    except MemoryError as error:
+        raise LimitError("there is not enough memory to make a session") from error
     return onnxruntime_api
 
 
@@ -317,11 +319,11 @@ def _options_of(
     options: object, providers: object, provider_options: object, threads: int | None
 ) -> tuple[Any, int | None]:
     """The session options that were given, and the number of threads that was asked for."""
-    if options is None and providers is None and provider_options is None:
-        return None, threads
-    api = _onnxruntime_api()
-    api.check_providers(providers, provider_options)
-    given, asked = api.checked_options(options)
+    given, asked = None, options if type(options) is int else None
+    if providers is not None or provider_options is not None or (options is not None and asked is None):
+        api = _onnxruntime_api()
+        api.check_providers(providers, provider_options)
+        given, asked = api.checked_options(options)
     if threads is not None and asked not in (None, threads):
         raise ConfigError(f"threads is {shown(threads)}, and the session options ask for {asked}; give one of them")
     return given, threads if asked is None else asked
