@@ -8,10 +8,10 @@ types of a whole graph at one more length are those of few nodes, found by the r
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
+from ..record import NamedTuple
 from .graph import Array, Graph, Node
 from .infer import Typed
 from .types import TensorType

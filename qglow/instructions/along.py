@@ -19,12 +19,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
 
 import numpy as np
 
 from ..graph import Graph, TensorType
 from ..graph.moving import Line, NotAffine, slope_of
+from ..record import NamedTuple
 from .packed import Lazy, way_of
 from .program import CONSTANTS, ConstantData, HostCall, Instruction, Program, TensorView
 from .repeat import Repeat, Steps, parts_of

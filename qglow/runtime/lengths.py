@@ -7,13 +7,14 @@ It is made for the lengths up to a bound: 256, 512, 1024, and so on. Where that 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import VerifyError
 from ..float_mode import in_usual_mode
 from ..graph import Graph
 from ..graph.select_op import has_branches
 from ..graph.verify import verify_level
+from ..record import NamedTuple
 from .backends import NativeBackend, is_reference_only
 from .handlers import of_a_signal_handler
 from .plan_cache import PlanCache
