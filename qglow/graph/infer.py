@@ -271,9 +271,13 @@ def _stand_in(name: str, types: Mapping[str, TensorType], constants: Mapping[str
         return None
     if name in constants:
         return constants[name]
-    t = types[name]
+    return stand_in(types[name], types[name].static_shape)
+
+
+def stand_in(t: TensorType, shape: tuple[int, ...]) -> Array:
+    """Zeros, of which there is one in memory."""
     dtype = np.dtype(np.float32) if t.is_quantized or t.dtype is DType.STRING else t.dtype.numpy
-    return np.broadcast_to(np.zeros((), dtype), t.static_shape)
+    return np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def _dtype(node: Node, array: Array) -> DType:

@@ -7,60 +7,143 @@ types of a whole graph at one more length are those of few nodes, found by the r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
+from ..ops.traits import SHAPE_ONLY
 from ..record import NamedTuple
+from .epilogue import is_fused
 from .graph import Array, Graph, Node
-from .infer import Typed
+from .infer import Meaning, retype_known, stand_in
+from .select_op import SELECT
 from .types import TensorType
 
 SMALL = 4096  # bytes of a constant up to which an equal one is the same
-Retype = Callable[[Graph, Mapping[str, tuple[int, ...]]], Typed]
+
+
+MULTIPLES = (4, 8, 16, 32, 64)  # to which sizes are filled up
+MOST_SHIFTS = 3  # that are looked at, but for 0
+MOST_LENGTHS = 1024  # among which those are that tell the bases apart
 
 
 class NotAffine(Exception):
-    """Something moves otherwise than in proportion to the length."""
+    """Something moves otherwise than in proportion to one of the bases."""
 
 
-def slope_of(lengths: Sequence[int], values: Sequence[int]) -> int:
-    """By how much a number grows with the length by 1. Raises NotAffine unless it does so all the way."""
-    step, rest = divmod(values[-1] - values[0], lengths[-1] - lengths[0])
-    if rest or any(v != values[0] + step * (n - lengths[0]) for n, v in zip(lengths, values, strict=True)):
+Slope = tuple[int, int]  # by how much a number grows with a basis by 1, and which of the bases it is
+
+
+class Bases(NamedTuple):
+    """What numbers of a program grow in proportion to: the length, more by one of `shifts`, of which the first is 0;
+    that filled up to a multiple; and the first times any of these. lengths: those that are known, in ascending order.
+    """
+
+    lengths: tuple[int, ...]
+    shifts: tuple[int, ...] = (0,)
+
+    @staticmethod
+    def of(typed: Sequence[Graph], lengths: Sequence[int]) -> Bases:
+        """typed: a graph at each of the lengths, whose dimensions say by how much some are more than the length."""
+        found: Counter[int] = Counter()
+        for name, t in typed[-1].types.items():
+            shapes = [each.types[name].shape for each in typed if name in each.types]
+            if t.is_static and all(s is not None and len(s) == len(t.static_shape) for s in shapes):
+                for dims in zip(*map(tuple, shapes), strict=True):  # type: ignore[arg-type]
+                    less = {d - n if isinstance(d, int) else 0 for d, n in zip(dims, lengths, strict=True)}
+                    found.update(less if len(less) == 1 else ())
+        del found[0]
+        return Bases(tuple(lengths), (0, *[v for v, _ in found.most_common(MOST_SHIFTS)]))
+
+    def telling(self) -> tuple[int, ...]:
+        """Those of `lengths` and some between, at which no two bases are in proportion that differ at any length."""
+        between = np.arange(self.lengths[0], min(self.lengths[-1], self.lengths[0] + MOST_LENGTHS) + 1)
+        ways = np.array(self.grown(between))
+        ways = ways[ways[:, 0] != 0]
+        a, b = np.triu_indices(len(ways), 1)
+        differ = ways[a] * ways[b, :1] != ways[b] * ways[a, :1]  # [pairs, lengths]
+        found, left = {*self.lengths}, differ.any(1)
+        for n in self.lengths[1:-1]:
+            left &= ~differ[:, between == n].any(1)
+        while left.any():
+            k = int(differ[left].sum(0).argmax())
+            found.add(int(between[k]))
+            left &= ~differ[:, k]
+        return tuple(sorted(found))
+
+    def at(self, length: Any) -> list[Any]:
+        """The bases at a length."""
+        made = []
+        for n in [length + shift for shift in self.shifts]:
+            filled = [n, *[-(-n // m) * m for m in MULTIPLES]]
+            made += [*filled, *[n * v for v in filled]]
+        return made
+
+    def grown(self, length: Any) -> list[Any]:
+        """What each is more than at the last length."""
+        return [a - b for a, b in zip(self.at(length), _last(self), strict=True)]
+
+    def slope(self, values: Sequence[int]) -> Slope:
+        """How a number grows that has these values. Raises NotAffine unless it does so all the way, and one way alone
+        fits what is known."""
+        return _slope(self, tuple([v - values[-1] for v in values]))
+
+
+@lru_cache(64)
+def _last(bases: Bases) -> list[int]:
+    return bases.at(bases.lengths[-1])
+
+
+@lru_cache(4096)
+def _slope(bases: Bases, less: tuple[int, ...]) -> Slope:
+    """less: the values less the last one."""
+    found: list[Slope] = []
+    for k, column in enumerate(zip(*map(bases.grown, bases.lengths), strict=True)):
+        by, rest = divmod(less[0], column[0]) if column[0] else (0, 1)
+        if not rest and all(by * c == v for c, v in zip(column, less, strict=True)):
+            found.append((by, k))
+    if not found:
         raise NotAffine
-    return step
+    if len(found) > 1 and found[0][0]:
+        between = bases.grown(np.arange(bases.lengths[0], bases.lengths[-1] + 1))
+        ways = [by * between[k] for by, k in found]
+        if any((way != ways[0]).any() for way in ways):
+            raise NotAffine
+    return found[0]
 
 
 class Line(NamedTuple):
-    """Numbers that are `last` at the last length of some, and grow by `slopes` with each."""
+    """Numbers that are `last` at the last length of some, and how each of them grows."""
 
     last: tuple[int, ...]
-    slopes: tuple[int, ...]
+    slopes: tuple[Slope, ...]
 
     @staticmethod
-    def through(lengths: Sequence[int], points: Sequence[tuple[int, ...]]) -> Line:
+    def through(bases: Bases, points: Sequence[tuple[int, ...]]) -> Line:
         """Raises NotAffine where there is none."""
         if any(len(p) != len(points[0]) for p in points):
             raise NotAffine
-        return Line(points[-1], tuple([slope_of(lengths, v) for v in zip(*points, strict=True)]))
+        return Line(points[-1], tuple([bases.slope(v) for v in zip(*points, strict=True)]))
 
     @property
     def moves(self) -> bool:
-        return any(self.slopes)
+        return any([by for by, _ in self.slopes])
 
-    def at(self, more: int) -> tuple[int, ...]:
-        """The numbers at a length so much larger than the last."""
-        return tuple([v + s * more for v, s in zip(self.last, self.slopes, strict=True)])
+    def at(self, more: Sequence[int]) -> tuple[int, ...]:
+        """The numbers where the bases have grown by so much."""
+        return tuple([v + by * more[k] if by else v for v, (by, k) in zip(self.last, self.slopes, strict=True)])
 
 
 class Moving:
     """The classes of a graph's nodes that read what moves. graph: one node of each class, its outputs all that these
     make; of: the value that stands for a moving one."""
 
-    def __init__(self, graph: Graph, typed: Sequence[Graph], lengths: Sequence[int]) -> None:
-        """typed: the graph at each of the lengths. Raises NotAffine where their types are not affine."""
-        self.lengths, self.full_graph, self._typed = lengths, graph, typed
+    def __init__(self, graph: Graph, typed: Sequence[Graph], bases: Bases) -> None:
+        """typed: the graph at each of the lengths of `bases`. Raises NotAffine where their types are not affine."""
+        self.bases, self.full_graph, self._typed = bases, graph, typed
         self.of: dict[str, str] = {}
         self._inputs: dict[str, TensorType] = {}  # of the small graph, with the types at the last length
         self._known: dict[Hashable, str] = {}
@@ -83,10 +166,11 @@ class Moving:
         types = {o: graph.types[o] for o in names} | self._inputs
         types |= {c: TensorType(graph.types[c].dtype, a.shape, graph.types[c].quant) if c in graph.types
                   else typed[-1].types[c] for c, a in self._constants.items()}  # fmt: skip
+        self._is_plain = all(_is_plain(n, typed[-1].types) for n in self._nodes)
         self.graph = Graph(graph.name, tuple(self._inputs), tuple(names), tuple(self._nodes), types, self._constants)
 
     def _line(self, value: str) -> Line:
-        return Line.through(self.lengths, [t.types[value].static_shape for t in self._typed])
+        return Line.through(self.bases, [t.types[value].static_shape for t in self._typed])
 
     def _node(self, node: Node) -> None:
         types = [self.full_graph.types[o] if o else None for o in node.outputs]
@@ -130,17 +214,64 @@ class Moving:
         self._inputs[name] = t
         return name
 
-    def at(self, shapes: Mapping[str, tuple[int, ...]], length: int, retype: Retype) -> dict[str, Array]:
+    def at(self, shapes: Mapping[str, tuple[int, ...]], length: int, meaning: Meaning) -> dict[str, Array]:
         """What is folded at a length, by the names of the small graph. Raises NotAffine where a type is not what it is
         expected to be, or something else is folded."""
-        typed = retype(self.graph, {n: shapes.get(n) or self._inputs[n].static_shape for n in self._inputs})
-        constants, types, more = typed.graph.constants, typed.graph.types, length - self.lengths[-1]
+        asked = {n: shapes.get(n) or self._inputs[n].static_shape for n in self._inputs}
+        if self._is_plain:
+            return self._plain(asked, length, meaning)
+        typed = retype_known(self.graph, asked, meaning, {})
+        constants, types, more = typed.graph.constants, typed.graph.types, self.bases.grown(length)
         for name, (line, folded) in self._shapes.items():
             if name not in typed.known or (name in constants) != folded or types[name].shape != line.at(more):
                 raise NotAffine
             if types[name].dtype is not self._typed[-1].types[name].dtype:
                 raise NotAffine
         return {name: constants[name] for name, (_, folded) in self._shapes.items() if folded}
+
+    def _plain(self, shapes: dict[str, tuple[int, ...]], length: int, meaning: Meaning) -> dict[str, Array]:
+        """`at`, by the rules of shapes alone. What follows from ranks, dtypes and attributes is what it was at the
+        lengths whose types are known, and so is what is folded: that, sizes and limits say."""
+        types, more, constants = self._typed[-1].types, self.bases.grown(length), dict(self._constants)
+        for name, array in constants.items():
+            shapes[name] = array.shape
+        for node in self._nodes:
+            _, folded = self._shapes[next(filter(None, node.outputs))]
+            given = [shapes[i] if i else None for i in node.inputs]
+            if folded:
+                made = _folded(node, given, types, constants, meaning)
+                constants.update((o, a) for o, a in zip(node.outputs, made, strict=False) if o)
+                if any(a.dtype != types[o].dtype.numpy for o, a in zip(node.outputs, made, strict=False) if o):
+                    raise NotAffine
+                found = [a.shape for a in made]
+            else:
+                found = list(meaning.rules[node.op](node, given, [constants.get(i) for i in node.inputs]))
+            for o, shape in zip(node.outputs, found, strict=False):
+                if o:
+                    shapes[o] = self._shapes[o][0].at(more)
+                    if shape != shapes[o]:
+                        raise NotAffine
+        return {name: constants[name] for name, (_, folded) in self._shapes.items() if folded}
+
+
+def _folded(
+    node: Node, shapes: Sequence[tuple[int, ...] | None], types: Mapping[str, TensorType],
+    constants: Mapping[str, Array], meaning: Meaning,
+) -> list[Array]:  # fmt: skip
+    """What a node makes of constants, or of shapes alone."""
+    if not node.has(SHAPE_ONLY):
+        return meaning.exact(types, node, [constants[i] if i else None for i in node.inputs])
+    inputs = [
+        None if s is None else constants[i] if i in constants else stand_in(types[i], s)
+        for i, s in zip(node.inputs, shapes, strict=True)
+    ]
+    return meaning.evaluate(node, inputs)
+
+
+def _is_plain(node: Node, types: Mapping[str, TensorType]) -> bool:
+    """Whether the types of a node's outputs follow from the rule of its shapes, or it is folded of floats and ints."""
+    quantized = any(v and v in types and types[v].is_quantized for v in (*node.inputs, *node.outputs))
+    return not (quantized or is_fused(node) or node.op in (SELECT, "Onnx")) and len([*filter(None, node.outputs)]) > 0
 
 
 def _hashable(value: object) -> Hashable:

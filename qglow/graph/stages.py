@@ -16,6 +16,9 @@ from ..record import NamedTuple
 from .dead import remove_dead
 from .graph import Graph, Node
 from .infer import Typed
+from .types import DType, TensorType
+
+SUPPRESSION, BOUNDED, FIRST = "NonMaxSuppression", "BoundedSuppression", "FirstRows"
 
 
 class Stage(NamedTuple):
@@ -82,3 +85,25 @@ def _part(full_graph: Graph, nodes: list[Node], inputs: Iterable[str], outputs: 
     types = {v: t for v, t in full_graph.types.items() if v in used}
     constants = {v: c for v, c in full_graph.constants.items() if v in used}
     return Graph(full_graph.name, ins, outs, tuple(nodes), types, constants)
+
+
+def with_bounds(graph: Graph) -> Graph:
+    """The graph with each suppression of constant limits as one of a shape that is known, which may have a kernel."""
+    if all(n.op != SUPPRESSION for n in graph.nodes):
+        return graph
+    nodes: list[Node] = []
+    types = dict(graph.types)
+    for node in graph.nodes:
+        limits = node.inputs[2:]
+        if node.op != SUPPRESSION or not limits or not all(v and v in graph.constants for v in limits[:1]):
+            nodes.append(node)
+            continue
+        (y,) = node.outputs
+        rows, count = f"{y}.rows", f"{y}.count"
+        if rows in types or count in types:
+            nodes.append(node)
+            continue
+        types |= {rows: TensorType(DType.I64, None), count: TensorType(DType.I64, (1,))}
+        nodes.append(node.with_(op=BOUNDED, outputs=(rows, count)))
+        nodes.append(Node(FIRST, (rows, count), (y,), {}, node.name))
+    return graph.with_(nodes=tuple(nodes), types=types)

@@ -4,12 +4,15 @@ and given at any between.
 Programs at all of the lengths must be one but for fields, offsets and places that grow in proportion; the last has the
 largest buffers, and those are kept. Why that is the program at each length between:
 
-1. Types at a length are found exactly, and must be affine there too (graph/moving.py). What shapes fold is computed.
-2. Rules choose by comparing sizes. Of two affine numbers one is the larger at both ends, and so everywhere between, or
-   the choice at the ends differs, and there is no such program. Where two are equal at one length between, a rule may
-   have a shorter form there; the general form, which holds beside it, holds there as well.
-3. What follows from a remainder (a size that is filled up to a multiple) is not affine at three lengths of which one
-   is odd and one is a power of two; buffers and constants of one repeated word may be larger than needed.
+1. Types at a length are found exactly, and must be in proportion there too (graph/moving.py). What shapes fold is
+   computed.
+2. Rules choose by comparing sizes. Of two numbers in proportion to the length one is the larger at both ends, and so
+   everywhere between, or the choice at the ends differs, and there is no such program. Where two are equal at one
+   length between, a rule may have a shorter form there; the general form, which holds beside it, holds there as well.
+3. A number grows in proportion to the length, to the length filled up to a multiple, or to the length times one of
+   these. It must do so at lengths that tell these apart: one of them is 1 more than a multiple of 64, and where not
+   all numbers follow the length itself there is a fourth. Runs are not cut for threads, as that looks for divisors.
+   Buffers and constants of one repeated word may be larger than needed.
 
 With `QGLOW_VERIFY=2` each length is planned afresh, and compared.
 """
@@ -23,7 +26,7 @@ from itertools import accumulate
 import numpy as np
 
 from ..graph import Graph, TensorType
-from ..graph.moving import Line, NotAffine, slope_of
+from ..graph.moving import Bases, Line, NotAffine, Slope
 from ..record import NamedTuple
 from .packed import Lazy, way_of
 from .program import CONSTANTS, ConstantData, HostCall, Instruction, Program, TensorView
@@ -31,10 +34,10 @@ from .repeat import Repeat, Steps, parts_of
 
 
 class Moves(NamedTuple):
-    """What an instruction's numbers grow by with the length: those of fields, and the offsets of operands."""
+    """How an instruction's numbers grow with the length: those of fields, and the offsets of operands."""
 
-    fields: Mapping[str, int]
-    offsets: Mapping[str, int]
+    fields: Mapping[str, Slope]
+    offsets: Mapping[str, Slope]
 
 
 class Shift(NamedTuple):
@@ -42,7 +45,7 @@ class Shift(NamedTuple):
 
     line: Line
 
-    def at(self, place: TensorView, more: int) -> TensorView:
+    def at(self, place: TensorView, more: Sequence[int]) -> TensorView:
         numbers, rank = self.line.at(more), len(place.shape)
         return place._replace(shape=numbers[:rank], strides=numbers[rank:-1], start=numbers[-1])
 
@@ -52,24 +55,31 @@ class Along(NamedTuple):
     values and the shapes that their types have."""
 
     program: Program
-    length: int
+    bases: Bases
     steps: Mapping[int, Moves]
     places: Mapping[str, Shift]
     types: Mapping[str, Line]
 
+    @property
+    def is_straight(self) -> bool:
+        """Whether all that moves follows the length itself."""
+        slopes = [s for moves in self.steps.values() for group in moves for s in group.values()]
+        slopes += [s for shift in self.places.values() for s in shift.line.slopes]
+        return not any(k for by, k in slopes if by)
+
     def steps_at(self, length: int, numbers: Iterable[int]) -> dict[int, Instruction]:
         """Some of the instructions that move, at a length."""
-        more = length - self.length
+        more = self.bases.grown(length)
         return {k: _moved(self.program.steps[k], self.steps[k], more) for k in numbers}
 
     def places_at(self, length: int, names: Iterable[str]) -> dict[str, TensorView]:
         """The places of some values, as far as they have one, at a length."""
-        more, places = length - self.length, self.program.places
+        more, places = self.bases.grown(length), self.program.places
         return {n: self.places[n].at(places[n], more) if n in self.places else places[n] for n in names if n in places}
 
     def graph_at(self, length: int, names: Iterable[str]) -> Graph:
         """The program's graph, with the types of some values at a length."""
-        graph, more = self.program.graph, length - self.length
+        graph, more = self.program.graph, self.bases.grown(length)
         types = {n: graph.types[n]._replace(shape=self.types[n].at(more)) for n in names if n in self.types}
         return graph.with_(types={**graph.types, **types})
 
@@ -81,8 +91,8 @@ class Along(NamedTuple):
         return program._replace(steps=steps, places=places, graph=self.graph_at(length, self.types))
 
 
-def along(programs: Sequence[Program], lengths: Sequence[int]) -> Along:
-    """What programs at ascending lengths differ by. Raises NotAffine where they are not one program so."""
+def along(programs: Sequence[Program], bases: Bases) -> Along:
+    """What programs at the lengths of `bases` differ by. Raises NotAffine where they are not one program so."""
     last = programs[-1]
     if any(isinstance(part, Repeat) for p in programs for part in parts_of(p.steps)) or last.moments:
         raise NotAffine
@@ -98,28 +108,28 @@ def along(programs: Sequence[Program], lengths: Sequence[int]) -> Along:
                 raise NotAffine
     steps = {}
     for k, column in enumerate(_columns([list(p.steps) for p in programs])):
-        found = _moves_of(column, lengths, pools)
+        found = _moves_of(column, bases, pools)
         if found is not None:
             steps[k] = found
     _same([set(p.places) for p in programs])
     places = {}
     for name, place in last.places.items():
-        shift = _shift([p.places[name] for p in programs], lengths, pools)
+        shift = _shift([p.places[name] for p in programs], bases, pools)
         if shift.line.moves:
             places[name] = shift
             if place.buffer == CONSTANTS:
                 raise NotAffine
-    return Along(last, lengths[-1], steps, places, _lines([p.graph.types for p in programs], lengths))
+    return Along(last, bases, steps, places, _lines([p.graph.types for p in programs], bases))
 
 
-def _lines(types: Sequence[Mapping[str, TensorType]], lengths: Sequence[int]) -> dict[str, Line]:
+def _lines(types: Sequence[Mapping[str, TensorType]], bases: Bases) -> dict[str, Line]:
     """The shapes that move."""
     _same([t.keys() for t in types])
     found = {}
     for name, last in types[-1].items():
         if any(t[name] != last for t in types):
             _same([(t[name].dtype, t[name].quant) for t in types])
-            found[name] = Line.through(lengths, [t[name].static_shape for t in types])
+            found[name] = Line.through(bases, [t[name].static_shape for t in types])
     return found
 
 
@@ -139,7 +149,7 @@ def _same(values: Sequence[object]) -> None:
         raise NotAffine
 
 
-def _moves_of(steps: Sequence[Instruction | HostCall], lengths: Sequence[int], pools: Sequence[Pool]) -> Moves | None:
+def _moves_of(steps: Sequence[Instruction | HostCall], bases: Bases, pools: Sequence[Pool]) -> Moves | None:
     """None of a step that is the same at all lengths."""
     last = steps[-1]
     if isinstance(last, HostCall):
@@ -154,12 +164,12 @@ def _moves_of(steps: Sequence[Instruction | HostCall], lengths: Sequence[int], p
     _same([[b for b, _ in s.operands.values()] for s in found])
     for name in last.constants:
         _same_data([(pool, s.constants[name]) for pool, s in zip(pools, found, strict=True)])
-    offsets = _slopes([{n: at for n, (_, at) in s.operands.items()} for s in found], lengths)
-    fields = _slopes([s.fields for s in found], lengths)
+    offsets = _slopes([{n: at for n, (_, at) in s.operands.items()} for s in found], bases)
+    fields = _slopes([s.fields for s in found], bases)
     return Moves(fields, offsets) if fields or offsets else None
 
 
-def _slopes(numbers: Sequence[Mapping[str, int | float]], lengths: Sequence[int]) -> dict[str, int]:
+def _slopes(numbers: Sequence[Mapping[str, int | float]], bases: Bases) -> dict[str, Slope]:
     """Of those that move."""
     found = {}
     for name, value in numbers[-1].items():
@@ -168,16 +178,16 @@ def _slopes(numbers: Sequence[Mapping[str, int | float]], lengths: Sequence[int]
             continue
         if not all(isinstance(v, int) for v in values):
             raise NotAffine
-        found[name] = slope_of(lengths, values)  # type: ignore[arg-type]
+        found[name] = bases.slope(values)  # type: ignore[arg-type]
     return found
 
 
-def _shift(places: Sequence[TensorView], lengths: Sequence[int], pools: Sequence[Pool]) -> Shift:
+def _shift(places: Sequence[TensorView], bases: Bases, pools: Sequence[Pool]) -> Shift:
     _same([(p.buffer, p.dtype, p.halo, len(p.shape)) for p in places])
     if places[-1].buffer == CONSTANTS:
         _same_data([(pool, p.start) for pool, p in zip(pools, places, strict=True)])
         places = [p._replace(start=places[-1].start) for p in places]
-    return Shift(Line.through(lengths, [(*p.shape, *p.strides, p.start) for p in places]))
+    return Shift(Line.through(bases, [(*p.shape, *p.strides, p.start) for p in places]))
 
 
 class Pool:
@@ -216,13 +226,13 @@ def _is_uniform(data: bytes) -> bool:
     return len(data) % 4 == 0 and len(words) > 0 and bool((words == words[0]).all())
 
 
-def _moved(step: Instruction | HostCall, moves: Moves, more: int) -> Instruction:
+def _moved(step: Instruction | HostCall, moves: Moves, more: Sequence[int]) -> Instruction:
     assert isinstance(step, Instruction)
-    fields = {**step.fields, **{n: step.fields[n] + more * by for n, by in moves.fields.items()}}
+    fields = {**step.fields, **{n: step.fields[n] + by * more[k] for n, (by, k) in moves.fields.items()}}
     if not moves.offsets:
         return step._replace(fields=fields)
     operands = dict(step.operands)
-    for name, by in moves.offsets.items():
+    for name, (by, k) in moves.offsets.items():
         buffer, at = operands[name]
-        operands[name] = buffer, at + more * by
+        operands[name] = buffer, at + by * more[k]
     return step._replace(fields=fields, operands=operands)

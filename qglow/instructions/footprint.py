@@ -20,7 +20,7 @@ from ..record import NamedTuple
 from .meaning import meaning_of
 from .program import Instruction
 from .region import Region, Site
-from .table import INSTRUCTIONS
+from .table import APART, INSTRUCTIONS
 from .verify_fields import field_faults, hints_fit
 
 KEPT = 4096  # footprints of instructions, and of values
@@ -146,7 +146,7 @@ def _analysed(
     except VerifyError:
         return None
     outs, axes = kind.outs, max([end for _, end in meaning.cut], default=0)
-    operands = {"scratch"} if "scratch" in outs else set()
+    operands = {name for name in APART if name in outs}
     reads: list[Access] = []
     writes: list[Access] = []
     for name, region in regions.items():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..errors import VerifyError
+from ..errors import ModelError, VerifyError
 from ..graph import Array
 from ..reference import evaluate_node
 from .meaning import Regions, Views, load_families
@@ -75,7 +75,10 @@ class Interpreter:
             return
         before = self.arena.copy() if self.check else None
         site = site_of(self.program, step, lambda: self.constants)
-        self.meanings[step.kind].compute(self.views(step, site), site)
+        meaning, views = self.meanings[step.kind], self.views(step, site)
+        if meaning.fails is not None and meaning.fails(views, site):
+            raise ModelError(f"{step.kind} of {step.label!r}: an index lies outside of its axis")
+        meaning.compute(views, site)
         if before is not None:
             stray = np.flatnonzero((before != self.arena) & ~self.writes(step))
             if stray.size:

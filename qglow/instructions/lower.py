@@ -30,10 +30,11 @@ from .select import select
 from .unsigned import unsigned
 
 
-def lower(graph: Graph, isa: str, derived: Derived | None = None) -> Program:
+def lower(graph: Graph, isa: str, derived: Derived | None = None, *, any_length: bool = False) -> Program:
     """The program of a static graph for an instruction set. derived: what earlier plans of the session made of its
-    constants. Raises LimitError where a value or the plan is beyond the limit of memory."""
-    return _planned(_concrete(graph), isa, (), derived)
+    constants. any_length: nothing follows from the divisors of a size (see along.py). Raises LimitError where a value
+    or the plan is beyond the limit of memory."""
+    return _planned(_concrete(graph), isa, (), derived, any_length)
 
 
 def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
@@ -60,13 +61,14 @@ def _concrete(graph: Graph) -> Graph:
 
 
 def _stages(
-    graph: Graph, isa: str, observed: Sequence[str], fired: Fired | None = None, derived: Derived | None = None
-) -> Iterator[tuple[str, Graph | Layouts | Program]]:
+    graph: Graph, isa: str, observed: Sequence[str], fired: Fired | None = None, derived: Derived | None = None,
+    any_length: bool = False,
+) -> Iterator[tuple[str, Graph | Layouts | Program]]:  # fmt: skip
     graph = fuse(graph, isa, fired)
     yield "fuse", graph
     layouts = assign_layouts(graph)
     yield "layouts", layouts
-    selected = select(graph, layouts, isa, observed, derived)
+    selected = select(graph, layouts, isa, observed, derived, any_length)
     yield "select", selected
     bufferized = bufferize(selected)
     yield "bufferize", bufferized
@@ -75,8 +77,10 @@ def _stages(
     yield "plan", planned
 
 
-def _planned(graph: Graph, isa: str, observed: Sequence[str], derived: Derived | None = None) -> Program:
-    made = dict(_stages(graph, isa, observed, derived=derived))
+def _planned(
+    graph: Graph, isa: str, observed: Sequence[str], derived: Derived | None = None, any_length: bool = False
+) -> Program:
+    made = dict(_stages(graph, isa, observed, derived=derived, any_length=any_length))
     if verify_level() >= 2:
         from .verify_stages import verify_stages  # NOTE: it is asked for by tests alone
 

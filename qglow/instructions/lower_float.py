@@ -130,10 +130,10 @@ def function_of(low: Lowering, node: Node, parameters: Parameters) -> bool:
         return False
     name, f_a, f_b = found
     y = low.place(out, like=x)
-    loops = loops_nhwc(y, x)
+    loops = loops_nhwc(low, y, x)
     if loops is None:
         x = in_form(low, node.inputs[0], x, y)
-        loops = loops_nhwc(y, x)
+        loops = loops_nhwc(low, y, x)
         if loops is None:
             low.deallocate(out)
             return False

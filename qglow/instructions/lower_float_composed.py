@@ -28,7 +28,7 @@ def emit_binary(low: Lowering, op: str, a: TensorView, b: TensorView, y: TensorV
 
 
 def emit_unary(low: Lowering, op: str, x: TensorView, y: TensorView) -> None:
-    loops = loops_nhwc(y, x)
+    loops = loops_nhwc(low, y, x)
     assert loops is not None, "rows without gaps have loops"
     low.emit(
         "float_unary",

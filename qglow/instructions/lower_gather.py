@@ -1,4 +1,5 @@
-"""Gather, GatherElements and GatherND by constant indices: views, or copies of some.
+"""Gather, GatherElements and GatherND by constant indices: views, or copies of some; by others as lower_indexed.py has
+it.
 
 An index that is a sum of a first one and a step along each of its dimensions makes the address such a sum too: the
 elements of a causal mask, of a relative position, of a part of the tokens. Of Gather and GatherND other indices are
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array, Node
+from . import lower_indexed
 from .layout import NO_HALO
 from .lower_move import bind_view, is_movable, reshaped
 from .program import TensorView
@@ -21,13 +23,16 @@ MOST_PARTS = 32  # copies that are worth more than a step on the host
 def gather(low: Lowering, node: Node) -> bool:
     found = _operands(low, node)
     if found is None:
-        return False
+        return lower_indexed.gather(low, node)
     place, indices = found
     axis = int(node.attr("axis")) % len(place.shape)
     index = normal(indices, place.shape[axis])
     sums = linear(index)
-    if index is None or sums is None:
-        return index is not None and in_parts(low, node, place, index * place.strides[axis], axis, axis + 1)
+    if index is None:
+        return False
+    if sums is None:
+        parts = in_parts(low, node, place, index * place.strides[axis], axis, axis + 1)
+        return parts or lower_indexed.gather(low, node)
     first, steps = sums
     if indices.ndim == 1 and (steps[0] > 0 or len(indices) == 1):
         return bind_view(low, node, place.part(axis, first, len(indices), steps[0] or 1))
@@ -43,7 +48,7 @@ def gather(low: Lowering, node: Node) -> bool:
 def gather_nd(low: Lowering, node: Node) -> bool:
     found = _operands(low, node)
     if found is None or node.attr("batch_dims"):
-        return False
+        return lower_indexed.gather_nd(low, node)
     place, indices = found
     depth = indices.shape[-1]
     addresses: Array | None = np.zeros(indices.shape[:-1], np.int64)
@@ -51,8 +56,10 @@ def gather_nd(low: Lowering, node: Node) -> bool:
         index = normal(indices[..., k], place.shape[k])
         addresses = None if addresses is None or index is None else addresses + index * place.strides[k]
     sums = linear(addresses)
-    if addresses is None or sums is None:
-        return addresses is not None and in_parts(low, node, place, addresses, 0, depth)
+    if addresses is None:
+        return False
+    if sums is None:
+        return in_parts(low, node, place, addresses, 0, depth) or lower_indexed.gather_nd(low, node)
     view = place._replace(
         start=place.start + sums[0],
         shape=(*indices.shape[:-1], *place.shape[depth:]),
@@ -65,11 +72,13 @@ def gather_nd(low: Lowering, node: Node) -> bool:
 def gather_elements(low: Lowering, node: Node) -> bool:
     found = _operands(low, node)
     if found is None:
-        return False
+        return lower_indexed.gather_elements(low, node)
     place, indices = found
     axis = int(node.attr("axis")) % len(place.shape)
     sums = linear(normal(indices, place.shape[axis]))
-    if sums is None or any(i > d for k, (i, d) in enumerate(zip(indices.shape, place.shape, strict=True)) if k != axis):
+    if sums is None:
+        return lower_indexed.gather_elements(low, node)
+    if any(i > d for k, (i, d) in enumerate(zip(indices.shape, place.shape, strict=True)) if k != axis):
         return False
     (first, steps), stride = sums, place.strides[axis]
     view = place._replace(

@@ -62,7 +62,9 @@ def is_u8(low: Lowering, *names: str) -> bool:
     return all(low.type(n).dtype is DType.U8 and low.type(n).is_quantized for n in names)
 
 
-def loops_nhwc(y: TensorView, *others: TensorView, repeat: bool = False, keep_last: bool = False) -> list[Loop] | None:
+def loops_nhwc(
+    low: Lowering, y: TensorView, *others: TensorView, repeat: bool = False, keep_last: bool = False
+) -> list[Loop] | None:
     """Loops N, H, W and a run of adjacent elements over operands of one shape. repeat: the last operand may stand still
     along the run.
 
@@ -78,7 +80,7 @@ def loops_nhwc(y: TensorView, *others: TensorView, repeat: bool = False, keep_la
         for k, (s, p) in enumerate(zip(steps, operands, strict=True))
     ]
     found = padded(loops, 4, len(operands)) if all(adjacent) else None
-    return found if found is None or keep_last else split_rows_for_threads(found, ROW)
+    return found if found is None or keep_last or low.any_length else split_rows_for_threads(found, ROW)
 
 
 def fields_of(loops: list[Loop], names: str) -> Fields:
@@ -104,10 +106,10 @@ def quantize(low: Lowering, node: Node) -> bool:
         fields |= {"x_c": image_x.strides[1], "P": pitch(low, out) or y.shape[1]}
         low.emit_image(kind, image_x, image_y, **fitting(kind, fields))
         return True
-    loops = loops_nhwc(y, x)
+    loops = loops_nhwc(low, y, x)
     if loops is None:
         x = low.dense_of(name)
-        loops = loops_nhwc(y, x)
+        loops = loops_nhwc(low, y, x)
     if loops is None:
         return False
     fields |= fields_of(loops, "yx")
@@ -132,14 +134,14 @@ def dequantize(low: Lowering, node: Node) -> bool:
     x, kind = low.places[name], f"{form}dequantize"
     y = low.place(out)
     fields: Fields = {"x_zero": quant.z, "q_x_zero": quant.z, "f_scale": float(quant.s)}
-    loops = loops_nhwc(y, x)
+    loops = loops_nhwc(low, y, x)
     if loops is None and len(x.shape) in (3, 4) and (x.is_channels_last or y.is_channels_last):
         image_x, image_y = (x if x.is_channels_last else low.image_of(name)).as_image(), y.as_image()
         low.emit_image(kind, image_x, image_y, **fitting(kind, {**fields, "y_c": image_y.strides[1]}))
         return True
     if loops is None:
         x = low.dense_of(name)
-        loops = loops_nhwc(y, x)
+        loops = loops_nhwc(low, y, x)
     if loops is None:
         return low.refuse("its result lies in no order that it could be written in")
     low.emit(kind, {"x": x, "y": y}, {}, fitting(kind, {**fields_of(loops, "yx"), **fields, "y_c": 4}))
@@ -158,10 +160,10 @@ def lookup(low: Lowering, node: Node) -> bool:
     y = low.place(out, channels_last=turn, like=x)
     if by_channel and (y.strides[axis] != 1 or y.shape[axis] == 1):
         return False
-    loops = loops_nhwc(y, x, keep_last=by_channel)
+    loops = loops_nhwc(low, y, x, keep_last=by_channel)
     if loops is None:
         x = in_form_of(low, name, y)
-        loops = loops_nhwc(y, x, keep_last=by_channel)
+        loops = loops_nhwc(low, y, x, keep_last=by_channel)
     if loops is None:
         return False
     fields: Fields = {"t_c": 256 if by_channel else 0, "x_item": x.itemsize, "y_item": y.itemsize}
@@ -209,10 +211,10 @@ def emit_pair(low: Lowering, out: str, pair: Pair, kind: str, fields: Fields) ->
         repeated = low.dense(shape, pa.dtype, like=y)
         low.move(broadcast(pa, shape), repeated)
         pa = repeated
-    loops = loops_nhwc(y, pa, broadcast(pb, y.shape), repeat=True)
+    loops = loops_nhwc(low, y, pa, broadcast(pb, y.shape), repeat=True)
     if loops is None:
         pa, pb = pa if spread else in_form_of(low, pair.a, y), in_form_of(low, pair.b, y)
-        loops = loops_nhwc(y, pa, broadcast(pb, y.shape), repeat=True)
+        loops = loops_nhwc(low, y, pa, broadcast(pb, y.shape), repeat=True)
         if loops is None:
             return False
     repeats = loops[-1][1][2] == 0 and loops[-1][0] > 1

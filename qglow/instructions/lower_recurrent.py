@@ -19,13 +19,7 @@ from .select import Lowering, data_of
 def lstm(low: Lowering, node: Node) -> bool:
     w, r, bias = (low.graph.constants.get(i) for i in node.inputs[1:4])
     t = low.type(node.inputs[0])
-    if (
-        w is None
-        or r is None
-        or bias is None
-        or t.dtype is not DType.U8
-        or not t.is_quantized
-    ):
+    if w is None or r is None or bias is None or t.dtype is not DType.U8 or not t.is_quantized:
         return False
     steps, batch, width = t.static_shape
     quants = [q for v in node.inputs[:3] if (q := low.type(v).quant) is not None]

@@ -83,7 +83,7 @@ def _emit(
     """An instruction of one operand, element by element, through a copy of what is repeated."""
     x = low.copied(x) if any(s <= 0 and d > 1 for s, d in zip(x.strides, x.shape, strict=True)) else x
     y = low.place(node.outputs[0], like=x)
-    loops = loops_nhwc(y, x)
+    loops = loops_nhwc(low, y, x)
     if loops is None:
         low.deallocate(node.outputs[0])
         return False

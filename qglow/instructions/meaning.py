@@ -35,7 +35,8 @@ class Meaning(NamedTuple):
     in_place: inputs that may be the output, element for element. cut: ways in which kernels divide the work between
     threads, each as the axes [first, end) of every region that is written: elements that differ along no other axis are
     of one piece. Without any, the work is never divided. repeats: whether a kernel may compute an element more than
-    once, which rules out work in place.
+    once, which rules out work in place. fails: whether data that is read makes the operation an error, which kernels
+    note in the operand `fault`.
     """
 
     regions: RegionsOf
@@ -43,6 +44,7 @@ class Meaning(NamedTuple):
     in_place: tuple[str, ...] = ()
     cut: Cut = ()
     repeats: Callable[[Site], bool] | None = None
+    fails: Callable[[Views, Site], bool] | None = None
 
     def shares(self, s: Site) -> tuple[str, ...]:
         """The inputs that may be the output of one instruction."""
@@ -64,6 +66,7 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
     "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear"),
     "meaning_pointwise": (*map(str.lower, INT8_BINARY), "lookup", "quantize", "dequantize"),
     "meaning_product": ("conv2d", "depthwise2d", "pack"),
+    "meaning_sampled": ("gather", "scatter", "float_grid_sample", "float_roi_align", "float_nms"),
     "meaning_rows": ("softmax", "layer_norm"),
     "meaning_window": ("max_pool2d", "avg_pool2d"),
 }  # fmt: skip

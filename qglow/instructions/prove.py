@@ -26,8 +26,8 @@ from .plan import ALIGNMENT
 from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
 from .region import Region
 from .repeat import Repeat, length, numbered, parts_of
+from .table import APART
 
-SCRATCH = "scratch"
 Flags = Sequence[Sequence[bool]]
 _STAYS: Mapping[str, int] = {}
 FEW = 8  # uses that are looked at one by one
@@ -68,11 +68,7 @@ class Proof:
 
     def holds(self) -> bool:
         return (
-            self._sound()
-            and self._fed()
-            and self._stepped()
-            and self._finished()
-            and all(map(is_written, self.uses))
+            self._sound() and self._fed() and self._stepped() and self._finished() and all(map(is_written, self.uses))
         )
 
     def _sound(self) -> bool:
@@ -227,9 +223,9 @@ class Proof:
             return False
         for name, (buffer, _) in operands.items():
             if buffer is None:
-                if name != SCRATCH:
+                if name not in APART:
                     return False
-            elif name == SCRATCH or not self._lives(buffer, first) or (last > first and not self._lives(buffer, last)):
+            elif name in APART or not self._lives(buffer, first) or (last > first and not self._lives(buffer, last)):
                 return False
         if not moves.keys() <= operands.keys():
             return False

@@ -69,12 +69,13 @@ class Lowering:
     """State of one selection: the steps so far, the sizes of buffers, the constants, and the places of values."""
 
     def __init__(
-        self, graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = (), derived: Derived | None = None
-    ) -> None:
-        """observed: outputs that are looked at as soon as they are whole, not in the end."""
+        self, graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = (), derived: Derived | None = None,
+        any_length: bool = False,
+    ) -> None:  # fmt: skip
+        """observed: outputs that are looked at as soon as they are whole, not in the end. any_length: see `lower`."""
         self.graph, self.isa, self.packing = graph, isa, target(isa)
         self.derived = (Derived() if derived is None else derived).of
-        self.observed = observed
+        self.observed, self.any_length = observed, any_length
         self.done: dict[str, int] = {}
         self.steps: list[Part] = []
         self.sizes: list[int] = []
@@ -390,11 +391,9 @@ class Lowering:
 
 
 def select(
-    graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = (), derived: Derived | None = None
-) -> Program:
+    graph: Graph, layouts: Layouts, isa: str, observed: Sequence[str] = (), derived: Derived | None = None,
+    any_length: bool = False,
+) -> Program:  # fmt: skip
     """The instructions of a static graph for an instruction set. Buffers have sizes alone: they are all apart, and live
-    all the time.
-
-    observed: outputs that are looked at as soon as they are whole, not in the end.
-    """
-    return Lowering(graph, layouts, isa, observed, derived).select()
+    all the time. For the parameters see Lowering."""
+    return Lowering(graph, layouts, isa, observed, derived, any_length).select()

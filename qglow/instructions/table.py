@@ -15,6 +15,7 @@ from ..ops.registry import FAMILIES, has
 from ..ops.traits import JOINTLY_HOMOGENEOUS
 
 HEADER = 2
+APART = ("scratch", "fault")  # operands in no buffer: of a worker for itself, and a word of the plan
 POST_NONE, POST_ADD, POST_TABLE = 0, 1, 2  # what a product's `post` does with its bytes
 # values of the hint `split`: threads share pieces of rows of pixels, or blocks of output channels
 BY_ROWS, BY_BLOCKS = 1, 2
@@ -32,6 +33,9 @@ FLOAT_UNARY = (*_lowered_by("lower_float.unary"), "Clip", "Square", "Power", "At
 # two tensors of int8, or int16: an instruction each, named in lower case; a difference is a sum with a negative factor
 INT8_BINARY = tuple(name for name in _lowered_by("lower_pointwise.binary") if name != "Sub")
 SCALED_BEFORE = tuple(op for op in INT8_BINARY if has(op, JOINTLY_HOMOGENEOUS))  # operands are scaled, else the result
+SCATTER = ("none", "add", "mul", "max", "min")  # the reductions that the field `op` of a scatter counts
+GRID_MODES = ("nearest", "linear", "cubic")  # and those that `mode` and `padding` of a float_grid_sample do
+GRID_PADDINGS = ("zeros", "border", "reflection")
 FLOAT_REDUCE = tuple(name.removeprefix("Reduce") for name in _lowered_by("lower_float_window.reduce"))
 
 
@@ -88,6 +92,7 @@ def _of_int16(op: str) -> str:
     return f"C(rint({real}) + q_zero) of int16, to int16 or u8; strides of 0 repeat b"
 
 
+_INDICES = "N H W C K index_item S0 S1 S2 S3 t0 t1 t2 t3 i_n i_h i_w"
 _FLOAT_PRODUCT = f"{_XY} {_WINDOW} act f_low f_high"
 INSTRUCTIONS = {
     k.name: k
@@ -189,6 +194,31 @@ INSTRUCTIONS = {
              "of H rows of C floats the K largest (else the least), in order, and their places as int64; of equal ones "
              "the first comes first, and what is not a number is the largest",
              "x", "y place", "", "H C K x_h y_h place_h largest"),
+        _row("gather",
+             "rows of C bytes of x, each at a sum of K indices times t0 to t3 bytes. An index of int64 or int32 "
+             "(index_item) is from -S0 to S0 - 1 (S1 to S3 of those behind it); of one that is not the word `fault` "
+             "is set, and the row at 0 is taken",
+             "x index", "y fault", "", f"{_INDICES} x_n x_h x_w y_n y_h y_w"),
+        _row("scatter",
+             "T bytes of x, then rows of C bytes of `update` one after the other at such places; op, an index of "
+             "SCATTER: how they are combined with what is there, as floats",
+             "x index update", "y fault", "", f"op T {_INDICES} y_n y_h y_w u_n u_h u_w"),
+        _row("float_grid_sample",
+             "images read at the points of a grid of floats [N, H, W, 2]: the sum of taps in order of rows, then "
+             "columns, each the value times the product of the weights (reference/float_grid.py); mode, padding: "
+             "indices of GRID_MODES and GRID_PADDINGS",
+             "x grid", "y scratch", "", f"{_XY} IH IW g_n g_h g_w mode padding corners"),
+        _row("float_roi_align",
+             "averages, or with `largest` maxima, of samples in H x W cells of N regions, each of one of S0 images "
+             "(reference/float_regions.py). `ratio` samples along a side of a cell; 0: as many as it has pixels. half: "
+             "regions are half a pixel further. The word `fault` is set for an image that is not there, and for more "
+             "samples than 65536 along a side",
+             "x roi batch", "y scratch fault", "", f"{_XY} S0 IH IW ratio half largest f_ratio"),
+        _row("float_nms",
+             "of N batches and C classes of H boxes at most K each, by falling score above f_least (every: all), those "
+             "that overlap none that is kept by more than f_overlap (reference/float_select.py): rows of batch, class, "
+             "box as int64, zeros behind them, and their number. centers: boxes are x, y, width, height",
+             "x score", "y count work", "", "N C H K centers every f_least f_overlap"),
         _row("float_layer_norm",
              "rows of C floats: ((x - mean) / sqrt(mean of squares + f_epsilon)) gain + shift, ordered sums",
              "x", "y", "gain shift", "H C x_h y_h f_epsilon"),

@@ -26,13 +26,12 @@ from .meaning import OVER_READ, Regions, load_families
 from .plan import ALIGNMENT
 from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
 from .region import Region
-from .table import INSTRUCTIONS
+from .table import APART, INSTRUCTIONS
 from .text import print_step
 from .verify_fields import field_faults
 from .verify_memory import Memory
 
 SHOWN = 8
-SCRATCH = "scratch"
 
 
 def verify_program(program: Program, simulate: bool = True) -> Program:
@@ -197,14 +196,14 @@ class _Steps:
     def _operands(self, step: Instruction, wanted: set[str]) -> list[str]:
         kind = INSTRUCTIONS[step.kind]
         got = {*step.operands, *step.constants}
-        wanted = wanted | ({SCRATCH} & {*kind.outs})
+        wanted = wanted | ({*APART} & {*kind.outs})
         faults = [f"expected operand {n}, got none" for n in sorted(wanted - got)]
         faults += [f"expected no operand {n}, got one" for n in sorted(got - wanted)]
         faults += [f"expected {n} once, got a buffer and a constant" for n in step.operands if n in step.constants]
         faults += [f"expected {n} in the arena, got a constant" for n in step.constants if n in kind.outs]
         for name, (buffer, _) in step.operands.items():
-            if (buffer is None) != (name == SCRATCH) or buffer == CONSTANTS:
-                faults.append(f"expected {name} {'as scratch' if name == SCRATCH else 'in a buffer'}, got {buffer}")
+            if (buffer is None) != (name in APART) or buffer == CONSTANTS:
+                faults.append(f"expected {name} {f'as {name}' if name in APART else 'in a buffer'}, got {buffer}")
         return faults
 
     def _reach(self, step: Instruction, name: str, region: Region, k: int) -> list[str]:

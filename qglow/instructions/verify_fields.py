@@ -15,7 +15,18 @@ from ..errors import VerifyError
 from ..graph.blocks import LARGEST as LARGEST_BLOCK
 from ..graph.blocks import STEP
 from .program import Instruction
-from .table import FLOAT_BINARY, FLOAT_REDUCE, FLOAT_UNARY, INSTRUCTIONS, POST_ADD, POST_NONE, POST_TABLE
+from .table import (
+    FLOAT_BINARY,
+    FLOAT_REDUCE,
+    FLOAT_UNARY,
+    GRID_MODES,
+    GRID_PADDINGS,
+    INSTRUCTIONS,
+    POST_ADD,
+    POST_NONE,
+    POST_TABLE,
+    SCATTER,
+)
 
 Range = tuple[int, int]
 _F32 = struct.Struct("<f")
@@ -39,13 +50,20 @@ RANGES: dict[str, Range] = {
     "size": (STEP, LARGEST_BLOCK),
     "factor": (0, 255),
     "act": (0, 2),
+    **dict.fromkeys(["S0", "S1", "S2", "S3"], (1, 1 << 31)),
+    **dict.fromkeys(["corners", "half", "centers", "every"], (0, 1)),
+    **dict.fromkeys(["T", "ratio"], (0, 1 << 40)),
+    "mode": (0, len(GRID_MODES) - 1),
+    "padding": (0, len(GRID_PADDINGS) - 1),
 }
 HINTS = {"tile": LONGEST, "limit": LONGEST, "split": 2}  # the largest of each
 OPERATIONS = {
     "float_binary": FLOAT_BINARY, "float_unary": FLOAT_UNARY, "float_pool2d": FLOAT_REDUCE,
-    "float_reduce": FLOAT_REDUCE,
+    "float_reduce": FLOAT_REDUCE, "scatter": SCATTER,
 }  # fmt: skip
-CHOICES = {"t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8), "x_item": (1, 2), "y_item": (1, 2, 4)}
+CHOICES = {
+    "t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8), "x_item": (1, 2), "y_item": (1, 2, 4), "index_item": (4, 8),
+}  # fmt: skip
 ORDERED = (("low", "high"), ("q_low", "q_high"), ("p_low", "p_high"), ("C", "P"))
 
 
@@ -204,7 +222,26 @@ def _runs(kind: str, f: Mapping[str, Any]) -> str:
     return "" if fit else f"expected 1 run or one of each of {f['KW']} columns, got {f['runs']}"
 
 
+def _indices(kind: str, f: Mapping[str, Any]) -> str:
+    if not 1 <= f["K"] <= 4:
+        return f"expected 1 to 4 indices of a row, got {f['K']}"
+    backwards = [n for n in ("t0", "t1", "t2", "t3") if f[n] < 0]
+    return f"expected indices that count forward, got {backwards[0]}={f[backwards[0]]}" if backwards else ""
+
+
+def _within_whole(kind: str, f: Mapping[str, Any]) -> str:
+    """Rows that are scattered lie within the T bytes, and are floats where they are combined."""
+    steps = [(f["N"], f["y_n"]), (f["H"], f["y_h"]), (f["W"], f["y_w"]), *((f[f"S{k}"], f[f"t{k}"]) for k in range(4))]
+    if any(step < 0 for _, step in steps):
+        return "expected rows of y that lie forward"
+    end = f["C"] + sum((max(1, count) - 1) * step for count, step in steps)
+    if f["N"] * f["H"] * f["W"] and end > f["T"]:
+        return f"expected rows within {f['T']} bytes, got one that ends at {end}"
+    return f"expected rows of whole floats, got {f['C']} bytes" if f["op"] and f["C"] % 4 else ""
+
+
 RULES: tuple[Rule, ...] = (
+    ("index_item", _indices), ("scatter", _within_whole),
     ("P", _row_of_p), ("op", _operation), ("float_binary", _one_moves), ("float_unary", _power), ("size", _whole_steps),
     ("post", _after_product), ("flat", _flat), ("layer_norm", _rows_that_fit), ("float_conv2d", _sum_alone),
     ("runs", _runs),

@@ -9,6 +9,8 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ..instructions.table import FLOAT_BINARY, FLOAT_UNARY
+from . import double_math
+from .double_math import widened
 from .float_math import erf, exp, gelu, hard_sigmoid, limited, log, magnitude, negated, power, sigmoid, tanh
 from .float_sums import sum_of_row
 from .jit import chosen, njit
@@ -70,6 +72,10 @@ FUNCTIONS = {
     "Softsign": lambda b, x, p, q: b.fdiv(x, b.fadd(const(x.type, 1.0), magnitude(b, x))),
     "ThresholdedRelu": lambda b, x, p, q: b.select(b.fcmp_ordered(">", x, every(b, p)), x, const(x.type, 0.0)),
     "Shrink": lambda b, x, p, q: shrunk(b, x, every(b, p), every(b, q)),
+    "Softplus": lambda b, x, p, q: widened(double_math.softplus)(b, x),
+    "Mish": lambda b, x, p, q: widened(double_math.mish)(b, x),
+    "Sin": lambda b, x, p, q: widened(double_math.sin)(b, x),
+    "Cos": lambda b, x, p, q: widened(double_math.cos)(b, x),
     "Clip": lambda b, x, p, q: limited(b, x, every(b, p), every(b, q)),
     "Power": lambda b, x, p, q: power(b, x, p, parity(b, q)),
     "AtLeast": lambda b, x, p, q: b.select(b.fcmp_ordered("<", x, every(b, p)), every(b, p), x),

@@ -185,6 +185,11 @@ KERNELS = table((
     KernelRow("float_resize", "float_windows.float_resize", "f32 -> f32", lanes),
     KernelRow("float_taps", "float_taps.float_taps", "f32 -> f32", lanes),
     KernelRow("float_top_k", "top_k.float_top_k", "f32 -> f32 s64", lambda t: {"C": 16, "K": 4}),
+    KernelRow("gather", "data_index.gather", "any s64 -> any", lambda t: {"C": 16, "W": 4}),
+    KernelRow("scatter", "data_index.scatter", "any s64 any -> any", lambda t: {"C": 16, "W": 4}),
+    KernelRow("float_grid_sample", "grid_sample.float_grid_sample", "f32 f32 -> f32", lanes, FUNCTION),
+    KernelRow("float_roi_align", "roi_align.float_roi_align", "f32 f32 s64 -> f32", lanes, FUNCTION),
+    KernelRow("float_nms", "suppression.float_nms", "f32 f32 -> s64 s64 any", lambda t: {"H": 16, "K": 4}, FUNCTION),
     KernelRow("float_layer_norm", "float_rows.float_layer_norm", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),
     KernelRow("float_softmax", "floats.float_softmax", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),
 ))  # fmt: skip

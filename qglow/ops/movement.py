@@ -41,6 +41,8 @@ def _snake(name: str) -> str:
 _BLOCKS = {"blocksize": required(size()), "mode": word("DCR", "CRD", default="DCR")}
 _SIZES = (X, Operand("shape", "", NUMBER))
 _AXIS = integer(0)
+_UPDATED = (X, Operand("indices"), Operand("updates", "T"))
+_REDUCTION = {"reduction": word("none", "add", "mul", "max", "min", default="none")}
 
 OPS = (
     _moves("Reshape", _SIZES, *_RESHAPE, t.RANK_PRESERVING, form=form("allowzero"), attributes={"allowzero": flag()},
@@ -79,9 +81,13 @@ OPS = (
     OpDef("GatherND", (X, Operand("indices")), attributes={"batch_dims": size(0, 0)},
           traits=frozenset({t.GROWS}), shape="shape_rules_movement.gather_nd", meaning=node("float_shape.gather_nd"),
           float_kernel=form("batch_dims"), lower_float="lower_gather.gather_nd"),
-    OpDef("ScatterElements", (X, Operand("indices"), Operand("updates", "T")), shape="shape_rules.same",
-          meaning=node("float_select.scatter_elements"), traits=frozenset({t.SAME_DTYPE}), attributes={"axis": _AXIS,
-          "reduction": word("none", "add", "mul", "max", "min", default="none")}),
+    OpDef("ScatterElements", _UPDATED, shape="shape_rules.same",
+          meaning=node("float_select.scatter_elements"), traits=frozenset({t.SAME_DTYPE}),
+          attributes={"axis": _AXIS, **_REDUCTION}, float_kernel=form("axis", "reduction"),
+          lower_float="lower_indexed.scatter_elements"),
+    OpDef("ScatterND", _UPDATED, shape="shape_rules.same", meaning=node("float_select.scatter_nd"),
+          traits=frozenset({t.SAME_DTYPE}), attributes=_REDUCTION, float_kernel=form("reduction"),
+          lower_float="lower_indexed.scatter_nd"),
     OpDef("Trilu", (X, optional("k", "", NUMBER)), attributes={"upper": flag(1)}, traits=frozenset({t.MASK_ARITHMETIC}),
           shape="shape_rules.same", meaning=node("float_shape.trilu")),
 )  # fmt: skip

@@ -49,7 +49,7 @@ OPS = (
           int8_kernel=_TRANSPOSED.but(epilogue=only()),
           float_kernel=_TRANSPOSED,
           lower="lower_product.conv_transpose", lower_int16="lower_int16_product.conv_transpose",
-          lower_float="lower_float_product.conv_transpose"),
+          lower_float="lower_float_volume.conv_transpose"),
     OpDef("Gemm", (weight("a", "T"), weight("b", "T", MATRIX), optional("c", "T", (0, 2))),
           traits=_PRODUCT | {t.MATRIX_PRODUCT, t.OWN_LAYOUT}, attributes={"transA": flag(), "transB": flag(),
           "alpha": real(1.0), "beta": real(1.0), **OUR_OWN}, channel_axis=_gemm_axis, typing="product",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import traits as t
 from .attributes import flag, integer
 from .definition import FROM_DATA, OpDef, Operand, Output
+from .forms import form
 from .shorthand import INDICES, LIST, NUMBER, X, node, optional
 
 OPS = (
@@ -22,4 +23,11 @@ OPS = (
           INDICES, {"center_point_box": flag()}, frozenset({t.STEP}), sized_by=FROM_DATA,
           shape="shape_rules.non_max_suppression",
           meaning=node("float_select.non_max_suppression")),
+    OpDef("BoundedSuppression", (Operand("boxes"), Operand("scores"), Operand("max_boxes"),
+                                 optional("iou_threshold"), optional("score_threshold")),
+          (Output("y", "i64"), Output("count", "i64")), {"center_point_box": flag()}, frozenset({t.STEP, t.GROWS}),
+          sized_by=(2,), shape="shape_rules.bounded_suppression", meaning=node("float_select.bounded_suppression"),
+          float_kernel=form("center_point_box", outputs=2), lower_float="lower_sampled.suppression"),
+    OpDef("FirstRows", (X, Operand("count")), sized_by=FROM_DATA, shape="shape_rules.first_rows",
+          meaning=node("float_select.first_rows")),
 )  # fmt: skip

@@ -3,6 +3,8 @@
 from .evaluate import bind_node, evaluate, evaluate_node, is_quantized
 from .float_table import FLOAT
 from .integer_table import INTEGER
-from .shapes import retype, retype_known
+from .shapes import MEANING, retype, retype_known
 
-__all__ = ["FLOAT", "INTEGER", "bind_node", "evaluate", "evaluate_node", "is_quantized", "retype", "retype_known"]
+__all__ = [
+    "FLOAT", "INTEGER", "MEANING", "bind_node", "evaluate", "evaluate_node", "is_quantized", "retype", "retype_known",
+]  # fmt: skip

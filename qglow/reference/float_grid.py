@@ -9,14 +9,20 @@ import numpy as np
 from ..graph import Array, Node
 from .float_conv import given
 
+NOWHERE = 2.0**62
+FAR = 2.0**51  # turns from which on a float64 coordinate has no place within the image
 Taps = list[tuple[Array, Array]]  # (index, weight) of each point's neighbours along one axis; an index may lie outside
 
 
 def grid_sample(node: Node, inputs: list[Array | None]) -> list[Array]:
     """x [N, C, spatial...] at grid [N, out..., axes], whose last axis counts from the last spatial axis back, in [-1,
     1] over the image."""
-    x, grid = given(inputs, 0), given(inputs, 1)
-    mode, padding, corners = node.attr("mode"), node.attr("padding_mode"), bool(node.attr("align_corners"))
+    corners = bool(node.attr("align_corners"))
+    return [sampled(given(inputs, 0), given(inputs, 1), node.attr("mode"), node.attr("padding_mode"), corners)]
+
+
+def sampled(x: Array, grid: Array, mode: str, padding: str, corners: bool) -> Array:
+    """A tap outside of the image is 0. A coordinate of no place, not finite or beyond 2^62 pixels, is taken for -1."""
     sizes = x.shape[2:]
     at = [_pixels(grid[..., len(sizes) - 1 - k], size, corners) for k, size in enumerate(sizes)]
     if mode != "cubic" and padding != "zeros":
@@ -25,25 +31,26 @@ def grid_sample(node: Node, inputs: list[Array | None]) -> list[Array]:
     y = np.zeros((x.shape[0], x.shape[1], *grid.shape[1:-1]), x.dtype)
     batch = np.arange(x.shape[0]).reshape(-1, *(1,) * len(sizes))
     for chosen in product(*taps):
-        weight = np.ones(grid.shape[:-1], x.dtype)
+        weight, within = np.ones(grid.shape[:-1], x.dtype), np.ones(grid.shape[:-1], np.bool_)
         where: list[Array] = []
         for (index, w), size in zip(chosen, sizes, strict=True):
             if padding == "zeros":
-                weight = weight * ((index >= 0) & (index < size))
+                within &= (index >= 0) & (index < size)
             elif padding == "reflection":
                 index = np.rint(_inside(index.astype(np.float64), size, padding, corners))
             where.append(np.clip(index, 0, size - 1).astype(np.int64))
             weight = weight * w.astype(x.dtype)
-        at_points = np.moveaxis(x, 1, -1)[(batch, *where)]
-        y += np.moveaxis(at_points, -1, 1) * weight[:, None]
-    return [y]
+        at_points = np.moveaxis(np.moveaxis(x, 1, -1)[(batch, *where)], -1, 1)
+        y += np.where(within[:, None], at_points, x.dtype.type(0)) * weight[:, None]
+    return y
 
 
 def _pixels(g: Array, size: int, corners: bool) -> Array:
     """Pixel coordinates of grid coordinates; corners: -1 and 1 are the centres of the outermost pixels, not their outer
     edges."""
     one, two = g.dtype.type(1), g.dtype.type(2)
-    return (g + one) / two * g.dtype.type(size - 1) if corners else ((g + one) * g.dtype.type(size) - one) / two
+    at = (g + one) / two * g.dtype.type(size - 1) if corners else ((g + one) * g.dtype.type(size) - one) / two
+    return np.where(np.abs(at) < NOWHERE, at, g.dtype.type(0 if corners else -0.5))
 
 
 def _inside(at: Array, size: int, padding: str, corners: bool) -> Array:
@@ -54,8 +61,11 @@ def _inside(at: Array, size: int, padding: str, corners: bool) -> Array:
     span = high - low
     if span <= 0:
         return np.zeros_like(at)
-    beyond = np.mod(at.astype(np.float64) - low, 2 * span)
-    return np.clip((low + np.minimum(beyond, 2 * span - beyond)).astype(at.dtype), low, high)
+    beyond = at.astype(np.float64) - low
+    turns = beyond / (2 * span)
+    beyond = beyond - np.where(np.abs(turns) < FAR, np.floor(turns), np.nan) * (2 * span)
+    beyond = np.where(np.abs(turns) < FAR, np.minimum(beyond, 2 * span - beyond), at - at)
+    return np.clip((low + beyond).astype(at.dtype), low, high)
 
 
 def _nearest(at: Array) -> Taps:

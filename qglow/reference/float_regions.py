@@ -11,6 +11,7 @@ import numpy as np
 from ..graph import Array, Node
 from . import double_math
 from .float_conv import given, optional
+from .float_math import larger
 from .float_sums import sum_in_blocks
 from .windows import Window, patches
 
@@ -92,12 +93,26 @@ def roi_align(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Averages, or maxima, of bilinear samples in the cells of each region [x1, y1, x2, y2].
 
     x [N, C, H, W], rois [R, 4], batch indices [R] -> [R, C, height, width]. A sample more than one pixel outside of the
-    image is 0. The maximum is of each sample's largest weighted corner, as onnxruntime has it.
+    image is 0. The maximum is of each sample's largest weighted corner, as onnxruntime has it. Raises ValueError for an
+    image that is not there, and for a coordinate that is not finite.
     """
-    x, rois, batches = given(inputs, 0), given(inputs, 1), given(inputs, 2)
-    rows, columns = int(node.attr("output_height")), int(node.attr("output_width"))
     half = node.attr("coordinate_transformation_mode") == "half_pixel"
+    cells = int(node.attr("output_height")), int(node.attr("output_width"))
     scale, ratio = np.float32(node.attr("spatial_scale")), int(node.attr("sampling_ratio"))
+    x, rois, batches = given(inputs, 0), given(inputs, 1), given(inputs, 2)
+    if batches.size and not 0 <= int(batches.min()) <= int(batches.max()) < len(x):
+        raise ValueError(f"batch indices from {batches.min()} to {batches.max()} of {len(x)} images")
+    if not np.isfinite(rois).all():
+        raise ValueError("a region with a coordinate that is not finite")
+    return [aligned(x, rois, batches, cells, (scale, ratio, half, node.attr("mode") == "max"))]
+
+
+def aligned(
+    x: Array, rois: Array, batches: Array, cells: tuple[int, int], ways: tuple[np.float32, int, bool, bool]
+) -> Array:
+    """ways: factor of the regions' coordinates, samples along a side of a cell or 0, whether pixels have their centres
+    at halves, and whether the largest corner is asked for."""
+    (rows, columns), (scale, ratio, half, largest) = cells, ways
     y = np.zeros((len(rois), x.shape[1], rows, columns), x.dtype)
     for r, (roi, batch) in enumerate(zip(rois, batches, strict=True)):
         x1, y1, x2, y2 = (np.float32(v) * scale - np.float32(0.5 if half else 0) for v in roi)
@@ -106,13 +121,21 @@ def roi_align(node: Node, inputs: list[Array | None]) -> list[Array]:
         u_at = _samples(x1, width / np.float32(columns), columns, ratio)
         corners = _corners(x[int(batch)], v_at.ravel(), u_at.ravel())
         shape = (len(corners), x.shape[1], *v_at.shape, *u_at.shape)
-        if node.attr("mode") == "avg":
-            cells = np.moveaxis(total(corners, 0).reshape(shape[1:]), 2, 3)
-            sums = total(cells.reshape(*cells.shape[:3], -1), -1) if cells.size else np.zeros_like(y[r])
+        if not largest:
+            cells_ = np.moveaxis(total(corners, 0).reshape(shape[1:]), 2, 3)
+            sums = total(cells_.reshape(*cells_.shape[:3], -1), -1) if cells_.size else np.zeros_like(y[r])
             y[r] = sums / np.float32(max(1, v_at.shape[1] * u_at.shape[1]))
         elif v_at.size and u_at.size:
-            y[r] = corners.max(0).reshape(shape[1:]).max((2, 4))
-    return [y]
+            y[r] = _largest(np.moveaxis(corners.reshape(shape), (3, 5), (0, 1)))
+    return y
+
+
+def _largest(corners: Array) -> Array:
+    """Maxima [C, rows, columns] of [V, U, corners, C, rows, columns], one after the other; of equal ones the last."""
+    found = np.full(corners.shape[3:], -np.inf, corners.dtype)
+    for corner in corners.reshape(-1, *corners.shape[3:]):
+        found = larger(found, corner)
+    return found
 
 
 def _samples(start: np.float32, size: np.float32, cells: int, ratio: int) -> Array:
@@ -133,10 +156,11 @@ def _corners(image: Array, v: Array, u: Array) -> Array:
 def _corner(at: Array, size: int) -> list[tuple[Array, Array]]:
     """(index, weight) of the two neighbours of each coordinate; both weights are 0 where it is more than 1 outside."""
     inside = (at >= -1) & (at <= size)
-    clipped = np.maximum(at, 0)
+    clipped = np.maximum(np.where(inside, at, np.float32(0)), 0)
     low = np.minimum(clipped.astype(np.int64), size - 1)
     high = np.minimum(low + 1, size - 1)
     fraction = np.where(low >= size - 1, np.float32(0), clipped - low.astype(np.float32))
+    fraction = np.where(np.isnan(at), at, fraction)
     return [(low, (1 - fraction) * inside), (high, fraction * inside)]
 
 

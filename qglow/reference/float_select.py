@@ -64,16 +64,41 @@ def non_max_suppression(node: Node, inputs: list[Array | None]) -> list[Array]:
     """
     boxes, scores = given(inputs, 0), given(inputs, 1)
     most, overlap, least = (_scalar(inputs, k) for k in (2, 3, 4))
-    corners = _corners(boxes, bool(node.attr("center_point_box")))
-    kept: list[tuple[int, int, int]] = []
     limit = 0 if most is None else int(most)
+    return [kept_boxes(boxes, scores, bool(node.attr("center_point_box")), limit, np.float32(overlap or 0), least)]
+
+
+def kept_boxes(
+    boxes: Array, scores: Array, centers: bool, limit: int, overlap: np.float32, least: np.generic | None
+) -> Array:
+    """int64 [kept, 3]. centers: boxes are given by centre and size. least: the score that boxes must be above."""
+    corners = _corners(boxes, centers)
+    kept: list[tuple[int, int, int]] = []
     for b in range(scores.shape[0]):
         for c in range(scores.shape[1]):
             s = scores[b, c]
             candidates = np.flatnonzero(s > least) if least is not None else np.arange(len(s))
             order = candidates[np.argsort(-s[candidates], kind="stable")]
-            kept += [(b, c, k) for k in _kept(corners[b], order, limit, np.float32(overlap or 0))]
-    return [np.array(kept, np.int64).reshape(-1, 3)]
+            kept += [(b, c, k) for k in _kept(corners[b], order, limit, overlap)]
+    return np.array(kept, np.int64).reshape(-1, 3)
+
+
+def bounded_suppression(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The same for constant limits: all the rows that there may be, those not kept zero, and how many are kept."""
+    found, scores = non_max_suppression(node, inputs)[0], given(inputs, 1)
+    rows = np.zeros((most_kept(scores.shape, given(inputs, 2)), 3), np.int64)
+    rows[: len(found)] = found
+    return [rows, np.array([len(found)], np.int64)]
+
+
+def most_kept(scores: tuple[int, ...], limit: Array) -> int:
+    """Boxes that may be kept of scores [B, C, N]."""
+    return scores[0] * scores[1] * min(scores[2], max(0, int(limit.ravel()[0])))
+
+
+def first_rows(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """The first so many rows of x."""
+    return [given(inputs, 0)[: int(given(inputs, 1).ravel()[0])]]
 
 
 def _scalar(inputs: list[Array | None], k: int) -> np.generic | None:
@@ -119,6 +144,8 @@ def scatter_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
     last is written."""
     x, indices, updates = (given(inputs, k) for k in range(3))
     axis, reduction = int(node.attr("axis")) % max(1, x.ndim), node.attr("reduction")
+    if indices.size and not -x.shape[axis] <= int(indices.min()) <= int(indices.max()) < x.shape[axis]:
+        raise IndexError(f"indices from {indices.min()} to {indices.max()} of an axis of {x.shape[axis]}")
     y = x.copy()
     at: list[Array] = list(np.indices(indices.shape, sparse=True))
     at[axis] = np.where(indices < 0, indices + x.shape[axis], indices)
@@ -128,4 +155,19 @@ def scatter_elements(node: Node, inputs: list[Array | None]) -> list[Array]:
         _REDUCTIONS[reduction].at(y, tuple(at), updates)
     else:
         raise ModelError(f"node {node.name!r} ({node.operator}): reduction {reduction!r} is not supported")
+    return [y]
+
+
+def scatter_nd(node: Node, inputs: list[Array | None]) -> list[Array]:
+    """x with rows of updates written, or reduced, at the places that the last axis of indices says; of several at one
+    place the last is written."""
+    x, indices, updates = (given(inputs, k) for k in range(3))
+    depth, reduction = indices.shape[-1], node.attr("reduction")
+    if updates.shape != (*indices.shape[:-1], *x.shape[depth:]) or not 1 <= depth <= x.ndim:
+        raise ValueError(f"updates {list(updates.shape)} at indices {list(indices.shape)} of {list(x.shape)}")
+    y, at = x.copy(), tuple(np.moveaxis(indices, -1, 0))
+    if reduction == "none":
+        y[at] = updates
+    else:
+        _REDUCTIONS[str(reduction)].at(y, at, updates)
     return [y]

@@ -188,6 +188,18 @@ def non_max_suppression(node: Node, shapes: Shapes, elements: Elements) -> Shape
     return [(OPEN, 3)]
 
 
+def bounded_suppression(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    scores, limit = required(shapes, 1), integers(elements, 2)
+    if limit is None or not all(isinstance(d, int) for d in scores):
+        return [(OPEN, 3), (1,)]
+    batches, classes, count = (int(d) for d in scores)
+    return [(batches * classes * min(count, max(0, limit[0])), 3), (1,)]
+
+
+def first_rows(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
+    return [(OPEN, *first(shapes)[1:])]
+
+
 def _opened(x: Shape, axis: int) -> Shape:
     return (*x[:axis], OPEN, *x[axis + 1 :])
 

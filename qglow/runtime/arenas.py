@@ -6,12 +6,17 @@ when it ends.
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import numpy as np
 
 from ..graph import Array
 
 MOST_KEPT = 512 << 20  # bytes; what is larger is there as long as a plan that needs so much is the last one that ran
 ROOM = 1.5
+LARGE_PAGE, LARGE_PAGES_WANTED = 2 << 20, 14  # bytes of a large page of Linux, and its MADV_HUGEPAGE
+WORTH = 8 << 20  # bytes that are worth large pages
 
 
 def aligned(size: int) -> Array:
@@ -19,6 +24,17 @@ def aligned(size: int) -> Array:
     raw = np.zeros(size + 64, np.uint8)
     at = -raw.ctypes.data % 64
     return raw[at : at + size]
+
+
+def in_large_pages(size: int) -> Array:
+    """`aligned`, where the system has them in large pages: memory that is read from end to end is found sooner so."""
+    made = aligned(size)
+    if size >= WORTH and sys.platform == "linux":
+        first = -(-made.ctypes.data // LARGE_PAGE) * LARGE_PAGE
+        length = (made.ctypes.data + size) // LARGE_PAGE * LARGE_PAGE - first
+        # NOTE: a system that refuses leaves small ones
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), LARGE_PAGES_WANTED)
+    return made
 
 
 class Arena:

@@ -19,11 +19,10 @@ from ..graph import Array
 from ..instructions.derived import Derived
 from ..instructions.packed import Lazy, way_of
 from ..instructions.program import ConstantData, TensorView
-from .arenas import Arena, aligned
+from .arenas import Arena, aligned, in_large_pages
 from .guard import guarded, is_guarded
 
 SLACK = 256  # bytes behind a block that kernels may read
-SMALL = 65536  # bytes of a piece up to which it lies beside others
 
 
 class Block:
@@ -71,8 +70,8 @@ class ConstantPool:
         """The blocks of a program's constants, new ones made where there are no equal ones."""
         keys = [self._key(piece) for piece in constant_pool]
         found = [self._found(key, piece) for key, piece in zip(keys, constant_pool, strict=True)]
-        new = [len(p) for b, p in zip(found, constant_pool, strict=True) if b is None and len(p) <= SMALL]
-        room = _Room(sum(_with_slack(n) for n in new))
+        new = [len(p) for b, p in zip(found, constant_pool, strict=True) if b is None]
+        room = _Room(sum(map(_with_slack, new)))
         made = zip(found, keys, constant_pool, strict=True)
         return Constants([self._found(k, p) or self._made(k, p, room) if b is None else b for b, k, p in made])
 
@@ -108,17 +107,17 @@ class ConstantPool:
 
 
 class _Room:
-    """Bytes for small pieces beside each other; a large one has its own."""
+    """Bytes for the pieces of a program beside each other."""
 
     def __init__(self, size: int) -> None:
         self.guard = is_guarded()
-        self.left = aligned(0 if self.guard else size)
+        self.left = in_large_pages(0 if self.guard else size)
 
     def take(self, size: int) -> Array:
         if self.guard:
             return guarded(size, SLACK)
         padded_size = _with_slack(size)
-        if size > SMALL or padded_size > len(self.left):
+        if padded_size > len(self.left):
             return aligned(padded_size)[:size]
         data, self.left = self.left[:size], self.left[padded_size:]
         return data

@@ -126,10 +126,11 @@ class Lengths:
             return None
         from .length_plan import LengthTemplate  # NOTE: few sessions see shapes that grow
 
-        lengths = (first, first + (last - first) // 2 | 7, last)
-        shapes = [dict(zip(graph.inputs, pattern.at(n), strict=True)) for n in lengths]
         self._failures.append((first, last))
-        made = LengthTemplate(graph, shapes, lengths, planner.backend, planner.threads, planner.pool)
+        made = LengthTemplate(
+            graph, lambda n: dict(zip(graph.inputs, pattern.at(n), strict=True)), (first, last), planner.backend,
+            planner.threads, planner.pool,
+        )  # fmt: skip
         self._failures.pop()
         self._templates[pattern, last] = made
         if len(self._templates) > MOST_TEMPLATES:

@@ -22,17 +22,21 @@ class Decision(TypedDict):
 
 
 class Manifest(TypedDict, total=False):
-    """name: of the model. profile: where the ranges come from. float_bytes, int8_bytes: of the constants before and
+    """name: of the model. profile: where the ranges come from. config: what was asked for that differs from the
+    defaults. float_bytes, int8_bytes: of the constants before and
     after. agreement: int8 beside float on the profile's samples (`Agreement.to_dict()`), None where nothing was
-    compared. target: the account of an accuracy target, where there was one."""
+    compared. target: the account of an accuracy target, where there was one. wider: that of wider formats, where int8
+    alone was poor."""
 
     name: str
     profile: dict[str, Any]
+    config: dict[str, Any]
     float_bytes: int
     int8_bytes: int
     decisions: list[Decision]
     agreement: dict[str, Any] | None
     target: dict[str, Any]
+    wider: dict[str, Any]
 
 
 def checked(found: Any) -> Manifest:
@@ -54,8 +58,8 @@ def checked(found: Any) -> Manifest:
 
 
 _KINDS: Mapping[str, tuple[type, ...]] = {
-    "name": (str,), "profile": (dict,), "float_bytes": (int,), "int8_bytes": (int,), "decisions": (list,),
-    "agreement": (dict, type(None)), "target": (dict,),
+    "name": (str,), "profile": (dict,), "config": (dict,), "float_bytes": (int,), "int8_bytes": (int,),
+    "decisions": (list,), "agreement": (dict, type(None)), "target": (dict,), "wider": (dict,),
 }  # fmt: skip
 
 

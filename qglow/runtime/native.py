@@ -23,7 +23,7 @@ from ..instructions.table import HEADER, INSTRUCTIONS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..kernels.table import kernel_of
-from ..reference import bind_node
+from ..reference import bind_node, evaluate
 from .arenas import aligned
 from .constants import ConstantPool
 from .guard import guarded, is_guarded
@@ -34,7 +34,12 @@ SMALL_WORK = 80_000_000  # products below which waking a second thread costs mor
 # an instruction of so small a part of that is one piece: a thread computes it before another is told of it
 SMALL_PART = 1_600
 _FLOAT, _FLOAT_BITS = struct.Struct("<f").pack, struct.Struct("<I").unpack
+FAULT_BYTES = 64  # before the scratch memory: the word `fault`
 _EXECUTE = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 2)
+
+
+class Fault(Exception):
+    """Data made an operation of a program an error, or more than its kernel takes: the reference tells which."""
 
 
 def multiplications(program: Program) -> int:
@@ -89,10 +94,12 @@ class Rows(Sequence[Array]):
 class Segment:
     """Native instructions that follow each other. start, count, schedule: what the executor and a pool take, made once.
 
-    schedule: None on one thread, and where there are more pieces than a pool can count.
+    schedule: None on one thread, and where there are more pieces than a pool can count. can_fail: whether one of them
+    may note a fault.
     """
 
-    def __init__(self, rows: Sequence[Array], threads: int = 1) -> None:
+    def __init__(self, rows: Sequence[Array], threads: int = 1, can_fail: bool = False) -> None:
+        self.can_fail = can_fail
         self.rows = rows
         self.starts = rows.starts() if isinstance(rows, Rows) else np.array([r.ctypes.data for r in rows], np.int64)
         self.start, self.count = _word(self.starts), ctypes.c_int64(len(rows))
@@ -143,7 +150,7 @@ class NativePlan:
     def _allocate(self) -> None:
         """Scratch memory and an arena of those that the session's plans share; with QGLOW_GUARD=1 each buffer by
         itself, between pages without access, and no arena."""
-        scratch, size = SCRATCH_BYTES * self.threads, self.program.arena_size
+        scratch, size = FAULT_BYTES + SCRATCH_BYTES * self.threads, self.program.arena_size
         if is_guarded():
             self._bound, self.arena, self.scratch = self._shared.memory, aligned(0), guarded(scratch)
             self._own = [guarded(b.size, OVER_READ) for b in self.program.buffers]
@@ -162,12 +169,19 @@ class NativePlan:
 
     def _bind(self) -> None:
         """Addresses and views of this arena: all that a run would otherwise look up each time."""
-        graph, places = self.program.graph, self.program.places
+        places = self.program.places
         self._base: int = self.arena.ctypes.data
-        self._scratch: int = self.scratch.ctypes.data
+        self._fault_word = self.scratch[:FAULT_BYTES].view(np.int64)
+        self._fault_word[...] = 0
+        self._fault: int = self.scratch.ctypes.data
+        self._scratch: int = self._fault + FAULT_BYTES
         self._views = {n: self._view(p) for n, p in places.items()}
-        self._outputs = [(n, self._views.get(n)) for n in graph.outputs]
+        self._outputs = self._found(self.program.graph)
         self._take(self._segments())
+
+    def _found(self, graph: Graph) -> list[tuple[str, Array]]:
+        """Where the outputs are when a run is done, by name."""
+        return [(n, self._views[n] if n in self._views else graph.constants[n]) for n in graph.outputs]
 
     def _take(self, steps: list[Segment | Node]) -> None:
         """Run these steps from now on, on the views that are there."""
@@ -182,15 +196,19 @@ class NativePlan:
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name; the arrays are the caller's."""
-        self._compute(feeds)
-        constants = self.graph.constants
-        return {n: np.array(constants[n] if view is None else view) for n, view in self._outputs}
+        try:
+            self._compute(feeds)
+        except Fault:
+            return {n: np.array(a) for n, a in evaluate(self._whole_graph, feeds).items()}
+        return {n: np.array(a) for n, a in self._outputs}
 
     def views(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name, in this plan's memory: valid until the next run."""
-        self._compute(feeds)
-        constants = self.graph.constants
-        return {n: constants[n] if view is None else view for n, view in self._outputs}
+        try:
+            self._compute(feeds)
+        except Fault:
+            return evaluate(self._whole_graph, feeds)
+        return dict(self._outputs)
 
     def _compute(self, feeds: Mapping[str, Array]) -> None:
         self.refresh()
@@ -206,8 +224,20 @@ class NativePlan:
         for step in self._steps:
             if isinstance(step, Segment):
                 self._run_segment(step)
+                if step.can_fail:
+                    self._check_fault()
             else:
                 (self._hosts.get(id(step)) or self._host_step(step)).run()
+
+    @property
+    def _whole_graph(self) -> Graph:
+        """What the reference computes where a kernel has noted a fault."""
+        return self.graph
+
+    def _check_fault(self) -> None:
+        if self._fault_word[0]:
+            self._fault_word[0] = 0
+            raise Fault
 
     @property
     def nbytes(self) -> int:
@@ -250,12 +280,15 @@ class NativePlan:
         steps: list[Segment | Node] = []
         words: list[Array] = []
         lengths: list[int] = []
+        kinds = set[str]()
 
         def close() -> None:
             if words:
-                steps.append(Segment(Rows(np.concatenate(words), np.array(lengths)), self.threads))
+                can_fail = any("fault" in INSTRUCTIONS[kind].outs for kind in kinds)
+                steps.append(Segment(Rows(np.concatenate(words), np.array(lengths)), self.threads, can_fail))
                 words.clear()
                 lengths.clear()
+                kinds.clear()
 
         k = 0
         for part, flags in zip(parts_of(self.program.steps), self._flags, strict=True):
@@ -268,6 +301,7 @@ class NativePlan:
                 rows = self._rows(part, flags)
                 words.append(rows.reshape(-1))
                 body = part.body if isinstance(part, Repeat) else (part,)
+                kinds.update(s.kind for s in body)
                 lengths += [HEADER + len(_words(s.kind)[0]) for s in body] * len(rows)
             k += length(part)
         close()
@@ -296,7 +330,8 @@ class NativePlan:
         row[0] = self.library.address(kernel_of(step, self.program.isa).name)
         row[1] = int(barrier) | pieces(step, self.threads, SMALL_WORK // SMALL_PART) << 8
         for name, (buffer, at) in step.operands.items():
-            row[index[name]] = self._scratch if buffer is None else self._address(buffer) + at
+            apart = self._fault if name == "fault" else self._scratch
+            row[index[name]] = apart if buffer is None else self._address(buffer) + at
         for name, at in step.constants.items():
             row[index[name]] = self.constants.address(at)
         for name, hint in step.hints.items():

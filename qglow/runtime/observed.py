@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 
+from ..errors import LimitError
 from ..graph import Array, Graph, Node
 from ..instructions.lower import lower_observed
 from ..kernels.library import load
+from ..reference import evaluate
 from ..tuning import schedule
 from .arenas import Arena
 from .native import NativePlan, Segment
@@ -42,6 +44,10 @@ class InstrumentedExecutable(NativePlan):
         for step, names in self._parts:
             if isinstance(step, Segment):
                 self._run_alone(step)
+                if step.can_fail and self._fault_word[0]:
+                    self._fault_word[0] = 0
+                    evaluate(self.graph, feeds)
+                    raise LimitError(f"model {self.graph.name!r}: a region of more samples than its kernel takes")
             elif step is not None:
                 self._run_host(step)
             for name in names:

@@ -17,7 +17,7 @@ from ..graph import Array, DType, Graph, Node
 from ..graph.dead import remove_dead
 from ..graph.infer import Shapes, Undecided
 from ..graph.select_op import truth
-from ..graph.stages import Stage, cut
+from ..graph.stages import Stage, cut, with_bounds
 from ..instructions.lower import lower
 from ..limits import UNIT_PRODUCTS, check_work
 from ..ops.control import ONNX
@@ -59,7 +59,7 @@ class Planner:
         if is_reference_only():
             return ReferencePlan(graph)
         try:
-            stage = cut(retype_known(graph, shapes, decided))
+            stage = cut(retype_known(with_bounds(graph), shapes, decided))
         except Undecided as undecided:
             return self._choice(graph, shapes, decided, undecided.condition, key)
         return self.loaded(stage.first) if stage.is_static else StagedPlan(self.for_plans(), stage, decided, key)

@@ -15,6 +15,7 @@ from qglow.reference.blockwise import packed_nibbles
 from qglow.reference.integer_mean import exponent_table
 
 COMMON = Quant.per_tensor(0.02, 100)  # what is concatenated has these parameters
+WHOLE = (DType.I64, DType.I32)  # dtypes of indices
 CASES = Path(__file__).parent / "cases"
 
 
@@ -55,7 +56,11 @@ class Net:
     ) -> list[str]:
         dtype = dtype or (DType.F32 if quant is None else DType.U8)
         zeros = [
-            None if not i else self.b.constants[i] if i in self.b.constants else np.zeros(self.shape(i), np.float32)
+            None
+            if not i
+            else self.b.constants[i]
+            if i in self.b.constants
+            else np.zeros(self.shape(i), t.numpy if (t := self.b.types[i].dtype) in WHOLE else np.float32)
             for i in inputs
         ]
         base = "Identity" if op in ("Quantize", "Dequantize", "Lookup") else op

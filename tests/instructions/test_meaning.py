@@ -450,7 +450,15 @@ def pools_of_volumes(n: Net) -> tuple[str, ...]:
     means = [n.op("AveragePool", (x,), None, **window, count_include_pad=k) for k in (0, 1)]
     ends = [n.op(op, (v,), None) for op in ("GlobalAveragePool", "GlobalMaxPool") for v in (x, y)]
     long = n.op("AveragePool", (n.input(1, 1, 2, 23, 24, quant=None, dtype=DType.F32),), None, kernel_shape=(2, 23, 23))
-    return (*means, *ends, long, n.op("Concat", (y, y), None, axis=1))
+    upright = n.op("AveragePool", (x,), None, kernel_shape=(3, 1, 1), pads=(1, 0, 0, 0, 0, 0))
+    return (*means, *ends, long, upright, n.op("Concat", (y, y), None, axis=1))
+
+
+@form("float_conv2d")
+def transposed_volumes(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 4, 3, 4, 5, quant=None, dtype=DType.F32)
+    up = n.op("ConvTranspose", (x, n.floats(4, 9, 3, 1, 2), n.floats(18)), None, strides=(2, 2, 1), group=2)
+    return up, n.op("ConvTranspose", (up, n.floats(18, 2, 1, 1, 1)), None)
 
 
 @form("float_taps")
@@ -475,6 +483,69 @@ def largest_elements(n: Net) -> tuple[str, ...]:
         out, place = n.ops("TopK", (value, n.constant("k", np.array([k]))), None, None, 2, largest=largest)
         n.b.types[place] = n.b.types[place]._replace(dtype=DType.I64)
         made += [out, place]
+    return tuple(made)
+
+
+@form("gather")
+def rows_by_data(n: Net) -> tuple[str, ...]:
+    """Indices from -8 to 8 or so, into axes of 16 and more."""
+    x, i32 = n.input(2, 19, 17, quant=None, dtype=DType.F32), n.input(3, 2, quant=None, dtype=DType.I32)
+    at, places = (n.input(*s, quant=None, dtype=DType.I64) for s in ((2, 4, 17), (5, 2)))
+    elements = n.op("GatherElements", (x, at), None, axis=1)
+    cut = n.op("Gather", (n.op("Relu", (x,), None), i32), None, axis=1)
+    return (
+        n.op("Concat", (elements, elements), None, axis=1),
+        cut,
+        n.op("GatherND", (n.floats(16, 20, 3), places), None),
+        n.op("Gather", (n.floats(40, 7), n.constant("rule", n.rng.permutation(40))), None, axis=0),
+    )
+
+
+@form("scatter")
+def scattered_rows(n: Net) -> tuple[str, ...]:
+    x, wide = (n.input(*s, quant=None, dtype=DType.F32) for s in ((3, 18), (16, 17, 5)))
+    at, places = n.input(3, 7, quant=None, dtype=DType.I64), n.input(6, 2, quant=None, dtype=DType.I32)
+    both = [n.op("ScatterElements", (x, at, n.floats(3, 7)), None, axis=1, reduction=r) for r in ("none", "add")]
+    rows = [n.op("ScatterND", (wide, places, n.floats(6, 5)), None, reduction=r) for r in ("none", "mul", "max", "min")]
+    return n.op("Concat", tuple(both), None, axis=0), *rows
+
+
+@form("float_grid_sample")
+def grids(n: Net) -> tuple[str, ...]:
+    x, grid = n.input(2, 19, 4, 5, quant=None, dtype=DType.F32), n.input(2, 3, 4, 2, quant=None, dtype=DType.F32)
+    planes = n.input(2, 3, 4, 2, quant=None, dtype=DType.F32)
+    image = n.float_conv(x, 18, (1, 1))
+    made = [
+        n.op("GridSample", (v, grid), None, mode=mode, padding_mode=padding, align_corners=corners)
+        for v, mode, padding, corners in (
+            (image, "linear", "zeros", 0), (x, "cubic", "reflection", 1), (planes, "nearest", "border", 0),
+        )
+    ]  # fmt: skip
+    return n.op("Concat", (made[1], n.float_conv(made[0], 19, (1, 1))), None, axis=1), made[2]
+
+
+@form("float_roi_align")
+def regions(n: Net) -> tuple[str, ...]:
+    x, rois = n.input(2, 19, 9, 7, quant=None, dtype=DType.F32), n.input(3, 4, quant=None, dtype=DType.F32)
+    batch = n.constant("batch", np.array([0, 1, 1]))
+    ways = {"output_height": 2, "output_width": 3, "spatial_scale": 1.5}
+    found = [
+        n.op("RoiAlign", (x, rois, batch), None, mode=mode, sampling_ratio=ratio, **ways)
+        for mode, ratio in (("avg", 0), ("max", 2), ("avg", 23))
+    ]
+    flat = n.op("RoiAlign", (n.float_conv(x, 5, (1, 1)), rois, batch), None,
+                coordinate_transformation_mode="output_half_pixel")  # fmt: skip
+    return *found, n.op("Flatten", (flat,), None)
+
+
+@form("float_nms")
+def best_boxes(n: Net) -> tuple[str, ...]:
+    boxes, scores = n.input(2, 21, 4, quant=None, dtype=DType.F32), n.input(2, 3, 21, quant=None, dtype=DType.F32)
+    limits = [n.constant("limit", v) for v in (np.array([5]), np.float32([0.3]), np.float32([0.5]))]
+    made = []
+    for count, centers in ((3, 1), (2, 0), (1, 1)):
+        taken = (boxes, scores, *limits[:count])
+        made += n.ops("BoundedSuppression", taken, None, DType.I64, 2, center_point_box=centers)
     return tuple(made)
 
 

@@ -4,6 +4,7 @@ own."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from test_meaning import FORMS, quantized
 from three_engines import Guarded, static, step_by_step
 
 import qglow
-from qglow.errors import QGlowError, VerifyError
+from qglow.errors import ModelError, QGlowError, VerifyError
 from qglow.graph import Graph
 from qglow.instructions import barriers, verify_memory
 from qglow.instructions.interpret import Interpreter
@@ -236,7 +237,7 @@ def test_every_field_has_a_range() -> None:
     """Strides, tables' steps and floats have rules of their own; a field that no rule names is a stride."""
     for kind in INSTRUCTIONS.values():
         for name in kind.fields:
-            stride = "_" in name or (len(name) == 2 and name[0] in "xy")
+            stride = "_" in name or (len(name) == 2 and name[0] in "xyt")
             assert name in RANGES or name in ("op", "item", "bits") or name.startswith("f_") or stride, (
                 f"{kind.name}: {name}"
             )
@@ -276,8 +277,8 @@ def holds(program: Program, feeds: dict[str, Any]) -> bool:
     except VerifyError as error:
         assert not quick, f"what the exact verifier refuses is proven: {error}"
         return True
-    with np.errstate(all="ignore"):
-        law = Interpreter(program, check=True)
+    law = Interpreter(program, check=True)
+    with np.errstate(all="ignore"), suppress(ModelError):  # data that a changed number makes an error: kernels go on
         law.run(feeds)
     plan = Guarded(program, 2)
     for name, array in feeds.items():

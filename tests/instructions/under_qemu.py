@@ -24,7 +24,7 @@ from qglow.instructions.program import CONSTANTS, Instruction, Program
 from qglow.kernels import objects
 from qglow.kernels.elf import Layout
 from qglow.kernels.sizes import SCRATCH_BYTES
-from qglow.runtime.native import NativePlan
+from qglow.runtime.native import FAULT_BYTES, NativePlan
 
 QEMU = shutil.which("qemu-aarch64") or shutil.which("qemu-aarch64-static")
 CODE, MEMORY, PAGE = 0x400000, 0x10000000, 4096
@@ -138,7 +138,7 @@ class Linked:
         assert len(steps) == len(program.steps), "a step runs on the host"
         constants, places = blob_of(program), list[int]()
         at = 64 + 8 * len(steps)
-        for size in (ROW * len(steps), constants.size, SCRATCH_BYTES, program.arena_size):
+        for size in (ROW * len(steps), constants.size, FAULT_BYTES + SCRATCH_BYTES, program.arena_size):
             at = -(-at // 64) * 64
             places.append(at)
             at += size
@@ -151,7 +151,7 @@ class Linked:
             program.places[name].view(arena, program.base(program.places[name]))[...] = array
         plan = SimpleNamespace(
             library=SimpleNamespace(address=lambda name: self.symbols[f"qglow_{name}"]), threads=1, program=program,
-            _scratch=MEMORY + scratch_at,
+            _fault=MEMORY + scratch_at, _scratch=MEMORY + scratch_at + FAULT_BYTES,
             constants=SimpleNamespace(address=lambda place: MEMORY + constants_at + place),
             _address=lambda buffer: MEMORY + arena_at + program.buffers[buffer].offset,
         )  # fmt: skip

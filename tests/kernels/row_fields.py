@@ -9,7 +9,7 @@ import numpy as np
 from qglow.graph import Array
 from qglow.instructions.packed import PackedPairs
 from qglow.instructions.packing import pack, pack_floats, round_up
-from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY, INSTRUCTIONS
+from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY, INSTRUCTIONS, SCATTER
 from qglow.reference.integer_mean import exponent_table
 from qglow.targets import target
 
@@ -247,6 +247,48 @@ class Draw:
         f["K"] = min(f["C"], f["K"])
         sizes = {"x": 4 * f["C"], "y": 4 * f["K"], "place": 8 * f["K"]}
         f |= {f"{name}_h": size + self.pick(0, 8) for name, size in sizes.items()}
+
+    def _places(self, f: Fields, row: int, y: str) -> None:
+        """Indices of rows of `row` bytes in 1 to 4 axes, outermost first, and loops over them. y: whose rows they
+        are."""
+        f["index_item"], f["K"], step = self.pick(4, 8), self.pick(1, 1, 2, 3, 4), row
+        for k in reversed(range(4)):
+            f[f"S{k}"], f[f"t{k}"] = (self.pick(1, 2, 3, 5), step) if k < f["K"] else (1, 0)
+            step *= f[f"S{k}"]
+        f |= {f"{y}_n": self.pick(0, step), f"{y}_h": self.pick(0, row), f"{y}_w": self.pick(0, 0, row)}
+        self.strides(f, "i", f["H"], f["W"], f["K"] * f["index_item"])
+
+    def _gather(self, f: Fields) -> None:
+        self._places(f, f["C"], "x")
+        self.strides(f, "y", f["H"], f["W"], f["C"])
+
+    def _scatter(self, f: Fields) -> None:
+        f["op"] = self.pick(*range(len(SCATTER)))
+        f["C"] *= 4 if f["op"] else 1
+        self._places(f, f["C"], "y")
+        self.strides(f, "u", f["H"], f["W"], f["C"])
+        ends = [(f[n] - 1) * f[f"y_{n.lower()}"] for n in "NHW"] + [(f[f"S{k}"] - 1) * f[f"t{k}"] for k in range(4)]
+        f["T"] = sum(ends) + f["C"] + self.pick(0, 4)
+
+    def _float_grid_sample(self, f: Fields) -> None:
+        f["IH"], f["IW"] = self.pick(1, 2, 5), self.pick(1, 3, 7)
+        f |= {"mode": self.pick(0, 1, 2), "padding": self.pick(0, 1, 2), "corners": self.pick(0, 1)}
+        self.strides(f, "x", f["IH"], f["IW"], 4 * f["C"])
+        self.strides(f, "y", f["H"], f["W"], 4 * f["C"])
+        self.strides(f, "g", f["H"], f["W"], 8)
+
+    def _float_roi_align(self, f: Fields) -> None:
+        f["S0"], f["IH"], f["IW"] = self.pick(1, 2), self.pick(1, 6), self.pick(1, 7)
+        f |= {"ratio": self.pick(0, 1, 3), "half": self.pick(0, 1), "f_ratio": self.pick(1, 2, 25) / 2}
+        if f["ratio"] == 3 and self.pick(0, 1):
+            f["ratio"], f["H"], f["W"], f["C"] = 29, 1, 2, min(f["C"], 20)  # more samples than a block has
+        self.strides(f, "x", f["IH"], f["IW"], 4 * f["C"])
+        self.strides(f, "y", f["H"], f["W"], 4 * f["C"])
+
+    def _float_nms(self, f: Fields) -> None:
+        f["K"] = min(f["H"], f["K"])
+        f["C"] = min(f["C"], 3)
+        f |= {"centers": self.pick(0, 1), "every": self.pick(0, 1), "f_overlap": 0.5, "f_least": -0.25}
 
     def _float_where(self, f: Fields) -> None:
         for name in ("condition", "a", "b", "y"):

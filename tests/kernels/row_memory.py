@@ -52,7 +52,10 @@ class Memory:
         elif region.dtype == "<i2":
             view[...] = rng.integers(-32768, 32768, region.shape)
         elif region.dtype == "<i4":
-            view[...] = rng.integers(-3000, 3000, region.shape)
+            limit = 4 if self.meaning.fails is not None else 3000  # NOTE: indices; some of them lie outside
+            view[...] = rng.integers(-limit, limit, region.shape)
+        elif region.dtype == "<i8":
+            view[...] = rng.integers(-4, 4, region.shape)
         else:
             view[...] = (
                 rng.integers(0, 256, region.shape).astype(np.uint8).view(view.dtype)
@@ -70,9 +73,16 @@ class Memory:
             words[kind.index(name)] = base + at
         if "scratch" in kind.words:
             words[kind.index("scratch")] = scratch.ctypes.data
+        if "fault" in kind.words:
+            words[kind.index("fault")] = scratch.ctypes.data + scratch.nbytes - 8
         for name, value in self.fields.items():
             words[kind.index(name)] = int(np.float32(value).view(np.uint32)) if name.startswith("f_") else value
         return words
+
+    def fails(self) -> bool:
+        """Whether the instruction is an error on what its operands hold."""
+        views = {n: r.view(self.bytes, self.at[n.partition(".")[0]]) for n, r in self.regions.items()}
+        return self.meaning.fails is not None and self.meaning.fails(views, self.site)
 
     def expected(self) -> tuple[Array, Array]:
         """The bytes after the instruction, and which of them may have any value."""

@@ -3,6 +3,7 @@ tile edge."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -189,23 +190,34 @@ def test_float_borders(isa: str, digits: Any) -> None:
     check_session(bundle.graph, data[0], evaluate(bundle.graph, data[0]), 2, None)
 
 
+LARGE = ("dnsmos_p835_sig_bak_ovr", "superres_modelzoo")
+
+
+@cache
+def quantized(name: str) -> tuple[Graph, Any, Any]:
+    """The int8 graph of a model, a sample and its outputs. The exact proof of memory plays every byte of a plan: that
+    of float plans of profiles is left to tests of profiles."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("QGLOW_VERIFY", "1")
+        patch.delenv("QGLOW_ISA", raising=False)
+        graph, data = float_graph(shared_models.path(name)), shared_models.feeds(name, 2)
+        bundle = qglow.quantize(graph, qglow.profile(graph, data))
+        return bundle.graph, data[1], evaluate(bundle.graph, data[1])
+
+
 @pytest.mark.parametrize("name", shared_models.with_made(shared_models.CONV_MODELS))
-def test_real_models(name: str) -> None:
-    graph = float_graph(shared_models.path(name))
-    data = shared_models.feeds(name, 2)
-    bundle = qglow.quantize(graph, qglow.profile(graph, data))
-    expected = evaluate(bundle.graph, data[1])
+def test_real_models(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    graph, feeds, expected = quantized(name)
+    if name in LARGE:
+        monkeypatch.setenv("QGLOW_VERIFY", "1")
     for threads in (1, 2):
-        check_session(bundle.graph, data[1], expected, threads, None)
+        check_session(graph, feeds, expected, threads, None)
 
 
 @pytest.mark.parametrize("name", shared_models.with_made(
     ["cifar10_resnet20", "mlperftiny_vww_mobilenet025", "mobilefacenet", "lprnet"]))  # fmt: skip
 def test_real_models_on_every_instruction_set(isa: str, name: str) -> None:
-    graph = float_graph(shared_models.path(name))
-    data = shared_models.feeds(name, 2)
-    bundle = qglow.quantize(graph, qglow.profile(graph, data))
-    check_session(bundle.graph, data[1], evaluate(bundle.graph, data[1]), 2, None)
+    check_session(*quantized(name), 2, None)
 
 
 def test_unknown_or_missing_instruction_sets_are_clear_errors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,10 +78,11 @@ def test_a_kernel_gives_the_bits_of_its_instruction(name: str, isa: str, monkeyp
         want, free = m.expected()
         for pieces in PIECES:
             got = m.bytes.copy()
-            words = m.row(address, got, scratch)
+            words, scratch[-8:] = m.row(address, got, scratch), 0
             for piece in range(pieces):
                 call(words.ctypes.data, piece % 2, piece, pieces)
             assert not differs(got, want, free, m.regions, m.at), f"{name} in {pieces} pieces: {fields}"
+            assert bool(scratch[-8:].any()) == m.fails() or "fault" not in INSTRUCTIONS[row.instruction].outs
 
 
 @pytest.mark.parametrize("isa", TARGETS)

@@ -31,7 +31,7 @@ from qglow.reference.shape_table import SHAPES
 ROOT = Path(__file__).resolve().parent.parent.parent
 INTERNAL = {  # ops that ONNX has not
     "BlockwiseMatMul", "QSoftmax", "QLayerNormalization", "QLSTM", "Quantize", "Dequantize", "Lookup", "Select", "Onnx",
-    "SafeSoftmax", "SequenceMask",
+    "SafeSoftmax", "SequenceMask", "BoundedSuppression", "FirstRows",
 }  # fmt: skip
 # attributes that importing turns into another form: the value of another dtype, or what only newer opsets have
 CHANGED = {

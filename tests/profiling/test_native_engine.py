@@ -133,16 +133,16 @@ def test_pixel_by_pixel_is_as_channel_by_channel(
 
 @pytest.mark.parametrize("engine", ["", "reference"])
 def test_what_has_no_kernel_is_computed_as_fast_as_the_reference(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A transposed convolution of three spatial dimensions: the order of sums is BLAS's, as `evaluate(fast=True)` has
-    it, and not the law's."""
+    """A transposed convolution of three spatial dimensions by weights that are an input: the order of sums is BLAS's,
+    as `evaluate(fast=True)` has it, and not the law's."""
     monkeypatch.setenv("QGLOW_ENGINE", engine)
     rng = np.random.default_rng(0)
     b = GraphBuilder()
     b.types["x"] = float_type(1, 16, 4, 5, 6)
-    w = b.add_constant("w", rng.normal(0, 1, (16, 8, 3, 3, 3)).astype(np.float32))
-    y = b.add("ConvTranspose", ["x", w], float_type(1, 8, 6, 7, 8), "y", kernel_shape=(3, 3, 3))
-    graph, found = b.build("g", ("x",), (y,)), {}
-    feeds = {"x": rng.normal(0, 1, (1, 16, 4, 5, 6)).astype(np.float32)}
+    b.types["w"] = float_type(16, 8, 3, 3, 3)
+    y = b.add("ConvTranspose", ["x", "w"], float_type(1, 8, 6, 7, 8), "y", kernel_shape=(3, 3, 3))
+    graph, found = b.build("g", ("x", "w"), (y,)), {}
+    feeds = {n: rng.normal(0, 1, b.types[n].shape).astype(np.float32) for n in ("x", "w")}
     NativeEngine(graph, ["y"]).run([(feeds, lambda name, array: found.update({name: np.array(array)}))])
     assert np.array_equal(found["y"], evaluate(graph, feeds, fast=True)["y"])
     assert not np.array_equal(found["y"], evaluate(graph, feeds)["y"])

@@ -187,6 +187,8 @@ def _depending() -> Iterator[Case]:
     yield "Unique", [x], {"axis": 1}
     boxes = np.array([[[0, 0, 1, 1], [0, 0, 2, 2]]], F)
     yield "NonMaxSuppression", [boxes, np.array([[[0.5, 0.9]]], F), np.array([2])], {}
+    yield "BoundedSuppression", [boxes, np.array([[[0.5, 0.9]]], F), np.array([2])], {}
+    yield "FirstRows", [x, np.array([1])], {}
 
 
 CASES = list(_cases())

@@ -3,7 +3,7 @@ of them by itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any
 
@@ -13,15 +13,16 @@ import pytest
 import qglow
 from qglow.errors import VerifyError
 from qglow.graph import Graph
-from qglow.graph.moving import NotAffine
+from qglow.graph.moving import Bases, NotAffine
 from qglow.graph.text import parse_graph
 from qglow.instructions.along import Along
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate
 from qglow.runtime.length_plan import LengthPlan, LengthTemplate
 from qglow.runtime.lengths import FIRST, Pattern
+from tests.models.builder import Case
 from tests.models.decoders import llama
-from tests.models.encoders import SIZE, WORDS
+from tests.models.encoders import SIZE, WIDTH, WORDS, pre_normalized
 
 Feeds = dict[str, Any]
 
@@ -93,15 +94,34 @@ def test_a_program_that_would_leave_its_buffers_is_not_run(threads: int, monkeyp
         if k not in proof.steps:
             continue
         for kind in ("fields", "offsets"):
-            for name, by in getattr(moves, kind).items():
+            for name, (by, basis) in getattr(moves, kind).items():
                 for wrong in (by - 1 << 20, 1 - by << 20):
-                    lying = moves._replace(**{kind: {**getattr(moves, kind), name: wrong}})
+                    lying = moves._replace(**{kind: {**getattr(moves, kind), name: (wrong, basis)}})
                     way = template.way._replace(steps={**template.way.steps, k: lying})
                     refused += not holds(template, way, 40)
     assert refused and holds(template, template.way, 40)
     monkeypatch.setattr(Along, "steps_at", wide(Along.steps_at))
+    template._proven = None  # of numbers that did not lie
     check(session, [asked(30)])
     assert not isinstance(plan_of(session, asked(30)), LengthPlan)
+
+
+def test_a_proof_of_many_lengths_says_what_a_proof_of_each_says() -> None:
+    """Also of numbers that lie, some of them at some lengths alone."""
+    (template,) = taught(decoder())._lengths._templates.values()
+    way, lengths, said = template.way, np.arange(8, 72), set()
+    assert template._proven_at_once(lengths) == {*lengths.tolist()}
+    for k in template._proof.steps:
+        moves = way.steps[k]
+        for name, (by, basis) in [("", (0, 0)), *moves.fields.items()]:
+            for wrong in (by + 1, by - 1):
+                lying = moves._replace(fields={**moves.fields, name: (wrong, basis)} if name else moves.fields)
+                template.way = way._replace(steps={**way.steps, k: lying})
+                found = template._proven_at_once(lengths)
+                for n in (8, 9, 16, 17, 40, 71):
+                    assert n not in found or template._holds(n), (k, name, wrong, n)
+                    said.add(n in found)
+    assert said == {False, True}
 
 
 def holds(template: LengthTemplate, way: Along, length: int) -> bool:
@@ -138,13 +158,56 @@ def test_a_template_is_checked_against_planning_afresh(monkeypatch: pytest.Monke
     (template,) = session._lengths._templates.values()
     shapes, way = {n: a.shape for n, a in asked(255).items()}, template.way
     for k in template._proof.steps:
-        for name, by in way.steps[k].fields.items():
-            lying = way.steps[k]._replace(fields={**way.steps[k].fields, name: by + 1})
+        for name, (by, basis) in way.steps[k].fields.items():
+            lying = way.steps[k]._replace(fields={**way.steps[k].fields, name: (by + 1, basis)})
             template.way = way._replace(steps={**way.steps, k: lying})
             with pytest.raises((VerifyError, NotAffine)) as error:
                 template.plan(shapes, 255)
             seen.add(error.type)
     assert VerifyError in seen
+
+
+def rows(n: int) -> Feeds:
+    return {"x": np.random.default_rng(n).normal(0, 1, (1, n, WIDTH)).astype(np.float32)}
+
+
+@pytest.mark.parametrize(
+    ("case", "feeds"),
+    [(lambda: pre_normalized(17), rows), (lambda: llama(cache=True, computed=True), asked),
+     (lambda: llama(cache=True, computed=True), lambda n: asked(n, 3))],
+)  # fmt: skip
+def test_int8_products_of_two_activations(
+    case: Callable[[], Case], feeds: Callable[[int], Feeds], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A prompt that grows and a cache that grows: sizes are filled up to multiples, and strides are squares. Each
+    length is planned afresh too."""
+    made = case()
+    graph = qglow.quantize(made.model, qglow.profile(made.model, made.seen)).graph
+    session = qglow.InferenceSession(graph, 1)
+    for n in (9, 10, 11):
+        session.run(None, feeds(n))
+    monkeypatch.setenv("QGLOW_VERIFY", "2")
+    for n in (12, 15, 16, 17, 33, 63, 64, 65, 253, 12):
+        (got, *_), (fresh, *_) = session.run(None, feeds(n)), qglow.InferenceSession(graph, 1).run(None, feeds(n))
+        assert np.array_equal(got, fresh) and isinstance(plan_of(session, feeds(n)), LengthPlan)
+    (template,) = session._lengths._templates.values()
+    assert not template.way.is_straight and len(template._proven or ()) == 249
+
+
+@pytest.mark.parametrize("shifts", [(0,), (0, 1), (0, 3, 7, -2)])
+@pytest.mark.parametrize(("first", "last"), [(8, 256), (257, 512), (8, 69), (513, 1024)])
+def test_numbers_are_told_apart_by_few_lengths(first: int, last: int, shifts: tuple[int, ...]) -> None:
+    """What grows in one way is not taken for what grows in another."""
+    bases = Bases((first, last), shifts)
+    bases = bases._replace(lengths=bases.telling())
+    assert len(bases.lengths) < 10
+    lengths = range(first, last + 1)
+    for k in range(len(bases.at(first))):
+        by, found = bases.slope([3 * bases.at(n)[k] + 100 for n in bases.lengths])
+        assert all(by * bases.grown(n)[found] == 3 * bases.grown(n)[k] for n in lengths)
+    for other in ([n // 3 for n in lengths], [min(n, last - 9) for n in lengths], [n**3 for n in lengths]):
+        with pytest.raises(NotAffine):
+            bases.slope([other[n - first] for n in bases.lengths])
 
 
 SHAPED = """

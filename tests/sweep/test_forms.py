@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import onnx
 import pytest
-from sweep import pointwise, products, recurrent, reductions, shaping, windowing
+from sweep import pointwise, products, recurrent, reductions, regions, shaping, windowing
 from sweep.case import Case
 
 from qglow.graph import Node
@@ -17,10 +17,11 @@ from qglow.ops import OPS, refusal
 from qglow.ops.forms import PLAIN
 from qglow.reference import INTEGER
 
-FAMILIES = [f for m in (pointwise, reductions, products, windowing, shaping, recurrent) for f in m.FAMILIES]
+FAMILIES = [f for m in (pointwise, reductions, products, windowing, shaping, recurrent, regions) for f in m.FAMILIES]
 INTERNAL = {"qmin", "qmax", "function", "epilogue"}  # of quantized graphs alone
 NO_NODES = {  # ops of the graph that ONNX has not
     "Quantize", "Dequantize", "Lookup", "Select", "BlockwiseMatMul", "SafeSoftmax", "SequenceMask",
+    "BoundedSuppression",
 }  # fmt: skip
 UNTESTED = {  # declared because they change nothing in the forms that are taken
     ("Resize", "cubic_coeff_a"), ("Resize", "extrapolation_value"), ("LayerNormalization", "stash_type"),

@@ -12,7 +12,8 @@ from qglow.onnx_import.onnx_fallback import HELD
 from qglow.reference import FLOAT
 
 FAMILIES = [f for m in (pointwise, reductions, products, windowing, shaping, recurrent, regions) for f in m.FAMILIES]
-ELSEWHERE = {"Select", "SafeSoftmax", "SequenceMask"}  # they have no ONNX node of their own
+# they have no ONNX node of their own
+ELSEWHERE = {"Select", "SafeSoftmax", "SequenceMask", "BoundedSuppression", "FirstRows"}
 
 
 def distinct(family: Family) -> list[Case]:
