@@ -58,7 +58,7 @@ class Prepared:
 
     def _qdq(self, out: Path) -> None:
         source = out.with_suffix(".source.onnx")
-        source.write_bytes(_modern(onnx.load(self.path)).SerializeToString())
+        source.write_bytes(modern(onnx.load(self.path)).SerializeToString())
         try:
             if not self.name.startswith(TRANSFORMERS):
                 # NOTE: it writes some models that it cannot load; products alone it may manage
@@ -77,7 +77,7 @@ class Prepared:
     def bundle(self, config: qglow.QuantConfig | None = None) -> Path:
         """qglow's int8 bundle. A broken agreement with float is no obstacle: random weights say nothing of accuracy."""
         config = config or qglow.QuantConfig(calibration="minmax")
-        tag = hashlib.sha256((repr(config) + _sources(COMPILING)).encode()).hexdigest()[:12]
+        tag = hashlib.sha256((repr(config) + sources(COMPILING)).encode()).hexdigest()[:12]
         return self._made(f".{tag}.qglow", lambda out: self._bundle(config).save(out))
 
     def _bundle(self, config: qglow.QuantConfig) -> qglow.Bundle:
@@ -91,7 +91,7 @@ class Prepared:
         def make(out: Path) -> None:
             qglow.profile(self.path, self.samples, engine="onnxruntime").save(out)
 
-        return self._made(f".{_sources(PROFILING)}.profile", make)
+        return self._made(f".{sources(PROFILING)}.profile", make)
 
     def _nncf(self, out: Path) -> None:
         import nncf
@@ -123,7 +123,7 @@ class Prepared:
         return out
 
 
-def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
+def modern(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model at an opset that knows scales per channel, where the converter can take it there."""
     version = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 1)
     if version < 13:
@@ -133,7 +133,7 @@ def _modern(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 @lru_cache
-def _sources(parts: tuple[str, ...]) -> str:
+def sources(parts: tuple[str, ...]) -> str:
     """Hash of a part of the package's source."""
     h, home = hashlib.sha256(), Path(qglow.__file__).parent
     for part in parts:

@@ -16,7 +16,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import fallback
-from .errors import QGlowError
+from .errors import (
+    AccuracyError,
+    BundleError,
+    ConfigError,
+    DataError,
+    DisagreementError,
+    InputError,
+    KernelError,
+    LimitError,
+    ModelError,
+    OutputError,
+    ProfileError,
+    QGlowError,
+    VerifyError,
+)
 
 __version__ = "0.1.0"
 _ONNXRUNTIME = (
@@ -30,12 +44,15 @@ _HOMES = {
     "quantize": "pipeline", **dict.fromkeys(_ONNXRUNTIME, "runtime.onnxruntime_api"),
 }  # fmt: skip
 __all__ = [
-    "AccuracyReport", "Bundle", "ExecutionMode", "Graph", "GraphOptimizationLevel", "IOBinding", "InferenceSession",
-    "OrtValue", "Profile", "QGlowError", "QuantConfig", "RunOptions", "SessionOptions", "compare",
-    "get_available_providers", "get_device", "limited", "load", "profile", "quantize",
+    "AccuracyError", "AccuracyReport", "Bundle", "BundleError", "ConfigError", "DataError", "DisagreementError",
+    "ExecutionMode", "Graph", "GraphOptimizationLevel", "IOBinding", "InferenceSession", "InputError", "KernelError",
+    "LimitError", "ModelError", "OrtValue", "OutputError", "Profile", "ProfileError", "QGlowError", "QuantConfig",
+    "RunOptions", "SessionOptions", "VerifyError", "compare", "get_available_providers", "get_device", "limited",
+    "load", "metrics", "profile", "quantize",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from . import metrics
     from .graph import Graph
     from .limits import limited
     from .pipeline import compare, profile, quantize
@@ -68,6 +85,8 @@ fallback.hand_in(_fallback_ops)
 def __getattr__(name: str) -> Any:
     """NOTE: nothing that an import makes is garbage: collections of cycles in the middle of it take a tenth of its
     time, and one of all that it made as much again, unless it counts as old."""
+    if name == "metrics":
+        return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'qglow' has no attribute {name!r}")
     collects = gc.isenabled()

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from itertools import count
+from itertools import count, islice
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -26,28 +26,36 @@ from .float_mode import in_usual_mode
 from .graph import Array, Graph
 from .graph.text import print_graph
 from .graph.verify import verify, verify_level
+from .metrics import Target
 from .onnx_import import load as import_onnx
 from .onnx_import.dynamic_products import joined_dynamic_products
 from .oracle import float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
-from .profiling.samples import kept_dataset
+from .profiling.dataset import spread_indices
 from .quantization import QuantConfig, QuantState, run_passes
 from .quantization.before_profile import decide_before_profile, needs_no_profile
 from .quantization.passes import Watch
 from .quantization.state_text import print_state
 from .report.agreement import Agreement, measure
+from .report.by_step import noise_by_step
 from .report.compare import LAYER_SAMPLES, AccuracyReport, check_same, compare_samples
 from .report.isolated_layer_error import worst_layers
+from .report.judging import CROSS_VALIDATION, MOST, SEEN, Grounds, cross_validate, grounds_of, powers_of
+from .report.network import network_of
 from .report.peer_comparison import PeerComparison, time_beside_peers
-from .report.target import fitting, missed, reach
+from .report.provenance import provenance_of
+from .report.scores import Metric, Scores
+from .report.search import reach, seconds_of
+from .report.target import MixedPrecisionResult, fitting, folds_of, labelled, missed
+from .report.widen import may_widen, widen
 from .runtime import Bundle, InferenceSession, load
 from .runtime.manifest import Decision, Manifest
 from .simplify import simplify
 from .simplify.assume_branches import assume_branches
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
-# NOTE: no clock decides how much is compared: a busy machine makes the same bundle
-CHECK_SAMPLES, BLAME_SECONDS = 4, 5.0
+WIDENED_BY = 4  # samples
+BLAME_SECONDS = 5.0  # NOTE: estimated, as no clock decides what is compared: a busy machine makes the same bundle
 
 
 def stage(
@@ -107,12 +115,14 @@ def profile(
     ConfigError, DisagreementError.
     """
     batch_size = count_of(batch_size, "batch_size", ConfigError)
-    graph = float_graph(model)
+    imported, graph = _both_graphs(model)
     opened, oracle = open_dataset(data, graph).spread(samples), float_oracle(model, graph)
     bad: dict[str, None] = {}  # a set that keeps its order: the samples may be read more than once
     opened = opened.without_bad(lambda said: bad.setdefault(said)) if skip_bad else opened
     result = record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle)
     result.warnings += tuple(f"left out: {said}" for said in bad)
+    if needs_no_profile(imported):
+        result.warnings += ("the model came quantized, with ranges of its own: quantize it without a profile",)
     return result
 
 
@@ -120,14 +130,18 @@ def profile(
 def quantize(
     model: Any, profile: Profile | str | Path | None = None,
     config: QuantConfig | Mapping[str, Any] | None = None, *, check: Data | bool | None = True,
-    dump_dir: str | Path | None = None, progress: bool | None = None,
+    target: Target | None = None, budget: float | None = None, dump_dir: str | Path | None = None,
+    progress: bool | None = None,
 ) -> Bundle:  # fmt: skip
     """Quantize a model by its profile. profile None is right for a model that is already quantized, and for one of
     which block-wise weights alone are asked for: all else of it stays float.
 
-    check: samples on which float and int8 are compared, four at most: True takes those that the profile keeps,
-    False none. A target of the config is met on all samples of `check`. Raises AccuracyError, with the bundle as its
-    `bundle`, where int8 is plainly broken, or a target is missed.
+    check: samples by which int8 is judged beside float, 64 at most: True takes those that the profile held back from
+    calibration, or cross-validates a small data set (report/judging.py); False none. The layers that a target of the
+    config, or `target`, keeps float are chosen on some samples of `check` and judged on the others. target: a metric of
+    the caller (qglow.metrics.Target), by which int8 may be so much worse than float on the samples of `check`. budget:
+    seconds for that search, which keeps the best it found; None: what it takes. Raises AccuracyError, with the bundle
+    as its `bundle`, where int8 is plainly broken, or a target is missed.
     """
     config = _config_of(config)
     imported, graph = _both_graphs(model, dump_dir, joined_dynamic_products if profile is None else None)
@@ -137,26 +151,104 @@ def quantize(
         raise ConfigError("the model came quantized, with ranges of its own: leave the profile out")
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
-    start, oracle = _start(imported, graph, recorded, config), cache(lambda: float_oracle(model, graph))
-    result, reached = run_passes(start, _watched(dump_dir)), None
-    if config.has_target and start.branches is not None:
-        judged = fitting(start.branches, _samples_to_check(check, recorded, graph, None))
-        reached = reach(
-            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), judged, oracle(), not progress
-        )
-        result = reached.result
+    check = check if target is None else labelled(check, target, config, graph)
+    work = _Quantizing(model, imported, graph, recorded, config, bool(progress), target)
+    start = work.start(recorded)
+    result = run_passes(start, _watched(dump_dir))
+    reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
+    result, wider = work.widened(start, result, check) if reached is None else (reached.result, {})
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
-    samples = _samples_to_check(check, recorded, graph)
-    agreement = measure(oracle(), quantized, samples) if samples is not None else None
-    bundle = Bundle(quantized, manifest_of(graph, result, recorded, agreement))
+    grounds = work.grounds(check, MOST) if reached is None else None
+    agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
+    bundle = Bundle(quantized, {**manifest_of(graph, result, recorded, agreement), **wider})
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:
             raise _with_bundle(missed(reached), bundle)
-    if samples is not None and agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
-        few = worst_layers(graph, quantized, samples, BLAME_SECONDS)
+    elif grounds is not None and agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
+        few = worst_layers(graph, quantized, grounds.data.spread(4), BLAME_SECONDS)
         raise _with_bundle(AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, few)), bundle)
     return bundle
+
+
+class _Quantizing:
+    """One call of `quantize`: the model, and what is compared with it."""
+
+    def __init__(
+        self, model: Any, imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig, progress: bool,
+        target: Target | None = None,
+    ) -> None:  # fmt: skip
+        self.imported, self.graph, self.recorded, self.config, self.quiet = (
+            imported, graph, recorded, config, not progress
+        )  # fmt: skip
+        self.target, self.has_target = target, config.has_target or target is not None
+        self.oracle = cache(lambda: float_oracle(model, graph))
+
+    def start(self, recorded: Profile | None) -> QuantState:
+        return _start(self.imported, self.graph, recorded, self.config, self.has_target)
+
+    def grounds(self, check: Data | bool | None, limit: int | None) -> Grounds | None:
+        """What to judge by; None where nothing is to be compared. limit: of given samples."""
+        if check is None or check is False:
+            return None
+        given = None if check is True else open_dataset(check, self.graph).spread(limit)
+        return grounds_of(given, self.recorded, self.graph)
+
+    def judged(self, grounds: Grounds | None, quantized: Graph, config: QuantConfig) -> Agreement | None:
+        """int8 beside float. A small data set is cross-validated, but where the graph itself is broken on samples that
+        it was calibrated with already."""
+        if grounds is None:
+            return None
+        found = measure(self.oracle(), quantized, grounds.data, grounds.powers, quiet=self.quiet)
+        found.how = grounds.how
+        if grounds.how == CROSS_VALIDATION:
+            if not found.is_broken(config.min_agreement_sqnr_db):
+                return self._validated(grounds, config)
+            found.how = SEEN
+        return found
+
+    def _validated(self, grounds: Grounds, config: QuantConfig) -> Agreement:
+        """Cross-validation of a configuration. The way through branches is that of the whole profile."""
+
+        def quantized(recorded: Profile) -> Graph:
+            assert self.recorded is not None
+            recorded.choices = self.recorded.choices
+            return run_passes(replace(self.start(recorded), config=config)).graph
+
+        found = cross_validate(grounds, lambda fold: record(self.graph, fold), quantized, self.oracle())
+        found.how = grounds.how
+        return found
+
+    def widened(self, start: QuantState, result: QuantState, check: Data | bool | None) -> tuple[QuantState, Manifest]:
+        """The result with wider formats where it is poor, and the manifest's entry of them: chosen by a few of the
+        samples that it is judged by, as nothing else may be there."""
+        grounds = self.grounds(check, WIDENED_BY) if may_widen(self.config) and start.branches is not None else None
+        if grounds is None or start.branches is None:
+            return result, {}
+        samples = fitting(start.branches, grounds.data.spread(WIDENED_BY))
+        made, account = widen(
+            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), tuple(samples or ()),
+            self.oracle(), self.quiet,
+        )  # fmt: skip
+        return made, {} if account is None else {"wider": account}
+
+    def reach(
+        self, start: QuantState, result: QuantState, check: Data | bool | None, budget: float | None
+    ) -> MixedPrecisionResult:
+        """The configuration's target."""
+        assert start.branches is not None
+        grounds = self.grounds(check, None)
+        if grounds is not None:
+            fits = fitting(start.branches, grounds.data)
+            grounds = replace(grounds, data=fits) if fits is not None else None
+        folds = folds_of(
+            grounds, self.oracle(), self.config,
+            lambda c: self._validated(grounds, c) if grounds is not None else Agreement(), self.quiet,
+            self.target,
+        )  # fmt: skip
+        return reach(
+            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), folds, budget, self.quiet
+        )
 
 
 def _config_of(config: QuantConfig | Mapping[str, Any] | None) -> QuantConfig:
@@ -170,13 +262,15 @@ def _config_of(config: QuantConfig | Mapping[str, Any] | None) -> QuantConfig:
     return config
 
 
-def _start(imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig) -> QuantState:
+def _start(
+    imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig, has_target: bool
+) -> QuantState:
     """What quantization begins with: a profile's graph of the branches that calibration took, or a model without a
     profile. Raises ConfigError where a target would have no profile to choose by."""
-    if recorded is None and config.has_target:
+    if recorded is None and has_target:
         raise ConfigError(
-            "a target (min_sqnr_db, max_accuracy_drop) is met by keeping layers float that a profile knows: give a "
-            "profile, or leave the target out"
+            "a target (min_sqnr_db, max_accuracy_drop, a metric) is met by keeping layers float that a profile knows: "
+            "give a profile, or leave the target out"
         )
     if recorded is None:
         return QuantState(graph, imported, {}, config, calibrated=False)
@@ -213,45 +307,63 @@ def before_profile(model: Any, config: QuantConfig | None = None) -> tuple[Graph
 
 @in_usual_mode
 def compare(
-    model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[int] | None = None, *,
-    samples: int | None = None,
+    model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[Any] | None = None, *,
+    samples: int | None = None, metrics: Mapping[str, Metric] | None = None,
     layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
 ) -> AccuracyReport:  # fmt: skip
     """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
 
-    labels: class of each sample of the data, in order; else those of the data's labels.csv are used. samples: at most
+    labels: class of each sample of the data, in order; else those of the data's labels.csv are used. metrics:
+    functions of (outputs, labels) by name, as those of qglow.metrics, of float and of int8; the labels are what these
+    ask for then, one a sample, and the outputs of all samples are kept in memory. samples: at most
     so many, evenly spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several
-    times as long. backend: what runs the bundle (see InferenceSession); the int8 outputs come from it, int8 layers from
-    the reference, with the same bits but for float products; every float value from the oracle, onnxruntime on the
+    times as long. backend: what runs the bundle (see InferenceSession); int8 outputs and layers come from it
+    (from the reference where it is not native), every float value from the oracle, onnxruntime on the
     original model where it takes it (`to_dict()["float"]` says). Raises DataError where labels and data differ in
     number, BundleError where the bundle has other inputs or outputs than the model.
     """
-    bundle = bundle if isinstance(bundle, Bundle) else load(bundle)
+    path, bundle = bundle, bundle if isinstance(bundle, Bundle) else load(bundle)
     layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
     graph, session = float_graph(model), InferenceSession(bundle, backend=backend)
     check_same(graph, bundle.graph)
     opened = open_dataset(data, graph)
-    opened = (opened if labels is None else opened.labelled(labels)).spread(samples)
-    return compare_samples(graph, bundle, session, float_oracle(model, graph), opened, layer_samples, quiet)
+    if metrics is not None and labels is None:
+        raise ConfigError("metrics need labels: what belongs to each sample of the data, in order")
+    every = opened if labels is None or metrics is not None else opened.labelled(labels)
+    opened, oracle = every.spread(samples), float_oracle(model, graph)
+    scores = Scores(metrics, _spread_labels(labels, samples)) if metrics is not None and labels is not None else None
+    report = compare_samples(graph, bundle, session, oracle, opened, layer_samples, quiet, scores)
+    if every.sources:  # NOTE: what is no list is read once
+        report.by_step = noise_by_step(graph, session, oracle, islice(every, samples))
+    report.metrics = scores.figures() if scores is not None else []
+    report.network, report.provenance = (
+        network_of(bundle.graph),
+        provenance_of(model, path, data, bundle.manifest, backend),
+    )
+    return report
+
+
+def _spread_labels(labels: Sequence[Any], samples: int | None) -> list[Any]:
+    """The labels of the samples that `Dataset.spread` takes."""
+    given = list(labels)
+    return given if samples is None else [given[k] for k in spread_indices(len(given), samples)]
 
 
 def measure_peers(bundle: str | Path, model: str | Path, data: Data, threads: int = 1) -> PeerComparison:
     """The bundle's times and noise beside onnxruntime's on the float model, and on its own int8 form of it."""
-    return time_beside_peers(bundle, model, lambda: float_graph(model), data, threads)
+    return measure_several([bundle], model, data, threads)[0]
+
+
+def measure_several(
+    bundles: Sequence[str | Path], model: str | Path, data: Data, threads: int = 1, quiet: bool = True
+) -> list[PeerComparison]:
+    """As `measure_peers`, of several bundles in one run, so that their times can be held against each other."""
+    return time_beside_peers(bundles, model, lambda: float_graph(model), data, threads, quiet=quiet)
 
 
 def _with_bundle(error: AccuracyError, bundle: Bundle) -> AccuracyError:
     error.bundle = bundle  # type: ignore[attr-defined]
     return error
-
-
-def _samples_to_check(
-    check: Data | bool | None, recorded: Profile | None, graph: Graph, limit: int | None = CHECK_SAMPLES
-) -> Dataset | None:
-    if check is None or check is False:
-        return None
-    found = kept_dataset(recorded.kept if recorded else (), graph) if check is True else open_dataset(check, graph)
-    return found.spread(limit) if found is not None else None
 
 
 def manifest_of(graph: Graph, result: QuantState, recorded: Profile | None, agreement: Agreement | None) -> Manifest:
@@ -263,15 +375,24 @@ def manifest_of(graph: Graph, result: QuantState, recorded: Profile | None, agre
             "data": recorded.data,
             "samples": recorded.samples,
             "warnings": list(recorded.warnings),
+            "shapes": _shapes_of(recorded, graph),
+            "powers": powers_of(recorded, graph),
         }
     return {
         "name": graph.name,
         "profile": source,
+        "config": result.config.changed(),
         "float_bytes": int(sum(a.nbytes for a in graph.constants.values())),
         "int8_bytes": int(sum(np.asarray(a).nbytes for a in result.graph.constants.values())),
         "decisions": decisions_of(result),
         "agreement": agreement.to_dict() if agreement is not None else None,
     }
+
+
+def _shapes_of(recorded: Profile, graph: Graph) -> dict[str, list[int]]:
+    """Of the inputs of a sample that the profile keeps; empty where it keeps none."""
+    rows = recorded.kept[0].inputs if recorded.kept else ()
+    return {name: list(row[2]) for name, row in zip(graph.inputs, rows, strict=False)}
 
 
 def decisions_of(result: QuantState) -> list[Decision]:

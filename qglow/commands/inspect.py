@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
 from ..errors import ConfigError, DataError, in_one_line
@@ -21,16 +20,17 @@ from ..report.coverage import cover
 from ..report.coverage_text import coverage_text
 from ..runtime import load
 from ..runtime.manifest import Decision
-from ..runtime.placement import assuming, symbolic_as_one
+from ..runtime.placement import assuming
 from ..targets import choose
 from ..tuning.schedule import with_kernels
 from ..words import counted
+from .shapes import METAVAR, input_shapes
 
 EXAMPLES = """examples:
   qglow inspect model.onnx
   qglow inspect model.profile.json
   qglow inspect model.qglow
-  qglow inspect model.onnx --coverage --shape image=1,3,224,224      what becomes int8, before any profile
+  qglow inspect model.onnx --coverage --shape image=1x3x224x224      what becomes int8, before any profile
   qglow inspect model.onnx --coverage --exclude op:Softmax --json
 """
 PROGRAMS = ("instructions", "plan")  # stages that are for concrete shapes
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shape",
         action="append",
         default=[],
-        metavar="NAME=1,3,224,224",
+        metavar=METAVAR,
         help="of an input (default: 1 where symbolic)",
     )
     parser.add_argument(
@@ -75,7 +75,6 @@ def run(options: argparse.Namespace) -> int:
 
         print(print_graph(float_graph(path)), end="")
     elif path.suffix == ".json":
-
         from ..profiling.profile import Profile  # NOTE: likewise
 
         profile = Profile.load(path)
@@ -83,7 +82,6 @@ def run(options: argparse.Namespace) -> int:
         for name, o in profile.tensors.items():
             print(f"{name}: {counted(o.count, 'value')} in [{o.min:g}, {o.max:g}]")
     elif path.suffix == ".qglow":
-
         print(_bundle_text(load(path).graph, options.stage, options.shape, options.dump_dir), end="")
     else:
         raise DataError(f"{path}: expected a .onnx model, a .json profile or a .qglow bundle")
@@ -101,10 +99,9 @@ def _print_coverage(options: argparse.Namespace, path: Path) -> int:
     elif options.config or options.exclude:
         raise ConfigError("--config and --exclude are for a .onnx model: a bundle is quantized already")
     else:
-
         bundle = load(path)
         graph, decisions = bundle.graph, bundle.manifest.get("decisions", [])
-    shapes = _shapes(graph, options.shape)
+    shapes = input_shapes(graph, options.shape)
     try:
         found = cover(graph, decisions, shapes)
     except Exception as error:  # NOTE: as of a program
@@ -134,7 +131,7 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: st
     if stage not in PROGRAMS and dump_dir is None:
         return print_graph(graph)
 
-    shapes = _shapes(graph, given)
+    shapes = input_shapes(graph, given)
     try:
         part, program, decided = assuming(_program, graph, shapes, {})
     except Exception as error:  # NOTE: a shape that a model cannot have fails in whatever op meets it first
@@ -168,25 +165,3 @@ def _program(typed: Typed, decided: dict[str, bool]) -> tuple[Stage, Program, di
 
     part = cut(typed)
     return part, lower(part.first, choose()[0].name), decided
-
-
-def _shapes(graph: Graph, given: list[str]) -> dict[str, tuple[int, ...]]:
-    """Concrete shapes of the inputs: the given ones, else the declared ones with 1 for symbolic dimensions."""
-
-    shapes = symbolic_as_one(graph)
-    for text in given:
-        name, _, numbers = text.rpartition("=")
-        if name not in shapes:
-            raise ConfigError(f"--shape {text!r}: no input {name!r}; the inputs are {', '.join(shapes)}")
-        try:
-            shape = tuple(int(n) for n in numbers.replace("x", ",").split(",") if n)
-        except ValueError as error:
-            raise ConfigError(f"--shape {text!r}: expected NAME=1,3,224,224") from error
-        declared = graph.types[name].shape
-        wrong = declared is not None and [
-            d if isinstance(d, int) else s for d, s in zip_longest(declared, shape)
-        ] != list(shape)
-        if wrong or any(s < 1 for s in shape):
-            raise ConfigError(f"--shape {text!r}: the model declares {name!r} as {list(declared or ())}")
-        shapes[name] = shape
-    return shapes

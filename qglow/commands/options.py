@@ -112,3 +112,16 @@ def above_zero(text: str) -> float:
     if number <= 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return number
+
+
+def duration(text: str) -> float:
+    """Seconds above 0, as 90, 60s, 5m or 1.5h."""
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    factor = units.get(text[-1:])
+    try:
+        seconds = float(text if factor is None else text[:-1]) * (factor or 1.0)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a time above 0 such as 60s or 5m, got {text!r}")
+    return seconds

@@ -33,7 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="samples at a time, where the batch dimension is free",
     )
     parser.add_argument(
-        "--write-dataset", action="store_true",
+        "--write-dataset",
+        action="store_true",
         help="write a dataset.toml for the model's inputs to DATA, and no profile",
     )
     add_skip_bad(parser)
@@ -70,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
     for warning in result.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if not options.quiet:
-        print(f"{path}: {counted(len(result.tensors), 'tensor')} over {counted(result.samples, 'sample')}")
+        held = f", {len(result.held_back)} of them held back to judge int8 by" if result.held_back else ""
+        print(f"{path}: {counted(len(result.tensors), 'tensor')} over {counted(result.samples, 'sample')}{held}")
     return 0
 
 

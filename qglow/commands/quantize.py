@@ -21,7 +21,7 @@ from ..runtime import Bundle
 from ..runtime.manifest import Manifest
 from ..runtime.step_profile import host_nodes
 from ..words import counted, points_lost, size_beside
-from .options import finite, one_of
+from .options import duration, finite, one_of
 from .quantize_notes import warnings_of
 
 EXAMPLES = """examples:
@@ -46,6 +46,7 @@ FIELD_HELP = {  # of every field of the configuration, in a line
     "balance_channels": "scale channels so that their ranges are alike",
     "correct_bias": "take the shift that rounded weights cause out of biases",
     "min_agreement_sqnr_db": "below this int8 counts as broken",
+    "widen_percent": "time that 16 bits or float may add where int8 is poor; 0: none",
     "min_sqnr_db": "target: layers stay float until every output reaches it",
     "max_accuracy_drop": "target: of top-1 accuracy, in points; needs labels",
 }
@@ -57,13 +58,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="FILE", help=said)
     parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name beside you")
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
-    parser.add_argument("--data", help="samples to compare float and int8 on (default: a few of the profile)")
+    parser.add_argument("--data", help="samples to judge int8 by (default: those that the profile held back)")
+    parser.add_argument(
+        "--budget", type=duration, metavar="TIME", help="of the search for a target, such as 60s: keep the best by then"
+    )
     parser.add_argument(
         "--no-check", action="store_true", help="do not compare float and int8 before the bundle is accepted"
     )
     parser.add_argument("--dump-dir", help="write every stage's graph there as text")
     parser.add_argument(
-        "--dynamic", action="store_true",
+        "--dynamic",
+        action="store_true",
         help="int8 weights in matrix products, ranges at run time: needs no profile",
     )
     group = parser.add_argument_group(
@@ -106,8 +111,9 @@ def run(options: argparse.Namespace) -> int:
     check = False if options.no_check else options.data or True
     try:
         bundle = quantize(
-            options.model, options.profile, config, check=check, dump_dir=options.dump_dir, progress=not options.quiet
-        )
+            options.model, options.profile, config, check=check, budget=options.budget, dump_dir=options.dump_dir,
+            progress=not options.quiet,
+        )  # fmt: skip
     except AccuracyError as error:
         broken = path.with_suffix(".broken.qglow")
         error.bundle.save(broken)  # type: ignore[attr-defined]
@@ -145,14 +151,30 @@ def _print_target(target: dict[str, Any] | None) -> None:
         return
     kept, before, after = target["kept_float"], target["int8"], target["reached"]
     drops = [f", {points_lost(s['accuracy_drop'])}" if s["accuracy_drop"] is not None else "" for s in (before, after)]
+    over = f"{counted(after['samples'], 'sample')}, {target['judged_on']}"
     print(f"target met: {after['sqnr_db']:.1f} dB{drops[1]}; int8 throughout: {before['sqnr_db']:.1f} dB{drops[0]}")
-    if kept:
+    print(f"  judged on {over}: {after['low_db']:.1f} to {after['high_db']:.1f} dB")
+    if kept or target["int16"]:
         times = f"{before['ms']:.3g} ms a sample became {after['ms']:.3g} ms"
-        print(f"  kept float for it: {counted(len(kept), 'node')}; {times}")
+        wide = f"; made int16: {counted(len(target['int16']), 'value')}" if target["int16"] else ""
+        print(f"  kept float for it: {counted(len(kept), 'node')}{wide}; {times}")
+    for value in target["int16"][:12]:
+        print(f"    int16: rounding of {value!r}")
     for k in kept[:12]:
         print(f"    {k['op']} {k['node']}: {k['because']}")
     if len(kept) > 12:
         print(f"    and {len(kept) - 12} more")
+
+
+def _print_wider(wider: dict[str, Any] | None) -> None:
+    if wider is None:
+        return
+    counts = Counter(f"{n['op']} in {n['precision']}" for n in wider["nodes"])
+    print(
+        f"int8 alone is poor, {wider['int8_db']:.1f} dB: wider formats give {wider['reached_db']:.1f} dB for about "
+        f"{wider['more_time_percent']:.0f} % more time (--widen-percent 0 keeps int8)"
+    )
+    print(f"  {', '.join(f'{n} {what}' for what, n in counts.most_common(8))}")
 
 
 def _sizes(floats: int, ints: int) -> str:
@@ -177,7 +199,9 @@ def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
         names = ", ".join(f"{n} {op}" for op, n in host.most_common(8))
         print(f"on the host, without a kernel: {names}; `qglow bench` says what that costs")
     _print_target(manifest.get("target"))
+    _print_wider(manifest.get("wider"))
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
-    over = f"over {counted(agreement['samples'], 'sample')}"
     for name, error in agreement["outputs"].items():
-        print(f"agreement of output {name!r} with float {over}: {described(error)}")
+        print(f"agreement of output {name!r} with float: {described(error)}")
+    if agreement["outputs"]:
+        print(f"  over {counted(agreement['samples'], 'sample')}: {agreement.get('judged_on', 'those of the target')}")

@@ -9,16 +9,31 @@ from typing import Any
 from ..graph.blocks import IN_BLOCKS
 from ..quantization.config import DYNAMIC, QuantConfig
 from ..runtime.manifest import Manifest
+from ..words import counted
 
 FEW = 0.5  # of the operations: less than that in int8 is worth a word
 # what is chosen by ranges and by float weights: a model without a profile has no ranges to choose from
 OF_A_PROFILE = ("activations", "calibration", "percentile", "power_of_two", "float_outputs", "balance_channels",
-                "correct_bias", "int16", "include")  # fmt: skip
+                "correct_bias", "int16", "include", "widen_percent")  # fmt: skip
 
 
 def warnings_of(manifest: Manifest, config: QuantConfig, given: Mapping[str, Any], profiled: bool) -> list[str]:
     """given: the fields of the configuration that the user wrote, which are not as they are by default."""
-    return [*_few(manifest), *_without_effect(manifest, config, given, profiled)]
+    return [*_few(manifest), *_unsure(manifest, config), *_without_effect(manifest, config, given, profiled)]
+
+
+def _unsure(manifest: Manifest, config: QuantConfig) -> Iterator[str]:
+    """That the samples were too few, or the wrong ones, to tell whether int8 is good."""
+    agreement = manifest.get("agreement") or {"samples": 0, "outputs": {}}
+    count, target = agreement["samples"], manifest.get("target")
+    floor = config.min_sqnr_db if config.min_sqnr_db is not None else config.min_agreement_sqnr_db
+    if target is not None and not target["sure"]:
+        said = f"{target['reached']['low_db']:.1f} to {target['reached']['high_db']:.1f} dB"
+        yield f"too few samples to tell whether the target is met: {said} on {counted(count, 'sample')}; give more data"
+    for name, e in agreement["outputs"].items() if target is None else ():
+        if "low_db" in e and e["low_db"] < floor <= e["high_db"]:
+            said = f"{e['low_db']:.1f} to {e['high_db']:.1f} dB on {counted(count, 'sample')}"
+            yield f"too few samples to tell whether output {name!r} agrees with float: {said}; give more data"
 
 
 def _few(manifest: Manifest) -> Iterator[str]:
@@ -28,9 +43,8 @@ def _few(manifest: Manifest) -> Iterator[str]:
     why = "the lines above say why"
     if not total or became >= FEW * total:
         return
-    met = "; the target is met because nothing is quantized" if manifest.get("target") else ""
     if not became:
-        yield f"nothing became int8: the bundle is a float model, no smaller and no faster{met}; {why}"
+        yield f"nothing became int8: the bundle is a float model, no smaller and no faster; {why}"
     elif any(counts[p] for p in IN_BLOCKS):
         yield f"only {became} of {total} operations have int8 or int4 weights, {stayed} stayed float; {why}"
     else:
@@ -40,9 +54,7 @@ def _few(manifest: Manifest) -> Iterator[str]:
         )
 
 
-def _without_effect(
-    manifest: Manifest, config: QuantConfig, given: Mapping[str, Any], profiled: bool
-) -> Iterator[str]:
+def _without_effect(manifest: Manifest, config: QuantConfig, given: Mapping[str, Any], profiled: bool) -> Iterator[str]:
     reasons = {d["reason"] for d in manifest["decisions"]}
     for pattern in given.get("exclude", ()):
         if f"excluded by {pattern!r}" not in reasons and pattern not in given.get("include", ()):

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from ..errors import ConfigError
 from ..files import check_writable, write_atomically
 from ..kernels import library
-from ..pipeline import compare, measure_peers
-from ..profiling.dataset import open_dataset
-from ..report.compare import LAYER_SAMPLES
+from ..pipeline import compare, measure_several
+from ..profiling.dataset import Dataset, open_dataset
+from ..report.compare import LAYER_SAMPLES, AccuracyReport, save_page
+from ..report.provenance import now
 from ..runtime import load
 from .options import add_backend, add_skip_bad, say_left_out, whole_number
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
   qglow report model.onnx model.qglow --data images/ -o report.html --json report.json
+  qglow report model.onnx int8.qglow int16.qglow --data images/ -o side_by_side.html
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
-    parser.add_argument("bundle", metavar="BUNDLE")
+    parser.add_argument("bundles", metavar="BUNDLE", nargs="+", help="several are reported side by side")
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument(
@@ -44,21 +47,39 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"-o and --json both name {options.output}; give two names")
     for path in (options.output, options.json):
         if path:
-            check_writable(path, options.model, options.bundle)
-    bundle = load(options.bundle)
+            check_writable(path, options.model, *options.bundles)
+    first = load(options.bundles[0])
     if options.backend == "native":
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
-    data = open_dataset(options.data, bundle.graph)
+    data = open_dataset(options.data, first.graph)
     data = data.without_bad(say_left_out) if options.skip_bad else data
-    counts = {"samples": options.samples, "layer_samples": options.layer_samples}
-    report = compare(options.model, bundle, data, **counts, quiet=options.quiet, backend=options.backend)
+    reports = [_compared(options, bundle, data) for bundle in options.bundles]
     # NOTE: the interpreter's time says nothing of the bundle
     if not options.no_latency and options.backend == "native":
-        report.beside = measure_peers(options.bundle, options.model, data, threads=1)
+        several = measure_several(options.bundles, options.model, data, quiet=options.quiet)
+        for report, beside in zip(reports, several, strict=True):
+            report.beside = beside
     if options.output:
-        report.save(options.output)
+        save_page(reports, options.output)
     if options.json:
-        write_atomically(options.json, report.to_json().encode())
+        write_atomically(options.json, _json(options.bundles, reports).encode())
     if not options.quiet:
-        print(report.summary(), end="")
+        for bundle, report in zip(options.bundles, reports, strict=True):
+            print((f"{bundle}\n" if len(reports) > 1 else "") + report.summary(), end="")
     return 0
+
+
+def _compared(options: argparse.Namespace, bundle: str, data: Dataset) -> AccuracyReport:
+    counts = {"samples": options.samples, "layer_samples": options.layer_samples}
+    report = compare(options.model, bundle, data, **counts, quiet=options.quiet, backend=options.backend)
+    assert report.provenance is not None
+    report.provenance = report.provenance._replace(data=Path(options.data).resolve().name, created=now())
+    return report
+
+
+def _json(bundles: list[str], reports: list[AccuracyReport]) -> str:
+    """One report as itself; several as `reports`, by the files that were given."""
+    if len(reports) == 1:
+        return reports[0].to_json()
+    found = [{"bundle": b, **r.to_dict()} for b, r in zip(bundles, reports, strict=True)]
+    return json.dumps({"reports": found}, indent=1)

@@ -93,9 +93,7 @@ class Scores:
 
     def described(self) -> str:
         top5 = f", top-5 accuracy {self.among / self.labelled:.1%}" if self.classes > BEST else ""
-        return (
-            f"top-1 accuracy {self.right / self.labelled:.1%}{top5} over {counted(self.labelled, 'labelled sample')}"
-        )
+        return f"top-1 accuracy {self.right / self.labelled:.1%}{top5} over {counted(self.labelled, 'labelled sample')}"
 
 
 def best_classes(array: Array) -> list[int]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,18 +22,19 @@ from ..npz import read_npy, read_npz
 from ..reading import read_text
 from ..toml import read_toml
 from ..words import counted
-from .images import IMAGE_SUFFIXES, image_reader
+from .images import IMAGE_SUFFIXES, image_reader, pixels_of
 
 Feeds = dict[str, Array]
 
 
 class InputTypes(dict[str, TensorType]):
     """Types of a graph's inputs by name. masks: those that may hold infinities, as they are only added to the scores of
-    a softmax. pictures: whether the samples come from pictures, by a dataset.toml."""
+    a softmax. pixels: where the samples come from pictures, by a dataset.toml, the picture [H, W, 1 or 3] in bytes that
+    an input stands for."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__({i: graph.types[i] for i in graph.inputs})
-        self.masks, self.pictures = masked_inputs(graph), False
+        self.masks, self.pixels = masked_inputs(graph), cast(Callable[[Array], Array] | None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +214,7 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
         if not _fits(array.shape, t):
             turned = (array.shape[0], array.shape[-1], *array.shape[1:-1]) if array.ndim > 2 else array.shape
             hint = "; channels come last: transpose the data (layout in dataset.toml)" if _fits(turned, t) else ""
-            if not hint and isinstance(types, InputTypes) and types.pictures:
+            if not hint and isinstance(types, InputTypes) and types.pixels is not None:
                 hint = "; set resize and crop (and color) in dataset.toml to the size that the model takes"
             raise DataError(
                 f"{sample}: input {name!r}: expected shape {list(t.shape or ())}, got {list(array.shape)}{hint}"
@@ -298,7 +299,7 @@ def _by_toml(path: Path, toml: Path, types: Mapping[str, TensorType]) -> list[So
     name, fields = next(iter(spec.items()))
     read = image_reader(fields, toml)
     if isinstance(types, InputTypes):
-        types.pictures = True
+        types.pixels = pixels_of(fields)
     return [(p.relative_to(path).as_posix(), partial(_named, name, read, p)) for p in _pictures(path)]
 
 

@@ -57,6 +57,22 @@ def image_reader(fields: Mapping[str, Any], where: Path) -> Callable[[Path], Arr
     return read
 
 
+def pixels_of(fields: Mapping[str, Any]) -> Callable[[Array], Array]:
+    """What `image_reader` did to the pixels of a picture, undone: from a tensor [1, C, H, W] (or [1, H, W, C]) to bytes
+    [H, W, C], in the order red, green, blue. fields: those that it took."""
+    color, where = fields.get("color", "rgb"), Path()
+    channels = 1 if color == "gray" else 3
+    scale = _numbers(fields, "scale", 1.0, 1, where)[0] or 1.0
+    mean, std = _numbers(fields, "mean", 0.0, channels, where), _numbers(fields, "std", 1.0, channels, where)
+
+    def undone(tensor: Array) -> Array:
+        x = tensor[0] if fields.get("layout") == "nhwc" else tensor[0].transpose(1, 2, 0)
+        pixels = np.clip(np.rint((x * std + mean) / scale), 0, 255).astype(np.uint8)
+        return pixels[..., ::-1] if color == "bgr" else pixels
+
+    return undone
+
+
 def _is_size(value: Any) -> bool:
     """Whether it is a side or [height, width] in pixels, none above 2 to the 16."""
     sides = value if isinstance(value, list) and len(value) == 2 else [value]

@@ -4,7 +4,7 @@ with samples."""
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,9 +20,9 @@ from .checks import warnings_of
 from .dataset import Dataset, Sample
 from .engine_check import EngineCheck
 from .engine_native import Job, NativeEngine
-from .observers import Observer
+from .observers import Observer, recurrent_inputs
 from .profile import Profile, graph_hash, profiled_values
-from .samples import COUNT, KeptSample, first_ones, pack
+from .samples import Keeper, kept_dataset
 
 
 def record(
@@ -36,7 +36,8 @@ def record(
 ) -> Profile:
     """The profile of a simplified float graph over the samples of `data`.
 
-    Samples of one shape are put together in batches where every input's first dimension is symbolic. oracle: what the
+    Samples of one shape are put together in batches where every input's first dimension is symbolic. Samples that are
+    held back (samples.py) are run, but nothing is recorded of them. oracle: what the
     engine is held to on the first samples. Raises DataError for a sample that does not fit or makes NaN, ConfigError
     for an unknown engine, DisagreementError where the engine computes other values than the oracle.
     """
@@ -44,29 +45,32 @@ def record(
     run, lanes = _engine(engine, graph, names)
     seen = Seen(graph, names, lanes)
     check = EngineCheck(graph, names, oracle) if oracle is not None else None
-    digest = hashlib.sha256()
-    kept: tuple[KeptSample, ...] = ()
+    digest, keeper = hashlib.sha256(), Keeper(graph.inputs, len(data.sources) or None)
     count = 0
-    batches = _batches(track(data, "profiling", data.total, quiet), _batch_limit(graph, batch_size))
-    for group in _alike(batches, lanes):
-        jobs = []
-        for lane, batch in enumerate(group):
-            for sample in batch:
-                _hash(digest, sample)
-            kept = first_ones(
-                (*kept, *(pack(s, graph.inputs) for s in batch[: COUNT - len(kept)] if count < 2 * COUNT))
-            )
-            feeds = {
-                k: np.concatenate([s.feeds[k] for s in batch]) if len(batch) > 1 else batch[0].feeds[k]
-                for k in batch[0].feeds
-            }
-            label = batch[0].name if len(batch) == 1 else f"{batch[0].name} to {batch[-1].name}"
-            if check is not None:
-                check.hold(run, feeds, label)
-            jobs.append((feeds, partial(seen.keep, lane, label)))
-            count += len(batch)
-        seen.begin(_shapes(group[0]))
-        run(jobs)
+
+    def calibrating(samples: Iterable[Sample]) -> Iterator[Sample]:
+        nonlocal count
+        for sample in samples:
+            _hash(digest, sample)
+            count += 1
+            if not keeper.holds_back(sample):
+                yield sample
+
+    def watch(samples: Iterable[Sample], held_back: bool) -> None:
+        for group in _alike(_batches(samples, _batch_limit(graph, batch_size)), lanes):
+            jobs = []
+            for lane, batch in enumerate(group):
+                feeds, label = _together(batch)
+                if check is not None:
+                    check.hold(run, feeds, label)
+                jobs.append((feeds, partial(seen.look_at if held_back else seen.keep, lane, label)))
+            seen.begin(_shapes(group[0]))
+            run(jobs)
+
+    watch(calibrating(track(data, "profiling", data.total, quiet)), held_back=False)
+    held = kept_dataset((s for s in keeper.kept if s.held_back), graph)
+    if held is not None:
+        watch(track(held, "looking at samples that are held back", held.total, quiet), held_back=True)
     observers, choices = seen.all()
     return Profile(
         graph_hash(graph),
@@ -74,9 +78,17 @@ def record(
         count,
         digest.hexdigest()[:32],
         tuple(warnings_of(graph, observers)),
-        kept,
+        keeper.kept,
         choices,
     )
+
+
+def _together(batch: list[Sample]) -> tuple[dict[str, Array], str]:
+    """The inputs of a batch, put together, and its name."""
+    if len(batch) == 1:
+        return dict(batch[0].feeds), batch[0].name
+    feeds = {k: np.concatenate([s.feeds[k] for s in batch]) for k in batch[0].feeds}
+    return feeds, f"{batch[0].name} to {batch[-1].name}"
 
 
 class Seen:
@@ -87,6 +99,7 @@ class Seen:
         self._lanes: list[dict[str, Observer]] = [{n: Observer() for n in names} for _ in range(lanes)]
         self._choices = {name: [0, 0] for name in conditions(graph)}
         self._ends, self._endless = {*graph.inputs, *graph.outputs}, endless(graph)
+        self._rows = recurrent_inputs(graph)
         self._first: dict[str, str] = {}  # the tensor of a sample that was not finite before all others, while it runs
         self._last: object = None
 
@@ -95,9 +108,19 @@ class Seen:
         if name in observers and array.dtype.kind == "f":
             o = observers[name]
             infinite, nans = o.lowest + o.highest, o.nans
-            o.observe(array)
+            o.observe(array.reshape(-1, array.shape[-1]) if name in self._rows and array.ndim == 3 else array)
             if o.lowest + o.highest > infinite or o.nans > nans:
                 self._check(label, name, o.nans > nans)
+        self._choose(name, array)
+
+    def look_at(self, lane: int, label: str, name: str, array: Array) -> None:
+        """A value of a sample that calibration does not see: it may hold infinities and NaN no more than others."""
+        del lane
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            self._check(label, name, bool(np.isnan(array).any()))
+        self._choose(name, array)
+
+    def _choose(self, name: str, array: Array) -> None:
         if name in self._choices and array.size == 1:
             self._choices[name][int(truth(array))] += 1
 
@@ -166,7 +189,7 @@ def _batch_limit(graph: Graph, wanted: int) -> int:
     return max(1, wanted) if free else 1
 
 
-def _batches(samples: Iterator[Sample], limit: int) -> Iterator[list[Sample]]:
+def _batches(samples: Iterable[Sample], limit: int) -> Iterator[list[Sample]]:
     batch: list[Sample] = []
     for sample in samples:
         same = batch and {k: a.shape for k, a in sample.feeds.items()} == {

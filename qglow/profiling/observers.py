@@ -13,13 +13,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array
+from ..graph import Array, Graph
 from ..kernels import sizes
 from .passes import arranged, count_bins, ranges
 
 BINS = sizes.BINS
 UNIT = 2.0**-40
 HALF = 32  # bits of the lower part of a channel's sum; parts are added apart, and carry only when they are read
+
+
+def recurrent_inputs(graph: Graph) -> set[str]:
+    """What an LSTM reads: its channels are the features, along the last axis."""
+    return {n.inputs[0] for n in graph.nodes if n.op == "LSTM"}
 
 
 class Observer:
@@ -45,6 +50,13 @@ class Observer:
     def centres(self) -> Array:
         """float64 [BINS]: the middles of the bins."""
         return self.edges[:-1] + self.reach / BINS
+
+    @property
+    def mean_power(self) -> float:
+        """Mean square of the finite elements, each taken as the middle of its bin; 0 where there are none."""
+        if not self.count:
+            return 0.0
+        return float(self.histogram.astype(np.float64) @ self.centres**2) / self.count
 
     @property
     def is_empty(self) -> bool:

@@ -20,8 +20,8 @@ from ..graph.select_op import conditions
 from ..notebook import card
 from ..reading import read_text
 from ..words import counted
-from .observers import BINS, Observer
-from .samples import KeptSample, first_ones
+from .observers import BINS, Observer, recurrent_inputs
+from .samples import KeptSample, enough_of
 
 FORMAT = 1
 
@@ -47,7 +47,8 @@ class Profile:
     """Recorded statistics by tensor name, in the order in which the graph makes them, and a few samples to check int8
     on.
 
-    samples: how many were seen. data: hash of them. kept: the first few, packed. choices: how often each condition of a
+    samples: how many came. data: hash of them. kept: some of them, packed, of which those that are held back took no
+    part in the statistics (samples.py). choices: how often each condition of a
     branch was false, and true, by its name.
     """
 
@@ -57,6 +58,11 @@ class Profile:
     ) -> None:  # fmt: skip
         self.graph, self.tensors, self.samples, self.data = graph, dict(tensors), samples, data
         self.warnings, self.kept, self.choices = warnings, kept, dict(choices or {})
+
+    @property
+    def held_back(self) -> tuple[KeptSample, ...]:
+        """The samples that calibration did not see."""
+        return tuple(s for s in self.kept if s.held_back)
 
     def __repr__(self) -> str:
         warned = f", {counted(len(self.warnings), 'warning')}" if self.warnings else ""
@@ -97,7 +103,7 @@ class Profile:
                 raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")
             tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
             # NOTE: profiles from before have none
-            kept = first_ones(KeptSample.of(s) for s in raw.get("kept_samples", ()))
+            kept = enough_of(KeptSample.of(s) for s in raw.get("kept_samples", ()))
             choices = {str(name): _counts(c) for name, c in raw.get("choices", {}).items()}
             return Profile(
                 str(raw["graph"]),
@@ -123,7 +129,7 @@ class Profile:
         merged = {n: a.merge(b) for (n, a), b in zip(self.tensors.items(), other.tensors.values(), strict=True)}
         data = hashlib.sha256("".join(sorted((self.data, other.data))).encode()).hexdigest()[:32]
         warnings = tuple(dict.fromkeys((*self.warnings, *other.warnings)))
-        kept = first_ones((*self.kept, *other.kept))
+        kept = enough_of((*self.kept, *other.kept))
         pairs = zip(self.choices.items(), other.choices.values(), strict=False)
         choices = {n: (a[0] + b[0], a[1] + b[1]) for (n, a), b in pairs}
         return Profile(self.graph, merged, self.samples + other.samples, data, warnings, kept, choices)
@@ -136,10 +142,13 @@ class Profile:
         names = profiled_values(graph)
         if self.graph == graph_hash(graph) and len(names) == len(self.tensors):
             found = dict(zip(names, self.tensors.values(), strict=True))
+            rows = recurrent_inputs(graph)
             for name, o in found.items():
                 if o.channel_min is None or (shape := graph.types[name].shape) is None:
                     continue
-                if len(shape) < 2 or (isinstance(shape[1], int) and len(o.channel_min) != shape[1]):
+                # NOTE: profiles from before have the batch as channels of what an LSTM reads
+                sizes = [shape[1], *shape[-1:]] if name in rows and len(shape) == 3 else [*shape[1:2]]
+                if not sizes or (all(isinstance(d, int) for d in sizes) and len(o.channel_min) not in sizes):
                     raise ProfileError(
                         f"the profile has {len(o.channel_min)} channels for {name!r} of shape {list(shape)}; profile "
                         "again"

@@ -1,7 +1,15 @@
-"""A few samples that a profile keeps, so that `quantize` can hold int8 against float with no data at hand.
+"""Samples that a profile keeps, so that `quantize` can hold int8 against float with no data at hand.
 
-At most COUNT samples, the first ones, in at most LIMIT bytes of text in total: zlib, then base64. Each is packed when
-it comes, so memory does not grow with the number of samples.
+1. Of more than SMALL samples some are held back: an eighth of them, at least FEWEST and at most MOST, evenly spread.
+   Calibration does not see them; quantization is judged by them.
+2. Of SMALL samples or fewer all calibrate and all are kept, for cross-validation (report/judging.py); where they take
+   more than LIMIT bytes, as many as fit are held back instead, at most a quarter.
+3. Where it is not known how many will come, the first SMALL calibrate; then every fourth is held back until there are
+   FEWEST, then every eighth.
+4. A sample that cannot be kept calibrates.
+
+They take at most LIMIT bytes of text in total: zlib, then base64. Each is packed when it comes, so memory does not
+grow with the number of samples.
 """
 
 from __future__ import annotations
@@ -9,7 +17,7 @@ from __future__ import annotations
 import base64
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +26,19 @@ from ..errors import DataError
 from ..graph import Array, DType, Graph
 from .dataset import Dataset, Feeds, InputTypes, Sample, checked
 
-COUNT = 4
-LIMIT = 4 << 20
+SMALL, FEWEST, MOST = 32, 8, 32
+LIMIT = 16 << 20
 LARGEST = 64 << 20  # bytes of one array: what is larger is not packed, nor unpacked from a file
 
 
 @dataclass(frozen=True, slots=True)
 class KeptSample:
-    """A sample's name, and dtype, shape and packed bytes of each input, in the order of the graph's inputs."""
+    """A sample's name, and dtype, shape and packed bytes of each input, in the order of the graph's inputs. held_back:
+    whether calibration did not see it."""
 
     name: str
     inputs: tuple[tuple[str, str, tuple[int, ...], str], ...]
+    held_back: bool = False
 
     @property
     def size(self) -> int:
@@ -37,7 +47,7 @@ class KeptSample:
 
     def to_dict(self) -> dict[str, Any]:
         rows = [{"input": n, "kind": k, "shape": list(s), "data": d} for n, k, s, d in self.inputs]
-        return {"sample": self.name, "inputs": rows}
+        return {"sample": self.name, **({"held_back": True} if self.held_back else {}), "inputs": rows}
 
     @staticmethod
     def of(raw: Mapping[str, Any]) -> KeptSample:
@@ -45,6 +55,7 @@ class KeptSample:
         sample = KeptSample(
             str(raw["sample"]),
             tuple((str(r["input"]), str(r["kind"]), _shape(r), str(r["data"])) for r in raw["inputs"]),
+            raw.get("held_back", False) is True,  # NOTE: profiles from before have no such samples
         )
         sample.arrays()
         return sample
@@ -67,21 +78,84 @@ def pack(sample: Sample, inputs: Iterable[str]) -> KeptSample | None:
     return KeptSample(sample.name, tuple(rows))
 
 
-def first_ones(samples: Iterable[KeptSample | None]) -> tuple[KeptSample, ...]:
-    """The first samples, as many as fit COUNT and LIMIT."""
+class Keeper:
+    """Chooses, as samples come, which are kept and which of these are held back. total: how many there will be, None
+    where that is not known."""
+
+    def __init__(self, inputs: Iterable[str], total: int | None) -> None:
+        self._inputs, self._total = tuple(inputs), total
+        self._chosen = {*_spread_inside(total, _held_of(total))} if total is not None and total > SMALL else set[int]()
+        self._kept: list[KeptSample] = []
+        self._seen = 0
+
+    def holds_back(self, sample: Sample) -> bool:
+        """Take the next sample: whether calibration must not see it."""
+        index, self._seen = self._seen, self._seen + 1
+        wanted = self._is_wanted(index)
+        if not wanted and index >= SMALL:
+            return False
+        packed = pack(sample, self._inputs)
+        if index == 0 and packed is not None and self._total is not None and 1 < self._total <= SMALL:
+            fitting = LIMIT // max(1, packed.size)
+            if fitting < self._total:  # rule 2
+                self._chosen = {*_spread_inside(self._total, min(fitting, self._total // 4))}
+                wanted = 0 in self._chosen
+        if packed is None or (self._chosen and not wanted) or not self._has_room(packed, wanted):
+            return False
+        self._kept.append(replace(packed, held_back=wanted))
+        return wanted
+
+    @property
+    def kept(self) -> tuple[KeptSample, ...]:
+        """Those that are held back, where there are enough; all others besides, where there are not."""
+        return enough_of(self._kept)
+
+    def _is_wanted(self, index: int) -> bool:
+        if self._total is not None:
+            return index in self._chosen
+        held = sum(s.held_back for s in self._kept)
+        return index >= SMALL and held < MOST and index % (4 if held < FEWEST else 8) == 3
+
+    def _has_room(self, packed: KeptSample, wanted: bool) -> bool:
+        """Whether the sample fits; one that is held back takes the place of what calibrates."""
+        room = LIMIT - packed.size - sum(s.size for s in self._kept)
+        while room < 0 and wanted and (others := [s for s in self._kept if not s.held_back]):
+            self._kept = [s for s in self._kept if s is not others[-1]]
+            room += others[-1].size
+        return room >= 0
+
+
+def enough_of(samples: Iterable[KeptSample]) -> tuple[KeptSample, ...]:
+    """Of kept samples those that are held back, at most MOST, where there are FEWEST; else these and all others that
+    LIMIT has room for, at most SMALL."""
+    found = tuple(samples)
+    held = _fitting([s for s in found if s.held_back], MOST, LIMIT)
+    if len(held) >= FEWEST:
+        return held
+    others = _fitting([s for s in found if not s.held_back], SMALL, LIMIT - sum(s.size for s in held))
+    return tuple(s for s in found if any(s is k for k in (*held, *others)))
+
+
+def _fitting(samples: Iterable[KeptSample], count: int, room: int) -> tuple[KeptSample, ...]:
     kept: list[KeptSample] = []
-    size = 0
     for sample in samples:
-        if len(kept) == COUNT:
-            break
-        if sample is not None and size + sample.size <= LIMIT:
+        if len(kept) < count and sample.size <= room:
             kept.append(sample)
-            size += sample.size
+            room -= sample.size
     return tuple(kept)
 
 
+def _held_of(total: int) -> int:
+    return max(FEWEST, min(MOST, total // 8))
+
+
+def _spread_inside(total: int, count: int) -> list[int]:
+    """`count` of `total` indices, each in the middle of an equal part."""
+    return [(2 * k + 1) * total // (2 * count) for k in range(count)]
+
+
 def kept_dataset(samples: Iterable[KeptSample], graph: Graph) -> Dataset | None:
-    """The kept samples as data of `graph`, inputs matched by place; None where none of them fits."""
+    """Kept samples as data of `graph`, inputs matched by place; None where none of them fits."""
     types = InputTypes(graph)
     fitting = []
     for sample in samples:

@@ -5,7 +5,7 @@ A tensor has one scale, but a factor d <= 1 a channel costs nothing where its pr
 (channels.py):
 
 1. A product's output channel o is divided by d[o] in its weights and bias; its scales are per channel already.
-2. A product's input channel i is multiplied by d[i] in its weights.
+2. A product's input channel i is multiplied by d[i] in its weights, and so is a feature of an LSTM's input.
 3. The table of a function of one tensor holds f(x d_in) / d_out.
 4. A value that a float node makes is divided by d before it is rounded, where weak channels would be lost.
 
@@ -21,14 +21,14 @@ import numpy as np
 
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.type_rules import channel_axis
-from ..ops.traits import HOMOGENEOUS, PRODUCT
-from ..profiling.observers import Observer
+from ..ops.traits import HOMOGENEOUS, PRODUCT, RESHAPE
+from ..profiling.observers import Observer, recurrent_inputs
 from .channels import SMALL, ChannelGroups, Channels
 from .pointwise import Function
 from .state import QuantState, by_gain
 
 POWER, HEADROOM, LEAST = 0.75, 1.5, 2.0**-5
-UNEVEN = 1 / 16
+UNEVEN, UNEVEN_FEATURES = 1 / 16, 1 / 3
 REACH = 3.5  # standard deviations: the largest of n values of a normal distribution is near sqrt(2 ln n)
 WORTH = 0.4  # at most this share of its noise must be left for a table to get a row a channel
 
@@ -54,19 +54,50 @@ def equalize_channels(state: QuantState) -> QuantState:
     )
 
 
-def _uneven(state: QuantState) -> dict[str, int]:
-    """Values that float nodes make, of images or lines, half of whose channels reach less than UNEVEN of the whole;
-    their channels."""
-    found: dict[str, int] = {}
+def _uneven(state: QuantState) -> dict[str, tuple[int, int]]:
+    """Values that float nodes make, of images or lines, half of whose channels reach less than UNEVEN of the whole; the
+    axis of their channels, and how many. What an LSTM reads, or where it comes from, is worth it sooner."""
+    found = _read_by_lstm(state)
     for node in state.graph.nodes:
         v = node.outputs[0]
         o = state.observed.get(v)
         if state.is_int8(node) or v not in state.quants or o is None or o.channel_min is None or o.channel_max is None:
             continue
         reach = np.maximum(o.channel_max, -o.channel_min).astype(np.float64)
-        if state.graph.types[v].rank in (3, 4) and np.median(reach) < UNEVEN * reach.max():
-            found[v] = len(reach)
+        if v not in found and state.graph.types[v].rank in (3, 4) and np.median(reach) < UNEVEN * reach.max():
+            found[v] = 1, len(reach)
     return found
+
+
+def _read_by_lstm(state: QuantState) -> dict[str, tuple[int, int]]:
+    """Values that are rounded for int8 LSTMs alone, half of whose features reach less than UNEVEN_FEATURES of the
+    whole; their last axis, and how many features."""
+    graph, found = state.graph, dict[str, tuple[int, int]]()
+    makers, readers = graph.producers(), graph.consumers()
+    for node in filter(state.is_int8, graph.nodes):
+        o = state.observed.get(node.inputs[0]) if node.op == "LSTM" else None
+        size = graph.constants[node.inputs[1]].shape[-1] if node.op == "LSTM" else 0
+        if o is None or o.channel_min is None or o.channel_max is None or o.channel_min.shape != (size,):
+            continue
+        v = node.inputs[0]
+        while (maker := makers.get(v)) is not None and state.is_int8(maker) and _keeps_features(graph, maker):
+            v = maker.inputs[0]
+        # NOTE: float nodes read what was not rounded
+        int8 = filter(state.is_int8, readers.get(v, ()))
+        alone = all(r.op == "LSTM" or _keeps_features(graph, r) for r in int8)
+        reach = np.maximum(o.channel_max, -o.channel_min).astype(np.float64)
+        made = v in graph.inputs or ((maker := makers.get(v)) is not None and not state.is_int8(maker))
+        if made and alone and v in state.quants and np.median(reach) < UNEVEN_FEATURES * reach.max():
+            found[v] = (graph.types[v].rank or 1) - 1, size
+    return found
+
+
+def _keeps_features(graph: Graph, node: Node) -> bool:
+    """Whether a node moves whole rows of the last axis."""
+    if node.op == "Transpose":
+        return bool(node.attr("perm")[-1] == len(node.attr("perm")) - 1)
+    before, after = (graph.types[v].shape for v in (node.inputs[0], node.outputs[0]))
+    return bool(node.has(RESHAPE) and before and after and before[-1] == after[-1] not in (1, None))
 
 
 def _too_dear(state: QuantState, factors: Mapping[str, Array]) -> list[str]:
@@ -106,8 +137,9 @@ def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> A
     headroom."""
     root = channels.roots()
     share = np.zeros(len(root))
+    rows = recurrent_inputs(state.graph)
     for v, (dtype, quant) in state.quants.items():
-        if (reach := _reach(state.observed.get(v), ids.get(v))) is not None:
+        if (reach := _reach(state.observed.get(v), ids.get(v), -1 if v in rows else 1)) is not None:
             low, high = TensorType(dtype, None, quant).real_limits()
             up, down = reach[1] / high if high > 0 else 0 * reach[1], reach[0] / low if low < 0 else 0 * reach[0]
             np.maximum.at(share, root[ids[v].ravel()], np.maximum(up, down))
@@ -117,12 +149,12 @@ def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> A
     return np.asarray(share**POWER)
 
 
-def _reach(o: Observer | None, a: Array | None) -> tuple[Array, Array] | None:
+def _reach(o: Observer | None, a: Array | None, axis: int) -> tuple[Array, Array] | None:
     """(least, largest) value of every channel, with 0 in between, as far as few values can have shown it; None where
     they were not recorded for the value's channels."""
-    if o is None or a is None or o.channel_min is None or o.channel_max is None or a.ndim < 2 or a.size != a.shape[1]:
+    if o is None or a is None or o.channel_min is None or o.channel_max is None:
         return None
-    if o.channel_min.shape != (a.size,):
+    if a.ndim < 2 or a.size != a.shape[axis] or o.channel_min.shape != (a.size,):
         return None
     unseen = max(1.0, REACH / np.sqrt(2 * np.log(max(2.0, o.count / a.size))))
     low, high = np.minimum(o.channel_min, 0), np.maximum(o.channel_max, 0)
@@ -149,6 +181,12 @@ def _scaled_weights(state: QuantState, factors: Mapping[str, Array]) -> Graph:
     for node in graph.nodes:
         d_in = factors.get(node.inputs[0]) if node.inputs else None
         d_out = factors.get(state.uses.target(node.outputs[0]))
+        if node.op == "LSTM" and state.is_int8(node) and d_in is not None:
+            name = f"{next(filter(None, node.outputs))}.balanced.weight"
+            constants[name] = (graph.constants[node.inputs[1]].astype(np.float64) * d_in.ravel()).astype(np.float32)
+            types[name] = graph.types[node.inputs[1]]
+            nodes.append(node.with_(inputs=(node.inputs[0], name, *node.inputs[2:])))
+            continue
         if not node.has(PRODUCT) or not state.is_int8(node) or (d_in is None and d_out is None):
             nodes.append(node)
             continue

@@ -3,7 +3,7 @@
 1. Relu, LeakyRelu, PRelu, pools, sums and ops that move data pass a factor on, as f(x / d) = f(x) / d: values so joined
    share it.
 2. A product gives its output channels factors of their own, and takes in those of its input channels, where its weights
-   are constant.
+   are constant; an LSTM takes in those of its features.
 3. A function of one tensor takes factors in and gives factors out in its table, one row a channel.
 4. A value that a float node makes for products alone is multiplied with the inverse factors before it is rounded, where
    that is worth it.
@@ -74,22 +74,26 @@ class ChannelGroups:
     uneven: values that a float node makes, with their channels, that factors are worth a multiplication.
     """
 
-    def __init__(self, state: QuantState, channels: Channels, uneven: Mapping[str, int]) -> None:
+    def __init__(self, state: QuantState, channels: Channels, uneven: Mapping[str, tuple[int, int]]) -> None:
         self.state, self.graph, self.uses, self.quants = state, state.graph, state.uses, state.quants
         self.channels, self.uneven = channels, uneven
         self.ids: dict[str, Array] = {}
 
     def run(self) -> dict[str, Array]:
         for v in self.graph.inputs:
-            self.none(v)
+            if v in self.uneven:
+                self.ids[v] = self.axis(v, *self.uneven[v])
+            else:
+                self.none(v)
         for node in self.graph.nodes:
             outputs = [self.uses.target(o) for o in node.outputs]
             if not self.state.is_int8(node):
                 for v in node.inputs:
-                    self.none_but_small(v)
+                    if v not in self.uneven:  # which the float node reads as it was made
+                        self.none_but_small(v)
                 for v in outputs:
                     if v in self.uneven and v in self.quants:
-                        self.ids[v] = self.axis(v, 1, self.uneven[v])
+                        self.ids[v] = self.axis(v, *self.uneven[v])
                     else:
                         self.none(v)
             elif node.outputs[0] in self.state.functions:
@@ -99,7 +103,8 @@ class ChannelGroups:
                 self.direct(node)
                 self.none(outputs[0])
             elif node.has(NEVER_QUANTIZED_OUTPUT):
-                self.none(node.inputs[0])
+                if node.op != "LSTM" or not self.takes_features(node.inputs[0]):
+                    self.none(node.inputs[0])
             elif any(o in self.quants for o in outputs):
                 done = [self.rule(node, k) for k in range(len(outputs))]
                 for v, numbers in zip(outputs, done, strict=True):
@@ -167,6 +172,11 @@ class ChannelGroups:
         if not node.has(PRODUCT) or not self.takes(node):
             for v in node.inputs:
                 self.none(v)
+
+    def takes_features(self, v: str) -> bool:
+        """Whether the factors of what an LSTM reads vary along its features alone."""
+        x = self.ids.get(v)
+        return x is not None and all(d == 1 for d in x.shape[:-1])
 
     def takes(self, node: Node) -> bool:
         """Whether a product has constant weights, in whose input channels the factors vary (rule 2)."""

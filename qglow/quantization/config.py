@@ -45,7 +45,8 @@ class QuantConfig:
     a classifier's scores stay float. balance_channels: channels in units of their own (22). correct_bias: biases less
     the shift of rounded weights (26). min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or for top-1
     accuracy below float, in points (needs labels): layers are kept float until it is met.
-    min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken.
+    min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken. widen_percent:
+    16-bit activations and float layers may add so much to the estimated time where int8 alone is below 20 dB; 0: none.
     """
 
     activations: str = "uint8"
@@ -62,6 +63,7 @@ class QuantConfig:
     balance_channels: bool = True
     correct_bias: bool = True
     min_agreement_sqnr_db: float = 3.0
+    widen_percent: float = 50.0
     min_sqnr_db: float | None = None
     max_accuracy_drop: float | None = None
 
@@ -87,6 +89,8 @@ class QuantConfig:
             raise ConfigError(f"block_nodes needs weights of {' or '.join(BLOCK_BITS)}, got {self.weights}")
         if not 50 < self.percentile <= 100:
             raise ConfigError(f"percentile must be above 50 and at most 100, got {self.percentile}")
+        if not 0 <= self.widen_percent <= 1000:
+            raise ConfigError(f"widen_percent must be 0 to 1000, got {self.widen_percent}")
         for name in ("min_sqnr_db", "max_accuracy_drop"):
             target = getattr(self, name)
             if target is not None and not 0 <= target <= 200:
@@ -131,6 +135,11 @@ class QuantConfig:
                 )
         given: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
         return QuantConfig(**given)
+
+    def changed(self) -> dict[str, Any]:
+        """The fields that differ from their defaults, as plain values."""
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in given.items()}
 
     @property
     def has_target(self) -> bool:

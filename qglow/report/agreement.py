@@ -13,22 +13,28 @@ from ..graph import Array, Graph
 from ..graph.blocks import precision_of
 from ..oracle import Oracle
 from ..profiling.dataset import Dataset
+from ..progress import track
 from ..reference import evaluate
 from ..runtime.session import InferenceSession
+from ..words import counted
 from .comparison import Comparison, Error, comparison_of
 from .stored import as_real, float_name
 from .verdict import complaints
+
+Powers = Mapping[str, float]
 
 
 @dataclass(slots=True)
 class Agreement:
     """Comparisons by output name, and errors by float value name for every value that the int8 graph has. oracle: who
-    gave the float."""
+    gave the float. names: of the samples. how: which samples these were, see judging.py."""
 
     outputs: dict[str, Comparison] = field(default_factory=dict)
     layers: dict[str, Error] = field(default_factory=dict)
     samples: int = 0
     oracle: str = ""
+    names: list[str] = field(default_factory=list)
+    how: str = ""
 
     def is_broken(self, floor_db: float) -> bool:
         return bool(complaints(self.outputs, floor_db))
@@ -38,28 +44,32 @@ class Agreement:
         found = complaints(self.outputs, floor_db)
         name, said = max(found.items(), key=lambda item: self.outputs[item[0]].noise_share)
         more = f", and {len(found) - 1} more outputs" if len(found) > 1 else ""
-        few = f"{self.samples} sample{'s' if self.samples != 1 else ''}"
         return (
-            f"int8 does not agree with float: output {name!r} has {said} on {few} that were compared{more}; "
+            f"int8 does not agree with float: output {name!r} has {said} on {counted(self.samples, 'sample')} that "
+            f"{'was' if self.samples == 1 else 'were'} compared{more}; "
             f"most noise by themselves add {', '.join(layers) or 'no layers'}: try --exclude with these"
         )
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "samples": self.samples,
+            **({"judged_on": self.how} if self.how else {}),
             "float": self.oracle,
             "outputs": {n: e.to_dict() for n, e in self.outputs.items()},
         }
 
 
-def measure(oracle: Oracle, quantized: Graph, data: Dataset) -> Agreement:
-    """Run float on the oracle and int8 in a session on every sample, and compare the outputs."""
-    result, session = Agreement(), InferenceSession(quantized)
-    for sample in data:
+def measure(
+    oracle: Oracle, quantized: Graph, data: Dataset, powers: Powers | None = None, into: Agreement | None = None,
+    quiet: bool = True,
+) -> Agreement:  # fmt: skip
+    """Run float on the oracle and int8 in a session on every sample, and compare the outputs. powers: mean power of an
+    element over the data, by output. into: what is added to."""
+    result, session = Agreement() if into is None else into, InferenceSession(quantized)
+    for sample in track(data, "comparing with float", data.total, quiet):
         real = oracle.outputs(sample.feeds)
-        compare_outputs(
-            result, real, quantized, dict(zip(quantized.outputs, session.run(None, sample.feeds), strict=True))
-        )
+        made = dict(zip(quantized.outputs, session.run(None, sample.feeds), strict=True))
+        compare_outputs(result, real, quantized, made, sample.name, powers)
     result.oracle = oracle.name
     return result
 
@@ -71,12 +81,21 @@ def evaluate_all(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     return values
 
 
-def compare_outputs(result: Agreement, real: Mapping[str, Any], quantized: Graph, made: Mapping[str, Any]) -> None:
+def compare_outputs(
+    result: Agreement, real: Mapping[str, Any], quantized: Graph, made: Mapping[str, Any], sample: str = "",
+    powers: Powers | None = None,
+) -> None:  # fmt: skip
     """Add one sample: every output counts, whatever its dtype."""
     result.samples += 1
+    result.names.append(sample)
     for name in quantized.outputs:
         got = as_real(quantized, name, made[name])
-        result.outputs.setdefault(name, comparison_of(real[name])).add(real[name], got)
+        found = result.outputs.get(name)
+        if found is None:
+            found = result.outputs[name] = comparison_of(real[name])
+            if isinstance(found, Error) and powers is not None:
+                found.mean_power = powers.get(name, 0.0)
+        found.add(real[name], got)
 
 
 def compare_layers(result: Agreement, real: Mapping[str, Array], quantized: Graph, values: Mapping[str, Array]) -> None:

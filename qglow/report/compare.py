@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from ..float_mode import in_usual_mode
 from ..graph import Graph
 from ..graph.blocks import PRECISIONS, precision_of
 from ..notebook import card
+from ..ops.traits import ONNX_QUANTIZATION
 from ..oracle import Oracle
 from ..profiling.dataset import Dataset, Sample, spread_indices
 from ..progress import track
@@ -24,18 +25,25 @@ from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession
 from ..runtime.manifest import Manifest
 from ..words import counted
-from .agreement import Agreement, compare_layers, compare_outputs, evaluate_all
+from .advice import advice, verdict
+from .agreement import Agreement, compare_layers, compare_outputs
 from .comparison import Error
 from .coverage import Coverage, cover
 from .distribution import Distribution, add_distributions
-from .figures import LayerReport, OutputReport, Report, Size
+from .figures import GraphNode, LayerReport, OutputReport, Provenance, Report, SampleReport, Size
 from .float_values import float_values
 from .headline import facts
 from .isolated_layer_error import add_isolated_errors
+from .judging import powers_in
+from .layer_values import LayerValues
+from .network import with_times
 from .peer_comparison import PeerComparison
-from .stored import float_name, with_masks_cut
+from .provenance import now
+from .scores import MetricReport, Scores
+from .stored import float_name, saturated, with_masks_cut
 from .top1 import Top1Agreement, is_choice
 from .verdict import complaints
+from .worst_samples import WorstSamples
 
 LAYER_SAMPLES = 16
 
@@ -52,6 +60,11 @@ class AccuracyReport:
     beside: PeerComparison = field(default_factory=PeerComparison)
     layer_samples: int = 0
     coverage: Coverage | None = None
+    worst_samples: list[SampleReport] = field(default_factory=list)
+    network: list[GraphNode] = field(default_factory=list)
+    provenance: Provenance | None = None
+    by_step: dict[str, list[float]] = field(default_factory=dict)
+    metrics: list[MetricReport] = field(default_factory=list)
 
     @in_usual_mode
     def __repr__(self) -> str:
@@ -73,7 +86,7 @@ class AccuracyReport:
             float=self.agreement.oracle,
             complaints=complaints(self.agreement.outputs, QuantConfig().min_agreement_sqnr_db),
             outputs={n: OutputReport.of(e, self.votes[n]) for n, e in self.agreement.outputs.items()},
-            layers=self.layers,
+            layers=with_times(self.layers, self.network, self.beside.steps),
             layer_samples=self.layer_samples,
             nodes={p: sum(d["precision"] == p for d in decisions) for p in PRECISIONS},
             kept_float=[d for d in decisions if d["precision"] == "float"],
@@ -85,10 +98,20 @@ class AccuracyReport:
             steps=self.beside.steps,
             notes=self.beside.notes,
             coverage=self.coverage,
+            worst_samples=self.worst_samples,
+            network=self.network,
+            target=self.manifest.get("target"),
+            provenance=self.provenance,
+            by_step=self.by_step,
+            metrics=self.metrics,
+            wider=self.manifest.get("wider"),
         )
 
     def to_dict(self) -> dict[str, Any]:
-        return self.figures().to_dict()
+        figures = self.figures()
+        judged, (what, how) = verdict(figures), advice(figures)
+        said = {"verdict": {"grade": judged.grade, "said": judged.said}, "advice": {"what": what, "how": how}}
+        return figures.to_dict() | said
 
     @in_usual_mode
     def to_blame(self, count: int = 3) -> list[str]:
@@ -99,11 +122,8 @@ class AccuracyReport:
     @in_usual_mode
     def save(self, path: str | Path) -> None:
         """Write the report: .json as to_dict(), anything else as one self-contained HTML page."""
-        from .html import page  # NOTE: a report that is not written needs no template engine
-
         path = path_of(path, "the file to write", OutputError)
-        text = self.to_json() if str(path).endswith(".json") else page(self.figures())
-        write_atomically(path, text.encode())
+        save_page([self], path) if path.suffix != ".json" else write_atomically(path, self.to_json().encode())
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=1)
@@ -116,6 +136,15 @@ class AccuracyReport:
         return tables(self.figures())
 
 
+def save_page(reports: Sequence[AccuracyReport], path: str | Path) -> None:
+    """Write one self-contained HTML page of a report, or of several ones of bundles of one model, side by side."""
+    from .html import page  # NOTE: a report that is not written needs no template engine
+
+    figures = (r.figures() for r in reports)
+    dated = [f._replace(provenance=f.provenance._replace(created=now())) if f.provenance else f for f in figures]
+    write_atomically(path, page(*dated).encode())
+
+
 def compare_samples(
     graph: Graph,
     bundle: Bundle,
@@ -124,17 +153,21 @@ def compare_samples(
     data: Dataset,
     layer_samples: int,
     quiet: bool = True,
+    scores: Scores | None = None,
 ) -> AccuracyReport:
     """Compare the outputs of `session`, which runs `bundle`, with the oracle's, and on some samples every layer, in
     constant memory.
 
-    graph: the float one. int8 layers come from the reference.
+    graph: the float one. scores: keeps all outputs, where metrics want them. int8 layers come from the session's
+    backend too (layer_values.py).
     """
     names = {float_name(v) for n in bundle.graph.nodes for v in (*n.inputs, *n.outputs) if v}
     agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
     votes = {o: Top1Agreement() for o in graph.outputs}
     total, shapes = data.total, dict[str, tuple[int, ...]]()
+    farthest, stored = WorstSamples(bundle.graph, data.types), LayerValues(bundle.graph, session.backend)
     looked_at = set(range(layer_samples) if total is None else spread_indices(total, layer_samples))
+    powers, came_quantized = powers_in(bundle.manifest), any(n.has(ONNX_QUANTIZATION) for n in graph.nodes)
     for index, sample in enumerate(track(data, "comparing", total, quiet)):
         outputs = session.run(None, sample.feeds)
         shapes = shapes or {n: np.shape(a) for n, a in sample.feeds.items()}
@@ -142,20 +175,22 @@ def compare_samples(
         wanted = oracle.outputs(sample.feeds)
         if index in looked_at:
             real = float_values(oracle, graph, sample.feeds, names)
+            real = saturated(bundle.graph, real) if came_quantized else real
             compare_outputs(inside, wanted, bundle.graph, made)
             layers = with_masks_cut(bundle.graph, real)
-            compare_layers(inside, layers, bundle.graph, {**evaluate_all(bundle.graph, sample.feeds), **made})
-            add_isolated_errors(own, bundle.graph, real)
+            compare_layers(inside, layers, bundle.graph, {**stored.of(sample.feeds), **made})
+            add_isolated_errors(own, stored, real)
             add_distributions(spread, bundle.graph, layers, sample.name)
-        compare_outputs(agreement, wanted, bundle.graph, made)
+        compare_outputs(agreement, wanted, bundle.graph, made, sample.name, powers)
+        farthest.add(sample, wanted, made)
         _check_label(sample, outputs)
-        for name, array in made.items():
-            if isinstance(array, np.ndarray) and isinstance(wanted[name], np.ndarray):
-                votes[name].add(wanted[name], array, sample.label)
+        _vote(votes, sample, wanted, made)
+        if scores is not None:
+            scores.add(wanted, made)
     agreement.layers, agreement.oracle = inside.layers, oracle.name
     return AccuracyReport(
         agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest,
-        layer_samples=inside.samples, coverage=_coverage(bundle, shapes))  # fmt: skip
+        layer_samples=inside.samples, coverage=_coverage(bundle, shapes), worst_samples=farthest.figures())  # fmt: skip
 
 
 def _coverage(bundle: Bundle, shapes: dict[str, tuple[int, ...]]) -> Coverage | None:
@@ -165,6 +200,14 @@ def _coverage(bundle: Bundle, shapes: dict[str, tuple[int, ...]]) -> Coverage | 
         return cover(bundle.graph, bundle.manifest.get("decisions", []), shapes) if shapes else None
     except Exception:  # NOTE: a branch that the samples do not take fails on these in whatever op meets them first
         return None
+
+
+def _vote(
+    votes: Mapping[str, Top1Agreement], sample: Sample, wanted: Mapping[str, Any], made: Mapping[str, Any]
+) -> None:
+    for name, array in made.items():
+        if isinstance(array, np.ndarray) and isinstance(wanted[name], np.ndarray):
+            votes[name].add(wanted[name], array, sample.label)
 
 
 def _check_label(sample: Sample, outputs: Sequence[Any]) -> None:

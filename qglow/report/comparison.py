@@ -1,6 +1,9 @@
 """How far one output or value is from the same one in float, streamed over samples: floats by noise, everything else by
 equality.
 
+An output that is almost zero in a sample has no ratio of its own there: a sample's signal is its own power, or that of
+as many elements of the output's mean power over the data, whichever is more.
+
 Both kinds give a `noise_share`, so that one floor in decibels serves both: the noise over the signal of a float value,
 and the share of elements that differ of an integer or boolean one. Where half of the integers differ that is 3 dB, at
 one in a hundred 20 dB.
@@ -9,13 +12,16 @@ one in a hundred 20 dB.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from ..graph import Array
 from ..words import counted
+from .interval import MANY, share_interval
 
+BLOCK = 1 << 13  # elements that are compared at once: in a cache, and too few for OpenBLAS to wait for other threads
 MOST_DB = 200.0  # equal; and less than its negative is no worse
 
 
@@ -32,6 +38,16 @@ class Comparison(Protocol):
     @property
     def noise_share(self) -> float:
         """Noise over signal, at most 1e20; of integers the share of elements that differ."""
+        ...
+
+    @property
+    def by_sample(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Noise, and the signal beside which it counts, of each sample; both 0 where it could not be compared."""
+        ...
+
+    @property
+    def summed(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Of each sample the noise and the signal whose sums make `noise_share`."""
         ...
 
     @property
@@ -52,9 +68,39 @@ def ratio_db(entry: Mapping[str, Any]) -> float:
     return float(entry["sqnr_db"]) if "sqnr_db" in entry else decibels(1.0 - entry["equal"])
 
 
+def interval_db(found: Comparison) -> tuple[float, float]:
+    """The ratio in dB, from and to, that the samples are compatible with (interval.py). The ratio itself is within."""
+    share = found.noise_share
+    if found.fault or not found.by_sample[0]:
+        return decibels(share), decibels(share)
+    least, most = share_interval(*(found.summed if len(found.by_sample[0]) >= MANY else found.by_sample))
+    return decibels(max(share, most)), decibels(min(share, least))
+
+
+def worst_sample(found: Comparison) -> tuple[float, int] | None:
+    """The ratio in dB of the sample with most noise beside its signal, and its place; None where there is none."""
+    noise, signal = (np.array(v, np.float64) for v in found.by_sample)
+    if not noise.size:
+        return None
+    with np.errstate(over="ignore"):
+        shares = np.nan_to_num(noise / np.maximum(signal, 1e-300), nan=1e20)
+    worst = int(np.argmax(shares))
+    return decibels(min(1e20, float(shares[worst]))), worst
+
+
+def sureness(found: Comparison) -> dict[str, float]:
+    """The entries of `to_dict` that say how sure the ratio is: 95 % interval and worst sample in dB."""
+    if found.samples < 2 or found.fault or (worst := worst_sample(found)) is None:
+        return {}
+    low, high = interval_db(found)
+    return {"low_db": round(low, 3), "high_db": round(high, 3), "worst_sample_db": round(worst[0], 3)}
+
+
 @dataclass(slots=True)
 class Error:
     """Of a float value: sums over all samples of signal, noise, products for the cosine; the largest difference.
+
+    mean_power: of an element over the data that the samples are taken of, where it is known.
 
     not_finite counts elements where one side is NaN or infinite and the other is not the same: any of these makes the
     ratio -200 dB. Elements that are NaN, or the same infinity, on both sides are equal. other_shape counts samples
@@ -69,26 +115,42 @@ class Error:
     not_finite: int = 0
     other_shape: int = 0
     samples: int = 0
+    elements: int = 0
+    mean_power: float = 0.0
+    parts: list[tuple[float, float, int]] = field(default_factory=list)  # signal, noise, elements of each sample
 
     def add(self, real: Any, got: Any) -> None:
         self.samples += 1
         x, y = np.asarray(real), np.asarray(got)
         if x.shape != y.shape:
             self.other_shape += 1
+            self.parts.append((0.0, 0.0, 0))
             return
-        a, b = x.ravel().astype(np.float64), y.ravel().astype(np.float64)
-        finite = np.isfinite(a) & np.isfinite(b)
-        if not finite.all():
+        x, y = x.ravel(), y.ravel()
+        signal, noise, elements = 0.0, 0.0, 0
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(0, x.size, BLOCK):
+                found = self._add_block(x[k : k + BLOCK].astype(np.float64), y[k : k + BLOCK].astype(np.float64))
+                signal, noise, elements = signal + found[0], noise + found[1], elements + found[2]
+        self.signal += signal
+        self.noise += noise
+        self.elements += elements
+        self.parts.append((signal, noise, elements))
+
+    def _add_block(self, a: Array, b: Array) -> tuple[float, float, int]:
+        """Add elements to all but the sums by sample, which it returns: signal, noise, and the number of elements."""
+        signal, other = float(a @ a), float(b @ b)
+        if not np.isfinite(signal + other):
+            finite = np.isfinite(a) & np.isfinite(b)
             same = (a == b) | (np.isnan(a) & np.isnan(b))
             self.not_finite += int(np.count_nonzero(~finite & ~same))
             a, b = a[finite], b[finite]
-        with np.errstate(over="ignore"):
-            d = a - b
-            self.signal += float(a @ a)
-            self.noise += float(d @ d)
-            self.dot += float(a @ b)
-            self.other += float(b @ b)
-            self.largest = max(self.largest, float(np.abs(d).max(initial=0.0)))
+            signal, other = float(a @ a), float(b @ b)
+        self.dot += float(a @ b)
+        a -= b
+        self.other += other
+        self.largest = max(self.largest, float(a.max(initial=0.0)), -float(a.min(initial=0.0)))
+        return signal, float(a @ a), a.size
 
     @property
     def noise_share(self) -> float:
@@ -96,8 +158,19 @@ class Error:
             return 1e20
         if self.noise == 0:
             return 0.0
-        share = self.noise / max(self.signal, 1e-300)
+        share = self.noise / max(self.signal, self.mean_power * self.elements, 1e-300)
         return min(1e20, share) if np.isfinite(share) else 1e20
+
+    @property
+    def by_sample(self) -> tuple[list[float], list[float]]:
+        power = max(self.mean_power, self.signal / max(1, self.elements))
+        power = power if np.isfinite(power) else 0.0
+        return [n for _, n, _ in self.parts], [max(s, power * count) for s, _, count in self.parts]
+
+    @property
+    def summed(self) -> tuple[list[float], list[float]]:
+        quiet = self.signal < self.mean_power * self.elements
+        return [n for _, n, _ in self.parts], [self.mean_power * c if quiet else s for s, _, c in self.parts]
 
     @property
     def sqnr_db(self) -> float:
@@ -126,7 +199,7 @@ class Error:
         }
         if self.not_finite:
             found["not_finite"] = self.not_finite
-        return found | _shape_entry(self.other_shape)
+        return found | _shape_entry(self.other_shape) | sureness(self)
 
 
 @dataclass(slots=True)
@@ -138,15 +211,19 @@ class Equality:
     equal: int = 0
     other_shape: int = 0
     samples: int = 0
+    parts: list[tuple[int, int]] = field(default_factory=list)  # elements that differ, and all, of each sample
 
     def add(self, real: Any, got: Any) -> None:
         self.samples += 1
         a, b = np.asarray(real), np.asarray(got)
-        self.elements += max(a.size, b.size)
+        size, equal = max(a.size, b.size), 0
         if a.shape == b.shape:
-            self.equal += int(np.count_nonzero(a == b))
+            equal = int(np.count_nonzero(a == b))
         else:
             self.other_shape += 1
+        self.elements += size
+        self.equal += equal
+        self.parts.append((size - equal, size))
 
     @property
     def share(self) -> float:
@@ -158,11 +235,19 @@ class Equality:
         return 1.0 - self.share
 
     @property
+    def by_sample(self) -> tuple[list[float], list[float]]:
+        return [float(d) for d, _ in self.parts], [float(n) for _, n in self.parts]
+
+    @property
+    def summed(self) -> tuple[list[float], list[float]]:
+        return self.by_sample
+
+    @property
     def fault(self) -> str | None:
         return _shape_fault(self.other_shape, self.samples)
 
     def to_dict(self) -> dict[str, float]:
-        return {"equal": self.share, "elements": self.elements, **_shape_entry(self.other_shape)}
+        return {"equal": self.share, "elements": self.elements, **_shape_entry(self.other_shape), **sureness(self)}
 
 
 class Items:
@@ -189,6 +274,16 @@ class Items:
         if self.samples and self.other_shape == self.samples:
             return 1e20
         return max((i.noise_share for i in self.items), default=0.0)
+
+    @property
+    def by_sample(self) -> tuple[Sequence[float], Sequence[float]]:
+        worst = max(self.items, key=lambda i: i.noise_share, default=None)
+        return worst.by_sample if worst is not None else ([], [])
+
+    @property
+    def summed(self) -> tuple[Sequence[float], Sequence[float]]:
+        worst = max(self.items, key=lambda i: i.noise_share, default=None)
+        return worst.summed if worst is not None else ([], [])
 
     @property
     def fault(self) -> str | None:

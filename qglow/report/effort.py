@@ -26,10 +26,10 @@ def seconds_of(graph: Graph, made: Iterable[str], values: Mapping[str, Array]) -
 
 def _of_node(node: Node, known: Mapping[str, Array]) -> float:
     elements = sum(known[o].size for o in node.outputs if o in known)
-    return NODE + elements * (ELEMENT + PRODUCT * _terms(node, known))
+    return NODE + elements * (ELEMENT + PRODUCT * terms(node, known))
 
 
-def _terms(node: Node, known: Mapping[str, Array]) -> int:
+def terms(node: Node, known: Mapping[str, Array]) -> int:
     """Products that are summed to an element of the output; 0 for what is no product."""
     if not node.has(WEIGHTED) or any(i not in known for i in node.inputs[:2]):
         return 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..graph.blocks import IN_BLOCKS, Precision
 from ..runtime.step_profile import StepTime
@@ -12,6 +14,7 @@ from .advice import advice, blame
 from .figures import OutputReport, Report, Size
 from .latency import Times
 from .plots import grade
+from .scores import MetricReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +31,12 @@ def facts(report: Report) -> list[Fact]:
     """The facts of a report, those that are known."""
     return [
         *_accuracy(report.outputs, report.noise_beside),
+        *_metrics(report.metrics),
         *_speed(report.latency_ms),
         *_host(report.steps),
         *_size(report.size),
         *_coverage(report.nodes),
+        *_wider(report.wider),
         *_blame(report),
     ]
 
@@ -55,6 +60,10 @@ def _accuracy(outputs: Mapping[str, OutputReport], beside: Times) -> list[Fact]:
     name, worst = min(outputs.items(), key=lambda item: item[1].ratio_db)
     of = f" at {name}" if len(outputs) > 1 else ""
     details = [f"cosine {worst.cosine:.5f}{of}" if worst.cosine is not None else f"output {name}"]
+    if worst.low_db is not None and worst.high_db is not None:
+        details.append(f"95 % interval {worst.low_db:.1f} to {worst.high_db:.1f} dB")
+    if worst.worst_sample_db is not None:
+        details.append(f"worst sample {worst.worst_sample_db:.1f} dB")
     if worst.not_finite is not None:
         found_in = "is" if worst.not_finite == 1 else "are"
         elements = counted(worst.not_finite, "element")
@@ -71,19 +80,29 @@ def _accuracy(outputs: Mapping[str, OutputReport], beside: Times) -> list[Fact]:
         found = [Fact("Equal elements", f"{worst.equal:.1%}", tuple(details), grade(worst.ratio_db))]
     else:
         found = [Fact("Signal to noise", f"{worst.ratio_db:.1f} dB", tuple(details), grade(worst.ratio_db))]
-    for name, e in outputs.items():
-        if e.top1_int8 is not None and e.top1_fp32 is not None:
-            change = (e.top1_int8 - e.top1_fp32) * 100
-            detail = (f"float {e.top1_fp32:.1%}, {change:+.1f} points", f"same choice in {e.top1_agreement:.1%}")
-            quality = "good" if change >= -1 else "fair" if change >= -3 else "poor"
-            found.append(
-                Fact(
-                    "Top-1 accuracy" + (f" of {name}" if len(outputs) > 1 else ""),
-                    f"{e.top1_int8:.1%}",
-                    detail,
-                    quality,
-                )
-            )
+    return [*found, *(fact for name, e in outputs.items() for fact in _classes(e, f" of {name}" if of else ""))]
+
+
+def _classes(e: OutputReport, of: str) -> list[Fact]:
+    """Accuracy where labels are known, else how often an output that chooses a class chooses float's."""
+    if e.top1_int8 is not None and e.top1_fp32 is not None:
+        change = (e.top1_int8 - e.top1_fp32) * 100 + 0.0
+        detail = [f"float {e.top1_fp32:.1%}, {change:+.1f} points", f"same choice in {e.top1_agreement:.1%}"]
+        if e.lost_low is not None and e.lost_high is not None:
+            detail.append(f"95 % interval {-e.lost_high:+.1f} to {-e.lost_low:+.1f} points")
+        quality = "good" if change >= -1 else "fair" if change >= -3 else "poor"
+        return [Fact(f"Top-1 accuracy{of}", f"{e.top1_int8:.1%}", tuple(detail), quality)]
+    if e.is_choice and e.top1_agreement is not None:
+        quality = "good" if e.top1_agreement > 0.99 else "fair" if e.top1_agreement > 0.97 else "poor"
+        return [Fact(f"Same class as float{of}", f"{e.top1_agreement:.1%}", (), quality)]
+    return []
+
+
+def _metrics(metrics: Sequence[MetricReport]) -> list[Fact]:
+    found = []
+    for m in metrics:
+        sure = (f"95 % interval of the change {m.low:+.4g} to {m.high:+.4g}",) if m.low is not None else ()
+        found.append(Fact(m.name, f"{m.int8:.4g}", (f"float {m.fp32:.4g}, {m.int8 - m.fp32:+.4g}", *sure)))
     return found
 
 
@@ -126,6 +145,15 @@ def _coverage(nodes: Mapping[Precision, int]) -> list[Fact]:
     weights = [f"{n} with weights in {p}" for p, n in blocks]
     details = (f"{nodes['folded']} of them part of others", *weights, f"{nodes['float']} stayed float")
     return [Fact("Nodes in int8", f"{inside} of {total}", details)]
+
+
+def _wider(account: Mapping[str, Any] | None) -> list[Fact]:
+    if account is None:
+        return []
+    kinds = Counter(f"{n['op']} in {n['precision']}" for n in account["nodes"])
+    took = f"about {account['more_time_percent']:.0f} % more time; int8 alone: {account['int8_db']:.1f} dB"
+    details = (took, ", ".join(f"{n} {what}" for what, n in kinds.most_common(4)))
+    return [Fact("Wider formats", f"{account['reached_db']:.1f} dB", details)]
 
 
 def _blame(report: Report) -> list[Fact]:

@@ -13,20 +13,21 @@ Times = dict[str, dict[str, float]]
 
 
 def interleaved(
-    runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, most: int = 200, turns: int | None = None
-) -> Times:
+    runs: Mapping[str, Callable[[], Any]], seconds: float = 2.0, most: int = 200, turns: int | None = None,
+    least: int = 3,
+) -> Times:  # fmt: skip
     """Call each in turn until the time is spent, or for a number of turns: {name: {"min": ms, "median": ms,
     "p99": ms, "runs": n}}.
 
     A call that is shorter than a block is repeated within its turn, after one that is not timed and warms the caches
-    that the others filled. most: timed calls of each. turns: rounds; the time then only ends a measurement that is four
-    times slower.
+    that the others filled. most: timed calls of each. least: rounds, whatever the time. turns: rounds; the time then
+    only ends a measurement that is four times slower.
     """
     blocks = {name: _block(run) for name, run in runs.items()}
     times: dict[str, list[float]] = {name: [] for name in runs}
     end = time.perf_counter() + (seconds if turns is None else 4 * seconds)
     done = 0
-    while done < 3 or (time.perf_counter() < end and done != turns and any(len(t) < most for t in times.values())):
+    while done < least or (time.perf_counter() < end and done != turns and any(len(t) < most for t in times.values())):
         for name, run in runs.items():
             if blocks[name] > 1:
                 run()

@@ -3,7 +3,7 @@ signal to noise."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,12 @@ from typing import Any
 from ..errors import in_one_line
 from ..graph import Array, Graph
 from ..profiling.dataset import Dataset, Feeds, open_dataset
+from ..progress import track
 from ..runtime import InferenceSession
 from ..runtime.machine_limits import MachineLimits, machine_roof
 from ..runtime.step_profile import StepTime, time_steps
 from .comparison import Comparison, comparison_of
-from .latency import interleaved
+from .latency import Times, interleaved
 from .peer_int8 import quantize_static_int8
 from .peers import onnxruntime_session
 from .verdict import worst_db
@@ -40,29 +41,50 @@ class PeerComparison:
 
 
 def time_beside_peers(
-    bundle: str | Path, model: str | Path, graph: Callable[[], Graph], data: Any, threads: int = 1, samples: int = 8
-) -> PeerComparison:
-    """Time all three and qglow's steps on the first sample, and hold both int8 models against onnxruntime's float on a
-    few."""
-    session = InferenceSession(bundle, threads)
-    opened = open_dataset(data, session.graph)
+    bundles: Sequence[str | Path], model: str | Path, graph: Callable[[], Graph], data: Any, threads: int = 1,
+    samples: int = 8, quiet: bool = True,
+) -> list[PeerComparison]:  # fmt: skip
+    """Time each bundle and both forms of onnxruntime in one interleaved run, and the bundles' steps, on the first
+    sample; hold all int8 models against onnxruntime's float on a few. One result a bundle, in order."""
+    sessions = [InferenceSession(bundle, threads) for bundle in bundles]
+    opened = open_dataset(data, sessions[0].graph)
     few = opened.spread(samples)
-    result = PeerComparison()
-    runs: dict[str, Run] = {OURS: lambda feeds: session.run(None, feeds)}
+    runs: dict[str, Run] = {_ours(k): partial(session.run, None) for k, session in enumerate(sessions)}
+    notes = []
     feeds = next(iter(few)).feeds
-    for name, make in ((FLOAT, lambda: str(model)), (PEER, lambda: quantize_static_int8(model, graph, opened))):
+    peers: tuple[tuple[str, Callable[[], str | bytes]], ...] = (
+        (FLOAT, lambda: str(model)), (PEER, lambda: quantize_static_int8(model, graph, opened)),
+    )  # fmt: skip
+    for name, make in track(peers, "preparing onnxruntime, float and its own int8", len(peers), quiet):
         try:
-            run = _onnxruntime(make(), threads, session.graph.outputs)
+            run = _onnxruntime(make(), threads, sessions[0].graph.outputs)
             run(feeds)
             runs[name] = run
         except Exception as error:
             why = f"{type(error).__name__}: {in_one_line(error)}"
-            result.notes.append(f"{name} is not in the comparison, onnxruntime cannot make or run it ({why})")
-    result.latency = interleaved({name: partial(run, feeds) for name, run in runs.items()})
-    result.noise = _noise(runs, few)
-    result.steps = time_steps(session, feeds, repeats=3)
-    result.roof = machine_roof(session.threads) if result.steps else None
-    return result
+            notes.append(f"{name} is not in the comparison, onnxruntime cannot make or run it ({why})")
+    # NOTE: without a bar, which is drawn by a thread of its own, while anything is timed
+    latency = interleaved({name: partial(run, feeds) for name, run in runs.items()})
+    noise = _noise(runs, few, quiet)
+    return [
+        _of_one(k, PeerComparison(latency, noise, notes, time_steps(session, feeds, repeats=3)), session.threads)
+        for k, session in enumerate(sessions)
+    ]
+
+
+def _ours(index: int) -> str:
+    return f"{OURS} {index}"
+
+
+def _of_one(index: int, found: PeerComparison, threads: int) -> PeerComparison:
+    """What was found, with one bundle of several under the name that any one has."""
+
+    def own(table: Times) -> Times:
+        mine = {OURS: table[_ours(index)]} if _ours(index) in table else {}
+        return mine | {name: row for name, row in table.items() if not name.startswith(OURS)}
+
+    roof = machine_roof(threads) if found.steps else None
+    return PeerComparison(own(found.latency), own(found.noise), found.notes, found.steps, roof)
 
 
 def _onnxruntime(model: str | bytes, threads: int, outputs: tuple[str, ...]) -> Run:
@@ -70,14 +92,14 @@ def _onnxruntime(model: str | bytes, threads: int, outputs: tuple[str, ...]) -> 
     return lambda feeds: session.run(list(outputs), feeds)
 
 
-def _noise(runs: dict[str, Run], few: Dataset) -> dict[str, dict[str, float]]:
+def _noise(runs: dict[str, Run], few: Dataset, quiet: bool) -> dict[str, dict[str, float]]:
     """By int8 runtime: sqnr_db of its worst output against onnxruntime's float, and the number of samples."""
     if FLOAT not in runs:
         return {}
     rivals = {n: r for n, r in runs.items() if n != FLOAT}
     found: dict[str, dict[str, Comparison]] = {n: {} for n in rivals}
     count = 0
-    for sample in few:
+    for sample in track(few, "comparing with onnxruntime", few.total, quiet):
         count += 1
         real = runs[FLOAT](sample.feeds)
         for name, run in rivals.items():

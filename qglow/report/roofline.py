@@ -31,7 +31,11 @@ def roofline(steps: Sequence[StepTime], roof: MachineLimits) -> str:
     x = _Axis([s.ops / s.moved for s in points] + [roof.peak / roof.memory, 0.1], LEFT, WIDTH - RIGHT)
     y = _Axis([s.ops / s.seconds for s in points] + [roof.peak, roof.peak / 1000], HEIGHT - BOTTOM, 10)
     longest = max((s.seconds for s in points), default=1.0)
-    parts = [f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" font-family="sans-serif" font-size="11">']
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH:.0f} {HEIGHT:.0f}" role="img" class="roof" '
+        'aria-label="speed of each step against its arithmetic intensity, and the limits of the machine" '
+        'font-family="sans-serif" font-size="11">'
+    ]
     parts += [_grid(x, y), _line(x, y, roof.peak, roof.memory, "memory"), _line(x, y, roof.peak, roof.cache, "cache")]
     label = f"peak {roof.peak / 1e9:.0f} GOP/s, {roof.threads} thread{'s' if roof.threads > 1 else ''}"
     parts.append(f'<text x="{WIDTH - RIGHT - 2:.0f}" y="{y(roof.peak) - 5:.1f}" text-anchor="end">{label}</text>')
@@ -94,6 +98,6 @@ def _point(step: StepTime, x: _Axis, y: _Axis, longest: float) -> str:
     radius = 2 + 10 * math.sqrt(step.seconds / longest)
     place = f'cx="{x(intensity):.1f}" cy="{y(speed):.1f}" r="{radius:.1f}"'
     return (
-        f'<circle {place} fill="{COLOURS.get(step.kind, OTHER)}" '
+        f'<circle class="{escape(step.kind)}" {place} fill="{COLOURS.get(step.kind, OTHER)}" '
         f'fill-opacity="0.55"><title>{escape(title)}</title></circle>'
     )

@@ -8,7 +8,7 @@ alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,39 +36,49 @@ MOST = 1e20  # noise over signal that stands for NaN and infinities
 @dataclass(frozen=True, slots=True)
 class Sensitivity:
     """One rounding. what: in words. nodes: the float graph's nodes that must stay float to avoid it. noise: over
-    signal, an output."""
+    signal, an output. value: the one that is rounded, which may be int16 instead; empty of weights."""
 
     what: str
     nodes: tuple[str, ...]
     noise: Array
+    value: str = ""
 
 
 def find_sensitivities(
-    graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True
-) -> list[Sensitivity]:
+    graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True,
+    is_over: Callable[[], bool] = lambda: False,
+) -> list[Sensitivity]:  # fmt: skip
     """Every rounding of `quantized` with its damage, over the first sample and those that fit in so many estimated
-    seconds."""
-    roundings = list(_roundings(graph, quantized, config))
+    seconds, those that change their value most first. is_over: whether the caller's time is; what was not looked at by
+    then is estimated from how much it changes its value."""
+    roundings = list(roundings_of(graph, quantized, config))
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
-    spent = 0.0
+    spent, own, looked_at = 0.0, np.zeros(len(roundings)), set[int]()
     for sample in data:
-        if spent > seconds:
+        if spent > seconds or is_over():
             break
         real: dict[str, Array] = {}
         evaluate(graph, sample.feeds, keep=real.__setitem__, fast=True)
-        signal += [_signal(real[o]) for o in graph.outputs]
-        for k, rounding in enumerate(track(roundings, "finding what costs most", len(roundings), quiet)):
-            changed = rounding.changed(graph, quantized, real)
-            noise[k] += [_noise(real[o], changed.get(o, real[o])) for o in graph.outputs]
+        signal += [signal_of(real[o]) for o in graph.outputs]
+        own = own if own.any() else np.array([r.own_share(graph, quantized, real) for r in roundings])
+        order = np.argsort(-own, kind="stable").tolist()
+        for k in track(order, "finding what costs most", len(roundings), quiet):
+            if is_over():
+                break
+            looked_at.add(k)
+            changed = roundings[k].changed(graph, quantized, real)
+            noise[k] += [noise_of(real[o], changed.get(o, real[o])) for o in graph.outputs]
             spent += seconds_of(graph, changed, real)
-    return [
-        Sensitivity(r.what, r.nodes, np.minimum(n / np.maximum(signal, 1e-300), MOST))
-        for r, n in zip(roundings, noise, strict=True)
-    ]
+    shares = np.minimum(noise / np.maximum(signal, 1e-300), MOST)
+    known = [k for k in sorted(looked_at) if own[k] > 0]
+    reach = np.median([shares[k] / own[k] for k in known], axis=0) if known else np.ones(len(graph.outputs))
+    for k in {*range(len(roundings))} - looked_at:
+        shares[k] = np.minimum(own[k] * reach, MOST)
+    return [Sensitivity(r.what, r.nodes, share, r.value) for r, share in zip(roundings, shares, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Rounding:
+class Rounding:
     """stored: the quantized graph's name of the value; weights: of the product `nodes[0]`, rounded; one of both."""
 
     what: str
@@ -76,6 +86,22 @@ class _Rounding:
     value: str
     stored: str = ""
     weights: Array | None = None
+
+    def own_share(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> float:
+        """Noise over signal of the value, or of the weights, itself."""
+        if self.weights is not None:
+            node = next(n for n in graph.nodes if n.name == self.nodes[0])
+            before, after = graph.constants[node.inputs[1]], self.weights
+        elif self.value in real:
+            before = real[self.value]
+            after = np.asarray(as_real(quantized, self.stored, as_stored(quantized, self.stored, before)))
+        else:
+            return 0.0
+        if before.shape != after.shape:
+            return 0.0
+        found = Error()
+        found.add(before, after)
+        return min(found.noise_share, MOST)
 
     def changed(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
         """The values of the float graph that are others with this rounding alone, by name. real: all of its values
@@ -103,7 +129,7 @@ class _Rounding:
         return changed
 
 
-def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[_Rounding]:
+def roundings_of(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[Rounding]:
     consumers, producers, functions = graph.consumers(), graph.producers(), find_functions(graph, {})
     values = {n: n for n in (*graph.inputs, *(o for node in graph.nodes for o in node.outputs)) if n}
     for name, t in quantized.types.items():
@@ -124,17 +150,17 @@ def _roundings(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[
                 else (maker,)
             )
             nodes = tuple(dict.fromkeys(n.name for n in (*readers, *makers)))
-            yield _Rounding(f"rounding of {value!r}", nodes, value, stored=name)
+            yield Rounding(f"rounding of {value!r}", nodes, value, stored=name)
     yield from _block_roundings(graph, quantized)
     for node in graph.nodes:
         if node.has(PRODUCT) and f"{node.outputs[0]}.w" in quantized.constants:
             w = graph.constants[node.inputs[1]]
             q, quant, _ = quantize_weights(w, output_axis(node), None, 1.0, config)
             rounded = dequantize(q, TensorType(DType.I8, tuple(q.shape), quant))
-            yield _Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=rounded)
+            yield Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=rounded)
 
 
-def _block_roundings(graph: Graph, quantized: Graph) -> Iterator[_Rounding]:
+def _block_roundings(graph: Graph, quantized: Graph) -> Iterator[Rounding]:
     """Of block-wise weights, as the float products would have them. The rounding of activations is small beside it."""
     floats = {n.name: n for n in graph.nodes if n.has(MATRIX_PRODUCT)}
     for made in quantized.nodes:
@@ -143,12 +169,12 @@ def _block_roundings(graph: Graph, quantized: Graph) -> Iterator[_Rounding]:
             continue
         c, name = quantized.constants, made.inputs[1]
         w = widened(c[name], quantized.types[name], c[made.inputs[2]], c.get(made.input(3))) / np.float32(alpha)
-        yield _Rounding(
+        yield Rounding(
             f"weights of {node.outputs[0]!r}", (node.name,), "", weights=w if gemm_form(node).turns_b else w.T
         )
 
 
-def _signal(real: Array) -> float:
+def signal_of(real: Array) -> float:
     """Power of the finite elements of a float value; of any other value the number of its elements."""
     if real.dtype.kind != "f":
         return float(real.size)
@@ -156,7 +182,7 @@ def _signal(real: Array) -> float:
     return float(finite @ finite)
 
 
-def _noise(real: Array, changed: Array) -> float:
+def noise_of(real: Array, changed: Array) -> float:
     """Power of the difference, of any other value the number of elements that differ; MOST where NaN, infinities or
     shapes differ."""
     if real.shape != changed.shape:

@@ -37,6 +37,23 @@ def as_stored(graph: Graph, name: str, real: Array) -> Array:
     return quantize(real if factors is None else (real / factors).astype(np.float32), t)
 
 
+def saturated(graph: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
+    """Float values by name, cut to the ends of the ranges that a model came with: there that is what the model means,
+    as where a zero point takes the place of a Relu, and no noise. graph: the quantized one. Where it computes with
+    the float value too, or has it in two ranges, the value stays as it is."""
+    found, computed_with = dict(real), {i for n in graph.nodes if n.op != "Quantize" for i in n.inputs}
+    for name, t in graph.types.items():
+        source = float_name(name)
+        other = f"{source}.q" if name == source else source
+        twice = other in graph.types and (graph.types[other].is_quantized or other in computed_with)
+        if twice or t.quant is None or t.quant.axis is not None or name in graph.constants:
+            continue
+        if source in real and real[source].dtype.kind == "f":
+            low, high = t.real_limits()
+            found[source] = np.clip(real[source], np.float32(low), np.float32(high))
+    return found
+
+
 def with_masks_cut(graph: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
     """Float values by name, with what is plainly masked in them cut as int8 cuts it: to the end of the range of the
     value's type.

@@ -11,12 +11,14 @@ from ..graph import Array
 
 
 def is_choice(scores: Any) -> bool:
-    """Whether an output chooses a class: one score a class in one row, or one integer, the class itself."""
+    """Whether an output chooses a class: one score a class, in one row or in the channels of one pixel ([1, C, 1, 1]),
+    or one integer, the class itself."""
     if not isinstance(scores, np.ndarray):
         return False
     if scores.dtype.kind in "iu":
         return 1 <= scores.ndim <= 2 and scores.size == 1
-    return scores.dtype.kind == "f" and 1 <= scores.ndim <= 2 and scores.size == scores.shape[-1] > 1
+    axis = {1: 0, 2: 1, 4: 1, 5: 1}.get(scores.ndim)
+    return axis is not None and scores.dtype.kind == "f" and scores.size == scores.shape[axis] > 1
 
 
 def choice(scores: Array) -> int:
@@ -28,13 +30,16 @@ def choice(scores: Array) -> int:
 
 @dataclass(slots=True)
 class Top1Agreement:
-    """Counts of one score output over samples: how often the largest score is at the same place, and at the label."""
+    """Counts of one score output over samples: how often the largest score is at the same place, and at the label.
+    lost, won: samples on which float alone is right, and int8 alone."""
 
     samples: int = 0
     same: int = 0
     labelled: int = 0
     right_fp32: int = 0
     right_int8: int = 0
+    lost: int = 0
+    won: int = 0
     is_choice: bool = True
 
     def add(self, real: Array, int8: Array, label: int | None) -> None:
@@ -48,6 +53,8 @@ class Top1Agreement:
             self.labelled += 1
             self.right_fp32 += a == label
             self.right_int8 += b == label
+            self.lost += a == label != b
+            self.won += b == label != a
 
     @property
     def drop(self) -> float | None:
@@ -58,4 +65,14 @@ class Top1Agreement:
         result = {"top1_agreement": self.same / max(1, self.samples), "is_choice": self.is_choice}
         if self.labelled:
             result |= {"top1_fp32": self.right_fp32 / self.labelled, "top1_int8": self.right_int8 / self.labelled}
+            low, high = lost_interval(self.lost, self.won, self.labelled)
+            result |= {"labelled": self.labelled, "lost_low": round(low, 3), "lost_high": round(high, 3)}
         return result
+
+
+def lost_interval(lost: int, won: int, samples: int) -> tuple[float, float]:
+    """Points of accuracy lost, from and to, that so many samples are compatible with, with 95 % confidence: of a
+    difference between two shares of the same samples (Agresti and Min, Statistics in Medicine 24, 2005)."""
+    n, b, c = samples + 2.0, lost + 0.5, won + 0.5
+    middle, spread = (b - c) / n, 1.959964 * ((b + c) - (b - c) ** 2 / n) ** 0.5 / n
+    return 100 * (middle - spread), 100 * (middle + spread)

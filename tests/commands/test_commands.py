@@ -206,16 +206,21 @@ g (float[1, n, 4] x) => (float[1, m, 4] y) {
 
 
 def test_bench_says_where_noise_is_no_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A model that wants a certain length runs on real data, and not on noise of length 1."""
+    """A model that wants a certain length runs on noise of the profile's length, and not of length 1."""
     np.savez(tmp_path / "d.npz", x=np.ones((1, 3, 4), np.float32))
     onnx.save(onnx.parser.parse_model(SEQUENCE), tmp_path / "m.onnx")
     model, data, bundle = (str(tmp_path / n) for n in ("m.onnx", "d.npz", "b.qglow"))
     assert main(["profile", model, "--data", data, "-o", str(tmp_path / "p.json")]) == 0
     assert main(["quantize", model, "--profile", str(tmp_path / "p.json"), "-o", bundle]) == 0
     capsys.readouterr()
-    assert main(["bench", bundle, "--seconds", "0.05"]) == 2
+    assert main(["bench", bundle, "--seconds", "0.05"]) == 0
+    printed = capsys.readouterr().out
+    assert "inputs: x 1x3x4" in printed and max(map(len, printed.splitlines())) <= 80
+    assert main(["bench", bundle, "--seconds", "0.05", "--shape", "x=1x1x4"]) == 2
     error = capsys.readouterr().err
     assert "does not run on noise (x [1, 1, 4]" in error and "--data" in error and error.count("\n") == 1
+    assert main(["bench", bundle, "--seconds", "0.05", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["shapes"] == {"x": [1, 3, 4]}
     assert main(["bench", bundle, model, "--seconds", "0.05", "--data", data]) == 0
     assert "onnxruntime int8" in capsys.readouterr().out
 

@@ -189,6 +189,14 @@ def test_options_that_a_quantized_model_leaves_without_effect(
         qglow.quantize(quantized, profile)
 
 
+def test_a_profile_of_a_quantized_model_says_that_it_is_of_no_use(
+    digits: Path, quantized: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["profile", str(quantized), "--data", str(digits), "--samples", "2", "-o", str(tmp_path / "p.json")]
+    assert main(command) == 0
+    assert "warning: the model came quantized, with ranges of its own: quantize it without" in capsys.readouterr().err
+
+
 def test_words_follow_their_numbers() -> None:
     assert [counted(n, "sample") for n in (0, 1, 2)] == ["0 samples", "1 sample", "2 samples"]
     assert [points_lost(d) for d in (1, -0.6, 0, 2.5)] == [

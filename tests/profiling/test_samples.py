@@ -1,4 +1,4 @@
-"""A profile keeps the first few samples, and quantize holds int8 against float on them."""
+"""A profile keeps samples, some of which calibration does not see, and quantize is judged by them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 import qglow
-from qglow.errors import AccuracyError, ProfileError
-from qglow.graph import DType, Graph, Node, TensorType
+from qglow.errors import AccuracyError, DataError, ProfileError
+from qglow.graph import DType, Graph, Node, TensorType, float_type
 from qglow.pipeline import float_graph
-from qglow.profiling import Observer, Profile
+from qglow.profiling import Observer, Profile, open_dataset
 from qglow.profiling import samples as samples_module
-from qglow.profiling.samples import COUNT, kept_dataset
+from qglow.profiling.dataset import Sample
+from qglow.profiling.profile import _record
+from qglow.profiling.samples import FEWEST, MOST, SMALL, Keeper, kept_dataset
+from qglow.report.judging import HELD_BACK
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +27,69 @@ def graph(digits: Path) -> Graph:
 
 @pytest.fixture(scope="module")
 def profile(graph: Graph, digits: Path) -> Profile:
-    return qglow.profile(graph, digits, batch_size=3)
+    return qglow.profile(graph, digits, samples=64, batch_size=3)
 
 
-def test_the_first_samples_are_kept_exactly(graph: Graph, profile: Profile, digits: Path, tmp_path: Path) -> None:
+def test_samples_are_held_back_exactly_and_calibration_does_not_see_them(
+    graph: Graph, profile: Profile, digits: Path, tmp_path: Path
+) -> None:
     profile.save(tmp_path / "p.json")
-    kept = kept_dataset(Profile.load(tmp_path / "p.json").kept, graph)
-    assert kept is not None and [s.name for s in kept] == ["000.npy", "001.npy", "002.npy", "003.npy"]
+    loaded = Profile.load(tmp_path / "p.json")
+    assert loaded.to_json() == profile.to_json() and loaded.samples == 64
+    kept = kept_dataset(loaded.held_back, graph)
+    assert kept is not None and len(kept) == FEWEST == len(loaded.kept)
     for sample in kept:
         assert np.array_equal(sample.feeds["image"], np.load(digits / sample.name))
+    held = {s.name for s in kept}
+    others = [s.feeds for s in open_dataset(digits, graph).spread(64) if s.name not in held]
+    assert len(others) == 56
+    rest = qglow.profile(graph, others[:SMALL]).merge(qglow.profile(graph, others[SMALL:]))
+    assert {n: _record(o) for n, o in rest.tensors.items()} == {n: _record(o) for n, o in profile.tensors.items()}
+
+
+@pytest.mark.parametrize("total", [1, 2, 7, 8, SMALL, SMALL + 1, 50, 64, 100, 256, 1000, 5000])
+@pytest.mark.parametrize("known", [True, False])
+def test_how_many_are_held_back(total: int, known: bool) -> None:
+    """Of a small set all are kept and none is held back; of any other enough, spread over what is known of it."""
+    keeper = Keeper(("x",), total if known else None)
+    held = [k for k in range(total) if keeper.holds_back(Sample(str(k), {"x": np.full(4, k, np.float32)}))]
+    if total <= SMALL:
+        assert not held and len(keeper.kept) == total
+    elif known or total >= 2 * SMALL:
+        assert FEWEST <= len(held) <= min(MOST, max(FEWEST, total // (8 if known else 6)))
+        assert [s.name for s in keeper.kept] == [str(k) for k in held]
+        assert not known or (held[0] < total / len(held) and held[-1] >= total - total / len(held))
+    assert [s.name for s in keeper.kept if s.held_back] == [str(k) for k in held]
+
+
+def test_a_few_large_samples_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where not all samples of a small set can be kept, cross-validation cannot be made."""
+    noise = np.random.default_rng(0).normal(0, 1, (20, 1000)).astype(np.float32)
+    samples = [Sample(str(k), {"x": noise[k]}) for k in range(20)]
+    size = pack_size(samples[0])
+    monkeypatch.setattr(samples_module, "LIMIT", 3 * size + size // 2)
+    keeper = Keeper(("x",), 20)
+    held = [s.name for s in samples if keeper.holds_back(s)]
+    assert held == [s.name for s in keeper.kept] == ["3", "10", "16"]
+    monkeypatch.setattr(samples_module, "LIMIT", 10)
+    keeper = Keeper(("x",), 20)
+    assert not [s for s in samples if keeper.holds_back(s)] and not keeper.kept
+
+
+def pack_size(sample: Sample) -> int:
+    packed = samples_module.pack(sample, tuple(sample.feeds))
+    assert packed is not None
+    return packed.size
+
+
+def test_what_is_held_back_may_not_be_nan_either() -> None:
+    types = {"x": float_type(1, 4), "y": float_type(1, 4)}
+    graph = Graph("g", ("x",), ("y",), (Node("Sqrt", ("x",), ("y",), name="root"),), types)
+    feeds = [{"x": np.full((1, 4), k + 1, np.float32)} for k in range(40)]
+    held = qglow.profile(graph, feeds).held_back[1]
+    feeds[int(held.name.split()[1])]["x"] *= -1
+    with pytest.raises(DataError, match=f"{held.name}: tensor 'y' holds NaN"):
+        qglow.profile(graph, feeds)
 
 
 def test_a_scalar_input_stays_a_scalar() -> None:
@@ -44,24 +101,27 @@ def test_a_scalar_input_stays_a_scalar() -> None:
     assert kept is not None and next(iter(kept)).feeds["s"].shape == ()
 
 
-def test_merge_keeps_the_first_ones(graph: Graph, digits: Path) -> None:
+def test_merge_keeps_all_of_a_small_set(graph: Graph, digits: Path) -> None:
     feeds = [{"image": np.load(digits / f"{k:03d}.npy")} for k in range(7)]
     parts = qglow.profile(graph, feeds[:3]).merge(qglow.profile(graph, feeds[3:]))
     whole = qglow.profile(graph, feeds)
-    assert [s.inputs for s in parts.kept] == [s.inputs for s in whole.kept] and len(parts.kept) == COUNT
+    assert [s.inputs for s in parts.kept] == [s.inputs for s in whole.kept] and len(parts.kept) == 7
+    many = parts.merge(qglow.profile(graph, digits, samples=64))
+    assert many.samples == 71 and len(many.kept) == len(many.held_back) == FEWEST
 
 
 def test_large_samples_are_left_out(graph: Graph, digits: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = qglow.profile(graph, digits, samples=1).kept[0].size
     monkeypatch.setattr(samples_module, "LIMIT", int(size * 2.5))
-    assert len(qglow.profile(graph, digits).kept) == 2
+    assert len(qglow.profile(graph, digits, samples=64).kept) == 2
     monkeypatch.setattr(samples_module, "LARGEST", 10)
-    assert not qglow.profile(graph, digits).kept
+    assert not qglow.profile(graph, digits, samples=64).kept
 
 
-def test_quantize_checks_on_them_by_default(graph: Graph, profile: Profile) -> None:
+def test_quantize_judges_by_them_by_default(graph: Graph, profile: Profile) -> None:
     agreement = qglow.quantize(graph, profile).manifest["agreement"]
-    assert agreement["samples"] == COUNT and agreement["outputs"]["scores"]["sqnr_db"] > 25
+    assert agreement["samples"] == FEWEST and agreement["outputs"]["scores"]["sqnr_db"] > 25
+    assert agreement["judged_on"] == HELD_BACK
     assert qglow.quantize(graph, profile, check=False).manifest["agreement"] is None
 
 
@@ -70,7 +130,7 @@ def test_quantize_refuses_what_is_broken_and_names_the_layer(graph: Graph, profi
     cut = Observer()
     cut.observe(np.array([-0.01, 0.01], np.float32))
     wrong = Profile(profile.graph, {**profile.tensors, "conv_b": cut, "relu_b": cut}, 1, profile.data, (), profile.kept)
-    with pytest.raises(AccuracyError, match=r"'scores' has .* on 4 samples .*add .*relu_b,") as caught:
+    with pytest.raises(AccuracyError, match=r"'scores' has .* on 8 samples .*add .*relu_b,") as caught:
         qglow.quantize(graph, wrong)
     assert caught.value.bundle.manifest["agreement"]["outputs"]["scores"]["sqnr_db"] < 3  # type: ignore[attr-defined]
     assert qglow.quantize(graph, wrong, check=False).graph.nodes

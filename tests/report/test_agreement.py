@@ -85,9 +85,12 @@ def test_what_int8_spoils_is_refused_whatever_the_output_is(made: Callable[[], A
     model, samples = made()
     profile = qglow.profile(model, samples)
     with pytest.raises(AccuracyError, match="output 'y' has"):
-        qglow.quantize(model, profile)
+        qglow.quantize(model, profile, {"widen_percent": 0.0})
+    floor = -200.0 if made is quiet_rows else 0.5
     with pytest.raises(AccuracyError, match="output 'y' has"):
-        qglow.quantize(model, profile, qglow.QuantConfig(min_agreement_sqnr_db=-200.0 if made is quiet_rows else 0.5))
+        qglow.quantize(model, profile, {"widen_percent": 0.0, "min_agreement_sqnr_db": floor})
+    rescued = qglow.quantize(model, profile).manifest  # by wider formats
+    assert rescued["wider"]["reached_db"] >= 3.0 and "not_finite" not in rescued["agreement"]["outputs"]["y"]
     bundle = qglow.quantize(model, profile, check=False)
     report = qglow.compare(model, bundle, samples)
     assert "y" in report.to_dict()["complaints"] and "Do not use this bundle" in report.summary()
@@ -124,9 +127,10 @@ def test_a_slow_machine_makes_the_same_bundle(
         manifest = qglow.quantize(digits / "model.onnx", recorded, qglow.QuantConfig(**config)).manifest
         for score in ("int8", "reached"):
             manifest.get("target", {score: {"ms": 0.0}})[score].pop("ms")  # what was measured
+        manifest.get("target", {}).pop("front", None)  # likewise
         return manifest
 
     fast = made()
     for clock in ("perf_counter", "monotonic", "process_time", "time"):
         monkeypatch.setattr(time, clock, itertools.count(1e9, 1e3).__next__)
-    assert made() == fast and fast["agreement"]["samples"] == 4
+    assert made() == fast and fast["agreement"]["samples"] == 8

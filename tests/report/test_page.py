@@ -22,16 +22,17 @@ from qglow.runtime.step_profile import StepTime
 BROWSER = next((b for b in ("chromium", "chromium-browser", "google-chrome") if shutil.which(b)), None)
 WATCH = (
     '<script>window.faults=[];addEventListener("error",e=>faults.push(e.message));'
-    'console.error=m=>faults.push(m)</script>'
+    "console.error=m=>faults.push(m)</script>"
 )
 ACT = """<script>
-var heads = [...document.querySelectorAll("th[data-sort]")], sqnr = heads.find(h => h.textContent == "SQNR dB");
+var heads = [...document.querySelectorAll("table.sorts th")], sqnr = heads.find(h => h.textContent == "SQNR dB");
 var column = k => [...sqnr.closest("table").tBodies[0].rows].map(r => Number(r.cells[k].dataset.v));
-sqnr.click(); var up = column(sqnr.cellIndex); sqnr.click(); var down = column(sqnr.cellIndex);
+var press = () => sqnr.querySelector("button").click();
+press(); var up = column(sqnr.cellIndex); press(); var down = column(sqnr.cellIndex);
 var seen = e => { var b = e.getBoundingClientRect(); return b.width > 0 && b.height > 0 };
 var found = {faults: faults, up: up, down: down, plots: [...document.querySelectorAll("svg")].filter(seen).length,
   wide: document.documentElement.scrollWidth <= innerWidth,
-  outside: performance.getEntriesByType("resource").map(e => e.name)};
+  outside: performance.getEntriesByType("resource").map(e => e.name).filter(n => !n.startsWith("data:"))};
 document.body.dataset.found = JSON.stringify(found);
 </script>"""
 
@@ -50,14 +51,19 @@ def report(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Report:
 def test_the_page_has_facts_first_then_every_plot(report: Report) -> None:
     text = page(report)
     parts = [
-        "Signal to noise",
-        "Most noise added by",
+        'aria-label="Verdict"',
         "What to do",
-        "<h2>Outputs",
-        "<h2>Latency",
-        "Where the time goes",
-        "Noise along",
-        "Layers",
+        "<dt>Signal to noise",
+        "<dt>Most noise added by",
+        ">Outputs</h2>",
+        ">Samples that differ most</h2>",
+        ">Noise along the network</h2>",
+        ">Layers</h2>",
+        ">Graph</h2>",
+        ">Latency</h2>",
+        ">Where the time goes</h2>",
+        ">Where the operations run</h2>",
+        ">Where this comes from</h2>",
     ]
     places = [text.index(p) for p in parts]
     assert places == sorted(places)
@@ -103,7 +109,7 @@ def test_advice_names_the_layers_only_where_something_is_wrong() -> None:
     assert advice(_report(40.0)) == ("Nothing", [])
     what, how = advice(_report(20.0))
     assert what == "Keep layers float" and how == [
-        "qglow quantize --exclude a; or --min-sqnr-db 20, which chooses them"
+        "qglow quantize --exclude a; or --min-sqnr-db 25, which chooses them"
     ]
     assert "look at the inputs" in advice(_report(9.0))[1][-1]
     assert blame(_report(20.0)) == [("a", "a: Conv, 12.0 dB alone")]
@@ -111,7 +117,9 @@ def test_advice_names_the_layers_only_where_something_is_wrong() -> None:
 
 def test_advice_believes_labels_more_than_noise() -> None:
     right = {"y": OutputReport(14.0, top1_fp32=0.9, top1_int8=0.9)}
-    assert advice(_report(14.0, outputs=right)) == ("Nothing", [])
+    what, how = advice(_report(14.0, outputs=right))
+    assert what == "Use the class, not the scores" and "14.0 dB" in how[0] and "--exclude" not in how[0]
+    assert advice(_report(30.0, outputs={"y": right["y"]._replace(sqnr_db=30.0)})) == ("Nothing", [])
     wrong = {"y": OutputReport(30.0, top1_fp32=0.9, top1_int8=0.8)}
     assert advice(_report(30.0, outputs=wrong))[0] == "Keep layers float"
 

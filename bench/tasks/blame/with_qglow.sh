@@ -1,0 +1,1 @@
+qglow diff "$MODEL" int8.qglow --data "$CALIBRATION" --samples 8

@@ -1,0 +1,1 @@
+qglow run int8.qglow --data "$TEST"

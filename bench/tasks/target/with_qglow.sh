@@ -1,0 +1,1 @@
+qglow quantize "$MODEL" --profile model.profile.json --max-accuracy-drop 1 --data "$TEST" -o target.qglow

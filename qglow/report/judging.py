@@ -1,0 +1,87 @@
+"""The samples that quantization is judged by: such as took no part in calibration, wherever there are any.
+
+1. Samples that the caller gives.
+2. Samples that the profile held back (profiling/samples.py).
+3. Of a small data set, all samples by cross-validation: each of FOLDS folds is judged on a graph that is quantized, in
+   the same way, by the statistics of the others.
+4. Where nothing else is there, samples that calibration saw. They show what is broken, not what is good.
+
+A sample that is nearly silent has no ratio of its own: the profile knows each output's mean power over the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..graph import Graph
+from ..oracle import Oracle
+from ..profiling import Profile
+from ..profiling.dataset import Dataset
+from ..profiling.samples import FEWEST, kept_dataset
+from .agreement import Agreement, measure
+
+GIVEN = "samples that were given"
+HELD_BACK = "samples that were held back from calibration"
+CROSS_VALIDATION = "all samples of the profile, by cross-validation"
+SEEN = "samples that calibration saw"
+FOLDS, MOST = 4, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """how: one of the four. data: the samples. powers: mean power of an element over the calibration data, by
+    output."""
+
+    how: str
+    data: Dataset
+    powers: Mapping[str, float]
+
+
+def grounds_of(given: Dataset | None, recorded: Profile | None, graph: Graph) -> Grounds | None:
+    """What to judge by; None where there are no samples. given: the caller's, None for the profile's."""
+    powers = powers_of(recorded, graph) if recorded is not None else {}
+    if given is not None:
+        return Grounds(GIVEN, given, powers)
+    if recorded is None:
+        return None
+    if (held := kept_dataset(recorded.held_back, graph)) is not None:
+        return Grounds(HELD_BACK, held, powers)
+    seen = kept_dataset(recorded.kept, graph)
+    if seen is None:
+        return None
+    kept_all = len(seen) == recorded.samples >= FEWEST
+    return Grounds(CROSS_VALIDATION if kept_all else SEEN, seen, powers)
+
+
+def powers_of(recorded: Profile, graph: Graph) -> dict[str, float]:
+    """Mean power of an element over the data, by output of float type."""
+    observed = recorded.matched(graph)
+    found = {o: observed[o].mean_power for o in graph.outputs if o in observed}
+    return {o: power for o, power in found.items() if np.isfinite(power)}
+
+
+def powers_in(manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Those that a bundle keeps; none where it was made without a profile, or by a version that kept none."""
+    found = (manifest.get("profile") or {}).get("powers", {})
+    rows = found.items() if isinstance(found, dict) else ()
+    return {str(o): float(p) for o, p in rows if isinstance(p, (int, float)) and p >= 0}
+
+
+def cross_validate(
+    grounds: Grounds, profile_of: Callable[[Dataset], Profile], quantized: Callable[[Profile], Graph], oracle: Oracle
+) -> Agreement:
+    """Every sample compared with float by a graph whose calibration did not see it. profile_of: records samples.
+    quantized: the graph by the statistics of a profile."""
+    folds = [replace(grounds.data, sources=grounds.data.sources[k::FOLDS]) for k in range(FOLDS)]
+    parts = [profile_of(fold) for fold in folds]
+    result = Agreement()
+    for k, fold in enumerate(folds):
+        first, *others = (p for j, p in enumerate(parts) if j != k)
+        for other in others:
+            first = first.merge(other)
+        measure(oracle, quantized(first), fold, grounds.powers, result)
+    return result

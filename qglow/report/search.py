@@ -1,0 +1,264 @@
+"""The search for the nodes that must not be 8 bits so that an accuracy target is met.
+
+Roundings add noise at the outputs nearly independently, so their sensitivities (sensitivity.py) add up:
+1. The nodes of the worst ones are kept float until what is left should reach the goal. The graph is quantized so and
+   scored on the samples that are chosen by; what was predicted is scaled to that. Again, until the goal is reached.
+2. The least of what was taken is given back as long as the goal is reached.
+3. Where int16 for the values that were taken reaches it too, makes fewer products float, and puts no node on the host,
+   it replaces float. No clock decides that: a busy machine makes the same bundle.
+4. The choice is judged on other samples. Where it misses the target there, the goal is raised by what is missing.
+
+A trial that fails is left out. What is judged best is kept, whenever the time is over.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..arguments import number_of, shown
+from ..errors import ConfigError
+from ..graph import Graph
+from ..ops.traits import PRODUCT
+from ..quantization import QuantConfig, QuantState
+from ..runtime.step_profile import host_nodes
+from ..words import counted
+from .sensitivity import Sensitivity, find_sensitivities
+from .target import Folds, MixedPrecisionResult, Score
+
+SECONDS, ROUNDS = 30.0, 12
+MARGIN_DB, FURTHER_DB = 0.5, 3.0  # by which a goal rises at least and at most, that of a target of accuracy always
+
+
+@dataclass(slots=True)
+class Trial:
+    """A result, scored on the samples that are chosen by, and on the others where it was judged. taken: the roundings
+    that it avoids; wide: by int16 where they are of values."""
+
+    result: QuantState
+    score: Score
+    taken: tuple[Sensitivity, ...] = ()
+    wide: bool = False
+    judged: Score | None = None
+
+    @property
+    def counts(self) -> Counter[str]:
+        """Nodes by precision."""
+        return Counter(str(d.precision) for d in self.result.decisions)
+
+
+def reach(
+    graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState], folds: Folds,
+    budget: float | None = None, quiet: bool = True,
+) -> MixedPrecisionResult:  # fmt: skip
+    """Keep layers of `first` float, or make them int16, until the target of its configuration is met.
+
+    graph: the float one. quantized: quantizes it with another configuration. budget: seconds after which no further
+    trial is begun; None: as many as it takes, whatever the clock says.
+    """
+    return _Search(graph, first, quantized, folds, budget, quiet).run()
+
+
+def seconds_of(budget: object) -> float | None:
+    """Seconds of a search. Raises ConfigError for what is not above 0."""
+    seconds = None if budget is None else number_of(budget, "budget")
+    if seconds is not None and seconds <= 0:
+        raise ConfigError(f"budget must be seconds above 0, got {shown(budget)}")
+    return seconds
+
+
+class _Search:
+    def __init__(
+        self, graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState], folds: Folds,
+        budget: float | None, quiet: bool,
+    ) -> None:  # fmt: skip
+        self.graph, self.config, self.quantized, self.folds, self.quiet = graph, first.config, quantized, folds, quiet
+        self.begins, self.budget, self.stopped = time.monotonic(), budget, False
+        self.failed: list[str] = []
+        start = Trial(first, folds.chosen_by.score(first.graph, "scoring int8 throughout"))
+        self.trials = [start]
+        self.causes: list[Sensitivity] = []
+
+    def is_over(self, part: float = 1.0) -> bool:
+        """Whether a part of the time is; asked where more would be done, which the end of the time stops."""
+        over = self.budget is not None and time.monotonic() >= self.begins + part * self.budget
+        self.stopped |= over and part == 1.0
+        return over
+
+    def run(self) -> MixedPrecisionResult:
+        last, goal = self.trials[0], self.config.min_sqnr_db
+        if not self._judge(last) and not self.is_over():
+            found = find_sensitivities(
+                self.graph, last.result.graph, self.config, self.folds.chosen_by.few(), SECONDS, self.quiet,
+                lambda: self.is_over(0.4),
+            )  # fmt: skip
+            self.causes = [c for c in found if c.noise.max(initial=0.0) > 0]
+        for _ in range(ROUNDS):
+            if self._judge(last) or len(last.taken) == len(self.causes):
+                break
+            if last.taken and last.judged is not None:
+                goal = self._raised(goal, last.score, last.judged)
+            reached = self._choose(last, goal)
+            if reached is None:
+                break
+            last = reached
+        best = max(self.trials, key=self._rank)
+        return self._told(best)
+
+    def _raised(self, goal: float | None, score: Score, judged: Score) -> float:
+        """The ratio to reach on the samples that are chosen by, where the target was missed on the others."""
+        missing = FURTHER_DB if self.config.min_sqnr_db is None else self.config.min_sqnr_db - judged.sqnr_db
+        return max(score.sqnr_db, goal if goal is not None else -np.inf) + min(FURTHER_DB, max(MARGIN_DB, missing))
+
+    def _rank(self, trial: Trial) -> tuple[bool, float, float]:
+        """Order of trials: those that meet the target where they are judged, then by how near they come to it."""
+        if trial.judged is None:
+            return False, -np.inf, 0.0
+        drop = trial.judged.drop if self.config.max_accuracy_drop is not None else None
+        drop = trial.judged.metric.drop if trial.judged.metric is not None else drop
+        return trial.judged.meets(self.config), -(drop or 0.0), trial.judged.sqnr_db
+
+    def _choose(self, last: Trial, goal: float | None) -> Trial | None:
+        """A further trial that reaches the goal on the samples that are chosen by; the last one that could be made,
+        None where none could."""
+        made, before = None, len(last.taken)
+        while len(last.taken) < len(self.causes) and not self.is_over():
+            rest = [c for c in self.causes if all(c is not t for t in last.taken)]
+            taken = (*last.taken, *_next(rest, last.score, goal))
+            trial = self._try(taken)
+            last = made = trial if trial is not None else replace(last, taken=taken)
+            if trial is not None and trial.score.meets(self.config, goal):
+                return self._cheaper(self._fewer(trial, goal, before), goal)
+        return made
+
+    def _fewer(self, trial: Trial, goal: float | None, before: int) -> Trial:
+        """Predictions err on the safe side: the least of what was taken since the first `before` may not be needed."""
+        kept, ordered = trial.taken[:before], sorted(trial.taken[before:], key=lambda c: -float(c.noise.max()))
+        give_back = len(ordered) // 2
+        while give_back and not self.is_over():
+            fewer = self._try((*kept, *ordered[:-give_back]))
+            if fewer is not None and fewer.score.meets(self.config, goal):
+                trial, ordered = fewer, ordered[:-give_back]
+            give_back = min(give_back // 2, len(ordered) - 1)
+        return trial
+
+    def _cheaper(self, trial: Trial, goal: float | None) -> Trial:
+        """The same roundings avoided by int16 where rule 3 says so."""
+        if not any(c.value for c in trial.taken) or self.config.activations == "int16" or self.is_over():
+            return trial
+        wide = self._try(trial.taken, wide=True)
+        if wide is None or not wide.score.meets(self.config, goal):
+            return trial
+        if self._float_products(wide) >= self._float_products(trial):
+            return trial
+        more = host_nodes(wide.result.graph) - host_nodes(trial.result.graph)
+        return trial if more else wide
+
+    def _float_products(self, trial: Trial) -> int:
+        stayed = {d.node for d in trial.result.decisions if d.precision == "float"}
+        return sum(n.name in stayed and n.has(PRODUCT) for n in self.graph.nodes)
+
+    def _try(self, taken: tuple[Sensitivity, ...], wide: bool = False) -> Trial | None:
+        """Quantized without these roundings, and scored; None where that fails."""
+        widened = [c.value for c in taken if wide and c.value]
+        nodes = dict.fromkeys(n for c in taken if not (wide and c.value) for n in c.nodes)
+        config = replace(
+            self.config, exclude=(*self.config.exclude, *nodes), int16=(*self.config.int16, *widened)
+        )  # fmt: skip
+        said = f"trial {len(self.trials)}, {counted(len(nodes), 'node')} float, best {self._best_db():.1f} dB"
+        try:
+            result = self.quantized(config)
+            trial = Trial(result, self.folds.chosen_by.score(result.graph, said), taken, wide)
+        except Exception as error:  # NOTE: one mix that cannot be made or run must not cost the others
+            self._note(error)
+            return None
+        self.trials.append(trial)
+        return trial
+
+    def _judge(self, trial: Trial) -> bool:
+        """Whether the trial meets the target on the samples that it is judged by."""
+        if trial.judged is None:
+            try:
+                trial.judged = self.folds.judge(trial.result)
+            except Exception as error:
+                if trial is self.trials[0]:
+                    raise
+                self._note(error)
+        return trial.judged is not None and trial.judged.meets(self.config)
+
+    def _note(self, error: Exception) -> None:
+        logging.getLogger("qglow").debug("a trial of the search failed: %r", error)
+        self.failed.append(f"{type(error).__name__}: {error}"[:200])
+
+    def _best_db(self) -> float:
+        return max(t.score.sqnr_db for t in self.trials)
+
+    def _told(self, best: Trial) -> MixedPrecisionResult:
+        judged, start = best.judged, self.trials[0]
+        assert judged is not None and start.judged is not None
+        inside = sum(best.counts.values()) - best.counts["float"]
+        met = judged.meets(self.config) and (inside > 0 or not best.taken)
+        low, _ = judged.interval_db
+        kept = {n: c.what for c in reversed(best.taken) if not (best.wide and c.value) for n in c.nodes}
+        account: dict[str, Any] = {
+            "min_sqnr_db": self.config.min_sqnr_db,
+            "max_accuracy_drop": self.config.max_accuracy_drop,
+            **({"metric": {"name": judged.metric.name, "max_drop": judged.metric.max_drop}} if judged.metric else {}),
+            "met": met,
+            "sure": met and (self.config.min_sqnr_db is None or low >= self.config.min_sqnr_db),
+            "judged_on": self.folds.how,
+            "int8": start.judged.to_dict() | {"ms": round(start.score.ms, 4)},
+            "reached": judged.to_dict() | {"ms": round(best.score.ms, 4)},
+            "chosen_by": {"samples": best.score.found.samples, "sqnr_db": round(best.score.sqnr_db, 2)},
+            "kept_float": [
+                {"node": n.name, "op": n.operator, "because": kept[n.name]} for n in self.graph.nodes if n.name in kept
+            ],
+            "int16": [c.value for c in best.taken if best.wide and c.value],
+            "nothing_quantized": not inside,
+            "trials": len(self.trials),
+            "failed": self.failed[:8],
+            "out_of_time": self.stopped,
+            "front": front_of(self.trials),
+        }
+        return MixedPrecisionResult(best.result, met, judged, account)
+
+
+def front_of(trials: Sequence[Trial]) -> list[dict[str, float]]:
+    """The trials that no other one beats in both ratio and time, the fastest first: sqnr_db on the samples that are
+    chosen by, ms of a sample, nodes that are float and int16."""
+    rows = [
+        {
+            "sqnr_db": round(t.score.sqnr_db, 2), "ms": round(t.score.ms, 4), "float_nodes": t.counts["float"],
+            "int16_nodes": t.counts["int16"],
+        }
+        for t in trials
+    ]  # fmt: skip
+    found: list[dict[str, float]] = []
+    for row in sorted(rows, key=lambda r: (r["ms"], -r["sqnr_db"])):
+        if not found or row["sqnr_db"] > found[-1]["sqnr_db"]:
+            found.append(row)
+    return found
+
+
+def _next(causes: list[Sensitivity], score: Score, goal_db: float | None) -> list[Sensitivity]:
+    """Causes to take away next: until what is left, scaled to what was measured, is at the goal (27); where that is one
+    of accuracy, or already met by the prediction, until a quarter of the noise is gone."""
+    left = np.sum([c.noise for c in causes], axis=0)
+    scale = score.noise / np.maximum(left, 1e-300)
+    enough = goal_db is None or score.sqnr_db >= goal_db
+    goal = 0.75 * score.noise if enough else np.full(left.shape, 10 ** (-(goal_db or 0.0) / 10))
+    chosen: list[Sensitivity] = []
+    rest = list(causes)
+    while rest and (not chosen or (scale * left > goal).any()):
+        worst = int(np.argmax(scale * left / np.maximum(goal, 1e-300)))
+        cause = max(rest, key=lambda c: float(c.noise[worst]))
+        rest = [c for c in rest if c is not cause]
+        chosen.append(cause)
+        left = np.maximum(left - cause.noise, 0.0)
+    return chosen
