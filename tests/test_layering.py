@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "progress": {"errors"},
     "threads": set(),
     "words": set(),
+    "metrics": {"errors", "arguments"},
     "notebook": set(),
     "ops": {"record"},
     "graph": BASE | {"ops"},
@@ -60,7 +61,19 @@ MAY_IMPORT = {
     "tuning": BASE | {"instructions", "kernels", "targets"},
     "runtime": BASE | {"ops", "graph", "reference", "simplify", "instructions", "kernels", "tuning", "targets"},
     "report": BASE
-    | {"ops", "graph", "reference", "onnx_import", "oracle", "simplify", "profiling", "quantization", "runtime"},
+    | {
+        "ops",
+        "graph",
+        "reference",
+        "onnx_import",
+        "oracle",
+        "simplify",
+        "profiling",
+        "quantization",
+        "runtime",
+        "targets",
+        "metrics",
+    },
     "checking": BASE | {"ops", "graph", "reference"},
     "onnx_backend": BASE | {"ops", "graph", "pipeline", "runtime"},
     "pipeline": BASE
@@ -76,7 +89,7 @@ MAY_IMPORT = {
         "quantization",
         "instructions",
     }
-    | {"runtime", "report"},
+    | {"runtime", "report", "metrics"},
 }
 STAGES = {  # what makes the result of each stage, by the package that holds it: only the pipeline calls them
     "onnx_import": {"qglow.onnx_import.load"},

@@ -11,7 +11,7 @@ import pytest
 TOP = Path(__file__).parent.parent
 SCRIPTS = [
     *(["-m", f"bench.{p.stem}"] for p in sorted((TOP / "bench").glob("*.py")) if "__main__" in p.read_text()),
-    ["-m", "bench.exports"],
+    *(["-m", f"bench.{p.parent.name}"] for p in sorted((TOP / "bench").glob("*/__main__.py"))),
     *([str(p)] for p in sorted((TOP / "tools").iterdir()) if p.is_file() and "argparse" in p.read_text()),
 ]
 

@@ -37,10 +37,13 @@ LARGE = {  # functions beyond these, outside of kernels, and why
     "ops/movement.py:_moves": "the fields of a declaration, by name",
     "runtime/session.py:__init__": "public: onnxruntime's parameters, then what a user may choose, by name",
     "pipeline.py:compare": "public: what a user may choose, by name",
+    "pipeline.py:quantize": "public: what a user may choose, by name",
+    "report/compare.py:compare_samples": "one pass over the samples, in which each statistic takes its part",
 }
 LONG_FILES: dict[str, str] = {}  # files beyond the most lines, and why
 OP_LISTS = {  # files that name several ops in one place, outside of `ops/`, and why
     "kernels/floats.py": "the kernel expression of each of these functions",
+    "graph/stages.py": "the op whose rows are counted by data, and the two that it is cut into",
     "reference/float_functions.py": "activations of recurrent layers, which an attribute names",
     "reference/recurrent_float.py": "activations of recurrent layers, and the three cells whose meaning the file is",
     "reference/recurrent_layer.py": "the gates of the three cells",
