@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from functools import cache
 from itertools import count, islice
 from os import PathLike
 from pathlib import Path
@@ -23,38 +21,35 @@ from .checking import check_meaning, check_text, check_types
 from .errors import AccuracyError, ConfigError, DataError
 from .files import make_folder, write_atomically
 from .float_mode import in_usual_mode
-from .graph import Array, Graph
+from .graph import Graph
 from .graph.text import print_graph
 from .graph.verify import verify, verify_level
 from .metrics import Target
 from .onnx_import import load as import_onnx
 from .onnx_import.dynamic_products import joined_dynamic_products
 from .oracle import float_oracle
-from .profiling import Dataset, Profile, open_dataset, record
+from .profiling import Profile, open_dataset, record
 from .profiling.dataset import spread_indices
 from .quantization import QuantConfig, QuantState, run_passes
 from .quantization.before_profile import decide_before_profile, needs_no_profile
 from .quantization.passes import Watch
 from .quantization.state_text import print_state
-from .report.agreement import Agreement, measure
+from .quantizing import Data, Quantizing
+from .report.agreement import Agreement
 from .report.by_step import noise_by_step
 from .report.compare import LAYER_SAMPLES, AccuracyReport, check_same, compare_samples
 from .report.isolated_layer_error import worst_layers
-from .report.judging import CROSS_VALIDATION, MOST, SEEN, Grounds, cross_validate, grounds_of, powers_of
+from .report.judging import MOST, powers_of
 from .report.network import network_of
 from .report.peer_comparison import PeerComparison, time_beside_peers
 from .report.provenance import provenance_of
 from .report.scores import Metric, Scores
-from .report.search import reach, seconds_of
-from .report.target import MixedPrecisionResult, fitting, folds_of, labelled, missed
-from .report.widen import may_widen, widen
+from .report.search import seconds_of
+from .report.target import labelled, missed
 from .runtime import Bundle, InferenceSession, load
 from .runtime.manifest import Decision, Manifest
 from .simplify import simplify
-from .simplify.assume_branches import assume_branches
 
-Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
-WIDENED_BY = 4  # samples
 BLAME_SECONDS = 5.0  # NOTE: estimated, as no clock decides what is compared: a busy machine makes the same bundle
 
 
@@ -152,7 +147,7 @@ def quantize(
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
     check = check if target is None else labelled(check, target, config, graph)
-    work = _Quantizing(model, imported, graph, recorded, config, bool(progress), target)
+    work = Quantizing(model, imported, graph, recorded, config, bool(progress), target)
     start = work.start(recorded)
     result = run_passes(start, _watched(dump_dir))
     reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
@@ -171,86 +166,6 @@ def quantize(
     return bundle
 
 
-class _Quantizing:
-    """One call of `quantize`: the model, and what is compared with it."""
-
-    def __init__(
-        self, model: Any, imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig, progress: bool,
-        target: Target | None = None,
-    ) -> None:  # fmt: skip
-        self.imported, self.graph, self.recorded, self.config, self.quiet = (
-            imported, graph, recorded, config, not progress
-        )  # fmt: skip
-        self.target, self.has_target = target, config.has_target or target is not None
-        self.oracle = cache(lambda: float_oracle(model, graph))
-
-    def start(self, recorded: Profile | None) -> QuantState:
-        return _start(self.imported, self.graph, recorded, self.config, self.has_target)
-
-    def grounds(self, check: Data | bool | None, limit: int | None) -> Grounds | None:
-        """What to judge by; None where nothing is to be compared. limit: of given samples."""
-        if check is None or check is False:
-            return None
-        given = None if check is True else open_dataset(check, self.graph).spread(limit)
-        return grounds_of(given, self.recorded, self.graph)
-
-    def judged(self, grounds: Grounds | None, quantized: Graph, config: QuantConfig) -> Agreement | None:
-        """int8 beside float. A small data set is cross-validated, but where the graph itself is broken on samples that
-        it was calibrated with already."""
-        if grounds is None:
-            return None
-        found = measure(self.oracle(), quantized, grounds.data, grounds.powers, quiet=self.quiet)
-        found.how = grounds.how
-        if grounds.how == CROSS_VALIDATION:
-            if not found.is_broken(config.min_agreement_sqnr_db):
-                return self._validated(grounds, config)
-            found.how = SEEN
-        return found
-
-    def _validated(self, grounds: Grounds, config: QuantConfig) -> Agreement:
-        """Cross-validation of a configuration. The way through branches is that of the whole profile."""
-
-        def quantized(recorded: Profile) -> Graph:
-            assert self.recorded is not None
-            recorded.choices = self.recorded.choices
-            return run_passes(replace(self.start(recorded), config=config)).graph
-
-        found = cross_validate(grounds, lambda fold: record(self.graph, fold), quantized, self.oracle())
-        found.how = grounds.how
-        return found
-
-    def widened(self, start: QuantState, result: QuantState, check: Data | bool | None) -> tuple[QuantState, Manifest]:
-        """The result with wider formats where it is poor, and the manifest's entry of them: chosen by a few of the
-        samples that it is judged by, as nothing else may be there."""
-        grounds = self.grounds(check, WIDENED_BY) if may_widen(self.config) and start.branches is not None else None
-        if grounds is None or start.branches is None:
-            return result, {}
-        samples = fitting(start.branches, grounds.data.spread(WIDENED_BY))
-        made, account = widen(
-            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), tuple(samples or ()),
-            self.oracle(), self.quiet,
-        )  # fmt: skip
-        return made, {} if account is None else {"wider": account}
-
-    def reach(
-        self, start: QuantState, result: QuantState, check: Data | bool | None, budget: float | None
-    ) -> MixedPrecisionResult:
-        """The configuration's target."""
-        assert start.branches is not None
-        grounds = self.grounds(check, None)
-        if grounds is not None:
-            fits = fitting(start.branches, grounds.data)
-            grounds = replace(grounds, data=fits) if fits is not None else None
-        folds = folds_of(
-            grounds, self.oracle(), self.config,
-            lambda c: self._validated(grounds, c) if grounds is not None else Agreement(), self.quiet,
-            self.target,
-        )  # fmt: skip
-        return reach(
-            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), folds, budget, self.quiet
-        )
-
-
 def _config_of(config: QuantConfig | Mapping[str, Any] | None) -> QuantConfig:
     """The configuration that was given: itself, its fields by name, or the default one."""
     if config is None or isinstance(config, Mapping):
@@ -260,22 +175,6 @@ def _config_of(config: QuantConfig | Mapping[str, Any] | None) -> QuantConfig:
             f"config must be a QuantConfig or {{field: value}}, got {shown(config)}; QuantConfig.load reads a file"
         )
     return config
-
-
-def _start(
-    imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig, has_target: bool
-) -> QuantState:
-    """What quantization begins with: a profile's graph of the branches that calibration took, or a model without a
-    profile. Raises ConfigError where a target would have no profile to choose by."""
-    if recorded is None and has_target:
-        raise ConfigError(
-            "a target (min_sqnr_db, max_accuracy_drop, a metric) is met by keeping layers float that a profile knows: "
-            "give a profile, or leave the target out"
-        )
-    if recorded is None:
-        return QuantState(graph, imported, {}, config, calibrated=False)
-    observed, branches = recorded.matched(graph), assume_branches(graph, recorded.choices_of(graph))
-    return QuantState(branches.graph, imported, observed, config, branches=branches)
 
 
 def _watched(dump_dir: str | Path | None) -> Watch:
