@@ -221,9 +221,13 @@ class NativePlan:
             self._run_steps()
 
     def _run_steps(self) -> None:
+        alone = self.threads == 1
         for step in self._steps:
             if isinstance(step, Segment):
-                self._run_segment(step)
+                if alone:
+                    self._execute(step.start, step.count)
+                else:
+                    self._run_together(step)
                 if step.can_fail:
                     self._check_fault()
             else:

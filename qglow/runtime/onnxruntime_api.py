@@ -19,6 +19,7 @@ import numpy as np
 from ..arguments import count_of, shown
 from ..errors import ConfigError, InputError, QGlowError
 from ..graph import Array
+from .value_info import element_name
 
 if TYPE_CHECKING:
     from .session import InferenceSession
@@ -166,8 +167,6 @@ class OrtValue:
         return list(self._array.shape)
 
     def data_type(self) -> str:
-        from .session import element_name  # NOTE: the session imports this module when it needs it
-
         return f"tensor({element_name(self._array.dtype)})"
 
     def data_ptr(self) -> int:

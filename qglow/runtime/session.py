@@ -6,16 +6,15 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import numpy as np
 
 from ..arguments import count_of, path_of, shown
 from ..errors import BundleError, ConfigError, InputError, LimitError, ModelError, QGlowError, in_one_line
-from ..graph import Array, Dim, Graph, Shape, TensorType
+from ..graph import Array, Graph, Shape
 from ..limits import limited
-from ..record import NamedTuple
 from ..reference import evaluate
 from .backends import backend_of
 from .bundle import Bundle, load
@@ -23,31 +22,14 @@ from .constants import ConstantPool
 from .handlers import of_a_signal_handler
 from .lengths import Lengths
 from .plans import Plan, Planner
+from .value_info import ValueInfo
 
 if TYPE_CHECKING:
+    from .bound import BoundCall
     from .onnxruntime_api import IOBinding, ModelMetadata, OrtValue
 
 MOST_THREADS = 1024
-_ONNX_NAMES = {"float32": "float", "float64": "double", "object": "string"}
-
-
-class ValueInfo(NamedTuple):
-    """Name, shape (symbolic dimensions as strings, None for one without a name) and ONNX type name of an input or
-    output, as onnxruntime's NodeArg."""
-
-    name: str
-    shape: list[Dim | None]
-    type: str
-
-    @staticmethod
-    def of(name: str, t: TensorType) -> ValueInfo:
-        shape = [None if d == "?" else d for d in t.shape or ()]
-        return ValueInfo(name, shape, f"tensor({element_name(t.dtype.numpy)})")
-
-
-def element_name(dtype: np.dtype[Any]) -> str:
-    """The name of a dtype in an ONNX type."""
-    return _ONNX_NAMES.get(dtype.name, dtype.name)
+T = TypeVar("T")
 
 
 class InferenceSession:
@@ -114,8 +96,22 @@ class InferenceSession:
         names = self._outputs if output_names is None else self._named(output_names)
         if run_options is not None:
             _onnxruntime_api().check_run_options(run_options)
-        results = self._run(self._checked(input_feed), None)
+        results = self._run(self._checked(input_feed), self._results)
         return [results[n] for n in names]
+
+    def bind(
+        self, inputs: Mapping[str, Array] | Sequence[Array],
+        outputs: Mapping[str, Array] | Sequence[Array] | None = None,
+    ) -> BoundCall:  # fmt: skip
+        """A call on these arrays, for inputs that come again and again in the same memory: `bind(x, y)()` computes y
+        from what x holds then. What is checked in each `run` is checked here, once (runtime/bound.py).
+
+        inputs, outputs: contiguous arrays by name, or lists of them in order; outputs may name some, and None makes
+        them. Raises InputError for arrays that the model does not take or make.
+        """
+        from .bound import BoundCall  # NOTE: most sessions bind nothing
+
+        return BoundCall(self, inputs, outputs)
 
     def run_into(self, input_feed: Mapping[str, Any], outputs: Mapping[str, Array]) -> None:
         """Run, and write the named outputs into the given arrays, which must have their dtypes and shapes: a compiled
@@ -124,7 +120,7 @@ class InferenceSession:
         if not isinstance(outputs, Mapping):
             raise InputError(f"the outputs must be given as {{name: array}}, got {shown(outputs)}")
         self._named(list(outputs))
-        self._run(self._checked(input_feed), outputs)
+        self._run(self._checked(input_feed), lambda arrays: self._write(arrays, outputs))
 
     def run_async(
         self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any],
@@ -183,8 +179,8 @@ class InferenceSession:
         """None: a bundle's constants are packed for its kernels."""
         return []
 
-    def _run(self, arrays: list[Array], into: Mapping[str, Array] | None) -> dict[str, Array]:
-        """The outputs by name; with `into` they are written there, and nothing is returned."""
+    def _run(self, arrays: list[Array], compute: Callable[[list[Array]], T]) -> T:
+        """What `compute` makes of the inputs, while no other call of this session runs."""
         try:
             with self._lock:
                 if self._running:
@@ -195,9 +191,9 @@ class InferenceSession:
                 self._running = True  # NOTE: Python handles no signal between this line and the next
                 try:
                     if self._limits is None:
-                        return self._results(arrays, into)
+                        return compute(arrays)
                     with limited(*self._limits):
-                        return self._results(arrays, into)
+                        return compute(arrays)
                 finally:
                     self._running = False
         except QGlowError:
@@ -210,13 +206,19 @@ class InferenceSession:
                 raise
             raise self._cannot_run(arrays, error) from error
 
-    def _results(self, arrays: list[Array], into: Mapping[str, Array] | None) -> dict[str, Array]:
+    def _results(self, arrays: list[Array]) -> dict[str, Array]:
+        """The outputs by name."""
         # NOTE: `strict=True` would cost time in each call
-        feeds, plan = dict(zip(self._inputs, arrays)), self._plan(arrays)  # noqa: B905
-        if into is None:
-            return plan.run(feeds)
-        _onnxruntime_api().copy_into(plan.views(feeds), into)
-        return {}
+        return self._plan(arrays).run(dict(zip(self._inputs, arrays)))  # noqa: B905
+
+    def _write(self, arrays: list[Array], into: Mapping[str, Array]) -> None:
+        """Write the named outputs there."""
+        feeds = dict(zip(self._inputs, arrays, strict=True))
+        _onnxruntime_api().copy_into(self._plan(arrays).views(feeds), into)
+
+    def _planned(self, arrays: list[Array]) -> Plan:
+        """The plan for inputs of these shapes."""
+        return self._run(arrays, self._plan)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _session_of, (self._bundle, self._given_threads, self._limits or (None, None), self.backend)

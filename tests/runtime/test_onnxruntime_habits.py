@@ -15,7 +15,7 @@ import pytest
 
 import qglow
 from qglow.graph import Array
-from qglow.runtime.session import ValueInfo
+from qglow.runtime.value_info import ValueInfo
 
 
 def program(ort: Any, path: str, x: Array) -> tuple[dict[str, Any], dict[str, Array]]:
