@@ -91,6 +91,11 @@ def _run(given: list[str]) -> int:
 
 
 def _fail(error: Exception, code: int) -> int:
+    if isinstance(error, OSError):
+        try:
+            sys.stdout.flush()
+        except OSError:  # NOTE: what is left of the output has no place either: Python would end with 120
+            drop_output()
     if os.environ.get("QGLOW_DEBUG"):
         raise error
     said = str(error)

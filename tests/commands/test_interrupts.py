@@ -129,3 +129,17 @@ def test_output_that_nobody_reads_or_that_has_no_place(digits: Path) -> None:
     assert (done.returncode, len(done.stdout), done.stderr) == (0, 1, "")
     done = subprocess.run(f"{command} > /dev/full", shell=True, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (2, "qglow: No space left on device\n")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")
+@pytest.mark.parametrize("length", [1, 8191, 8192, 8193, 100_000])
+def test_output_of_any_length_that_has_no_place(length: int) -> None:
+    """Python keeps what a flush could not write, unless it runs unbuffered: its own flush at exit would fail again."""
+    script = f"""import sys, qglow.commands.main as m
+m._run = lambda given: (print("x" * {length}), sys.stdout.flush())
+sys.exit(m.main([]))"""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        f"{sys.executable} - > /dev/full", shell=True, capture_output=True, text=True, input=script, env=environment
+    )
+    assert (done.returncode, done.stderr) == (2, "qglow: No space left on device\n")
