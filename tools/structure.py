@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -69,6 +70,16 @@ class Finding(NamedTuple):
     reason: str = ""
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def nodes_of(path: Path) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(tree_of(path)))
+
+
 def relative(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
@@ -76,7 +87,7 @@ def relative(path: Path) -> str:
 def imports_of(path: Path) -> set[str]:
     """Modules of the package that a module imports when it is imported itself."""
     here, found = ("qglow", *path.relative_to(PACKAGE).with_suffix("").parts), set()
-    for node in _outside_functions(ast.parse(path.read_text())):
+    for node in _outside_functions(tree_of(path)):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = (*here[: -node.level], *filter(None, (node.module or "").split(".")))
             parts = {".".join((*base, a.name)) for a in node.names}
@@ -100,7 +111,7 @@ def import_cycles() -> Iterator[Finding]:
     left = set(MODULES)
     while True:  # a module that imports none of those left, or that none of them imports, is in no cycle
         first = {n for n in left if not edges[n] & left}
-        last = {n for n in left if not any(n in edges[m] for m in left)}
+        last = left - {m for n in left for m in edges[n]}
         if not first | last:
             break
         left -= first | last
@@ -112,7 +123,7 @@ def late_imports() -> Iterator[Finding]:
     for path in FILES:
         source = path.read_text()
         lines = source.splitlines()
-        for n in ast.walk(ast.parse(source)):
+        for n in nodes_of(path):
             if not isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             for line in sorted(i.lineno for i in ast.walk(n) if isinstance(i, ast.Import | ast.ImportFrom)):
@@ -143,7 +154,7 @@ def op_lists() -> Iterator[Finding]:
     for path in FILES:
         if relative(path).startswith("ops/"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             names = names_of_ops(node)
             if len(names) > 1:
                 used.add(relative(path))
@@ -156,7 +167,7 @@ def large_functions() -> Iterator[Finding]:
     for path in FILES:
         if relative(path).startswith("kernels/"):  # NOTE: they write a kernel's code line by line
             continue
-        for f in ast.walk(ast.parse(path.read_text())):
+        for f in nodes_of(path):
             if not isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
             named = [a for a in (*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs) if a.arg not in ("self", "cls")]
