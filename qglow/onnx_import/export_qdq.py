@@ -19,6 +19,7 @@ from ..graph.blocks import OP as BLOCKWISE
 from ..ops.traits import PRODUCT, SOFTMAX
 from .export_blocks import blockwise_nodes
 from .export_float import OPSET, export_nodes, make_model
+from .export_guard import guarding_axis, read_by_float_products
 from .export_opset import in_oldest_opset
 
 
@@ -51,6 +52,7 @@ def finished(graph: Graph, exporter: Exporter) -> onnx.ModelProto:
 class Exporter:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self.guarded = read_by_float_products(graph)
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
         self.tensors: list[onnx.TensorProto] = []  # those that no array of numpy's own is
@@ -72,7 +74,8 @@ class Exporter:
         elif node.op == "Quantize":
             self.quantize(node.inputs[0], node.outputs[0])
         elif node.op == "Dequantize":
-            self.dequantize(node.inputs[0], node.outputs[0])
+            make = self.dequantize_apart if node.outputs[0] in self.guarded else self.dequantize
+            make(node.inputs[0], node.outputs[0])
         else:
             self.wrapped(node)
 
@@ -105,6 +108,24 @@ class Exporter:
         names, attributes = self.parameters(value, self.graph.types[value])
         return self.add("DequantizeLinear", [value, *names], output, **attributes)
 
+    def dequantize_apart(self, value: str, output: str) -> str:
+        """The same reals in a form that onnxruntime's optimizer does not take for the input of an int8 layer
+        (export_guard.py): with a scale for each index of an axis, or where none of several is known, step by step."""
+        t = self.graph.types[value]
+        axis = guarding_axis(t)
+        if t.quant is None or t.quant.axis is not None:
+            return self.dequantize(value, output)
+        if axis is None:
+            return self.steps(value, output)
+        size = t.shape[axis]  # type: ignore[index]
+        assert isinstance(size, int)
+        parts = (
+            ("scales", np.full(size, t.quant.s, np.float32)),
+            ("zero_points", np.full(size, t.quant.z, t.dtype.numpy)),
+        )
+        names = [self.constant(f"{value}.{n}", a) for n, a in parts]
+        return self.add("DequantizeLinear", [value, *names], output, axis=axis)
+
     def real(self, value: str) -> str:
         """The float name of an input, made once."""
         if not value or not self.graph.types[value].is_quantized:
@@ -122,11 +143,20 @@ class Exporter:
         if not t.is_quantized or t.quant is None:
             return self.real(value)
         self.keep((value,))
+        name = f"{value}.apart"
+        if name not in self.reals:
+            self.reals[name] = self.steps(value, name)
+        return self.reals[name]
+
+    def steps(self, value: str, output: str) -> str:
+        """A value of one scale as reals: its steps from the zero point, times the scale."""
+        t = self.graph.types[value]
+        assert t.quant is not None
         numbers = ("one", 1), ("step", t.quant.s)
         one, scale = (self.constant(f"{value}.{n}", np.array(v, np.float32)) for n, v in numbers)
         zero = self.constant(f"{value}.zero_point", np.array(t.quant.z, t.dtype.numpy))
-        steps = self.add("DequantizeLinear", [value, one, zero], f"{value}.steps")
-        return self.add("Mul", [steps, scale], f"{value}.apart")
+        steps = self.add("DequantizeLinear", [value, one, zero], f"{output}.steps")
+        return self.add("Mul", [steps, scale], output)
 
     def wrapped(self, node: Node) -> None:
         real = self.apart if node.has(SOFTMAX) else self.real

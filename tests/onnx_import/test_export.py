@@ -74,23 +74,28 @@ def test_values_that_branches_capture_are_renamed(chosen: bool) -> None:
 
 
 def steps_apart(bundle: qglow.Bundle, feeds: dict[str, np.ndarray]) -> dict[str, int]:
-    """By int8 layer whose inputs have the same bits in qglow and in the exported model: how many steps apart its values
-    are at most."""
+    """How many steps the integers of each layer in the exported model are apart from the bundle's, at most, where both
+    read the bundle's: every value that a layer makes becomes an input, and what is made an output of another name."""
     graph, model = bundle.graph, export_qdq(bundle.graph)
-    outputs = {o.name for o in model.graph.output}
-    made = [o for n in graph.nodes for o in n.outputs if o and graph.types[o].is_quantized]
-    extra = [
-        onnx.helper.make_tensor_value_info(o, onnx.helper.np_dtype_to_tensor_dtype(graph.types[o].dtype.numpy), None)
-        for o in made
-    ]
-    model.graph.output.extend(v for v in extra if v.name not in outputs)
-    theirs = dict(zip((o.name for o in model.graph.output), run(model.SerializeToString(), feeds), strict=True))
+    made = {o: graph.types[o] for n in graph.nodes for o in n.outputs if o and graph.types[o].is_quantized}
+    for node in model.graph.node:
+        node.output[:] = [f"{o}.theirs" if o in made else o for o in node.output]
+    kept = [o for o in model.graph.output if o.name not in made]
+    del model.graph.output[:]
     ours = qglow.InferenceSession(bundle).run_all(feeds)
-    producers, found = graph.producers(), {}
-    for name in made:
-        if all(np.array_equal(ours[i], theirs[i]) for i in producers[name].inputs if i in ours and i in theirs):
-            found[name] = int(np.abs(ours[name].astype(np.int64) - theirs[name]).max(initial=0))
-    return found
+    for names, extra in ((model.graph.input, ""), (model.graph.output, ".theirs")):
+        names.extend(
+            onnx.helper.make_tensor_value_info(
+                f"{o}{extra}", onnx.helper.np_dtype_to_tensor_dtype(t.dtype.numpy), ours[o].shape
+            )
+            for o, t in made.items()
+        )
+    model.graph.output.extend(kept)
+    theirs = run(model.SerializeToString(), {**feeds, **{o: ours[o] for o in made}})
+    return {
+        o: int(np.abs(ours[o].astype(np.int64) - a).max(initial=0))
+        for o, a in zip(made, theirs[: len(made)], strict=True)
+    }
 
 
 MODELS = ["cifar10_resnet20", "squeezenet1.1_imagenet", "mlperftiny_vww_mobilenet025", "mobilefacenet", "nanodet_m_320"]
@@ -101,11 +106,13 @@ def test_real_models_export(name: str) -> None:
     graph = float_graph(shared_models.path(name))
     data = shared_models.feeds(name, 2)
     close(evaluate(graph, data[0]), run(export_float(graph).SerializeToString(), data[0]), 1e-3)
-    bundle = qglow.quantize(graph, qglow.profile(graph, data), {"widen_percent": 0.0})
+    bundle = qglow.quantize(graph, qglow.profile(graph, data))
     apart = steps_apart(bundle, data[0])
+    by_bits = {n: [d for o, d in apart.items() if bundle.graph.types[o].dtype.numpy.itemsize == n] for n in (1, 2)}
     # most layers have the same bits; a tie may round the other way in runtimes that add or scale in float, and is then
-    # one step
-    assert max(apart.values()) <= 1 and sum(d == 0 for d in apart.values()) > 10
+    # one step. A step of 16 bits is not much more than what float32 loses in a sum
+    assert max(by_bits[1]) <= 1 and max(by_bits[2], default=0) <= 3
+    assert sum(d == 0 for d in apart.values()) > len(apart) / 2
 
 
 @pytest.mark.parametrize(("op", "element"), [("BitShift", onnx.TensorProto.INT32), ("Celu", onnx.TensorProto.DOUBLE)])

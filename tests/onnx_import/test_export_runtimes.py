@@ -3,6 +3,7 @@ than they need."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qglow
 from qglow.onnx_import.export_qdq import export_qdq
+from qglow.onnx_import.export_qoperator import export_qoperator
 
 LEVELS = ("ORT_DISABLE_ALL", "ORT_ENABLE_BASIC", "ORT_ENABLE_EXTENDED", "ORT_ENABLE_ALL")
 RNG = np.random.default_rng(5)
@@ -48,12 +50,39 @@ IMAGES = model_of([
     ("MaxPool", ["g"], "h", {"kernel_shape": [2, 2], "strides": [2, 2]}), ("GlobalAveragePool", ["h"], "i", {}),
     ("Conv", ["i", "w4x8x1x1"], "y", {}),
 ], ["n", 3, 8, 8])  # fmt: skip
+# Layers of the names n_float... stay float between layers of int8
+CONVOLUTIONS = model_of([
+    ("Conv", ["x", "w8x3x3x3", "w8"], "a", {"pads": [1] * 4}), ("Relu", ["a"], "b", {}),
+    ("MaxPool", ["b"], "p", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    ("Conv", ["p", "w8x8x3x3", "w8_f"], "float", {"pads": [1] * 4}), ("Relu", ["float"], "c", {}),
+    ("Conv", ["c", "w8x1x3x3", "w8_g"], "float2", {"pads": [1] * 4, "group": 8}),
+    ("Conv", ["float2", "w4x8x1x1"], "y", {}),
+], ["n", 3, "h", "w"])  # fmt: skip
+ONE_CHANNEL = model_of([
+    ("Conv", ["x", "w1x3x3x3", "w1"], "a", {"pads": [1] * 4}), ("Relu", ["a"], "b", {}),
+    ("ConvTranspose", ["b", "w1x4x2x2", "w4"], "float", {"strides": [2, 2]}),
+    ("Conv", ["float", "w4x4x3x3"], "y", {}),
+], ["n", 3, "h", "w"])  # fmt: skip
+PRODUCTS = model_of([
+    ("MatMul", ["x", "w16x16_q"], "a", {}), ("Relu", ["a"], "b", {}),
+    ("MatMul", ["b", "w16x16_f"], "float", {}), ("Add", ["float", "w16_f"], "float2", {}),
+    ("Relu", ["float2"], "c", {}),
+    ("MatMul", ["c", "w16x16_h"], "y", {}),
+], ["n", 6, 16])  # fmt: skip
+ROWS = model_of([
+    ("Gemm", ["x", "w16x16_q", "w16"], "a", {}), ("Relu", ["a"], "b", {}),
+    ("Gemm", ["b", "w16x16_f", "w16_f"], "float", {}), ("Relu", ["float"], "c", {}),
+    ("Gemm", ["c", "w16x16_h"], "y", {}),
+], ["n", 16])  # fmt: skip
+MIXED = ("CONVOLUTIONS", "ONE_CHANNEL", "PRODUCTS", "ROWS")
 
 
 def bundle_and_feed(model: onnx.ModelProto) -> tuple[qglow.Bundle, dict[str, np.ndarray]]:
-    shape = [d.dim_value or 2 for d in model.graph.input[0].type.tensor_type.shape.dim]
+    given = {"n": 2, "h": 8, "w": 8}
+    shape = [d.dim_value or given[d.dim_param] for d in model.graph.input[0].type.tensor_type.shape.dim]
     data = [{"x": RNG.normal(size=shape).astype(np.float32)} for _ in range(8)]
-    return qglow.quantize(model, qglow.profile(model, data)), data[0]
+    config = {"exclude": ["re:^n_float"]} if any(n.name.startswith("n_float") for n in model.graph.node) else {}
+    return qglow.quantize(model, qglow.profile(model, data), config), data[0]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -69,9 +98,26 @@ def test_every_level_of_optimization_gives_the_same_integers(name: str, level: s
     assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(ours).max()
 
 
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("name", MIXED)
+@pytest.mark.parametrize("export", [export_qdq, export_qoperator])
+def test_a_layer_that_is_left_in_float_stays_so(
+    name: str, level: str, export: Callable[[qglow.graph.Graph], onnx.ModelProto]
+) -> None:
+    """The optimizer would round its weights to int8, with one scale for all: values would differ by many steps."""
+    bundle, feed = bundle_and_feed(globals()[name])
+    kept = {n.name: n for n in bundle.graph.nodes if n.name.startswith("n_float")}
+    assert kept and not any(bundle.graph.types[o].is_quantized for n in kept.values() for o in n.outputs)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+    (theirs,) = ort.InferenceSession(export(bundle.graph).SerializeToString(), options).run(None, feed)
+    (ours,) = qglow.InferenceSession(bundle).run(None, feed)
+    assert (np.abs(ours - theirs) > 1e-5 * np.abs(ours).max()).mean() < 0.01
+
+
 def test_openvino_runs_exports() -> None:
     openvino = pytest.importorskip("openvino")
-    for model in (ATTENTION, IMAGES):
+    for model in (ATTENTION, IMAGES, *(globals()[name] for name in MIXED)):
         bundle, feed = bundle_and_feed(model)
         core = openvino.Core()
         compiled = core.compile_model(core.read_model(export_qdq(bundle.graph).SerializeToString()), "CPU")
