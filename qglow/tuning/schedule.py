@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import pairwise
 from types import MappingProxyType
 
 from ..instructions.packing import round_up
@@ -92,11 +93,20 @@ def share(work: ProductShape, threads: int, by_blocks: bool, limit: int = 0) -> 
     return (pieces, -(-work.jobs // threads)) if by_blocks else (-(-pieces // threads), work.jobs)
 
 
+def even_blocks(work: ProductShape, threads: int) -> float:
+    """Blocks of the thread that has most, where threads share blocks: the last one of a group counts by the half of it
+    that has channels."""
+    blocks = -(-work.channels // work.block)
+    last = 0.5 if 2 * (work.channels - (blocks - 1) * work.block) <= work.block else 1.0
+    ends = [work.jobs * k // threads for k in range(threads + 1)]
+    return max(b - a - (1 - last) * (b // blocks - a // blocks) for a, b in pairwise(ends))
+
+
 def default_schedule(work: ProductShape, threads: int) -> Hints:
     """Threads share rows, or blocks where that is more even. A tile of pixels that fits a cache meets all weights,
     unless it is cheaper that all pixels go by for each block of weights."""
     by_rows, by_blocks = share(work, threads, False), share(work, threads, True)
-    split = by_blocks[0] * by_blocks[1] < by_rows[0] * by_rows[1]
+    split = by_blocks[0] * even_blocks(work, threads) < by_rows[0] * even_blocks(work, 1)
     pieces, jobs = by_blocks if split else by_rows
     hints = {"split": BY_BLOCKS} if split else {}
     piece = -(-work.width // work.cuts()) * (work.x + work.y)

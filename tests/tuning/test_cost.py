@@ -8,7 +8,7 @@ import pytest
 from qglow.instructions.table import BY_BLOCKS
 from qglow.targets import NEAR
 from qglow.tuning.cost import NAMES, CostModel, candidates, features
-from qglow.tuning.schedule import ProductShape, default_schedule
+from qglow.tuning.schedule import ProductShape, default_schedule, even_blocks
 
 SMALL = ProductShape(
     rows=7,
@@ -49,6 +49,16 @@ def test_the_rule_shares_evenly() -> None:
     assert default_schedule(SMALL, 2) == {"split": BY_BLOCKS}, "seven rows are four and three"
     assert "split" not in default_schedule(LARGE, 2)
     assert default_schedule(MATRIX, 2).keys() == {"tile"}, "one row of 74 pieces"
+
+
+def test_half_of_a_last_block_is_no_even_share() -> None:
+    """320 pixels by 48 channels, a block and a half: 23 pieces of pixels are shared more evenly."""
+    uneven = MATRIX._replace(width=320, jobs=2, channels=48)
+    assert (even_blocks(uneven, 1), even_blocks(uneven, 2)) == (1.5, 1.0)
+    assert "split" not in default_schedule(uneven, 2)
+    assert default_schedule(uneven._replace(channels=64), 2)["split"] == BY_BLOCKS
+    groups = uneven._replace(jobs=6)  # three groups of a block and a half: the first thread has 2 and the half
+    assert (even_blocks(groups, 1), even_blocks(groups, 2), even_blocks(groups, 3)) == (4.5, 2.5, 1.5)
 
 
 def test_the_rule_keeps_small_weights_near() -> None:
