@@ -15,7 +15,7 @@ from ..report.latency import interleaved
 from ..runtime import InferenceSession
 from ..runtime.backends import NativeBackend
 from ..runtime.native import NativePlan
-from ..runtime.plans import StagedPlan, make_plan, taken
+from ..runtime.plans import SplitPlan, StagedPlan, make_plan, taken
 from ..runtime.tune import Trial, learned, try_products
 from ..runtime.tuning_shapes import tuning_products
 from ..targets import choose, cpu_name
@@ -104,7 +104,8 @@ def plan_for(graph: Graph, feeds: dict[str, Array], threads: int) -> NativePlan 
     """A plan that ran once; of a model whose shapes depend on data its first program. None where there is none."""
     plan = taken(make_plan(graph, {n: a.shape for n, a in feeds.items()}, threads), feeds)
     plan.run(feeds)
-    plan = plan.first if isinstance(plan, StagedPlan) and plan.first is not None else plan
+    while isinstance(plan, StagedPlan | SplitPlan) and plan.first is not None:
+        plan = plan.first
     return plan if isinstance(plan, NativePlan) else None
 
 

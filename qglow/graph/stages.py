@@ -10,12 +10,13 @@ what follows.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..record import NamedTuple
 from .dead import remove_dead
 from .graph import Graph, Node
 from .infer import Typed
+from .select_op import SELECT
 from .types import DType, TensorType
 
 SUPPRESSION, BOUNDED, FIRST = "NonMaxSuppression", "BoundedSuppression", "FirstRows"
@@ -69,6 +70,43 @@ def cut(typed: Typed) -> Stage:
         tuple(host),
         rest if later else None,
     )
+
+
+def split(graph: Graph, names: Iterable[str]) -> tuple[Graph, Graph]:
+    """A graph in two: the nodes that make `names`, which need no others, and the rest.
+
+    The first graph's outputs are what the second and the caller read of it; they are inputs of the second.
+    """
+    made = set(names)
+    first = [n for n in graph.nodes if made.intersection(n.outputs)]
+    later = [n for n in graph.nodes if not made.intersection(n.outputs)]
+    read = {*graph.outputs, *(i for n in later for i in n.inputs)}
+    outputs = [o for n in first for o in n.outputs if o and o in read]
+    own = {o for n in later for o in n.outputs}
+    return (
+        _part(graph, first, _inputs_of(first, graph), outputs),
+        _part(graph, later, _inputs_of(later, graph), [o for o in graph.outputs if o in own]),
+    )
+
+
+def before(graph: Graph, is_late: Callable[[Node], bool]) -> set[str]:
+    """The values that are made without any node that is late."""
+    late: set[str] = set()
+    for node in graph.nodes:
+        if is_late(node) or not late.isdisjoint(node.inputs):
+            late.update(filter(None, node.outputs))
+    return {o for n in graph.nodes for o in n.outputs if o} - late
+
+
+def needed_always(graph: Graph, name: str) -> set[str]:
+    """The values that are computed to have one, whichever side its conditions choose."""
+    producers, found, stack = graph.producers(), set[str](), [name]
+    while stack:
+        node = producers.get(stack.pop())
+        if node is not None and found.isdisjoint(node.outputs):
+            found.update(filter(None, node.outputs))
+            stack += node.inputs[:1] if node.op == SELECT else node.inputs
+    return found
 
 
 def _inputs_of(nodes: list[Node], full_graph: Graph) -> list[str]:

@@ -53,6 +53,9 @@ SHAPE_ONLY: Final = Trait("shape only", "reads the shape of its input and none o
 NEVER_QUANTIZED_OUTPUT: Final = Trait("output never quantized", "its int8 variant returns floats or indices")
 
 WINDOW: Final = Trait("window", "reads images [N, C, ...] through windows, or whole images")
+SAMPLED: Final = Trait(
+    "sampled", "reads several elements of an image, where its other operands say, for each that it writes"
+)
 PADDING: Final = Trait("padding", "its reference pads the input before it computes")
 IMAGE: Final = Trait("image", "images [N, C, H, W] in and out, which its kernels want channels-last")
 BY_CHANNEL: Final = Trait("by channel", "every channel of the output depends on the same channel of the input alone")

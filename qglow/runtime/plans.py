@@ -16,12 +16,12 @@ from ..float_mode import in_usual_mode
 from ..graph import Array, DType, Graph, Node
 from ..graph.dead import remove_dead
 from ..graph.infer import Shapes, Undecided
-from ..graph.select_op import truth
-from ..graph.stages import Stage, cut, with_bounds
+from ..graph.select_op import has_branches, truth
+from ..graph.stages import Stage, before, cut, needed_always, split, with_bounds
 from ..instructions.lower import lower
 from ..limits import UNIT_PRODUCTS, check_work
 from ..ops.control import ONNX
-from ..ops.traits import WEIGHTED
+from ..ops.traits import SAMPLED, WEIGHTED, WINDOW
 from ..reference import evaluate, evaluate_node, retype_known
 from .backends import Backend, Executable, NativeBackend, is_reference_only
 from .constants import ConstantPool
@@ -30,6 +30,7 @@ from .plan_cache import PlanCache, Plans, WeakPlans
 
 MOST_CHOICES = 6  # conditions decided one after another, each with plans for both: 2 ** 6 of them
 FEW = 1 << 16  # elements that a part without products may write and still be left to the reference
+OFTEN = 16  # runs for the same shapes after which a part is compiled however little it writes
 _NOTHING: Mapping[str, bool] = {}
 
 
@@ -85,9 +86,12 @@ class Planner:
         if len(decided) >= MOST_CHOICES:
             return ReferencePlan(graph)
         asked = remove_dead(graph.with_(outputs=(condition,)))
-        heavy = any(n.op == ONNX or n.has(WEIGHTED) for n in asked.nodes)  # better not computed on the reference
-        first = self.plan(asked, shapes, decided, (key, condition)) if heavy else ReferencePlan(asked)
-
+        if any(n.op == ONNX or n.has(WEIGHTED) for n in asked.nodes):  # better not computed twice, nor on the reference
+            known, rest = split(graph, needed_always(graph, condition))
+            names = (condition, *(o for o in known.outputs if o != condition))
+            first = self.plan(remove_dead(graph.with_(outputs=names)), shapes, decided, (key, condition))
+            return SplitPlan(self.for_plans(), graph, first, rest, decided, key, condition)
+        first = ReferencePlan(asked)
         cache, make = self.for_plans().cache, partial(self.for_plans()._side, graph, shapes, decided, condition, key)
         return ChoicePlan(
             condition, first, make, lambda: {v: p for v in (False, True) if (p := cache.peek((key, condition, v)))}
@@ -106,7 +110,7 @@ def make_plan(graph: Graph, shapes: Shapes, threads: int, backend: Backend | Non
     """A plan by itself (see Planner.plan), with a cache of its own for the plans that it makes."""
     planner = Planner(threads, backend)
     plan = planner.plan(graph, shapes)
-    if isinstance(plan, ChoicePlan | StagedPlan):
+    if isinstance(plan, ChoicePlan | StagedPlan | SplitPlan):
         plan.owned = planner
     return plan
 
@@ -168,9 +172,9 @@ class StagedPlan:
     owned: Planner | None = None
 
     def __init__(self, planner: Planner, stage: Stage, decided: Mapping[str, bool], key: Hashable) -> None:
-        self.stage, self._planner, self._decided, self._key = stage, planner, decided, key
+        self.stage = stage
         self.first = planner.loaded(stage.first) if stage.first.nodes else None
-        self._light = stage.rest is not None and not any(n.has(WEIGHTED) for n in stage.rest.nodes)
+        self._rest = None if stage.rest is None else Rest(planner, stage.rest, decided, key)
 
     @property
     def nbytes(self) -> int:
@@ -205,21 +209,124 @@ class StagedPlan:
         return {i: values[i] for i in self.stage.rest.inputs}
 
     def following(self, values: Mapping[str, Array]) -> Plan:
-        """The plan of what follows. Without products it is the reference for shapes that are new: many come but once,
-        and to compile would take longer. It stays so where little is written."""
-        feeds = self.inputs_of_rest(values)
+        """The plan of what follows."""
+        assert self._rest is not None
+        return self._rest.plan(self.inputs_of_rest(values))
+
+
+class SplitPlan:
+    """The plan of one part of a graph, then that of the rest for the shapes that came out.
+
+    condition: one that the first part computes, and by which the rest is planned.
+    """
+
+    owned: Planner | None = None
+
+    def __init__(
+        self, planner: Planner, graph: Graph, first: Plan, rest: Graph, decided: Mapping[str, bool], key: Hashable,
+        condition: str | None = None,
+    ) -> None:  # fmt: skip
+        self.graph, self.first, self._condition = graph, first, condition
+        self._inputs = rest.inputs
+        sides = (False, True) if condition is not None else (None,)
+        self._rests = {
+            v: Rest(planner, rest, decided if v is None else {**decided, str(condition): v}, (key, condition, v))
+            for v in sides
+        }
+
+    @property
+    def nbytes(self) -> int:
+        return self.first.nbytes
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        values = self.known(feeds)
+        values.update(self.following(values).run(self.inputs_of_rest(values)))
+        return own({o: values[o] for o in self.graph.outputs}, feeds, self.graph)
+
+    views = run
+
+    def known(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        """Constants, inputs, and what the first part makes."""
+        return {**self.graph.constants, **feeds, **self.first.run(feeds)}
+
+    def inputs_of_rest(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        return {i: values[i] for i in self._inputs}
+
+    def following(self, values: Mapping[str, Array]) -> Plan:
+        """The plan of what follows."""
+        value = None if self._condition is None else truth(values[self._condition])
+        return self._rests[value].plan(self.inputs_of_rest(values))
+
+
+class PartedPlan(SplitPlan):
+    """A part that is left to the reference, and the plan of what follows."""
+
+    runs = 0
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        self.runs += 1
+        return super().run(feeds)
+
+    views = run
+
+
+class Rest:
+    """The plans of what follows, by the shapes of its inputs.
+
+    Without products it is left to the reference for shapes that are new: many come but once, and to compile would take
+    longer. It stays so where little is written, and the shapes do not come often. What stands before the first product
+    of others is left to it in the same way, where its inputs are small.
+    """
+
+    nbytes = 0
+
+    def __init__(self, planner: Planner, graph: Graph, decided: Mapping[str, bool], key: Hashable) -> None:
+        self._planner, self._graph, self._decided, self._key = planner, graph, decided, key
+        self.inputs = graph.inputs
+        self._light = not any(_is_product(n) for n in graph.nodes)
+        self._slow = any(n.has(SAMPLED) or n.has(WINDOW) for n in graph.nodes)
+        early = set[str]() if self._light or has_branches(graph) else before(graph, _is_product)
+        self._early = early
+
+    def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
+        return self.plan(feeds).run({i: feeds[i] for i in self.inputs})
+
+    views = run
+
+    def plan(self, feeds: Mapping[str, Array]) -> Plan:
+        """The plan for inputs of these shapes and dtypes."""
+        feeds = {i: feeds[i] for i in self.inputs}
         key = (self._key, "rest", tuple(described(a) for a in feeds.values()))
-        plan = self._planner.cache.get(key)
+        cache = self._planner.cache
+        plan = cache.get(key)
         if plan is None:
-            rest = as_given(self.stage.rest, feeds)  # type: ignore[arg-type]
-            return self._planner.cache.put(key, ReferencePlan(rest) if self._light else self._plan(rest, feeds, key))
-        if isinstance(plan, ReferencePlan) and plan.runs == 1 and plan.written > FEW:
-            return self._planner.cache.put(key, self._plan(plan.graph, feeds, key))
+            rest = as_given(self._graph, feeds)
+            if self._light:
+                return cache.put(key, ReferencePlan(rest))
+            is_small = sum(a.size for a in feeds.values() if described(a) is not None) <= FEW
+            return cache.put(
+                key, self._split(rest, feeds) if self._early and is_small else self._compiled(rest, feeds, key)
+            )
+        if isinstance(plan, ReferencePlan) and plan.runs == 1 and (self._slow or plan.written > FEW):
+            return cache.put(key, self._compiled(plan.graph, feeds, key))
+        if isinstance(plan, ReferencePlan | PartedPlan) and plan.runs >= OFTEN:
+            return cache.put(key, self._compiled(plan.graph, feeds, key))
         return plan
 
-    def _plan(self, rest: Graph, feeds: Mapping[str, Array], key: Hashable) -> Plan:
+    def _split(self, rest: Graph, feeds: Mapping[str, Array]) -> PartedPlan:
+        """The plan of what stands before the products, and then of the others."""
+        key = (self._key, "split", tuple(d and d[1] for d in map(described, feeds.values())))
+        early, late = split(rest, self._early)
+        first = Rest(self._planner, early, self._decided, (key, "before"))
+        return PartedPlan(self._planner, rest, first, late, self._decided, key)
+
+    def _compiled(self, rest: Graph, feeds: Mapping[str, Array], key: Hashable) -> Plan:
         shapes = {n: a.shape if described(a) is not None else None for n, a in feeds.items()}
         return self._planner.plan(rest, shapes, self._decided, key)
+
+
+def _is_product(node: Node) -> bool:
+    return node.has(WEIGHTED)
 
 
 def described(value: Array) -> tuple[tuple[int, ...], str] | None:

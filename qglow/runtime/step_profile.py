@@ -19,7 +19,7 @@ from ..reference import evaluate, evaluate_node
 from .interpreted import InterpretedPlan
 from .native import HostStep, NativePlan, Segment
 from .placement import place_nodes, symbolic_as_one
-from .plans import ChoicePlan, Plan, ReferencePlan, StagedPlan, taken
+from .plans import ChoicePlan, Plan, ReferencePlan, Rest, SplitPlan, StagedPlan, taken
 from .session import InferenceSession
 
 BATCH_SECONDS = 0.002
@@ -107,6 +107,12 @@ def _times(plan: Plan, feeds: Mapping[str, Array], repeats: int, native: bool) -
         yield from _times_on_host(plan.stage.full_graph, plan.stage.host, values, repeats)
         if plan.stage.rest is not None:
             yield from _times(plan.following(values), plan.inputs_of_rest(values), repeats, native)
+    elif isinstance(plan, SplitPlan):
+        values = plan.known(feeds)
+        yield from _times(plan.first, feeds, repeats, native)
+        yield from _times(plan.following(values), plan.inputs_of_rest(values), repeats, native)
+    elif isinstance(plan, Rest):
+        yield from _times(plan.plan(feeds), {i: feeds[i] for i in plan.inputs}, repeats, native)
     elif isinstance(plan, ReferencePlan):
         yield from _times_of_graph(plan.graph, feeds, repeats)
 

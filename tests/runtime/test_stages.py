@@ -16,7 +16,7 @@ from qglow.graph.infer import DataDependent
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate, retype
 from qglow.runtime.native import NativePlan
-from qglow.runtime.plans import ReferencePlan, StagedPlan
+from qglow.runtime.plans import OFTEN, ReferencePlan, Rest, SplitPlan, StagedPlan
 from qglow.runtime.step_profile import host_cost, host_nodes, host_steps, plan_of, time_steps
 
 FLOATS = qglow.QuantConfig(exclude=("re:.*",))
@@ -227,7 +227,62 @@ def test_both_sides_of_the_cut_are_compiled_and_the_host_is_named() -> None:
     )
     values = plan.known(FEEDS[0])
     list(plan.hosted(values))
+    rest = plan.following(values)
+    assert isinstance(rest, SplitPlan) and isinstance(rest.first, Rest)
+    known = rest.known(values)
+    assert isinstance(rest.first.plan(values), ReferencePlan) and isinstance(rest.following(known), NativePlan)
+    for _ in range(OFTEN):
+        session.run(None, FEEDS[0])
     assert isinstance(plan.following(values), NativePlan)
+
+
+REGIONS = model(
+    [
+        CONV, op("Greater", "h limit", "m"), op("NonZero", "m", "at"), op("Slice", "at starts ends", "four"),
+        op("Transpose", "four", "t", perm=[1, 0]), op("Cast", "t", "boxes", to=TensorProto.FLOAT),
+        op("Shape", "t", "n", end=1),
+        op("ConstantOfShape", "n", "which", value=numpy_helper.from_array(np.array([0]))),
+        op("RoiAlign", "h boxes which", "y", output_height=3, output_width=3, sampling_ratio=2),
+    ],
+    {**W, "limit": np.float32(3.0), "starts": [0, 0], "ends": [4, 5]}, ["y/4"],
+)  # fmt: skip
+
+
+def test_regions_that_come_again_are_sampled_by_a_kernel() -> None:
+    """The reference takes long for each element of them, so that few elements are no reason to stay on it."""
+    session = qglow.InferenceSession(float_graph(REGIONS), 1)
+    reference = evaluate(session.graph, FEEDS[0])
+    for _ in range(3):
+        (got,) = session.run(None, FEEDS[0])
+        assert got.size and np.array_equal(got, reference["y"])
+    assert "RoiAlign" not in host_steps(session, FEEDS[0])
+
+
+def test_a_condition_behind_products_shares_them_with_what_it_decides() -> None:
+    """The products in front of it are computed once, and by both sides alike."""
+    unknown = TensorProto.FLOAT, None
+    sides = [
+        helper.make_graph([op(kind, "g h", out)], out, [], [helper.make_tensor_value_info(out, *unknown)])
+        for kind, out in (("Add", "sum"), ("Sub", "difference"))
+    ]
+    m = model(
+        [
+            CONV, op("Conv", "h w2", "g"), op("ReduceMax", "g", "top", keepdims=0), op("Greater", "top limit", "c"),
+            op("If", "c", "y", then_branch=sides[0], else_branch=sides[1]),
+        ],
+        {**W, "w2": noise(8, 8, 1, 1), "limit": np.float32(14.0)}, ["y/4", "top/0"],
+    )  # fmt: skip
+    session, seen = qglow.InferenceSession(float_graph(m), 1), set()
+    for feeds in FEEDS:
+        got, top = session.run(None, feeds)
+        seen.add(bool(top > 14))
+        theirs = ort.InferenceSession(m.SerializeToString()).run(["y"], feeds)[0]
+        np.testing.assert_allclose(got, theirs, rtol=1e-4, atol=1e-4)
+        assert np.array_equal(got, evaluate(session.graph, feeds)["y"])
+        steps = [s.kind for s in time_steps(session, feeds, 1)]
+        assert steps.count("float_conv2d") == 2
+        assert isinstance(plan_of(session, feeds), SplitPlan)
+    assert seen == {True, False}
 
 
 def test_small_parts_without_products_stay_on_the_reference() -> None:
