@@ -1,4 +1,10 @@
-"""What calibration records of a float tensor, in two passes: the range and the sum of each row, then a histogram."""
+"""What calibration records of a float tensor, in one pass: least, largest and sum of each row or channel, and a
+histogram.
+
+A strip is a run of vectors of SUMS floats at equal distances: of a row they follow each other; of an image whose
+channels lie side by side they are the same channels of neighbouring pixels. Elements are counted in TABLES tables of
+int32, lane by lane in turns, which `add_counts` adds to a histogram or throws away.
+"""
 
 from __future__ import annotations
 
@@ -8,127 +14,178 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .jit import njit
-from .memory import load_i32, load_i64, store_i32, store_i64
-from .sizes import BINS, BLOCK, TABLES
-from .vector import F32, I32, call, const, load_at, splat, store_at, vec
-from .vector_loops import SUMS, floats, halves, masked
+from .sizes import BINS, TABLES
+from .vector import F32, I8, I32, I64, call, clamp, const, load_at, splat, store_at, vec
+from .vector_loops import SUMS, halves, masked
 
 i64 = types.int64
 F64 = ir.DoubleType()
+BELOW = -(2.0**-24)  # between -1 and 0: a negative number that times the scale is less than any float32
+FLOATS, DOUBLES, COUNTS = vec(F32, SUMS), vec(F64, SUMS), vec(I32, SUMS)
 
 
 @intrinsic
-def row_range(context, x, count, low, high, total):
-    """Least and largest float32, and the sum in float64: SUMS sums of every SUMS-th element, whose halves are added."""
+def start_strip(context, low, high, total):
+    """Infinity, -infinity and 0 to the vectors of a strip."""
 
     def generate(ctx, b, sig, args):
-        x, count, low, high, total = args
-        t, wide = vec(F32, SUMS), vec(F64, SUMS)
-        least, largest = (cgutils.alloca_once_value(b, const(t, s * float("inf"))) for s in (1, -1))
-        sums = cgutils.alloca_once_value(b, const(wide, 0.0))
-
-        def visit(at, v, mask):
-            for best, sign in ((least, "<"), (largest, ">")):
-                new = v if mask is None else b.select(mask, v, b.load(best))
-                b.store(b.select(b.fcmp_ordered(sign, new, b.load(best)), new, b.load(best)), best)
-            real = b.fpext(v, wide)
-            b.store(b.fadd(b.load(sums), masked(b, real, mask)), sums)
-
-        floats(b, x, count, visit)
-        for best, sign, to in ((least, "<", low), (largest, ">", high)):
-            store_at(b, to, halves(b, b.load(best), lambda p, q, sign=sign: b.select(b.fcmp_ordered(sign, p, q), p, q)))
-        store_at(b, total, halves(b, b.load(sums), b.fadd))
-        return ctx.get_dummy_value()
-
-    return types.void(i64, i64, i64, i64, i64), generate
-
-
-@njit(nogil=True)
-def row_ranges(x, rows, count, low, high, total):
-    """x: float32 [rows, count]; low, high: float32 [rows]; total: float64 [rows], not finite where an element is
-    not."""
-    for r in range(rows):
-        row_range(x + 4 * r * count, count, low + 4 * r, high + 4 * r, total + 8 * r)
-
-
-@intrinsic
-def add_pixel(context, x, count, low, high, total):
-    """One pixel's channels into the least, the largest and the sum of each."""
-
-    def generate(ctx, b, sig, args):
-        x, count, low, high, total = args
-        t, wide = vec(F32, SUMS), vec(F64, SUMS)
-
-        def visit(at, v, mask):
-            for to, sign in ((low, "<"), (high, ">")):
-                best = load_at(b, b.add(to, at), t)
-                store_at(b, b.add(to, at), b.select(b.fcmp_ordered(sign, v, best), v, best))
-            to = b.add(total, b.add(at, at))
-            store_at(b, to, b.fadd(load_at(b, to, wide), b.fpext(v, wide)))
-
-        floats(b, x, count, visit)
-        return ctx.get_dummy_value()
-
-    return types.void(i64, i64, i64, i64, i64), generate
-
-
-@njit(nogil=True)
-def pixel_ranges(x, rows, row, columns, column, count, low, high, total):
-    """x: float32 [rows, columns, count], channels side by side; row, column: bytes from one to the next. low, high:
-    float32, total: float64, [count] and room for a whole last vector; they hold infinity, -infinity and 0 before.
-    """
-    for r in range(rows):
-        for c in range(columns):
-            add_pixel(x + r * row + c * column, count, low, high, total)
-
-
-@intrinsic
-def bins_of(context, x, scale, to):
-    """floor(x scale) + BINS / 2 of BLOCK floats, within the bins; exact, in float64."""
-
-    def generate(ctx, b, sig, args):
-        x, scale, to = args
-        wide, ints = vec(F64, BLOCK), vec(I32, BLOCK)
-        real = b.fmul(b.fpext(load_at(b, x, vec(F32, BLOCK)), wide), splat(b, load_at(b, scale, F64), BLOCK))
-        index = b.add(b.fptosi(call(b, f"llvm.floor.v{BLOCK}f64", wide, real), ints), const(ints, BINS // 2))
-        index = b.select(b.icmp_signed(">", index, const(ints, 0)), index, const(ints, 0))
-        store_at(b, to, b.select(b.icmp_signed("<", index, const(ints, BINS - 1)), index, const(ints, BINS - 1)))
+        for to, t, value in zip(args, (FLOATS, FLOATS, DOUBLES), (float("inf"), -float("inf"), 0.0)):
+            store_at(b, to, const(t, value))
         return ctx.get_dummy_value()
 
     return types.void(i64, i64, i64), generate
 
 
-@njit(nogil=True)
-def count_run(x, count, scale, scratch):
-    """Add the elements of float32 x [count] to the tables of int32 in scratch."""
-    bins, full = scratch + 4 * TABLES * BINS, count - count % BLOCK
-    for k in range(0, full, BLOCK):
-        bins_of(x + 4 * k, scale, bins)
-        for j in range(BLOCK):
-            at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
-            store_i32(at, load_i32(at) + 1)
-    if full < count:
-        bins_of(x + 4 * full, scale, bins)
-        for j in range(count - full):
-            at = scratch + 4 * (load_i32(bins + 4 * j) + j % TABLES * BINS)
-            store_i32(at, load_i32(at) + 1)
+@intrinsic
+def end_strip(context, low, high, total, low_to, high_to, total_to):
+    """The least, the largest and the sum of a strip's lanes, whose halves are combined."""
+
+    def generate(ctx, b, sig, args):
+        low, high, total, low_to, high_to, total_to = args
+        for at, to, sign in ((low, low_to, "<"), (high, high_to, ">")):
+            v = load_at(b, at, FLOATS)
+            store_at(b, to, halves(b, v, lambda p, q, sign=sign: b.select(b.fcmp_ordered(sign, p, q), p, q)))
+        store_at(b, total_to, halves(b, load_at(b, total, DOUBLES), b.fadd))
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64, i64), generate
+
+
+@intrinsic
+def observe_strip(context, x, steps, step, lanes, scale, scratch, low, high, total):
+    """Take `steps` vectors, `step` bytes from one to the next, of which the first `lanes` elements count, into the
+    vectors at low, high (float32) and total (float64), and their bins into the tables of scratch."""
+
+    def generate(ctx, b, sig, args):
+        x, steps, step, lanes, scale, scratch, low, high, total = args
+        factor = splat(b, load_at(b, scale, F32), SUMS)
+        whole = b.icmp_signed(">=", lanes, ir.Constant(I64, SUMS))
+        order = ir.Constant(vec(I8, SUMS), list(range(SUMS)))
+        with b.if_else(whole) as (full, partly):
+            with full:
+                _strip(b, x, steps, step, None, None, factor, scratch, low, high, total)
+            with partly:
+                mask = b.icmp_unsigned("<", order, splat(b, b.trunc(lanes, I8), SUMS))
+                _strip(b, x, steps, step, lanes, mask, factor, scratch, low, high, total)
+        return ctx.get_dummy_value()
+
+    return types.void(*[i64] * 9), generate
+
+
+def _strip(b, x, steps, step, lanes, mask, factor, scratch, low, high, total):
+    least, largest = (cgutils.alloca_once_value(b, load_at(b, at, FLOATS)) for at in (low, high))
+    sums = cgutils.alloca_once_value(b, load_at(b, total, DOUBLES))
+    bins = b.add(scratch, ir.Constant(I64, 4 * TABLES * BINS))
+    with cgutils.for_range(b, steps) as loop:
+        v = load_at(b, b.add(x, b.mul(loop.index, step)), FLOATS)
+        for best, sign in ((least, "<"), (largest, ">")):
+            known = b.load(best)
+            new = b.select(b.fcmp_ordered(sign, v, known), v, known)
+            b.store(new if mask is None else b.select(mask, new, known), best)
+        b.store(b.fadd(b.load(sums), masked(b, b.fpext(v, DOUBLES), mask)), sums)
+        _count(b, _bins_of(b, v, factor), lanes, scratch, bins)
+    for best, at in ((least, low), (largest, high), (sums, total)):
+        store_at(b, at, b.load(best))
+
+
+def _bins_of(b, v, factor):
+    """floor(v factor) + BINS / 2 as int32, within the bins; NaN is in the first.
+
+    factor: a power of two, so that the product is exact; one too small for float32 is as a negative number above -1.
+    """
+    y = b.fmul(v, factor)
+    small = b.select(b.fcmp_ordered("<", y, const(FLOATS, BELOW)), y, const(FLOATS, BELOW))
+    y = b.select(b.fcmp_ordered("<", v, const(FLOATS, 0.0)), small, y)
+    y = clamp(b, y, const(FLOATS, -BINS / 2), const(FLOATS, BINS / 2 - 1))
+    return b.add(b.fptosi(call(b, f"llvm.floor.v{SUMS}f32", FLOATS, y), COUNTS), const(COUNTS, BINS // 2))
+
+
+def _count(b, index, lanes, scratch, bins):
+    """Add one to the count of each bin of a vector, or of its first lanes."""
+
+    def increase(place, table):
+        at = b.add(b.add(scratch, b.shl(place, ir.Constant(I64, 2))), table)
+        store_at(b, at, b.add(load_at(b, at, I32), ir.Constant(I32, 1)))
+
+    def increase_some(first, count):
+        for k in range(first, first + count, 2):  # NOTE: two of them in one load
+            pair = load_at(b, b.add(bins, ir.Constant(I64, 4 * k)), I64)
+            increase(b.and_(pair, ir.Constant(I64, 0xFFFFFFFF)), ir.Constant(I64, 4 * BINS * (k % TABLES)))
+            increase(b.lshr(pair, ir.Constant(I64, 32)), ir.Constant(I64, 4 * BINS * ((k + 1) % TABLES)))
+
+    store_at(b, bins, index)
+    if lanes is None:
+        increase_some(0, SUMS)
+        return
+    half = ir.Constant(I64, SUMS // 2)
+    first = b.and_(lanes, half)
+    with b.if_then(b.icmp_signed("==", first, half)):
+        increase_some(0, SUMS // 2)
+    with cgutils.for_range_slice(b, first, lanes, ir.Constant(I64, 1), I64) as (k, _):
+        place = b.zext(load_at(b, b.add(bins, b.shl(k, ir.Constant(I64, 2))), I32), I64)
+        table = b.and_(k, ir.Constant(I64, TABLES - 1))
+        increase(place, b.mul(table, ir.Constant(I64, 4 * BINS)))
 
 
 @njit(nogil=True)
-def count_bins(x, rows, row, columns, column, count, scale, histogram, scratch):
-    """Add float32 x [rows, columns, count] to histogram int64 [BINS]. row, column: bytes from one to the next. scale:
-    address of a float64, BINS / 2 / reach. scratch: int32 [TABLES * BINS + BLOCK], zeros before and after.
+def observe_rows(x, rows, count, scale, low, high, total, scratch):
+    """x: float32 [rows, count]; low, high: float32 [rows]; total: float64 [rows], not finite where an element is not,
+    SUMS sums of every SUMS-th element, whose halves are added. scale: address of a float32, BINS / 2 / reach. scratch:
+    int32 [TABLES * BINS + BLOCK], counts in its tables; BLOCK is a strip's bins and its low, high and total.
+    """
+    least = scratch + 4 * (TABLES * BINS + SUMS)
+    largest, sums = least + 4 * SUMS, least + 8 * SUMS
+    for r in range(rows):
+        start_strip(least, largest, sums)
+        at, whole = x + 4 * r * count, count // SUMS
+        observe_strip(at, whole, 4 * SUMS, SUMS, scale, scratch, least, largest, sums)
+        if whole * SUMS < count:
+            rest = count - whole * SUMS
+            observe_strip(at + 4 * SUMS * whole, 1, 0, rest, scale, scratch, least, largest, sums)
+        end_strip(least, largest, sums, low + 4 * r, high + 4 * r, total + 8 * r)
+
+
+@njit(nogil=True)
+def observe_pixels(x, rows, row, columns, column, count, scale, low, high, total, scratch):
+    """x: float32 [rows, columns, count], channels side by side; row, column: bytes from one to the next. low, high:
+    float32, total: float64, [count] and room for a whole last vector; they hold infinity, -infinity and 0 before.
+    scale, scratch: of `observe_rows`.
     """
     for r in range(rows):
-        for c in range(columns):
-            count_run(x + r * row + c * column, count, scale, scratch)
-    for k in range(BINS):
-        total = load_i64(histogram + 8 * k)
-        for table in range(TABLES):
-            at = scratch + 4 * (k + table * BINS)
-            total += load_i32(at)
-            store_i32(at, 0)
-        store_i64(histogram + 8 * k, total)
+        for k in range(0, count, SUMS):
+            at = x + r * row + 4 * k
+            observe_strip(
+                at, columns, column, min(SUMS, count - k), scale, scratch, low + 4 * k, high + 4 * k, total + 8 * k
+            )
 
 
-EXPORTED = {"row_ranges": (row_ranges, 6), "pixel_ranges": (pixel_ranges, 9), "count_bins": (count_bins, 9)}
+@intrinsic
+def add_tables(context, histogram, scratch):
+    """Add the tables to int64 [BINS], where that is not at 0, and clear them."""
+
+    def generate(ctx, b, sig, args):
+        histogram, scratch = args
+        wanted = b.icmp_signed("!=", histogram, ir.Constant(I64, 0))
+        with cgutils.for_range(b, ir.Constant(I64, BINS // SUMS)) as loop:
+            at = b.add(scratch, b.mul(loop.index, ir.Constant(I64, 4 * SUMS)))
+            found = const(COUNTS, 0)
+            for table in range(TABLES):
+                here = b.add(at, ir.Constant(I64, 4 * BINS * table))
+                found = b.add(found, load_at(b, here, COUNTS))
+                store_at(b, here, const(COUNTS, 0))
+            with b.if_then(wanted):
+                to = b.add(histogram, b.mul(loop.index, ir.Constant(I64, 8 * SUMS)))
+                store_at(b, to, b.add(load_at(b, to, vec(I64, SUMS)), b.zext(found, vec(I64, SUMS))))
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64), generate
+
+
+@njit(nogil=True)
+def add_counts(histogram, scratch):
+    """Add what scratch counted to histogram int64 [BINS] and clear it; only clear it where the histogram's address is
+    0."""
+    add_tables(histogram, scratch)
+
+
+EXPORTED = {"observe_rows": (observe_rows, 8), "observe_pixels": (observe_pixels, 11), "add_counts": (add_counts, 2)}

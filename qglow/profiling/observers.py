@@ -1,5 +1,5 @@
 """What is recorded of one tensor, in constant memory: count, range, a histogram that grows without losing counts,
-channel ranges.
+channel ranges. Of samples with different numbers of channels it knows no channels.
 
 Infinities and NaN are counted apart: a mask that holds minus infinity says nothing about the range of what it masks.
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from ..graph import Array, Graph
 from ..kernels import sizes
-from .passes import arranged, count_bins, ranges
+from .passes import add_counts, arranged, discard_counts, observe
 
 BINS = sizes.BINS
 UNIT = 2.0**-40
@@ -40,6 +40,7 @@ class Observer:
         self.channel_max: Array | None = None
         self._sums: tuple[Array, Array] | None = None  # the upper and the lower part of every channel's sum
         self.channel_count = 0
+        self.channels_vary = False  # whether samples had different numbers of channels
 
     @property
     def edges(self) -> Array:
@@ -73,18 +74,23 @@ class Observer:
         if x.size == 0:
             return
         x = arranged(x)
-        channels = x.shape[:2] if x.ndim >= 2 else (1, 1)
-        low, high, total = ranges(x if x.ndim >= 2 else x.reshape(1, 1, -1))
+        rows = x if x.ndim >= 2 else x.reshape(1, 1, -1)
+        low, high, total = observe(rows, self.reach or 1.0)
         if not np.isfinite(total).all():
+            discard_counts()
             self._observe_finite(x)
             return
-        self.count += x.size
         least, largest = float(low.min()), float(high.max())
+        magnitude = max(abs(least), abs(largest))
+        if self._grow(magnitude):
+            discard_counts()
+            observe(rows, self.reach)
+        add_counts(self.histogram)
+        self.count += x.size
         self.min, self.max = min(self.min, least), max(self.max, largest)
-        self._grow(max(abs(least), abs(largest)))
-        count_bins(x, BINS / 2 / self.reach, self.histogram)
         if x.ndim >= 2:
-            self._channels(low.min(0), high.max(0), exact_sums(total), x.size // channels[1])
+            self._channels(_over_samples(np.minimum, low), _over_samples(np.maximum, high), exact_sums(total),
+                           x.size // x.shape[1])  # fmt: skip
 
     def _observe_finite(self, x: Array) -> None:
         """Add what is finite of an array, and count the rest. Channels have no sums then, as their elements were not
@@ -100,16 +106,23 @@ class Observer:
             low, high = (np.where(finite, x, 0).min(axes), np.where(finite, x, 0).max(axes))
             self._channels(low, high, None, 0)
 
-    def _grow(self, magnitude: float) -> None:
-        want = max(UNIT, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0)
-        if self.reach == 0.0:
+    def _grow(self, magnitude: float) -> bool:
+        """Have a reach above the magnitude; whether it is another than before."""
+        if 2 * magnitude < self.reach:
+            return False
+        before, want = self.reach, max(UNIT, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0)
+        if before == 0.0:
             self.reach = want
         while self.reach < want:
             self.histogram = widen(self.histogram)
             self.reach *= 2
+        return self.reach != before
 
     def _channels(self, low: Array, high: Array, total: tuple[Array, Array] | None, count: int) -> None:
-        """Add ranges and sums of channels; those of another number of channels than the first are left out."""
+        """Add ranges and sums of channels. Where their number is not always the same they are no channels, and nothing
+        is known of them."""
+        if self.channels_vary:
+            return
         if self.channel_min is None or self.channel_max is None:
             self.channel_min, self.channel_max, self._sums, self.channel_count = (
                 low,
@@ -117,7 +130,9 @@ class Observer:
                 total,
                 count if total is not None else 0,
             )
-        elif self.channel_min.shape == low.shape:
+        elif self.channel_min.shape != low.shape:
+            self._forget_channels()
+        else:
             self.channel_min, self.channel_max = np.minimum(self.channel_min, low), np.maximum(self.channel_max, high)
             if self._sums is None or total is None:  # NOTE: of an older profile, or not finite
                 self._sums, self.channel_count = None, 0
@@ -126,6 +141,10 @@ class Observer:
                     (self._sums[0] + total[0], self._sums[1] + total[1]),
                     self.channel_count + count,
                 )
+
+    def _forget_channels(self) -> None:
+        self.channels_vary, self.channel_count = True, 0
+        self.channel_min = self.channel_max = self._sums = None
 
     @property
     def channel_sum(self) -> Array | None:
@@ -167,23 +186,29 @@ class Observer:
             while reach < result.reach:
                 counts, reach = widen(counts), reach * 2
             result.histogram = result.histogram + counts
-        first, second = (self, other) if self.channel_min is not None else (other, self)
-        result.channel_min, result.channel_max = first.channel_min, first.channel_max
-        result._sums, result.channel_count = first._sums, first.channel_count
-        if second.channel_min is not None and second.channel_max is not None:
-            result._channels(second.channel_min, second.channel_max, second._sums, second.channel_count)
+        for part in (self, other):
+            if part.channels_vary:
+                result._forget_channels()
+            elif part.channel_min is not None and part.channel_max is not None:
+                result._channels(part.channel_min, part.channel_max, part._sums, part.channel_count)
         return result
 
 
 def exact_sums(rows: Array) -> tuple[Array, Array]:
     """Sums [samples, channels] in units of UNIT, rounded to integers h 2^HALF + v: (h, v) int64 [channels], added over
     the samples."""
-    units = np.rint(rows / UNIT)
-    if np.abs(units).max() >= 2.0**90:  # NOTE: beyond 64 bits in the upper part; sums in Python's integers
+    units = np.rint(rows * (1 / UNIT))
+    if max(units.max(), -units.min()) >= 2.0**90:  # NOTE: beyond 64 bits in the upper part; sums in Python's integers
         sums = np.array([[int(u) for u in row] for row in units], object).sum(0)
         return sums >> HALF, (sums & ((1 << HALF) - 1)).astype(np.int64)
-    high = np.floor(units / 2.0**HALF)
-    return high.astype(np.int64).sum(0), (units - high * 2.0**HALF).astype(np.int64).sum(0)
+    high = np.floor(units * 2.0**-HALF)
+    units -= high * 2.0**HALF
+    return _over_samples(np.add, high.astype(np.int64)), _over_samples(np.add, units.astype(np.int64))
+
+
+def _over_samples(function: np.ufunc, rows: Array) -> Array:
+    """A reduction of [samples, channels] over the samples."""
+    return rows[0] if len(rows) == 1 else function.reduce(rows)
 
 
 def widen(histogram: Array) -> Array:

@@ -1,5 +1,4 @@
-"""The two passes over a tensor's data, by kernels of the library. Images may lie channel by channel, or pixel by
-pixel."""
+"""The pass over a tensor's data, by kernels of the library. Images may lie channel by channel, or pixel by pixel."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ VECTOR = 16  # floats
 @lru_cache(maxsize=1)
 def _functions() -> tuple[Any, ...]:
     library = load()
-    kinds = (("row_ranges", 6), ("pixel_ranges", 9), ("count_bins", 9))
+    kinds = (("observe_rows", 8), ("observe_pixels", 11), ("add_counts", 2))
     return tuple(ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * n)(library.address(name)) for name, n in kinds)
 
 
@@ -30,6 +29,7 @@ class _Tables(threading.local):
 
     def __init__(self) -> None:
         self.scratch = np.zeros(TABLES * BINS + BLOCK, np.int32)
+        self.waiting = False  # counts that nobody came for, where an interrupt ended an observation
 
 
 _TABLES = _Tables()
@@ -71,38 +71,47 @@ def _longer(x: Array) -> Array:
     return made
 
 
-def ranges(x: Array) -> tuple[Array, Array, Array]:
-    """x, arranged, [N, C, ...] -> least and largest float32 [N, C], and sums float64 [N, C], not finite where x is
-    not."""
+def observe(x: Array, reach: float) -> tuple[Array, Array, Array]:
+    """x, arranged, [N, C, ...] -> least and largest float32 [N, C], and sums float64 [N, C], not finite where x is not.
+
+    Its elements are counted in this thread's tables, in BINS bins over [-reach, reach), and wait there for
+    `add_counts` or `discard_counts`. What lies beyond is counted in the bins at the ends.
+    """
+    if _TABLES.waiting:
+        discard_counts()
+    _TABLES.waiting = True
+    scale, scratch = np.array([BINS / 2 / reach], np.float32), _TABLES.scratch
     if not is_by_pixel(x):
-        low, high, total = (
-            np.empty(x.shape[:2], np.float32),
-            np.empty(x.shape[:2], np.float32),
-            np.empty(x.shape[:2], np.float64),
-        )
+        low, high, total = _empty(x.shape[:2])
         _functions()[0](
-            x.ctypes.data, low.size, x.size // low.size, low.ctypes.data, high.ctypes.data, total.ctypes.data
-        )
+            x.ctypes.data, low.size, x.size // low.size, scale.ctypes.data, low.ctypes.data, high.ctypes.data,
+            total.ctypes.data, scratch.ctypes.data,
+        )  # fmt: skip
         return low, high, total
     n, c = x.shape[:2]
-    shape = (n, -(-c // VECTOR) * VECTOR)
-    low, high, total = (
-        np.full(shape, np.inf, np.float32),
-        np.full(shape, -np.inf, np.float32),
-        np.zeros(shape, np.float64),
-    )
+    low, high, total = _empty((n, -(-c // VECTOR) * VECTOR))
+    low[...], high[...], total[...] = np.inf, -np.inf, 0
     for k in range(n):
-        data, *grid = _grid(x[k])
-        _functions()[1](data, *grid, *(a[k].ctypes.data for a in (low, high, total)))
+        _functions()[1](
+            *_grid(x[k]), scale.ctypes.data, *(a[k].ctypes.data for a in (low, high, total)), scratch.ctypes.data
+        )
     return low[:, :c], high[:, :c], total[:, :c]
 
 
-def count_bins(x: Array, scale: float, histogram: Array) -> None:
-    """Add x, arranged, to histogram int64 [BINS]: bin floor(x scale) + BINS / 2."""
-    factor = np.array([scale], np.float64)
-    runs = [_together(*_grid(image)) for image in x] if is_by_pixel(x) else [(x.ctypes.data, 1, 0, 1, 0, x.size)]
-    for run in runs:
-        _functions()[2](*run, factor.ctypes.data, histogram.ctypes.data, _TABLES.scratch.ctypes.data)
+def _empty(shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
+    return np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float64)
+
+
+def add_counts(histogram: Array) -> None:
+    """Add what this thread's tables hold to histogram int64 [BINS], and clear them."""
+    _functions()[2](histogram.ctypes.data, _TABLES.scratch.ctypes.data)
+    _TABLES.waiting = False
+
+
+def discard_counts() -> None:
+    """Clear this thread's tables."""
+    _functions()[2](0, _TABLES.scratch.ctypes.data)
+    _TABLES.waiting = False
 
 
 Grid = tuple[int, int, int, int, int, int]  # address, rows, bytes of a row, columns, bytes of a column, channels
@@ -113,11 +122,3 @@ def _grid(image: Array) -> Grid:
     rows, row = (image.shape[1], image.strides[1]) if image.ndim == 3 else (1, 0)
     return cast(Grid, (image.ctypes.data, rows, row, image.shape[-1], image.strides[-1], image.shape[0]))
 
-
-def _together(data: int, rows: int, row: int, columns: int, column: int, count: int) -> Grid:
-    """The same elements in longer runs, where nothing lies between."""
-    if column == 4 * count:
-        columns, column, count = 1, 0, columns * count
-        if row == 4 * count:
-            rows, row, count = 1, 0, rows * count
-    return data, rows, row, columns, column, count

@@ -182,13 +182,15 @@ def _counts(raw: Any) -> tuple[int, int]:
 def _record(o: Observer) -> dict[str, Any]:
     used = np.flatnonzero(o.histogram)
     first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
-    record: dict[str, Any] = {"count": o.count, "min": o.min if o.count else 0.0, "max": o.max if o.count else 0.0,
-        "reach": o.reach,
+    # NOTE: + 0.0 makes 0.0 of -0.0, as the order of samples decides which of them is the least
+    record: dict[str, Any] = {"count": o.count, "min": o.min + 0.0 if o.count else 0.0,
+        "max": o.max + 0.0 if o.count else 0.0, "reach": o.reach,
                               "first_bin": first, "histogram": o.histogram[first:last].tolist()}  # fmt: skip
     record |= {name: count for name, count in (("lowest", o.lowest), ("highest", o.highest), ("nans", o.nans)) if count}
+    if o.channels_vary:
+        record["channels_vary"] = True
     if o.channel_min is not None and o.channel_max is not None:
-        record["channel_min"] = [float(v) for v in o.channel_min]
-        record["channel_max"] = [float(v) for v in o.channel_max]
+        record["channel_min"], record["channel_max"] = (o.channel_min + 0.0).tolist(), (o.channel_max + 0.0).tolist()
         if o.channel_sum is not None and o.channel_sum.shape == o.channel_min.shape:
             record["channel_count"], record["channel_sum"] = o.channel_count, o.channel_sum.tolist()
     return record
@@ -214,7 +216,8 @@ def _observer(record: dict[str, Any]) -> Observer:
     ):
         raise ValueError("a histogram does not add up")
     o.histogram[first : first + counts.size] = counts
-    if "channel_min" in record:
+    o.channels_vary = record.get("channels_vary", False) is True
+    if "channel_min" in record and not o.channels_vary:
         low, high = (np.array(record[k], np.float32) for k in ("channel_min", "channel_max"))
         if (
             low.ndim != 1

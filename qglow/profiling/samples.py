@@ -92,7 +92,7 @@ class Keeper:
         """Take the next sample: whether calibration must not see it."""
         index, self._seen = self._seen, self._seen + 1
         wanted = self._is_wanted(index)
-        if not wanted and index >= SMALL:
+        if not wanted and (index >= SMALL or (self._total is not None and self._total > SMALL)):
             return False
         packed = pack(sample, self._inputs)
         if index == 0 and packed is not None and self._total is not None and 1 < self._total <= SMALL:

@@ -15,7 +15,7 @@ from qglow.errors import DataError, ProfileError
 from qglow.graph import Graph, Node, float_type
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile
-from qglow.profiling.profile import _record
+from qglow.profiling.profile import _observer, _record
 
 
 @settings(deadline=None, max_examples=40)
@@ -169,11 +169,20 @@ def test_a_constant_channel_is_warned_of() -> None:
     assert "constant in channel 1 " in warning
 
 
-def test_of_channels_the_first_shape_counts_in_a_merge_too() -> None:
+def test_channels_whose_number_varies_are_none() -> None:
+    """Whatever comes first, in one observer or in several; and a profile that was saved still knows it."""
     rng = np.random.default_rng(0)
     two, three = (rng.normal(0, 1, (1, c, 4)).astype(np.float32) for c in (2, 3))
-    for first, second in ((two, three), (three, two), (two[0, 0], three), (two, two[0, 0])):
-        one, left, right = Observer(), Observer(), Observer()
-        for o, x in ((one, first), (one, second), (left, first), (right, second)):
+    for first, second in ((two, three), (three, two)):
+        one, left, right, again = Observer(), Observer(), Observer(), Observer()
+        for o, x in ((one, first), (one, second), (left, first), (right, second), (again, first)):
             o.observe(x)
-        assert _record(left.merge(right)) == _record(one)
+        assert one.channels_vary and one.channel_min is None and one.channel_mean is None
+        loaded = _observer(_record(left.merge(right)))
+        for o in (loaded, loaded.merge(again), again.merge(loaded)):
+            assert o.channels_vary and o.channel_min is None and o.channel_mean is None
+        assert _record(left.merge(right)) == _record(one) == _record(loaded)
+    one, left, right = Observer(), Observer(), Observer()
+    for o, x in ((one, two[0, 0]), (one, three), (left, two[0, 0]), (right, three)):
+        o.observe(x)
+    assert _record(left.merge(right)) == _record(one) == _record(right.merge(left)) and one.channel_min is not None
