@@ -30,6 +30,7 @@ from .onnx_import.dynamic_products import joined_dynamic_products
 from .oracle import float_oracle
 from .profiling import Profile, open_dataset, record
 from .profiling.dataset import spread_indices
+from .profiling.saved_state import saved_state
 from .quantization import QuantConfig, QuantState, run_passes
 from .quantization.before_profile import decide_before_profile, needs_no_profile
 from .quantization.passes import Watch
@@ -99,22 +100,27 @@ def profile(
     batch_size: int = 1,
     engine: str = "qglow",
     skip_bad: bool = False,
+    partial: str | Path | None = None,
 ) -> Profile:
     """Record the ranges of every float tensor of a model on real inputs.
 
     model: path, onnx.ModelProto or Graph. data: a path, or samples {input name: array} in any iterable:
     a list, a generator, a DataLoader of dicts, onnxruntime's CalibrationDataReader. samples: at most so many, evenly
     spread. skip_bad: samples that cannot be read or do not fit the model are left out, and the profile's warnings name
-    them. progress: True shows a bar on a terminal. On the first samples every value is held to onnxruntime's
-    on the model itself (or to the numpy reference's where onnxruntime does not take it). Raises ModelError, DataError,
-    ConfigError, DisagreementError.
+    them. progress: True shows a bar on a terminal. partial: a file that keeps what was recorded while this runs, where
+    data is a path: after an interrupt the same call goes on from it, to the same profile.
+
+    On the first samples every value is held to onnxruntime's on the model itself (or to the numpy reference's where
+    onnxruntime does not take it). Raises ModelError, DataError, ConfigError, DisagreementError.
     """
     batch_size = count_of(batch_size, "batch_size", ConfigError)
     imported, graph = _both_graphs(model)
     opened, oracle = open_dataset(data, graph).spread(samples), float_oracle(model, graph)
     bad: dict[str, None] = {}  # a set that keeps its order: the samples may be read more than once
     opened = opened.without_bad(lambda said: bad.setdefault(said)) if skip_bad else opened
-    result = record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle)
+    settings = batch_size, engine, skip_bad
+    state = saved_state(partial, graph, data, opened, settings, quiet=not progress) if partial is not None else None
+    result = record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle, state=state)
     result.warnings += tuple(f"left out: {said}" for said in bad)
     if needs_no_profile(imported):
         result.warnings += ("the model came quantized, with ranges of its own: quantize it without a profile",)

@@ -15,8 +15,11 @@ def _terminal() -> TextIO:
     return stream
 
 
-def track(items: Iterable[T], what: str, total: int | None = None, quiet: bool = False) -> Iterator[T]:
-    """The items, with a progress bar on standard error where that is a terminal."""
+def track(
+    items: Iterable[T], what: str, total: int | None = None, quiet: bool = False, done: int = 0
+) -> Iterator[T]:
+    """The items, with a progress bar on standard error where that is a terminal. done: how many of the total were there
+    before."""
     if quiet or not sys.stderr.isatty():
         yield from items
         return
@@ -37,4 +40,4 @@ def track(items: Iterable[T], what: str, total: int | None = None, quiet: bool =
         bars.TimeRemainingColumn(),
     )
     with bars.Progress(*columns, console=Console(file=_terminal()), transient=True) as bar:
-        yield from bar.track(items, total=total, description=what)
+        yield from bar.track(items, total=total, completed=done, description=what)

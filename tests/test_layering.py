@@ -69,7 +69,7 @@ MAY_IMPORT = {
     "onnx_import": BASE | {"ops", "graph", "reference"},
     "simplify": BASE | {"ops", "graph", "reference"},
     "oracle": BASE | {"ops", "graph", "reference", "onnx_import"},
-    "profiling": BASE | {"ops", "graph", "reference", "onnx_import", "oracle", "kernels", "runtime"},
+    "profiling": BASE | {"ops", "graph", "reference", "onnx_import", "oracle", "kernels", "runtime", "targets"},
     "quantization": BASE | {"ops", "graph", "reference", "simplify", "profiling"},
     "targets": {"errors", "record"},
     "instructions": BASE | {"ops", "graph", "reference", "targets"},

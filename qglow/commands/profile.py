@@ -10,6 +10,7 @@ from ..errors import DataError
 from ..files import check_writable, write_atomically
 from ..pipeline import float_graph, profile
 from ..profiling.dataset import has_only_pictures
+from ..profiling.saved_state import SUFFIX
 from ..profiling.template import template
 from ..words import counted
 from .options import add_skip_bad, whole_number
@@ -17,6 +18,8 @@ from .options import add_skip_bad, whole_number
 EXAMPLES = """examples:
   qglow profile model.onnx --data images/
   qglow profile model.onnx --data images/ --samples 100 -o model.profile.json
+
+A long run that was interrupted goes on where it stopped when the same command is given again.
 """
 
 
@@ -36,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--write-dataset",
         action="store_true",
         help="write a dataset.toml for the model's inputs to DATA, and no profile",
+    )
+    parser.add_argument(
+        "--no-resume", action="store_true", help="begin with the first sample, whatever an interrupted run has left"
     )
     add_skip_bad(parser)
     parser.add_argument(
@@ -58,6 +64,9 @@ def run(options: argparse.Namespace) -> int:
             "the following arguments are required: --data, a folder of samples; above is what its dataset.toml may be"
         )
     path = check_writable(options.output or f"{Path(options.model).stem}.profile.json", options.model)
+    partial = path.with_name(path.name + SUFFIX) if path.is_file() or not path.exists() else None
+    if options.no_resume and partial is not None:
+        partial.unlink(missing_ok=True)
     result = profile(
         options.model,
         options.data,
@@ -66,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         engine=options.engine,
         skip_bad=options.skip_bad,
+        partial=partial,
     )
     result.save(path)
     for warning in result.warnings:

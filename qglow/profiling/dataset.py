@@ -39,44 +39,69 @@ class InputTypes(dict[str, TensorType]):
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One set of inputs, where it came from, and its class label where one is known."""
+    """One set of inputs, where it came from, its class label where one is known, and its position in the data."""
 
     name: str
     feeds: Feeds
     label: int | None = None
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     """Samples that are read as they are asked for. `sources` has one reader a sample. bad: is told of a sample that
-    cannot be read or does not fit the model, and is left out; None: such a sample is an error."""
+    cannot be read or does not fit the model, and is left out; None: such a sample is an error. chosen: positions of the
+    samples that are read; None: all."""
 
     sources: tuple[tuple[str, Callable[[], Mapping[str, Array]], int | None], ...]
     types: Mapping[str, TensorType]
     bad: Callable[[str], object] | None = None
+    chosen: Sequence[int] | None = None
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.sources) if self.chosen is None else len(self.chosen)
 
     @property
     def total(self) -> int | None:
         """How many samples there are, or None where that is not known before they are read."""
-        return len(self.sources)
+        return len(self)
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether any of the samples can be read at any time, and again."""
+        return bool(self.sources)
 
     def __iter__(self) -> Iterator[Sample]:
-        read_any = self.bad is None or not self.sources
-        for name, read, label in self.sources:
+        read_any = not self.sources
+        for _, sample in self.entries():
+            if isinstance(sample, Sample):
+                read_any = True
+                yield sample
+            elif self.bad is not None:
+                self.bad(str(sample))
+        if not read_any:
+            raise self.unusable()
+
+    def entries(self) -> Iterator[tuple[int, Sample | DataError]]:
+        """Each position with its sample, or with what is wrong with it where `bad` is to be told."""
+        for position in range(len(self.sources)) if self.chosen is None else self.chosen:
+            name, read, label = self.sources[position]
+            found: Sample | DataError
             try:
-                feeds = checked(read(), self.types, name)
+                found = Sample(name, checked(read(), self.types, name), label, position)
             except DataError as error:
                 if self.bad is None:
                     raise
-                self.bad(str(error))
-                continue
-            read_any = True
-            yield Sample(name, feeds, label)
-        if not read_any:
-            raise DataError(f"none of {counted(len(self.sources), 'sample')} can be used")
+                found = error
+            yield position, found
+
+    def at(self, positions: Sequence[int]) -> Dataset:
+        """The samples at these positions, in this order."""
+        return replace(self, chosen=positions)
+
+    def unusable(self) -> DataError:
+        """The error of data of which not one sample can be read."""
+        return DataError(f"none of {counted(len(self), 'sample')} can be used")
 
     def without_bad(self, bad: Callable[[str], object]) -> Dataset:
         """The samples that can be read and fit the model; `bad` is told of each other one as it is met."""
@@ -111,14 +136,14 @@ class Stream(Dataset):
     def total(self) -> int | None:
         return self.limit
 
-    def __iter__(self) -> Iterator[Sample]:
+    def entries(self) -> Iterator[tuple[int, Sample | DataError]]:
         index = -1
         for index, feeds in enumerate(islice(self.items, self.limit)):
             name = f"sample {index}"
             if self.labels is not None and index >= len(self.labels):
                 raise DataError(f"{counted(len(self.labels), 'label')} for more samples: {name} has none")
             label = None if self.labels is None else int(self.labels[index])
-            yield Sample(name, checked(feeds, self.types, name), label)
+            yield index, Sample(name, checked(feeds, self.types, name), label, index)
         if index < 0:
             raise DataError("the data holds no sample")
         if self.labels is not None and index + 1 != len(self.labels) and index + 1 != self.limit:

@@ -6,9 +6,6 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from ..arguments import path_of, shown
 from ..errors import ProfileError, one_line
@@ -20,7 +17,9 @@ from ..graph.select_op import conditions
 from ..notebook import card
 from ..reading import read_text
 from ..words import counted
-from .observers import BINS, Observer, recurrent_inputs
+from .observer_record import observer_of, record_of
+from .observers import Observer, recurrent_inputs
+from .recording import counts_of
 from .samples import KeptSample, enough_of
 
 FORMAT = 1
@@ -84,7 +83,7 @@ class Profile:
         lines.append(f'  "warnings": {json.dumps(list(self.warnings))}')
         if self.choices:
             lines.append(f'  "choices": {json.dumps(self.choices)}')
-        rows = [f"    {json.dumps(name)}: {json.dumps(_record(o))}" for name, o in self.tensors.items()]
+        rows = [f"    {json.dumps(name)}: {json.dumps(record_of(o))}" for name, o in self.tensors.items()]
         kept = [f"    {json.dumps(s.to_dict())}" for s in self.kept]
         tail = ',\n  "kept_samples": [\n' + ",\n".join(kept) + "\n  ]" if kept else ""
         return "{\n" + ",\n".join(lines) + ',\n  "tensors": {\n' + ",\n".join(rows) + "\n  }" + tail + "\n}\n"
@@ -101,10 +100,10 @@ class Profile:
             if raw.get("tool") != "qglow" or raw.get("format") != FORMAT:
                 got = one_line(f"{raw.get('tool')} {raw.get('format')}", 80)
                 raise ProfileError(f"{path}: expected a qglow profile of format {FORMAT}, got {got}; profile again")
-            tensors = {name: _observer(r) for name, r in raw["tensors"].items()}
+            tensors = {name: observer_of(r) for name, r in raw["tensors"].items()}
             # NOTE: profiles from before have none
             kept = enough_of(KeptSample.of(s) for s in raw.get("kept_samples", ()))
-            choices = {str(name): _counts(c) for name, c in raw.get("choices", {}).items()}
+            choices = {str(name): counts_of(c) for name, c in raw.get("choices", {}).items()}
             return Profile(
                 str(raw["graph"]),
                 tensors,
@@ -170,70 +169,3 @@ def profiled_values(graph: Graph) -> list[str]:
     """Names of the float values that a profile records: inputs, then outputs of nodes, in order."""
     names = [*graph.inputs, *(o for n in graph.nodes for o in n.outputs if o)]
     return [n for n in names if graph.types[n].dtype.is_float]
-
-
-def _counts(raw: Any) -> tuple[int, int]:
-    falses, trues = (int(v) for v in raw)
-    if falses < 0 or trues < 0:
-        raise ValueError("a condition that was seen less than never")
-    return falses, trues
-
-
-def _record(o: Observer) -> dict[str, Any]:
-    used = np.flatnonzero(o.histogram)
-    first, last = (int(used[0]), int(used[-1]) + 1) if used.size else (0, 0)
-    # NOTE: + 0.0 makes 0.0 of -0.0, as the order of samples decides which of them is the least
-    record: dict[str, Any] = {"count": o.count, "min": o.min + 0.0 if o.count else 0.0,
-        "max": o.max + 0.0 if o.count else 0.0, "reach": o.reach,
-                              "first_bin": first, "histogram": o.histogram[first:last].tolist()}  # fmt: skip
-    record |= {name: count for name, count in (("lowest", o.lowest), ("highest", o.highest), ("nans", o.nans)) if count}
-    if o.channels_vary:
-        record["channels_vary"] = True
-    if o.channel_min is not None and o.channel_max is not None:
-        record["channel_min"], record["channel_max"] = (o.channel_min + 0.0).tolist(), (o.channel_max + 0.0).tolist()
-        if o.channel_sum is not None and o.channel_sum.shape == o.channel_min.shape:
-            record["channel_count"], record["channel_sum"] = o.channel_count, o.channel_sum.tolist()
-    return record
-
-
-def _observer(record: dict[str, Any]) -> Observer:
-    o = Observer()
-    o.count, o.reach = int(record["count"]), float(record["reach"])
-    o.lowest, o.highest, o.nans = (int(record.get(k, 0)) for k in ("lowest", "highest", "nans"))
-    if min(o.lowest, o.highest, o.nans) < 0:
-        raise ValueError("infinities or NaN that were seen less than never")
-    if o.count:
-        o.min, o.max = float(record["min"]), float(record["max"])
-    counts = np.array(record["histogram"], np.int64)
-    first = int(record["first_bin"])
-    if (
-        first < 0
-        or first + counts.size > BINS
-        or (counts < 0).any()
-        or int(counts.sum()) != o.count
-        or not o.min <= o.max
-        and o.count
-    ):
-        raise ValueError("a histogram does not add up")
-    o.histogram[first : first + counts.size] = counts
-    o.channels_vary = record.get("channels_vary", False) is True
-    if "channel_min" in record and not o.channels_vary:
-        low, high = (np.array(record[k], np.float32) for k in ("channel_min", "channel_max"))
-        if (
-            low.ndim != 1
-            or low.shape != high.shape
-            or not low.size
-            or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all()
-        ):
-            raise ValueError("the ranges of channels do not fit")
-        o.channel_min, o.channel_max = low, high
-        if "channel_sum" in record:
-            o.channel_sum, o.channel_count = (
-                np.array([int(v) for v in record["channel_sum"]], object),
-                int(record["channel_count"]),
-            )
-            # NOTE: in units of the least float32
-            beyond = any(abs(v) > o.channel_count << 300 for v in o.channel_sum.tolist())
-            if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1 or beyond:
-                raise ValueError("the sums of channels do not fit")
-    return o

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,20 +86,29 @@ class Keeper:
         self._inputs, self._total = tuple(inputs), total
         self._chosen = {*_spread_inside(total, _held_of(total))} if total is not None and total > SMALL else set[int]()
         self._kept: list[KeptSample] = []
-        self._seen = 0
+        self._seen = False
+
+    @property
+    def candidates(self) -> Sequence[int]:
+        """Positions of the samples that may be kept, where it is known how many there are: what is chosen follows from
+        these alone."""
+        if self._total is None:
+            return ()
+        return range(self._total) if self._total <= SMALL else sorted(self._chosen)
 
     def holds_back(self, sample: Sample) -> bool:
-        """Take the next sample: whether calibration must not see it."""
-        index, self._seen = self._seen, self._seen + 1
-        wanted = self._is_wanted(index)
-        if not wanted and (index >= SMALL or (self._total is not None and self._total > SMALL)):
+        """Take the next sample: whether calibration must not see it. The candidates come in the order of the data;
+        others may come or not."""
+        is_first, self._seen = not self._seen, True
+        wanted = self._is_wanted(sample.position)
+        if not wanted and (sample.position >= SMALL or (self._total is not None and self._total > SMALL)):
             return False
         packed = pack(sample, self._inputs)
-        if index == 0 and packed is not None and self._total is not None and 1 < self._total <= SMALL:
+        if is_first and packed is not None and self._total is not None and 1 < self._total <= SMALL:
             fitting = LIMIT // max(1, packed.size)
             if fitting < self._total:  # rule 2
                 self._chosen = {*_spread_inside(self._total, min(fitting, self._total // 4))}
-                wanted = 0 in self._chosen
+                wanted = sample.position in self._chosen
         if packed is None or (self._chosen and not wanted) or not self._has_room(packed, wanted):
             return False
         self._kept.append(replace(packed, held_back=wanted))

@@ -16,8 +16,9 @@ from qglow.graph import Array, Graph, GraphBuilder, Node, float_type
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, engine_native
 from qglow.profiling.engine_native import NativeEngine
+from qglow.profiling.observer_record import record_of
 from qglow.profiling.passes import arranged, is_by_pixel
-from qglow.profiling.profile import _record, profiled_values
+from qglow.profiling.profile import profiled_values
 from qglow.reference import evaluate, retype
 from qglow.runtime.observed import InstrumentedExecutable
 
@@ -122,7 +123,7 @@ def test_pixel_by_pixel_is_as_channel_by_channel(
         one.observe(x)
         other.observe(np.ascontiguousarray(x))
         assert is_by_pixel(arranged(x)) == is_by_pixel(x) and np.array_equal(arranged(x), x)
-        a, b = _record(one), _record(other)
+        a, b = record_of(one), record_of(other)
         sums = a.pop("channel_sum", None), b.pop("channel_sum", None)
         assert a == b
         assert (

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from qglow.graph import Array
 from qglow.profiling import Observer
+from qglow.profiling.observer_record import record_of
 from qglow.profiling.observers import BINS, UNIT
 from qglow.profiling.passes import add_counts, discard_counts, observe
-from qglow.profiling.profile import _record
 
 SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38, 2.0**-40, -(2.0**-40), 1.0, -1.0, 3.4e38, -3.4e38, 255.99998)
 FLOATS = st.one_of(
@@ -97,7 +97,7 @@ def test_counts_of_an_interrupted_observation_are_thrown_away() -> None:
 @given(arrays(ANY), st.randoms(use_true_random=False))
 def test_no_order_and_no_partition_changes_a_byte(samples: list[Array], random: object) -> None:
     def text(o: Observer) -> str:
-        return json.dumps(_record(o))
+        return json.dumps(record_of(o))
 
     whole = Observer()
     for x in samples:

@@ -15,7 +15,7 @@ from qglow.errors import DataError, ProfileError
 from qglow.graph import Graph, Node, float_type
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile
-from qglow.profiling.profile import _observer, _record
+from qglow.profiling.observer_record import observer_of, record_of
 
 
 @settings(deadline=None, max_examples=40)
@@ -57,7 +57,7 @@ def test_batches_change_nothing(digits: Path) -> None:
         batch_size=n)
                  for n in (1, 4))  # fmt: skip
     assert one.tensors["image"].channel_mean is not None and one.tensors["image"].count == four.tensors["image"].count
-    assert _record(one.tensors["image"]) == _record(four.tensors["image"])
+    assert record_of(one.tensors["image"]) == record_of(four.tensors["image"])
 
 
 @settings(deadline=None, max_examples=40)
@@ -178,11 +178,12 @@ def test_channels_whose_number_varies_are_none() -> None:
         for o, x in ((one, first), (one, second), (left, first), (right, second), (again, first)):
             o.observe(x)
         assert one.channels_vary and one.channel_min is None and one.channel_mean is None
-        loaded = _observer(_record(left.merge(right)))
+        loaded = observer_of(record_of(left.merge(right)))
         for o in (loaded, loaded.merge(again), again.merge(loaded)):
             assert o.channels_vary and o.channel_min is None and o.channel_mean is None
-        assert _record(left.merge(right)) == _record(one) == _record(loaded)
+        assert record_of(left.merge(right)) == record_of(one) == record_of(loaded)
     one, left, right = Observer(), Observer(), Observer()
     for o, x in ((one, two[0, 0]), (one, three), (left, two[0, 0]), (right, three)):
         o.observe(x)
-    assert _record(left.merge(right)) == _record(one) == _record(right.merge(left)) and one.channel_min is not None
+    assert record_of(left.merge(right)) == record_of(one) == record_of(right.merge(left))
+    assert one.channel_min is not None

@@ -15,7 +15,7 @@ from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile, open_dataset
 from qglow.profiling import samples as samples_module
 from qglow.profiling.dataset import Sample
-from qglow.profiling.profile import _record
+from qglow.profiling.observer_record import record_of
 from qglow.profiling.samples import FEWEST, MOST, SMALL, Keeper, kept_dataset
 from qglow.report.judging import HELD_BACK
 
@@ -44,7 +44,7 @@ def test_samples_are_held_back_exactly_and_calibration_does_not_see_them(
     others = [s.feeds for s in open_dataset(digits, graph).spread(64) if s.name not in held]
     assert len(others) == 56
     rest = qglow.profile(graph, others[:SMALL]).merge(qglow.profile(graph, others[SMALL:]))
-    assert {n: _record(o) for n, o in rest.tensors.items()} == {n: _record(o) for n, o in profile.tensors.items()}
+    assert {n: record_of(o) for n, o in rest.tensors.items()} == {n: record_of(o) for n, o in profile.tensors.items()}
 
 
 @pytest.mark.parametrize("total", [1, 2, 7, 8, SMALL, SMALL + 1, 50, 64, 100, 256, 1000, 5000])
@@ -52,7 +52,7 @@ def test_samples_are_held_back_exactly_and_calibration_does_not_see_them(
 def test_how_many_are_held_back(total: int, known: bool) -> None:
     """Of a small set all are kept and none is held back; of any other enough, spread over what is known of it."""
     keeper = Keeper(("x",), total if known else None)
-    held = [k for k in range(total) if keeper.holds_back(Sample(str(k), {"x": np.full(4, k, np.float32)}))]
+    held = [k for k in range(total) if keeper.holds_back(Sample(str(k), {"x": np.full(4, k, np.float32)}, None, k))]
     if total <= SMALL:
         assert not held and len(keeper.kept) == total
     elif known or total >= 2 * SMALL:
@@ -65,7 +65,7 @@ def test_how_many_are_held_back(total: int, known: bool) -> None:
 def test_a_few_large_samples_are_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where not all samples of a small set can be kept, cross-validation cannot be made."""
     noise = np.random.default_rng(0).normal(0, 1, (20, 1000)).astype(np.float32)
-    samples = [Sample(str(k), {"x": noise[k]}) for k in range(20)]
+    samples = [Sample(str(k), {"x": noise[k]}, None, k) for k in range(20)]
     size = pack_size(samples[0])
     monkeypatch.setattr(samples_module, "LIMIT", 3 * size + size // 2)
     keeper = Keeper(("x",), 20)
