@@ -9,7 +9,11 @@
 A cell is qglow's time over the peer's, of the minima and (of the medians, of the 99th percentiles): below 1 qglow is
 faster. Every runtime gets the same model, input and number of threads. int8 peers run onnxruntime's QDQ model (u8
 activations, s8 weights per channel), and OpenVINO also NNCF's where nncf is installed. Models in their int8 forms are
-kept in the cache folder, so that a second run starts at once.
+kept in the cache folder, so that a second run starts at once. The peer `litert`, which must be asked for, runs the
+.tflite file of the same network, where one lies beside the repository: int8 in and out, without the copies of its
+`set_tensor` and `get_tensor`. --io int8 and --bound have qglow called likewise.
+
+    python -m bench.peers --peers litert --io int8 --bound --models mobilenetv2,mlperftiny_vww_mobilenet025
 """
 
 from __future__ import annotations
@@ -29,11 +33,14 @@ import onnxruntime
 
 import qglow
 from qglow.errors import in_one_line
+from qglow.profiling import open_dataset
+from qglow.record import NamedTuple
 from qglow.report.latency import interleaved
 from qglow.report.peers import onnxruntime_runner, openvino_runner
 from qglow.runtime.step_profile import host_steps, plan_of
 
 from . import options
+from .contention import litert_runner
 from .isolated import Crash, Say, isolated
 from .models import CONVOLUTIONAL
 from .prepared import Prepared, names, prepare
@@ -41,24 +48,40 @@ from .prepared import Prepared, names, prepare
 KEYS = ("min", "median", "p99")
 PEERS = ("ort fp32", "ort int8", "ov fp32", "ov int8", "ov nncf")
 QUICK = ("ort int8", "ov int8")
+LITERT = "litert"
 ORIGIN = "qglow"
 ONEDNN = {"avx512_vnni": "AVX512_CORE_VNNI", "avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "generic": "SSE41"}  # in OpenVINO
+Call = Callable[[], Any]
 
 
-def peer(name: str, model: Prepared, threads: int) -> Callable[[], Any]:
+def peer(name: str, model: Prepared, threads: int) -> Call:
     """A call of one peer on a model."""
+    if name == LITERT:
+        return litert_runner(model.name, threads)
     make = onnxruntime_runner if name.startswith("ort") else openvino_runner
     path = model.path if name.endswith("fp32") else model.nncf() if name.endswith("nncf") else model.qdq()
     return make(path, model.samples[0], threads)
 
 
-def surely(name: str, folder: Path, threads: int, peers: tuple[str, ...], turns: int, seconds: float) -> dict[str, Any]:
+class Way(NamedTuple):
+    """How qglow is called. io: see QuantConfig; bound: by a bound call."""
+
+    io: str = "float"
+    bound: bool = False
+
+
+USUAL = Way()
+
+
+def surely(
+    name: str, folder: Path, threads: int, peers: tuple[str, ...], turns: int, seconds: float, way: Way
+) -> dict[str, Any]:
     """`measure` in a child process, again without a peer that takes it down."""
     crashed: dict[str, str] = {}
     while True:
         left = tuple(p for p in peers if p not in crashed)
         try:
-            row: dict[str, Any] = isolated(measure, prepare(name, folder), threads, left, turns, seconds)
+            row: dict[str, Any] = isolated(measure, prepare(name, folder), threads, left, turns, seconds, way)
             return {**row, "failed": {**row["failed"], **crashed}}
         except Crash as crash:
             if crash.doing not in left:  # while all ran in turns: nothing says which
@@ -68,10 +91,10 @@ def surely(name: str, folder: Path, threads: int, peers: tuple[str, ...], turns:
 
 
 def measure(
-    say: Say, model: Prepared, threads: int, peers: tuple[str, ...], turns: int, seconds: float
+    say: Say, model: Prepared, threads: int, peers: tuple[str, ...], turns: int, seconds: float, way: Way = USUAL
 ) -> dict[str, Any]:
     """Times of all that work, and one line on each that does not. say: told which runtime runs, before it is called."""
-    runs: dict[str, Callable[[], Any]] = {}
+    runs: dict[str, Call] = {}
     failed: dict[str, str] = {}
     host: dict[str, int] = {}
     steps = 0
@@ -79,11 +102,13 @@ def measure(
         say(name)
         try:
             if name == ORIGIN:
-                session = qglow.InferenceSession(model.bundle(), threads)
-                plan = plan_of(session, model.samples[0])
-                host = dict(host_steps(session, model.samples[0]).most_common())
+                config = qglow.QuantConfig(calibration="minmax", io=way.io)
+                session = qglow.InferenceSession(model.bundle(config), threads)
+                feeds = next(iter(open_dataset([model.samples[0]], session.graph))).feeds
+                plan = plan_of(session, feeds)
+                host = dict(host_steps(session, feeds).most_common())
                 steps = len(plan.program.steps) if hasattr(plan, "program") else 0
-                run: Callable[[], Any] = partial(session.run, None, model.samples[0])
+                run: Call = session.bind(feeds) if way.bound else partial(session.run, None, feeds)
             else:
                 run = peer(name, model, threads)
             run()
@@ -136,8 +161,8 @@ def known_peers(text: str) -> tuple[str, ...]:
     """Peers by comma, for argparse."""
     found = tuple(text.split(","))
     for p in found:
-        if p not in PEERS:
-            raise argparse.ArgumentTypeError(f"no peer {p!r}; there are {', '.join(PEERS)}")
+        if p not in (*PEERS, LITERT):
+            raise argparse.ArgumentTypeError(f"no peer {p!r}; there are {', '.join((*PEERS, LITERT))}")
     return found
 
 
@@ -154,7 +179,9 @@ def arguments() -> argparse.Namespace:
         "--isa", choices=tuple(ONEDNN), help="hold qglow and OpenVINO to an instruction set; onnxruntime cannot be held"
     )
     parser.add_argument("--quick", action="store_true", help="few rounds, int8 peers only, and qglow's host steps")
-    parser.add_argument("--peers", type=known_peers, default=None, help="by comma, of " + ", ".join(PEERS))
+    parser.add_argument("--peers", type=known_peers, default=None, help="by comma, of " + ", ".join((*PEERS, LITERT)))
+    parser.add_argument("--io", choices=("float", "int8", "uint8"), default="float", help="of qglow's bundles")
+    parser.add_argument("--bound", action="store_true", help="qglow by a call that is bound to its arrays")
     options.add_json(parser)
     return parser.parse_args()
 
@@ -173,7 +200,7 @@ def main() -> int:
         print(line(f"{threads} thread(s)", "qglow ms", [f"/ {p}" for p in peers]))
         block = []
         for name in names() if given.all else given.models:
-            block.append(surely(name, given.cache, threads, peers, turns, given.seconds))
+            block.append(surely(name, given.cache, threads, peers, turns, given.seconds, Way(given.io, given.bound)))
             show(block[-1], peers, given.quick)
         groups = {"all": block, "convolutional": [r for r in block if r["model"] in CONVOLUTIONAL]}
         groups["other"] = [r for r in block if r not in groups["convolutional"]]

@@ -22,6 +22,7 @@ from .errors import AccuracyError, ConfigError, DataError
 from .files import make_folder, write_atomically
 from .float_mode import in_usual_mode
 from .graph import Graph
+from .graph.quantized_io import with_quantized_io
 from .graph.text import print_graph
 from .graph.verify import verify, verify_level
 from .metrics import Target
@@ -161,7 +162,8 @@ def quantize(
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     grounds = work.grounds(check, MOST) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
-    bundle = Bundle(quantized, {**manifest_of(graph, result, recorded, agreement), **wider})
+    stored = quantized if result.config.io == "float" else with_quantized_io(quantized, result.config.io)
+    bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **wider})
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:
@@ -228,6 +230,7 @@ def compare(
     number, BundleError where the bundle has other inputs or outputs than the model.
     """
     path, bundle = bundle, bundle if isinstance(bundle, Bundle) else load(bundle)
+    bundle = bundle.with_float_io()
     layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
     graph, session = float_graph(model), InferenceSession(bundle, backend=backend)
     check_same(graph, bundle.graph)

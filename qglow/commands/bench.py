@@ -83,6 +83,8 @@ def _check(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> int:
     _check(options)
     bundle = load(options.bundle)
+    if options.model:
+        bundle = bundle.with_float_io()  # NOTE: what the peers run takes floats
     session = InferenceSession(bundle, options.threads, backend=options.backend)
     known = bundle.manifest.get("profile", {}).get("shapes", {})
     shapes = input_shapes(session.graph, options.shape, known if isinstance(known, dict) else {})

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    bundle = load(options.bundle)
+    bundle = load(options.bundle).with_float_io()
     if options.output:
         check_folder(options.output)
     library.ensure()  # NOTE: before the progress bar, for it may show one of its own

@@ -43,6 +43,7 @@ FIELD_HELP = {  # of every field of the configuration, in a line
     "exclude": "nodes that stay float",
     "include": "nodes that do not, although excluded",
     "float_outputs": "products that are outputs of the model give float32 directly",
+    "io": "inputs and outputs of the bundle",
     "balance_channels": "scale channels so that their ranges are alike",
     "correct_bias": "take the shift that rounded weights cause out of biases",
     "min_agreement_sqnr_db": "below this int8 counts as broken",

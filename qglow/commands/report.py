@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     for path in (options.output, options.json):
         if path:
             check_writable(path, options.model, *options.bundles)
-    first = load(options.bundles[0])
+    first = load(options.bundles[0]).with_float_io()
     if options.backend == "native":
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     data = open_dataset(options.data, first.graph)

@@ -151,9 +151,12 @@ def dequantize(low: Lowering, node: Node) -> bool:
 def lookup(low: Lowering, node: Node) -> bool:
     name, out = node.inputs[0], node.outputs[0]
     dtypes, table = {low.type(v).dtype for v in (name, out)}, low.graph.constants[node.inputs[1]]
-    by_channel, kind = table.ndim == 2, "lookup" if dtypes == {DType.U8} else "int16_lookup"
-    if name not in low.places or not dtypes <= {DType.U8, DType.I16} or (by_channel and kind != "lookup"):
+    by_channel, kind = table.ndim == 2, "lookup" if dtypes <= {DType.U8, DType.I8} else "int16_lookup"
+    stored = dtypes <= {DType.U8, DType.I16} or kind == "lookup"
+    if name not in low.places or not stored or (by_channel and kind != "lookup"):
         return False
+    if low.type(name).dtype is DType.I8:
+        table = np.roll(table, 128, axis=-1)  # NOTE: kernels take the byte for an unsigned index
     x = low.places[name]
     axis = int(node.attr("axis")) % max(1, len(x.shape))
     turn = True if by_channel and axis == 1 and len(x.shape) in (3, 4) else None

@@ -51,6 +51,45 @@ def transpose_16(context, x, x_row, y, y_row):
     return types.void(i64, i64, i64, i64), generate
 
 
+def interleaving(planes):
+    """16 bytes of so many planes, two to four of them, x_plane bytes apart, one of each in turns: 16 pixels without
+    gaps."""
+
+    @intrinsic
+    def interleave(context, x, x_plane, y):
+        def generate(ctx, b, sig, args):
+            x, x_plane, y = args
+            t = vec(I8, 16)
+            rows = [load_at(b, b.add(x, b.mul(x_plane, ir.Constant(I64, k))), t) for k in range(planes)]
+            pair = b.shuffle_vector(rows[0], rows[1], mask(list(range(32))))
+            rest = b.shuffle_vector(rows[min(2, planes - 1)], rows[planes - 1], mask(list(range(32))))
+            for k in range(planes):
+                order = [n // planes + n % planes * 16 for n in range(16 * k, 16 * k + 16)]
+                store_at(b, b.add(y, ir.Constant(I64, 16 * k)), b.shuffle_vector(pair, rest, mask(order)))
+            return ctx.get_dummy_value()
+
+        return types.void(i64, i64, i64), generate
+
+    return interleave
+
+
+interleave_2, interleave_3, interleave_4 = map(interleaving, (2, 3, 4))
+
+
+@njit(nogil=True)
+def move_few(x, y, rows, columns, x_col):
+    """Rows of bytes in planes to pixels without gaps; the rows that were moved."""
+    last = rows // 16 * 16
+    for r in range(0, last, 16):
+        if columns == 2:
+            interleave_2(x + r, x_col, y + r * 2)
+        elif columns == 3:
+            interleave_3(x + r, x_col, y + r * 3)
+        else:
+            interleave_4(x + r, x_col, y + r * 4)
+    return last
+
+
 @njit(nogil=True)
 def move_item(y, x, item):
     if item == 1:
@@ -90,7 +129,9 @@ def move_plane(x, y, rows, columns, x_row, x_col, y_row, y_col, item):
         for c in range(0, c1, 16):
             for r in range(0, r1, 16):
                 transpose_16(x + r + c * x_col, x_col, y + r * y_row + c, y_row)
-    for r in range(rows):
+        if 2 <= columns <= 4 and y_row == columns:
+            r1, c1 = move_few(x, y, rows, columns, x_col), columns
+    for r in range(r1 if c1 == columns else 0, rows):
         for c in range(c1 if r < r1 else 0, columns):
             move_item(y + r * y_row + c * y_col, x + r * x_row + c * x_col, item)
 

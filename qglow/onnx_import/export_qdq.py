@@ -16,6 +16,7 @@ from onnx import helper
 from ..errors import QGlowError, in_one_line
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..graph.blocks import OP as BLOCKWISE
+from ..graph.quantized_io import is_translation
 from ..ops.traits import PRODUCT, SOFTMAX
 from .export_blocks import blockwise_nodes
 from .export_float import OPSET, export_nodes, make_model
@@ -228,6 +229,9 @@ class Exporter:
 
     def lookup(self, node: Node) -> None:
         x, y = node.inputs[0], node.outputs[0]
+        if is_translation(self.graph, node):
+            self.quantize(self.real(x), y)
+            return
         table, t = self.graph.constants[node.inputs[1]], self.graph.types[x]
         index = self.add("Cast", [x], f"{y}.index", to=onnx.TensorProto.INT32)
         offset = np.array(-t.limits()[0], np.int32)

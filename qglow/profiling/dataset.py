@@ -20,6 +20,7 @@ from ..graph import Array, Graph, TensorType
 from ..graph.masks import masked_inputs
 from ..npz import read_npy, read_npz
 from ..reading import read_text
+from ..reference.arithmetic import quantize
 from ..toml import read_toml
 from ..words import counted
 from .images import IMAGE_SUFFIXES, image_reader, pixels_of
@@ -218,7 +219,7 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
 
 def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:
     """The arrays that a model's inputs want; raises DataError where one is missing, or has another dtype or shape, or
-    NaN."""
+    NaN. Floats for a quantized input are rounded to its integers."""
     if not isinstance(feeds, Mapping):
         raise DataError(f"{sample}: expected {{name: array}} for the inputs {sorted(types)}, got {shown(feeds)}")
     result: Feeds = {}
@@ -229,6 +230,8 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
             array = np.asarray(feeds[name])
         except Exception as error:  # NOTE: ragged lists, and arrays of other libraries, which fail in their own ways
             raise DataError(f"{sample}: input {name!r} is no array: {in_one_line(error)}") from error
+        if t.is_quantized and array.dtype.kind == "f":
+            array = quantize(_finite(array, name, sample), t)
         if array.dtype != t.dtype.numpy:
             if not np.can_cast(array.dtype, t.dtype.numpy, "same_kind"):
                 raise DataError(
@@ -247,10 +250,15 @@ def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample:
         if not array.size:
             raise DataError(f"{sample}: input {name!r} is empty: its shape is {list(array.shape)}")
         infinities = isinstance(types, InputTypes) and name in types.masks
-        if array.dtype.kind == "f" and not (np.isfinite(array) | (infinities & np.isinf(array))).all():
-            raise DataError(f"{sample}: input {name!r} holds NaN or infinity")
-        result[name] = array
+        result[name] = _finite(array, name, sample, infinities)
     return result
+
+
+def _finite(array: Array, name: str, sample: str, infinities: bool = False) -> Array:
+    """The array. Raises DataError where it holds NaN, or infinities where they may not be."""
+    if array.dtype.kind == "f" and not (np.isfinite(array) | (infinities & np.isinf(array))).all():
+        raise DataError(f"{sample}: input {name!r} holds NaN or infinity")
+    return array
 
 
 def _fits(shape: tuple[int, ...], t: TensorType) -> bool:

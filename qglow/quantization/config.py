@@ -24,6 +24,7 @@ CHOICES: dict[str, tuple[str, ...] | tuple[int, ...]] = {  # of the fields that 
     "weights": ("per_channel", "per_tensor", *BLOCK_BITS),
     "block_size": BLOCK_SIZES,
     "calibration": CALIBRATIONS,
+    "io": ("float", "int8", "uint8"),
 }
 
 
@@ -42,9 +43,10 @@ class QuantConfig:
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although
     excluded, each a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs:
     products and averages whose results are outputs of the graph give float32 directly, without rounding to 8 bits, and
-    a classifier's scores stay float. balance_channels: channels in units of their own (22). correct_bias: biases less
-    the shift of rounded weights (26). min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or for top-1
-    accuracy below float, in points (needs labels): layers are kept float until it is met.
+    a classifier's scores stay float. io: inputs and outputs of the bundle are float as the model's, or the integers
+    that these are quantized to, as int8 or uint8. balance_channels: channels in units of their own (22). correct_bias:
+    biases less the shift of rounded weights (26). min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or
+    for top-1 accuracy below float, in points (needs labels): layers are kept float until it is met.
     min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken. widen_percent:
     16-bit activations and float layers may add so much to the estimated time where int8 alone is below 20 dB; 0: none.
     """
@@ -60,6 +62,7 @@ class QuantConfig:
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     float_outputs: bool = True
+    io: str = "float"
     balance_channels: bool = True
     correct_bias: bool = True
     min_agreement_sqnr_db: float = 3.0
@@ -79,7 +82,7 @@ class QuantConfig:
                 raise ConfigError(f"{f.name} must be true or false, got {shown(value)}")
             if isinstance(f.default, float) or (f.default is None and value is not None):
                 number_of(value, f.name)
-        for name in ("activations", "weights", "calibration"):
+        for name in ("activations", "weights", "calibration", "io"):
             _one_of(name, getattr(self, name), CHOICES[name])
         if type(self.block_size) is not int or self.block_size not in BLOCK_SIZES:
             raise ConfigError(

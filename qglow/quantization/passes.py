@@ -17,6 +17,7 @@ from .float_islands import keep_scores_float, propagate_float
 from .guard_branches import guard_branches
 from .noise_amplification import keep_sensitive_functions_float
 from .prequantized import read_model_parameters
+from .round_io import round_io
 from .state import Pass, QuantState
 from .views import keep_views_float
 
@@ -36,10 +37,13 @@ PASSES: tuple[Pass, ...] = (
     quantize_in_blocks,
     convert,
     guard_branches,
+    round_io,
 )
 # what a profile would decide by how values are spread is left out
 BEFORE_PROFILE: tuple[Pass, ...] = tuple(
-    p for p in PASSES if p not in (keep_sensitive_functions_float, equalize_channels, measure_means, guard_branches)
+    p
+    for p in PASSES
+    if p not in (keep_sensitive_functions_float, equalize_channels, measure_means, guard_branches, round_io)
 )
 Watch = Callable[[QuantState, QuantState, str, float], None]
 

@@ -13,7 +13,7 @@ from ..errors import in_one_line
 from ..graph import Array, Graph
 from ..profiling.dataset import Dataset, Feeds, open_dataset
 from ..progress import track
-from ..runtime import InferenceSession
+from ..runtime import InferenceSession, load
 from ..runtime.machine_limits import MachineLimits, machine_roof
 from ..runtime.step_profile import StepTime, time_steps
 from .comparison import Comparison, comparison_of
@@ -45,8 +45,9 @@ def time_beside_peers(
     samples: int = 8, quiet: bool = True,
 ) -> list[PeerComparison]:  # fmt: skip
     """Time each bundle and both forms of onnxruntime in one interleaved run, and the bundles' steps, on the first
-    sample; hold all int8 models against onnxruntime's float on a few. One result a bundle, in order."""
-    sessions = [InferenceSession(bundle, threads) for bundle in bundles]
+    sample; hold all int8 models against onnxruntime's float on a few. One result a bundle, in order. A bundle with
+    quantized inputs and outputs is run with floats, which are what the others take."""
+    sessions = [InferenceSession(load(bundle).with_float_io(), threads) for bundle in bundles]
     opened = open_dataset(data, sessions[0].graph)
     few = opened.spread(samples)
     runs: dict[str, Run] = {_ours(k): partial(session.run, None) for k, session in enumerate(sessions)}

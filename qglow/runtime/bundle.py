@@ -49,6 +49,13 @@ class Bundle:
         nodes, parts = self._facts()
         return f"Bundle({self.graph.name!r}: {nodes}, {parts})"
 
+    def with_float_io(self) -> Bundle:
+        """The bundle with floats in place of quantized inputs and outputs; itself where it has none."""
+        from ..graph.quantized_io import with_float_io  # NOTE: what only runs needs none of it
+
+        graph = with_float_io(self.graph)
+        return self if graph is self.graph else Bundle(graph, self.manifest)
+
     def _repr_html_(self) -> str:
         from ..notebook import card  # NOTE: a notebook alone asks for it
 
