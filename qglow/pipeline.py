@@ -156,14 +156,14 @@ def quantize(
     check = check if target is None else labelled(check, target, config, graph)
     work = Quantizing(model, imported, graph, recorded, config, bool(progress), target)
     start = work.start(recorded)
-    result = run_passes(start, _watched(dump_dir))
+    result, biases = work.first(start, run_passes(start, _watched(dump_dir)), check)
     reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
     result, wider = work.widened(start, result, check) if reached is None else (reached.result, {})
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     grounds = work.grounds(check, MOST) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
     stored = quantized if result.config.io == "float" else with_quantized_io(quantized, result.config.io)
-    bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **wider})
+    bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **biases, **wider})
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:

@@ -14,9 +14,12 @@ from .graph import Array, Graph
 from .metrics import Target
 from .oracle import float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
+from .profiling.dataset import Sample
+from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantState, run_passes
 from .report.agreement import Agreement, measure
-from .report.judging import CROSS_VALIDATION, SEEN, Grounds, cross_validate, grounds_of
+from .report.judging import CROSS_VALIDATION, HELD_BACK, SEEN, Grounds, cross_validate, grounds_of
+from .report.layer_bias import LayerBiases
 from .report.search import reach
 from .report.target import MixedPrecisionResult, fitting, folds_of
 from .report.widen import may_widen, widen
@@ -24,7 +27,7 @@ from .runtime.manifest import Manifest
 from .simplify.assume_branches import assume_branches
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
-WIDENED_BY = 4  # samples
+GIVEN_FOR_CHOICE = 4  # of given samples, where the profile keeps none
 
 
 class Quantizing:
@@ -39,16 +42,52 @@ class Quantizing:
         )  # fmt: skip
         self.target, self.has_target = target, config.has_target or target is not None
         self.oracle = cache(lambda: float_oracle(model, graph))
+        self.biases: LayerBiases | None = None
+        self.biases_gain = False
 
     def start(self, recorded: Profile | None) -> QuantState:
         return start_of(self.imported, self.graph, recorded, self.config, self.has_target)
 
-    def grounds(self, check: Data | bool | None, limit: int | None) -> Grounds | None:
-        """What to judge by; None where nothing is to be compared. limit: of given samples."""
+    def grounds(self, check: Data | bool | None, limit: int | None, all_of_them: bool = False) -> Grounds | None:
+        """What to judge by; None where nothing is to be compared. limit: of given samples. all_of_them: with those
+        that are chosen by."""
         if check is None or check is False:
             return None
         given = None if check is True else open_dataset(check, self.graph).spread(limit)
-        return grounds_of(given, self.recorded, self.graph)
+        found = grounds_of(given, self.recorded, self.graph)
+        if found is None or found.how != HELD_BACK or all_of_them:
+            return found
+        return replace(found, data=replace(found.data, sources=found.data.sources[1::2]))
+
+    def chosen_by(self, start: QuantState, check: Data | bool | None, recorded: Profile | None) -> tuple[Sample, ...]:
+        """The samples that biases and formats are chosen by: those that the profile keeps. Where it judges by what it
+        held back, every other one of these; where it keeps none, a few of the samples that are given."""
+        if start.branches is None or check is None or check is False or recorded is None:
+            return ()
+        kept = kept_dataset(recorded.held_back or recorded.kept, self.graph)
+        if kept is not None and recorded.held_back and check is True:
+            kept = replace(kept, sources=kept.sources[::2])
+        if kept is None and check is not None and check is not True:
+            kept = open_dataset(check, self.graph).spread(GIVEN_FOR_CHOICE)
+        return tuple(fitting(start.branches, kept) or ())
+
+    def first(self, start: QuantState, result: QuantState, check: Data | bool | None) -> tuple[QuantState, Manifest]:
+        """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it."""
+        samples = self.chosen_by(start, check, self.recorded)
+        if not self.config.correct_bias or start.branches is None:
+            return result, {}
+        self.biases = LayerBiases(start.branches.graph, samples, self.quiet)
+        made, account = self.biases.where_they_gain(result, self.oracle())
+        self.biases_gain = account is not None
+        return made, {} if account is None else {"biases": account}
+
+    def made(self, start: QuantState, config: QuantConfig) -> QuantState:
+        """Quantized with a configuration, and finished."""
+        return self.finished(run_passes(replace(start, config=config)))
+
+    def finished(self, result: QuantState) -> QuantState:
+        """A result of all passes, with its biases corrected where that gained on the first one."""
+        return self.biases.corrected(result) if self.biases is not None and self.biases_gain else result
 
     def judged(self, grounds: Grounds | None, quantized: Graph, config: QuantConfig) -> Agreement | None:
         """int8 beside float. A small data set is cross-validated, but where the graph itself is broken on samples that
@@ -69,23 +108,31 @@ class Quantizing:
         def quantized(recorded: Profile) -> Graph:
             assert self.recorded is not None
             recorded.choices = self.recorded.choices
-            return run_passes(replace(self.start(recorded), config=config)).graph
+            start = self.start(recorded)
+            result = run_passes(replace(start, config=config))
+            if not self.biases_gain or start.branches is None:
+                return result.graph
+            samples = self.chosen_by(start, True, recorded)
+            return LayerBiases(start.branches.graph, samples).corrected(result).graph
 
         found = cross_validate(grounds, lambda fold: record(self.graph, fold), quantized, self.oracle())
         found.how = grounds.how
         return found
 
     def widened(self, start: QuantState, result: QuantState, check: Data | bool | None) -> tuple[QuantState, Manifest]:
-        """The result with wider formats where it is poor, and the manifest's entry of them: chosen by a few of the
-        samples that it is judged by, as nothing else may be there."""
-        grounds = self.grounds(check, WIDENED_BY) if may_widen(self.config) and start.branches is not None else None
-        if grounds is None or start.branches is None:
+        """The result with wider formats where it is poor, and the manifest's entry of them."""
+        if check is None or check is False or not may_widen(self.config) or start.branches is None:
             return result, {}
-        samples = fitting(start.branches, grounds.data.spread(WIDENED_BY))
+        samples = self.chosen_by(start, check, self.recorded)
         made, account = widen(
-            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), tuple(samples or ()),
-            self.oracle(), self.quiet,
-        )  # fmt: skip
+            start.branches.graph,
+            result,
+            lambda c: run_passes(replace(start, config=c)),
+            self.finished,
+            samples,
+            self.oracle(),
+            self.quiet,
+        )
         return made, {} if account is None else {"wider": account}
 
     def reach(
@@ -93,7 +140,7 @@ class Quantizing:
     ) -> MixedPrecisionResult:
         """The configuration's target."""
         assert start.branches is not None
-        grounds = self.grounds(check, None)
+        grounds = self.grounds(check, None, all_of_them=True)
         if grounds is not None:
             fits = fitting(start.branches, grounds.data)
             grounds = replace(grounds, data=fits) if fits is not None else None
@@ -102,9 +149,7 @@ class Quantizing:
             lambda c: self._validated(grounds, c) if grounds is not None else Agreement(), self.quiet,
             self.target,
         )  # fmt: skip
-        return reach(
-            start.branches.graph, result, lambda c: run_passes(replace(start, config=c)), folds, budget, self.quiet
-        )
+        return reach(start.branches.graph, result, lambda c: self.made(start, c), folds, budget, self.quiet)
 
 
 def start_of(

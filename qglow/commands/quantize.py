@@ -17,6 +17,7 @@ from ..quantization.config import CHOICES, DYNAMIC, QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
 from ..report.verdict import described
+from ..report.widen import POOR_DB as WIDEN_BELOW_DB
 from ..runtime import Bundle
 from ..runtime.manifest import Manifest
 from ..runtime.step_profile import host_nodes
@@ -167,12 +168,20 @@ def _print_target(target: dict[str, Any] | None) -> None:
         print(f"    and {len(kept) - 12} more")
 
 
+def _print_biases(biases: dict[str, Any] | None) -> None:
+    if biases is not None:
+        learned, judged = (counted(biases[k], "sample") for k in ("learned_by", "judged_by"))
+        gain = f"{biases['before_db']:.1f} -> {biases['after_db']:.1f} dB on {judged} that took no part"
+        print(f"biases corrected layer by layer on {learned}: {gain}")
+
+
 def _print_wider(wider: dict[str, Any] | None) -> None:
     if wider is None:
         return
     counts = Counter(f"{n['op']} in {n['precision']}" for n in wider["nodes"])
+    alone = "int8 alone is poor" if wider["int8_db"] < WIDEN_BELOW_DB else "a few roundings make most of the noise"
     print(
-        f"int8 alone is poor, {wider['int8_db']:.1f} dB: wider formats give {wider['reached_db']:.1f} dB for about "
+        f"{alone}, {wider['int8_db']:.1f} dB: wider formats give {wider['reached_db']:.1f} dB for about "
         f"{wider['more_time_percent']:.0f} % more time (--widen-percent 0 keeps int8)"
     )
     print(f"  {', '.join(f'{n} {what}' for what, n in counts.most_common(8))}")
@@ -200,6 +209,7 @@ def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
         names = ", ".join(f"{n} {op}" for op, n in host.most_common(8))
         print(f"on the host, without a kernel: {names}; `qglow bench` says what that costs")
     _print_target(manifest.get("target"))
+    _print_biases(manifest.get("biases"))
     _print_wider(manifest.get("wider"))
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
     for name, error in agreement["outputs"].items():

@@ -1,15 +1,19 @@
-"""Wider formats where 8 bits alone are poor: 16-bit activations, or float where an op has no 16-bit form.
+"""Wider formats where 8 bits alone are poor, or where a few roundings make most of the noise: 16-bit activations, or
+float where an op has no 16-bit form.
 
-1. Nothing is done where the worst output reaches POOR_DB on samples of the profile.
+1. Nothing is done where the worst output reaches GOOD_DB on samples of the profile.
 2. Else the noise of roundings at the outputs is found (noise_sources.py), within SECONDS that are estimated. Those with
-   most noise for the time that a wider format takes longer (format_time.py) are avoided, until the outputs should reach
-   WANTED_DB, or the estimated time of the graph has grown by `widen_percent`.
-3. A value becomes int16, and a node of which the weights are the noise float. What was predicted is scaled to what is
+   most noise for the time that a wider format takes longer (format_time.py) are avoided.
+3. Below POOR_DB: until the outputs should reach WANTED_DB, or the estimated time has grown by
+   `widen_percent`. Then, and from POOR_DB on: as long as a percent of time gains RATE dB, which is what 16 bits
+   throughout give for their time.
+4. A value becomes int16, and a node of which the weights are the noise float. What was predicted is scaled to what is
    measured, and another round follows where it is worth it. Less than GAIN_DB in all is not worth any time: int8 stays.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,17 +22,21 @@ import numpy as np
 
 from ..graph import Array, Graph
 from ..graph.blocks import Precision
+from ..ops.traits import WEIGHTED
 from ..oracle import Oracle
-from ..profiling.dataset import Sample
+from ..profiling.dataset import Sample, spread_indices
 from ..quantization import QuantConfig, QuantState
 from ..runtime import InferenceSession
 from .agreement import Agreement, compare_outputs, evaluate_all
 from .format_time import PRICES, seconds_by_node, seconds_of_decisions
-from .noise_sources import Source, find_sources
+from .noise_sources import SHARE, Source, find_sources
 from .verdict import worst_db
 
 POOR_DB, WANTED_DB, GAIN_DB = 20.0, 23.0, 1.0  # NOTE: new samples have a little more noise than those chosen by
+GOOD_DB, RATE = 30.0, 0.3
+SAMPLES, TRIED_ON = 8, 3  # that formats are chosen by; of these, that each rounding is tried on
 SECONDS = 4.0
+SWITCHED = 3.0  # a float run with switches takes so many times as long as one without
 LEAST = 0.002  # of the noise of an output: less is not worth a wider value
 ROUNDS, TRIES = 3, 4
 AMPLE = 1.5  # nodes of several causes count once: what is chosen may be estimated so much longer than the room
@@ -41,31 +49,42 @@ def may_widen(config: QuantConfig) -> bool:
 
 
 def widen(
-    graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState], data: Sequence[Sample],
-    oracle: Oracle, quiet: bool = True,
+    graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState],
+    finished: Callable[[QuantState], QuantState], data: Sequence[Sample], oracle: Oracle, quiet: bool = True,
 ) -> tuple[QuantState, dict[str, Any] | None]:  # fmt: skip
     """`first` with wider values where it is poor on `data`, and the account of them; None where int8 stays alone.
 
-    graph: the float one. quantized: quantizes it with another configuration."""
+    graph: the float one. quantized: quantizes it with another configuration; finished: what is done to a result before
+    it is measured, as was to `first`."""
+    data = [data[k] for k in spread_indices(len(data), SAMPLES)] if data else []
     real = [oracle.outputs(s.feeds) for s in data]
     before = _measured(first.graph, data, real)
-    if not data or worst_db(before.outputs) >= POOR_DB:
+    begin = worst_db(before.outputs)
+    if not data or begin >= GOOD_DB:
         return first, None
-    known = evaluate_all(graph, data[0].feeds)
-    search = _Search(graph, first, quantized, known)
-    causes = find_sources(graph, first.graph, first.config, known, SECONDS, quiet)
+    search = _Search(graph, first, quantized, evaluate_all(graph, data[0].feeds))
+    feeds = [data[k].feeds for k in spread_indices(len(data), TRIED_ON)]
+    runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
+    share = SHARE if begin < POOR_DB else 2 * SHARE
+    try:
+        causes = find_sources(graph, first.graph, first.config, feeds, runs, share, quiet)
+    except Exception as error:  # NOTE: what is wider must not cost what is there: an op may refuse other values
+        logging.getLogger("qglow").debug("nothing becomes wider: %r", error)
+        return first, None
     best, score = first, before
     for _ in range(ROUNDS):
-        made = search.next(causes, score)
+        is_poor = worst_db(score.outputs) < (WANTED_DB if begin < POOR_DB else POOR_DB)
+        made = search.next(causes, score) if is_poor else search.worthwhile(causes, score)
         if made is None:
             break
+        made = finished(made)
         found = _measured(made.graph, data, real)
-        if worst_db(found.outputs) < worst_db(score.outputs) + GAIN_DB / 2:
+        if worst_db(found.outputs) < worst_db(score.outputs) + search.wanted_gain(best, made, is_poor):
             break
         best, score = made, found
-        if worst_db(score.outputs) >= WANTED_DB:
+        if worst_db(score.outputs) >= GOOD_DB:
             break
-    if worst_db(score.outputs) < worst_db(before.outputs) + GAIN_DB:
+    if worst_db(score.outputs) < begin + GAIN_DB:
         return first, None
     return best, search.account(best, before, score)
 
@@ -81,6 +100,7 @@ class _Search:
         known: Mapping[str, Array],
     ) -> None:
         self.included = {n.name for n in graph.nodes if first.config.included(n)}
+        self.products = {n.name for n in graph.nodes if n.has(WEIGHTED)}
         self.first, self.quantized, self.taken = first, quantized, list[Source]()
         self.times: dict[Precision, dict[str, float]] = {
             p: seconds_by_node(graph, known, price) for p, price in PRICES.items()
@@ -109,13 +129,51 @@ class _Search:
             if not chosen:
                 return None
             made = self.quantized(self._config([*self.taken, *chosen]))
-            spent = seconds_of_decisions(made.decisions, self.times)
-            lost = any(d.node in self.included and d.precision == "float" for d in made.decisions)
-            if spent <= self.most and not lost:
-                self.taken, self.spent = [*self.taken, *chosen], spent
+            if self._takes(made, chosen):
                 return made
             chosen = chosen[: len(chosen) // 2]
         return None
+
+    def worthwhile(self, causes: Sequence[Source], score: Agreement) -> QuantState | None:
+        """The result with those of the causes avoided that gain most over RATE dB for each percent of time."""
+        noise = np.array([o.noise_share for o in score.outputs.values()])
+        worst = int(np.argmax(noise))
+        rest = [c for c in causes if all(c is not t for t in self.taken) and not self._is_wanted(c)]
+        total = max(float(sum(c.noise[worst] for c in rest)), 1e-300)
+        order = sorted(rest, key=lambda c: -float(c.noise[worst]) / self._seconds(c))
+        left, spent, best, count = total, 0.0, 0.0, 0
+        for k, cause in enumerate(order):
+            left, spent = max(left - float(cause.noise[worst]), 0.0), spent + self._seconds(cause)
+            percent = 100 * spent / self.int8
+            worth = -10 * np.log10(max(left / total, 1e-6)) - RATE * percent
+            if self.spent + spent <= self.most and worth > best + LEAST:
+                best, count = worth, k + 1
+        chosen = order[:count] if best >= GAIN_DB else []
+        for _ in range(TRIES):
+            if not chosen:
+                return None
+            made = self.quantized(self._config([*self.taken, *chosen]))
+            if self._takes(made, chosen):
+                return made
+            chosen = chosen[:-1]
+        return None
+
+    def _takes(self, made: QuantState, chosen: Sequence[Source]) -> bool:
+        """Whether a result may be: within the time, with what the user wants in int8, and with a product that is not
+        float. What was chosen for it is taken then."""
+        spent = seconds_of_decisions(made.decisions, self.times)
+        lost = any(d.node in self.included and d.precision == "float" for d in made.decisions)
+        if spent > self.most or lost or all(d.precision == "float" for d in made.decisions if d.node in self.products):
+            return False
+        self.taken, self.spent = [*self.taken, *chosen], spent
+        return True
+
+    def wanted_gain(self, best: QuantState, made: QuantState, is_poor: bool) -> float:
+        """The dB that a result must gain over the best one."""
+        if is_poor:
+            return GAIN_DB / 2
+        more = [seconds_of_decisions(r.decisions, self.times) for r in (best, made)]
+        return max(GAIN_DB, RATE * 100 * (more[1] - more[0]) / self.int8)
 
     def _is_wanted(self, cause: Source) -> bool:
         """Whether the user wants a node of it in int8."""

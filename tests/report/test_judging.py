@@ -128,7 +128,7 @@ def test_cross_validation_calibrates_on_the_other_folds(monkeypatch: pytest.Monk
     def spied(grounds, profile_of, quantized, oracle):  # type: ignore[no-untyped-def]
         return inner(grounds, profile_of, lambda p: (calibrated.append(p), quantized(p))[1], oracle)
 
-    monkeypatch.setattr("qglow.pipeline.cross_validate", spied)
+    monkeypatch.setattr("qglow.quantizing.cross_validate", spied)
     qglow.quantize(graph, recorded)
     assert [p.samples for p in calibrated] == [12] * 4
     for k, rest in enumerate(calibrated):

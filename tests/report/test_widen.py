@@ -106,8 +106,6 @@ def test_one_rounding_is_found_among_many() -> None:
     spoiled = next(n.outputs[0] for n in graph.nodes if n.op == "Relu")
     profile.tensors[spoiled].max *= 100
     made_bundle = qglow.quantize(graph, profile, {"calibration": "minmax"}, check=False)
-    real: dict[str, Any] = {}
-    qglow.reference.evaluate(graph, samples[0], keep=real.__setitem__, fast=True)
-    found = find_sources(graph, made_bundle.graph, QuantConfig(calibration="minmax"), real, 10.0)
+    found = find_sources(graph, made_bundle.graph, QuantConfig(calibration="minmax"), samples[:2], 500)
     worst = max(found, key=lambda s: float(s.noise.max()))
     assert worst.values == (spoiled,) and worst.noise.max() > 0.9 * sum(s.noise.max() for s in found)

@@ -1,0 +1,188 @@
+"""Bias correction by what layers make, after equation (26): roundings shift the means of activations too, most of all
+behind a ReLU, which cuts noise on one side.
+
+1. The quantized graph is run on samples, product after product, by the kernels, with the biases as they are so far.
+2. The mean output of a product over a sample is its weights times the mean of what they are multiplied by, an exact
+   integer. What the float mean has over it is the shift of that sample, a number a channel.
+3. The mean shift is added to the bias, less what chance may have made of it: shift max(0, 1 - (e / shift)^2) with its
+   standard error e over the samples (James and Stein's estimator, of one number).
+4. It is kept where the worst output gains GAIN_DB on samples that took no part.
+
+After Finkelstein, Almog and Grobman, Fighting Quantization Bias With Bias, 2019. Sums are of integers, and float values
+those of the kernels, which have the same bits everywhere: so has the corrected graph.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..graph import Array, DType, Graph, Node
+from ..ops.traits import CONVOLUTION, PRODUCT
+from ..oracle import Oracle
+from ..profiling.dataset import Sample, spread_indices
+from ..progress import track
+from ..quantization import QuantState
+from ..quantization.product_rows import as_rows, row_sums
+from ..reference.arithmetic import product_scale
+from ..runtime import InferenceSession
+from .agreement import Agreement, compare_outputs
+from .verdict import worst_db
+
+FEWEST, MOST = 4, 16  # samples
+GAIN_DB = 0.1
+BITS = 30  # of a float value, of the largest of its tensor
+LIMIT = 1 << 30  # of a bias
+Values = dict[str, Array]
+
+
+class LayerBiases:
+    """Corrects biases of quantized forms of one float graph by some samples; every fourth sample judges."""
+
+    def __init__(self, graph: Graph, data: Sequence[Sample], quiet: bool = True) -> None:
+        self.graph, self.quiet = graph, quiet
+        taken = [data[k] for k in spread_indices(len(data), MOST)] if data else []
+        self.learned_by = [s for k, s in enumerate(taken) if k % 4 != 3] if len(taken) >= FEWEST else []
+        self.judged_by = taken[3::4]
+
+    @cached_property
+    def means(self) -> list[Values]:
+        """Means of the float graph's products by the name of their output: [channels], for each sample."""
+        made = {n.outputs[0]: n for n in self.graph.nodes if n.has(PRODUCT)}
+        session = InferenceSession(self.graph.with_(outputs=tuple(made)))
+        found = []
+        for sample in self.learned_by:
+            values = zip(made.items(), session.run(None, sample.feeds), strict=True)
+            found.append({o: _mean(n, v) for (o, n), v in values if v.size and np.isfinite(v).all()})
+        return found
+
+    def where_they_gain(self, result: QuantState, oracle: Oracle) -> tuple[QuantState, dict[str, Any] | None]:
+        """Corrected, and the account of it, where that gains; else as it is, and None."""
+        if not self.learned_by:
+            return result, None
+        made = self.corrected(result)
+        if made is result:
+            return result, None
+        before, after = (self._worst_db(r.graph, oracle) for r in (result, made))
+        if after < before + GAIN_DB:
+            return result, None
+        return made, {
+            "learned_by": len(self.learned_by), "judged_by": len(self.judged_by),
+            "before_db": round(before, 2), "after_db": round(after, 2),
+        }  # fmt: skip
+
+    def _worst_db(self, quantized: Graph, oracle: Oracle) -> float:
+        found, session = Agreement(), InferenceSession(quantized)
+        for sample in self.judged_by:
+            outputs = dict(zip(quantized.outputs, session.run(None, sample.feeds), strict=True))
+            compare_outputs(found, oracle.outputs(sample.feeds), quantized, outputs)
+        return worst_db(found.outputs)
+
+    def corrected(self, result: QuantState) -> QuantState:
+        """`result`, with the biases of its products corrected one after the other; as it is where its parts do not run
+        apart."""
+        floats = {n.name: n.outputs[0] for n in self.graph.nodes if n.has(PRODUCT)}
+        products = [n for n in result.graph.nodes if n.name in floats and _has_bias(result.graph, n)]
+        if not products:
+            return result
+        sweep = _Sweep(result.graph, self.learned_by)
+        try:
+            for node in track(products, "correcting biases", len(products), self.quiet):
+                output = floats[node.name]
+                if any(output not in m for m in self.means):
+                    continue
+                factor = result.factors.get(result.uses.target(output))
+                wanted = np.array([m[output] for m in self.means])
+                sweep.correct(node, wanted if factor is None else wanted / factor.ravel())
+        except Exception as error:  # NOTE: a part alone may lack what the whole has, as a branch that is not taken
+            logging.getLogger("qglow").debug("biases are left as they are: %r", error)
+            return result
+        return replace(result, graph=result.graph.with_(constants=sweep.constants))
+
+
+def _channels_last(node: Node, value: Array) -> Array:
+    """[places, channels] of a product's output."""
+    turned = np.moveaxis(value, 1, -1) if node.has(CONVOLUTION) else value
+    return turned.reshape(-1, turned.shape[-1])
+
+
+def _mean(node: Node, value: Array) -> Array:
+    rows = _channels_last(node, value)
+    largest = float(np.abs(rows).max())
+    unit = 2.0 ** (np.ceil(np.log2(largest)) - BITS) if largest > 0 else 1.0
+    total = np.rint(rows.astype(np.float64) / unit).astype(np.int64).sum(0)
+    return np.asarray(total.astype(np.float64) * unit / len(rows))
+
+
+def _has_bias(graph: Graph, node: Node) -> bool:
+    """Whether a node is an int8 product of constant weights with a bias. A transposed convolution has other means at
+    its borders."""
+    bias, c = node.input(2), graph.constants
+    if not node.has(PRODUCT) or node.op == "ConvTranspose" or bias not in c or node.inputs[1] not in c:
+        return False
+    kinds = (graph.types[node.inputs[0]].is_quantized, graph.types[node.inputs[1]].dtype, graph.types[bias].dtype)
+    return kinds == (True, DType.I8, DType.I32) and c[bias].ndim == 1
+
+
+class _Sweep:
+    """The values of a quantized graph on several samples, as far as it has been run. constants: with the biases that
+    were corrected."""
+
+    def __init__(self, graph: Graph, data: Sequence[Sample]) -> None:
+        self.graph, self.constants = graph, dict(graph.constants)
+        self.values: list[Values] = [dict(s.feeds) for s in data]
+        self.place = {n.name: k for k, n in enumerate(graph.nodes)}
+        self.last = {i: k for k, n in enumerate(graph.nodes) for i in n.inputs}
+        self.last |= dict.fromkeys(graph.outputs, len(graph.nodes))
+        self.next = 0
+
+    def correct(self, node: Node, wanted: Array) -> None:
+        """wanted: the means of the product's output in float, [samples, channels]."""
+        self._run_to(self.place[node.name])
+        x, w = node.inputs[:2]
+        types = self.graph.types
+        q = as_rows(node, self.constants[w].astype(np.int64))  # [groups, channels, terms]
+        zero = types[x].quant.z  # type: ignore[union-attr]
+        means = []
+        for values in self.values:
+            sums, count = row_sums(node, values[x], self.constants[w].shape, zero)
+            means.append(np.matmul(q, sums[:, :, None])[..., 0].ravel() / count)
+        unit = product_scale(types[x], types[w]).astype(np.float64)
+        bias = self.constants[node.inputs[2]]
+        if wanted.shape != (len(means), bias.size):
+            return
+        shift = _sure(wanted / unit - (np.array(means) + bias))
+        self.constants[node.inputs[2]] = np.clip(np.rint(bias + shift), -LIMIT, LIMIT).astype(np.int32)
+
+    def _run_to(self, end: int) -> None:
+        """Run the nodes before the one at `end`."""
+        nodes, self.next = self.graph.nodes[self.next : end], end
+        if not nodes:
+            return
+        made = {o for n in nodes for o in n.outputs if o}
+        read = {i for n in nodes for i in n.inputs if i}
+        outputs = tuple(sorted(o for o in made if self.last.get(o, -1) >= end))
+        inputs = tuple(sorted(i for i in read - made if i not in self.constants))
+        constants = {i: self.constants[i] for i in read if i in self.constants}
+        types = {v: self.graph.types[v] for v in (*made, *read)}
+        part = Graph(self.graph.name, inputs, outputs, nodes, types, constants)
+        session = InferenceSession(part)
+        for values in self.values:
+            found = session.run(None, {i: values[i] for i in inputs})
+            values |= dict(zip(outputs, found, strict=True))
+            for name in [v for v in values if self.last.get(v, -1) < end]:
+                del values[name]
+
+
+def _sure(shifts: Array) -> Array:
+    """The mean of shifts [samples, channels], less what chance may have made of it."""
+    mean = shifts.sum(0) / len(shifts)
+    spread = ((shifts - mean) ** 2).sum(0) / (len(shifts) * (len(shifts) - 1))
+    with np.errstate(all="ignore"):
+        kept = np.where(mean != 0, np.maximum(0.0, 1 - spread / (mean * mean)), 0.0)
+    return np.asarray(mean * kept)
