@@ -8,10 +8,15 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 import qglow
 from qglow.commands.main import COMMANDS
+from qglow.targets import HOST, TARGETS, Target, has
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -72,3 +77,46 @@ def test_demo_runs_from_an_installed_wheel(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Top-1 accuracy" in done.stdout and (tmp_path / "out" / "report.html").is_file()
+
+
+def copied(folder: Path) -> Path:
+    """A copy of the files that an installation is made of."""
+    for name in ("qglow", "calibration_data", "tools"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "MANIFEST.in"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder
+
+
+def test_a_folder_of_its_name_does_not_shadow_an_editable_install(tmp_path: Path) -> None:
+    """Beside the clone, which is such a folder, Python takes the package and no namespace."""
+    source, site = copied(tmp_path / "qglow"), tmp_path / "site"
+    site.mkdir()
+    build = f"import sys; sys.path.insert(0, 'tools'); import build_backend; build_backend.build_editable({str(site)!r})"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    (wheel,) = site.iterdir()
+    with zipfile.ZipFile(wheel) as file:
+        file.extractall(site)
+    find = f"import site; site.addsitedir({str(site)!r}); import importlib.util as u; print(u.find_spec('qglow').origin)"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    for place in (tmp_path, source, source / "qglow"):
+        command = [sys.executable, "-S", "-c", find]
+        found = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
+        assert Path(found.stdout.strip()) == source / "qglow" / "__init__.py", found.stderr
+
+
+@pytest.mark.parametrize(("given", "expected"), [
+    (None, lambda rows: [next(r.name for r in rows if not r.on_request and has(r.name))]),
+    ("all", lambda rows: [r.name for r in rows if r.architecture == HOST]),
+    ("none", lambda rows: []),
+    ("generic, avx2", lambda rows: ["generic", "avx2"]),
+])  # fmt: skip
+def test_a_wheel_carries_the_kernels_of_this_machine_or_those_asked_for(
+    given: str | None, expected: Callable[[list[Target]], list[str]]
+) -> None:
+    code = "import setuptools; setuptools.setup = lambda **_: None; import setup; print(*setup.wanted_sets())"
+    environment = {k: v for k, v in os.environ.items() if k not in ("QGLOW_WHEEL_KERNELS", "QGLOW_ISA")}
+    if given is not None:
+        environment["QGLOW_WHEEL_KERNELS"] = given
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert found.stdout.split() == expected(list(TARGETS.values())), found.stderr

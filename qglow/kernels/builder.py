@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,9 +17,13 @@ PARTS = "part "  # the builder prints `part 0 43`, and as each kernel is done `p
 ROOT = Path(__file__).parents[2]  # of the folder that holds the package
 
 
-def compile_into(handle: int, isa: str, emulated: bool, quiet: bool) -> None:
-    """Compile an object into an open file. Raises KernelError with the last line of the process where it fails, or
-    dies."""
+def compile_into(
+    handle: int, isa: str, emulated: bool, quiet: bool, shown: Callable[..., Iterable[int]] = track
+) -> None:
+    """Compile an object into an open file. shown: shows progress, as `track` does.
+
+    Raises KernelError with the last line of the process where it fails, or dies.
+    """
     lines: list[str] = []
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "qglow.kernels.build", isa, str(handle), str(os.getpid()),
@@ -30,7 +34,7 @@ def compile_into(handle: int, isa: str, emulated: bool, quiet: bool) -> None:
         try:
             parts = _parts(process, lines)
             total = next(parts, 0)
-            for _ in track(parts, f"compiling {isa}", total, quiet):
+            for _ in shown(parts, f"compiling {isa}", total, quiet):
                 pass
             process.wait()
         except BaseException:

@@ -47,7 +47,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copytree(ROOT / name, folder / "source" / name, ignore=shutil.ignore_patterns("__pycache__", "objects"))
     for name in ("pyproject.toml", "setup.py", "README.md", "MANIFEST.in"):
         shutil.copy(ROOT / name, folder / "source" / name)
-    python("setup.py", "-q", "bdist_wheel", cwd=folder / "source", QGLOW_WHEEL_KERNELS="generic", PYTHONHASHSEED="1")
+    command = ("setup.py", "-q", "bdist_wheel")
+    said = python(*command, cwd=folder / "source", QGLOW_WHEEL_KERNELS="generic", PYTHONHASHSEED="1")
+    counts = re.findall(r"^qglow: compiling generic: (\d+) of (\d+) kernels", said, re.M)
+    assert counts[0][0] == "0" and counts[-1][0] == counts[-1][1] and len(counts) > 2
     (made,) = (folder / "source" / "dist").glob("*.whl")
     assert made.name.split("-")[2:4] == ["py3", "none"] and not made.stem.endswith("-any")
     with zipfile.ZipFile(made) as file:
