@@ -39,7 +39,7 @@ from .quantization.state_text import print_state
 from .quantizing import Data, Quantizing
 from .report.agreement import Agreement
 from .report.by_step import noise_by_step
-from .report.compare import LAYER_SAMPLES, AccuracyReport, check_same, compare_samples
+from .report.compare import LAYER_SAMPLES, AccuracyReport, Compared, check_same, compare_samples
 from .report.isolated_layer_error import worst_layers
 from .report.judging import MOST, powers_of
 from .report.network import network_of
@@ -229,26 +229,40 @@ def compare(
     original model where it takes it (`to_dict()["float"]` says). Raises DataError where labels and data differ in
     number, BundleError where the bundle has other inputs or outputs than the model.
     """
-    path, bundle = bundle, bundle if isinstance(bundle, Bundle) else load(bundle)
-    bundle = bundle.with_float_io()
+    return compare_several(
+        model, [bundle], data, labels, samples=samples, metrics=metrics, layer_samples=layer_samples, quiet=quiet,
+        backend=backend)[0]  # fmt: skip
+
+
+@in_usual_mode
+def compare_several(
+    model: Any, bundles: Sequence[Bundle | str | Path], data: Data, labels: Sequence[Any] | None = None, *,
+    samples: int | None = None, metrics: Mapping[str, Metric] | None = None,
+    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
+) -> list[AccuracyReport]:  # fmt: skip
+    """As `compare`, of several bundles: the data is read, and float runs, once for all of them."""
+    opened_bundles = [(b if isinstance(b, Bundle) else load(b)).with_float_io() for b in bundles]
     layer_samples = count_of(layer_samples, "layer_samples", ConfigError, 0)
-    graph, session = float_graph(model), InferenceSession(bundle, backend=backend)
-    check_same(graph, bundle.graph)
+    graph, sessions = float_graph(model), [InferenceSession(b, backend=backend) for b in opened_bundles]
+    for bundle in opened_bundles:
+        check_same(graph, bundle.graph)
     opened = open_dataset(data, graph)
     if metrics is not None and labels is None:
         raise ConfigError("metrics need labels: what belongs to each sample of the data, in order")
     every = opened if labels is None or metrics is not None else opened.labelled(labels)
     opened, oracle = every.spread(samples), float_oracle(model, graph)
-    scores = Scores(metrics, _spread_labels(labels, samples)) if metrics is not None and labels is not None else None
-    report = compare_samples(graph, bundle, session, oracle, opened, layer_samples, quiet, scores)
-    if every.sources:  # NOTE: what is no list is read once
-        report.by_step = noise_by_step(graph, session, oracle, islice(every, samples))
-    report.metrics = scores.figures() if scores is not None else []
-    report.network, report.provenance = (
-        network_of(bundle.graph),
-        provenance_of(model, path, data, bundle.manifest, backend),
-    )
-    return report
+    several = [Compared(b, s, graph, opened.types) for b, s in zip(opened_bundles, sessions, strict=True)]
+    if metrics is not None and labels is not None:
+        for one in several:
+            one.scores = Scores(metrics, _spread_labels(labels, samples))
+    reports = compare_samples(several, graph, oracle, opened, layer_samples, quiet)
+    for path, one, report in zip(bundles, several, reports, strict=True):
+        if every.sources:  # NOTE: what is no list is read once
+            report.by_step = noise_by_step(graph, one.session, oracle, islice(every, samples))
+        report.metrics = one.scores.figures() if one.scores is not None else []
+        report.network = network_of(one.bundle.graph)
+        report.provenance = provenance_of(model, path, data, one.bundle.manifest, backend)
+    return reports
 
 
 def _spread_labels(labels: Sequence[Any], samples: int | None) -> list[Any]:

@@ -92,15 +92,15 @@ def test_a_folder_of_its_name_does_not_shadow_an_editable_install(tmp_path: Path
     """Beside the clone, which is such a folder, Python takes the package and no namespace."""
     source, site = copied(tmp_path / "qglow"), tmp_path / "site"
     site.mkdir()
-    build = f"import sys; sys.path.insert(0, 'tools'); import build_backend; build_backend.build_editable({str(site)!r})"
+    build = f"import sys; sys.path.insert(0, 'tools'); import build_backend as b; b.build_editable({str(site)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
     (wheel,) = site.iterdir()
     with zipfile.ZipFile(wheel) as file:
         file.extractall(site)
-    find = f"import site; site.addsitedir({str(site)!r}); import importlib.util as u; print(u.find_spec('qglow').origin)"
+    seen = f"import site, importlib.util as u; site.addsitedir({str(site)!r}); print(u.find_spec('qglow').origin)"
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     for place in (tmp_path, source, source / "qglow"):
-        command = [sys.executable, "-S", "-c", find]
+        command = [sys.executable, "-S", "-c", seen]
         found = subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True)
         assert Path(found.stdout.strip()) == source / "qglow" / "__init__.py", found.stderr
 

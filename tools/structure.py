@@ -38,8 +38,8 @@ LARGE = {  # functions beyond these, outside of kernels, and why
     "ops/movement.py:_moves": "the fields of a declaration, by name",
     "runtime/session.py:__init__": "public: onnxruntime's parameters, then what a user may choose, by name",
     "pipeline.py:compare": "public: what a user may choose, by name",
+    "pipeline.py:compare_several": "what `compare` has, of several bundles",
     "pipeline.py:quantize": "public: what a user may choose, by name",
-    "report/compare.py:compare_samples": "one pass over the samples, in which each statistic takes its part",
 }
 LONG_FILES: dict[str, str] = {}  # files beyond the most lines, and why
 OP_LISTS = {  # files that name several ops in one place, outside of `ops/`, and why

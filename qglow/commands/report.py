@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import ConfigError
 from ..files import check_writable, write_atomically
 from ..kernels import library
-from ..pipeline import compare, measure_several
+from ..pipeline import compare_several, measure_several
 from ..profiling.dataset import Dataset, open_dataset
 from ..report.compare import LAYER_SAMPLES, AccuracyReport, save_page
 from ..report.provenance import now
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     data = open_dataset(options.data, first.graph)
     data = data.without_bad(say_left_out) if options.skip_bad else data
-    reports = [_compared(options, bundle, data) for bundle in options.bundles]
+    reports = _compared(options, data)
     # NOTE: the interpreter's time says nothing of the bundle
     if not options.no_latency and options.backend == "native":
         several = measure_several(options.bundles, options.model, data, quiet=options.quiet)
@@ -69,12 +69,15 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _compared(options: argparse.Namespace, bundle: str, data: Dataset) -> AccuracyReport:
+def _compared(options: argparse.Namespace, data: Dataset) -> list[AccuracyReport]:
     counts = {"samples": options.samples, "layer_samples": options.layer_samples}
-    report = compare(options.model, bundle, data, **counts, quiet=options.quiet, backend=options.backend)
-    assert report.provenance is not None
-    report.provenance = report.provenance._replace(data=Path(options.data).resolve().name, created=now())
-    return report
+    reports = compare_several(
+        options.model, options.bundles, data, **counts, quiet=options.quiet, backend=options.backend
+    )
+    for report in reports:
+        assert report.provenance is not None
+        report.provenance = report.provenance._replace(data=Path(options.data).resolve().name, created=now())
+    return reports
 
 
 def _json(bundles: list[str], reports: list[AccuracyReport]) -> str:

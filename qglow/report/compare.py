@@ -14,7 +14,7 @@ from ..arguments import path_of
 from ..errors import BundleError, DataError, OutputError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
-from ..graph import Graph
+from ..graph import Array, Graph
 from ..graph.blocks import PRECISIONS, precision_of
 from ..notebook import card
 from ..ops.traits import ONNX_QUANTIZATION
@@ -145,52 +145,88 @@ def save_page(reports: Sequence[AccuracyReport], path: str | Path) -> None:
     write_atomically(path, page(*dated).encode())
 
 
-def compare_samples(
-    graph: Graph,
-    bundle: Bundle,
-    session: InferenceSession,
-    oracle: Oracle,
-    data: Dataset,
-    layer_samples: int,
-    quiet: bool = True,
-    scores: Scores | None = None,
-) -> AccuracyReport:
-    """Compare the outputs of `session`, which runs `bundle`, with the oracle's, and on some samples every layer, in
-    constant memory.
+@dataclass(slots=True)
+class Compared:
+    """A bundle, the session that runs it, and what was found of it so far.
 
-    graph: the float one. scores: keeps all outputs, where metrics want them. int8 layers come from the session's
-    backend too (layer_values.py).
+    graph: the float one. types: of the data's inputs. scores: keeps all outputs, where metrics want them. names: of the
+    float values that layers are compared with. int8 layers come from the session's backend too (layer_values.py).
     """
-    names = {float_name(v) for n in bundle.graph.nodes for v in (*n.inputs, *n.outputs) if v}
-    agreement, inside, own, spread = Agreement(), Agreement(), dict[str, Error](), dict[str, Distribution]()
-    votes = {o: Top1Agreement() for o in graph.outputs}
-    total, shapes = data.total, dict[str, tuple[int, ...]]()
-    farthest, stored = WorstSamples(bundle.graph, data.types), LayerValues(bundle.graph, session.backend)
+
+    bundle: Bundle
+    session: InferenceSession
+    graph: Graph
+    types: Mapping[str, object]
+    scores: Scores | None = None
+    agreement: Agreement = field(default_factory=Agreement)
+    inside: Agreement = field(default_factory=Agreement)
+    own: dict[str, Error] = field(default_factory=dict)
+    spread: dict[str, Distribution] = field(default_factory=dict)
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    names: frozenset[str] = field(init=False)
+    votes: dict[str, Top1Agreement] = field(init=False)
+    farthest: WorstSamples = field(init=False)
+    stored: LayerValues = field(init=False)
+    powers: Mapping[str, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        quantized = self.bundle.graph
+        self.names = frozenset(float_name(v) for n in quantized.nodes for v in (*n.inputs, *n.outputs) if v)
+        self.votes = {o: Top1Agreement() for o in self.graph.outputs}
+        self.farthest = WorstSamples(quantized, self.types)
+        self.stored, self.powers = LayerValues(quantized, self.session.backend), powers_in(self.bundle.manifest)
+
+    def run(self, sample: Sample) -> dict[str, Array]:
+        """The outputs by name."""
+        self.shapes = self.shapes or {n: np.shape(a) for n, a in sample.feeds.items()}
+        return dict(zip(self.session.graph.outputs, self.session.run(None, sample.feeds), strict=True))
+
+    def add(
+        self, sample: Sample, wanted: Mapping[str, Any], made: dict[str, Array], real: Mapping[str, Array] | None
+    ) -> None:
+        """Compare one sample's outputs. wanted: of float. real: float values by name, where layers count."""
+        if real is not None:
+            self._look_inside(sample, wanted, made, {n: a for n, a in real.items() if n in self.names})
+        compare_outputs(self.agreement, wanted, self.bundle.graph, made, sample.name, self.powers)
+        self.farthest.add(sample, wanted, made)
+        _check_label(sample, made)
+        _vote(self.votes, sample, wanted, made)
+        if self.scores is not None:
+            self.scores.add(wanted, made)
+
+    def _look_inside(
+        self, sample: Sample, wanted: Mapping[str, Any], made: Mapping[str, Any], real: dict[str, Array]
+    ) -> None:
+        quantized, came_quantized = self.bundle.graph, any(n.has(ONNX_QUANTIZATION) for n in self.graph.nodes)
+        real = saturated(quantized, real) if came_quantized else real
+        compare_outputs(self.inside, wanted, quantized, made)
+        layers = with_masks_cut(quantized, real)
+        compare_layers(self.inside, layers, quantized, {**self.stored.of(sample.feeds), **made})
+        add_isolated_errors(self.own, self.stored, real)
+        add_distributions(self.spread, quantized, layers, sample.name)
+
+    def report(self, oracle: str) -> AccuracyReport:
+        self.agreement.layers, self.agreement.oracle = self.inside.layers, oracle
+        return AccuracyReport(
+            self.agreement, self.votes, _layers(self.bundle, self.inside, self.own, self.spread), self.bundle.manifest,
+            layer_samples=self.inside.samples, coverage=_coverage(self.bundle, self.shapes),
+            worst_samples=self.farthest.figures())  # fmt: skip
+
+
+def compare_samples(
+    several: Sequence[Compared], graph: Graph, oracle: Oracle, data: Dataset, layer_samples: int, quiet: bool = True
+) -> list[AccuracyReport]:
+    """Compare the outputs of each bundle with the oracle's, and on some samples every layer, in constant memory; one
+    report a bundle. Samples are read, and the oracle runs, once for all of them. graph: the float one."""
+    names, total = frozenset[str]().union(*(c.names for c in several)), data.total
     looked_at = set(range(layer_samples) if total is None else spread_indices(total, layer_samples))
-    powers, came_quantized = powers_in(bundle.manifest), any(n.has(ONNX_QUANTIZATION) for n in graph.nodes)
     for index, sample in enumerate(track(data, "comparing", total, quiet)):
-        outputs = session.run(None, sample.feeds)
-        shapes = shapes or {n: np.shape(a) for n, a in sample.feeds.items()}
-        made = dict(zip(session.graph.outputs, outputs, strict=True))
+        made = [one.run(sample) for one in several]
         wanted = oracle.outputs(sample.feeds)
-        if index in looked_at:
-            real = float_values(oracle, graph, sample.feeds, names)
-            real = saturated(bundle.graph, real) if came_quantized else real
-            compare_outputs(inside, wanted, bundle.graph, made)
-            layers = with_masks_cut(bundle.graph, real)
-            compare_layers(inside, layers, bundle.graph, {**stored.of(sample.feeds), **made})
-            add_isolated_errors(own, stored, real)
-            add_distributions(spread, bundle.graph, layers, sample.name)
-        compare_outputs(agreement, wanted, bundle.graph, made, sample.name, powers)
-        farthest.add(sample, wanted, made)
-        _check_label(sample, outputs)
-        _vote(votes, sample, wanted, made)
-        if scores is not None:
-            scores.add(wanted, made)
-    agreement.layers, agreement.oracle = inside.layers, oracle.name
-    return AccuracyReport(
-        agreement, votes, _layers(bundle, inside, own, spread), bundle.manifest,
-        layer_samples=inside.samples, coverage=_coverage(bundle, shapes), worst_samples=farthest.figures())  # fmt: skip
+        real = float_values(oracle, graph, sample.feeds, names) if index in looked_at else None
+        for one, outputs in zip(several, made, strict=True):
+            one.add(sample, wanted, outputs, real)
+    return [one.report(oracle.name) for one in several]
 
 
 def _coverage(bundle: Bundle, shapes: dict[str, tuple[int, ...]]) -> Coverage | None:
@@ -210,9 +246,10 @@ def _vote(
             votes[name].add(wanted[name], array, sample.label)
 
 
-def _check_label(sample: Sample, outputs: Sequence[Any]) -> None:
+def _check_label(sample: Sample, made: Mapping[str, Any]) -> None:
     """Raises DataError for a label that no output of scores has a place for. An integer output names classes, and how
     many is unknown."""
+    outputs = made.values()
     scores = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
     named = any(is_choice(o) and o.dtype.kind != "f" for o in outputs)
     most = max((o.size for o in scores), default=0)
