@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .arguments import number_of, shown
 from .errors import ConfigError, DataError
+from .words import counted
 
 Array = NDArray[Any]
 Outputs = Sequence[Mapping[str, Any]]
@@ -67,7 +68,7 @@ def mean_iou(output: str, classes: int, axis: int = 1) -> Metric:
             scores, wanted = np.asarray(o[output]), np.asarray(label).ravel()
             got = (scores.argmax(axis) if scores.dtype.kind == "f" else scores).ravel()
             if got.shape != wanted.shape:
-                raise DataError(f"mean_iou: {got.size} classes for a label of {wanted.size}")
+                raise DataError(f"mean_iou: {counted(got.size, 'element')} for a label of {wanted.size}")
             known = (wanted >= 0) & (wanted < classes)
             np.add.at(counts, (wanted[known], got[known]), 1)
         both, either = np.diag(counts), counts.sum(0) + counts.sum(1) - np.diag(counts)
@@ -152,14 +153,16 @@ def noise_by_step(real: Sequence[Array], made: Sequence[Array], axis: int | None
 
 def _pairs(outputs: Outputs, labels: Sequence[Any]) -> list[tuple[Mapping[str, Any], Any]]:
     if len(outputs) != len(labels) or not len(outputs):
-        raise DataError(f"a metric needs a label a sample: {len(labels)} labels for {len(outputs)} samples")
+        given = f"{counted(len(labels), 'label')} for {counted(len(outputs), 'sample')}"
+        raise DataError(f"a metric needs a label a sample: {given}")
     return list(zip(outputs, labels, strict=True))
 
 
 def _rows(boxes: Any, least: int) -> Array:
     rows = np.asarray(boxes, np.float64).reshape(-1, np.shape(boxes)[-1] if np.size(boxes) else least)
     if not least <= rows.shape[1] <= least + 1:
-        raise DataError(f"box_agreement: expected rows of {least} or {least + 1} numbers, got {rows.shape[1]}")
+        more = counted(least + 1, "number")
+        raise DataError(f"box_agreement: expected rows of {least} or {more}, got {rows.shape[1]}")
     return rows
 
 

@@ -18,6 +18,7 @@ from .errors import DataError, LimitError, OutputError, QGlowError, in_one_line
 from .files import written
 from .limits import check_memory
 from .reading import opened, read_bytes
+from .words import counted
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _ENDING = ".npy"
@@ -95,7 +96,7 @@ def read_npy(path: Path) -> Array:
         data = read_bytes(path, DataError)
         file = io.BytesIO(data.data)
         if (expected := _size(file)) != data.size - file.tell():
-            raise ValueError(f"expected {expected} bytes of data, got {data.size - file.tell()}")
+            raise ValueError(f"expected {counted(expected, 'byte')} of data, got {data.size - file.tell()}")
         file.seek(0)
         return cast(Array, np.lib.format.read_array(file, allow_pickle=False))
     except QGlowError:

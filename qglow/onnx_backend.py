@@ -20,6 +20,7 @@ from .errors import InputError, ModelError
 from .graph import Array
 from .pipeline import float_graph
 from .runtime import InferenceSession
+from .words import counted
 
 BFLOAT16 = onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)
 
@@ -99,7 +100,7 @@ def _feeds(names: Sequence[str], inputs: Any) -> dict[str, Array]:
         return dict(inputs)
     arrays = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
     if len(arrays) != len(names):
-        raise InputError(f"expected {len(names)} inputs, {list(names)}, got {len(arrays)}")
+        raise InputError(f"expected {counted(len(names), 'input')}, {list(names)}, got {len(arrays)}")
     return dict(zip(names, arrays, strict=True))
 
 

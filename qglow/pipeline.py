@@ -200,6 +200,12 @@ def _watched(dump_dir: str | Path | None) -> Watch:
     return watch
 
 
+def needs_profile(model: Any) -> bool:
+    """Whether a model's ranges are to be found by samples: it did not come quantized, with ranges or to find them when
+    it runs."""
+    return not needs_no_profile(import_onnx(model))
+
+
 @in_usual_mode
 def before_profile(model: Any, config: QuantConfig | None = None) -> tuple[Graph, list[Decision]]:
     """What quantization decides of every node of a model before there is a profile of it, and the quantized graph, in

@@ -19,6 +19,10 @@ def size_beside(before: float, after: float) -> str:
 
 def points_lost(drop: float) -> str:
     """A drop of accuracy in points: `0.6 points lost`, `0.6 points gained`."""
-    size = f"{abs(drop):g}"
-    noun = "point" if size == "1" else "points"
-    return "no accuracy lost" if not drop else f"{size} {noun} {'lost' if drop > 0 else 'gained'}"
+    return "no accuracy lost" if not drop else f"{points(abs(drop))} {'lost' if drop > 0 else 'gained'}"
+
+
+def points(size: float) -> str:
+    """`1 point`, `0.5 points`."""
+    said = f"{size:g}"
+    return f"{said} point{'' if said == '1' else 's'}"

@@ -5,13 +5,14 @@
 
 quantize: to int8 by 100 pictures. score: top-1 accuracy on 400 others. blame: the layer that costs most. target: at
 most a point of accuracy lost. compare: two int8 forms beside float. The programs stand in bench/tasks/TASK/; lines are
-those with code, imports included; seconds are of the whole process, the tools in turns. A tool without a program has no
-means of its own for the task. Programs read MODEL, CALIBRATION and TEST and write into one folder, where a later task
-finds what an earlier one made.
+those with code, imports included; seconds are of the whole process, the tools in turns, their modules compiled. A tool
+without a program has no means of its own for the task. Programs read MODEL, CALIBRATION and TEST and write into one
+folder, where a later task finds what an earlier one made.
 """
 
 from __future__ import annotations
 
+import compileall
 import csv
 import json
 import os
@@ -26,6 +27,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import qglow
 from tests import shared_models
 
 from .. import options
@@ -96,8 +98,11 @@ def _environment(folder: Path) -> dict[str, str]:
             writer = csv.DictWriter(out, rows[0])
             writer.writeheader()
             writer.writerows(chosen)
+    # NOTE: an installed tool has its modules compiled; a checkout has them as soon as it may write them
+    compileall.compile_dir(Path(qglow.__file__).parent, quiet=2)
+    kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     return {
-        **os.environ,
+        **kept,
         "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]]),
         "MODEL": str(shared_models.FOLDER / "models" / f"{MODEL}.onnx"),
         "CALIBRATION": str(folder / "calibration"),

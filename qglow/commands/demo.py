@@ -46,9 +46,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"profiled {counted(len(recorded.tensors), 'tensor')} over {counted(recorded.samples, 'sample')}")
         bundle = quantize(model, recorded, check=folder)
         bundle.save(out / f"{name}.qglow")
-        print(
-            f"quantized: {bundle.manifest['float_bytes']} bytes of float weights became {bundle.manifest['int8_bytes']}"
-        )
+        before, after = bundle.manifest["float_bytes"], bundle.manifest["int8_bytes"]
+        print(f"quantized: {counted(before, 'byte')} of float weights became {after}")
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
         report = compare(model, bundle, folder, quiet=options.quiet)
         report.beside = measure_peers(out / f"{name}.qglow", model, folder, threads=1)

@@ -19,7 +19,7 @@ FORMATS = {"qdq": export_qdq, "qoperator": export_qoperator}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
-    parser.add_argument("-o", "--output", metavar="model.qdq.onnx", help="default: the bundle's name beside you")
+    parser.add_argument("-o", "--output", metavar="model.qdq.onnx", help="default: the bundle's name, here")
     parser.add_argument(
         "--format",
         choices=sorted(FORMATS),

@@ -144,9 +144,8 @@ def _bundle_text(graph: Graph, stage: str | None, given: list[str], dump_dir: st
     text += print_program(with_kernels(program)) if stage == "instructions" else print_plan(program)
     for node in part.host:
         text += f"; then on the host, for its shape depends on data: {node.operator} {node.name}\n"
-    return text + (
-        f"; then {len(part.rest.nodes)} nodes for the shapes that come out\n" if part.rest is not None else ""
-    )
+    rest = "" if part.rest is None else counted(len(part.rest.nodes), "node")
+    return text + (f"; then {rest} for the shapes that come out\n" if rest else "")
 
 
 def _dump(static: Graph, folder: str) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 from ..errors import AccuracyError, ConfigError
 from ..files import check_writable
 from ..graph.blocks import IN_BLOCKS
-from ..pipeline import quantize
+from ..pipeline import needs_profile, profile, quantize
+from ..profiling import Profile
 from ..quantization.config import CHOICES, DYNAMIC, QuantConfig
 from ..report.comparison import ratio_db
 from ..report.plots import POOR_DB
@@ -26,6 +27,7 @@ from .options import duration, finite, one_of
 from .quantize_notes import warnings_of
 
 EXAMPLES = """examples:
+  qglow quantize model.onnx --data images/         profiled on these first, all in one
   qglow quantize model.onnx --profile model.profile.json
   qglow quantize model.onnx --profile model.profile.json --calibration percentile --exclude op:Softmax -o model.qglow
   qglow quantize model.onnx --weights int4_block -o model.qglow    4-bit weights in matrix products, the rest float
@@ -58,9 +60,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     said = "from qglow profile; not for a model that came quantized, nor for block-wise weights"
     parser.add_argument("--profile", metavar="FILE", help=said)
-    parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name beside you")
+    parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name, here")
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
-    parser.add_argument("--data", help="samples to judge int8 by (default: those that the profile held back)")
+    parser.add_argument(
+        "--data",
+        help="samples to judge int8 by (default: those that the profile held back); without --profile those to "
+        "profile first",
+    )
     parser.add_argument(
         "--budget", type=duration, metavar="TIME", help="of the search for a target, such as 60s: keep the best by then"
     )
@@ -110,24 +116,47 @@ def run(options: argparse.Namespace) -> int:
     path = check_writable(
         options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config
     )
-    check = False if options.no_check else options.data or True
+    recorded = _profiled_now(options, config)
+    check = False if options.no_check else recorded is not None or options.data or True
     try:
         bundle = quantize(
-            options.model, options.profile, config, check=check, budget=options.budget, dump_dir=options.dump_dir,
-            progress=not options.quiet,
+            options.model, recorded or options.profile, config, check=check, budget=options.budget,
+            dump_dir=options.dump_dir, progress=not options.quiet,
         )  # fmt: skip
     except AccuracyError as error:
         broken = path.with_suffix(".broken.qglow")
         error.bundle.save(broken)  # type: ignore[attr-defined]
         raise AccuracyError(f"{error}; the bundle is kept as {broken}") from error
     bundle.save(path)
-    _say(path, bundle, config, options, bool(check))
+    _say(path, bundle, config, options, bool(check), bool(recorded or options.profile))
+    if options.no_check and options.data and recorded is None and not config.has_target:
+        print("warning: --data had no effect: --no-check compares nothing", file=sys.stderr)
     return 0
 
 
-def _say(path: Path, bundle: Bundle, config: QuantConfig, options: argparse.Namespace, check: bool) -> None:
+def _profiled_now(options: argparse.Namespace, config: QuantConfig) -> Profile | None:
+    """The profile of --data where there is no other and the model needs one."""
+    if options.profile or not options.data or config.block_bits or not needs_profile(options.model):
+        return None
+    if config.max_accuracy_drop is not None:
+        raise ConfigError(
+            "--max-accuracy-drop is judged on samples that calibration did not see: profile others first (`qglow "
+            "profile`), and give --profile FILE with --data of labelled ones"
+        )
+    recorded = profile(options.model, options.data, progress=not options.quiet)
+    for warning in recorded.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if not options.quiet:
+        held = f", {len(recorded.held_back)} of them held back to judge int8 by" if recorded.held_back else ""
+        print(f"profiled {counted(len(recorded.tensors), 'tensor')} over {counted(recorded.samples, 'sample')}{held}")
+    return recorded
+
+
+def _say(
+    path: Path, bundle: Bundle, config: QuantConfig, options: argparse.Namespace, check: bool, profiled: bool
+) -> None:
     """The account on standard output, and warnings below it."""
-    if bundle.manifest["agreement"] is None and check and options.profile:
+    if bundle.manifest["agreement"] is None and check and profiled:
         print(
             "warning: not compared with float: the profile keeps no samples that fit; give --data, or profile again",
             file=sys.stderr,
@@ -142,10 +171,8 @@ def _say(path: Path, bundle: Bundle, config: QuantConfig, options: argparse.Name
         )
         print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
     written = {f.name: v for f in fields(QuantConfig) if (v := getattr(config, f.name)) != f.default}
-    for said in warnings_of(bundle.manifest, config, written, bool(options.profile)):
+    for said in warnings_of(bundle.manifest, config, written, profiled):
         print(f"warning: {said}", file=sys.stderr)
-    if options.no_check and options.data and not config.has_target:
-        print("warning: --data had no effect: --no-check compares nothing", file=sys.stderr)
 
 
 def _print_target(target: dict[str, Any] | None) -> None:
@@ -190,7 +217,8 @@ def _print_wider(wider: dict[str, Any] | None) -> None:
 def _sizes(floats: int, ints: int) -> str:
     """What became of the bytes of a model's constants."""
     if not floats:
-        return f"{ints} bytes of constants (tables of functions) where the model has none" if ints else "no weights"
+        tables = f"{counted(ints, 'byte')} of constants (tables of functions) where the model has none"
+        return tables if ints else "no weights"
     said = size_beside(floats, ints)
     return f"constants {said} (tables of functions)" if said.endswith("larger") else f"weights {said}"
 

@@ -39,17 +39,18 @@ def _unsure(manifest: Manifest, config: QuantConfig) -> Iterator[str]:
 def _few(manifest: Manifest) -> Iterator[str]:
     counts = Counter(d["precision"] for d in manifest["decisions"])
     total, stayed = counts.total(), counts["float"]
-    became = total - stayed
+    became, all_of_them = total - stayed, counted(total, "operation")
     why = "the lines above say why"
     if not total or became >= FEW * total:
         return
     if not became:
         yield f"nothing became int8: the bundle is a float model, no smaller and no faster; {why}"
     elif any(counts[p] for p in IN_BLOCKS):
-        yield f"only {became} of {total} operations have int8 or int4 weights, {stayed} stayed float; {why}"
+        have = "has" if became == 1 else "have"
+        yield f"only {became} of {all_of_them} {have} int8 or int4 weights, {stayed} stayed float; {why}"
     else:
         yield (
-            f"only {became} of {total} operations became int8, {stayed} stayed float: the bundle may be no faster than "
+            f"only {became} of {all_of_them} became int8, {stayed} stayed float: the bundle may be no faster than "
             f"the float model; {why}"
         )
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=whole_number,
         metavar="N",
         default=LAYER_SAMPLES,
-        help="of these, so many tell of layers",
+        help="compare layers too on so many of these (default 16)",
     )
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")

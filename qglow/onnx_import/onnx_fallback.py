@@ -98,7 +98,7 @@ def _refusal(proto: onnx.NodeProto, node: Node, domains: Mapping[str, int]) -> s
     label = f"node {node.name!r}"
     if proto.domain not in ("", "ai.onnx"):
         return (
-            f"{label}: no meaning is known of the operator {proto.op_type} of domain {proto.domain!r}; replace it "
+            f"{label}: operator {proto.op_type} of domain {proto.domain!r} is not supported; replace it "
             "before the export"
         )
     if proto.op_type in ADAPTERS or has_meaning(proto.op_type):
@@ -202,8 +202,7 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
             else f"in opset {dict(map(domain_of, node.attributes['opset'])).get('')}"
         )
         raise ModelError(
-            f"node {node.name!r}: no meaning is known of the operator {proto.op_type} {where}; replace it before the "
-            "export"
+            f"node {node.name!r}: operator {proto.op_type} {where} is not supported; replace it before the export"
         )
     with np.errstate(all="ignore"):  # NOTE: its exp overflows to the right infinity
         results = iter(evaluator.run(None, feeds))

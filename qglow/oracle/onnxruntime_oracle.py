@@ -11,6 +11,7 @@ import onnxruntime as ort
 from ..errors import in_one_line
 from ..graph import Array, Graph
 from ..onnx_import.observed import has_denormals, named_values, runnable, with_outputs, without_denormals
+from ..words import counted
 from .oracle import ReferenceOracle
 
 
@@ -28,7 +29,7 @@ class OnnxruntimeOracle:
         self._session = _session(runnable(self._model))
         self._given = [o.name for o in self._session.get_outputs()]
         if len(self._given) != len(graph.outputs):
-            raise ValueError(f"{len(self._given)} outputs for {len(graph.outputs)} of the graph")
+            raise ValueError(f"{counted(len(self._given), 'output')} for {len(graph.outputs)} of the graph")
         self._inputs = {i.name for i in self._session.get_inputs()}
         self._inner: tuple[frozenset[str], Any] = (frozenset(), None)
         self._known: frozenset[str] | None = None

@@ -371,8 +371,6 @@ def _labels(path: Path, samples: list[str]) -> dict[str, int]:
             f"{file}: it names none of the samples, {samples[0]} say; the column file holds file names in {path}"
         )
     if missing:
-        raise DataError(
-            f"{file}: {len(missing)} of {len(samples)} samples have no label, {missing[0]} say; add them, or remove "
-            "the file"
-        )
+        without = f"{len(missing)} of {counted(len(samples), 'sample')}"
+        raise DataError(f"{file}: {without} have no label, {missing[0]} say; add them, or remove the file")
     return labels

@@ -91,11 +91,7 @@ def _numbers(fields: Mapping[str, Any], key: str, default: float, channels: int,
         or len(numbers) not in (1, channels)
         or not np.isfinite(array := np.array(numbers, np.float64).astype(np.float32)).all()
     ):
-        wanted = (
-            "a number"
-            if channels == 1 and key == "scale"
-            else f"one number, or one for each of the {channels} channels"
-        )
+        wanted = "a number" if channels == 1 and key == "scale" else f"one number, or one for each channel ({channels})"
         raise DataError(f"{where}: {key}: expected {wanted}, got {quoted(value)}")
     return array
 

@@ -69,7 +69,7 @@ class Profile:
 
     def _repr_html_(self) -> str:
         rows = [(n, f"{o.min:g} to {o.max:g}" if o.count else "never seen") for n, o in self.tensors.items()]
-        more = [("and more", f"{len(rows) - 20} tensors")] if len(rows) > 20 else []
+        more = [("and more", counted(len(rows) - 20, "tensor"))] if len(rows) > 20 else []
         return card(repr(self), [*(("warning", w) for w in self.warnings), *rows[:20], *more])
 
     def save(self, path: str | Path) -> None:
@@ -148,10 +148,8 @@ class Profile:
                 # NOTE: profiles from before have the batch as channels of what an LSTM reads
                 sizes = [shape[1], *shape[-1:]] if name in rows and len(shape) == 3 else [*shape[1:2]]
                 if not sizes or (all(isinstance(d, int) for d in sizes) and len(o.channel_min) not in sizes):
-                    raise ProfileError(
-                        f"the profile has {len(o.channel_min)} channels for {name!r} of shape {list(shape)}; profile "
-                        "again"
-                    )
+                    channels = counted(len(o.channel_min), "channel")
+                    raise ProfileError(f"the profile has {channels} for {name!r} of shape {list(shape)}; profile again")
             return found
         missing = [n for n in names if n not in self.tensors]
         extra = [n for n in self.tensors if n not in set(names)]

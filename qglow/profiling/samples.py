@@ -24,6 +24,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..graph import Array, DType, Graph
+from ..words import counted
 from .dataset import Dataset, Feeds, InputTypes, Sample, checked
 
 SMALL, FEWEST, MOST = 32, 8, 32
@@ -190,12 +191,12 @@ def _shape(raw: Mapping[str, Any]) -> tuple[int, ...]:
 def _unpack(dtype: DType, shape: tuple[int, ...], data: str) -> Array:
     size = int(np.prod(shape, dtype=object)) * dtype.numpy.itemsize
     if dtype is DType.STRING or size > LARGEST:
-        raise ValueError(f"a kept sample of {size} bytes")
+        raise ValueError(f"a kept sample of {counted(size, 'byte')}")
     try:
         unpacker = zlib.decompressobj()
         raw = unpacker.decompress(base64.b64decode(data, validate=True), size + 1)
     except zlib.error as error:
         raise ValueError(f"a kept sample does not unpack: {error}") from error
     if len(raw) != size:
-        raise ValueError(f"a kept sample: expected {size} bytes, got {len(raw)}")
+        raise ValueError(f"a kept sample: expected {counted(size, 'byte')}, got {len(raw)}")
     return np.frombuffer(raw, dtype.numpy.newbyteorder("<")).astype(dtype.numpy).reshape(shape)

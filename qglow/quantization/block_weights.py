@@ -23,6 +23,7 @@ from ..graph.types import Quant
 from ..ops.traits import MATRIX_PRODUCT
 from ..reference.blockwise import packed_nibbles
 from ..reference.float_product import scaled
+from ..words import counted
 from .config import DYNAMIC, QuantConfig
 from .state import QuantState
 
@@ -84,7 +85,7 @@ def _obstacle(graph: Graph, node: Node, config: QuantConfig) -> str | None:
     n, k = w.shape if gemm_form(node).turns_b else w.shape[::-1]
     size, divides = (run_of(k), True) if config.weights == DYNAMIC else (config.block_size, k % config.block_size == 0)
     if not divides or k // size > MOST:
-        return f"its rows have {k} elements, which are no {MOST} whole blocks of {size}, or fewer"
+        return f"its rows have {counted(k, 'element')}, which are no {MOST} whole blocks of {size}, or fewer"
     if node.input(2):
         bias = graph.constants.get(node.inputs[2])
         if bias is None or bias.dtype != np.float32 or (bias.size != 1 and bias.shape not in ((n,), (1, n))):

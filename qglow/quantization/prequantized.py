@@ -35,8 +35,8 @@ def read_model_parameters(state: QuantState) -> QuantState:
     if not any(n.has(ONNX_QUANTIZATION) for n in imported.nodes):
         if not state.config.block_bits and not came_quantized(imported):
             raise ConfigError(
-                "the model is not quantized yet: give a profile (make one with `qglow profile MODEL.onnx --data "
-                "DATA`), or ask for ranges at run time (`--dynamic`)"
+                "the model is not quantized yet: give samples (`--data DATA`), or a profile of them (`qglow "
+                "profile MODEL.onnx --data DATA`), or ask for ranges at run time (`--dynamic`)"
             )
         return replace(state, reasons=dict.fromkeys((n.name for n in graph.nodes), "no profile was given"))
     found, seen = strip_qdq(with_real_clips(_with_ranks(graph))), Observer()

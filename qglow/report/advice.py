@@ -181,7 +181,7 @@ def _of_share(report: Report) -> Advice:
     total, kept = sum(report.nodes.values()), report.nodes.get("float", 0)
     if not total or 2 * kept <= total:
         return []
-    return [("see what stayed float", f"{kept} of {total} nodes stayed float; why is below")]
+    return [("see what stayed float", f"{kept} of {counted(total, 'node')} stayed float; why is below")]
 
 
 def _of_time(report: Report) -> Advice:

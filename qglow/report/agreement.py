@@ -43,7 +43,7 @@ class Agreement:
         """What is wrong with the outputs, and the layers to blame for it."""
         found = complaints(self.outputs, floor_db)
         name, said = max(found.items(), key=lambda item: self.outputs[item[0]].noise_share)
-        more = f", and {len(found) - 1} more outputs" if len(found) > 1 else ""
+        more = f", and {counted(len(found) - 1, 'more output')}" if len(found) > 1 else ""
         return (
             f"int8 does not agree with float: output {name!r} has {said} on {counted(self.samples, 'sample')} that "
             f"{'was' if self.samples == 1 else 'were'} compared{more}; "

@@ -272,6 +272,7 @@ def check_same(graph: Graph, quantized: Graph) -> None:
 def _layers(
     bundle: Bundle, agreement: Agreement, own: dict[str, Error], spread: dict[str, Distribution]
 ) -> list[LayerReport]:
+    decided = {d["node"]: d["precision"] for d in bundle.manifest.get("decisions", [])}
     rows = []
     for node in bundle.graph.nodes:
         for o in filter(None, node.outputs):
@@ -279,7 +280,9 @@ def _layers(
             error = agreement.layers.get(name) or agreement.outputs.get(name)
             if isinstance(error, Error):
                 stored = "int16" if t.is_int16 else "int8" if t.is_quantized else "float"
-                precision, e = precision_of(node, bundle.graph.types) or stored, error.to_dict()
+                # NOTE: a product of integers may give floats
+                made = "int8" if stored == "float" and decided.get(node.name) == "int8" else stored
+                precision, e = precision_of(node, bundle.graph.types) or made, error.to_dict()
                 own_db = own[name].to_dict()["sqnr_db"] if name in own else None
                 within = spread[name].figures() if t.is_quantized and name in spread else None
                 rows.append(LayerReport(name, node.operator, precision, e["sqnr_db"], e["cosine"], own_db, within))

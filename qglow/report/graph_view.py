@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from ..words import counted
 from .figures import GraphNode, LayerReport
 from .graph_layout import NODE, Layout, layout
 from .plots import grade
@@ -25,7 +26,7 @@ def graph_view(network: Sequence[GraphNode], layers: Sequence[LayerReport]) -> s
     parts = [f'<path class="edges" d="{_edges(found, len(network))}"/>']
     parts += [_box(n, rows, found.x[k] + MARGIN, PITCH * found.ranks[k] + MARGIN) for k, n in enumerate(network)]
     size = f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}"'
-    label = f"graph of {len(network)} nodes, from the inputs at the top to the outputs at the bottom"
+    label = f"graph of {counted(len(network), 'node')}, from the inputs at the top to the outputs at the bottom"
     return f'<svg class="graph" {size} role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 

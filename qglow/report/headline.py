@@ -143,7 +143,7 @@ def _coverage(nodes: Mapping[Precision, int]) -> list[Fact]:
     blocks = [(p, nodes[p]) for p in IN_BLOCKS if nodes.get(p)]
     inside = nodes["int8"] + nodes.get("int16", 0) + nodes["folded"] + sum(n for _, n in blocks)
     weights = [f"{n} with weights in {p}" for p, n in blocks]
-    details = (f"{nodes['folded']} of them part of others", *weights, f"{nodes['float']} stayed float")
+    details = (f"{nodes['folded']} of them folded into others", *weights, f"{nodes['float']} stayed float")
     return [Fact("Nodes in int8", f"{inside} of {total}", details)]
 
 
@@ -163,7 +163,7 @@ def _blame(report: Report) -> list[Fact]:
     if layers:
         found.append(Fact("Most noise added by", layers[0][0], tuple(text for _, text in layers)))
     what, how = advice(report)
-    return [*found, Fact("What to do", what, tuple(how) or ("int8 agrees with float, and nothing holds it up",))]
+    return [*found, Fact("What to do", what, tuple(how) or ("int8 agrees with float, and no step is slow",))]
 
 
 def _bytes(count: float) -> str:

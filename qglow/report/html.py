@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from ..runtime.step_profile import StepTime
-from ..words import counted
+from ..words import counted, points
 from .advice import Verdict, advice, blame, verdict
 from .coverage import percent, shown_executions
 from .figures import Provenance, Report
@@ -141,7 +141,7 @@ def _target(account: Mapping[str, Any]) -> list[str]:
     """What was asked for and what was reached, in sentences."""
     wanted = [f"{account['min_sqnr_db']:g} dB"] if account.get("min_sqnr_db") is not None else []
     if account.get("max_accuracy_drop") is not None:
-        wanted.append(f"at most {account['max_accuracy_drop']:g} points of top-1 accuracy lost")
+        wanted.append(f"at most {points(account['max_accuracy_drop'])} of top-1 accuracy lost")
     if metric := account.get("metric"):
         wanted.append(f"{metric['name']} at most {metric['max_drop']:g} worse than float")
     said = [f"Asked for: {' and '.join(wanted)}."] if wanted else []
@@ -169,7 +169,7 @@ def _provenance(made: Provenance | None) -> list[tuple[str, str]]:
         return []
     rows = [("written", made.created), ("qglow", made.qglow), ("CPU", made.cpu), ("instruction set", made.isa)]
     for what, file in (("model", made.model), ("bundle", made.bundle)):
-        rows.append((what, f"{file.name}, {file.bytes:,} bytes, sha256 {file.sha256}" if file else ""))
+        rows.append((what, f"{file.name}, {file.bytes:,} B, sha256 {file.sha256}" if file else ""))
     seen = made.profile
     samples = f" over {counted(seen['samples'], 'sample')}" if isinstance(seen.get("samples"), int) else ""
     digest = f"data {seen['data']}" if seen.get("data") else str(seen.get("source", ""))

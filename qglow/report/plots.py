@@ -8,6 +8,7 @@ from html import escape
 from math import log1p
 from typing import Any
 
+from ..words import counted
 from .figures import LayerReport, Spread
 
 TOP_DB = 60.0
@@ -37,7 +38,8 @@ def noise(layers: Sequence[LayerReport]) -> str:
         if row.own_sqnr_db is not None:
             own.append(f"M{(k + 0.13) * step:.1f} {_height(row.own_sqnr_db, height):.0f}h{0.6 * step:.1f}")
     parts.append(f'<path class="own" d="{"".join(own)}"/>')
-    label = f"signal-to-noise ratio of {len(layers)} layers in execution order; the table of layers has the numbers"
+    shown = counted(len(layers), "layer")
+    label = f"signal-to-noise ratio of {shown} in execution order; the table of layers has the numbers"
     return _svg(f"0 -4 {width:.0f} {height + 8:.0f}", label, parts, "depth", 'preserveAspectRatio="none"')
 
 
@@ -113,7 +115,7 @@ def front(points: Sequence[Mapping[str, Any]], wanted_db: float | None = None) -
     line = "L".join(f"{x(p['ms']):.1f} {y(p['sqnr_db']):.1f}" for p in ordered)
     parts.append(f'<path class="series s0" d="M{line}"/>')
     for p in ordered:
-        mix = f"{p.get('float_nodes', 0)} nodes float, {p.get('int16_nodes', 0)} int16"
+        mix = f"{counted(p.get('float_nodes', 0), 'node')} float, {p.get('int16_nodes', 0)} int16"
         title = escape(f"{p['sqnr_db']:.1f} dB, {p['ms']:.3g} ms, {mix}")
         parts.append(f'<circle class="point" cx="{x(p["ms"]):.1f}" cy="{y(p["sqnr_db"]):.1f}" r="4.5">'
                      f"<title>{title}</title></circle>")  # fmt: skip

@@ -26,7 +26,7 @@ from ..progress import track
 from ..quantization import QuantConfig, QuantState
 from ..runtime import Bundle, InferenceSession
 from ..simplify.assume_branches import AssumedBranches
-from ..words import counted, points_lost
+from ..words import counted, points, points_lost
 from .agreement import Agreement, compare_outputs
 from .comparison import MOST_DB, interval_db
 from .judging import CROSS_VALIDATION, Grounds
@@ -227,7 +227,7 @@ def missed(reached: MixedPrecisionResult) -> AccuracyError:
     """What to raise where the target is not met."""
     a = reached.account
     wanted = [] if a["min_sqnr_db"] is None else [f"{a['min_sqnr_db']:g} dB"]
-    wanted += [] if a["max_accuracy_drop"] is None else [f"a drop of at most {a['max_accuracy_drop']:g} points"]
+    wanted += [] if a["max_accuracy_drop"] is None else [f"a drop of at most {points(a['max_accuracy_drop'])}"]
     metric, reached_metric = a.get("metric"), a["reached"].get("metric")
     wanted += [] if metric is None else [f"{metric['name']} at most {metric['max_drop']:g} worse than float"]
     drop = a["reached"]["accuracy_drop"]

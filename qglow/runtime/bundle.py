@@ -21,6 +21,7 @@ from ..graph.text import parse_graph, print_graph
 from ..graph.verify import verify
 from ..reading import read_bytes
 from ..reference.implemented import check_meanings
+from ..words import counted
 from .manifest import Manifest, checked
 from .seal import BLANK, seal_of, sealed
 from .tensors import mapped as map_file
@@ -69,7 +70,8 @@ class Bundle:
         decisions = self.manifest.get("decisions", [])
         stayed = sum(d["precision"] == "float" for d in decisions)
         size = sum(a.nbytes for a in self.graph.constants.values())
-        nodes = f"{len(decisions) - stayed} of {len(decisions)} nodes quantized" if decisions else "no account of nodes"
+        became = f"{len(decisions) - stayed} of {counted(len(decisions), 'node')} quantized"
+        nodes = became if decisions else "no account of nodes"
         return nodes, f"{size / 1024:.1f} KiB"
 
     def save(self, path: str | Path) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from ..errors import QGlowError, cause_of
 from ..graph import Array
 from ..reading import opened
+from ..words import counted
 
 Memory = memoryview
 
@@ -53,10 +54,10 @@ def header_of(data: bytes | Memory) -> bytes:
     """The header's bytes. Raises ValueError where the file is too short for it."""
     size = len(data)
     if size < 8:
-        raise ValueError(f"expected a header, got {size} bytes")
+        raise ValueError(f"expected a header, got {counted(size, 'byte')}")
     start = 8 + int.from_bytes(data[:8], "little")
     if start > min(size, LONGEST_HEADER):
-        raise ValueError(f"expected a header within the file's {size} bytes, got one of {start - 8}")
+        raise ValueError(f"expected a header within the file's {counted(size, 'byte')}, got one of {start - 8}")
     return bytes(data[8:start])
 
 
@@ -90,7 +91,7 @@ def read_all(data: Memory) -> tuple[dict[str, str], dict[str, Array], bytes]:
     for name, info in sorted(header.items(), key=_first):
         arrays[name], end = _tensor(data, start, name, info, end)
     if start + end != size:
-        raise ValueError(f"expected {end} bytes of tensors, got {size - start}")
+        raise ValueError(f"expected {counted(end, 'byte')} of tensors, got {size - start}")
     return metadata, arrays, text
 
 

@@ -37,6 +37,28 @@ def test_run_writes_outputs(bundle: Path, digits: Path, tmp_path: Path) -> None:
     assert main(["run", str(bundle), "--input", f"image={digits / '003.npy'}"]) == 0
 
 
+def test_quantize_profiles_its_data_where_there_is_no_profile(
+    bundle: Path, digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same bundle as by way of a file. What came with a profile, or needs none, judges by the data as ever."""
+    model, data, made = str(digits / "model.onnx"), str(digits), tmp_path / "now.qglow"
+    assert main(["quantize", model, "--data", data, "-o", str(made)]) == 0
+    said = capsys.readouterr()
+    assert "profiled 14 tensors over 200 samples, 25 of them held back" in said.out and not said.err
+    assert "held back from calibration" in said.out
+    profile = str(tmp_path / "p.json")
+    assert main(["profile", model, "--data", data, "-o", profile]) == 0
+    assert main(["quantize", model, "--profile", profile, "-o", str(tmp_path / "two.qglow")]) == 0
+    assert made.read_bytes() == (tmp_path / "two.qglow").read_bytes()
+    capsys.readouterr()
+    assert main(["quantize", model, "--data", data, "--max-accuracy-drop", "1", "-o", str(made)]) == 2
+    assert "samples that calibration did not see" in capsys.readouterr().err
+    assert main(["quantize", model, "--data", data, "--no-check", "--quiet", "-o", str(made)]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert main(["quantize", model, "--data", data, "--dynamic", "-o", str(made)]) == 0
+    assert "profiled" not in (said := capsys.readouterr().out) and "samples that were given" in said
+
+
 def test_report_has_what_the_interface_promises(bundle: Path, digits: Path, tmp_path: Path) -> None:
     html, file = tmp_path / "r.html", tmp_path / "r.json"
     assert (
