@@ -1,1 +1,1 @@
-qglow report "$MODEL" int8.qglow target.qglow --data "$CALIBRATION" -o report.html
+qglow report "$MODEL" int8.qglow target.qglow --data "$CALIBRATION" --no-latency

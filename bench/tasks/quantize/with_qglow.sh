@@ -1,2 +1,1 @@
-qglow profile "$MODEL" --data "$CALIBRATION" -o model.profile.json
-qglow quantize "$MODEL" --profile model.profile.json -o int8.qglow
+qglow quantize "$MODEL" --data "$CALIBRATION" -o int8.qglow
