@@ -28,7 +28,7 @@ from ..runtime.machine_limits import MachineLimits, machine_roof
 from ..runtime.placement import symbolic_as_one
 from ..runtime.step_profile import StepTime, host_cost, time_steps
 from ..words import counted
-from .options import above_zero, add_backend, whole_number
+from .options import above_zero, add_backend, model_first, whole_number
 from .shapes import METAVAR, input_shapes
 
 EXAMPLES = """examples:
@@ -67,6 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _check(options: argparse.Namespace) -> None:
     """Raises ConfigError, OutputError for options that do not go together, and files that cannot be."""
+    if options.model:
+        options.model, options.bundle = model_first([options.model, options.bundle])
     unknown = [p for p in _peers(options) if p not in PEERS]
     if unknown:
         raise ConfigError(f"--vs: unknown peer {unknown[0]!r}; known are {', '.join(PEERS)}")

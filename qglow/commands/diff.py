@@ -17,7 +17,7 @@ from ..profiling.dataset import open_dataset
 from ..report.stored import float_name
 from ..runtime import InferenceSession, load
 from ..words import counted
-from .options import finite, whole_number
+from .options import finite, model_first, whole_number
 
 EXAMPLES = """examples:
   qglow diff model.onnx model.qglow --data images/
@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    options.model, options.bundle = model_first([options.model, options.bundle])
     bundle = load(options.bundle).with_float_io()
     if options.output:
         check_folder(options.output)

@@ -77,7 +77,9 @@ def build_parser(wanted: str | None = None) -> Parser:
 
 
 def _run(given: list[str]) -> int:
-    parser = build_parser(next((a for a in given if not a.startswith("-")), ""))
+    wanted = next((a for a in given if not a.startswith("-")), "")
+    parser = build_parser(wanted)
+    parser.command = wanted if wanted in COMMANDS else ""
     if not given:
         parser.print_help()
         sys.stdout.flush()

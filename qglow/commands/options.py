@@ -7,10 +7,13 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ..errors import ConfigError
 from ..limits import bytes_of
+
+_UNKNOWN = "unrecognized arguments: "
 
 
 class CommandsHelp(argparse.RawTextHelpFormatter):
@@ -39,8 +42,26 @@ class OptionsHelp(argparse.RawDescriptionHelpFormatter):
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser that raises ConfigError, one line, where argparse prints its usage and exits."""
 
+    command = ""  # whose arguments are parsed, where one was given
+
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{' '.join(message.split())}; see {self.prog} --help")
+        said = " ".join(message.split())
+        if said.startswith(_UNKNOWN):
+            said += _hint(said.removeprefix(_UNKNOWN).split())
+        raise ConfigError(f"{said}; see {f'{self.prog} {self.command}'.rstrip()} --help")
+
+
+def _hint(unknown: Sequence[str]) -> str:
+    """What may be meant by arguments that have no place."""
+    data = next((word for word in unknown if Path(word).is_dir() or word.endswith(".npz")), None)
+    return f"; data is given as --data {data}" if data else ""
+
+
+def model_first(files: Sequence[str]) -> list[str]:
+    """A model and bundles in either order: the one .onnx file before what ends in .qglow."""
+    models = [f for f in files if f.endswith(".onnx")]
+    others = [f for f in files if f not in models]
+    return models + others if len(models) == 1 and all(f.endswith(".qglow") for f in others) else list(files)
 
 
 def add_backend(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,7 @@ from ..profiling.dataset import Dataset, open_dataset
 from ..report.compare import LAYER_SAMPLES, AccuracyReport, save_page
 from ..report.provenance import now
 from ..runtime import load
-from .options import add_backend, add_skip_bad, say_left_out, whole_number
+from .options import add_backend, add_skip_bad, model_first, say_left_out, whole_number
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    options.model, *options.bundles = model_first([options.model, *options.bundles])
     if options.output and options.json and Path(options.output).resolve() == Path(options.json).resolve():
         raise ConfigError(f"-o and --json both name {options.output}; give two names")
     for path in (options.output, options.json):

@@ -22,6 +22,7 @@ from ..words import counted
 from .options import add_backend, add_skip_bad, say_left_out, whole_number
 
 BEST = 5  # classes that are shown
+SHOWN = 20  # samples, of many
 EXAMPLES = """examples:
   qglow run model.qglow --data images/ -o out.npz
   qglow run model.qglow --input x=x.npy --threads 2
@@ -54,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     if options.backend == "native":
         library.ensure()  # NOTE: before the progress bar, for it may show one of its own
     scores = {name: Scores() for name in session.graph.outputs}
-    count = 0
+    count = hidden = 0
     with npz_writer(options.output) if options.output else nullcontext() as file:
         for sample in track(data, "running", len(data), options.quiet):
             count += 1
@@ -64,10 +65,16 @@ def run(options: argparse.Namespace) -> int:
             if file is not None:
                 for name, array in outputs.items():
                     file.add(name if len(data) == 1 else f"{sample.name}/{name}", array)
-            elif not options.quiet:
+            elif options.quiet:
+                continue
+            elif count <= SHOWN or len(data) <= SHOWN + 1:
                 _describe(sample, outputs)
+            else:
+                hidden += 1
     if options.output and not options.quiet:
         print(f"{options.output}: {counted(count, 'sample')}")
+    elif hidden:
+        print(f"and {counted(hidden, 'more sample')}; -o FILE.npz keeps the outputs of all")
     for name, found in scores.items() if not options.quiet else ():
         if found.labelled:
             print(f"output {name!r}: {found.described()}")

@@ -103,6 +103,8 @@ def load(path: str | Path | bytes, *, mapped: bool = False) -> Bundle:
     if isinstance(path, bytes):
         return _read(memoryview(path), "the given bytes")
     path = path_of(path, "the bundle", BundleError, "the path of a .qglow file")
+    if path.suffix == ".onnx" and path.is_file():
+        raise BundleError(f"{path}: not a sound bundle but an ONNX model; make one of it: `qglow quantize`")
     missing = "no such bundle; make one with `qglow quantize`"
     data = map_file(path, BundleError, missing) if mapped else memoryview(read_bytes(path, BundleError, missing).data)
     return _read(data, path)

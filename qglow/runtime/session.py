@@ -340,9 +340,6 @@ def _bundle_of(model: object, mapped: bool) -> Bundle:
         return load(bytes(model))
     expected = "a Bundle, a Graph, or the path or bytes of a .qglow file (quantize a model with qglow.quantize)"
     path = path_of(model, "the model of a session", BundleError, expected)
-    if path.suffix == ".onnx" and path.is_file():
-        how = "make one of it: `qglow profile`, then `qglow quantize`"
-        raise BundleError(f"{path}: not a sound bundle but an ONNX model; {how}")
     return load(path, mapped=mapped)
 
 

@@ -205,3 +205,37 @@ def test_words_follow_their_numbers() -> None:
     assert [size_beside(*s) for s in ((8, 2), (8, 10), (100, 101))] == [
         "4.0 times smaller", "1.2 times larger", "as large as before"
     ]  # fmt: skip
+
+
+def test_files_go_in_either_order_and_a_folder_is_said_to_be_data(
+    digits: Path, bundle: qglow.Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, made, data = str(digits / "model.onnx"), str(tmp_path / "d.qglow"), str(digits)
+    bundle.save(made)
+    for command in (["diff", "--data", data, "--samples", "2"], ["report", "--data", data, "--samples", "2"]):
+        more = ["--no-latency"] if command[0] == "report" else []
+        said = []
+        for files in ([model, made], [made, model]):
+            assert main([*command, *more, *files]) == 0
+            said.append(capsys.readouterr().out)
+        assert said[0] == said[1]
+    assert main(["bench", model, made, "--seconds", "0.01", "--vs", "onnxruntime"]) == 0
+    assert "onnxruntime fp32" in capsys.readouterr().out
+    for command in ("run", "bench"):
+        assert main([command, model, *(["--data", data] if command == "run" else [])]) == 2
+        assert "not a sound bundle but an ONNX model; make one of it: `qglow quantize`" in capsys.readouterr().err
+    assert main(["quantize", model, data]) == 2
+    assert f"unrecognized arguments: {data}; data is given as --data {data}; see qglow quantize --help" in (
+        capsys.readouterr().err
+    )
+
+
+def test_run_shows_the_first_of_many_samples(
+    digits: Path, bundle: qglow.Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle.save(tmp_path / "d.qglow")
+    shown = ((1, 2, ""), (21, 22, ""), (22, 22, "and 2 more samples; -o FILE.npz keeps"), (200, 22, "and 180"))
+    for samples, lines, last in shown:
+        assert main(["run", str(tmp_path / "d.qglow"), "--data", str(digits), "--samples", str(samples)]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert len(said) == lines and said[-2].startswith(last) and "accuracy" in said[-1]
