@@ -200,10 +200,15 @@ def _watched(dump_dir: str | Path | None) -> Watch:
     return watch
 
 
-def needs_profile(model: Any) -> bool:
+@in_usual_mode
+def needs_profile(model: Any, config: QuantConfig) -> bool:
     """Whether a model's ranges are to be found by samples: it did not come quantized, with ranges or to find them when
-    it runs."""
-    return not needs_no_profile(import_onnx(model))
+    it runs. Raises ConfigError where the configuration names what the model lacks."""
+    imported, graph = _both_graphs(model)
+    if needs_no_profile(imported):
+        return False
+    config.check_names(graph)
+    return True
 
 
 @in_usual_mode

@@ -62,11 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="FILE", help=said)
     parser.add_argument("-o", "--output", metavar="NAME.qglow", help="default: the model's name, here")
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
-    parser.add_argument(
-        "--data",
-        help="samples to judge int8 by (default: those that the profile held back); without --profile those to "
-        "profile first",
-    )
+    parser.add_argument("--data", help="samples to judge int8 by; without --profile they are profiled first")
     parser.add_argument(
         "--budget", type=duration, metavar="TIME", help="of the search for a target, such as 60s: keep the best by then"
     )
@@ -113,6 +109,8 @@ def run(options: argparse.Namespace) -> int:
             raise ConfigError(f"--dynamic needs no {'--profile' if options.profile else '--weights'}: leave it out")
         given["weights"] = DYNAMIC
     config = replace(config, **given)
+    if options.model.endswith(".qglow"):
+        raise ConfigError(f"{options.model}: a bundle, which is quantized already; give the model that it was made of")
     path = check_writable(
         options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config
     )
@@ -136,7 +134,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _profiled_now(options: argparse.Namespace, config: QuantConfig) -> Profile | None:
     """The profile of --data where there is no other and the model needs one."""
-    if options.profile or not options.data or config.block_bits or not needs_profile(options.model):
+    if options.profile or not options.data or config.block_bits or not needs_profile(options.model, config):
         return None
     if config.max_accuracy_drop is not None:
         raise ConfigError(

@@ -16,7 +16,7 @@ from ..kernels import library
 from ..npz import npz_writer, read_npy
 from ..profiling.dataset import Dataset, InputTypes, Sample, checked, open_dataset
 from ..progress import track
-from ..report.top1 import choice, is_choice
+from ..report.top1 import check_label, choice, is_choice
 from ..runtime import InferenceSession
 from ..words import counted
 from .options import add_backend, add_skip_bad, say_left_out, whole_number
@@ -60,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         for sample in track(data, "running", len(data), options.quiet):
             count += 1
             outputs = dict(zip(session.graph.outputs, session.run(None, sample.feeds), strict=True))
+            check_label(sample, outputs)
             for name, array in outputs.items():
                 scores[name].add(array, sample.label)
             if file is not None:

@@ -78,6 +78,8 @@ def _with_own_sizes(graph: Graph) -> Graph:
 
 def _read(path: Path) -> onnx.ModelProto:
     data = read_file(path, ModelError, "no such model file")
+    if path.suffix == ".qglow":
+        raise ModelError(f"{path}: a bundle, and no ONNX model; give the model that it was made of")
     try:
         proto = onnx.load_model_from_string(data)
         load_external_data(proto, path.parent)

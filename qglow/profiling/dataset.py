@@ -311,7 +311,10 @@ def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
     if npy:
         return [(p.name, partial(_named, names[0], read_npy, p)) for p in npy]
     if _pictures(path):
-        raise DataError(f"{path}: images need a dataset.toml that says how a picture becomes a tensor (see README)")
+        raise DataError(
+            f"{path}: images need a dataset.toml that says how a picture becomes a tensor; `qglow profile MODEL.onnx "
+            "--data FOLDER --write-dataset` writes one to look at"
+        )
     return []
 
 
@@ -347,6 +350,15 @@ def _pictures(path: Path) -> list[Path]:
     return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
 
 
+def _label(text: str | None, file: Path, sample: str) -> int:
+    try:
+        return int(text or "")
+    except ValueError:
+        raise DataError(
+            f"{file}: {sample}: expected the number of a class, counted from 0, as its label; got {quoted(text)}"
+        ) from None
+
+
 def _labels(path: Path, samples: list[str]) -> dict[str, int]:
     """Class by file name; empty where there is no labels.csv. A file may be named that is not there, but not every
     one."""
@@ -355,9 +367,12 @@ def _labels(path: Path, samples: list[str]) -> dict[str, int]:
         return {}
     try:
         rows = csv.DictReader(io.StringIO(read_text(file, DataError).removeprefix("\ufeff"), newline=""))
+        if absent := {"file", "label"} - set(rows.fieldnames or ("file", "label")):
+            named = ", ".join(map(str, rows.fieldnames or ()))
+            raise DataError(f"{file}: expected the columns file,label; {min(absent)} is absent from {named}")
         labels = dict[str, int]()
         for row in rows:
-            label = int(row["label"])
+            label = _label(row["label"], file, row["file"])
             if labels.setdefault(row["file"], label) != label:
                 both = f"{labels[row['file']]} and {label}"
                 raise DataError(f"{file}: {row['file']} has two labels, {both}; keep one row for each file")

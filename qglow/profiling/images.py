@@ -116,7 +116,7 @@ def _in_8_bits(picture: Any) -> Any:
 
 def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
     """[H, W, C] in 0..255: bytes, or float32 of a picture of 16 bits."""
-    from PIL import Image  # NOTE: other data needs no images
+    from PIL import Image, UnidentifiedImageError  # NOTE: other data needs no images
 
     channels = 1 if color == "gray" else 3
     try:
@@ -130,7 +130,9 @@ def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
     except MemoryError as error:
         raise LimitError(f"{path}: there is not enough memory for the picture") from error
     except Exception as error:  # NOTE: each decoder fails in its own way
-        raise DataError(f"{path}: not a readable picture ({in_one_line(error)})") from error
+        unknown = isinstance(error, UnidentifiedImageError)
+        why = "its bytes are of no known format" if unknown else in_one_line(error)
+        raise DataError(f"{path}: not a readable picture ({why})") from error
     if "resize" in fields:
         size = fields["resize"]
         if isinstance(size, int):
@@ -149,7 +151,6 @@ def _pixels(path: Path, fields: Mapping[str, Any], color: str) -> Array:
                 f"{path}: a picture of {image.height} x {image.width} is smaller than the crop {h} x {w}; set resize"
             )
         image = image.crop((left, top, left + w, top + h))
-    pixels = np.asarray(image)
-    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    pixels = np.atleast_3d(np.asarray(image))
     pixels = np.repeat(pixels, channels, -1) if pixels.shape[-1] < channels else pixels
     return pixels[..., ::-1] if color == "bgr" else pixels

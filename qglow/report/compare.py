@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arguments import path_of
-from ..errors import BundleError, DataError, OutputError
+from ..errors import BundleError, OutputError
 from ..files import write_atomically
 from ..float_mode import in_usual_mode
 from ..graph import Array, Graph
@@ -41,7 +41,7 @@ from .peer_comparison import PeerComparison
 from .provenance import now
 from .scores import MetricReport, Scores
 from .stored import float_name, saturated, with_masks_cut
-from .top1 import Top1Agreement, is_choice
+from .top1 import Top1Agreement, check_label
 from .verdict import complaints
 from .worst_samples import WorstSamples
 
@@ -189,7 +189,7 @@ class Compared:
             self._look_inside(sample, wanted, made, {n: a for n, a in real.items() if n in self.names})
         compare_outputs(self.agreement, wanted, self.bundle.graph, made, sample.name, self.powers)
         self.farthest.add(sample, wanted, made)
-        _check_label(sample, made)
+        check_label(sample, made)
         _vote(self.votes, sample, wanted, made)
         if self.scores is not None:
             self.scores.add(wanted, made)
@@ -244,17 +244,6 @@ def _vote(
     for name, array in made.items():
         if isinstance(array, np.ndarray) and isinstance(wanted[name], np.ndarray):
             votes[name].add(wanted[name], array, sample.label)
-
-
-def _check_label(sample: Sample, made: Mapping[str, Any]) -> None:
-    """Raises DataError for a label that no output of scores has a place for. An integer output names classes, and how
-    many is unknown."""
-    outputs = made.values()
-    scores = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
-    named = any(is_choice(o) and o.dtype.kind != "f" for o in outputs)
-    most = max((o.size for o in scores), default=0)
-    if sample.label is not None and (sample.label < 0 or (sample.label >= most and not named)):
-        raise DataError(f"{sample.name}: label {sample.label}, but the outputs have at most {most} scores")
 
 
 def check_same(graph: Graph, quantized: Graph) -> None:

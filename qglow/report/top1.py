@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..errors import DataError
 from ..graph import Array
+from ..profiling.dataset import Sample
 
 
 def is_choice(scores: Any) -> bool:
@@ -76,3 +79,14 @@ def lost_interval(lost: int, won: int, samples: int) -> tuple[float, float]:
     n, b, c = samples + 2.0, lost + 0.5, won + 0.5
     middle, spread = (b - c) / n, 1.959964 * ((b + c) - (b - c) ** 2 / n) ** 0.5 / n
     return 100 * (middle - spread), 100 * (middle + spread)
+
+
+def check_label(sample: Sample, made: Mapping[str, Any]) -> None:
+    """Raises DataError for a label that no output of scores has a place for. An integer output names classes, and how
+    many is unknown."""
+    outputs = made.values()
+    scores = [o for o in outputs if isinstance(o, np.ndarray) and o.dtype.kind == "f"]
+    named = any(is_choice(o) and o.dtype.kind != "f" for o in outputs)
+    most = max((o.size for o in scores), default=0)
+    if sample.label is not None and (sample.label < 0 or (sample.label >= most and not named)):
+        raise DataError(f"{sample.name}: label {sample.label}, but the outputs have at most {most} scores")

@@ -239,3 +239,46 @@ def test_run_shows_the_first_of_many_samples(
         assert main(["run", str(tmp_path / "d.qglow"), "--data", str(digits), "--samples", str(samples)]) == 0
         said = capsys.readouterr().out.splitlines()
         assert len(said) == lines and said[-2].startswith(last) and "accuracy" in said[-1]
+
+
+def test_labels_say_what_is_wrong_with_them(
+    digits: Path, bundle: qglow.Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle.save(tmp_path / "d.qglow")
+    data = tmp_path / "data"
+    data.mkdir()
+    np.save(data / "a.npy", np.load(digits / "000.npy"))
+    for text, said in (
+        ("name,class\na.npy,1\n", "expected the columns file,label; file is absent from name, class"),
+        ("file;label\na.npy;1\n", "file is absent from file;label"),
+        ("file,label\na.npy,dog\n", "a.npy: expected the number of a class, counted from 0, as its label; got 'dog'"),
+        ("file,label\na.npy\n", "a.npy: expected the number of a class"),
+        ("file,label\na.npy,10\n", "a.npy: label 10, but the outputs have at most 10 scores"),
+        ("file,label\na.npy,-1\n", "a.npy: label -1, but"),
+    ):
+        (data / "labels.csv").write_text(text)
+        for command in (["run"], ["report", str(digits / "model.onnx")]):
+            assert main([*command, str(tmp_path / "d.qglow"), "--data", str(data)]) == 2
+            assert said in capsys.readouterr().err
+
+
+def test_what_is_no_model_says_what_it_is(
+    digits: Path, bundle: qglow.Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    bundle.save("d.qglow")
+    for command in ("quantize", "profile"):
+        assert main([command, "d.qglow", "--data", str(digits)]) == 2
+        assert "d.qglow: a bundle" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["d.qglow"]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.jpg").write_bytes(b"none")
+    assert main(["quantize", str(digits / "model.onnx"), "--data", "data"]) == 2
+    assert "--data FOLDER --write-dataset` writes one to look at" in capsys.readouterr().err
+    (tmp_path / "data" / "dataset.toml").write_text('[input.image]\nsource = "images"\ncolor = "gray"\n')
+    assert main(["quantize", str(digits / "model.onnx"), "--data", "data"]) == 2
+    assert "a.jpg: not a readable picture (its bytes are of no known format)" in capsys.readouterr().err
+    assert main(["quantize", str(digits / "model.onnx"), "--data", str(digits), "--exclude", "nosuch"]) == 2
+    said = capsys.readouterr()
+    assert "exclude 'nosuch' matches no node" in said.err and "profiled" not in said.out
