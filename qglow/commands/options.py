@@ -108,6 +108,11 @@ def whole_number(text: str) -> int:
     return number
 
 
+def number_or_none(text: str) -> int:
+    """A whole number, or 0."""
+    return 0 if text == "0" else whole_number(text)
+
+
 def size(text: str) -> int:
     """A number of bytes, as 512M, 4G."""
     try:

@@ -14,7 +14,7 @@ from ..profiling.dataset import Dataset, open_dataset
 from ..report.compare import LAYER_SAMPLES, AccuracyReport, save_page
 from ..report.provenance import now
 from ..runtime import load
-from .options import add_backend, add_skip_bad, model_first, say_left_out, whole_number
+from .options import add_backend, add_skip_bad, model_first, number_or_none, say_left_out, whole_number
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
@@ -29,12 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument(
-        "--layer-samples",
-        type=whole_number,
-        metavar="N",
-        default=LAYER_SAMPLES,
-        help="compare layers too on so many of these (default 16)",
-    )
+        "--layer-samples", type=number_or_none, metavar="N", default=LAYER_SAMPLES,
+        help="compare layers too on so many of these (default 16); 0: outputs alone",
+    )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="report.html")
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")

@@ -17,6 +17,7 @@ from ..reference.evaluate import evaluate_node
 from ..runtime import Bundle, InferenceSession
 from .agreement import evaluate_all
 
+WHOLE = ("",)  # the key of the session of all values
 ALONE = ".alone"  # ends the name of an input of a layer alone
 
 
@@ -31,7 +32,7 @@ class LayerValues:
     def of(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every value by name."""
         made = [o for n in self.graph.nodes for o in n.outputs if o]
-        found = self._run(("",), self.graph.with_(outputs=tuple(made)), feeds)
+        found = self._run(WHOLE, self.graph.with_(outputs=tuple(made)), feeds)
         return evaluate_all(self.graph, feeds) if found is None else {**feeds, **found}
 
     def alone(self, inputs: Mapping[str, Sequence[Array | None]]) -> dict[str, Array]:
@@ -56,7 +57,9 @@ class LayerValues:
             return None
         try:
             session = self._sessions.get(key) or InferenceSession(Bundle(graph))
-            self._sessions = {k: s for k, s in self._sessions.items() if len(k) == 1 or k == key} | {key: session}
+            # NOTE: of layers alone the last one is kept: memory does not grow with the ways that branches take
+            kept = {k: s for k, s in self._sessions.items() if key == WHOLE or k in (WHOLE, key)}
+            self._sessions = kept | {key: session}
             found = session.run(None, {i: feeds[i] for i in graph.inputs})
         except Exception:  # NOTE: a branch that is not taken fails on these inputs in whatever op meets them first
             self._sessions[key] = None

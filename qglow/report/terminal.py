@@ -42,7 +42,8 @@ def tables(report: Report, worst: int = 10) -> str:
             name, *(format(v, form) if (v := getattr(e, key)) is not None else "-" for _, key, form in columns), *score
         )
     console.print(outputs)
-    console.print(_layers(report, worst, width))
+    if report.layers:
+        console.print(_layers(report, worst, width))
     for (op, reason), nodes in float_groups(report):
         shown = ", ".join(nodes[:3]) + (f" and {len(nodes) - 3} more" if len(nodes) > 3 else "")
         console.print(f"float: {len(nodes)} {op}: {reason}: {shown}", markup=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from qglow.commands.main import COMMANDS, build_parser, main
 from qglow.commands.quantize import FIELD_HELP
 from qglow.commands.run import Scores
 from qglow.graph import Array
+from qglow.pipeline import compare_several
 from qglow.words import counted, points_lost, size_beside
 
 
@@ -282,3 +283,20 @@ def test_what_is_no_model_says_what_it_is(
     assert main(["quantize", str(digits / "model.onnx"), "--data", str(digits), "--exclude", "nosuch"]) == 2
     said = capsys.readouterr()
     assert "exclude 'nosuch' matches no node" in said.err and "profiled" not in said.out
+
+
+def test_several_bundles_are_compared_by_their_outputs_alone(
+    digits: Path, bundle: qglow.Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No table is of no layers, in the terminal or on the page."""
+    files = [str(tmp_path / name) for name in ("a.qglow", "b.qglow")]
+    for file in files:
+        bundle.save(file)
+    page, short = tmp_path / "r.html", ["--data", str(digits), "--samples", "4", "--layer-samples", "0", "--no-latency"]
+    assert main(["report", str(digits / "model.onnx"), *files, *short, "-o", str(page)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("Signal to noise") == 2 and "most noise" not in said and "b.qglow" in page.read_text()
+    one = [r.to_dict() for r in compare_several(digits / "model.onnx", files, digits, samples=5, layer_samples=2)]
+    whole = qglow.compare(digits / "model.onnx", files[0], digits, samples=5, layer_samples=2).to_dict()
+    for key in ("outputs", "layers", "worst_samples", "samples"):
+        assert one[0][key] == one[1][key] == whole[key], key

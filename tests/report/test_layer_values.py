@@ -32,6 +32,7 @@ def test_values_are_those_of_the_reference(quantized: Graph, digits: Path, monke
     layers = LayerValues(quantized)
     monkeypatch.setattr(layer_values, "evaluate_all", None)  # the reference is not asked
     monkeypatch.setattr(layer_values, "evaluate_node", None)
+    sessions: set[int] = set()
     for sample in open_dataset(digits, quantized).spread(3):
         wanted, made = all_values(quantized, sample.feeds), layers.of(sample.feeds)
         assert {n for n in wanted if n not in quantized.constants} <= made.keys()
@@ -44,6 +45,8 @@ def test_values_are_those_of_the_reference(quantized: Graph, digits: Path, monke
         for node in quantized.nodes[1::2]:
             (value,) = evaluate_node(quantized, node, inputs[node.name])
             assert np.array_equal(alone[node.outputs[0]], value), node.name
+        sessions |= {id(s) for s in layers._sessions.values()}
+    assert len(sessions) == len(layers._sessions) == 2, "a session is made once, and serves all samples"
 
 
 def test_layers_alone_read_what_they_are_given(quantized: Graph, digits: Path) -> None:
