@@ -194,7 +194,7 @@ DATA_CASES = [
     ("images-color", "color is rgb, bgr or gray"),
     ("images-rgb", "1, 8, 8], got [1, 3, 8, 8]"),
     ("images-scale", "scale: expected a number"),
-    ("images-mean", "mean: expected one number, or one for each of the 1 channels"),
+    ("images-mean", "mean: expected one number, or one for each channel (1)"),
     ("images-std", "std: expected numbers other than 0"),
     ("images-resize", "resize: expected a whole number above 0, or [height, width]"),
     ("images-resize-list", "resize: expected a whole number above 0, or [height, width]"),
