@@ -205,7 +205,7 @@ DATA_CASES = [
     ("images-section", "sections [input.NAME]"),
     ("images-broken", "b.jpg: not a readable picture"),
     ("labels-columns", "expected the columns file,label"),
-    ("labels-word", "expected the columns file,label"),
+    ("labels-word", "expected the number of a class, counted from 0"),
     ("labels-bytes", "expected the columns file,label"),
 ]
 CASES = [
@@ -225,7 +225,7 @@ CASES = [
     ("profile empty-model.onnx --data data", "is it complete?"),
     ("profile noise-model.onnx --data data", "not a readable ONNX model"),
     ("profile text.txt --data data", "not a readable ONNX model"),
-    ("profile b.qglow --data data", "not a readable ONNX model"),
+    ("profile b.qglow --data data", "a bundle, and no ONNX model"),
     ("profile old.onnx --data data", "opset 0 is not supported"),
     ("profile newer.onnx --data data", "opset 99 is not supported"),
     ("profile custom.onnx --data data", "node 'only': operator Fancy of domain 'my.ops' is not supported"),
