@@ -45,11 +45,27 @@ def offsets(loops: Sequence[Loop], operands: int) -> list[tuple[int, ...]]:
     ]
 
 
+ROW = 4096  # elements of a row that is worth handing to a thread
+LONG_RUN, MOST_ROWS = 64, 16  # elements of a run that is worth a row of its own; rows that shorter runs are cut in
+
+
 def split_rows_for_threads(loops: list[Loop], least: int) -> list[Loop]:
-    """A long single run cut in rows, so that threads have something to share. loops: four, the last the run. least:
-    elements of a row."""
-    (d, s), outer = loops[-1], loops[:-1]
-    if any(o[0] != 1 for o in outer) or d < 2 * least:
+    """Rows that threads can share, where there is a single one. loops: four, the last two a row and its runs. least:
+    elements of a row.
+
+    A single run is cut in rows. Of several runs each is a row where it is long; short ones, which take as long as 16
+    elements each, are cut in rows of many.
+    """
+    *outer, (w, t), (d, s) = loops
+    if any(o[0] != 1 for o in outer):
         return loops
-    rows = next((r for r in range(d // least, 1, -1) if d % r == 0), 1)
-    return [*outer[:-2], (rows, tuple(d // rows * e for e in s)), outer[-1], (d // rows, s)]
+    if w == 1:
+        rows = _divisor(d, d // least)
+        return loops if rows == 1 else [*outer[:-1], (rows, tuple(d // rows * e for e in s)), (w, t), (d // rows, s)]
+    rows = w if d >= LONG_RUN else _divisor(w, min(MOST_ROWS, w * max(d, 16) // least))
+    return loops if rows == 1 else [*outer[:-1], (rows, tuple(w // rows * e for e in t)), (w // rows, t), (d, s)]
+
+
+def _divisor(count: int, most: int) -> int:
+    """The largest divisor of a count that is at most `most`; 1 where there is none."""
+    return next((r for r in range(most, 1, -1) if count % r == 0), 1)

@@ -5,7 +5,8 @@
    themselves.
 2. Lines [N, C, W] are so where a window op itself reads or writes them.
 3. Float values lie channels-last where float window ops are among them: what comes in, or is only converted, stays as
-   it is.
+   it is. So does a quantized input that is only translated (graph/quantized_io.py): a kernel turns it sooner than
+   numpy.
 4. Inputs of a concatenation are written where it wants them: they have a slot in it.
 5. An image that has no slot has the widest border (halo) that a convolution reads around it or around the channels that
    have a slot in it.
@@ -20,6 +21,7 @@ from functools import lru_cache
 from ..errors import VerifyError
 from ..graph import DType, Graph, Node
 from ..graph.classes import Classes
+from ..graph.quantized_io import is_translation
 from ..ops.traits import CONVOLUTION, IMAGE, OWN_LAYOUT, STRIDED_FLOATS, VIEW, WINDOW
 from ..record import NamedTuple
 from ..reference.windows import Window
@@ -49,12 +51,18 @@ def assign_layouts(graph: Graph) -> Layouts:
     """The layouts of a static graph's values."""
     floats = channels_last_floats(graph)
     bytes_ = {v for v in channels_last_values(graph) if graph.types[v].dtype in STORED and graph.types[v].is_quantized}
+    bytes_ -= {i for i in bytes_ & set(graph.inputs) if _only_translated(graph, i)}
     images, slots = bytes_ | floats, concat_slots(graph, floats)
     halos: dict[str, Halo] = {}
     for node in graph.nodes:
         if node.has(CONVOLUTION) and (image := _holder(node.inputs[0], slots)) in images and image not in slots:
             halos[image] = widest(halos.get(image, NO_HALO), conv_halo(graph, node))
     return Layouts(images, slots, {v: h for v, h in halos.items() if any(h)})
+
+
+def _only_translated(graph: Graph, name: str) -> bool:
+    readers = [n for n in graph.nodes if name in n.inputs]
+    return bool(readers) and all(n.op == "Lookup" and is_translation(graph, n) for n in readers)
 
 
 def _holder(value: str, slots: Mapping[str, Slot]) -> str:

@@ -49,6 +49,7 @@ def binary(low: Lowering, node: Node) -> bool:
         if loops is None:
             low.deallocate(out)
             return False
+    loops = low.rows_for_threads(loops)
     (_, (_, a_c, b_c)), op = loops[-1], FLOAT_BINARY.index(node.op)
     fields = {**fields_of(loops, "yab"), "a_c": int(a_c != 0), "b_c": int(b_c != 0), "op": op}
     low.emit("float_binary", {"a": a, "b": b, "y": y}, {}, fields)
@@ -171,7 +172,7 @@ def where(low: Lowering, node: Node) -> bool:
         if loops is None:
             low.deallocate(out)
             return False
-    emit_where(low, loops, condition, a, b, y)
+    emit_where(low, low.rows_for_threads(loops), condition, a, b, y)
     return True
 
 

@@ -11,14 +11,13 @@ from ..ops.traits import ADDITIVE, JOINTLY_HOMOGENEOUS
 from ..record import NamedTuple
 from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
-from .coalesce_dims import Loop, coalesce_dims, padded, split_rows_for_threads
+from .coalesce_dims import Loop, coalesce_dims, padded
 from .program import TensorView
 from .select import Lowering
 from .table import INSTRUCTIONS
 
 Fields = dict[str, int | float]
 MAX_ROUNDED = 2**30  # what is rounded to int32 must stay below it
-ROW = 4096  # bytes of a row that is worth handing to a thread
 INT8, INT16 = "", "int16_"  # what the names of instructions of bytes, and of int16, begin with
 
 
@@ -80,7 +79,7 @@ def loops_nhwc(
         for k, (s, p) in enumerate(zip(steps, operands, strict=True))
     ]
     found = padded(loops, 4, len(operands)) if all(adjacent) else None
-    return found if found is None or keep_last or low.any_length else split_rows_for_threads(found, ROW)
+    return found if found is None or (keep_last and found[-2][0] == 1) else low.rows_for_threads(found)
 
 
 def fields_of(loops: list[Loop], names: str) -> Fields:

@@ -59,3 +59,14 @@ def test_a_long_run_is_cut_in_rows() -> None:
         *whole[1:],
     ]
     assert [d for d, _ in split_rows_for_threads([*whole[:3], (23, (4, 1))], 5)] == [1, 1, 1, 23]
+
+
+def test_a_row_of_runs_is_cut_in_rows() -> None:
+    """Long runs are rows of their own; of short ones a row has many."""
+    one = [(1, (0, 0)), (1, (0, 0))]
+    long, short = [*one, (10, (80, 96)), (64, (1, 1))], [*one, (4420, (4, 2)), (2, (1, 1))]
+    assert split_rows_for_threads(long, 4096) == [one[0], (10, (80, 96)), (1, (80, 96)), (64, (1, 1))]
+    cut = split_rows_for_threads(short, 4096)
+    assert [d for d, _ in cut] == [1, 13, 340, 2] and offsets(cut, 2) == offsets(short, 2)
+    assert split_rows_for_threads([*one, (400, (4, 2)), (2, (1, 1))], 4096) == [*one, (400, (4, 2)), (2, (1, 1))]
+    assert split_rows_for_threads([one[0], (2, (9, 9)), *long[2:]], 4096) == [one[0], (2, (9, 9)), *long[2:]]

@@ -18,7 +18,8 @@ from qglow.graph import Array
 from qglow.graph.quantized_io import with_float_io
 from qglow.graph.verify import verify
 from qglow.reference import evaluate
-from qglow.runtime.step_profile import host_steps
+from qglow.runtime.native import NativePlan
+from qglow.runtime.step_profile import host_steps, plan_of
 
 IOS = {"int8": np.int8, "uint8": np.uint8}
 MODELS = {
@@ -105,6 +106,9 @@ def test_nothing_runs_on_the_host_and_outputs_may_come_directly(io: str) -> None
     session = qglow.InferenceSession(bundle, 1)
     feeds = {"x": np.zeros((2, 3, 9, 11), IOS[io])}
     assert not host_steps(session, feeds)
+    plan = plan_of(session, feeds)
+    assert isinstance(plan, NativePlan)
+    assert plan._views["x"].flags.c_contiguous, "a kernel turns planes to pixels, not numpy"
     assert [n.op for n in bundle.graph.nodes] == ["Lookup", "Conv", "Conv", *(["Lookup"] if io == "int8" else [])]
     [y] = session.run(None, feeds)
     assert y.dtype == IOS[io]
