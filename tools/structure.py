@@ -39,6 +39,7 @@ LARGE = {  # functions beyond these, outside of kernels, and why
     "runtime/session.py:__init__": "public: onnxruntime's parameters, then what a user may choose, by name",
     "pipeline.py:compare": "public: what a user may choose, by name",
     "pipeline.py:compare_several": "what `compare` has, of several bundles",
+    "pipeline.py:profile": "public: what a user may choose, by name",
     "pipeline.py:quantize": "public: what a user may choose, by name",
 }
 LONG_FILES: dict[str, str] = {}  # files beyond the most lines, and why

@@ -59,9 +59,9 @@ def observe_strip(context, x, steps, step, lanes, scale, scratch, low, high, tot
     def generate(ctx, b, sig, args):
         x, steps, step, lanes, scale, scratch, low, high, total = args
         factor = splat(b, load_at(b, scale, F32), SUMS)
-        whole = b.icmp_signed(">=", lanes, ir.Constant(I64, SUMS))
+        is_full = b.icmp_signed(">=", lanes, ir.Constant(I64, SUMS))
         order = ir.Constant(vec(I8, SUMS), list(range(SUMS)))
-        with b.if_else(whole) as (full, partly):
+        with b.if_else(is_full) as (full, partly):
             with full:
                 _strip(b, x, steps, step, None, None, factor, scratch, low, high, total)
             with partly:
@@ -137,11 +137,11 @@ def observe_rows(x, rows, count, scale, low, high, total, scratch):
     largest, sums = least + 4 * SUMS, least + 8 * SUMS
     for r in range(rows):
         start_strip(least, largest, sums)
-        at, whole = x + 4 * r * count, count // SUMS
-        observe_strip(at, whole, 4 * SUMS, SUMS, scale, scratch, least, largest, sums)
-        if whole * SUMS < count:
-            rest = count - whole * SUMS
-            observe_strip(at + 4 * SUMS * whole, 1, 0, rest, scale, scratch, least, largest, sums)
+        at, full_steps = x + 4 * r * count, count // SUMS
+        observe_strip(at, full_steps, 4 * SUMS, SUMS, scale, scratch, least, largest, sums)
+        if full_steps * SUMS < count:
+            rest = count - full_steps * SUMS
+            observe_strip(at + 4 * SUMS * full_steps, 1, 0, rest, scale, scratch, least, largest, sums)
         end_strip(least, largest, sums, low + 4 * r, high + 4 * r, total + 8 * r)
 
 

@@ -53,13 +53,13 @@ def record(
     for position in recorder.watch(track(samples, "profiling", total, quiet, first)):
         if state is not None and state.is_due():
             state.save(position + 1, before.merge(recorder.seen.merged().through(position)))
-    whole = before.merge(recorder.seen.merged())
-    if not whole.digests and data.can_be_cut:
+    recorded = before.merge(recorder.seen.merged())
+    if not recorded.digests and data.can_be_cut:
         raise data.unusable()
-    for position in sorted(whole.bad):
+    for position in sorted(recorded.bad):
         if data.bad is not None:
-            data.bad(whole.bad[position])
-    result = finished(recorder, whole, keeper.kept, quiet)
+            data.bad(recorded.bad[position])
+    result = finished(recorder, recorded, keeper.kept, quiet)
     if state is not None:
         state.remove()
     return result
@@ -76,7 +76,7 @@ def calibrating(data: Dataset, keeper: Keeper, recording: Recording) -> Iterator
             yield sample
 
 
-def finished(recorder: Recorder, whole: Recording, kept: tuple[KeptSample, ...], quiet: bool) -> Profile:
+def finished(recorder: Recorder, recorded: Recording, kept: tuple[KeptSample, ...], quiet: bool) -> Profile:
     """The profile of all that was recorded, once the samples that are held back were looked at."""
     graph = recorder.graph
     held = kept_dataset((s for s in kept if s.held_back), graph)
@@ -85,14 +85,14 @@ def finished(recorder: Recorder, whole: Recording, kept: tuple[KeptSample, ...],
         samples = track(held, "looking at samples that are held back", held.total, quiet)
         for _ in recorder.watch(samples, held_back=True):
             pass
-        whole = whole.merge(recorder.seen.merged())
-    tensors = {n: whole.tensors.get(n, Observer()) for n in recorder.engine.names}
-    choices = {n: whole.choices.get(n, (0, 0)) for n in conditions(graph)}
+        recorded = recorded.merge(recorder.seen.merged())
+    tensors = {n: recorded.tensors.get(n, Observer()) for n in recorder.engine.names}
+    choices = {n: recorded.choices.get(n, (0, 0)) for n in conditions(graph)}
     return Profile(
         graph_hash(graph),
         tensors,
-        len(whole.digests),
-        whole.hash_of_data(),
+        len(recorded.digests),
+        recorded.hash_of_data(),
         tuple(warnings_of(graph, tensors)),
         kept,
         choices,

@@ -51,22 +51,26 @@ def observer_of(record: Mapping[str, Any]) -> Observer:
     o.histogram[first : first + counts.size] = counts
     o.channels_vary = record.get("channels_vary", False) is True
     if "channel_min" in record and not o.channels_vary:
-        low, high = (np.array(record[k], np.float32) for k in ("channel_min", "channel_max"))
-        if (
-            low.ndim != 1
-            or low.shape != high.shape
-            or not low.size
-            or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all()
-        ):
-            raise ValueError("the ranges of channels do not fit")
-        o.channel_min, o.channel_max = low, high
-        if "channel_sum" in record:
-            o.channel_sum, o.channel_count = (
-                np.array([int(v) for v in record["channel_sum"]], object),
-                int(record["channel_count"]),
-            )
-            # NOTE: in units of the least float32
-            beyond = any(abs(v) > o.channel_count << 300 for v in o.channel_sum.tolist())
-            if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1 or beyond:
-                raise ValueError("the sums of channels do not fit")
+        _read_channels(o, record)
     return o
+
+
+def _read_channels(o: Observer, record: Mapping[str, Any]) -> None:
+    low, high = (np.array(record[k], np.float32) for k in ("channel_min", "channel_max"))
+    if (
+        low.ndim != 1
+        or low.shape != high.shape
+        or not low.size
+        or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all()
+    ):
+        raise ValueError("the ranges of channels do not fit")
+    o.channel_min, o.channel_max = low, high
+    if "channel_sum" in record:
+        o.channel_sum, o.channel_count = (
+            np.array([int(v) for v in record["channel_sum"]], object),
+            int(record["channel_count"]),
+        )
+        # NOTE: in units of the least float32
+        beyond = any(abs(v) > o.channel_count << 300 for v in o.channel_sum.tolist())
+        if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1 or beyond:
+            raise ValueError("the sums of channels do not fit")
