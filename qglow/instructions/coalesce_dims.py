@@ -49,6 +49,12 @@ ROW = 4096  # elements of a row that is worth handing to a thread
 LONG_RUN, MOST_ROWS = 64, 16  # elements of a run that is worth a row of its own; rows that shorter runs are cut in
 
 
+def rows_for_threads(loops: list[Loop], any_length: bool) -> list[Loop]:
+    """The loops, one long row as several. any_length: of a program for many lengths, which stay as they are, for how
+    many rows is no affine function of a length."""
+    return loops if any_length else split_rows_for_threads(loops, ROW)
+
+
 def split_rows_for_threads(loops: list[Loop], least: int) -> list[Loop]:
     """Rows that threads can share, where there is a single one. loops: four, the last two a row and its runs. least:
     elements of a row.

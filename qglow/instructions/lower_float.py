@@ -9,7 +9,7 @@ import numpy as np
 from ..graph import DType, Node
 from ..ops import numbers
 from ..reference.float_ordered import is_single_power
-from .coalesce_dims import Loop, coalesce_dims, padded
+from .coalesce_dims import Loop, coalesce_dims, padded, rows_for_threads
 from .lower_pointwise import broadcast, fields_of, in_form_of, loops_nhwc
 from .lower_rows import rows
 from .program import TensorView
@@ -49,7 +49,7 @@ def binary(low: Lowering, node: Node) -> bool:
         if loops is None:
             low.deallocate(out)
             return False
-    loops = low.rows_for_threads(loops)
+    loops = rows_for_threads(loops, low.any_length)
     (_, (_, a_c, b_c)), op = loops[-1], FLOAT_BINARY.index(node.op)
     fields = {**fields_of(loops, "yab"), "a_c": int(a_c != 0), "b_c": int(b_c != 0), "op": op}
     low.emit("float_binary", {"a": a, "b": b, "y": y}, {}, fields)
@@ -172,7 +172,7 @@ def where(low: Lowering, node: Node) -> bool:
         if loops is None:
             low.deallocate(out)
             return False
-    emit_where(low, low.rows_for_threads(loops), condition, a, b, y)
+    emit_where(low, rows_for_threads(loops, low.any_length), condition, a, b, y)
     return True
 
 

@@ -11,7 +11,7 @@ from ..ops.traits import ADDITIVE, JOINTLY_HOMOGENEOUS
 from ..record import NamedTuple
 from ..reference.arithmetic import bounds
 from ..reference.integer_elementwise import addends, factor
-from .coalesce_dims import Loop, coalesce_dims, padded
+from .coalesce_dims import Loop, coalesce_dims, padded, rows_for_threads
 from .program import TensorView
 from .select import Lowering
 from .table import INSTRUCTIONS
@@ -79,7 +79,7 @@ def loops_nhwc(
         for k, (s, p) in enumerate(zip(steps, operands, strict=True))
     ]
     found = padded(loops, 4, len(operands)) if all(adjacent) else None
-    return found if found is None or (keep_last and found[-2][0] == 1) else low.rows_for_threads(found)
+    return found if found is None or (keep_last and found[-2][0] == 1) else rows_for_threads(found, low.any_length)
 
 
 def fields_of(loops: list[Loop], names: str) -> Fields:

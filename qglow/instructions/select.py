@@ -21,7 +21,7 @@ from ..reference import is_quantized
 from ..reference.lookup import Meanings, named
 from ..targets import target
 from .borders import border_fields, runs, strips
-from .coalesce_dims import ROW, Loop, coalesce_dims, offsets, padded, split_rows_for_threads
+from .coalesce_dims import coalesce_dims, offsets, padded, rows_for_threads
 from .derived import Derived
 from .layout import NO_HALO, Layouts
 from .packed import PackedBlocks, PackedFloats, PackedPairs
@@ -268,8 +268,7 @@ class Lowering:
         item = y.itemsize
         loops_nhwc = padded(loops, 4, 2)
         if loops_nhwc is not None and (not loops or loops[-1][1] == (item, item)):
-            loops_nhwc = self.rows_for_threads(loops_nhwc)
-            (n, sn), (h, sh), (w, sw), (c, _) = loops_nhwc
+            (n, sn), (h, sh), (w, sw), (c, _) = rows_for_threads(loops_nhwc, self.any_length)
             strides = {"x_n": sn[1], "x_h": sh[1], "x_w": sw[1], "y_n": sn[0], "y_h": sh[0], "y_w": sw[0]}
             run = c * item if loops else item
             if w == 1:
@@ -283,7 +282,7 @@ class Lowering:
         apart = sorted(loops, key=lambda loop: loop[0])[: max(0, len(loops) - 5)]
         six = [(1, (0, 0))] * (5 - len(loops)) + [loop for loop in loops if loop not in apart] + [inner]
         if six[0][0] == six[1][0] == six[4][0] == 1:
-            six[2:] = self.rows_for_threads(six[2:])
+            six[2:] = rows_for_threads(six[2:], self.any_length)
         fields: dict[str, int | float] = {f"D{k}": d for k, (d, _) in enumerate(six)}
         fields |= {f"x{k}": s[1] for k, (_, s) in enumerate(six)} | {f"y{k}": s[0] for k, (_, s) in enumerate(six)}
         for at_y, at_x in offsets(apart, 2):
@@ -292,10 +291,6 @@ class Lowering:
                 "y": y._replace(start=y.start + at_y),
             }
             self.emit("transpose", parts, {}, {**fields, "item": item})
-
-    def rows_for_threads(self, loops: list[Loop]) -> list[Loop]:
-        """The loops, one long row as several. NOTE: how many is no affine function of a length."""
-        return loops if self.any_length else split_rows_for_threads(loops, ROW)
 
     def copied(self, place: TensorView) -> TensorView:
         """A dense copy of what lies in a place."""
