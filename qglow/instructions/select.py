@@ -271,8 +271,7 @@ class Lowering:
             (n, sn), (h, sh), (w, sw), (c, _) = rows_for_threads(loops_nhwc, self.any_length)
             strides = {"x_n": sn[1], "x_h": sh[1], "x_w": sw[1], "y_n": sn[0], "y_h": sh[0], "y_w": sw[0]}
             run = c * item if loops else item
-            if w == 1:
-                strides |= {"x_w": run, "y_w": run}
+            strides |= {"x_w": run, "y_w": run} if w == 1 else {}
             self.emit("copy", {"x": x, "y": y}, {}, {"N": n, "H": h, "W": w, "C": run, **strides})
             return
         # the innermost loop is y's; beside it the one along which x is dense, so that blocks can be turned in registers
