@@ -146,8 +146,8 @@ class Int8:
             gap = 0
         made = pieces(x, target, (*w.shape[:4], ic + gap), shape, ic + gap)
         data = low.derived(of_product, low.isa, w, factors.bias, factors.scale, made.fused, gap)
-        constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
-        fields = {**made.fields, **limits(low, node), **made.target.post, "r_g": oc}
+        constants = {name: low.keep(part) for name, part in data.items()}
+        fields = {**made.fields, **limits(low, node), **made.target.post, "r_g": oc, "pairs": int("wide" in data)}
         low.emit("conv2d", operands(low, made.x, made.target, constants), constants, fields)
         return True
 
@@ -225,7 +225,7 @@ def product_of_two(low: Lowering, node: Node) -> bool:
             x = shifted(a, rows.a)
             places: dict[str, TensorView | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
             sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k}
-            low.emit("conv2d", places, {"scale": factor}, {**sizes, **limits(low, node), **NO_POST})
+            low.emit("conv2d", places, {"scale": factor}, {**sizes, **limits(low, node), **NO_POST, "pairs": 0})
     after()
     return True
 

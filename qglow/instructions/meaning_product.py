@@ -11,6 +11,7 @@ from .packing import pack as pack_weights
 from .packing import round_up, unpack
 from .region import Region, Site, dense
 from .table import POST_ADD, POST_TABLE
+from .wide_steps import wide_shape
 
 PIECE = 1 << 22  # elements of x that are computed with at once
 
@@ -40,6 +41,7 @@ def _conv2d(s: Site) -> Regions:
         "w": dense((g * channels * kh * runs * round_up(run, s.packing.step),), "|i1"),
         "bias": dense((g, channels), "<i4"),
         "scale": dense((g, channels), "<f4"),
+        **({"wide": dense(wide_shape(s.isa, g, s["C"], kh * runs, run))} if s["pairs"] else {}),
         **_outputs(s),
     }
 

@@ -45,12 +45,12 @@ class Packed:
         p, (channels, _) = self.packing, self.padded
         full = channels // p.block * p.block
         by_group, size = out.reshape(self.groups, -1), len(self) // (self.groups * channels)
-        source = self._source()
+        source = self.source()
         for first, last, vectors in ((0, full, p.vectors), (full, channels, 1)):
             if first < last:
                 self._write_blocks(source[:, first:last], by_group[:, first * size : last * size], vectors)
 
-    def _source(self) -> Array:
+    def source(self) -> Array:
         """[G, channels, KH, runs, run] of padded sizes: without gaps along the run, or from channel to channel."""
         w, (channels, run) = self.weights, self.padded
         shape = (self.groups, channels, self.rows, self.runs, run)

@@ -16,6 +16,7 @@ from .packing import round_up
 from .products import Factors, as_image_weights, of_columns, pixels
 from .program import ConstantData
 from .select import Lowering, data_of, packed
+from .wide_steps import wide_steps
 
 MAX_ACCUMULATOR = 2**31 - 1
 Quants = tuple[Quant, Quant, Quant | None]
@@ -102,16 +103,16 @@ def by_channel(bias: Array, scale: Array, groups: int, multiple: int) -> tuple[b
     return found[0], found[1]
 
 
-def of_product(
-    isa: str, w: Array, bias: Array, scale: Array, fused: bool, gap: int
-) -> tuple[ConstantData, bytes, bytes]:
-    """(weights, biases, multipliers) of a conv2d. w, bias, scale: as in `Factors`. fused: see `Packed`. gap: bytes
-    behind the channels of a pixel, whose weights are zero."""
+def of_product(isa: str, w: Array, bias: Array, scale: Array, fused: bool, gap: int) -> dict[str, ConstantData]:
+    """The constants of a conv2d by the names of its operands; `wide` on targets that add pairs. w, bias, scale: as in
+    `Factors`. fused: see `Packed`. gap: bytes behind the channels of a pixel, whose weights are zero."""
     p = target(isa)
     if p.offset:
         bias = bias + p.offset * w.sum((2, 3, 4), dtype=np.int64).reshape(-1)
     filled = np.pad(w, [(0, 0)] * 4 + [(0, gap)]) if gap else w
-    return packed(isa, filled, fused), *by_channel(bias, scale, len(w), p.multiple)
+    sums, factors = by_channel(bias, scale, len(w), p.multiple)
+    found: dict[str, ConstantData] = {"w": packed(isa, filled, fused), "bias": sums, "scale": factors}
+    return found | ({"wide": data_of(wide_steps(isa, filled, fused))} if p.pairs else {})
 
 
 def of_depthwise(isa: str, w: Array, bias: Array, scale: Array, flat: bool) -> tuple[bytes, bytes, bytes, int]:

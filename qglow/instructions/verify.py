@@ -3,6 +3,7 @@
 1. Every step's kind is in the table; its fields are there, none else, each within its range.
 2. An instruction has the operands that its fields ask for; every element that they make it touch, as the meaning of its
    kind says, lies in the operand's buffer or among the constants, with room behind for what kernels may read too much.
+   A product that adds pairs in 16 bits has its steps marked that need more.
 3. Buffers lie in the arena, 64-byte aligned; no two that live at one time overlap; a step uses a buffer only while it
    lives.
 4. Values lie in their buffers; a value that a host step uses has the dtype and shape of its type.
@@ -30,6 +31,7 @@ from .table import APART, INSTRUCTIONS
 from .text import print_step
 from .verify_fields import field_faults
 from .verify_memory import Memory
+from .wide_steps import wide_steps_of
 
 SHOWN = 8
 
@@ -190,8 +192,21 @@ class _Steps:
         if not faults:
             faults = [f for name, region in found.items() for f in self._reach(step, name, region, k)]
         if not faults:
+            faults = self._wide(step, found)
+        if not faults:
             regions[k] = found
         return faults
+
+    def _wide(self, step: Instruction, regions: Regions) -> list[str]:
+        """A product that adds pairs in 16 bits says truly where they fit."""
+        if not step.fields.get("pairs"):
+            return []
+        if not {"w", "wide"} <= {*step.constants}:
+            return ["pairs: expected constant weights, and constant bytes of their steps"]
+        w, wide = (regions[n].view(self.constants(), step.constants[n]) for n in ("w", "wide"))
+        needed = wide_steps_of(self.program.isa, w, tuple(int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run")))
+        wrong = int(((wide == 0) & (needed != 0)).sum())
+        return [f"wide: expected each step that can saturate to be marked, got {wrong} that are not"] if wrong else []
 
     def _operands(self, step: Instruction, wanted: set[str]) -> list[str]:
         kind = INSTRUCTIONS[step.kind]

@@ -1,12 +1,19 @@
 """Convolutions and matrix products: u8 pixels times packed s8 weights, requantized in registers. Their way is that of
-product.py."""
+product.py.
+
+Where a target adds pairs of products in 16 bits (Target.pairs), a byte of each step says which way is exact: it is 0
+where no pair can saturate, which is three instructions a vector, else the weights are widened first. The bytes are the
+same for all pixels, so that the CPU foresees the branch.
+"""
 
 from __future__ import annotations
+
+from functools import partial
 
 from llvmlite import ir
 from numba.core import cgutils
 
-from .dots import IS_INSTRUCTION, less_offset, pixel_dot
+from .dots import IS_INSTRUCTION, dot_of_pairs, less_offset, pixel_dot
 from .epilogue import ask_for_targets, epilogue, modes_of, size_of
 from .epilogue_scratch import finish_pixels
 from .product import Kernels, product
@@ -18,8 +25,9 @@ BURST = 1536  # bytes of the next weights that are asked for at once; more are a
 CHAINS = 8  # sums in flight that hide the latency of a dot product
 
 
-def micro(b, a, pixels, vectors, pixel_of):
-    """Sums of four taps a step, two or more of them at a time where there are few; then the epilogue."""
+def micro(b, a, pixels, vectors, pixel_of, pairs=False):
+    """Sums of four taps a step, two or more of them at a time where there are few; then the epilogue. pairs: as
+    `wide_of` says."""
     ways = max(1, CHAINS // (pixels * vectors)) if IS_INSTRUCTION else 1
     size = 4 * LANES * vectors  # bytes of weights that one step reads
     t = vec(I32, LANES)
@@ -35,15 +43,29 @@ def micro(b, a, pixels, vectors, pixel_of):
     with b.if_then(b.not_(interleave_prefetch)):
         prefetch_range(b, a["next"], a["share"])
     ask_for_targets(b, a, pixels, pixel_of)
+    wide = wide_of(b, a) if pairs else None
 
     def step(at, way, unrolled):
         wa = add_to(b, b.load(w), size * unrolled)
         ws = [load_at(b, add_to(b, wa, 4 * LANES * v), vec(I8, 4 * LANES)) for v in range(vectors)]
-        for p in range(pixels):
-            word = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
-            x = less_offset(b, b.bitcast(splat(b, word, LANES), vec(I8, 4 * LANES)))
-            for v in range(vectors):
-                b.store(pixel_dot(b, b.load(acc[way][p][v]), x, ws[v]), acc[way][p][v])
+
+        def add(dot):
+            for p in range(pixels):
+                word = load_at(b, add_to(b, pixel_of("x", p, at), 4 * unrolled), I32)
+                x = less_offset(b, b.bitcast(splat(b, word, LANES), vec(I8, 4 * LANES)))
+                for v in range(vectors):
+                    b.store(dot(b, b.load(acc[way][p][v]), x, ws[v]), acc[way][p][v])
+
+        if wide is None:
+            add(pixel_dot)
+            return
+        is_wide = b.icmp_unsigned("!=", load_at(b, b.load(wide), I8), ir.Constant(I8, 0))
+        b.store(add_to(b, b.load(wide), 1), wide)
+        with b.if_else(is_wide) as (apart, together):
+            with apart:
+                add(pixel_dot)
+            with together:
+                add(dot_of_pairs)
 
     with cgutils.for_range(b, a["KH"]) as kh, cgutils.for_range(b, a["runs"]) as r:
         base = b.add(a["x"], b.add(b.mul(kh.index, a["row"]), b.mul(r.index, a["tap"])))
@@ -80,6 +102,18 @@ def micro(b, a, pixels, vectors, pixel_of):
     epilogue(b, a, sums, pixels, vectors, pixel_of)
 
 
-conv2d = product(
-    Kernels(ISA.vectors, ISA.pixels, ISA.narrow_pixels, True, 4, BURST, 1, micro, size_of, modes_of, finish_pixels)
-)
+def wide_of(b, a):
+    """A variable of where the byte of the next step is, in `wide` [vectors of channels, steps]."""
+    steps = b.mul(b.mul(a["KH"], a["runs"]), a["steps"])
+    vector = b.sdiv(a["first"], ir.Constant(I64, LANES))
+    return cgutils.alloca_once_value(b, b.add(a["i"].wide, b.mul(vector, steps)))
+
+
+def _kernel(way):
+    return product(
+        Kernels(ISA.vectors, ISA.pixels, ISA.narrow_pixels, True, 4, BURST, 1, way, size_of, modes_of, finish_pixels)
+    )
+
+
+conv2d = _kernel(micro)
+conv2d_of_pairs = _kernel(partial(micro, pairs=True)) if ISA.pairs else conv2d

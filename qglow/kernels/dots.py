@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from .target import ISA, PRODUCT
-from .vector import I32, call, const, dot4, joined, mask, part, vec, vpdpbusd
+from .target import EMULATE, ISA, PRODUCT
+from .vector import I16, I32, call, const, dot4, joined, mask, part, vec, vpdpbusd
 
 OFFSET = ISA.offset
 
@@ -55,6 +55,25 @@ def dot2(b, acc, x, w):
     return b.add(acc, b.add(even, odd))
 
 
+def pmaddubsw(b, u, s):
+    """x86: int16 sums of two neighbouring products u8 * s8, with saturation."""
+    n = u.type.count // 2
+    t = vec(I16, n)
+    if not EMULATE:
+        return call(b, "llvm.x86.avx2.pmadd.ub.sw", t, u, s)
+    product = b.mul(b.zext(u, vec(I16, 2 * n)), b.sext(s, vec(I16, 2 * n)))
+    undefined = ir.Constant(product.type, ir.Undefined)
+    even, odd = (b.shuffle_vector(product, undefined, mask(range(k, 2 * n, 2))) for k in (0, 1))
+    return call(b, f"llvm.sadd.sat.v{n}i16", t, even, odd)
+
+
+def dot_of_pairs(b, acc, u, s):
+    """`dot4` of bytes no two neighbouring products of which have a sum beyond 16 bits."""
+    pairs = pmaddubsw(b, u, s)
+    one = const(pairs.type, 1)
+    return dot2(b, acc, pairs, one) if EMULATE else b.add(acc, call(b, "llvm.x86.avx2.pmadd.wd", acc.type, pairs, one))
+
+
 def vpdpwssd(b, acc, x, w):
     """x86, VNNI. Its meaning is `dot2`."""
     t = acc.type
@@ -76,4 +95,4 @@ def less_offset(b, u):
     return b.xor(u, const(u.type, OFFSET)) if OFFSET else u
 
 
-__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "half_dot", "pair_dot", "pixel_dot"]
+__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "dot_of_pairs", "half_dot", "pair_dot", "pixel_dot"]

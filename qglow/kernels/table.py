@@ -103,6 +103,8 @@ def int16_product(t: Target) -> dict[str, int]:
 
 KERNELS = table((
     KernelRow("conv2d.tiles", "conv_tiles.conv2d", "u8 s8 -> u8 f32", product, PRODUCT, on=lambda t: t.tiles),
+    KernelRow("conv2d.pairs", "conv.conv2d_of_pairs", "u8 s8 -> u8 f32", product, PRODUCT,
+              accepts=lambda f, t: f["pairs"] == 1, on=lambda t: t.pairs),
     KernelRow("conv2d", "conv.conv2d", "u8 s8 -> u8 f32", product, PRODUCT, on=lambda t: not t.tiles),
     KernelRow("depthwise2d.k3s1", "depthwise.k3s1", "u8 s8 -> u8 f32", pixels, PRODUCT, square(3, 1)),
     KernelRow("depthwise2d.k3s2", "depthwise.k3s2", "u8 s8 -> u8 f32", pixels, PRODUCT, square(3, 2)),

@@ -10,11 +10,13 @@ from .target import Target
 FUSED = "+fast-dpwssd"  # else LLVM takes vpdpwssd apart in some loops, as it guesses how long they wait
 GENERIC = Target("generic", HOST, HOST.baseline, "", (), lanes=8, pixels=2, product=HOST.int8, fma=HOST.fma)
 AVX2 = Target(
-    "avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"), lanes=8, pixels=4, product="pmaddwd.256", narrowing="avx2"
-)
+    "avx2", X86_64, "x86-64-v3", "", ("avx2", "fma"),
+    lanes=8, pixels=4, product="pmaddwd.256", pairs=True, narrowing="avx2",
+)  # fmt: skip
 AVX_VNNI = AVX2._replace(
-    name="avx_vnni", features=f"+avxvnni,{FUSED}", needs=("avx2", "fma", "avx_vnni"), pixels=6, product="vpdpbusd.256"
-)
+    name="avx_vnni", features=f"+avxvnni,{FUSED}", needs=("avx2", "fma", "avx_vnni"),
+    pixels=6, product="vpdpbusd.256", pairs=False,
+)  # fmt: skip
 AVX512_VNNI = Target(
     "avx512_vnni", X86_64, "x86-64-v4", f"+avx512vnni,{FUSED},-prefer-256-bit",
     ("avx512f", "avx512bw", "avx512vl", "avx512_vnni"),

@@ -22,7 +22,8 @@ class Target(NamedTuple):
     instruction takes signed bytes alone. fma: whether there is a fused multiply-add of float vectors.
 
     Packed weights. step: bytes of a run of weights that one step of a product takes; narrow: a last block of output
-    channels that fits one vector is stored as one.
+    channels that fits one vector is stored as one. pairs: products of constant weights add two neighbouring products
+    in 16 bits, with saturation, in all steps where none of these sums can leave 16 bits (instructions/wide_steps.py).
 
     Other instructions. narrowing: how int32 vectors become bytes, a key of `pack_bytes` in kernels/vector.py;
     byte_tables: whether there are byte permutes that look 64 bytes up in a table at a time.
@@ -45,6 +46,7 @@ class Target(NamedTuple):
     offset: int = 0
     step: int = 4
     narrow: bool = True
+    pairs: bool = False
     tiles: bool = False
     narrowing: str = ""
     byte_tables: bool = False

@@ -10,6 +10,7 @@ from qglow.graph import Array
 from qglow.instructions.packed import PackedPairs
 from qglow.instructions.packing import pack, pack_floats, round_up
 from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY, INSTRUCTIONS, SCATTER
+from qglow.instructions.wide_steps import wide_steps_of
 from qglow.reference.integer_mean import exponent_table
 from qglow.targets import target
 
@@ -23,7 +24,7 @@ SIZES = {
     "taps": (1, 2, 4), **{f"D{k}": (1, 2, 3) for k in range(6)},
 }  # fmt: skip
 BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
-BITS = ("y_f32", "include", "points", "zero_nan", "largest")
+BITS = ("y_f32", "include", "points", "zero_nan", "largest", "pairs")
 INT16_FLOATS = {"int16_quantize": "x", "int16_dequantize": "y"}
 FLOAT_ITEMS = {"quantize": "x", "dequantize": "y"}  # the operand that is float
 
@@ -309,11 +310,19 @@ class Draw:
         )
 
 
+def wide(f: Fields, isa: str, packed: Array) -> Array:
+    """The operand `wide` of a conv2d, by its packed weights."""
+    return wide_steps_of(isa, packed.view(np.int8), (f["G"], f["C"], f["KH"], f["runs"], f["run"])).reshape(-1)
+
+
 def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator) -> Array | None:
     """A constant operand that has a form, as bytes; None of one that may hold anything."""
     t = target(isa)
     if kind == "conv2d" and name == "w":
-        w = rng.integers(-127, 128, (f["G"], f["C"], f["KH"], f["runs"], f["run"])).astype(np.int8)
+        w = rng.integers(-128, 128, (f["G"], f["C"], f["KH"], f["runs"], f["run"])).astype(np.int8)
+        if f["pairs"]:  # no pair of some steps can saturate
+            steps = rng.integers(1, 3, (*w.shape[2:4], round_up(f["run"], 4) // 4))
+            w //= np.repeat(steps, 4, 2)[..., : f["run"]].astype(np.int8)
         return pack(isa, w, False).reshape(-1).view(np.uint8)
     if kind == "float_conv2d" and name == "w":
         w = rng.normal(0, 1, (f["G"], f["C"], f["KH"] * f["runs"] * f["run"])).astype(np.float32)
