@@ -30,9 +30,10 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
     points = bool(np.ptp(zeros))
     x, y, fields = rows(low, node, 4)
     quantized = _quantized_rows(low, node.inputs[0], x, fields, size, 1 if points else int(zeros.flat[0]))
+    scales = _short(c[node.inputs[2]])
     constants = {
         "w": low.block_weights(c[node.inputs[1]], (n, k), size, 4 if t.dtype is DType.U4 else 8),
-        "scale": low.constant(_by_blocks(c[node.inputs[2]], low.packing.block)),
+        "scale": low.constant(_by_blocks(scales, low.packing.block)),
         "bias": low.constant(
             _filled(c[node.inputs[4]] if node.input(4) else np.zeros(n, np.float32), low.packing.block)
         ),
@@ -46,6 +47,7 @@ def blockwise_matmul(low: Lowering, node: Node) -> bool:
         "y_h": fields["y_h"],
         "size": size,
         "bits": 4 if t.dtype is DType.U4 else 8,
+        "scale_item": scales.itemsize,
     }
     low.emit("blockwise_matmul", {**quantized, "y": y, "scratch": None}, constants, {**sizes, "points": int(points)})
     return True
@@ -68,6 +70,14 @@ def _quantized_rows(
         low.emit("quantize_rows", places, {}, {"H": h, "C": k, "x_h": fields["x_h"], "size": size, "factor": factor})
         low.copies |= {keys[operand]: place for operand, place in made.items()}
     return {operand: low.copies[key] for operand, key in keys.items()}
+
+
+def _short(scales: Array) -> Array:
+    """Scales as float16 where that holds each of them exactly as zero or a normal number, else as they are."""
+    with np.errstate(over="ignore"):
+        short = scales.astype(np.float16)
+    kept = (short == scales) & ((scales == 0) | (np.abs(scales) >= np.finfo(np.float16).tiny))
+    return short if kept.all() else scales
 
 
 def _by_blocks(values: Array, block: int) -> Array:

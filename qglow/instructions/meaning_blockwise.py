@@ -34,7 +34,7 @@ def quantize_rows(v: Views, s: Site) -> None:
 
 
 def _product(s: Site) -> Regions:
-    h, k, c, size, bits = s.many("H K C size bits")
+    h, k, c, size, bits, item = s.many("H K C size bits scale_item")
     block = s.packing.block
     columns = round_up(c, block)
     found = {
@@ -42,7 +42,7 @@ def _product(s: Site) -> Regions:
         "x_scale": dense((h, k), "<f4"),
         "x_sum": dense((h, k), "<i4"),
         "w": dense((columns * k * size * bits // 8,)),
-        "scale": dense((columns // block, k, block), "<f4"),
+        "scale": dense((columns // block, k, block), f"<f{item}"),
         "bias": dense((columns,), "<f4"),
         "y": Region((h, c), (s["y_h"], 4), "<f4"),
     }
@@ -53,7 +53,7 @@ def blockwise_matmul(v: Views, s: Site) -> None:
     h, k, c, size, bits = s.many("H K C size bits")
     columns = round_up(c, s.packing.block)
     w = unpack_blocks(s.isa, v["w"], (columns, k, size), bits)
-    scale = v["scale"].swapaxes(1, 2).reshape(columns, k)
+    scale = v["scale"].astype(np.float32).swapaxes(1, 2).reshape(columns, k)
     zero = v["zero"].swapaxes(1, 2).reshape(columns, k).astype(np.float64) if s["points"] else np.ones((columns, k))
 
     def terms() -> Iterator[tuple[Array, Array]]:

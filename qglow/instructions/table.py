@@ -159,8 +159,8 @@ INSTRUCTIONS = {
              "rows of K blocks of `size` int8, their scales and sums, by C columns of `bits`-bit weights in blocks "
              "(44 to 46), then the bias; a sum begins with that of the row's block, multiplied by the column's zero "
              "point where there are `points`. w: PackedBlocks; scale, zero: [columns / block, K, block], bias: "
-             "[columns]",
-             "x x_scale x_sum", "y scratch", "w scale zero bias", "H K C y_h size bits points"),
+             "[columns]; a scale is a float of `scale_item` bytes",
+             "x x_scale x_sum", "y scratch", "w scale zero bias", "H K C y_h size bits points scale_item"),
         _row("float_depthwise2d",
              "the same with one channel in, one out. w: [C / lanes, KH, KW, lanes], bias: [C / lanes, lanes]",
              "x", "y", "w bias", _FLOAT_PRODUCT),

@@ -63,7 +63,8 @@ OPERATIONS = {
     "float_reduce": FLOAT_REDUCE, "scatter": SCATTER,
 }  # fmt: skip
 CHOICES = {
-    "t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8), "x_item": (1, 2), "y_item": (1, 2, 4), "index_item": (4, 8),
+    "t_c": (0, 256), "item": (1, 2, 4, 8), "bits": (4, 8), "scale_item": (2, 4),
+    "x_item": (1, 2), "y_item": (1, 2, 4), "index_item": (4, 8),
 }  # fmt: skip
 ORDERED = (("low", "high"), ("q_low", "q_high"), ("p_low", "p_high"), ("C", "P"))
 

@@ -3,8 +3,9 @@ docs/quantization.md.
 
 A micro-kernel keeps some rows times a block of columns in registers: int32 sums over the elements of a block, which
 start from the row's own sum times the zero point, and float32 sums over blocks, in their order. Weights are the
-unsigned operand of the byte dot product, rows the signed one. Of 4-bit weights a vector of bytes holds four elements of
-each column in the lower halves, the next four in the upper ones.
+unsigned operand of the byte dot product, rows the signed one. Of 4-bit weights a vector of bytes holds four elements
+of each column in the lower halves, the next four in the upper ones. Scales of two bytes are float16, none of them
+denormal. They are widened by operations of integers and one exact product, on every instruction set alike.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from .dots import dot, half_dot
 from .epilogue_scratch import copy_pixels
 from .fused import fma
 from .jit import chosen, function_of, njit
-from .memory import I8, fill_bytes
+from .memory import I8, I16, fill_bytes
 from .row import operands
 from .split import part_of, part_of_either, scratch_of
 from .target import ISA
@@ -93,13 +94,34 @@ def quantize_rows(i, share):
         quantize_block(x, count, y, i.scale + 4 * job, i.sum + 4 * job, factor)
 
 
-Rows = namedtuple("Rows", "x x_scale x_sum pitch blocks size w scale zero bias points y y_h")
+Rows = namedtuple("Rows", "x x_scale x_sum pitch blocks size w scale scale_item zero bias points y y_h")
 
 
 def _halves(b, v):
     """The lower and the upper four bits of each byte."""
     low = const(v.type, 15)
     return b.and_(v, low), b.and_(b.lshr(v, const(v.type, 4)), low)
+
+
+def _widened(b, half):
+    """float32 of float16 bits: exponents are biased by 15 there, by 127 here."""
+    ints = b.shl(b.sext(half, vec(I32, LANES)), const(vec(I32, LANES), 13))
+    bits = b.and_(ints, const(ints.type, 0x8FFFFFFF))
+    return b.fmul(b.bitcast(bits, vec(F32, LANES)), const(vec(F32, LANES), 2.0**112))
+
+
+def _scales(b, first, item, columns):
+    """Where the scales of the columns of a block are, from column `columns` on: of four bytes, or of two."""
+    made = [cgutils.alloca_once(b, vec(F32, LANES)) for _ in range(VECTORS)]
+    at = b.add(first, b.mul(columns, item))
+    with b.if_else(b.icmp_signed("==", item, ir.Constant(I64, 2))) as (halves, floats):
+        with halves:
+            for v in range(VECTORS):
+                b.store(_widened(b, load_at(b, add_to(b, at, 2 * LANES * v), vec(I16, LANES))), made[v])
+        with floats:
+            for v in range(VECTORS):
+                b.store(load_at(b, add_to(b, at, 4 * LANES * v), vec(F32, LANES)), made[v])
+    return made
 
 
 def micro_kernel(rows, bits):
@@ -151,10 +173,8 @@ def micro_kernel(rows, bits):
                         for v in range(VECTORS):
                             target = acc[p, v][g % apart]
                             b.store(multiply(b, b.load(target), parts[v][g], b.bitcast(word, bytes_)), target)
-            for v in range(VECTORS):
-                scale = load_at(
-                    b, add_to(b, b.add(a["scale"], b.mul(columns, ir.Constant(I64, 4))), 4 * LANES * v), floats
-                )
+            for v, made in enumerate(_scales(b, a["scale"], a["scale_item"], columns)):
+                scale = b.load(made)
                 for p in range(rows):
                     sum_of_lanes = b.load(acc[p, v][0])
                     for other in acc[p, v][1:]:
@@ -183,14 +203,14 @@ def blockwise(bits):
     def kernel(i, share):
         """Threads share blocks of columns; where these are fewer, rows."""
         h, k, c, y_h = i.H, i.K, i.C, i.y_h
-        size, points = i.size, i.points
+        size, points, item = i.size, i.points, i.scale_item
         jobs = (c + BLOCK - 1) // BLOCK
         job0, job1, first, end = part_of_either(share, jobs, h, jobs < share.pieces)
         parts = (end - first + MOST - 1) // MOST
         scratch = scratch_of(i, share)
         for job in range(job0, job1):
             w = i.w + job * (BLOCK * k * size * bits // 8)
-            scale, zero = i.scale + job * (BLOCK * k * 4), i.zero + job * (BLOCK * k)
+            scale, zero = i.scale + job * (BLOCK * k * item), i.zero + job * (BLOCK * k)
             bias, valid = i.bias + job * (BLOCK * 4), min(BLOCK, c - job * BLOCK)
             for part in range(parts):
                 r0 = first + (end - first) * part // parts
@@ -200,7 +220,7 @@ def blockwise(bits):
                 operands = Rows(
                     x=i.x + r0 * k * size, x_scale=i.x_scale + r0 * k * 4, x_sum=i.x_sum + r0 * k * 4, pitch=k * size,
                     blocks=k, size=size, w=w,
-                    scale=scale, zero=zero, bias=bias, points=points, y=target, y_h=pitch,
+                    scale=scale, scale_item=item, zero=zero, bias=bias, points=points, y=target, y_h=pitch,
                 )  # fmt: skip
                 run(count, operands)
                 if valid < BLOCK:

@@ -121,16 +121,18 @@ class Net:
         return self.op("Lookup", (x, self.constant("t", data)), quant, axis=1)
 
     def blockwise(
-        self, x: str, columns: int, size: int, bits: int, points: bool = True, bias: bool = True, compute: str = "int8"
+        self, x: str, columns: int, size: int, bits: int, points: bool = True, bias: bool = True, compute: str = "int8",
+        halves: bool = False,
     ) -> str:
-        """A product of float rows with block-wise weights."""
+        """A product of float rows with block-wise weights. halves: scales are numbers of float16."""
         rows, top = self.shape(x), (1 << bits) - 1
         k = rows[-1]
         blocks = -(-k // size)
         q = self.rng.integers(0, top + 1, (columns, k)).astype(np.uint8)
         t = TensorType(DType.U4 if bits == 4 else DType.U8, (columns, k), Quant.blockwise(1, size))
         names = [self.b.add_constant("w", packed_nibbles(q) if bits == 4 else q, t)]
-        names.append(self.constant("s", self.rng.normal(0, 0.1, (columns, blocks)).astype(np.float32)))
+        scales = self.rng.normal(0, 0.1, (columns, blocks)).astype(np.float16 if halves else np.float32)
+        names.append(self.constant("s", scales.astype(np.float32)))
         names.append(
             self.constant("z", self.rng.integers(0, top + 1, (columns, blocks)).astype(np.uint8)) if points else ""
         )

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from kernel_targets import KERNEL_TARGETS
 from program_graphs import Net
-from three_engines import all_agree
+from three_engines import all_agree, static
 
 from qglow.graph import DType
+from qglow.instructions.lower import lower
 from qglow.instructions.packed import PackedBlocks, unpack_blocks
 from qglow.instructions.packing import round_up
+from qglow.instructions.program import Instruction
 from qglow.reference import evaluate
 from qglow.reference.blockwise import packed_nibbles
 from qglow.targets import TARGETS, target
@@ -30,7 +32,11 @@ def test_tile_edges(isa: str, rows: int, columns: int) -> None:
     net = Net(rows)
     inputs = [net.input(rows, k, quant=None, dtype=DType.F32) for k in (64, 75)]
     forms = [(16, 4, True), (32, 8, False), (48, 4, False), (128, 8, True)]
-    outputs = [net.blockwise(x, columns, size, bits, points) for x in inputs for size, bits, points in forms]
+    outputs = [
+        net.blockwise(x, columns, size, bits, points, halves=halves)
+        for x, halves in zip(inputs, (False, True), strict=True)
+        for size, bits, points in forms
+    ]
     all_agree(net.graph(*outputs), net.feeds(), isa, (1, 2, 3))
 
 
@@ -44,6 +50,22 @@ def test_what_is_not_finite_or_vanishes_stays_so(isa: str) -> None:
     feeds = {graph.inputs[0]: rows}
     assert all(np.isnan(y[:2]).all() and np.isfinite(y[2:4]).all() for y in evaluate(graph, feeds).values())
     all_agree(graph, feeds, isa, (1, 2))
+
+
+def test_scales_that_float16_holds_are_kept_so(isa: str) -> None:
+    """All of them exactly, the largest and the least normal number, zeros of both signs; not denormals, not more."""
+    kept = np.array([65504, 2.0**-14, -(2.0**-14), 0.0, -0.0, 1 + 2.0**-10, -0.5], np.float32)
+    for other, item in ((1.0, 2), (2.0**-15, 4), (1 + 2.0**-11, 4), (65536.0, 4)):
+        net = Net()
+        x = net.input(3, 64, quant=None, dtype=DType.F32)
+        y = net.blockwise(x, 20, 16, 4)
+        scales = net.b.constants[net.b.nodes[-1].inputs[2]]
+        scales.flat[:] = np.resize(np.append(kept, np.float32(other)), scales.size)
+        graph = net.graph(y)
+        all_agree(graph, net.feeds(), isa, (1, 2))
+        *_, step = lower(static(graph, net.feeds()), isa).steps
+        assert isinstance(step, Instruction)
+        assert (step.kind, step.fields["scale_item"]) == ("blockwise_matmul", item)
 
 
 @pytest.mark.parametrize(

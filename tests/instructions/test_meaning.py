@@ -563,7 +563,7 @@ def rows_in_blocks(n: Net) -> tuple[str, ...]:
     x = n.input(2, 3, 75, quant=None, dtype=DType.F32)
     return (
         n.blockwise(x, 20, 16, 4),
-        n.blockwise(x, 7, 16, 8, points=False),
+        n.blockwise(x, 7, 16, 8, points=False, halves=True),
         n.blockwise(x, 7, 32, 4, points=False, bias=False),
     )
 

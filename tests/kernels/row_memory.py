@@ -49,8 +49,8 @@ class Memory:
 
     def _fill(self, region: Region, at: int, rng: np.random.Generator) -> None:
         view = region.view(self.bytes, at)
-        if region.dtype == "<f4":
-            view[...] = rng.normal(0.3, 2, region.shape).astype(np.float32)
+        if region.dtype in ("<f2", "<f4"):
+            view[...] = rng.normal(0.3, 2, region.shape).astype(region.dtype)
         elif region.dtype == "<i2":
             view[...] = rng.integers(-32768, 32768, region.shape)
         elif region.dtype == "<i4":
