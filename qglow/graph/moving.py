@@ -84,12 +84,19 @@ class Bases(NamedTuple):
 
     def grown(self, length: Any) -> list[Any]:
         """What each is more than at the last length."""
+        if type(length) is int:
+            return _grown(self, length)
         return [a - b for a, b in zip(self.at(length), _last(self), strict=True)]
 
     def slope(self, values: Sequence[int]) -> Slope:
         """How a number grows that has these values. Raises NotAffine unless it does so all the way, and one way alone
         fits what is known."""
         return _slope(self, tuple([v - values[-1] for v in values]))
+
+
+@lru_cache(256)
+def _grown(bases: Bases, length: int) -> list[int]:
+    return [a - b for a, b in zip(bases.at(length), _last(bases), strict=True)]
 
 
 @lru_cache(64)
@@ -162,6 +169,8 @@ class Moving:
         for node in graph.nodes:
             if any(i in self.of for i in node.inputs) or not self._left.issuperset(filter(None, node.outputs)):
                 self._node(node)
+        self._lines = list(dict.fromkeys(line for line, _ in self._shapes.values()))
+        self._line_of = {o: self._lines.index(line) for o, (line, _) in self._shapes.items()}
         names = [o for n in self._nodes for o in n.outputs if o]
         types = {o: graph.types[o] for o in names} | self._inputs
         types |= {c: TensorType(graph.types[c].dtype, a.shape, graph.types[c].quant) if c in graph.types
@@ -233,12 +242,12 @@ class Moving:
         """`at`, by the rules of shapes alone. What follows from ranks, dtypes and attributes is what it was at the
         lengths whose types are known, and so is what is folded: that, sizes and limits say."""
         types, more, constants = self._typed[-1].types, self.bases.grown(length), dict(self._constants)
+        expected = [line.at(more) for line in self._lines]
         for name, array in constants.items():
             shapes[name] = array.shape
         for node in self._nodes:
-            _, folded = self._shapes[next(filter(None, node.outputs))]
             given = [shapes[i] if i else None for i in node.inputs]
-            if folded:
+            if self._shapes[node.outputs[0] or next(filter(None, node.outputs))][1]:
                 made = _folded(node, given, types, constants, meaning)
                 constants.update((o, a) for o, a in zip(node.outputs, made, strict=False) if o)
                 if any(a.dtype != types[o].dtype.numpy for o, a in zip(node.outputs, made, strict=False) if o):
@@ -248,7 +257,7 @@ class Moving:
                 found = list(meaning.rules[node.op](node, given, [constants.get(i) for i in node.inputs]))
             for o, shape in zip(node.outputs, found, strict=False):
                 if o:
-                    shapes[o] = self._shapes[o][0].at(more)
+                    shapes[o] = expected[self._line_of[o]]
                     if shape != shapes[o]:
                         raise NotAffine
         return {name: constants[name] for name, (_, folded) in self._shapes.items() if folded}

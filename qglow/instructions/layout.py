@@ -7,7 +7,8 @@
 3. Float values lie channels-last where float window ops are among them: what comes in, or is only converted, stays as
    it is. So does a quantized input that is only translated (graph/quantized_io.py): a kernel turns it sooner than
    numpy.
-4. Inputs of a concatenation are written where it wants them: they have a slot in it.
+4. Inputs of a concatenation are written where it wants them: they have a slot in it. So has an input of the graph that
+   no other node reads, if it comes in long runs.
 5. An image that has no slot has the widest border (halo) that a convolution reads around it or around the channels that
    have a slot in it.
 6. What is no image is dense in the graph's order, or in the order of the value that it is made of.
@@ -15,8 +16,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
+from math import prod
+from types import MappingProxyType
 
 from ..errors import VerifyError
 from ..graph import DType, Graph, Node
@@ -27,7 +31,10 @@ from ..record import NamedTuple
 from ..reference.windows import Window
 from .program import Halo
 
+Rooms = Mapping[str, tuple[int, ...]]
 NO_HALO = (0, 0, 0, 0)
+NO_ROOMS: Rooms = MappingProxyType({})
+LONG_RUN = 32  # bytes of a run of an input that is written into a concatenation as it comes
 STORED = (DType.U8, DType.I16)  # dtypes of quantized values that kernels compute on
 
 
@@ -40,14 +47,16 @@ class Slot(NamedTuple):
 
 
 class Layouts(NamedTuple):
-    """images: values that lie channels-last. slots: by value. halos: of images that have one and no slot."""
+    """images: values that lie channels-last. slots: by value. halos: of images that have one and no slot. rooms: shapes
+    that other values have room to grow to, where they lie."""
 
     images: set[str]
     slots: Mapping[str, Slot]
     halos: Mapping[str, Halo]
+    rooms: Rooms = NO_ROOMS
 
 
-def assign_layouts(graph: Graph) -> Layouts:
+def assign_layouts(graph: Graph, rooms: Rooms = NO_ROOMS) -> Layouts:
     """The layouts of a static graph's values."""
     floats = channels_last_floats(graph)
     bytes_ = {v for v in channels_last_values(graph) if graph.types[v].dtype in STORED and graph.types[v].is_quantized}
@@ -57,7 +66,7 @@ def assign_layouts(graph: Graph) -> Layouts:
     for node in graph.nodes:
         if node.has(CONVOLUTION) and (image := _holder(node.inputs[0], slots)) in images and image not in slots:
             halos[image] = widest(halos.get(image, NO_HALO), conv_halo(graph, node))
-    return Layouts(images, slots, {v: h for v, h in halos.items() if any(h)})
+    return Layouts(images, slots, {v: h for v, h in halos.items() if any(h)}, rooms)
 
 
 def _only_translated(graph: Graph, name: str) -> bool:
@@ -106,8 +115,9 @@ def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
     """Values that are written where their concatenation wants them."""
     slots: dict[str, Slot] = {}
     concatenations = [n for n in graph.nodes if n.op == "Concat"]
-    fixed = {*graph.inputs, *graph.constants} if concatenations else set()
     producers = graph.producers() if concatenations else {}
+    given = {*graph.inputs, *graph.constants} if concatenations else set()
+    reads = Counter(i for n in graph.nodes for i in n.inputs) if concatenations else Counter[str]()
     for node in concatenations:
         out, at = node.outputs[0], 0
         axis = int(node.attr("axis")) % len(graph.types[out].static_shape)
@@ -118,10 +128,24 @@ def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
             same = same or (
                 v in float_images and out in float_images and producer is not None and producer.has(STRIDED_FLOATS)
             )
-            if v not in fixed and v not in slots and writes and same and node.inputs.count(v) == 1:
+            alone = v not in slots and node.inputs.count(v) == 1
+            if alone and (
+                reads[v] == 1 and out not in float_images and _comes_in_place(graph, v, out, axis)
+                if v in given
+                else writes and same
+            ):
                 slots[v] = Slot(out, axis, at)
             at += t.static_shape[axis]
     return slots
+
+
+def _comes_in_place(graph: Graph, value: str, out: str, axis: int) -> bool:
+    """Whether a value is an input of the graph that a concatenation takes in long runs: as the cache of a decoder, to
+    which what is new is added."""
+    t, whole = graph.types[value], graph.types[out]
+    if value not in graph.inputs or value in graph.outputs or t.is_quantized or whole.is_quantized:
+        return False
+    return t.dtype is whole.dtype and prod(t.static_shape[axis + 1 :]) * t.dtype.numpy.itemsize >= LONG_RUN
 
 
 def widest(a: Halo, b: Halo) -> Halo:
@@ -175,7 +199,9 @@ def verify_layouts(graph: Graph, layouts: Layouts) -> Layouts:
         node = producers.get(parent)
         parts = list(node.inputs) if node is not None and node.op == "Concat" else []
         before = parts[: parts.index(v)] if v in parts else []
-        if parts.count(v) != 1 or sum(graph.types[p].static_shape[axis] for p in before) != first or v not in producers:
+        if parts.count(v) != 1 or sum(graph.types[p].static_shape[axis] for p in before) != first or (
+            v not in producers and v not in graph.inputs
+        ):
             faults.append(f"{v!r} has a slot of {parent!r}, axis {axis} from {first}, and is no such part of it")
         elif graph.types[v].quant != graph.types[parent].quant:
             faults.append(f"{v!r} has a slot of {parent!r}, and is quantized otherwise")

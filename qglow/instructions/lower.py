@@ -23,18 +23,20 @@ from ..limits import check_memory
 from .bufferize import bufferize
 from .derived import Derived
 from .fuse import fuse
-from .layout import Layouts, assign_layouts
+from .layout import NO_ROOMS, Layouts, Rooms, assign_layouts
 from .plan import plan
 from .program import Program
 from .select import select
 from .unsigned import unsigned
 
 
-def lower(graph: Graph, isa: str, derived: Derived | None = None, *, any_length: bool = False) -> Program:
+def lower(
+    graph: Graph, isa: str, derived: Derived | None = None, *, any_length: bool = False, rooms: Rooms = NO_ROOMS
+) -> Program:
     """The program of a static graph for an instruction set. derived: what earlier plans of the session made of its
-    constants. any_length: nothing follows from the divisors of a size (see along.py). Raises LimitError where a value
-    or the plan is beyond the limit of memory."""
-    return _planned(_concrete(graph), isa, (), derived, any_length)
+    constants. any_length: nothing follows from the divisors of a size (see along.py). rooms: see Layouts. Raises
+    LimitError where a value or the plan is beyond the limit of memory."""
+    return _planned(_concrete(graph), isa, (), derived, any_length, rooms)
 
 
 def lower_observed(graph: Graph, isa: str, names: Iterable[str]) -> Program:
@@ -62,11 +64,11 @@ def _concrete(graph: Graph) -> Graph:
 
 def _stages(
     graph: Graph, isa: str, observed: Sequence[str], fired: Fired | None = None, derived: Derived | None = None,
-    any_length: bool = False,
+    any_length: bool = False, rooms: Rooms = NO_ROOMS,
 ) -> Iterator[tuple[str, Graph | Layouts | Program]]:  # fmt: skip
     graph = fuse(graph, isa, fired)
     yield "fuse", graph
-    layouts = assign_layouts(graph)
+    layouts = assign_layouts(graph, rooms)
     yield "layouts", layouts
     selected = select(graph, layouts, isa, observed, derived, any_length)
     yield "select", selected
@@ -78,9 +80,10 @@ def _stages(
 
 
 def _planned(
-    graph: Graph, isa: str, observed: Sequence[str], derived: Derived | None = None, any_length: bool = False
-) -> Program:
-    made = dict(_stages(graph, isa, observed, derived=derived, any_length=any_length))
+    graph: Graph, isa: str, observed: Sequence[str], derived: Derived | None = None, any_length: bool = False,
+    rooms: Rooms = NO_ROOMS,
+) -> Program:  # fmt: skip
+    made = dict(_stages(graph, isa, observed, derived=derived, any_length=any_length, rooms=rooms))
     if verify_level() >= 2:
         from .verify_stages import verify_stages  # NOTE: it is asked for by tests alone
 

@@ -169,7 +169,7 @@ class Lowering:
             self.fill_border(place, self.zero(name))
             place = place.as_ncw() if len(shape) == 3 else place
         else:
-            place = self.dense(shape, t.dtype.numpy.str, like)
+            place = self.dense(self.layouts.rooms.get(name, shape), t.dtype.numpy.str, like)._replace(shape=shape)
         self.places[name] = place
         return place
 

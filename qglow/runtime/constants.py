@@ -66,6 +66,12 @@ class ConstantPool:
         self.derived = Derived(stable)
         self.arena = Arena()
 
+    def apart(self) -> ConstantPool:
+        """The same blocks for plans that run in memory of their own."""
+        made = ConstantPool()
+        made._blocks, made.derived = self._blocks, self.derived
+        return made
+
     def bind(self, constant_pool: Sequence[ConstantData]) -> Constants:
         """The blocks of a program's constants, new ones made where there are no equal ones."""
         keys = [self._key(piece) for piece in constant_pool]

@@ -7,18 +7,18 @@ in as an input does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from ..errors import VerifyError
 from ..graph import Array, Graph, Node
-from ..graph.moving import NotAffine
+from ..graph.moving import Line, NotAffine
 from ..graph.stages import cut
 from ..graph.verify import verify_level
 from ..instructions.each import Differs, each
-from ..instructions.program import CONSTANTS, HostCall, Instruction, Program
+from ..instructions.program import CONSTANTS, HostCall, Instruction, Program, TensorView
 from ..instructions.prove_lengths import LengthsProof
 from ..instructions.table import INSTRUCTIONS
 from ..kernels.table import kernel_of
@@ -42,11 +42,11 @@ class LengthTemplate:
 
     def __init__(
         self, graph: Graph, shapes_at: Callable[[int], Shapes], lengths: tuple[int, int], backend: Backend,
-        threads: int, pool: ConstantPool,
+        threads: int, pool: ConstantPool, kept: Iterable[str] = (),
     ) -> None:  # fmt: skip
-        """shapes_at: of the inputs at a length; lengths: the first and the last."""
+        """shapes_at: of the inputs at a length; lengths: the first and the last; kept: see `find_program`."""
         self.lengths, self._isa, self._pool = lengths, backend.target(), pool
-        self.found = found = find_program(graph, shapes_at, lengths, self._isa, pool.derived)
+        self.found = found = find_program(graph, shapes_at, lengths, self._isa, pool.derived, kept)
         last = found.way.program
         self._memory = last.arena_size + last.constant_pool_size
         self._work = total(last, work) // UNIT_PRODUCTS
@@ -59,7 +59,7 @@ class LengthTemplate:
         if not self._proof.is_proven:
             raise NotAffine
         self.names = {*bound.graph.inputs, *bound.graph.outputs, *self._proof.values}  # of which plans have views
-        self.moving = [n for n in self.names if n in self.way.places]
+        self.alike = self._moving_places()
         self.read = _buffers_read(bound.program)
         steps = self.way.steps_at(lengths[-1], self._proof.steps)
         self._kernels = {k: kernel_of(s, self._isa) for k, s in steps.items()}
@@ -68,6 +68,14 @@ class LengthTemplate:
         self._words: list[tuple[Array, Array, Array, list[Array]]] = []
         self._bound_to: object = None
         self._views: dict[str, Array] = {}
+
+    def _moving_places(self) -> list[tuple[Line, list[tuple[str, TensorView]]]]:
+        """The values of `names` whose places move, with these, by how they move."""
+        found: dict[Line, list[tuple[str, TensorView]]] = {}
+        for name in self.names:
+            if name in self.way.places:
+                found.setdefault(self.way.places[name].line, []).append((name, self.way.program.places[name]))
+        return list(found.items())
 
     def _check_limits(self) -> None:
         """Raise LimitError where the program at the largest length takes too much."""
@@ -128,7 +136,8 @@ class LengthTemplate:
         fresh = cut(typed(self.found.moving.full_graph, shapes)).first
         constants = {n: a for n, a in fresh.constants.items() if n not in values}
         again = lowered(
-            fresh.with_(inputs=self.found.static.inputs, constants=constants), self._isa, self._pool.derived
+            fresh.with_(inputs=self.found.static.inputs, constants=constants), self._isa, self._pool.derived,
+            self.found.rooms,
         )
         pairs = [(_numbers(a), _numbers(b)) for a, b in zip(again.steps, made.program.steps, strict=True)]
         wrong = [pair for pair in pairs if pair[0] != pair[1]]
@@ -195,7 +204,8 @@ class LengthPlan(NativePlan):
         self.template, self.length = template, length
         bound = template.bound
         self._graph: Graph | None = None
-        self._places = template.way.places_at(length, template.moving)
+        more = template.way.bases.grown(length)
+        self._places = [(line.at(more), alike) for line, alike in template.alike]
         self.library, self.threads, self.constants = bound.library, bound.threads, bound.constants
         self._shared, self._execute = bound._shared, bound._execute
         places = template.way.program.places
@@ -218,7 +228,7 @@ class LengthPlan(NativePlan):
         bound = self.template.bound
         self._own, self.arena, self.scratch = bound._own, bound.arena, bound.scratch
         self._fault_word = bound._fault_word
-        self._views = {**self.template.views(), **{n: self._view_of(n) for n in self._places}}
+        self._views = {**self.template.views(), **self._moving_views()}
         self._outputs = self._found(bound.program.graph)
         self._take(bound._steps)
 
@@ -226,14 +236,18 @@ class LengthPlan(NativePlan):
     def _whole_graph(self) -> Graph:
         return self.template.found.moving.full_graph
 
-    def _view_of(self, name: str) -> Array:
-        place, bound = self._places[name], self.template.bound
-        if place.buffer == CONSTANTS or bound._own:
-            return bound._view(place)
-        if 0 in place.shape:
-            return place.view(bound.arena)
-        at = bound.program.buffers[place.buffer].offset + place.start
-        return np.ndarray(place.shape, place.dtype, bound.arena, at, place.strides)
+    def _moving_views(self) -> dict[str, Array]:
+        bound, buffers, made = self.template.bound, self.template.bound.program.buffers, dict[str, Array]()
+        for numbers, alike in self._places:
+            rank = len(numbers) // 2
+            shape, strides, start = numbers[:rank], numbers[rank:-1], numbers[-1]
+            for name, place in alike:
+                if bound._own or 0 in shape:
+                    made[name] = bound._view(place._replace(shape=shape, strides=strides, start=start))
+                else:
+                    at = buffers[place.buffer].offset + start
+                    made[name] = np.ndarray(shape, place.dtype, bound.arena, at, strides)
+        return made
 
     def _host_step(self, node: Node) -> HostStep:
         """NOTE: those that do not move are the program's own, bound once for all lengths."""

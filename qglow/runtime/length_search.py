@@ -3,7 +3,7 @@ instructions/along.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..graph import Array, Graph
 from ..graph.infer import Typed
@@ -11,6 +11,7 @@ from ..graph.moving import Bases, Moving, NotAffine
 from ..graph.stages import cut
 from ..instructions.along import Along, along
 from ..instructions.derived import Derived
+from ..instructions.layout import NO_ROOMS, Rooms
 from ..instructions.lower import lower
 from ..instructions.program import Program
 from ..record import NamedTuple
@@ -22,29 +23,33 @@ Shapes = Mapping[str, tuple[int, ...]]
 class LengthProgram(NamedTuple):
     """way: the program, and how it moves; moving: what of the graph does; static: the graph at the last length, whose
     last inputs, `folded`, are folded anew at each length. fixed: what is folded of the length and is the same at those
-    that are known, by the names that `moving` has for it."""
+    that are known, by the names that `moving` has for it. rooms: see Layouts."""
 
     way: Along
     moving: Moving
     static: Graph
     folded: tuple[str, ...]
     fixed: Mapping[str, Array]
+    rooms: Rooms
 
 
 def typed(graph: Graph, shapes: Shapes) -> Typed:
     return retype_known(graph, shapes, {})
 
 
-def lowered(graph: Graph, isa: str, derived: Derived) -> Program:
-    return lower(graph, isa, derived, any_length=True)
+def lowered(graph: Graph, isa: str, derived: Derived, rooms: Rooms) -> Program:
+    return lower(graph, isa, derived, any_length=True, rooms=rooms)
 
 
 def find_program(
-    graph: Graph, shapes_at: Callable[[int], Shapes], lengths: tuple[int, int], isa: str, derived: Derived
-) -> LengthProgram:
-    """The program for the lengths from one to another. shapes_at: those of the inputs. Raises NotAffine where there is
-    none."""
+    graph: Graph, shapes_at: Callable[[int], Shapes], lengths: tuple[int, int], isa: str, derived: Derived,
+    kept: Iterable[str] = (),
+) -> LengthProgram:  # fmt: skip
+    """The program for the lengths from one to another. shapes_at: those of the inputs. kept: values with room for the
+    last length at every length, so that their elements lie where they lie. Raises NotAffine where there is none."""
     search = _Search(graph, shapes_at, isa, derived)
+    last = search.typed_at(lengths[-1]).graph.types
+    search.rooms = {name: last[name].static_shape for name in kept if last[name].is_static}
     few = _few(*lengths)
     bases = Bases.of([search.typed_at(n).graph for n in few], few)
     try:
@@ -61,6 +66,7 @@ class _Search:
 
     def __init__(self, graph: Graph, shapes_at: Callable[[int], Shapes], isa: str, derived: Derived) -> None:
         self.graph, self.shapes_at, self.isa, self.derived = graph, shapes_at, isa, derived
+        self.rooms: Rooms = NO_ROOMS
         self._typed: dict[int, Typed] = {}
         self._programs: dict[tuple[int, tuple[str, ...]], Program] = {}
 
@@ -80,12 +86,13 @@ class _Search:
         programs = [self._program(n, static) for n, static in zip(bases.lengths, statics, strict=True)]
         static, of = statics[-1], moving.of
         fixed = {of[n]: a for n, a in static.constants.items() if n in of}
-        return LengthProgram(along(programs, bases), moving, static, static.inputs[len(self.graph.inputs) :], fixed)
+        folded = static.inputs[len(self.graph.inputs) :]
+        return LengthProgram(along(programs, bases), moving, static, folded, fixed, self.rooms)
 
     def _program(self, length: int, static: Graph) -> Program:
         key = length, static.inputs
         if key not in self._programs:
-            self._programs[key] = lowered(static, self.isa, self.derived)
+            self._programs[key] = lowered(static, self.isa, self.derived, self.rooms)
         return self._programs[key]
 
 

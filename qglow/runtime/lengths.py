@@ -73,7 +73,9 @@ def _grown(key: Key, places: tuple[tuple[int, int], ...], more: int) -> Key:
 class Lengths:
     """What a session knows of the shapes that were asked of it, and the programs for many lengths."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: tuple[str, ...] = ()) -> None:
+        """kept: outputs that have room for the last length of a program at every length."""
+        self._kept = kept
         self._templates: OrderedDict[tuple[Pattern, int], LengthTemplate] = OrderedDict()  # by the last length
         self._pattern: Pattern | None = None  # of the shapes asked last, and how many in a row had it
         self._last: Key | None = None
@@ -129,7 +131,7 @@ class Lengths:
         self._failures.append((first, last))
         made = LengthTemplate(
             graph, lambda n: dict(zip(graph.inputs, pattern.at(n), strict=True)), (first, last), planner.backend,
-            planner.threads, planner.pool,
+            planner.threads, planner.pool, self._kept,
         )  # fmt: skip
         self._failures.pop()
         self._templates[pattern, last] = made

@@ -27,6 +27,7 @@ from .value_info import ValueInfo
 if TYPE_CHECKING:
     from .bound import BoundCall
     from .onnxruntime_api import IOBinding, ModelMetadata, OrtValue
+    from .stateful import StatefulCalls
 
 MOST_THREADS = 1024
 T = TypeVar("T")
@@ -112,6 +113,14 @@ class InferenceSession:
         from .bound import BoundCall  # NOTE: most sessions bind nothing
 
         return BoundCall(self, inputs, outputs)
+
+    def stateful(self, states: Mapping[str, str], start: Mapping[str, Any]) -> StatefulCalls:
+        """Calls that keep states: `states` says by input which output is its next value, `start` what the first value
+        is. `session.stateful({"past": "present"}, {"past": zeros}).run(["logits"], {"ids": ids})` is `run` with what
+        the call before left; a cache that grows by a token a call is not copied (runtime/stateful.py)."""
+        from .stateful import StatefulCalls  # NOTE: most sessions keep nothing
+
+        return StatefulCalls(self, states, start)
 
     def run_into(self, input_feed: Mapping[str, Any], outputs: Mapping[str, Array]) -> None:
         """Run, and write the named outputs into the given arrays, which must have their dtypes and shapes: a compiled
@@ -266,18 +275,20 @@ class InferenceSession:
             )
         return plan
 
-    def _checked(self, feeds: Mapping[str, Array]) -> list[Array]:
+    def _checked(self, feeds: Mapping[str, Array], names: Iterable[str] | None = None) -> list[Array]:
+        """The inputs' arrays in their order; those of some alone where they are named."""
         if not isinstance(feeds, Mapping):
             raise InputError(
                 f"the inputs must be given as {{name: array}}, got {shown(feeds)}; the inputs are "
                 f"{list(self.graph.inputs)}"
             )
-        if len(feeds) != len(self._expected):
+        expected = self._expected if names is None else [e for e in self._expected if e[0] in names]
+        if len(feeds) != len(expected):
             unknown = sorted(map(str, set(feeds) - set(self.graph.inputs)))
             if unknown:
                 raise InputError(f"no input {unknown[0]!r}; the inputs are {list(self.graph.inputs)}")
         arrays = []
-        for name, shape, dtype in self._expected:
+        for name, shape, dtype in expected:
             if name not in feeds:
                 raise InputError(f"input {name!r} is missing; given are {sorted(map(str, feeds))}")
             array = feeds[name]
