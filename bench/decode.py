@@ -5,9 +5,10 @@
 
 The networks are Llama-like, with random block-wise weights (bench/models/decoder.py): RMSNorm, rotary positions, four
 queries to a key, SwiGLU. onnxruntime runs the same file (MatMulNBits, accuracy_level 4), llama.cpp a network of the
-same size (bench/gguf_peer.py). Both sessions are in one process, and take turns of 8 tokens; every token has a length
-of its own, as in use. Cells: tokens a second of the fastest token, of the median one in parentheses, and of the
-fastest prompt. GB/s: bytes of weights that a token reads over its time, and their share of what a plain read of
+same size (bench/gguf_peer.py). "states" is qglow by `session.stateful`, which keeps the cache; "qglow" and onnxruntime
+get it as inputs and give it back as outputs. The sessions are in one process, and take turns of 8 tokens; every token
+has a length of its own, as in use. Cells: tokens a second of the fastest token, of the median one in parentheses, and
+of the fastest prompt. GB/s: bytes of weights that a token reads over its time, and their share of what a plain read of
 memory by as many threads gives. The last line, where the model lies beside the repository: stories260K, which has no
 cache, so that a token is a run over 64 positions.
 """
@@ -37,6 +38,7 @@ from .models import real
 from .models.decoder import SIZES, Size, decoder, feeds
 
 TURN, PROMPTS = 8, 3  # tokens of one runtime in a row, and prompts that are timed
+NAMES = ("qglow", "states", "onnxruntime", "llama.cpp")
 Arrays = dict[str, np.ndarray]
 Run = Callable[[Arrays], list[np.ndarray]]
 Clock = Callable[[], float]
@@ -58,7 +60,7 @@ def read_bandwidth(threads: int, size: int = 1 << 28, rounds: int = 4) -> float:
 
 
 class Decoder:
-    """A runtime that decodes: its cache, and the seconds of prompts and tokens."""
+    """A runtime that decodes: its cache, which goes in and out, and the seconds of prompts and tokens."""
 
     def __init__(self, run: Run, size: Size, clock: Clock) -> None:
         self.run, self.size, self.clock = run, size, clock
@@ -83,7 +85,34 @@ class Decoder:
         self.asked = dict(zip(names, cache, strict=True))
 
 
-def runtimes(model: onnx.ModelProto, threads: int) -> dict[str, Run]:
+class Stateful(Decoder):
+    """One that keeps its cache."""
+
+    def __init__(self, session: qglow.InferenceSession, size: Size, clock: Clock) -> None:
+        super().__init__(lambda asked: self.calls.run(["logits"], asked), size, clock)
+        self._states = {n: n.replace("past", "present") for n in session.graph.inputs if n.startswith("past.")}
+        empty = feeds(size, 0, 1)
+        self._empty = {n: empty[n] for n in self._states}
+        self.calls, self.past = session.stateful(self._states, self._empty), 0
+
+    def start(self, prompt: int) -> None:
+        self.calls.reset(self._empty)
+        self.past = 0
+        self._step(prompt, self.prompt)
+
+    def next(self, count: int) -> None:
+        for _ in range(count):
+            self._step(1, self.token)
+
+    def _step(self, new: int, spent: list[float]) -> None:
+        asked = feeds(self.size._replace(layers=0), self.past, new)
+        start = self.clock()
+        self.run(asked)
+        spent.append(self.clock() - start)
+        self.past += new
+
+
+def decoders(model: onnx.ModelProto, size: Size, threads: int, clock: Clock) -> dict[str, Decoder]:
     names = [o.name for o in model.graph.output]
     names = ["logits", *[f"present.{n}" for n in (i.name[5:] for i in model.graph.input) if f"present.{n}" in names]]
     chosen = ort.SessionOptions()
@@ -93,12 +122,16 @@ def runtimes(model: onnx.ModelProto, threads: int) -> dict[str, Run]:
         onnx.save(model, path)
         theirs = ort.InferenceSession(str(path), chosen, providers=["CPUExecutionProvider"])
     ours = qglow.InferenceSession(float_graph(model), threads=threads)
-    return {"qglow": lambda asked: ours.run(names, asked), "onnxruntime": lambda asked: theirs.run(names, asked)}
+    return {
+        "qglow": Decoder(lambda asked: ours.run(names, asked), size, clock),
+        "states": Stateful(ours, size, clock),
+        "onnxruntime": Decoder(lambda asked: theirs.run(names, asked), size, clock),
+    }
 
 
 def measured(model: onnx.ModelProto, size: Size, threads: int, o: argparse.Namespace) -> dict[str, Decoder]:
     clock = time.process_time if o.cpu else time.perf_counter
-    found = {name: Decoder(run, size, clock) for name, run in runtimes(model, threads).items()}
+    found = decoders(model, size, threads, clock)
     for _ in range(PROMPTS):
         for one in found.values():
             one.start(o.prompt)
@@ -124,7 +157,7 @@ def line(name: str, bits: int, threads: int, o: argparse.Namespace, bandwidth: f
     if o.llama:
         spent["llama.cpp"] = of_llama(o.llama, size, bits, threads, o)
     seconds = {n: {w: (min(t), float(np.median(t))) for w, t in each.items()} for n, each in spent.items()}
-    rate = size.weight_bytes(bits) / seconds["qglow"]["token"][0]
+    rate = size.weight_bytes(bits) / seconds["states"]["token"][0]
     return {
         "model": name, "bits": bits, "threads": threads, "seconds": seconds, "bytes a second": rate,
         "share": rate / bandwidth, "tokens": both["qglow"].token,
@@ -133,7 +166,7 @@ def line(name: str, bits: int, threads: int, o: argparse.Namespace, bandwidth: f
 
 def show(found: dict[str, Any], prompt: int) -> None:
     cells = []
-    for name in ("qglow", "onnxruntime", "llama.cpp"):
+    for name in NAMES:
         if name in found["seconds"]:
             token, first = (found["seconds"][name][what] for what in ("token", "prompt"))
             cells.append(f"{1 / token[0]:.0f} ({1 / token[1]:.0f}), {prompt / first[0]:.0f}")
@@ -158,7 +191,7 @@ def stories(threads: int) -> str:
             session.run(None, asked[k % len(asked)])
             spent[name].append(time.perf_counter() - start)
     cells = [f"{1 / min(t):.0f} ({1 / float(np.median(t)):.0f}), -" for t in spent.values()]
-    return f"| stories260K, int8 beside float | 8 | {threads} | {' | '.join(cells)} | - | - |"
+    return f"| stories260K, int8 beside float | 8 | {threads} | {cells[0]} | - | {cells[1]} | - | - |"
 
 
 def main() -> int:
@@ -172,8 +205,8 @@ def main() -> int:
     p.add_argument("--cpu", action="store_true", help="time of the processor, for a busy machine and one thread")
     options.add_json(p)
     o = p.parse_args()
-    print("| model | bits | threads | qglow | onnxruntime | llama.cpp | GB/s (of reading) |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    print(f"| model | bits | threads | {' | '.join(NAMES)} | GB/s (of reading) |")
+    print(f"| --- |{' ---: |' * (len(NAMES) + 3)}")
     bandwidth = {t: read_bandwidth(t) for t in o.threads}
     lines = []
     for name in o.sizes.split(","):

@@ -35,9 +35,9 @@ class Size(NamedTuple):
         return self.layers * (attention + 3 * self.width * self.inner) + 2 * self.words * self.width
 
     def weight_bytes(self, bits: int) -> int:
-        """Bytes of weights that a token reads: all but the embedding, with a float32 scale a block."""
+        """Bytes of weights that a token reads: all but the embedding, with a scale of two bytes a block."""
         products = self.parameters - self.words * self.width
-        return products * bits // 8 + products // BLOCK * 4
+        return products * bits // 8 + products // BLOCK * 2
 
 
 SIZES = {
@@ -85,6 +85,7 @@ class _Decoder(Builder):
         q = self._weight(self.rng.integers(0, 256, (outputs, blocks, size), np.uint8))
         deviation = (1 << self.bits) / 12**0.5
         scale = self.rng.uniform(0.5, 1.5, outputs * blocks).astype(np.float32) / np.float32(deviation * inputs**0.5)
+        scale = scale.astype(np.float16).astype(np.float32)  # as of a model that was trained in float16
         return self.add(
             "MatMulNBits", x, q, self._weight(scale), domain="com.microsoft", K=inputs, N=outputs, bits=self.bits,
             block_size=BLOCK, accuracy_level=4,
