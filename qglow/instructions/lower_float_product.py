@@ -62,6 +62,10 @@ def _of_rows(w: Array, bias: Array | None, form: GemmForm) -> Factors:
     return Factors(columns, columns, scaled(_start(bias, columns.shape[1]), form.beta))
 
 
+def _of_chain(w: Array, chain: int) -> Array:
+    return np.ascontiguousarray(w[:, :, *chain_boxes(*w.shape[2:])[chain]])
+
+
 class Floats:
     """float32 (`products.Numbers`)."""
 
@@ -127,7 +131,7 @@ class Floats:
             last = k == len(boxes) - 1
             y = target.y if last else low.image(image_shape(target.y), "<f4", NO_HALO)
             corner = x._replace(start=x.start + sum(s.start * step for s, step in zip(box, steps, strict=True)))
-            taps = np.ascontiguousarray(w[:, :, *box]) if len(boxes) > 1 else w
+            taps = low.derived(_of_chain, w, k) if len(boxes) > 1 else w
             window: Fields = {**shape, "KH": taps.shape[2], "KW": taps.shape[3]}
             start = bias if k == 0 else np.zeros_like(bias)
             one_chain(low, corner, Target(y, target.post if last else NO_BOUNDS, before), taps, start, window, group)
