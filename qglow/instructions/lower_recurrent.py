@@ -10,10 +10,11 @@ from ..reference.arithmetic import product_scale
 from ..reference.recurrent import STATE_SCALE, STATE_ZERO
 from ..reference.recurrent_layer import directions
 from . import products
+from .constant_data import data_of
 from .lower_product import INT8, NO_POST, terms_fit
 from .products import UNIT, Factors, Target
 from .program import TensorView
-from .select import Lowering, data_of
+from .select import Lowering
 
 
 def lstm(low: Lowering, node: Node) -> bool:

@@ -10,12 +10,13 @@ from ..record import NamedTuple
 from ..reference.arithmetic import multiplier, product_scale, within_int32
 from ..reference.integer_product import groups_of
 from ..targets import target
+from .constant_data import data_of, packed
 from .epilogue import MAX_SUM
 from .lower_weights import in_parts, less_zero_points, parts_of
 from .packing import round_up
 from .products import Factors, as_image_weights, of_columns, pixels
 from .program import ConstantData
-from .select import Lowering, data_of, packed
+from .select import Lowering
 from .wide_steps import wide_steps
 
 MAX_ACCUMULATOR = 2**31 - 1

@@ -22,10 +22,10 @@ from ..reference.lookup import Meanings, named
 from ..targets import target
 from .borders import border_fields, runs, strips
 from .coalesce_dims import coalesce_dims, offsets, padded, rows_for_threads
+from .constant_data import SEARCHED, data_of, packed, packed_floats
 from .derived import Derived
 from .layout import NO_HALO, Layouts
-from .packed import PackedBlocks, PackedFloats, PackedPairs
-from .packing import Packed, pack, pack_floats
+from .packed import PackedBlocks, PackedPairs
 from .program import (
     CONSTANTS,
     Buffer,
@@ -45,24 +45,6 @@ RULES: Meanings[Rule] = Meanings("lower", lambda row, field: named(row.lower, __
 INT16_RULES: Meanings[Rule] = Meanings("lower_int16", lambda row, field: named(row.lower_int16, __package__))
 FLOAT_RULES: Meanings[Rule] = Meanings("lower_float", lambda row, field: named(row.lower_float, __package__))
 GAPS = [bytes(64 + k) for k in range(64)]  # what lies behind a constant
-SEARCHED = 65536  # bytes of a constant up to which an equal one is looked for
-
-
-def data_of(array: Array) -> bytes:
-    """An array's elements, dense."""
-    return np.ascontiguousarray(array).tobytes()
-
-
-def packed(isa: str, w: Array, fused: bool) -> ConstantData:
-    """Weights [G, OC, KH, KW, IC] as `Packed` ones; few as bytes, of which equal ones are found."""
-    found = Packed(isa, w, fused)
-    return found if len(found) > SEARCHED else pack(isa, w, fused).tobytes()
-
-
-def packed_floats(isa: str, w: Array) -> ConstantData:
-    """Weights [G, OC, ...] as `PackedFloats`; few as bytes."""
-    found = PackedFloats(isa, w)
-    return found if len(found) > SEARCHED else pack_floats(isa, w.reshape(*w.shape[:2], -1)).tobytes()
 
 
 class Lowering:
