@@ -27,7 +27,7 @@ from qglow.report.peers import onnxruntime_int8, onnxruntime_runner
 from .models import NETWORKS, real
 
 PROFILING = ("graph", "reference", "onnx_import", "simplify", "profiling")
-COMPILING = (*PROFILING, "quantization", "runtime/bundle.py", "pipeline.py")
+COMPILING = (*PROFILING, "quantization", "report", "runtime/bundle.py", "pipeline.py", "quantizing.py")
 SAMPLES = 4
 FORM = 2  # NOTE: raise it when the way in which peers are prepared changes
 TRANSFORMERS = ("bert", "vit")

@@ -160,7 +160,7 @@ def quantize(
     reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
     result, wider = work.widened(start, result, check) if reached is None else (reached.result, {})
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
-    grounds = work.grounds(check, MOST) if reached is None else None
+    grounds = work.grounds(check, MOST, all_of_them=not (biases or wider)) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
     stored = quantized if result.config.io == "float" else with_quantized_io(quantized, result.config.io)
     bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **biases, **wider})

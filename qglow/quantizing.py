@@ -50,7 +50,7 @@ class Quantizing:
 
     def grounds(self, check: Data | bool | None, limit: int | None, all_of_them: bool = False) -> Grounds | None:
         """What to judge by; None where nothing is to be compared. limit: of given samples. all_of_them: with those
-        that are chosen by."""
+        that are chosen by, where nothing was chosen."""
         if check is None or check is False:
             return None
         given = None if check is True else open_dataset(check, self.graph).spread(limit)
