@@ -142,10 +142,10 @@ def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
 def _comes_in_place(graph: Graph, value: str, out: str, axis: int) -> bool:
     """Whether a value is an input of the graph that a concatenation takes in long runs: as the cache of a decoder, to
     which what is new is added."""
-    t, whole = graph.types[value], graph.types[out]
-    if value not in graph.inputs or value in graph.outputs or t.is_quantized or whole.is_quantized:
+    t, joined = graph.types[value], graph.types[out]
+    if value not in graph.inputs or value in graph.outputs or t.is_quantized or joined.is_quantized:
         return False
-    return t.dtype is whole.dtype and prod(t.static_shape[axis + 1 :]) * t.dtype.numpy.itemsize >= LONG_RUN
+    return t.dtype is joined.dtype and prod(t.static_shape[axis + 1 :]) * t.dtype.numpy.itemsize >= LONG_RUN
 
 
 def widest(a: Halo, b: Halo) -> Halo:

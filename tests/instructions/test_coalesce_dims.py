@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from qglow.instructions.coalesce_dims import coalesce_dims, offsets, padded, split_rows_for_threads
+from qglow.instructions.coalesce_dims import coalesce_dims, offsets, padded, rows_for_threads, split_rows_for_threads
 
 OPERANDS = {
     "dense": ((2, 3, 4), [(12, 4, 1), (12, 4, 1)], 1),
@@ -70,3 +70,10 @@ def test_a_row_of_runs_is_cut_in_rows() -> None:
     assert [d for d, _ in cut] == [1, 13, 340, 2] and offsets(cut, 2) == offsets(short, 2)
     assert split_rows_for_threads([*one, (400, (4, 2)), (2, (1, 1))], 4096) == [*one, (400, (4, 2)), (2, (1, 1))]
     assert split_rows_for_threads([one[0], (2, (9, 9)), *long[2:]], 4096) == [one[0], (2, (9, 9)), *long[2:]]
+
+
+def test_rows_of_4096_are_shared() -> None:
+    """And stay as they are in a program for many lengths."""
+    run = [(1, (0,)), (1, (0,)), (1, (0,)), (8192, (1,))]
+    assert [d for d, _ in rows_for_threads(run, False)] == [1, 2, 1, 4096] and rows_for_threads(run, True) == run
+    assert rows_for_threads([*run[:3], (8190, (1,))], False)[3] == (8190, (1,))
