@@ -119,11 +119,16 @@ def test_what_does_not_run_apart_is_left_alone(monkeypatch: pytest.MonkeyPatch) 
     assert "biases" not in qglow.quantize(subject().proto, profile).manifest
 
 
-def test_held_back_samples_that_choose_do_not_judge() -> None:
+@pytest.mark.parametrize(("gain", "judged_by"), [(-1000.0, 4), (1000.0, 8)])
+def test_held_back_samples_that_choose_do_not_judge(
+    gain: float, judged_by: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them judge where nothing was chosen."""
+    monkeypatch.setattr(layer_bias, "GAIN_DB", gain)
     samples = [dict(s) for s in (*subject().calibration, *subject().tests[:16])]
     proto = families.depthwise()
     profile = qglow.profile(proto, samples)
-    held = [s.name for s in profile.held_back]
-    made_bundle = qglow.quantize(proto, profile, {"widen_percent": 0.0})
-    assert made_bundle.manifest["biases"]["learned_by"] == 3 and len(held) == 8
-    assert made_bundle.manifest["agreement"]["samples"] == 4
+    manifest = qglow.quantize(proto, profile, {"widen_percent": 0.0}).manifest
+    assert len(profile.held_back) == 8 and ("biases" in manifest) == (judged_by == 4)
+    assert "biases" not in manifest or manifest["biases"]["learned_by"] == 3
+    assert manifest["agreement"]["samples"] == judged_by
