@@ -156,9 +156,11 @@ def quantize(
     check = check if target is None else labelled(check, target, config, graph)
     work = Quantizing(model, imported, graph, recorded, config, bool(progress), target)
     start = work.start(recorded)
-    result, biases = work.first(start, run_passes(start, _watched(dump_dir)), check)
+    passed = run_passes(start, _watched(dump_dir))
+    samples = work.chosen_by(start, check, recorded)
+    result, biases = work.first(start, passed, samples)
     reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
-    result, wider = work.widened(start, result, check) if reached is None else (reached.result, {})
+    result, wider = work.widened(start, result, samples) if reached is None else (reached.result, {})
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     grounds = work.grounds(check, MOST, all_of_them=not (biases or wider)) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)

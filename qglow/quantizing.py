@@ -67,13 +67,15 @@ class Quantizing:
         kept = kept_dataset(recorded.held_back or recorded.kept, self.graph)
         if kept is not None and recorded.held_back and check is True:
             kept = replace(kept, sources=kept.sources[::2])
-        if kept is None and check is not None and check is not True:
+        if kept is None and check is not True:
             kept = open_dataset(check, self.graph).spread(GIVEN_FOR_CHOICE)
         return tuple(fitting(start.branches, kept) or ())
 
-    def first(self, start: QuantState, result: QuantState, check: Data | bool | None) -> tuple[QuantState, Manifest]:
-        """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it."""
-        samples = self.chosen_by(start, check, self.recorded)
+    def first(
+        self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]
+    ) -> tuple[QuantState, Manifest]:
+        """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it. samples:
+        those of `chosen_by`."""
         if not self.config.correct_bias or start.branches is None:
             return result, {}
         self.biases = LayerBiases(start.branches.graph, samples, self.quiet)
@@ -119,11 +121,13 @@ class Quantizing:
         found.how = grounds.how
         return found
 
-    def widened(self, start: QuantState, result: QuantState, check: Data | bool | None) -> tuple[QuantState, Manifest]:
-        """The result with wider formats where it is poor, and the manifest's entry of them."""
-        if check is None or check is False or not may_widen(self.config) or start.branches is None:
+    def widened(
+        self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]
+    ) -> tuple[QuantState, Manifest]:
+        """The result with wider formats where it is poor, and the manifest's entry of them. samples: those of
+        `chosen_by`."""
+        if not samples or not may_widen(self.config) or start.branches is None:
             return result, {}
-        samples = self.chosen_by(start, check, self.recorded)
         made, account = widen(
             start.branches.graph,
             result,

@@ -12,7 +12,7 @@ from typing import Any
 from ..graph import Array, Graph
 from ..graph.blocks import precision_of
 from ..oracle import Oracle
-from ..profiling.dataset import Dataset
+from ..profiling.dataset import Dataset, Sample
 from ..progress import track
 from ..reference import evaluate
 from ..runtime.session import InferenceSession
@@ -72,6 +72,15 @@ def measure(
         compare_outputs(result, real, quantized, made, sample.name, powers)
     result.oracle = oracle.name
     return result
+
+
+def agreement_with(quantized: Graph, data: Sequence[Sample], real: Sequence[Mapping[str, Any]]) -> Agreement:
+    """int8 in a session on every sample beside the float outputs `real` of each."""
+    found, session = Agreement(), InferenceSession(quantized)
+    for sample, floats in zip(data, real, strict=True):
+        outputs = session.run(None, sample.feeds)
+        compare_outputs(found, floats, quantized, dict(zip(quantized.outputs, outputs, strict=True)))
+    return found
 
 
 def evaluate_all(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:

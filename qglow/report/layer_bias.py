@@ -31,7 +31,7 @@ from ..quantization import QuantState
 from ..quantization.product_rows import as_rows, row_sums
 from ..reference.arithmetic import product_scale
 from ..runtime import InferenceSession
-from .agreement import Agreement, compare_outputs
+from .agreement import agreement_with
 from .verdict import worst_db
 
 FEWEST, MOST = 4, 16  # samples
@@ -68,20 +68,14 @@ class LayerBiases:
         made = self.corrected(result)
         if made is result:
             return result, None
-        before, after = (self._worst_db(r.graph, oracle) for r in (result, made))
+        real = [oracle.outputs(s.feeds) for s in self.judged_by]
+        before, after = (worst_db(agreement_with(r.graph, self.judged_by, real).outputs) for r in (result, made))
         if after < before + GAIN_DB:
             return result, None
         return made, {
             "learned_by": len(self.learned_by), "judged_by": len(self.judged_by),
             "before_db": round(before, 2), "after_db": round(after, 2),
         }  # fmt: skip
-
-    def _worst_db(self, quantized: Graph, oracle: Oracle) -> float:
-        found, session = Agreement(), InferenceSession(quantized)
-        for sample in self.judged_by:
-            outputs = dict(zip(quantized.outputs, session.run(None, sample.feeds), strict=True))
-            compare_outputs(found, oracle.outputs(sample.feeds), quantized, outputs)
-        return worst_db(found.outputs)
 
     def corrected(self, result: QuantState) -> QuantState:
         """`result`, with the biases of its products corrected one after the other; as it is where its parts do not run

@@ -26,8 +26,7 @@ from ..ops.traits import WEIGHTED
 from ..oracle import Oracle
 from ..profiling.dataset import Sample, spread_indices
 from ..quantization import QuantConfig, QuantState
-from ..runtime import InferenceSession
-from .agreement import Agreement, compare_outputs, evaluate_all
+from .agreement import Agreement, agreement_with, evaluate_all
 from .format_time import PRICES, seconds_by_node, seconds_of_decisions
 from .noise_sources import SHARE, Source, find_sources
 from .verdict import worst_db
@@ -58,7 +57,7 @@ def widen(
     it is measured, as was to `first`."""
     data = [data[k] for k in spread_indices(len(data), SAMPLES)] if data else []
     real = [oracle.outputs(s.feeds) for s in data]
-    before = _measured(first.graph, data, real)
+    before = agreement_with(first.graph, data, real)
     begin = worst_db(before.outputs)
     if not data or begin >= GOOD_DB:
         return first, None
@@ -78,7 +77,7 @@ def widen(
         if made is None:
             break
         made = finished(made)
-        found = _measured(made.graph, data, real)
+        found = agreement_with(made.graph, data, real)
         if worst_db(found.outputs) < worst_db(score.outputs) + search.wanted_gain(best, made, is_poor):
             break
         best, score = made, found
@@ -111,7 +110,7 @@ class _Search:
     def next(self, causes: Sequence[Source], score: Agreement) -> QuantState | None:
         """The result with more of the causes avoided, by their noise for their time, that keeps within the time."""
         noise = np.array([o.noise_share for o in score.outputs.values()])
-        rest = [c for c in causes if all(c is not t for t in self.taken) and not self._is_wanted(c)]
+        rest = self._rest(causes)
         left = np.sum([c.noise for c in rest], axis=0) if rest else np.zeros_like(noise)
         goal = 10 ** (-WANTED_DB / 10)
         weight = np.where(noise > goal, noise / np.maximum(left, 1e-300), 0.0)
@@ -125,20 +124,13 @@ class _Search:
             room -= self._seconds(cause)
             chosen.append(cause)
             left = np.maximum(left - cause.noise, 0.0)
-        for _ in range(TRIES):
-            if not chosen:
-                return None
-            made = self.quantized(self._config([*self.taken, *chosen]))
-            if self._takes(made, chosen):
-                return made
-            chosen = chosen[: len(chosen) // 2]
-        return None
+        return self._made(chosen, lambda c: c[: len(c) // 2])
 
     def worthwhile(self, causes: Sequence[Source], score: Agreement) -> QuantState | None:
         """The result with those of the causes avoided that gain most over RATE dB for each percent of time."""
         noise = np.array([o.noise_share for o in score.outputs.values()])
         worst = int(np.argmax(noise))
-        rest = [c for c in causes if all(c is not t for t in self.taken) and not self._is_wanted(c)]
+        rest = self._rest(causes)
         total = max(float(sum(c.noise[worst] for c in rest)), 1e-300)
         order = sorted(rest, key=lambda c: -float(c.noise[worst]) / self._seconds(c))
         left, spent, best, count = total, 0.0, 0.0, 0
@@ -149,13 +141,20 @@ class _Search:
             if self.spent + spent <= self.most and worth > best + LEAST:
                 best, count = worth, k + 1
         chosen = order[:count] if best >= GAIN_DB else []
+        return self._made(chosen, lambda c: c[:-1])
+
+    def _rest(self, causes: Sequence[Source]) -> list[Source]:
+        return [c for c in causes if all(c is not t for t in self.taken) and not self._is_wanted(c)]
+
+    def _made(self, chosen: list[Source], fewer: Callable[[list[Source]], list[Source]]) -> QuantState | None:
+        """The result with the chosen causes avoided too; with `fewer` of them where it may not be."""
         for _ in range(TRIES):
             if not chosen:
                 return None
             made = self.quantized(self._config([*self.taken, *chosen]))
             if self._takes(made, chosen):
                 return made
-            chosen = chosen[:-1]
+            chosen = fewer(chosen)
         return None
 
     def _takes(self, made: QuantState, chosen: Sequence[Source]) -> bool:
@@ -201,11 +200,3 @@ class _Search:
             "more_time_percent": round(100 * (seconds_of_decisions(made.decisions, self.times) / self.int8 - 1), 1),
             "nodes": [{"node": d.node, "op": d.op, "precision": d.precision} for d in wider],
         }
-
-
-def _measured(quantized: Graph, data: Sequence[Sample], real: Sequence[Mapping[str, Any]]) -> Agreement:
-    found, session = Agreement(), InferenceSession(quantized)
-    for sample, floats in zip(data, real, strict=True):
-        outputs = session.run(None, sample.feeds)
-        compare_outputs(found, floats, quantized, dict(zip(quantized.outputs, outputs, strict=True)))
-    return found
