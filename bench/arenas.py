@@ -26,16 +26,21 @@ def row_of(path: Path) -> str:
     assert isinstance(selected, Program) and isinstance(planned, Program)
     live = [sum(b.size for b in planned.buffers if b.first <= k <= b.last) for k in range(len(planned.steps))]
     sizes = (sum(b.size for b in selected.buffers), max(live, default=0), planned.arena_size)
-    return f"| {path.stem} | {len(selected.buffers)} | {len(planned.buffers)} | " + " | ".join(
-        f"{n / 1024:.1f}" for n in sizes) + " |"
+    return (
+        f"| {path.stem} | {len(selected.buffers)} | {len(planned.buffers)} | "
+        + " | ".join(f"{n / 1024:.1f}" for n in sizes)
+        + " |"
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    print("| model | buffers selected | planned | KiB of all | live at one time | arena |\n| --- | --: | --: | --: | "
-          "--: | --: |")
+    print(
+        "| model | buffers selected | planned | KiB of all | live at one time | arena |\n| --- | --: | --: | --: | "
+        "--: | --: |"
+    )
     for path in sorted(folder.glob("*.qglow")):
         try:
             print(row_of(path))

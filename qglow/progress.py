@@ -15,9 +15,7 @@ def _terminal() -> TextIO:
     return stream
 
 
-def track(
-    items: Iterable[T], what: str, total: int | None = None, quiet: bool = False, done: int = 0
-) -> Iterator[T]:
+def track(items: Iterable[T], what: str, total: int | None = None, quiet: bool = False, done: int = 0) -> Iterator[T]:
     """The items, with a progress bar on standard error where that is a terminal. done: how many of the total were there
     before."""
     if quiet or not sys.stderr.isatty():

@@ -71,9 +71,7 @@ class Quantizing:
             kept = open_dataset(check, self.graph).spread(GIVEN_FOR_CHOICE)
         return tuple(fitting(start.branches, kept) or ())
 
-    def first(
-        self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]
-    ) -> tuple[QuantState, Manifest]:
+    def first(self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]) -> tuple[QuantState, Manifest]:
         """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it. samples:
         those of `chosen_by`."""
         if not self.config.correct_bias or start.branches is None:

@@ -51,7 +51,7 @@ OP_LISTS = {  # files that name several ops in one place, outside of `ops/`, and
     "reference/recurrent_layer.py": "the gates of the three cells",
     "onnx_import/contrib/expand.py": "operators of onnxruntime's own domain, as files have them",
     "onnx_import/contrib/products.py": "activations that onnxruntime fuses, by the name in an attribute, with their "
-                                       "parameters",
+    "parameters",
     "onnx_import/export_qoperator.py": "the operator on integers that another runtime has of each of these",
     "onnx_import/aligned.py": "operators of opsets before 7, as files have them",
     "onnx_import/element_types.py": "operators of files that widen narrow dtypes, with and without a declaration",

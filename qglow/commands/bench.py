@@ -53,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--threads", type=whole_number, default=1, metavar="N", help="of every runtime (default 1)")
     parser.add_argument(
-        "--shape", action="append", default=[], metavar=METAVAR,
+        "--shape",
+        action="append",
+        default=[],
+        metavar=METAVAR,
         help="of an input (default: as in the profile, else 1 where symbolic)",
     )
     parser.add_argument("--vs", help="peers, by comma: onnxruntime, openvino (default onnxruntime, with a model)")

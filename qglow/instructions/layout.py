@@ -199,8 +199,10 @@ def verify_layouts(graph: Graph, layouts: Layouts) -> Layouts:
         node = producers.get(parent)
         parts = list(node.inputs) if node is not None and node.op == "Concat" else []
         before = parts[: parts.index(v)] if v in parts else []
-        if parts.count(v) != 1 or sum(graph.types[p].static_shape[axis] for p in before) != first or (
-            v not in producers and v not in graph.inputs
+        if (
+            parts.count(v) != 1
+            or sum(graph.types[p].static_shape[axis] for p in before) != first
+            or (v not in producers and v not in graph.inputs)
         ):
             faults.append(f"{v!r} has a slot of {parent!r}, axis {axis} from {first}, and is no such part of it")
         elif graph.types[v].quant != graph.types[parent].quant:

@@ -121,4 +121,3 @@ def _grid(image: Array) -> Grid:
     """An image [C, H, W] or a line [C, W] as rows of columns of channels."""
     rows, row = (image.shape[1], image.strides[1]) if image.ndim == 3 else (1, 0)
     return cast(Grid, (image.ctypes.data, rows, row, image.shape[-1], image.strides[-1], image.shape[0]))
-

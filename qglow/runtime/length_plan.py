@@ -136,7 +136,9 @@ class LengthTemplate:
         fresh = cut(typed(self.found.moving.full_graph, shapes)).first
         constants = {n: a for n, a in fresh.constants.items() if n not in values}
         again = lowered(
-            fresh.with_(inputs=self.found.static.inputs, constants=constants), self._isa, self._pool.derived,
+            fresh.with_(inputs=self.found.static.inputs, constants=constants),
+            self._isa,
+            self._pool.derived,
             self.found.rooms,
         )
         pairs = [(_numbers(a), _numbers(b)) for a, b in zip(again.steps, made.program.steps, strict=True)]

@@ -111,9 +111,7 @@ class StatefulCalls:
         if self._template is None:
             self._template, self._in_place = plan.template, self._found_in_place(plan.template)
         views = dict(plan._outputs)
-        self._held = {
-            i: views[o] if i in self._in_place else np.array(views[o]) for i, o in self._output_of.items()
-        }
+        self._held = {i: views[o] if i in self._in_place else np.array(views[o]) for i, o in self._output_of.items()}
         return {n: np.array(views[n]) for n in names}
 
     def _kept(self, results: Mapping[str, Array]) -> dict[str, Array]:

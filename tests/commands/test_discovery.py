@@ -134,9 +134,7 @@ def test_the_best_classes_and_the_accuracy_are_shown(
     assert found.described() == "top-1 accuracy 33.3%, top-5 accuracy 66.7% over 3 labelled samples"
 
 
-def test_tables_fit_a_narrow_terminal(
-    digits: Path, bundle: qglow.Bundle, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_fit_a_narrow_terminal(digits: Path, bundle: qglow.Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
     report = qglow.compare(digits / "model.onnx", bundle, digits, samples=2)
     for columns, wide in ((40, 80), (80, 80), (130, 130)):
         monkeypatch.setenv("COLUMNS", str(columns))

@@ -90,8 +90,11 @@ def models() -> dict[str, ModelProto]:
         made
         | {name: text_model(text) for name, text in TEXTS.items()}
         | {op.lower(): recurrent(op) for op in ("LSTM", "GRU", "RNN")}
-        | {f"blocks-{bits}-{level}": n_bits(20, 40, 16, bits, level=level, bias=True) for bits in (4,
-        8) for level in (0, 4)}
+        | {
+            f"blocks-{bits}-{level}": n_bits(20, 40, 16, bits, level=level, bias=True)
+            for bits in (4, 8)
+            for level in (0, 4)
+        }
     )
 
 

@@ -60,8 +60,16 @@ class Worker:
             "QGLOW_MAX_MEMORY": "512M",
             "QGLOW_MAX_WORK": "20000",
         }
-        command = [sys.executable, "-W", "ignore", "-m", "fuzz.worker", str(self.corpus), str(self.folder),
-            str(os.getpid())]
+        command = [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "fuzz.worker",
+            str(self.corpus),
+            str(self.folder),
+            str(os.getpid()),
+        ]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=TESTS
         )

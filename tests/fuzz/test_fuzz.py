@@ -90,8 +90,9 @@ def test_a_worker_ends_with_its_parent(corpus: Path, tmp_path: Path) -> None:
         "flush=True)\ntime.sleep(600)"
     )
     command = [sys.executable, "-c", code, str(corpus), str(tmp_path / "w"), str(empty)]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PATHS},
-        cwd=TESTS)
+    parent = subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": PATHS}, cwd=TESTS
+    )
     assert parent.stdout is not None
     worker = int(parent.stdout.readline())
     parent.kill()

@@ -51,8 +51,8 @@ def test_what_is_captured() -> None:
     assert apply(graph, [Rewrite("look", pattern, lambda m: seen.append(m))]) is graph
     (match,) = seen
     assert match.values == {"x": "x", "c": "c", "z": "z"} and match.node("sum").name == "n_a"
-    assert match.constant("c") == 2 and match.rank("x") == 2 and match.keeps_shape("x", "c") and match.root.name == (
-        "n_y"
+    assert (
+        match.constant("c") == 2 and match.rank("x") == 2 and match.keeps_shape("x", "c") and match.root.name == ("n_y")
     )
     assert [n.name for n in match.nodes] == ["n_y", "n_a"]
 
@@ -71,8 +71,12 @@ def test_one_name_is_one_value(operands: str, fires: bool) -> None:
     ("y = Add(x, v)", False, False),
 ])  # fmt: skip
 def test_order_and_constants(line: str, commutes: bool, fires: bool) -> None:
-    pattern = op(lambda d: d.name in ("Add", "Sub", "Div", "Max"), value("x"), constant("c", is_scalar),
-        commutes=commutes or None)
+    pattern = op(
+        lambda d: d.name in ("Add", "Sub", "Div", "Max"),
+        value("x"),
+        constant("c", is_scalar),
+        commutes=commutes or None,
+    )
     found = ops(graph_of(line), Rewrite("r", pattern, relu))
     assert (found == ["Relu"]) == fires
 
@@ -97,7 +101,7 @@ def test_a_shared_inner_node_stays_as_long_as_it_is_read() -> None:
 
 
 def test_attributes_and_conditions() -> None:
-    leaky = "y = LeakyRelu(x) {\"alpha\": 0.5}"
+    leaky = 'y = LeakyRelu(x) {"alpha": 0.5}'
     for wanted, fires in ((0.5, True), (0.25, False), (lambda v: v < 1, True)):
         assert ops(graph_of(leaky), Rewrite("r", op("LeakyRelu", value("x"), attributes={"alpha": wanted}), relu)) == [
             "Relu" if fires else "LeakyRelu"]  # fmt: skip
@@ -159,19 +163,23 @@ def test_several_nodes_in_place_of_one() -> None:
     def as_two(m: Match) -> Replacement:
         factor = m.add_constant(f"{m.root.name}.factor", np.array(-1, np.float32))
         half = m.add_value(f"{m.root.name}.half", m.type("x"))
-        return (Node("Mul", (m["x"], factor), (half,), {}, f"{m.root.name}.mul"),
-            Node("Relu", (half,), m.root.outputs, {}, m.root.name))
+        return (
+            Node("Mul", (m["x"], factor), (half,), {}, f"{m.root.name}.mul"),
+            Node("Relu", (half,), m.root.outputs, {}, m.root.name),
+        )
 
-    made = verify(apply(graph_of("a = Exp(x)", "b = Abs(a)", "y = Exp(b)"),
-        [Rewrite("two", op("Abs", value("x")), as_two)]))
+    made = verify(
+        apply(graph_of("a = Exp(x)", "b = Abs(a)", "y = Exp(b)"), [Rewrite("two", op("Abs", value("x")), as_two)])
+    )
     assert [n.op for n in made.nodes] == ["Exp", "Mul", "Relu", "Exp"]
 
 
 def test_where_a_replacement_stands() -> None:
     """With `at` it stands where the captured node did, and only where all that it reads is there by then."""
     pattern = op("Add", op("Neg", value("x"), name="first"), value("other"))
-    early = Rewrite("early", pattern, lambda m: Node("Sub", (m["other"], m["x"]), m.root.outputs, {}, m.root.name),
-        at="first")
+    early = Rewrite(
+        "early", pattern, lambda m: Node("Sub", (m["other"], m["x"]), m.root.outputs, {}, m.root.name), at="first"
+    )
     late = early._replace(at="")
     before = graph_of("b = Exp(z)", "a = Neg(x)", "c1 = Abs(x)", "s = Add(a, b)", "y = Mul(s, c1)")
     assert ops(before, early) == ["Exp", "Sub", "Abs", "Mul"] and ops(before, late) == ["Exp", "Abs", "Sub", "Mul"]
@@ -186,8 +194,9 @@ def test_a_replacement_must_write_what_the_root_wrote() -> None:
 
 
 def test_a_replacement_that_would_close_a_cycle_is_refused() -> None:
-    cyclic = Rewrite("cyclic", op("Neg", value("x")), lambda m: Node("Add", (m["x"], "b"), m.root.outputs, {},
-        m.root.name))
+    cyclic = Rewrite(
+        "cyclic", op("Neg", value("x")), lambda m: Node("Add", (m["x"], "b"), m.root.outputs, {}, m.root.name)
+    )
     with pytest.raises(VerifyError, match="rewrite cyclic: expected inputs that are written before 'n_a', got 'b'"):
         apply(graph_of("a = Neg(x)", "b = Exp(a)", "y = Abs(b)"), [cyclic])
     itself = Rewrite("itself", op("Neg", value("x")), lambda m: m.root.with_(inputs=m.root.outputs))

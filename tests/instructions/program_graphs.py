@@ -121,7 +121,14 @@ class Net:
         return self.op("Lookup", (x, self.constant("t", data)), quant, axis=1)
 
     def blockwise(
-        self, x: str, columns: int, size: int, bits: int, points: bool = True, bias: bool = True, compute: str = "int8",
+        self,
+        x: str,
+        columns: int,
+        size: int,
+        bits: int,
+        points: bool = True,
+        bias: bool = True,
+        compute: str = "int8",
         halves: bool = False,
     ) -> str:
         """A product of float rows with block-wise weights. halves: scales are numbers of float16."""

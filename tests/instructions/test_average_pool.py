@@ -14,8 +14,12 @@ from qglow.runtime.step_profile import host_steps
 def model(**settings: object) -> onnx.ModelProto:
     w = np.random.default_rng(0).normal(0, 1, (20, 3, 1, 1)).astype(np.float32)
     graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("AveragePool", ["a"], ["p"], **settings),
-         helper.make_node("Conv", ["p", "v"], ["y"])], "g",
+        [
+            helper.make_node("Conv", ["x", "w"], ["a"]),
+            helper.make_node("AveragePool", ["a"], ["p"], **settings),
+            helper.make_node("Conv", ["p", "v"], ["y"]),
+        ],
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3, "h", "w"])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(w, "w"), numpy_helper.from_array(w.reshape(3, 20, 1, 1), "v")],

@@ -1,6 +1,6 @@
 """The cases of onnx.backend.test that need no download, each run through `qglow.onnx_backend`, and what came of it.
 
-    python -m tests.onnx_import.backend_cases PATTERN      the outcome of every case whose name matches
+python -m tests.onnx_import.backend_cases PATTERN      the outcome of every case whose name matches
 """
 
 from __future__ import annotations

@@ -21,7 +21,8 @@ def model(equation: str, second_is_constant: bool, swapped: bool, symbolic: bool
     given = {n: a for n, a in arrays.items() if n != constant}
     dims = {f"x{k}": [c if symbolic else SIZES[c] for c in t] for k, t in enumerate(terms)}
     graph = helper.make_graph(
-        [helper.make_node("Einsum", ["x0", "x1"], ["y"], equation=equation)], "g",
+        [helper.make_node("Einsum", ["x0", "x1"], ["y"], equation=equation)],
+        "g",
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, dims[n]) for n in given],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(arrays[constant], constant)] if constant else [],
@@ -30,9 +31,23 @@ def model(equation: str, second_is_constant: bool, swapped: bool, symbolic: bool
 
 
 PRODUCTS = [
-    "ab,bc->ac", "ab,bc->ca", "ab,bc", "ba,cb->ac", "abc,cd->abd", "abcd,be->aecd", "abid,abjd->abij",
-    "abij,abjd->abid", "aibd,ajbd->abij", "abij,ajbd->aibd", "ab,ab->a", "ab,b->a", "b,bc->c", "abc,abc->ab",
-    "abc,ac->ab", "ac,abc->ab", " a b , b c -> a c",
+    "ab,bc->ac",
+    "ab,bc->ca",
+    "ab,bc",
+    "ba,cb->ac",
+    "abc,cd->abd",
+    "abcd,be->aecd",
+    "abid,abjd->abij",
+    "abij,abjd->abid",
+    "aibd,ajbd->abij",
+    "abij,ajbd->aibd",
+    "ab,ab->a",
+    "ab,b->a",
+    "b,bc->c",
+    "abc,abc->ab",
+    "abc,ac->ab",
+    "ac,abc->ab",
+    " a b , b c -> a c",
 ]
 BY_CONSTANT = ["abc,cde->abde", "abde,dec->abc", "abde,ced->bac", "abcd,d->abc", "ab,bcd->dac"]
 OTHERS = ["ab,cd->abcd", "ab,ab->ab", "ab,bc->a", "aab,bc->ac", "abc,bcd->ad", "a,b->ab", "ab,ab->"]
@@ -63,7 +78,8 @@ def test_others_are_left_as_they_are(equation: str) -> None:
 
 def test_a_dimension_that_is_broadcast_is_left_to_the_einsum() -> None:
     graph = helper.make_graph(
-        [helper.make_node("Einsum", ["x0", "x1"], ["y"], equation="ab,bc->ac")], "g",
+        [helper.make_node("Einsum", ["x0", "x1"], ["y"], equation="ab,bc->ac")],
+        "g",
         [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x0", [2, 1]), ("x1", [3, 4]))],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
     )

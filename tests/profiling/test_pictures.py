@@ -23,7 +23,7 @@ TOML = "[input.x]\nsource = 'images'\ncolor = '{}'\n"
 
 def model(channels: int) -> ModelProto:
     text = f"""<ir_version: 8, opset_import: ["": 17]> g (float[1, {channels}, 8, 8] x) => (float[1, 3, 8, 8] y)
-        <float[3, {channels}, 1, 1] w = {{{', '.join(['0.5'] * 3 * channels)}}}> {{ y = Conv(x, w) }}"""
+        <float[3, {channels}, 1, 1] w = {{{", ".join(["0.5"] * 3 * channels)}}}> {{ y = Conv(x, w) }}"""
     return onnx.parser.parse_model(text)
 
 

@@ -93,5 +93,5 @@ def test_a_mask_leaves_the_scores_their_steps(least: float) -> None:
     t = bundle.graph.types["masked"]
     assert t.quant is not None and t.quant.scale[0] < 1 and db > 25
     values = qglow.InferenceSession(bundle).run_all(data[0])
-    assert (values["weights"][0][np.triu_indices(16,
-        1)] == bundle.graph.types["weights"].quant.zero_point[0]).all()  # type: ignore[union-attr]
+    quant = bundle.graph.types["weights"].quant
+    assert quant is not None and (values["weights"][0][np.triu_indices(16, 1)] == quant.zero_point[0]).all()

@@ -75,8 +75,9 @@ def test_all_activations_are_int16_and_what_has_no_form_is_float() -> None:
     bundle = quantized(graph, data, activations="int16")
     assert set(activations(bundle.graph).values()) == {DType.I16}
     assert all(
-        t.quant is not None and t.quant.z == 0 for v,
-        t in bundle.graph.types.items() if t.dtype is DType.I16 and t.quant
+        t.quant is not None and t.quant.z == 0
+        for v, t in bundle.graph.types.items()
+        if t.dtype is DType.I16 and t.quant
     )
     decisions = {d["op"]: d for d in bundle.manifest["decisions"]}
     assert decisions["Softmax"]["precision"] == "float" and "no int16 form" in decisions["Softmax"]["reason"]

@@ -14,7 +14,9 @@ N = helper.make_node
 
 def model(nodes: list, shape: list, constants: dict, output: str = "y") -> onnx.ModelProto:
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()],
     )
@@ -42,14 +44,25 @@ def weights(*shape: int) -> np.ndarray:
 def positions() -> onnx.ModelProto:
     """A product, sines of positions times it, and a product again."""
     nodes = [
-        N("Shape", ["x"], ["s"]), N("Gather", ["s", "one"], ["n"]), N("Range", ["zero", "n", "step"], ["at"]),
-        N("Cast", ["at"], ["real"], to=1), N("Unsqueeze", ["real", "last"], ["column"]),
-        N("Mul", ["column", "pace"], ["angles"]), N("Sin", ["angles"], ["sines"], name="Sin_6"),
-        N("MatMul", ["x", "w"], ["a"]), N("Add", ["a", "sines"], ["b"]), N("MatMul", ["b", "v"], ["y"]),
+        N("Shape", ["x"], ["s"]),
+        N("Gather", ["s", "one"], ["n"]),
+        N("Range", ["zero", "n", "step"], ["at"]),
+        N("Cast", ["at"], ["real"], to=1),
+        N("Unsqueeze", ["real", "last"], ["column"]),
+        N("Mul", ["column", "pace"], ["angles"]),
+        N("Sin", ["angles"], ["sines"], name="Sin_6"),
+        N("MatMul", ["x", "w"], ["a"]),
+        N("Add", ["a", "sines"], ["b"]),
+        N("MatMul", ["b", "v"], ["y"]),
     ]
     constants = {
-        "one": np.int64(1), "zero": np.int64(0), "step": np.int64(1), "last": np.int64([1]),
-        "pace": np.geomspace(1, 0.01, 16).astype(np.float32), "w": weights(16, 16), "v": weights(16, 8),
+        "one": np.int64(1),
+        "zero": np.int64(0),
+        "step": np.int64(1),
+        "last": np.int64([1]),
+        "pace": np.geomspace(1, 0.01, 16).astype(np.float32),
+        "w": weights(16, 16),
+        "v": weights(16, 8),
     }
     return model(nodes, ["n", "length", 16], constants)
 
@@ -75,12 +88,21 @@ def test_what_is_made_of_shapes_stays_float_with_its_reason() -> None:
 def reshaped(read: str) -> onnx.ModelProto:
     """A Reshape to a height that is read of another value."""
     nodes = [
-        N("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]), N("Relu", ["a"], ["r"]), N("Gather", ["a", "zero"], ["g"]),
-        N("Shape", [read], ["s"]), N("Gather", ["s", "height"], ["h"]), N("Concat", ["m", "h", "width"], ["t"], axis=0),
-        N("Reshape", ["r", "t"], ["f"]), N("MatMul", ["f", "v"], ["y"]),
+        N("Conv", ["x", "w"], ["a"], pads=[1, 1, 1, 1]),
+        N("Relu", ["a"], ["r"]),
+        N("Gather", ["a", "zero"], ["g"]),
+        N("Shape", [read], ["s"]),
+        N("Gather", ["s", "height"], ["h"]),
+        N("Concat", ["m", "h", "width"], ["t"], axis=0),
+        N("Reshape", ["r", "t"], ["f"]),
+        N("MatMul", ["f", "v"], ["y"]),
     ]
     constants = {
-        "w": weights(6, 3, 3, 3), "v": weights(8, 5), "m": np.int64([-1]), "width": np.int64([8]), "zero": np.int64(0),
+        "w": weights(6, 3, 3, 3),
+        "v": weights(8, 5),
+        "m": np.int64([-1]),
+        "width": np.int64([8]),
+        "zero": np.int64(0),
         "height": np.int64([1 if read == "g" else 2]),
     }
     return model(nodes, ["n", 3, "h", 8], constants)
@@ -100,13 +122,18 @@ def test_the_shape_of_a_value_that_nothing_else_reads(read: str) -> None:
 def test_channels_are_followed_through_a_view_of_unknown_batch() -> None:
     """Means over pixels made flat, of which a batch's worth is taken again, as torch's GlobalResponseNorm exports."""
     nodes = [
-        N("Conv", ["x", "w"], ["a"]), N("Relu", ["a"], ["r"]), N("GlobalAveragePool", ["r"], ["p"]),
+        N("Conv", ["x", "w"], ["a"]),
+        N("Relu", ["a"], ["r"]),
+        N("GlobalAveragePool", ["r"], ["p"]),
         N("Reshape", ["p", "flat"], ["f"]),
-        N("Reshape", ["f", "back"], ["b"]), N("Gemm", ["b", "v"], ["y"]),
+        N("Reshape", ["f", "back"], ["b"]),
+        N("Gemm", ["b", "v"], ["y"]),
     ]
     constants = {
         "w": weights(20, 4, 1, 1) * np.geomspace(1, 30, 20).astype(np.float32)[:, None, None, None],
-        "v": weights(20, 6), "flat": np.int64([-1]), "back": np.int64([-1, 20]),
+        "v": weights(20, 6),
+        "flat": np.int64([-1]),
+        "back": np.int64([-1, 20]),
     }
     proto = model(nodes, ["n", 4, "h", "w"], constants)
     bundle = quantized(proto, (1, 4, 6, 6))
@@ -117,14 +144,22 @@ def test_channels_are_followed_through_a_view_of_unknown_batch() -> None:
 def test_channels_of_a_value_of_unknown_rank() -> None:
     """A Reshape to a shape of unknown length, and a Transpose of it, as torch's MultiheadAttention exports."""
     nodes = [
-        N("MatMul", ["x", "w"], ["a"]), N("Shape", ["x"], ["s"]), N("Gather", ["s", "zero"], ["n"]),
-        N("Div", ["n", "n"], ["o"]), N("Add", ["o", "o"], ["end"]), N("Slice", ["s", "zero", "end"], ["head"]),
-        N("Concat", ["head", "tail"], ["t"], axis=0), N("Reshape", ["a", "t"], ["r"]),
-        N("Transpose", ["r"], ["p"], perm=[0, 2, 1, 3]), N("MatMul", ["p", "v"], ["y"]),
+        N("MatMul", ["x", "w"], ["a"]),
+        N("Shape", ["x"], ["s"]),
+        N("Gather", ["s", "zero"], ["n"]),
+        N("Div", ["n", "n"], ["o"]),
+        N("Add", ["o", "o"], ["end"]),
+        N("Slice", ["s", "zero", "end"], ["head"]),
+        N("Concat", ["head", "tail"], ["t"], axis=0),
+        N("Reshape", ["a", "t"], ["r"]),
+        N("Transpose", ["r"], ["p"], perm=[0, 2, 1, 3]),
+        N("MatMul", ["p", "v"], ["y"]),
     ]
     factors = np.geomspace(1, 30, 12).astype(np.float32)
     constants = {
-        "w": weights(8, 12) * factors, "v": weights(4, 5), "zero": np.int64([0]),
+        "w": weights(8, 12) * factors,
+        "v": weights(4, 5),
+        "zero": np.int64([0]),
         "tail": np.int64([3, 4]),
     }
     proto = model(nodes, ["n", "length", 8], constants)

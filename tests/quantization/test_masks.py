@@ -108,8 +108,9 @@ def test_infinities_are_counted_and_say_nothing_about_the_range() -> None:
 
 
 def test_a_profile_keeps_the_counts(tmp_path: object) -> None:
-    graph = parse_graph(SCORES + '%s: f32[4,6] = Add(%x, %far) "a"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} '
-                                 '"b"\noutput %y\n')
+    graph = parse_graph(
+        SCORES + '%s: f32[4,6] = Add(%x, %far) "a"\n%y: f32[4,6] = Softmax(%s) {"axis": -1} "b"\noutput %y\n'
+    )
     rng = np.random.default_rng(0)
     feeds = {n: rng.normal(0, 1, (4, 6)).astype(np.float32) for n in graph.inputs}
     feeds["far"][:, 3:] = -np.inf

@@ -75,8 +75,11 @@ def _cases() -> Iterator[Case]:
     rois = np.array([[0, 0, 4, 4], [1, 1, 5, 5], [0, 0, 2, 2]], F)
     yield "RoiAlign", [image, rois, np.array([0, 1, 1])], {"output_height": 3, "output_width": 2, "sampling_ratio": 1}
     yield "MaxRoiPool", [image, np.array([[0, 0, 0, 4, 4], [1, 0, 0, 3, 3]], F)], {"pooled_shape": (2, 3)}
-    yield "MaxUnpool", [image[:, :, :2, :2], np.arange(32).reshape(2, 4, 2, 2)], {"kernel_shape": (2, 2),
-        "strides": (2, 2)}
+    yield (
+        "MaxUnpool",
+        [image[:, :, :2, :2], np.arange(32).reshape(2, 4, 2, 2)],
+        {"kernel_shape": (2, 2), "strides": (2, 2)},
+    )
     for more in (
         {},
         {"strides": (2, 2)},
@@ -91,7 +94,6 @@ def _cases() -> Iterator[Case]:
     yield "IsNaN", [x], {}
     yield "Not", [x > 0], {}
 
-
     yield from _moving()
     yield from _computing()
     yield from _depending()
@@ -101,8 +103,19 @@ def _moving() -> Iterator[Case]:
     """Ops that give their input's elements in another shape or order, with forms that do not fit."""
     rng = np.random.default_rng(1)
     x = rng.normal(size=(2, 3, 4)).astype(F)
-    for sizes in ([6, 4], [-1], [0, -1], [2, 0, 4], [0, 0, 0, 1], [5, 5], [-1, 5], [-1, -1], [4, 0, 3], [1, 24, 1],
-        [-2, 4]):
+    for sizes in (
+        [6, 4],
+        [-1],
+        [0, -1],
+        [2, 0, 4],
+        [0, 0, 0, 1],
+        [5, 5],
+        [-1, 5],
+        [-1, -1],
+        [4, 0, 3],
+        [1, 24, 1],
+        [-2, 4],
+    ):
         yield "Reshape", [x, np.array(sizes)], {}
     for sizes in ([0, -1], [0, 3], [2, -1], [3, 0, 5]):
         yield "Reshape", [x[:0], np.array(sizes)], {}
@@ -142,8 +155,13 @@ def _moving() -> Iterator[Case]:
 def _computing() -> Iterator[Case]:
     rng = np.random.default_rng(2)
     image, w = rng.normal(size=(2, 4, 7, 6)).astype(F), rng.normal(size=(6, 2, 3, 2)).astype(F)
-    for more in ({}, {"strides": (2, 1)}, {"pads": (1, 0, 2, 1)}, {"auto_pad": "SAME_LOWER", "strides": (2, 2)},
-        {"dilations": (2, 3)}):
+    for more in (
+        {},
+        {"strides": (2, 1)},
+        {"pads": (1, 0, 2, 1)},
+        {"auto_pad": "SAME_LOWER", "strides": (2, 2)},
+        {"dilations": (2, 3)},
+    ):
         yield "Conv", [image, w], {"group": 2, **more}
         yield "ConvTranspose", [image, w[:4], np.ones(4, F)], {"group": 2, **more}
         for op in ("MaxPool", "AveragePool"):
@@ -155,16 +173,27 @@ def _computing() -> Iterator[Case]:
     yield "Conv", [image, w, np.ones(5, F)], {"group": 2}
     for op in ("GlobalMaxPool", "GlobalAveragePool"):
         yield op, [image], {}
-    for scales, sizes in (([1, 1, 2, 0.5], None), ([1, 1, 1, 1.5], None), (None, [2, 4, 9, 3]), (None, [2, 4]),
-        ([2], None)):
+    for scales, sizes in (
+        ([1, 1, 2, 0.5], None),
+        ([1, 1, 1, 1.5], None),
+        (None, [2, 4, 9, 3]),
+        (None, [2, 4]),
+        ([2], None),
+    ):
         given = [None if v is None else np.array(v, t) for v, t in ((scales, F), (sizes, I64))]
         yield "Resize", [image, None, *given], {}
     a, b = rng.normal(size=(3, 4)).astype(F), rng.normal(size=(4, 5)).astype(F)
     for turned in ({}, {"transA": 1}, {"transB": 1}):
         yield "Gemm", [a, b], turned
         yield "Gemm", [a.T, b.T, np.ones((3, 1), F)], {"transA": 1, "transB": 1}
-    for left, right in (((3, 4), (4, 5)), ((4,), (4, 5)), ((3, 4), (4,)), ((4,), (4,)), ((2, 1, 3, 4), (7, 4, 5)),
-        ((2, 4), (3, 5))):
+    for left, right in (
+        ((3, 4), (4, 5)),
+        ((4,), (4, 5)),
+        ((3, 4), (4,)),
+        ((4,), (4,)),
+        ((2, 1, 3, 4), (7, 4, 5)),
+        ((2, 4), (3, 5)),
+    ):
         yield "MatMul", [np.ones(left, F), np.ones(right, F)], {}
     for axis in (0, 1, -1, 4):
         yield "LayerNormalization", [image, np.ones(6, F)], {"axis": axis}
@@ -241,14 +270,17 @@ def test_a_rule_holds_for_names_of_sizes_too(number: int) -> None:
         return
     for _ in range(8):
         sizes = {f"d{k}": k for k in range(32)}
-        named = [None if s is None else tuple(
-            f"d{d}" if d < 32 and rng.random() < 0.5 else d for d in s) for s in shapes_of(inputs)]
+        named = [
+            None if s is None else tuple(f"d{d}" if d < 32 and rng.random() < 0.5 else d for d in s)
+            for s in shapes_of(inputs)
+        ]
         elements = [None if rng.random() < 0.5 else a for a in inputs]
         found = rule(node, named, elements)
         for got, exact in zip(found, want, strict=True):
             assert got is None or len(got) == len(exact or ()), (named, got, exact)
-            assert all(d in ("?", e) or sizes.get(str(d)) == e for d,
-                e in zip(got or (), exact or (), strict=got is not None))
+            assert all(
+                d in ("?", e) or sizes.get(str(d)) == e for d, e in zip(got or (), exact or (), strict=got is not None)
+            )
 
 
 @NUMBERS
@@ -260,12 +292,14 @@ def test_onnx_infers_the_same_shapes(number: int) -> None:
     if node.op == "Cast":
         attributes["to"] = onnx.TensorProto.INT32
     made = helper.make_node(node.op, list(node.inputs), list(node.outputs), **attributes)
-    given = [helper.make_tensor_value_info(i, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for i,
-        a in arrays.items()]
+    given = [
+        helper.make_tensor_value_info(i, helper.np_dtype_to_tensor_dtype(a.dtype), a.shape) for i, a in arrays.items()
+    ]
     data = [numpy_helper.from_array(a, i) for i, a in arrays.items()]
     outputs = [helper.make_empty_tensor_value_info(o) for o in node.outputs]
-    model = helper.make_model(helper.make_graph([made], "g", given, outputs, data),
-        opset_imports=[helper.make_opsetid("", 19)])
+    model = helper.make_model(
+        helper.make_graph([made], "g", given, outputs, data), opset_imports=[helper.make_opsetid("", 19)]
+    )
     try:
         inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph.output
         ruled = SHAPES[node.op](node, shapes_of(inputs), inputs)
@@ -273,8 +307,11 @@ def test_onnx_infers_the_same_shapes(number: int) -> None:
         return
     for got, value in zip(ruled, inferred, strict=False):
         tensor = value.type.tensor_type
-        dims = [d.dim_value if d.HasField(
-            "dim_value") else "?" for d in tensor.shape.dim] if tensor.HasField("shape") else None
+        dims = (
+            [d.dim_value if d.HasField("dim_value") else "?" for d in tensor.shape.dim]
+            if tensor.HasField("shape")
+            else None
+        )
         assert dims is None or agree(tuple(dims), got), (dims, got)
 
 

@@ -11,7 +11,9 @@ from qglow.pipeline import float_graph
 
 def model(nodes: list, constants: dict, opset: int) -> onnx.ModelProto:
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 5, 5])],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 4, 5, 5])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()],
     )
@@ -24,11 +26,16 @@ def test_standardized_weights() -> None:
     f = np.float32
     nodes = [
         helper.make_node("BatchNormalization", ["w", "gain", "zero", "mean", "one"], ["b", "m", "s"], training_mode=1),
-        helper.make_node("Reshape", ["b", "shape"], ["v"]), helper.make_node("Conv", ["x", "v"], ["y"]),
+        helper.make_node("Reshape", ["b", "shape"], ["v"]),
+        helper.make_node("Conv", ["x", "v"], ["y"]),
     ]
     constants = {
-        "w": rng.normal(1, 2, (1, 6, 36)).astype(f), "gain": rng.uniform(0.1, 0.3, 6).astype(f), "zero": np.zeros(6, f),
-        "mean": np.zeros(6, f), "one": np.ones(6, f), "shape": np.int64([6, 4, 3, 3]),
+        "w": rng.normal(1, 2, (1, 6, 36)).astype(f),
+        "gain": rng.uniform(0.1, 0.3, 6).astype(f),
+        "zero": np.zeros(6, f),
+        "mean": np.zeros(6, f),
+        "one": np.ones(6, f),
+        "shape": np.int64([6, 4, 3, 3]),
     }
     proto = model(nodes, constants, 15)
     assert [n.op for n in float_graph(proto).nodes] == ["Conv"]
@@ -42,7 +49,8 @@ def test_standardized_weights() -> None:
 
 def test_random_numbers_are_drawn_each_time() -> None:
     nodes = [
-        helper.make_node("RandomNormalLike", ["c"], ["r"]), helper.make_node("Add", ["x", "r"], ["y"]),
+        helper.make_node("RandomNormalLike", ["c"], ["r"]),
+        helper.make_node("Add", ["x", "r"], ["y"]),
     ]
     proto = model(nodes, {"c": np.ones((1, 4, 5, 5), np.float32)}, 15)
     session = qglow.InferenceSession(float_graph(proto), 1)

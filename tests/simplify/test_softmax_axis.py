@@ -17,8 +17,12 @@ def model(axis: int, symbolic: bool) -> onnx.ModelProto:
     shape = ["n", 3, "h", "w"] if symbolic else [2, 3, 5, 6]
     constants = {"w": rng.normal(0, 1, (8, 3, 1, 1)), "v": rng.normal(0, 1, (4, 8, 1, 1))}
     graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["a"]), helper.make_node("Softmax", ["a"], ["s"], axis=axis),
-         helper.make_node("Conv", ["s", "v"], ["y"])], "g",
+        [
+            helper.make_node("Conv", ["x", "w"], ["a"]),
+            helper.make_node("Softmax", ["a"], ["s"], axis=axis),
+            helper.make_node("Conv", ["s", "v"], ["y"]),
+        ],
+        "g",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
         [numpy_helper.from_array(a.astype(np.float32), n) for n, a in constants.items()],

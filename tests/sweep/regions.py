@@ -24,16 +24,23 @@ def norms() -> Iterator[Case]:
         yield case("LpPool", normal(1, 2, 6, 7), kernel_shape=[2, 3], p=p)
         yield case("LpPool", normal(1, 2, 6, 7), kernel_shape=[2, 3], p=p, opset=11)
         yield case("LpPool", normal(1, 2, 6, 7), kernel_shape=[2, 3], p=p, pads=[1, 1, 0, 2], strides=[2, 2])
-        yield case("LpPool", normal(1, 2, 6, 7), kernel_shape=[2, 3], p=p, dilations=[2, 1], strides=[2, 2],
-            ceil_mode=1)
+        yield case(
+            "LpPool", normal(1, 2, 6, 7), kernel_shape=[2, 3], p=p, dilations=[2, 1], strides=[2, 2], ceil_mode=1
+        )
         yield case("LpPool", normal(1, 2, 6, 7), kernel_shape=[3, 3], p=p, auto_pad="SAME_UPPER", strides=[2, 2])
         yield case("LpPool", normal(1, 2, 7), kernel_shape=[3], p=p)
     for shape, groups in (((2, 6, 3, 4), 3), ((2, 6), 2), ((2, 6, 5), 6)):
         for scale, bias in ((normal(6), normal(6, seed=1)), (Fixed(normal(6)), Fixed(normal(6, seed=1)))):
             yield case("GroupNormalization", normal(*shape), scale, bias, opset=21, num_groups=groups, tolerance=LOOSE)
             yield case(
-                "GroupNormalization", normal(*shape), scale, bias, opset=21, num_groups=groups, epsilon=0.1,
-                tolerance=LOOSE
+                "GroupNormalization",
+                normal(*shape),
+                scale,
+                bias,
+                opset=21,
+                num_groups=groups,
+                epsilon=0.1,
+                tolerance=LOOSE,
             )
     yield case("MeanVarianceNormalization", normal(2, 3, 4, 5), tolerance=LOOSE)
     yield case("MeanVarianceNormalization", normal(2, 3, 4, 5), axes=[2, 3], tolerance=LOOSE)
@@ -63,13 +70,20 @@ def regions() -> Iterator[Case]:
     grid = (normal(1, 4, 3, 2) * 0.8).astype(np.float32)
     for mode, padding, corners in product(("linear", "nearest", "cubic"), ("zeros", "border", "reflection"), (0, 1)):
         yield case(
-            "GridSample", normal(1, 2, 5, 6), grid, opset=20, mode=mode, padding_mode=padding, align_corners=corners,
-            tolerance=1e-3
+            "GridSample",
+            normal(1, 2, 5, 6),
+            grid,
+            opset=20,
+            mode=mode,
+            padding_mode=padding,
+            align_corners=corners,
+            tolerance=1e-3,
         )
     for mode in ("bilinear", "nearest", "bicubic"):
         yield case("GridSample", normal(1, 2, 5, 6), grid, opset=16, mode=mode, tolerance=1e-3)
-    yield case("GridSample", normal(1, 2, 5, 6, 4), (normal(1, 4, 3, 2, 3) * 0.8).astype(np.float32), opset=20,
-        tolerance=1e-3)
+    yield case(
+        "GridSample", normal(1, 2, 5, 6, 4), (normal(1, 4, 3, 2, 3) * 0.8).astype(np.float32), opset=20, tolerance=1e-3
+    )
 
 
 def choices() -> Iterator[Case]:
@@ -119,8 +133,9 @@ def by_onnx() -> Iterator[Case]:
     for zeros in ((), (np.uint8(3),), (np.uint8(3), np.int8(5)), (np.uint8(3), np.int8([5, 9, 1, 0]))):
         yield case("MatMulInteger", a, b, *zeros)
     x, w = whole(1, 4, 6, 5, low=0, high=256, dtype=np.uint8), whole(4, 2, 3, 3, low=0, high=256, dtype=np.uint8)
-    yield case("ConvInteger", x, w, np.uint8(3), np.uint8(5), group=2, pads=[1, 0, 1, 2], strides=[2, 1],
-        dilations=[1, 2])
+    yield case(
+        "ConvInteger", x, w, np.uint8(3), np.uint8(5), group=2, pads=[1, 0, 1, 2], strides=[2, 1], dilations=[1, 2]
+    )
     yield case("ConvInteger", x, w, group=2, auto_pad="SAME_UPPER", strides=[2, 2])
     yield case("DFT", normal(2, 5, 6, 1), opset=17, onesided=1, tolerance=1e-3)
     yield case("DFT", normal(2, 5, 6, 2), opset=17, axis=2, inverse=1, tolerance=1e-3)
@@ -132,8 +147,9 @@ def by_onnx() -> Iterator[Case]:
     for equation in ("ij,jk->ik", "ij->ji", "bhij,bhjk->bhik", "ij->"):
         shapes = [{"b": 1, "h": 2, "i": 3, "j": 4, "k": 5}[a] for a in equation.split("->")[0].replace(",", "")]
         cut = len(equation.split("->")[0].split(",")[0])
-        yield case("Einsum", normal(*shapes[:cut]), *([normal(*shapes[cut:])] if shapes[cut:] else []),
-            equation=equation)
+        yield case(
+            "Einsum", normal(*shapes[:cut]), *([normal(*shapes[cut:])] if shapes[cut:] else []), equation=equation
+        )
     for more in ({}, {"k": 1}, {"k": -2, "dtype": 7}):
         yield case("EyeLike", normal(3, 5), **more)
     for dims, places in ((0, [[0, 1], [1, 0]]), (0, [[-1, 0]]), (1, [[1], [0]])):
@@ -143,8 +159,9 @@ def by_onnx() -> Iterator[Case]:
     labels, weights = whole(3, 2, low=0, high=5), np.abs(normal(5)).astype(np.float32)
     for reduction in ("none", "mean", "sum"):
         yield case("NegativeLogLikelihoodLoss", normal(3, 5, 2), labels, weights, reduction=reduction, ignore_index=1)
-        yield case("SoftmaxCrossEntropyLoss", normal(3, 5, 2), labels, weights, outputs=2, reduction=reduction,
-            tolerance=LOOSE)
+        yield case(
+            "SoftmaxCrossEntropyLoss", normal(3, 5, 2), labels, weights, outputs=2, reduction=reduction, tolerance=LOOSE
+        )
     yield case("ReverseSequence", normal(4, 3, 2), np.int64([4, 2, 1]), batch_axis=1, time_axis=0)
     yield case("ReverseSequence", normal(4, 3, 2), np.int64([3, 2, 1, 2]), batch_axis=0, time_axis=1)
     for reduction in ("none", "add", "mul", "max", "min"):
@@ -157,8 +174,9 @@ def by_onnx() -> Iterator[Case]:
         yield case(op, scalar(10, np.int64), opset=17, periodic=periodic, tolerance=1e-3)
     for corners in (0, 1):
         yield case("AffineGrid", normal(2, 2, 3), ints(2, 1, 4, 5), opset=20, align_corners=corners, tolerance=LOOSE)
-    yield case("MelWeightMatrix", ints_of(8), ints_of(16), ints_of(8192), scalar(0.0), scalar(4096.0), opset=17,
-        tolerance=1e-3)
+    yield case(
+        "MelWeightMatrix", ints_of(8), ints_of(16), ints_of(8192), scalar(0.0), scalar(4096.0), opset=17, tolerance=1e-3
+    )
     yield case(
         "TfIdfVectorizer", whole(12, low=1, high=9, dtype=np.int32), max_gram_length=2, max_skip_count=0,
         min_gram_length=2,

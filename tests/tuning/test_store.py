@@ -102,7 +102,7 @@ def test_hints_that_no_kernel_takes_come_from_no_file_and_no_chooser(
             assert store.load(isa) is None
         path.unlink()
         with pytest.raises(VerifyError, match=rf"{name}={value}") as said:
-            make_plan(graph, {"x": (1, 4, 8, 8)}, 1, NativeBackend(lambda work, threads,
-                value=value: {name: value}))  # type: ignore[misc]
+            backend = NativeBackend(lambda work, threads, value=value: {name: value})  # type: ignore[misc]
+            make_plan(graph, {"x": (1, 4, 8, 8)}, 1, backend)
         assert "\n" not in str(said.value)
     assert caplog.text.count("run it again") == len(HOSTILE)
