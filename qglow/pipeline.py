@@ -18,6 +18,7 @@ import numpy as np
 
 from .arguments import count_of, shown
 from .checking import check_meaning, check_text, check_types
+from .cluster import connected
 from .errors import AccuracyError, ConfigError, DataError
 from .files import make_folder, write_atomically
 from .float_mode import in_usual_mode
@@ -31,6 +32,7 @@ from .onnx_import.dynamic_products import joined_dynamic_products
 from .oracle import float_oracle
 from .profiling import Profile, open_dataset, record
 from .profiling.dataset import spread_indices
+from .profiling.on_cluster import record_on
 from .profiling.saved_state import saved_state
 from .quantization import QuantConfig, QuantState, run_passes
 from .quantization.before_profile import decide_before_profile, needs_no_profile
@@ -102,6 +104,7 @@ def profile(
     engine: str = "qglow",
     skip_bad: bool = False,
     partial: str | Path | None = None,
+    dask: Any = None,
 ) -> Profile:
     """Record the ranges of every float tensor of a model on real inputs.
 
@@ -109,7 +112,8 @@ def profile(
     a list, a generator, a DataLoader of dicts, onnxruntime's CalibrationDataReader. samples: at most so many, evenly
     spread. skip_bad: samples that cannot be read or do not fit the model are left out, and the profile's warnings name
     them. progress: True shows a bar on a terminal. partial: a file that keeps what was recorded while this runs, where
-    data is a path: after an interrupt the same call goes on from it, to the same profile.
+    data is a path: after an interrupt the same call goes on from it, to the same profile. dask: a scheduler whose
+    workers record the samples, to the same profile: its address, its --scheduler-file or a distributed.Client.
 
     On the first samples every value is held to onnxruntime's on the model itself (or to the numpy reference's where
     onnxruntime does not take it). Raises ModelError, DataError, ConfigError, DisagreementError.
@@ -119,9 +123,17 @@ def profile(
     opened, oracle = open_dataset(data, graph).spread(samples), float_oracle(model, graph)
     bad: dict[str, None] = {}  # a set that keeps its order: the samples may be read more than once
     opened = opened.without_bad(lambda said: bad.setdefault(said)) if skip_bad else opened
+    if dask is not None and (partial is not None or batch_size > 1):
+        raise ConfigError("with dask samples run one by one, and no state is kept: leave batch_size and partial out")
     settings = batch_size, engine, skip_bad
     state = saved_state(partial, graph, data, opened, settings, quiet=not progress) if partial is not None else None
-    result = record(graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle, state=state)
+    if dask is None:
+        result = record(
+            graph, opened, batch_size=batch_size, engine=engine, quiet=not progress, oracle=oracle, state=state
+        )
+    else:
+        with connected(dask) as cluster:
+            result = record_on(cluster, graph, opened, engine=engine, quiet=not progress, oracle=oracle)
     result.warnings += tuple(f"left out: {said}" for said in bad)
     if needs_no_profile(imported):
         result.warnings += ("the model came quantized, with ranges of its own: quantize it without a profile",)

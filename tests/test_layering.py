@@ -18,6 +18,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "qglow"
 FILES = sorted(PACKAGE.rglob("*.py"))
 BASE = {
     "arguments",
+    "cluster",
     "errors",
     "record",
     "files",
@@ -51,6 +52,7 @@ MAY_IMPORT = {
     "errors": set(),
     "record": set(),
     "arguments": {"errors"},
+    "cluster": {"arguments", "errors", "targets", "words"},
     "files": {"arguments", "errors"},
     "limits": {"arguments", "errors"},
     "reading": {"errors", "limits"},
@@ -85,7 +87,11 @@ MAY_IMPORT = {
 STAGES = {  # what makes the result of each stage, by the package that holds it: only the pipeline calls them
     "onnx_import": {"qglow.onnx_import.load"},
     "simplify": {"qglow.simplify.simplify", "qglow.simplify.assume_branches.assume_branches"},
-    "profiling": {"qglow.profiling.record", "qglow.profiling.interpreter.record"},
+    "profiling": {
+        "qglow.profiling.record",
+        "qglow.profiling.interpreter.record",
+        "qglow.profiling.on_cluster.record_on",
+    },
     "quantization": {
         "qglow.quantization.run_passes",
         "qglow.quantization.passes.run_passes",
@@ -109,6 +115,8 @@ DOORS = {
     "onnxruntime": ("report/", "oracle/", "profiling/engine_onnxruntime.py", "commands/bench.py"),
     "numba": ("kernels/",),
     "llvmlite": ("kernels/",),
+    "dask": ("cluster.py",),
+    "distributed": ("cluster.py",),
 }
 
 

@@ -20,7 +20,7 @@ from qglow.targets import HOST, TARGETS, Target, has
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OPTIONAL = {"openvino": "peers", "nncf": "peers"}
+OPTIONAL = {"openvino": "peers", "nncf": "peers", "dask": "dask", "distributed": "dask"}
 DISTRIBUTIONS = {"PIL": "pillow"}
 
 

@@ -92,6 +92,13 @@ def add_skip_bad(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_dask(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dask", metavar="SCHEDULER",
+        help="have the workers of this dask scheduler do it: tcp://HOST:PORT, or its --scheduler-file (qglow[dask])",
+    )  # fmt: skip
+
+
 @cache  # once, however often the samples are read
 def say_left_out(said: str) -> None:
     print(f"warning: left out: {said}", file=sys.stderr)

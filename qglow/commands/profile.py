@@ -13,11 +13,12 @@ from ..profiling.dataset import has_only_pictures
 from ..profiling.saved_state import SUFFIX
 from ..profiling.template import template
 from ..words import counted
-from .options import add_skip_bad, whole_number
+from .options import add_dask, add_skip_bad, whole_number
 
 EXAMPLES = """examples:
   qglow profile model.onnx --data images/
   qglow profile model.onnx --data images/ --samples 100 -o model.profile.json
+  qglow profile model.onnx --data images/ --dask tcp://10.0.0.1:8786
 
 A long run that was interrupted goes on where it stopped when the same command is given again.
 """
@@ -44,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-resume", action="store_true", help="begin with the first sample, whatever an interrupted run has left"
     )
     add_skip_bad(parser)
+    add_dask(parser)
     parser.add_argument(
         "--engine", choices=("qglow", "onnxruntime"), default="qglow", help="what evaluates the float model"
     )
@@ -65,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
         )
     path = check_writable(options.output or f"{Path(options.model).stem}.profile.json", options.model)
     partial = path.with_name(path.name + SUFFIX) if path.is_file() or not path.exists() else None
+    partial = partial if options.dask is None else None  # NOTE: a cluster's parts are not kept
     if options.no_resume and partial is not None:
         partial.unlink(missing_ok=True)
     result = profile(
@@ -76,6 +79,7 @@ def run(options: argparse.Namespace) -> int:
         engine=options.engine,
         skip_bad=options.skip_bad,
         partial=partial,
+        dask=options.dask,
     )
     result.save(path)
     for warning in result.warnings:

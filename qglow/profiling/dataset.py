@@ -52,12 +52,13 @@ class Sample:
 class Dataset:
     """Samples that are read as they are asked for. `sources` has one reader a sample. bad: is told of a sample that
     cannot be read or does not fit the model, and is left out; None: such a sample is an error. chosen: positions of the
-    samples that are read; None: all."""
+    samples that are read; None: all. path: where they lie; None where they are no files."""
 
     sources: tuple[tuple[str, Callable[[], Mapping[str, Array]], int | None], ...]
     types: Mapping[str, TensorType]
     bad: Callable[[str], object] | None = None
     chosen: Sequence[int] | None = None
+    path: Path | None = None
 
     def __len__(self) -> int:
         return len(self.sources) if self.chosen is None else len(self.chosen)
@@ -201,7 +202,7 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
         return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(data)), types)
     path = path_of(data, "the data", DataError)
     if not path.is_dir() and path.suffix == ".npz" and path.exists():
-        return Dataset(((path.name, partial(read_npz, path), None),), types)
+        return Dataset(((path.name, partial(read_npz, path), None),), types, path=path)
     if not path.is_dir():
         raise DataError(
             f"{path}: {'expected a folder or one .npz file' if path.exists() else 'no such folder of data'}"
@@ -214,7 +215,7 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
             "test_data_set_*/input_*.pb"
         )
     labels = _labels(path, [name for name, _ in sources])
-    return Dataset(tuple((name, read, labels.get(name)) for name, read in sources), types)
+    return Dataset(tuple((name, read, labels.get(name)) for name, read in sources), types, path=path)
 
 
 def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:

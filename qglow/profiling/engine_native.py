@@ -31,6 +31,12 @@ class NativeEngine:
         self._shapes: Shapes | None = None
         self._plans: list[Watched] = []
 
+    @property
+    def runs_kernels_alone(self) -> bool:
+        """Whether nothing of the last run was computed on the host."""
+        plans = self._plans
+        return bool(plans) and isinstance(plans[0], InstrumentedExecutable) and not plans[0].has_host_steps
+
     def run(self, jobs: Sequence[Job]) -> None:
         """At most `lanes` jobs, all of the same shapes. Raises the error of the first that has one."""
         shapes = tuple(jobs[0][0][n].shape for n in self.graph.inputs)

@@ -3,8 +3,9 @@ with samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from ..errors import DataError
 from ..graph import Graph
 from ..graph.select_op import conditions
 from ..oracle import Oracle
@@ -47,38 +48,42 @@ def record(
             if isinstance(sample, Sample):
                 keeper.holds_back(sample)
         data = data.at(range(first, len(data.sources)))
-    samples = calibrating(data, keeper, recorder.seen.recording)
+    samples = calibrating(data.entries(), keeper.holds_back, recorder.seen.recording)
     samples = ahead(samples) if data.can_be_cut else samples  # NOTE: an iterable of others is read in their thread
     total = None if data.total is None else first + data.total
     for position in recorder.watch(track(samples, "profiling", total, quiet, first)):
         if state is not None and state.is_due():
             state.save(position + 1, before.merge(recorder.seen.merged().through(position)))
     recorded = before.merge(recorder.seen.merged())
-    if not recorded.digests and data.can_be_cut:
-        raise data.unusable()
-    for position in sorted(recorded.bad):
-        if data.bad is not None:
-            data.bad(recorded.bad[position])
-    result = finished(recorder, recorded, keeper.kept, quiet)
+    result = finished(recorder, recorded, data, keeper.kept, quiet)
     if state is not None:
         state.remove()
     return result
 
 
-def calibrating(data: Dataset, keeper: Keeper, recording: Recording) -> Iterator[Sample]:
+def calibrating(
+    entries: Iterable[tuple[int, Sample | DataError]], holds_back: Callable[[Sample], bool], recording: Recording
+) -> Iterator[Sample]:
     """The samples that calibrate. What is said of every one, and of those that cannot be used, goes to `recording`."""
-    for position, sample in data.entries():
+    for position, sample in entries:
         if not isinstance(sample, Sample):
             recording.bad[position] = str(sample)
             continue
         recording.digests[position] = digest_of(sample)
-        if not keeper.holds_back(sample):
+        if not holds_back(sample):
             yield sample
 
 
-def finished(recorder: Recorder, recorded: Recording, kept: tuple[KeptSample, ...], quiet: bool) -> Profile:
-    """The profile of all that was recorded, once the samples that are held back were looked at."""
+def finished(
+    recorder: Recorder, recorded: Recording, data: Dataset, kept: tuple[KeptSample, ...], quiet: bool
+) -> Profile:
+    """The profile of all that was recorded of the data, once the samples that are held back were looked at."""
     graph = recorder.graph
+    if not recorded.digests and data.can_be_cut:
+        raise data.unusable()
+    for position in sorted(recorded.bad):
+        if data.bad is not None:
+            data.bad(recorded.bad[position])
     held = kept_dataset((s for s in kept if s.held_back), graph)
     if held is not None:
         recorder.seen = Seen(graph, recorder.engine.names, recorder.engine.lanes)

@@ -26,14 +26,20 @@ class Engine:
         if not isinstance(name, str) or name not in ("qglow", "onnxruntime"):
             raise ConfigError(f"engine must be qglow or onnxruntime, got {shown(name)}")
         self.names = profiled_values(graph)
+        self._native: NativeEngine | None = None
         if name == "qglow":
-            native = NativeEngine(graph, self.names)
-            self._run, self.lanes = native.run, native.lanes
+            self._native = NativeEngine(graph, self.names)
+            self._run, self.lanes = self._native.run, self._native.lanes
             return
         from .engine_onnxruntime import runner  # NOTE: the other engine needs no onnxruntime
 
         one = runner(graph, self.names)
         self._run, self.lanes = lambda jobs: one(*jobs[0]), 1
+
+    @property
+    def runs_kernels_alone(self) -> bool:
+        """Whether all values of the last run have the bits that every instruction set gives them."""
+        return self._native is not None and self._native.runs_kernels_alone
 
     def run(self, jobs: Sequence[Job]) -> None:
         """At most `lanes` jobs. Raises the error of the first that has one."""

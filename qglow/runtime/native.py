@@ -188,6 +188,11 @@ class NativePlan:
         self._steps, self._hosts = steps, dict[int, HostStep]()
         self._has_host_steps = any(isinstance(step, Node) for step in steps)
 
+    @property
+    def has_host_steps(self) -> bool:
+        """Whether the reference computes a node."""
+        return self._has_host_steps
+
     def refresh(self) -> None:
         """Move to where the session's memory is now."""
         if self._bound is not self._shared.memory and not self._own:
