@@ -9,10 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from ..graph import Array, Graph
 from ..graph.blocks import Precision
 from ..ops.traits import RECURRENT
 from ..quantization.state import Decision
+from ..reference import retype_known
+from .agreement import evaluate_all
 from .effort import terms
 
 START = 1e-6  # seconds: of a node's call in any format
@@ -39,6 +43,16 @@ def seconds_by_node(graph: Graph, known: Mapping[str, Array], price: Price) -> d
         each = price.recurrent if node.has(RECURRENT) else price.product
         found[node.name] = START + elements * (products * each if products else price.element)
     return found
+
+
+def sizes(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """All values of a float graph on these inputs, of which only shapes are to be read: where these follow from the
+    inputs' shapes, nothing is computed."""
+    types = retype_known(graph, {i: feeds[i].shape for i in graph.inputs}, {}).graph.types
+    made = [o for n in graph.nodes for o in n.outputs if o]
+    if all(o in types and types[o].is_static for o in made):
+        return {o: np.broadcast_to(np.float32(0), types[o].static_shape) for o in (*graph.inputs, *made)}
+    return evaluate_all(graph, feeds)
 
 
 def seconds_of_decisions(decisions: Iterable[Decision], times: Mapping[Precision, Mapping[str, float]]) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,55 +41,57 @@ class Source:
         return tuple(r.nodes[0] for r in self.roundings if r.weights is not None)
 
 
-def find_sources(
-    graph: Graph, quantized: Graph, config: QuantConfig, data: Sequence[Mapping[str, Array]], runs: int,
-    share: float = SHARE, quiet: bool = True,
-) -> list[Source]:  # fmt: skip
-    """Groups of roundings with their noise, until none has more than `share` of an output's or `runs` of the float
-    graph are spent. data: inputs of samples."""
-    moved = _moved(quantized)
-    place = {n.name: k for k, n in enumerate(graph.nodes)}
-    ordered = sorted(
-        (r for r in roundings_of(graph, quantized, config) if r.stored not in moved or r.weights is not None),
-        key=lambda r: min((place[n] for n in r.nodes), default=0),
-    )
-    trial = _Trial(graph, quantized, ordered, data)
-    count = min(GROUPS, len(ordered))
-    groups = [ordered[k * len(ordered) // count : (k + 1) * len(ordered) // count] for k in range(count)]
-    found: list[Source] = []
-    for group in track(groups, "finding what costs most", count, quiet):
-        found.append(trial.source(group))
-    for _ in range(EVALUATIONS):
-        total = np.maximum(np.sum([s.noise for s in found], axis=0), 1e-300) if found else np.ones(1)
-        large = [s for s in found if len(s.roundings) > 1 and (s.noise / total).max() > share]
-        if not large or trial.runs > runs:
-            break
-        worst = max(large, key=lambda s: float((s.noise / total).max()))
-        half = len(worst.roundings) // 2
-        found = [s for s in found if s is not worst]
-        found += [trial.source(worst.roundings[:half]), trial.source(worst.roundings[half:])]
-    return found
-
-
-class _Trial:
-    """Runs groups of roundings. runs: so far."""
+class Trial:
+    """Tries groups of roundings on some inputs. runs: of the float graph with switches, so far."""
 
     def __init__(
-        self, graph: Graph, quantized: Graph, roundings: Sequence[Rounding], data: Sequence[Mapping[str, Array]]
+        self, graph: Graph, quantized: Graph, config: QuantConfig, data: Sequence[Mapping[str, Array]]
     ) -> None:
-        self.switched, self.data = SwitchedGraph(graph, quantized, roundings), data
-        self.real = [self.switched.outputs(feeds, ()) for feeds in data]
-        powers = [[signal_of(v) for v in outputs] for outputs in self.real]
-        self.signal = np.maximum(np.sum(powers, axis=0), 1e-300)
+        moved = _moved(quantized)
+        place = {n.name: k for k, n in enumerate(graph.nodes)}
+        self.ordered = sorted(
+            (r for r in roundings_of(graph, quantized, config) if r.stored not in moved or r.weights is not None),
+            key=lambda r: min((place[n] for n in r.nodes), default=0),
+        )
+        self.switched, self.data = SwitchedGraph(graph, quantized, self.ordered), data
+        self.real: list[list[Array]] = []
+        self.known: dict[tuple[int, ...], list[Array]] = {}  # noise on each sample so far
         self.runs = 0
 
-    def source(self, group: Sequence[Rounding]) -> Source:
-        noise = np.zeros_like(self.signal)
-        self.runs += len(self.data)
-        for feeds, real in zip(self.data, self.real, strict=True):
+    def groups(self, samples: int | None = None, quiet: bool = True) -> list[Source]:
+        """GROUPS groups of roundings that follow each other, tried on so many samples; None: on all."""
+        count = min(GROUPS, len(self.ordered))
+        cuts = [k * len(self.ordered) // count for k in range(count + 1)] if count else [0]
+        pairs = track(pairwise(cuts), "finding what costs most", count, quiet)
+        return [self.source(self.ordered[a:b], samples) for a, b in pairs]
+
+    def find(self, runs: int, share: float = SHARE, quiet: bool = True) -> list[Source]:
+        """Groups of roundings with their noise, until none has more than `share` of an output's or so many runs are
+        spent."""
+        found = self.groups(quiet=quiet)
+        for _ in range(EVALUATIONS):
+            total = np.maximum(np.sum([s.noise for s in found], axis=0), 1e-300) if found else np.ones(1)
+            large = [s for s in found if len(s.roundings) > 1 and (s.noise / total).max() > share]
+            if not large or self.runs > runs:
+                break
+            worst = max(large, key=lambda s: float((s.noise / total).max()))
+            half = len(worst.roundings) // 2
+            found = [s for s in found if s is not worst]
+            found += [self.source(worst.roundings[:half]), self.source(worst.roundings[half:])]
+        return found
+
+    def source(self, group: Sequence[Rounding], samples: int | None = None) -> Source:
+        """A group by so many of the samples; None: by all."""
+        count = len(self.data) if samples is None else samples
+        noise = self.known.setdefault(tuple(id(r) for r in group), [])
+        while len(self.real) < count:
+            self.real.append(self.switched.outputs(self.data[len(self.real)], ()))
+        for feeds, real in zip(self.data[len(noise) : count], self.real[len(noise) : count], strict=True):
+            self.runs += 1
             made = self.switched.outputs(feeds, group)
-            noise = noise + [noise_of(a, b) for a, b in zip(real, made, strict=True)]
-        return Source(tuple(group), np.minimum(noise / self.signal, MOST))
+            noise.append(np.array([noise_of(a, b) for a, b in zip(real, made, strict=True)]))
+        signal = np.sum([[signal_of(v) for v in outputs] for outputs in self.real[:count]], axis=0)
+        return Source(tuple(group), np.minimum(np.sum(noise[:count], axis=0) / np.maximum(signal, 1e-300), MOST))
 
 
 def _moved(quantized: Graph) -> set[str]:

@@ -4,6 +4,8 @@ float where an op has no 16-bit form.
 1. Nothing is done where the worst output reaches GOOD_DB on samples of the profile.
 2. Else the noise of roundings at the outputs is found (noise_sources.py), within SECONDS that are estimated. Those with
    most noise for the time that a wider format takes longer (format_time.py) are avoided.
+   From POOR_DB on, groups of roundings are first tried on one sample, and no further where even the best FEW of them,
+   their noise all in a PART of their time, would not be worth it.
 3. Below POOR_DB: until the outputs should reach WANTED_DB, or the estimated time has grown by
    `widen_percent`. Then, and from POOR_DB on: as long as a percent of time gains RATE dB, which is what 16 bits
    throughout give for their time.
@@ -26,9 +28,9 @@ from ..ops.traits import WEIGHTED
 from ..oracle import Oracle
 from ..profiling.dataset import Sample, spread_indices
 from ..quantization import QuantConfig, QuantState
-from .agreement import Agreement, agreement_with, evaluate_all
-from .format_time import PRICES, seconds_by_node, seconds_of_decisions
-from .noise_sources import SHARE, Source, find_sources
+from .agreement import Agreement, agreement_with
+from .format_time import PRICES, seconds_by_node, seconds_of_decisions, sizes
+from .noise_sources import SHARE, Source, Trial
 from .verdict import worst_db
 
 POOR_DB, WANTED_DB, GAIN_DB = 20.0, 23.0, 1.0  # NOTE: new samples have a little more noise than those chosen by
@@ -36,6 +38,7 @@ GOOD_DB, RATE = 30.0, 0.3
 SAMPLES, TRIED_ON = 8, 3  # that formats are chosen by; of these, that each rounding is tried on
 SECONDS = 4.0
 SWITCHED = 3.0  # a float run with switches takes so many times as long as one without
+FEW, PART = 3, 0.25  # NOTE: sources that pay are concentrated: 60 to 84 % of the noise in 1 to 3 % of the time
 LEAST = 0.002  # of the noise of an output: less is not worth a wider value
 ROUNDS, TRIES = 3, 4
 AMPLE = 1.5  # nodes of several causes count once: what is chosen may be estimated so much longer than the room
@@ -61,12 +64,9 @@ def widen(
     begin = worst_db(before.outputs)
     if not data or begin >= GOOD_DB:
         return first, None
-    search = _Search(graph, first, quantized, evaluate_all(graph, data[0].feeds))
-    feeds = [data[k].feeds for k in spread_indices(len(data), TRIED_ON)]
-    runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
-    share = SHARE if begin < POOR_DB else 2 * SHARE
+    search = Search(graph, first, quantized, sizes(graph, data[0].feeds))
     try:
-        causes = find_sources(graph, first.graph, first.config, feeds, runs, share, quiet)
+        causes = _causes(search, graph, [data[k].feeds for k in spread_indices(len(data), TRIED_ON)], begin, quiet)
     except Exception as error:  # NOTE: what is wider must not cost what is there: an op may refuse other values
         logging.getLogger("qglow").debug("nothing becomes wider: %r", error)
         return first, None
@@ -88,7 +88,16 @@ def widen(
     return best, search.account(best, before, score)
 
 
-class _Search:
+def _causes(search: Search, graph: Graph, feeds: list[Mapping[str, Array]], begin: float, quiet: bool) -> list[Source]:
+    """What the noise comes from; nothing where no part of it may be worth its time."""
+    trial = Trial(graph, search.first.graph, search.first.config, feeds)
+    if begin >= POOR_DB and not search.is_hopeful(trial.groups(1)):
+        return []
+    runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
+    return trial.find(runs, SHARE if begin < POOR_DB else 2 * SHARE, quiet)
+
+
+class Search:
     """Chooses what is widened next. known: the values of the float graph on a sample."""
 
     def __init__(
@@ -115,33 +124,44 @@ class _Search:
         goal = 10 ** (-WANTED_DB / 10)
         weight = np.where(noise > goal, noise / np.maximum(left, 1e-300), 0.0)
         worth = {id(c): float((weight * c.noise / np.maximum(noise, 1e-300)).sum()) for c in rest}
-        order = sorted((c for c in rest if worth[id(c)] > LEAST), key=lambda c: -worth[id(c)] / self._seconds(c))
+        order = sorted((c for c in rest if worth[id(c)] > LEAST), key=lambda c: -worth[id(c)] / self.seconds(c))
         chosen: list[Source] = []
         room = AMPLE * (self.most - self.spent)
         for cause in order:
             if (weight * left <= goal).all() or room <= 0:
                 break
-            room -= self._seconds(cause)
+            room -= self.seconds(cause)
             chosen.append(cause)
             left = np.maximum(left - cause.noise, 0.0)
         return self._made(chosen, lambda c: c[: len(c) // 2])
+
+    def is_hopeful(self, groups: Sequence[Source]) -> bool:
+        """Whether avoiding some causes may be worth their time, if the noise of a FEW groups came from roundings that
+        take but a PART of their time."""
+        worst = int(np.argmax(np.sum([g.noise for g in groups], axis=0)))
+        return self._most_worth(groups, worst, FEW, PART)[1] >= GAIN_DB
 
     def worthwhile(self, causes: Sequence[Source], score: Agreement) -> QuantState | None:
         """The result with those of the causes avoided that gain most over RATE dB for each percent of time."""
         noise = np.array([o.noise_share for o in score.outputs.values()])
         worst = int(np.argmax(noise))
-        rest = self._rest(causes)
-        total = max(float(sum(c.noise[worst] for c in rest)), 1e-300)
-        order = sorted(rest, key=lambda c: -float(c.noise[worst]) / self._seconds(c))
+        chosen, worth = self._most_worth(self._rest(causes), worst)
+        return self._made(chosen if worth >= GAIN_DB else [], lambda c: c[:-1])
+
+    def _most_worth(
+        self, causes: Sequence[Source], worst: int, most: int | None = None, part: float = 1.0
+    ) -> tuple[list[Source], float]:
+        """Those of the causes that gain most dB at an output over RATE for each percent of time, and how much more they
+        gain. most: so many of them. part: of its time that a cause takes."""
+        total = max(float(sum(c.noise[worst] for c in causes)), 1e-300)
+        order = sorted(causes, key=lambda c: -float(c.noise[worst]) / self.seconds(c))
         left, spent, best, count = total, 0.0, 0.0, 0
-        for k, cause in enumerate(order):
-            left, spent = max(left - float(cause.noise[worst]), 0.0), spent + self._seconds(cause)
-            percent = 100 * spent / self.int8
-            worth = -10 * np.log10(max(left / total, 1e-6)) - RATE * percent
+        for k, cause in enumerate(order[:most]):
+            left, spent = max(left - float(cause.noise[worst]), 0.0), spent + part * self.seconds(cause)
+            worth = -10 * np.log10(max(left / total, 1e-6)) - RATE * 100 * spent / self.int8
             if self.spent + spent <= self.most and worth > best + LEAST:
                 best, count = worth, k + 1
-        chosen = order[:count] if best >= GAIN_DB else []
-        return self._made(chosen, lambda c: c[:-1])
+        return order[:count], best
 
     def _rest(self, causes: Sequence[Source]) -> list[Source]:
         return [c for c in causes if all(c is not t for t in self.taken) and not self._is_wanted(c)]
@@ -178,7 +198,7 @@ class _Search:
         """Whether the user wants a node of it in int8."""
         return any(n in self.included for r in cause.roundings for n in r.nodes)
 
-    def _seconds(self, cause: Source) -> float:
+    def seconds(self, cause: Source) -> float:
         """That the nodes of a cause take longer in the wider format."""
         int16 = {n for r in cause.roundings if r.weights is None for n in r.nodes}.difference(cause.products)
         wide = [self.times["int16"][n] - self.times["int8"][n] for n in int16]

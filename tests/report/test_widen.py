@@ -3,6 +3,7 @@ that what needs nothing is left alone."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -14,8 +15,11 @@ import qglow
 from bench.accuracy import made
 from bench.accuracy.agreement import powers, summary
 from qglow.commands.main import main
-from qglow.quantization import QuantConfig
-from qglow.report.noise_sources import find_sources
+from qglow.quantization import QuantConfig, run_passes
+from qglow.quantizing import start_of
+from qglow.report import widen
+from qglow.report.format_time import sizes
+from qglow.report.noise_sources import Trial
 from tests.trained import families
 
 
@@ -62,7 +66,7 @@ def test_a_good_model_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any) -> Any:
         raise AssertionError("nothing is to be searched for")
 
-    monkeypatch.setattr("qglow.report.widen.find_sources", never)
+    monkeypatch.setattr("qglow.report.widen.Trial", never)
     rng = np.random.default_rng(3)
     x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, ["N", 16]) for n in "xy")
     w = numpy_helper.from_array(rng.normal(0, 1, (16, 16)).astype(np.float32), "w")
@@ -98,6 +102,21 @@ def test_quantize_says_so(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> 
     assert "int8 alone is poor" not in capsys.readouterr().out
 
 
+def test_where_noise_is_spread_no_group_is_halved() -> None:
+    graph = qglow.pipeline.float_graph(families.residual())
+    samples = families.feeds("residual", 8)
+    config = QuantConfig()
+    start = start_of(graph, graph, qglow.profile(graph, samples), config, False)
+    first = run_passes(start)
+    search = widen.Search(graph, first, lambda c: run_passes(replace(start, config=c)), sizes(graph, samples[0]))
+    groups = Trial(graph, first.graph, config, samples[:2]).groups(1)
+    even = [replace(g, noise=np.full_like(g.noise, search.seconds(g))) for g in groups]
+    assert len(groups) == 16 and not search.is_hopeful(even)
+    cheapest = min(range(16), key=lambda k: search.seconds(even[k]))
+    loud = [replace(g, noise=g.noise * (1000.0 if k == cheapest else 1.0)) for k, g in enumerate(even)]
+    assert search.is_hopeful(loud)
+
+
 def test_one_rounding_is_found_among_many() -> None:
     """A value that is rounded to steps 100 times too wide is alone in the group that has nearly all noise."""
     graph = qglow.pipeline.float_graph(families.residual())
@@ -106,6 +125,6 @@ def test_one_rounding_is_found_among_many() -> None:
     spoiled = next(n.outputs[0] for n in graph.nodes if n.op == "Relu")
     profile.tensors[spoiled].max *= 100
     made_bundle = qglow.quantize(graph, profile, {"calibration": "minmax"}, check=False)
-    found = find_sources(graph, made_bundle.graph, QuantConfig(calibration="minmax"), samples[:2], 500)
+    found = Trial(graph, made_bundle.graph, QuantConfig(calibration="minmax"), samples[:2]).find(500)
     worst = max(found, key=lambda s: float(s.noise.max()))
     assert worst.values == (spoiled,) and worst.noise.max() > 0.9 * sum(s.noise.max() for s in found)
