@@ -159,6 +159,11 @@ def gemm_form(node: Node) -> GemmForm:
     )
 
 
+def is_bias(c: Array, columns: int) -> bool:
+    """Whether a constant that is added to rows is one number, or one for each column."""
+    return c.size == 1 or (c.size == columns and c.shape[-1] == columns)
+
+
 def _per_tensor(op: str, *values: TensorType) -> Iterator[str]:
     for t in values:
         if t.quant is not None and t.quant.axis is not None:

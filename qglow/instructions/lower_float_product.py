@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from ..graph import Array, DType, Node
-from ..graph.type_rules import GemmForm, gemm_form
+from ..graph.type_rules import GemmForm, gemm_form, is_bias
 from ..reference.float_product import LONGEST, chain_ranges, scaled
 from . import products
 from .epilogue import bounds_of, float_takes
@@ -87,7 +87,7 @@ class Floats:
     def of_rows(self, low: Lowering, node: Node) -> Factors | None:
         form, (w, bias) = gemm_form(node), self.constants(low, node)
         columns = w.shape[0 if form.turns_b else 1]
-        if form.turns_a or (bias is not None and bias.size not in (1, columns)):
+        if form.turns_a or (bias is not None and not is_bias(bias, columns)):
             return None
         return low.derived(_of_rows, w, bias, form)
 

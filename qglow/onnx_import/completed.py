@@ -1,5 +1,5 @@
 """What onnxruntime takes and ONNX's checker refuses: nodes in any order, inputs and outputs without a shape, outputs
-without a type, in old models constants that are not among the inputs."""
+without a type, in old models constants that are not among the inputs, GroupNormalization as it first was."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
-from .inference import infer_shapes
+from .inference import all_nodes, infer_shapes
 from .onnx_fallback import captures
 
 FREE_CONSTANTS = 4  # IR version since which constants need not be inputs
@@ -35,15 +35,25 @@ def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def for_checker(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model as the checker takes it: an input or output without a shape, one of any rank, is shown to it as a
-    scalar, and a model of before IR version 4 as one of it, for until then each constant had to be an input."""
+    scalar, a model of before IR version 4 as one of it, for until then each constant had to be an input, and a
+    GroupNormalization of before opset 21, which ONNX has withdrawn, as one of instances."""
     inputs = {v.name for v in proto.graph.input}
     is_old = proto.ir_version in range(1, FREE_CONSTANTS) and any(t.name not in inputs for t in proto.graph.initializer)
     # the importer names the operator that nobody knows
     untyped = [o for o in proto.graph.output if not _is_typed(o)]
-    if not is_old and not untyped and not any(map(_is_shapeless, (*proto.graph.input, *proto.graph.output))):
+    withdrawn = any(o.version < 21 for o in proto.opset_import if o.domain in ("", "ai.onnx")) and any(
+        map(_is_group_norm, all_nodes(proto.graph))
+    )
+    shapeless = any(map(_is_shapeless, (*proto.graph.input, *proto.graph.output)))
+    if not is_old and not untyped and not shapeless and not withdrawn:
         return proto
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
+    for n in filter(_is_group_norm, all_nodes(copy.graph)) if withdrawn else ():
+        n.op_type = "InstanceNormalization"
+        kept = [a for a in n.attribute if a.name == "epsilon"]
+        del n.attribute[:]
+        n.attribute.extend(kept)
     if is_old:
         copy.ir_version = FREE_CONSTANTS
     for o in copy.graph.output:
@@ -59,6 +69,10 @@ def _is_typed(v: onnx.ValueInfoProto) -> bool:
     """Whether there is a type, and it says one."""
     which = v.type.WhichOneof("value")
     return which is not None and (which != "tensor_type" or v.type.tensor_type.elem_type != onnx.TensorProto.UNDEFINED)
+
+
+def _is_group_norm(n: onnx.NodeProto) -> bool:
+    return n.op_type == "GroupNormalization" and n.domain in ("", "ai.onnx")
 
 
 def _is_shapeless(v: onnx.ValueInfoProto) -> bool:

@@ -24,16 +24,16 @@ _WHOLE = (onnx.AttributeProto.INT, onnx.AttributeProto.INTS)
 
 def infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
     """A copy of the model with the shapes that are inferred. Raises what onnx raises."""
-    given = [n for n in _nodes(proto.graph) if _is_hidden(n)]
+    given = [n for n in all_nodes(proto.graph) if _is_hidden(n)]
     if not given:
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    for n in _nodes(copy.graph):
+    for n in all_nodes(copy.graph):
         if _is_hidden(n):
             _hide(n)
     inferred = onnx.shape_inference.infer_shapes(copy, data_prop=True)
-    shown = [n for n in _nodes(inferred.graph) if n.name == _HIDDEN]
+    shown = [n for n in all_nodes(inferred.graph) if n.name == _HIDDEN]
     if len(shown) != len(given):
         raise ValueError("inference changed the nodes of the model")
     for n, original in zip(shown, given, strict=True):
@@ -67,9 +67,9 @@ def _hide(n: onnx.NodeProto) -> None:
         n.domain = _HIDDEN
 
 
-def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     for n in graph.node:
         yield n
         for a in n.attribute:
             for inner in (a.g, *a.graphs) if a.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS) else ():
-                yield from _nodes(inner)
+                yield from all_nodes(inner)

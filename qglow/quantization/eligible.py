@@ -11,6 +11,7 @@ from ..graph import Array, DType, Graph, Node
 from ..graph.blocks import OP as BLOCKWISE
 from ..graph.classes import Classes
 from ..graph.select_op import SELECT
+from ..graph.type_rules import is_bias
 from ..ops import OPS, quantized_form, refusal
 from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, SHAPE_ONLY, WEIGHTED
 from ..profiling.observers import Observer
@@ -169,11 +170,7 @@ def _product_obstacle(graph: Graph, node: Node) -> str | None:
         return f"a {w.ndim - 2}-D convolution has no int8 variant"
     if node.op == "MatMul" and w.ndim != 2:
         return "its weights are not a matrix"
-    if (
-        node.op == "Gemm"
-        and node.input(2)
-        and c[node.inputs[2]].size not in (1, w.shape[0 if node.attr("transB") else 1])
-    ):
+    if node.op == "Gemm" and node.input(2) and not is_bias(c[node.inputs[2]], w.shape[0 if node.attr("transB") else 1]):
         return "its bias is not a vector"
     terms = (
         w[0].size

@@ -11,6 +11,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from ..graph import Array, Node
 from ..graph.infer import Contradiction
+from ..ops.traits import PRODUCT
 from ..record import NamedTuple
 
 
@@ -33,6 +34,9 @@ class Window(NamedTuple):
         dilations = tuple(node.attributes.get("dilations") or (1,) * n)
         pads = tuple(node.attr("pads") or (0,) * (2 * n))
         auto = node.attributes.get("auto_pad")
+        if auto in ("SAME_UPPER", "SAME_LOWER") and max(dilations) > 1 and not node.has(PRODUCT):
+            # NOTE: onnxruntime pads for windows without dilations there, others do not
+            raise Contradiction(f"{auto} of a pool with dilations has different meanings; use pads")
         return Window._of(tuple(spatial), tuple(kernel), strides, dilations, pads, auto)
 
     @staticmethod

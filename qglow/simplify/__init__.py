@@ -15,6 +15,7 @@ from .batch_norm import split_batch_norm
 from .constants import fold_constants
 from .denormals import flush_denormal_weights
 from .fold_select import decide_branches
+from .gemm_sum import split_gemm_sum
 from .identity import remove_identities
 from .layer_norm import fuse_layer_norm
 from .leaky_relu import fuse_leaky_relu
@@ -35,6 +36,7 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
     chain_variadic,
     square_powers,
     fold_pads,
+    split_gemm_sum,
     fold_affine,
     split_batch_norm,
     fuse_matmul_bias,

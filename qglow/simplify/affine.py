@@ -11,6 +11,7 @@ import numpy as np
 from ..graph import Array, Node
 from ..graph.pattern import Match, constant, op, value
 from ..graph.rewrite import Replacement, Rewrite, Rewrites
+from ..graph.type_rules import is_bias
 from ..ops.traits import CONVOLUTION
 from .batch_norm import BATCH_NORM, factor_and_offset
 from .identity import has_neutral
@@ -20,6 +21,8 @@ from .scale import holds
 def _is_plain_float(m: Match) -> bool:
     product = m.node("product")
     if product.op == "Gemm" and (product.attr("alpha") != 1.0 or product.attr("beta") != 1.0):
+        return False
+    if m["b"] and not is_bias(m.constant("b"), _channels(m)):
         return False
     return m.constant("w").dtype == np.float32
 

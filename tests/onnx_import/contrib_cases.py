@@ -64,6 +64,7 @@ def _pointwise(rng: np.random.Generator) -> Iterator[Case]:
     yield Case("rms", "SimplifiedLayerNormalization", [x, a], [1], {"axis": -1, "epsilon": 1e-5}, domain="")
     yield Case("layer", "LayerNormalization", [x, a, b], [1, 2], {"axis": -1, "epsilon": 1e-3}, domain="")
     yield Case("layer_statistics", "LayerNormalization", [x, a], [1], {"axis": 2}, 3, domain="")
+    yield Case("layer_axes", "LayerNormalization", [x, floats(rng, 5, 8)], [1], {"axis": 1}, domain="")
     ids, rows = rng.integers(0, 11, (2, 5)).astype(np.int32), rng.integers(0, 2, (2, 5)).astype(np.int32)
     words, places, kinds = floats(rng, 11, 8), floats(rng, 9, 8), floats(rng, 2, 8)
     embed, mask = "EmbedLayerNormalization", np.array([[1, 1, 1, 0, 0], [1] * 5], np.int32)

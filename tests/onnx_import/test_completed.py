@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx.numpy_helper
 import onnxruntime as ort
 import pytest
 from onnx import helper
@@ -31,6 +32,9 @@ X = helper.make_tensor_value_info("x", F, ["N", 3])
 ANY = helper.make_tensor_value_info("x", F, None)
 Y = helper.make_tensor_value_info("y", F, None)
 TRUE = helper.make_tensor("t", onnx.TensorProto.BOOL, [], [True])
+GROUPED = {
+    "shape": np.array([1, 2, 3], np.int64), "scale": np.array([2.0], np.float32), "bias": np.array([0.5], np.float32)
+}  # fmt: skip
 BRANCH = helper.make_graph([N("Neg", ["b"], ["c"])], "branch", [], [helper.make_tensor_value_info("c", F, None)])
 CASES = {
     "an output without a shape": model([N("Relu", ["x"], ["y"])], X, Y),
@@ -47,6 +51,15 @@ CASES = {
             N("If", ["t"], ["y"], then_branch=BRANCH, else_branch=BRANCH),
             N("Constant", [], ["t"], value=TRUE),
             N("Abs", ["x"], ["b"]),
+        ],
+        X,
+        Y,
+    ),
+    "a GroupNormalization of before opset 21": model(
+        [
+            *(N("Constant", [], [n], value=onnx.numpy_helper.from_array(a)) for n, a in GROUPED.items()),
+            N("Reshape", ["x", "shape"], ["b"]),
+            N("GroupNormalization", ["b", "scale", "bias"], ["y"], num_groups=1, epsilon=0.1),
         ],
         X,
         Y,

@@ -12,6 +12,7 @@ from onnx import helper, numpy_helper
 
 from qglow.graph import Array, DType, Node, TensorType
 from qglow.graph.dtypes import dtype_made
+from qglow.graph.infer import Contradiction
 from qglow.ops import FROM_DATA, OPS, has
 from qglow.ops.control import SELECT
 from qglow.ops.traits import GROWS
@@ -326,3 +327,10 @@ def test_every_rule_has_a_case() -> None:
 
 def test_every_op_has_a_shape_rule() -> None:
     assert set(FLOAT) | set(INTEGER) == set(SHAPES) | {SELECT}
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool", "LpPool"])
+def test_a_pool_of_which_engines_differ_is_refused(op: str) -> None:
+    node = Node(op, ("x",), ("y",), {"kernel_shape": (3, 4), "dilations": (1, 2), "auto_pad": "SAME_UPPER"}, "pool")
+    with pytest.raises(Contradiction, match="SAME_UPPER of a pool with dilations"):
+        SHAPES[op](node, [(1, 3, 8, 8)], [None])

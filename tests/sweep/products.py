@@ -135,6 +135,10 @@ def matrices() -> Iterator[Case]:
             yield case("Gemm", normal(*a), normal(*b, seed=1), normal(*c, seed=2), opset=13, **attributes)
         yield case("Gemm", normal(*a), Fixed(normal(*b, seed=1)), opset=11, **attributes)
         yield case("Gemm", normal(*a), normal(*b, seed=1), opset=13, **attributes)
+    # as many rows as columns: a column is no row
+    column = Fixed(normal(5, 1, seed=2))
+    yield case("Gemm", normal(5, 4), Fixed(normal(4, 5, seed=1)), column, opset=13)
+    yield case("Gemm", normal(5, 4), Fixed(normal(5, 4, seed=1)), column, opset=9, transB=1, beta=0.5)
 
 
 def normalizations() -> Iterator[Case]:

@@ -82,11 +82,11 @@ class Body:
         """Whether an output is read."""
         return index < len(self.node.output) and bool(self.node.output[index])
 
-    def reduce(self, name: str, x: str, axis: int, keepdims: int = 1) -> str:
-        """A reduction over one axis: since opset 18 (ReduceSum: 13) the axes are an input."""
+    def reduce(self, name: str, x: str, *axes: int, keepdims: int = 1) -> str:
+        """A reduction over some axes: since opset 18 (ReduceSum: 13) they are an input."""
         if self.opset >= (13 if name == "ReduceSum" else 18):
-            return self.op(name, x, self.ints(axis), keepdims=keepdims)
-        return self.op(name, x, axes=[axis], keepdims=keepdims)
+            return self.op(name, x, self.ints(*axes), keepdims=keepdims)
+        return self.op(name, x, axes=list(axes), keepdims=keepdims)
 
     def size(self, x: str, axis: int) -> str:
         """The size of an axis, int64 [1]."""

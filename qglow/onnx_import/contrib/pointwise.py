@@ -47,14 +47,12 @@ def bias_softmax(b: Body) -> None:
 
 def layer_norm(b: Body) -> None:
     """LayerNormalization before ONNX had it: (x, scale, bias) -> y, mean, 1 / deviation."""
-    _check_last_axis(b, b.input(0))
-    _normalized(b, b.input(0), b.input(1), b.input(2), 1e-5, (1, 2))
+    _normalized(b, b.input(0), b.input(1), b.input(2), 1e-5, (1, 2), _axes(b, b.input(0)))
 
 
 def rms_norm(b: Body) -> None:
     """SimplifiedLayerNormalization: (x, scale) -> y, 1 / root of the mean square."""
-    _check_last_axis(b, b.input(0))
-    _rms_normalized(b, b.input(0), b.input(1), 1e-5, 1)
+    _rms_normalized(b, b.input(0), b.input(1), 1e-5, 1, _axes(b, b.input(0)))
 
 
 def skip_layer_norm(b: Body) -> None:
@@ -95,16 +93,18 @@ def embedded(b: Body, ids: str, segments: str, tables: list[str], mask: str, pla
     _normalized(b, total, gamma, beta, 1e-12, ())
 
 
-def _check_last_axis(b: Body, x: str) -> None:
+def _axes(b: Body, x: str) -> tuple[int, ...]:
+    """The axes of x from `axis` on, by default the last."""
     axis = b.attribute("axis", -1)
-    if axis != -1 and axis != b.rank(x) - 1:
-        raise ValueError("an axis that is not the last")
+    return tuple(range(axis, 0 if axis < 0 else b.rank(x)))
 
 
-def _normalized(b: Body, x: str, scale: str, bias: str, epsilon: float, statistics: tuple[int, ...]) -> None:
-    mean = b.reduce("ReduceMean", x, -1)
+def _normalized(
+    b: Body, x: str, scale: str, bias: str, epsilon: float, statistics: tuple[int, ...], axes: tuple[int, ...] = (-1,)
+) -> None:
+    mean = b.reduce("ReduceMean", x, *axes)
     centred = b.op("Sub", x, mean)
-    variance = b.reduce("ReduceMean", b.op("Mul", centred, centred), -1)
+    variance = b.reduce("ReduceMean", b.op("Mul", centred, centred), *axes)
     deviation = b.op("Sqrt", b.op("Add", variance, b.constant(b.attribute("epsilon", epsilon))))
     b.gives(0, b.plus(b.op("Mul", b.op("Div", centred, deviation), scale), bias))
     for index, value in zip(statistics, (mean, deviation), strict=False):
@@ -112,8 +112,8 @@ def _normalized(b: Body, x: str, scale: str, bias: str, epsilon: float, statisti
             b.gives(index, value if value is mean else b.op("Reciprocal", value))
 
 
-def _rms_normalized(b: Body, x: str, scale: str, epsilon: float, inverse: int) -> None:
-    square = b.reduce("ReduceMean", b.op("Mul", x, x), -1)
+def _rms_normalized(b: Body, x: str, scale: str, epsilon: float, inverse: int, axes: tuple[int, ...] = (-1,)) -> None:
+    square = b.reduce("ReduceMean", b.op("Mul", x, x), *axes)
     root = b.op("Sqrt", b.op("Add", square, b.constant(b.attribute("epsilon", epsilon))))
     b.gives(0, b.op("Mul", b.op("Div", x, root), scale))
     if b.is_asked(inverse):
