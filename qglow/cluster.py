@@ -3,7 +3,7 @@
 1. A part is done again elsewhere where its worker dies; what all parts share is computed again with it.
 2. At most AHEAD parts for each thread of the workers are under way: memory does not grow with the number of parts.
 3. The error of the first part that has one is raised, whichever part ends first.
-4. Workers have the version of qglow that this process has. What else has to be equal is the job's to say (`Needs`).
+4. Workers have the version of qglow that this process has. What else has to be equal is the job's to say.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ AHEAD = 3
 CONNECT, PATIENCE, LOOK = 20.0, 60.0, 5.0  # seconds: to reach the scheduler; without a worker; between two looks
 DISTRIBUTIONS = ("qglow", "numpy", "onnxruntime")
 T = TypeVar("T")
-Needs = Mapping[str, str]  # what a worker must have: names of `identity` with their values
+Requirements = Mapping[str, str]  # what a worker must have: names of `identity` with their values
 
 
 def identity() -> dict[str, str]:
@@ -44,13 +44,13 @@ def identity() -> dict[str, str]:
     return found
 
 
-def needs(*names: str) -> Needs:
+def needs(*names: str) -> Requirements:
     """This process's own values of these names of `identity`, and of qglow's version."""
     own = identity()
     return {name: own[name] for name in ("qglow", *names)}
 
 
-def check_needs(wanted: Needs, where: str, found: Mapping[str, str] | None = None) -> None:
+def check_needs(wanted: Requirements, where: str, found: Mapping[str, str] | None = None) -> None:
     """Raises ConfigError where a process lacks what is wanted. found: its identity, None for this one's."""
     found = identity() if found is None else found
     for name, value in wanted.items():
@@ -80,7 +80,7 @@ class Cluster:
     def address(self) -> str:
         return str(self.client.scheduler.address)
 
-    def check(self, wanted: Needs) -> None:
+    def check(self, wanted: Requirements) -> None:
         """Raises ConfigError where a worker that is there lacks what is wanted."""
 
         def ask() -> dict[str, str]:

@@ -45,6 +45,7 @@ from .report.compare import LAYER_SAMPLES, AccuracyReport, Compared, check_same,
 from .report.isolated_layer_error import worst_layers
 from .report.judging import MOST, powers_of
 from .report.network import network_of
+from .report.on_cluster import compare_on
 from .report.peer_comparison import PeerComparison, time_beside_peers
 from .report.provenance import provenance_of
 from .report.scores import Metric, Scores
@@ -241,7 +242,7 @@ def before_profile(model: Any, config: QuantConfig | None = None) -> tuple[Graph
 def compare(
     model: Any, bundle: Bundle | str | Path, data: Data, labels: Sequence[Any] | None = None, *,
     samples: int | None = None, metrics: Mapping[str, Metric] | None = None,
-    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
+    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native", dask: Any = None,
 ) -> AccuracyReport:  # fmt: skip
     """Run float and int8 on every sample and compare the outputs, and on some of them every layer, in constant memory.
 
@@ -251,19 +252,20 @@ def compare(
     so many, evenly spread. layer_samples: how many of these, evenly spread, tell of the layers, which takes several
     times as long. backend: what runs the bundle (see InferenceSession); int8 outputs and layers come from it
     (from the reference where it is not native), every float value from the oracle, onnxruntime on the
-    original model where it takes it (`to_dict()["float"]` says). Raises DataError where labels and data differ in
+    original model where it takes it (`to_dict()["float"]` says). dask: a scheduler whose workers compare the samples,
+    as `profile` takes one. Raises DataError where labels and data differ in
     number, BundleError where the bundle has other inputs or outputs than the model.
     """
     return compare_several(
         model, [bundle], data, labels, samples=samples, metrics=metrics, layer_samples=layer_samples, quiet=quiet,
-        backend=backend)[0]  # fmt: skip
+        backend=backend, dask=dask)[0]  # fmt: skip
 
 
 @in_usual_mode
 def compare_several(
     model: Any, bundles: Sequence[Bundle | str | Path], data: Data, labels: Sequence[Any] | None = None, *,
     samples: int | None = None, metrics: Mapping[str, Metric] | None = None,
-    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native",
+    layer_samples: int = LAYER_SAMPLES, quiet: bool = True, backend: str = "native", dask: Any = None,
 ) -> list[AccuracyReport]:  # fmt: skip
     """As `compare`, of several bundles: the data is read, and float runs, once for all of them."""
     opened_bundles = [(b if isinstance(b, Bundle) else load(b)).with_float_io() for b in bundles]
@@ -279,12 +281,16 @@ def compare_several(
     several = [Compared(b, s, graph, opened.types) for b, s in zip(opened_bundles, sessions, strict=True)]
     if metrics is not None and labels is not None:
         for one in several:
-            one.scores = Scores(metrics, _spread_labels(labels, samples))
-    reports = compare_samples(several, graph, oracle, opened, layer_samples, quiet)
+            one.found.scores = Scores(metrics, _spread_labels(labels, samples))
+    if dask is None:
+        reports = compare_samples(several, graph, oracle, opened, layer_samples, quiet)
+    else:
+        with connected(dask) as cluster:
+            reports = compare_on(cluster, model, several, graph, oracle, opened, layer_samples, quiet)
     for path, one, report in zip(bundles, several, reports, strict=True):
         if every.sources:  # NOTE: what is no list is read once
             report.by_step = noise_by_step(graph, one.session, oracle, islice(every, samples))
-        report.metrics = one.scores.figures() if one.scores is not None else []
+        report.metrics = one.found.scores.figures() if one.found.scores is not None else []
         report.network = network_of(one.bundle.graph)
         report.provenance = provenance_of(model, path, data, one.bundle.manifest, backend)
     return reports

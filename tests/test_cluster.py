@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -57,6 +58,30 @@ def test_a_profile_has_the_bytes_of_one_process(client: Any, digits: Path, folde
         qglow.profile(model, folder, dask=client)
     with pytest.raises(DataError, match=said):
         qglow.profile(model, folder)
+
+
+def test_a_report_has_the_numbers_of_one_process(client: Any, digits: Path, folder: Path, tmp_path: Path) -> None:
+    """Of several bundles, of samples that workers read and of such as are sent, with labels, metrics and bad samples.
+    Of the command, what hangs on the clock aside."""
+    model = digits / "model.onnx"
+    bundles = [qglow.quantize(model, qglow.profile(model, digits, samples=n), check=False) for n in (2, 9)]
+    for name, bundle in zip("ab", bundles, strict=True):
+        bundle.save(tmp_path / f"{name}.qglow")
+    samples, labels = feeds(digits)[:40], list(range(10)) * 4
+    for metrics in (None, {"best": lambda outputs, wanted: float(np.mean([o["scores"].max() for o in outputs]))}):
+        alone, shared = (
+            qglow.compare(model, bundles[0], samples, labels, metrics=metrics, dask=d).to_json() for d in (None, client)
+        )
+        assert alone == shared
+    command = ["report", str(model), *(str(tmp_path / f"{b}.qglow") for b in "ab"), "--data", str(folder)]
+    command += ["--skip-bad", "--no-latency", "--samples", "30", "--quiet", "--json"]
+    assert main([*command, str(tmp_path / "one.json")]) == 0
+    assert main([*command, str(tmp_path / "many.json"), "--dask", client.scheduler.address]) == 0
+    one, many = (json.loads((tmp_path / f"{n}.json").read_text())["reports"] for n in ("one", "many"))
+    for report in (*one, *many):
+        del report["provenance"]["created"]
+    assert one == many and one[0]["outputs"] != one[1]["outputs"]
+    assert one[0]["samples"] == 30 - sum(k in (0, 9, 33) for k in np.linspace(0, 49, 30).astype(int))
 
 
 def test_a_worker_that_dies_loses_nothing(client: Any, digits: Path) -> None:

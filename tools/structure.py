@@ -28,6 +28,7 @@ LARGE = {  # functions beyond these, outside of kernels, and why
     "instructions/lower_product.py:product_of_two": "one instruction, field by field",
     "instructions/lower_recurrent.py:lstm": "the instructions of a layer, field by field",
     "profiling/interpreter.py:record": "public: what it takes, gives and raises; both passes over the samples in order",
+    "report/on_cluster.py:compare_on": "what `compare_samples` takes, and the workers and the model that they load",
     "quantization/precision_uses.py:find_precision_uses": "one walk over the graph, a case for each kind of node",
     "quantization/qdq.py:strip_qdq": "one walk over the graph, a case for each kind of node",
     "quantization/ranges.py:_mse": "one search, with its source",

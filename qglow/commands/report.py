@@ -14,11 +14,12 @@ from ..profiling.dataset import Dataset, open_dataset
 from ..report.compare import LAYER_SAMPLES, AccuracyReport, save_page
 from ..report.provenance import now
 from ..runtime import load
-from .options import add_backend, add_skip_bad, model_first, number_or_none, say_left_out, whole_number
+from .options import add_backend, add_dask, add_skip_bad, model_first, number_or_none, say_left_out, whole_number
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
   qglow report model.onnx model.qglow --data images/ -o report.html --json report.json
+  qglow report model.onnx model.qglow --data images/ --dask tcp://10.0.0.1:8786
   qglow report model.onnx int8.qglow int16.qglow --data images/ -o side_by_side.html
 """
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", metavar="report.json")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
     add_skip_bad(parser)
+    add_dask(parser)
     add_backend(parser)
 
 
@@ -70,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 def _compared(options: argparse.Namespace, data: Dataset) -> list[AccuracyReport]:
     counts = {"samples": options.samples, "layer_samples": options.layer_samples}
     reports = compare_several(
-        options.model, options.bundles, data, **counts, quiet=options.quiet, backend=options.backend
+        options.model, options.bundles, data, **counts, quiet=options.quiet, backend=options.backend, dask=options.dask
     )
     for report in reports:
         assert report.provenance is not None

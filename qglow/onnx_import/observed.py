@@ -25,6 +25,11 @@ def runnable(model: Any) -> str | bytes:
     return _proto(model).SerializeToString()  # type: ignore[no-any-return]
 
 
+def self_contained(model: Any) -> onnx.ModelProto:
+    """The model with all its weights: what another process may load."""
+    return _proto(model)
+
+
 def without_denormals(model: Any) -> onnx.ModelProto:
     """The model with float32 weights below the normal range, which slow every product a hundredfold, replaced by zeros.
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from ..cluster import Cluster, Needs, check_needs, identity, needs
+from ..cluster import Cluster, Requirements, check_needs, identity, needs
 from ..errors import ConfigError
 from ..graph import Graph
 from ..oracle import Oracle
@@ -39,7 +39,7 @@ class Job:
     graph: Graph
     engine_name: str
     reader: Reader
-    needs: Needs
+    needs: Requirements
     first: tuple[Sample, str]
     engine: Engine | None = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from ..graph import Array, Graph
 from ..graph.blocks import precision_of
@@ -22,6 +22,7 @@ from .stored import as_real, float_name
 from .verdict import complaints
 
 Powers = Mapping[str, float]
+C = TypeVar("C", bound=Comparison)
 
 
 @dataclass(slots=True)
@@ -35,6 +36,13 @@ class Agreement:
     oracle: str = ""
     names: list[str] = field(default_factory=list)
     how: str = ""
+
+    def merge(self, other: Agreement) -> None:
+        """Add what the next sample showed, of which `other` knows alone."""
+        self.samples += other.samples
+        self.names += other.names
+        merge_each(self.outputs, other.outputs)
+        merge_each(self.layers, other.layers)
 
     def is_broken(self, floor_db: float) -> bool:
         return bool(complaints(self.outputs, floor_db))
@@ -57,6 +65,15 @@ class Agreement:
             "float": self.oracle,
             "outputs": {n: e.to_dict() for n, e in self.outputs.items()},
         }
+
+
+def merge_each(found: dict[str, C], others: Mapping[str, C]) -> None:
+    """Add comparisons by name, of the next sample, to those of earlier ones."""
+    for name, other in others.items():
+        if name in found:
+            found[name].merge(other)
+        else:
+            found[name] = other
 
 
 def measure(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from .coverage import Coverage, cover
 from .distribution import Distribution, add_distributions
 from .figures import GraphNode, LayerReport, OutputReport, Provenance, Report, SampleReport, Size
 from .float_values import float_values
+from .found import Found
 from .headline import facts
 from .isolated_layer_error import add_isolated_errors
 from .judging import powers_in
@@ -39,7 +40,7 @@ from .layer_values import LayerValues
 from .network import with_times
 from .peer_comparison import PeerComparison
 from .provenance import now
-from .scores import MetricReport, Scores
+from .scores import MetricReport
 from .stored import float_name, saturated, with_masks_cut
 from .top1 import Top1Agreement, check_label
 from .verdict import complaints
@@ -147,7 +148,7 @@ def save_page(reports: Sequence[AccuracyReport], path: str | Path) -> None:
 
 @dataclass(slots=True)
 class Compared:
-    """A bundle, the session that runs it, and what was found of it so far.
+    """A bundle, the session that runs it, and what was found of it so far, in `found`.
 
     graph: the float one. types: of the data's inputs. scores: keeps all outputs, where metrics want them. names: of the
     float values that layers are compared with. int8 layers come from the session's backend too (layer_values.py).
@@ -157,28 +158,29 @@ class Compared:
     session: InferenceSession
     graph: Graph
     types: Mapping[str, object]
-    scores: Scores | None = None
-    agreement: Agreement = field(default_factory=Agreement)
-    inside: Agreement = field(default_factory=Agreement)
-    own: dict[str, Error] = field(default_factory=dict)
-    spread: dict[str, Distribution] = field(default_factory=dict)
-    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     names: frozenset[str] = field(init=False)
-    votes: dict[str, Top1Agreement] = field(init=False)
-    farthest: WorstSamples = field(init=False)
+    found: Found = field(init=False)
     stored: LayerValues = field(init=False)
     powers: Mapping[str, float] = field(init=False)
 
     def __post_init__(self) -> None:
         quantized = self.bundle.graph
         self.names = frozenset(float_name(v) for n in quantized.nodes for v in (*n.inputs, *n.outputs) if v)
-        self.votes = {o: Top1Agreement() for o in self.graph.outputs}
-        self.farthest = WorstSamples(quantized, self.types)
+        self.found = self._nothing()
         self.stored, self.powers = LayerValues(quantized, self.session.backend), powers_in(self.bundle.manifest)
+
+    def _nothing(self) -> Found:
+        votes = {o: Top1Agreement() for o in self.graph.outputs}
+        return Found(WorstSamples(self.bundle.graph, self.types), votes)
+
+    def take(self) -> Found:
+        """What was found since the last call."""
+        found, self.found = self.found, self._nothing()
+        return found
 
     def run(self, sample: Sample) -> dict[str, Array]:
         """The outputs by name."""
-        self.shapes = self.shapes or {n: np.shape(a) for n, a in sample.feeds.items()}
+        self.found.shapes = self.found.shapes or {n: np.shape(a) for n, a in sample.feeds.items()}
         return dict(zip(self.session.graph.outputs, self.session.run(None, sample.feeds), strict=True))
 
     def add(
@@ -187,45 +189,70 @@ class Compared:
         """Compare one sample's outputs. wanted: of float. real: float values by name, where layers count."""
         if real is not None:
             self._look_inside(sample, wanted, made, {n: a for n, a in real.items() if n in self.names})
-        compare_outputs(self.agreement, wanted, self.bundle.graph, made, sample.name, self.powers)
-        self.farthest.add(sample, wanted, made)
+        compare_outputs(self.found.agreement, wanted, self.bundle.graph, made, sample.name, self.powers)
+        self.found.farthest.add(sample, wanted, made)
         check_label(sample, made)
-        _vote(self.votes, sample, wanted, made)
-        if self.scores is not None:
-            self.scores.add(wanted, made)
+        _vote(self.found.votes, sample, wanted, made)
+        if self.found.scores is not None:
+            self.found.scores.add(wanted, made)
 
     def _look_inside(
         self, sample: Sample, wanted: Mapping[str, Any], made: Mapping[str, Any], real: dict[str, Array]
     ) -> None:
         quantized, came_quantized = self.bundle.graph, any(n.has(ONNX_QUANTIZATION) for n in self.graph.nodes)
         real = saturated(quantized, real) if came_quantized else real
-        compare_outputs(self.inside, wanted, quantized, made)
+        compare_outputs(self.found.inside, wanted, quantized, made)
         layers = with_masks_cut(quantized, real)
-        compare_layers(self.inside, layers, quantized, {**self.stored.of(sample.feeds), **made})
-        add_isolated_errors(self.own, self.stored, real)
-        add_distributions(self.spread, quantized, layers, sample.name)
+        compare_layers(self.found.inside, layers, quantized, {**self.stored.of(sample.feeds), **made})
+        add_isolated_errors(self.found.own, self.stored, real)
+        add_distributions(self.found.spread, quantized, layers, sample.name)
 
     def report(self, oracle: str) -> AccuracyReport:
-        self.agreement.layers, self.agreement.oracle = self.inside.layers, oracle
+        found = self.found
+        found.agreement.layers, found.agreement.oracle = found.inside.layers, oracle
         return AccuracyReport(
-            self.agreement, self.votes, _layers(self.bundle, self.inside, self.own, self.spread), self.bundle.manifest,
-            layer_samples=self.inside.samples, coverage=_coverage(self.bundle, self.shapes),
-            worst_samples=self.farthest.figures())  # fmt: skip
+            found.agreement, found.votes, _layers(self.bundle, found.inside, found.own, found.spread),
+            self.bundle.manifest, layer_samples=found.inside.samples, coverage=_coverage(self.bundle, found.shapes),
+            worst_samples=found.farthest.figures())  # fmt: skip
+
+
+@dataclass(slots=True)
+class Comparing:
+    """Several bundles beside one oracle. graph: the float one. looked_at: positions of the samples whose layers are
+    compared too."""
+
+    several: Sequence[Compared]
+    graph: Graph
+    oracle: Oracle
+    looked_at: Container[int]
+    names: frozenset[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.names = frozenset[str]().union(*(c.names for c in self.several))
+
+    def add(self, sample: Sample) -> None:
+        """Compare one sample. The oracle runs once for all bundles."""
+        made = [one.run(sample) for one in self.several]
+        wanted = self.oracle.outputs(sample.feeds)
+        is_looked_at = sample.position in self.looked_at
+        real = float_values(self.oracle, self.graph, sample.feeds, self.names) if is_looked_at else None
+        for one, outputs in zip(self.several, made, strict=True):
+            one.add(sample, wanted, outputs, real)
+
+
+def positions_of_layers(data: Dataset, layer_samples: int) -> Container[int]:
+    """Of the samples whose layers are compared: evenly spread, or the first where it is not known how many come."""
+    return frozenset(range(layer_samples) if data.total is None else spread_indices(data.total, layer_samples))
 
 
 def compare_samples(
     several: Sequence[Compared], graph: Graph, oracle: Oracle, data: Dataset, layer_samples: int, quiet: bool = True
 ) -> list[AccuracyReport]:
     """Compare the outputs of each bundle with the oracle's, and on some samples every layer, in constant memory; one
-    report a bundle. Samples are read, and the oracle runs, once for all of them. graph: the float one."""
-    names, total = frozenset[str]().union(*(c.names for c in several)), data.total
-    looked_at = set(range(layer_samples) if total is None else spread_indices(total, layer_samples))
-    for index, sample in enumerate(track(data, "comparing", total, quiet)):
-        made = [one.run(sample) for one in several]
-        wanted = oracle.outputs(sample.feeds)
-        real = float_values(oracle, graph, sample.feeds, names) if index in looked_at else None
-        for one, outputs in zip(several, made, strict=True):
-            one.add(sample, wanted, outputs, real)
+    report a bundle. Samples are read once for all of them. graph: the float one."""
+    comparing = Comparing(several, graph, oracle, positions_of_layers(data, layer_samples))
+    for sample in track(data, "comparing", data.total, quiet):
+        comparing.add(sample)
     return [one.report(oracle.name) for one in several]
 
 

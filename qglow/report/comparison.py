@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -33,6 +33,10 @@ class Comparison(Protocol):
 
     def add(self, real: Any, got: Any) -> None:
         """Add one sample: the float model's value and the quantized one's."""
+        ...
+
+    def merge(self, other: Any) -> None:
+        """Add what the next sample showed, of which `other`, of the same kind, knows alone."""
         ...
 
     @property
@@ -127,18 +131,34 @@ class Error:
             self.parts.append((0.0, 0.0, 0))
             return
         x, y = x.ravel(), y.ravel()
-        signal, noise, elements = 0.0, 0.0, 0
+        sums = np.zeros(4)
+        elements = 0
         with np.errstate(over="ignore", invalid="ignore"):
             for k in range(0, x.size, BLOCK):
                 found = self._add_block(x[k : k + BLOCK].astype(np.float64), y[k : k + BLOCK].astype(np.float64))
-                signal, noise, elements = signal + found[0], noise + found[1], elements + found[2]
-        self.signal += signal
-        self.noise += noise
-        self.elements += elements
+                sums, elements = sums + found[0], elements + found[1]
+        signal, noise, dot, other = sums.tolist()
+        self._add_sums(signal, noise, dot, other, elements)
         self.parts.append((signal, noise, elements))
 
-    def _add_block(self, a: Array, b: Array) -> tuple[float, float, int]:
-        """Add elements to all but the sums by sample, which it returns: signal, noise, and the number of elements."""
+    def merge(self, other: Self) -> None:
+        """Add what the next sample showed, of which `other` knows alone: the same numbers as `add`."""
+        self._add_sums(other.signal, other.noise, other.dot, other.other, other.elements)
+        self.largest = max(self.largest, other.largest)
+        self.not_finite += other.not_finite
+        self.other_shape += other.other_shape
+        self.samples += other.samples
+        self.parts += other.parts
+
+    def _add_sums(self, signal: float, noise: float, dot: float, other: float, elements: int) -> None:
+        self.signal += signal
+        self.noise += noise
+        self.dot += dot
+        self.other += other
+        self.elements += elements
+
+    def _add_block(self, a: Array, b: Array) -> tuple[tuple[float, float, float, float], int]:
+        """The sums of elements: signal, noise, products, the other's squares; and how many are finite."""
         signal, other = float(a @ a), float(b @ b)
         if not np.isfinite(signal + other):
             finite = np.isfinite(a) & np.isfinite(b)
@@ -146,11 +166,10 @@ class Error:
             self.not_finite += int(np.count_nonzero(~finite & ~same))
             a, b = a[finite], b[finite]
             signal, other = float(a @ a), float(b @ b)
-        self.dot += float(a @ b)
+        dot = float(a @ b)
         a -= b
-        self.other += other
         self.largest = max(self.largest, float(a.max(initial=0.0)), -float(a.min(initial=0.0)))
-        return signal, float(a @ a), a.size
+        return (signal, float(a @ a), dot, other), a.size
 
     @property
     def noise_share(self) -> float:
@@ -225,6 +244,14 @@ class Equality:
         self.equal += equal
         self.parts.append((size - equal, size))
 
+    def merge(self, other: Self) -> None:
+        """Add what the next samples showed."""
+        self.elements += other.elements
+        self.equal += other.equal
+        self.other_shape += other.other_shape
+        self.samples += other.samples
+        self.parts += other.parts
+
     @property
     def share(self) -> float:
         """Of equal elements; 1 where there are none."""
@@ -268,6 +295,14 @@ class Items:
             if k == len(self.items):
                 self.items.append(comparison_of(x))
             self.items[k].add(x, y)
+
+    def merge(self, other: Self) -> None:
+        """Add what the next sample showed, of which `other` knows alone."""
+        self.samples += other.samples
+        self.other_shape += other.other_shape
+        for mine, its in zip(self.items, other.items, strict=False):
+            mine.merge(its)
+        self.items += other.items[len(self.items) :]
 
     @property
     def noise_share(self) -> float:

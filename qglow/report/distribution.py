@@ -41,6 +41,11 @@ class Distribution:
         stored = real if self.factors is None else real / self.factors
         self.clipped += int(np.count_nonzero((stored < self.low - half) | (stored > self.high + half)))
 
+    def merge(self, other: Distribution) -> None:
+        """Add what other samples showed of the same value."""
+        self.observer = self.observer.merge(other.observer)
+        self.clipped += other.clipped
+
     def figures(self) -> Spread | None:
         """None where no value was seen."""
         o = self.observer

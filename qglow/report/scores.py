@@ -64,6 +64,11 @@ class Scores:
         self.real.append(dict(real))
         self.made.append(dict(made))
 
+    def merge(self, other: Scores) -> None:
+        """Add the outputs of the next samples."""
+        self.real += other.real
+        self.made += other.made
+
     def figures(self) -> list[MetricReport]:
         """Raises DataError where there is not one label a sample, ConfigError for a metric that fails."""
         if len(self.labels) != len(self.real):

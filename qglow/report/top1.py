@@ -59,6 +59,12 @@ class Top1Agreement:
             self.lost += a == label != b
             self.won += b == label != a
 
+    def merge(self, other: Top1Agreement) -> None:
+        """Add the counts of other samples."""
+        for name in ("samples", "same", "labelled", "right_fp32", "right_int8", "lost", "won"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.is_choice &= other.is_choice
+
     @property
     def drop(self) -> float | None:
         """Of top-1 accuracy below float, in points; None without labels."""

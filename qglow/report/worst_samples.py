@@ -4,7 +4,7 @@ noise."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,12 +48,28 @@ class WorstSamples:
         if all(one.noise_share == 0 for one, _ in compared.values()):
             return
         row = SampleReport(sample.name, 0.0, "", sample.label, *choices)
+        if self._enter(row, compared):
+            self.found[-1] = row._replace(picture=picture_of(sample.feeds, self.types)), compared
+
+    def apart(self) -> WorstSamples:
+        """What was found, without the graph: as it is sent."""
+        return replace(self, graph=Graph("", (), (), (), {}, {}), types={})
+
+    def merge(self, other: WorstSamples) -> None:
+        """Add the next sample, of which `other` knows alone."""
+        for name, (power, elements) in other.powers.items():
+            before = self.powers.get(name, (0.0, 0))
+            self.powers[name] = before[0] + power, before[1] + elements
+        for row, compared in other.found:
+            self._enter(row, compared)
+
+    def _enter(self, row: SampleReport, compared: dict[str, tuple[Comparison, int]]) -> bool:
+        """Whether a sample is among the worst, and is kept."""
         self.found.append((row, compared))
         if len(self.found) > self.most:
             ranks = [(_rank(self._figures(*pair)), k) for k, pair in enumerate(self.found)]
             del self.found[max(ranks)[1]]
-        if self.found[-1][0] is row:
-            self.found[-1] = row._replace(picture=picture_of(sample.feeds, self.types)), compared
+        return self.found[-1][0] is row
 
     def figures(self) -> list[SampleReport]:
         """The farthest from float first."""
