@@ -45,7 +45,7 @@ class Real:
 
     def bias(self, value: str, unit: Array) -> str:
         scale = self.b.add_constant(f"{self.y}.bias.scale", np.asarray(unit, np.float32))
-        return self.operand("bias", value, scale, axis=0)
+        return self.operand("bias", value, scale, axis=-1)
 
     def op(self, op: str, *inputs: str, **attributes: object) -> str:
         return self.b.add(op, inputs, self.typed(self.y), f"{self.y}.real", **attributes)

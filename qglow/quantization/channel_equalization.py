@@ -95,7 +95,8 @@ def _read_by_lstm(state: QuantState) -> dict[str, tuple[int, int]]:
 def _keeps_features(graph: Graph, node: Node) -> bool:
     """Whether a node moves whole rows of the last axis."""
     if node.op == "Transpose":
-        return bool(node.attr("perm")[-1] == len(node.attr("perm")) - 1)
+        perm = node.attr("perm")  # NOTE: by default the last axis becomes the first
+        return bool(perm and perm[-1] == len(perm) - 1)
     before, after = (graph.types[v].shape for v in (node.inputs[0], node.outputs[0]))
     return bool(node.has(RESHAPE) and before and after and before[-1] == after[-1] not in (1, None))
 

@@ -265,7 +265,8 @@ class ChannelGroups:
         """Move the numbers as the op moves elements, over the whole shape where it is known."""
         if node.op == "Transpose":
             x = self.ids[node.inputs[0]]  # NOTE: of a value whose rank is not known it has another
-            return x.transpose(node.attr("perm")) if x.ndim == len(node.attr("perm")) else None
+            perm = node.attr("perm") or range(self.graph.types[node.inputs[0]].rank or 0)[::-1]
+            return x.transpose(perm) if x.ndim == len(perm) else None
         if node.op == "Concat":
             return self.concatenated(node)
         inputs: list[Array | None] = []

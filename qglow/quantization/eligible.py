@@ -186,8 +186,8 @@ def _moving_obstacle(graph: Graph, node: Node) -> str | None:
     c = graph.constants
     if node.op == "Concat":
         return (
-            "a constant that is not finite float32 is concatenated"
-            if any(i in c and not _is_quantizable(c[i]) for i in node.inputs)
+            "a constant that is empty or not finite float32 is concatenated"
+            if any(i in c and not (c[i].size and _is_quantizable(c[i])) for i in node.inputs)
             else None
         )
     if node.op == "Pad":

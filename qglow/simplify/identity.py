@@ -4,6 +4,7 @@
 1. Identity, a Cast to the type that is there, a Reshape to the shape that is there.
 2. A Pad by nothing, a Slice of the whole.
 3. x + 0, x - 0, x * 1 and x / 1, by a constant that does not broadcast x.
+4. A constant of no elements in a Concat of values of its other sizes.
 """
 
 from __future__ import annotations
@@ -51,6 +52,23 @@ def _without_neutral(m: Match) -> Replacement:
     return m["x"] if fits else None
 
 
+def _without_empty(m: Match) -> Replacement:
+    axis, given = m.root.attr("axis"), m.root.inputs
+    kept = [i for i in given if not (i in m.graph.constants and _adds_nothing(m, i, axis))]
+    if not kept or len(kept) == len(given):
+        return None
+    return kept[0] if len(kept) == 1 else m.root.with_(inputs=tuple(kept))
+
+
+def _adds_nothing(m: Match, empty: str, axis: int) -> bool:
+    """Whether a constant has no elements along an axis, and its other sizes are known of all that it stands beside."""
+    shape, beside = m.graph.constants[empty].shape, [m.graph.types[i].shape for i in m.root.inputs]
+    if not -len(shape) <= axis < len(shape) or shape[axis] or any(s is None or len(s) != len(shape) for s in beside):
+        return False
+    across = [d for d in range(len(shape)) if d != axis % len(shape)]
+    return all(s is not None and s[d] == shape[d] for s in beside for d in across)
+
+
 def _is_zero(c: Array) -> bool:
     return not np.any(c)
 
@@ -69,5 +87,6 @@ remove_identities = Rewrites(
     Rewrite("reshape", op(RESHAPE, _X), _reshaped),
     Rewrite("pad", op("Pad", _X, constant("pads", _is_zero)), _captured),
     Rewrite("slice", op("Slice", _X, *_PARTS), _sliced),
+    Rewrite("empty", op("Concat"), _without_empty),
     Rewrite("neutral", op(has_neutral, value("x"), constant("c", is_scalar)), _without_neutral),
 )

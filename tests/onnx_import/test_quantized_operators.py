@@ -60,6 +60,7 @@ PICTURE = [IMAGE, scale(0.03), zero(90)]
 CASES: dict[str, tuple[str, list[Any], dict[str, Any]]] = {
     "Gemm": ("QGemm", [*X, W, scale(0.002), np.int8(0), BIAS, *TO], {}),
     "Gemm by channel": ("QGemm", [*X, W, ROW, np.zeros(4, np.int8), BIAS, *TO], {}),
+    "Gemm by channel, bias of rows": ("QGemm", [*X, W, ROW, np.zeros(4, np.int8), np.tile(BIAS, (len(A), 1)), *TO], {}),
     "Gemm by channel, transB": ("QGemm", [*X, np.ascontiguousarray(W.T), ROW, np.zeros(4, np.int8), BIAS, *TO],
     {"transB": 1}),
     "Gemm, transA": ("QGemm", [np.ascontiguousarray(A.T), *X[1:], W, scale(0.002), np.int8(3), BIAS, *TO],
