@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from math import prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
-from onnx.reference import ReferenceEvaluator
 
 from ..errors import ModelError
 from ..graph import Array, DType, Node, TensorType
@@ -24,6 +24,9 @@ from .forms import has_meaning, unmet
 from .loops import evaluate_if, evaluate_loop, evaluate_scan, repeats
 from .opsets import domain_of
 from .own_meanings import evaluate_own, own_meaning
+
+if TYPE_CHECKING:
+    from onnx.reference import ReferenceEvaluator
 
 _LOWERED = {"Constant", "Dropout", "Upsample", "QLinearConv", "QLinearMatMul"}
 _HELD_ELSEWHERE = {
@@ -154,6 +157,8 @@ def captures(proto: onnx.NodeProto) -> set[str]:
 @lru_cache(maxsize=256)
 def _evaluator(data: bytes, opsets: tuple[str, ...], names: tuple[str, ...]) -> ReferenceEvaluator | None:
     """None where onnx's reference does not know the op either."""
+    from onnx.reference import ReferenceEvaluator  # NOTE: 30 ms that few models need
+
     proto = onnx.NodeProto.FromString(data)
     inputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in names]
     outputs = [onnx.helper.make_value_info(n, onnx.TypeProto()) for n in proto.output if n]
