@@ -12,7 +12,7 @@ from typing import Any
 from .errors import ConfigError
 from .graph import Array, Graph
 from .metrics import Target
-from .oracle import float_oracle
+from .oracle import RememberedOracle, float_oracle
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.dataset import Sample
 from .profiling.samples import kept_dataset
@@ -41,7 +41,7 @@ class Quantizing:
             imported, graph, recorded, config, not progress
         )  # fmt: skip
         self.target, self.has_target = target, config.has_target or target is not None
-        self.oracle = cache(lambda: float_oracle(model, graph))
+        self.oracle = cache(lambda: RememberedOracle(float_oracle(model, graph)))
         self.biases: LayerBiases | None = None
         self.biases_gain = False
 

@@ -2,5 +2,6 @@
 compare with."""
 
 from .oracle import Oracle, float_oracle
+from .remembered import RememberedOracle
 
-__all__ = ["Oracle", "float_oracle"]
+__all__ = ["Oracle", "RememberedOracle", "float_oracle"]

@@ -14,7 +14,8 @@ from ..reference import evaluate
 class Oracle(Protocol):
     """name: of the engine, as reports show it."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def outputs(self, feeds: Mapping[str, Array]) -> dict[str, Any]:
         """The graph's outputs by name: arrays; lists for sequences. Raises ModelError where the model does not run on

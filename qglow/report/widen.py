@@ -30,7 +30,7 @@ from ..profiling.dataset import Sample, spread_indices
 from ..quantization import QuantConfig, QuantState
 from .agreement import Agreement, agreement_with
 from .format_time import PRICES, seconds_by_node, seconds_of_decisions, sizes
-from .noise_sources import SHARE, Source, Trial
+from .noise_sources import GROUPS, SHARE, Source, Trial
 from .verdict import worst_db
 
 POOR_DB, WANTED_DB, GAIN_DB = 20.0, 23.0, 1.0  # NOTE: new samples have a little more noise than those chosen by
@@ -89,11 +89,12 @@ def widen(
 
 
 def _causes(search: Search, graph: Graph, feeds: list[Mapping[str, Array]], begin: float, quiet: bool) -> list[Source]:
-    """What the noise comes from; nothing where no part of it may be worth its time."""
-    trial = Trial(graph, search.first.graph, search.first.config, feeds)
+    """What the noise comes from; nothing where no part of it may be worth its time. feeds: more of them are tried than
+    one where the groups of roundings take no more than the time for all of it."""
+    runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
+    trial = Trial(graph, search.first.graph, search.first.config, feeds[: max(1, runs // GROUPS)])
     if begin >= POOR_DB and not search.is_hopeful(trial.groups(1)):
         return []
-    runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
     return trial.find(runs, SHARE if begin < POOR_DB else 2 * SHARE, quiet)
 
 
@@ -138,30 +139,29 @@ class Search:
     def is_hopeful(self, groups: Sequence[Source]) -> bool:
         """Whether avoiding some causes may be worth their time, if the noise of a FEW groups came from roundings that
         take but a PART of their time."""
-        worst = int(np.argmax(np.sum([g.noise for g in groups], axis=0)))
-        return self._most_worth(groups, worst, FEW, PART)[1] >= GAIN_DB
+        noise = np.array([g.noise for g in groups])
+        shares = noise[:, (worst := int(np.argmax(noise.sum(0))))] / max(float(noise[:, worst].sum()), 1e-300)
+        costs = np.array([RATE * 100 * PART * self.seconds(g) / self.int8 for g in groups])
+        best = np.argsort(10 * np.log10(np.maximum(1 - shares, 1e-6)) + costs, kind="stable")[:FEW]
+        worth = -10 * np.log10(np.maximum(1 - np.cumsum(shares[best]), 1e-6)) - np.cumsum(costs[best])
+        return float(worth.max()) >= GAIN_DB
 
     def worthwhile(self, causes: Sequence[Source], score: Agreement) -> QuantState | None:
         """The result with those of the causes avoided that gain most over RATE dB for each percent of time."""
         noise = np.array([o.noise_share for o in score.outputs.values()])
         worst = int(np.argmax(noise))
-        chosen, worth = self._most_worth(self._rest(causes), worst)
-        return self._made(chosen if worth >= GAIN_DB else [], lambda c: c[:-1])
-
-    def _most_worth(
-        self, causes: Sequence[Source], worst: int, most: int | None = None, part: float = 1.0
-    ) -> tuple[list[Source], float]:
-        """Those of the causes that gain most dB at an output over RATE for each percent of time, and how much more they
-        gain. most: so many of them. part: of its time that a cause takes."""
-        total = max(float(sum(c.noise[worst] for c in causes)), 1e-300)
-        order = sorted(causes, key=lambda c: -float(c.noise[worst]) / self.seconds(c))
+        rest = self._rest(causes)
+        total = max(float(sum(c.noise[worst] for c in rest)), 1e-300)
+        order = sorted(rest, key=lambda c: -float(c.noise[worst]) / self.seconds(c))
         left, spent, best, count = total, 0.0, 0.0, 0
-        for k, cause in enumerate(order[:most]):
-            left, spent = max(left - float(cause.noise[worst]), 0.0), spent + part * self.seconds(cause)
-            worth = -10 * np.log10(max(left / total, 1e-6)) - RATE * 100 * spent / self.int8
+        for k, cause in enumerate(order):
+            left, spent = max(left - float(cause.noise[worst]), 0.0), spent + self.seconds(cause)
+            percent = 100 * spent / self.int8
+            worth = -10 * np.log10(max(left / total, 1e-6)) - RATE * percent
             if self.spent + spent <= self.most and worth > best + LEAST:
                 best, count = worth, k + 1
-        return order[:count], best
+        chosen = order[:count] if best >= GAIN_DB else []
+        return self._made(chosen, lambda c: c[:-1])
 
     def _rest(self, causes: Sequence[Source]) -> list[Source]:
         return [c for c in causes if all(c is not t for t in self.taken) and not self._is_wanted(c)]
