@@ -159,21 +159,37 @@ def lookup(low: Lowering, node: Node) -> bool:
     x = low.places[name]
     axis = int(node.attr("axis")) % max(1, len(x.shape))
     turn = True if by_channel and axis == 1 and len(x.shape) in (3, 4) else None
-    y = low.place(out, channels_last=turn, like=x)
-    if by_channel and (y.strides[axis] != 1 or y.shape[axis] == 1):
+    y = low.place(out, channels_last=turn, like=_with_last(x, axis) if by_channel else x)
+    if by_channel and y.shape[axis] == 1:
         return False
-    loops = loops_nhwc(low, y, x, keep_last=by_channel)
-    if loops is None:
+    made, loops = y, loops_nhwc(low, y, x, keep_last=by_channel)
+    if loops is None and (not by_channel or y.strides[axis] == 1):
         x = in_form_of(low, name, y)
         loops = loops_nhwc(low, y, x, keep_last=by_channel)
+    if by_channel and (loops is None or y.strides[axis] != 1):
+        x, made = _turned_copy(low, x, axis), low.dense(y.shape, y.dtype, _with_last(x, axis))
+        loops = loops_nhwc(low, made, x, keep_last=True)
     if loops is None:
         return False
     fields: Fields = {"t_c": 256 if by_channel else 0, "x_item": x.itemsize, "y_item": y.itemsize}
-    places: dict[str, TensorView | None] = {"x": x, "y": y}
+    places: dict[str, TensorView | None] = {"x": x, "y": made}
     if "scratch" in INSTRUCTIONS[kind].outs:
         places["scratch"] = None
     low.emit(kind, places, {"table": low.constant(table)}, fitting(kind, {**fields_of(loops, "yx"), **fields}))
+    if made is not y:
+        low.move(made, y)
     return True
+
+
+def _with_last(place: TensorView, axis: int) -> TensorView:
+    """An order of dimensions: a place's own, but with one innermost, along which tables of channels lie."""
+    return place._replace(strides=tuple(-1 if k == axis else s for k, s in enumerate(place.strides)))
+
+
+def _turned_copy(low: Lowering, x: TensorView, axis: int) -> TensorView:
+    copy = low.dense(x.shape, x.dtype, _with_last(x, axis))
+    low.move(x, copy)
+    return copy
 
 
 def broadcast(place: TensorView, shape: tuple[int, ...]) -> TensorView:
