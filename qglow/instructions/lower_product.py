@@ -16,6 +16,7 @@ from .epilogue import MAX_SUM, int8_takes
 from .lower_weights import are_u8_by_i8
 from .matrix_batches import Group, as_matrices, grouped
 from .packing import round_up
+from .pairings import can_be_ordered, steps_of
 from .product_constants import MAX_ACCUMULATOR, of_conv, of_depthwise, of_matrix, of_product, weights
 from .products import UNIT, Factors, Fields, Target, Transposed, image_fields, pieces, residual_of
 from .program import CONSTANTS, TensorView, dense_strides
@@ -145,9 +146,11 @@ class Int8:
         if not (groups == 1 and 0 < gap < 4 and kw > 1 and last_read(x, target.y, shape, ic + gap) <= low.room(x)):
             gap = 0
         made = pieces(x, target, (*w.shape[:4], ic + gap), shape, ic + gap)
-        data = low.derived(of_product, low.isa, w, factors.bias, factors.scale, made.fused, gap)
+        steps = steps_of(low.isa, {**made.fields, "C": oc}) if low.packing.pairs else None
+        steps = steps if steps is not None and can_be_ordered(steps) else None
+        data = low.derived(of_product, low.isa, w, factors.bias, factors.scale, made.fused, gap, steps)
         constants = {name: low.keep(part) for name, part in data.items()}
-        fields = {**made.fields, **limits(low, node), **made.target.post, "r_g": oc, "pairs": int("wide" in data)}
+        fields = {**made.fields, **limits(low, node), **made.target.post, "r_g": oc, "pairs": int(steps is not None)}
         low.emit("conv2d", operands(low, made.x, made.target, constants), constants, fields)
         return True
 

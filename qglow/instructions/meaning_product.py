@@ -9,9 +9,9 @@ from ..reference.integer_product import exact_dtype
 from .meaning import ROWS, Meaning, Regions, Views, clipped, minus_zero_point, requantized
 from .packing import pack as pack_weights
 from .packing import round_up, unpack
+from .pairings import order_shape
 from .region import Region, Site, dense
 from .table import POST_ADD, POST_TABLE
-from .wide_steps import wide_shape
 
 PIECE = 1 << 22  # elements of x that are computed with at once
 
@@ -41,7 +41,7 @@ def _conv2d(s: Site) -> Regions:
         "w": dense((g * channels * kh * runs * round_up(run, s.packing.step),), "|i1"),
         "bias": dense((g, channels), "<i4"),
         "scale": dense((g, channels), "<f4"),
-        **({"wide": dense(wide_shape(s.isa, g, s["C"], kh * runs, run))} if s["pairs"] else {}),
+        **({"order": dense(order_shape(s.isa, g, s["C"], kh * runs, run), "<i4")} if s["pairs"] else {}),
         **_outputs(s),
     }
 

@@ -14,10 +14,10 @@ from .constant_data import data_of, packed
 from .epilogue import MAX_SUM
 from .lower_weights import in_parts, less_zero_points, parts_of
 from .packing import round_up
+from .pairings import Steps, step_order
 from .products import Factors, as_image_weights, of_columns, pixels
 from .program import ConstantData
 from .select import Lowering
-from .wide_steps import wide_steps
 
 MAX_ACCUMULATOR = 2**31 - 1
 Quants = tuple[Quant, Quant, Quant | None]
@@ -104,16 +104,19 @@ def by_channel(bias: Array, scale: Array, groups: int, multiple: int) -> tuple[b
     return found[0], found[1]
 
 
-def of_product(isa: str, w: Array, bias: Array, scale: Array, fused: bool, gap: int) -> dict[str, ConstantData]:
-    """The constants of a conv2d by the names of its operands; `wide` on targets that add pairs. w, bias, scale: as in
-    `Factors`. fused: see `Packed`. gap: bytes behind the channels of a pixel, whose weights are zero."""
+def of_product(
+    isa: str, w: Array, bias: Array, scale: Array, fused: bool, gap: int, steps: Steps | None
+) -> dict[str, ConstantData]:
+    """The constants of a conv2d by the names of its operands. w, bias, scale: as in `Factors`. fused: see `Packed`.
+    gap: bytes behind the channels of a pixel, whose weights are zero. steps: where pairs are added in 16 bits, what
+    `order` is made of."""
     p = target(isa)
     if p.offset:
         bias = bias + p.offset * w.sum((2, 3, 4), dtype=np.int64).reshape(-1)
     filled = np.pad(w, [(0, 0)] * 4 + [(0, gap)]) if gap else w
     sums, factors = by_channel(bias, scale, len(w), p.multiple)
     found: dict[str, ConstantData] = {"w": packed(isa, filled, fused), "bias": sums, "scale": factors}
-    return found | ({"wide": data_of(wide_steps(isa, filled, fused))} if p.pairs else {})
+    return found if steps is None else found | {"order": data_of(step_order(steps, filled, fused))}
 
 
 def of_depthwise(isa: str, w: Array, bias: Array, scale: Array, flat: bool) -> tuple[bytes, bytes, bytes, int]:

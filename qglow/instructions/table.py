@@ -102,9 +102,9 @@ INSTRUCTIONS = {
              "(y_f32 = 0) or scaled to float (1). x is at the first tap of the first output; C is per group; runs x "
              "run bytes are the taps of one kernel row; x_c, y_g, r_g: bytes from group to group. post 1: the bytes q "
              "become C(rint(f32(q - a_zero) f_a + f32(r - r_zero) f_r) + p_zero), where a_zero is zero; 2: table[q]. w "
-             "and bias may lie in the arena. pairs: there is `wide`, a byte for each vector of channels and step of "
-             "four taps: 0 where no sum of two neighbouring products can leave 16 bits",
-             "x r", "y scratch", "w bias scale table wide", f"{_PRODUCT} pairs", "tile limit split"),
+             "and bias may lie in the arena. pairs: there is `order`, of each block of channels "
+             "its steps of four taps by the pairs of products that are added in 16 bits, none of which can leave them",
+             "x r", "y scratch", "w bias scale table order", f"{_PRODUCT} pairs", "tile limit split"),
         _row("depthwise2d",
              "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel "
              "rows and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",

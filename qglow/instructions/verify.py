@@ -24,6 +24,7 @@ from ..graph import DType
 from ..targets import TARGETS
 from .interpret import blob_of, site_of
 from .meaning import OVER_READ, Regions, load_families
+from .pairings import steps_of, wrong_steps
 from .plan import ALIGNMENT
 from .program import CONSTANTS, Buffer, HostCall, Instruction, Program, TensorView
 from .region import Region
@@ -31,7 +32,6 @@ from .table import APART, INSTRUCTIONS
 from .text import print_step
 from .verify_fields import field_faults
 from .verify_memory import Memory
-from .wide_steps import wide_steps_of
 
 SHOWN = 8
 
@@ -192,21 +192,20 @@ class _Steps:
         if not faults:
             faults = [f for name, region in found.items() for f in self._reach(step, name, region, k)]
         if not faults:
-            faults = self._wide(step, found)
+            faults = self._order(step, found)
         if not faults:
             regions[k] = found
         return faults
 
-    def _wide(self, step: Instruction, regions: Regions) -> list[str]:
-        """A product that adds pairs in 16 bits says truly where they fit."""
+    def _order(self, step: Instruction, regions: Regions) -> list[str]:
+        """A product that adds pairs in 16 bits has each step once, and adds no pair that can leave them."""
         if not step.fields.get("pairs"):
             return []
-        if not {"w", "wide"} <= {*step.constants}:
-            return ["pairs: expected constant weights, and constant bytes of their steps"]
-        w, wide = (regions[n].view(self.constants(), step.constants[n]) for n in ("w", "wide"))
-        needed = wide_steps_of(self.program.isa, w, tuple(int(step.fields[n]) for n in ("G", "C", "KH", "runs", "run")))
-        wrong = int(((wide == 0) & (needed != 0)).sum())
-        return [f"wide: expected each step that can saturate to be marked, got {wrong} that are not"] if wrong else []
+        if not {"w", "order"} <= {*step.constants}:
+            return ["pairs: expected constant weights, and a constant order of their steps"]
+        w, given = (regions[n].view(self.constants(), step.constants[n]) for n in ("w", "order"))
+        wrong = wrong_steps(steps_of(self.program.isa, step.fields), w, given)
+        return [f"order: expected each step once, no sum of a pair beyond 16 bits, got {wrong} others"] if wrong else []
 
     def _operands(self, step: Instruction, wanted: set[str]) -> list[str]:
         kind = INSTRUCTIONS[step.kind]

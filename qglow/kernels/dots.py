@@ -10,7 +10,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from .target import EMULATE, ISA, PRODUCT
-from .vector import I16, I32, call, const, dot4, joined, mask, part, vec, vpdpbusd
+from .vector import I16, I32, call, const, dot4, joined, mask, part, splat, vec, vpdpbusd
 
 OFFSET = ISA.offset
 
@@ -67,6 +67,18 @@ def pmaddubsw(b, u, s):
     return call(b, f"llvm.sadd.sat.v{n}i16", t, even, odd)
 
 
+def in_order(b, word, words, t):
+    """A function that brings the four bytes of each int32 element into the order that the bytes of an i32 value say.
+    words: the two that it can be; t: the type of the bytes."""
+    if EMULATE:
+        first = b.icmp_signed("==", word, ir.Constant(I32, words[0]))
+        orders = [mask([k - k % 4 + w.to_bytes(4, "little")[k % 4] for k in range(t.count)]) for w in words]
+        return lambda x: b.select(first, *(b.shuffle_vector(x, const(t, 0), order) for order in orders))
+    indices = b.bitcast(splat(b, word, t.count // 4), t)
+    indices = b.add(indices, ir.Constant(t, [k % 16 - k % 4 for k in range(t.count)]))
+    return lambda x: call(b, "llvm.x86.avx2.pshuf.b", t, x, indices)
+
+
 def dot_of_pairs(b, acc, u, s):
     """`dot4` of bytes no two neighbouring products of which have a sum beyond 16 bits."""
     pairs = pmaddubsw(b, u, s)
@@ -95,4 +107,14 @@ def less_offset(b, u):
     return b.xor(u, const(u.type, OFFSET)) if OFFSET else u
 
 
-__all__ = ["IS_INSTRUCTION", "OFFSET", "less_offset", "dot", "dot_of_pairs", "half_dot", "pair_dot", "pixel_dot"]
+__all__ = [
+    "IS_INSTRUCTION",
+    "OFFSET",
+    "less_offset",
+    "dot",
+    "dot_of_pairs",
+    "half_dot",
+    "in_order",
+    "pair_dot",
+    "pixel_dot",
+]

@@ -27,7 +27,7 @@ from .vector import I64, pixel, prefetch, prefetch_range
 Operands = namedtuple(  # operands of a micro-kernel
     "Operands",
     "x w KH runs steps row tap pix x_next bias y y_pix y_next mode i r r_pix r_next next share interleave_prefetch "
-    "count first",
+    "count first job",
 )
 STEPS = {"x": "pix", "y": "y_pix", "r": "r_pix"}  # what one pixel is further, by operand
 LANES, NEAR = ISA.lanes, ISA.near
@@ -221,7 +221,7 @@ def product(k):
                                 bias=bias, y=target,
                                 y_pix=pitch, y_next=y_h, mode=mode, i=i, r=rs, r_pix=r_w, r_next=r_h, next=ahead,
                                 share=ahead_bytes,
-                                interleave_prefetch=interleave_prefetch, count=count, first=first,
+                                interleave_prefetch=interleave_prefetch, count=count, first=first, job=job,
                             )  # fmt: skip
                             if pair:
                                 two_rows(2 * pixels, operands)

@@ -23,7 +23,7 @@ class Target(NamedTuple):
 
     Packed weights. step: bytes of a run of weights that one step of a product takes; narrow: a last block of output
     channels that fits one vector is stored as one. pairs: products of constant weights add two neighbouring products
-    in 16 bits, with saturation, in all steps where none of these sums can leave 16 bits (instructions/wide_steps.py).
+    in 16 bits, with saturation, in all steps where none of these sums can leave 16 bits (instructions/pairings.py).
 
     Other instructions. narrowing: how int32 vectors become bytes, a key of `pack_bytes` in kernels/vector.py;
     byte_tables: whether there are byte permutes that look 64 bytes up in a table at a time.

@@ -8,9 +8,9 @@ import numpy as np
 
 from qglow.graph import Array
 from qglow.instructions.packed import PackedPairs
-from qglow.instructions.packing import pack, pack_floats, round_up
+from qglow.instructions.packing import pack, pack_floats, round_up, unpack
+from qglow.instructions.pairings import step_order, steps_of
 from qglow.instructions.table import FLOAT_BINARY, FLOAT_UNARY, INSTRUCTIONS, SCATTER
-from qglow.instructions.wide_steps import wide_steps_of
 from qglow.reference.integer_mean import exponent_table
 from qglow.targets import target
 
@@ -311,9 +311,11 @@ class Draw:
         )
 
 
-def wide(f: Fields, isa: str, packed: Array) -> Array:
-    """The operand `wide` of a conv2d, by its packed weights."""
-    return wide_steps_of(isa, packed.view(np.int8), (f["G"], f["C"], f["KH"], f["runs"], f["run"])).reshape(-1)
+def order(f: Fields, isa: str, packed: Array) -> Array:
+    """The operand `order` of a conv2d, by its packed weights, as bytes."""
+    shape = f["G"], f["C"], f["KH"], f["runs"], f["run"]
+    found = step_order(steps_of(isa, f), unpack(isa, packed.view(np.int8), shape), False)
+    return found.reshape(-1).view(np.uint8)
 
 
 def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator) -> Array | None:
@@ -321,7 +323,7 @@ def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator
     t = target(isa)
     if kind == "conv2d" and name == "w":
         w = rng.integers(-128, 128, (f["G"], f["C"], f["KH"], f["runs"], f["run"])).astype(np.int8)
-        if f["pairs"]:  # no pair of some steps can saturate
+        if f["pairs"]:  # no pair of some steps can saturate, and of some in one way only
             steps = rng.integers(1, 3, (*w.shape[2:4], round_up(f["run"], 4) // 4))
             w //= np.repeat(steps, 4, 2)[..., : f["run"]].astype(np.int8)
         return pack(isa, w, False).reshape(-1).view(np.uint8)

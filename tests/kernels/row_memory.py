@@ -11,7 +11,7 @@ from qglow.graph import Array
 from qglow.instructions.meaning import meaning_of
 from qglow.instructions.region import Region, Site
 from qglow.instructions.table import HEADER, INSTRUCTIONS
-from tests.kernels.row_fields import Fields, constant, wide
+from tests.kernels.row_fields import Fields, constant, order
 
 KERNEL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)  # instruction, worker, piece, pieces
 CANARY, GAP = 0x5C, 192
@@ -24,7 +24,7 @@ class Memory:
         self.kind, self.fields, self.isa = kind, fields, isa
         self.given = {n: a for n in INSTRUCTIONS[kind].consts if (a := constant(n, kind, fields, isa, rng)) is not None}
         if fields.get("pairs"):
-            self.given["wide"] = wide(fields, isa, self.given["w"])
+            self.given["order"] = order(fields, isa, self.given["w"])
         self.site = Site(fields, isa, lambda name, shape: self.given[name].view("<i4").reshape(shape))
         meaning = meaning_of(kind)
         assert meaning is not None

@@ -11,7 +11,7 @@ from qglow.kernels import library
 from qglow.kernels.sizes import SCRATCH_BYTES
 from qglow.kernels.table import rows_of
 from qglow.targets import target
-from tests.kernels.row_fields import Draw, Fields, wide
+from tests.kernels.row_fields import Draw, Fields, order
 from tests.kernels.row_memory import KERNEL, Memory
 
 TAPS = 36
@@ -26,16 +26,22 @@ def fields_of(isa: str, channels: int, pairs: int) -> Fields:
     return {**drawn, **sizes, **strides, **outputs, "runs": 1, "run": TAPS, "y_f32": 1, "post": 0, "pairs": pairs}
 
 
-WEIGHTS = [(127, 127), (-128, -128), (-127, -127), (127, -128), (64, 64), (65, 64), (-64, -64), (-65, -64), (-128, 0)]
+PAIRS = [(127, 127), (-128, -128), (-127, -127), (127, -128), (64, 64), (65, 64), (-64, -64), (-65, -64), (-128, 0)]
+FOURS = [(127, 127, -127, -128), (-128, 0, -1, 1), (127, 50, 50, 1), (-128, -64, -64, 0)]
+WEIGHTS = [*(2 * pair for pair in PAIRS), *FOURS]
 
 
-def run(isa: str, name: str, fields: Fields, pair: tuple[int, int], marked: bool = True) -> bool:
-    """Whether a kernel agrees with the meaning on pixels of 255 and 0 and weights of one pair everywhere."""
+def run(isa: str, name: str, fields: Fields, weights: tuple[int, ...], marked: bool = True) -> bool:
+    """Whether a kernel agrees with the meaning on pixels of 255 and 0, and four weights everywhere."""
     memory = Memory("conv2d", fields, isa, np.random.default_rng(1))
     w = np.zeros((1, fields["C"], 1, 1, round_up(TAPS, target(isa).step)), np.int8)
-    w[..., 0:TAPS:2], w[..., 1:TAPS:2] = pair
+    w[..., :TAPS] = np.tile(weights, TAPS // 4)
     packed = pack(isa, w[..., :TAPS], True).view(np.uint8)
-    for operand, data in {"w": packed, "wide": wide(fields, isa, packed) * marked}.items():
+    ordered = order(fields, isa, packed)
+    if not marked:  # all steps as if neighbouring taps fitted
+        lines = ordered.view(np.int32).reshape(-1, 6 + 2 * (TAPS // 4))
+        lines[:, :4] = TAPS // 4, 0, 0, 0
+    for operand, data in {"w": packed, "order": ordered}.items():
         if operand in memory.regions:
             memory.bytes[memory.at[operand] : memory.at[operand] + data.size] = data
     x = memory.regions["x"].view(memory.bytes, memory.at["x"])
@@ -57,16 +63,16 @@ def test_the_largest_products(isa: str, monkeypatch: pytest.MonkeyPatch) -> None
             for pairs in (0, 1):
                 fields = fields_of(isa, channels, pairs)
                 if row.accepts(fields, target(isa)):
-                    for pair in WEIGHTS:
-                        assert run(isa, row.name, fields, pair), f"{row.name} of {isa}, {channels} channels: {pair}"
+                    for four in WEIGHTS:
+                        assert run(isa, row.name, fields, four), f"{row.name} of {isa}, {channels} channels: {four}"
 
 
 @pytest.mark.parametrize("isa", [isa for isa in KERNEL_TARGETS if target(isa).pairs])
-def test_steps_that_are_not_marked_saturate(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pairs_that_do_not_fit_saturate(isa: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the test above would fail for a kernel that widens nothing."""
     monkeypatch.setenv("QGLOW_ISA", isa)
     monkeypatch.setenv("QGLOW_EMULATE", "1")
     fields = fields_of(isa, 16, 1)
-    for pair in WEIGHTS:
-        exact = abs(sum(pair)) <= 128
-        assert run(isa, "conv2d.pairs", fields, pair, marked=False) == exact, pair
+    for four in WEIGHTS:
+        exact = abs(sum(four[:2])) <= 128 and abs(sum(four[2:])) <= 128
+        assert run(isa, "conv2d.pairs", fields, four, marked=False) == exact, four
