@@ -18,7 +18,7 @@ from .profiling.dataset import Sample
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantState, run_passes
 from .report.agreement import Agreement, measure
-from .report.judging import CROSS_VALIDATION, HELD_BACK, SEEN, Grounds, cross_validate, grounds_of
+from .report.judging import CROSS_VALIDATION, HELD_BACK, SEEN, Grounds, cross_validate, grounds_of, halves
 from .report.layer_bias import LayerBiases
 from .report.search import reach
 from .report.target import MixedPrecisionResult, fitting, folds_of
@@ -57,7 +57,7 @@ class Quantizing:
         found = grounds_of(given, self.recorded, self.graph)
         if found is None or found.how != HELD_BACK or all_of_them:
             return found
-        return replace(found, data=replace(found.data, sources=found.data.sources[1::2]))
+        return found.divided()
 
     def chosen_by(self, start: QuantState, check: Data | bool | None, recorded: Profile | None) -> tuple[Sample, ...]:
         """The samples that biases and formats are chosen by: those that the profile keeps. Where it judges by what it
@@ -66,7 +66,7 @@ class Quantizing:
             return ()
         kept = kept_dataset(recorded.held_back or recorded.kept, self.graph)
         if kept is not None and recorded.held_back and check is True:
-            kept = replace(kept, sources=kept.sources[::2])
+            kept = halves(kept)[0]
         if kept is None and check is not True:
             kept = open_dataset(check, self.graph).spread(GIVEN_FOR_CHOICE)
         return tuple(fitting(start.branches, kept) or ())
@@ -83,10 +83,7 @@ class Quantizing:
 
     def made(self, start: QuantState, config: QuantConfig) -> QuantState:
         """Quantized with a configuration, and finished."""
-        return self.finished(run_passes(replace(start, config=config)))
-
-    def finished(self, result: QuantState) -> QuantState:
-        """A result of all passes, with its biases corrected where that gained on the first one."""
+        result = run_passes(replace(start, config=config))
         return self.biases.corrected(result) if self.biases is not None and self.biases_gain else result
 
     def judged(self, grounds: Grounds | None, quantized: Graph, config: QuantConfig) -> Agreement | None:
@@ -120,32 +117,37 @@ class Quantizing:
         return found
 
     def widened(
-        self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]
+        self, start: QuantState, passed: QuantState, result: QuantState, samples: tuple[Sample, ...]
     ) -> tuple[QuantState, Manifest]:
         """The result with wider formats where it is poor, and the manifest's entry of them. samples: those of
-        `chosen_by`."""
+        `chosen_by`. passed: the result of all passes; result: with its biases corrected."""
         if not samples or not may_widen(self.config) or start.branches is None:
             return result, {}
+        biases = self.biases if self.biases_gain else None
+        # NOTE: what has taught biases would find less noise than there is
+        judges = samples if biases is None else [biases.samples[k] for k in biases.halves[1]]
         made, account = widen(
             start.branches.graph,
-            result,
+            passed if biases is None else biases.by_half(passed),
             lambda c: run_passes(replace(start, config=c)),
-            self.finished,
-            samples,
+            (lambda state: state) if biases is None else biases.by_half,
+            judges,
             self.oracle(),
             self.quiet,
         )
-        return made, {} if account is None else {"wider": account}
+        if account is None:
+            return result, {}
+        return made if biases is None else biases.settled(made), {"wider": account}
 
     def reach(
         self, start: QuantState, result: QuantState, check: Data | bool | None, budget: float | None
     ) -> MixedPrecisionResult:
         """The configuration's target."""
         assert start.branches is not None
-        grounds = self.grounds(check, None, all_of_them=True)
+        grounds = self.grounds(check, None)
         if grounds is not None:
-            fits = fitting(start.branches, grounds.data)
-            grounds = replace(grounds, data=fits) if fits is not None else None
+            data, chosen_by = (fitting(start.branches, d) for d in (grounds.data, grounds.chosen_by))
+            grounds = replace(grounds, data=data, chosen_by=chosen_by) if data is not None else None
         folds = folds_of(
             grounds, self.oracle(), self.config,
             lambda c: self._validated(grounds, c) if grounds is not None else Agreement(), self.quiet,

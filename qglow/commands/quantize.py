@@ -195,9 +195,8 @@ def _print_target(target: dict[str, Any] | None) -> None:
 
 def _print_biases(biases: dict[str, Any] | None) -> None:
     if biases is not None:
-        learned, judged = (counted(biases[k], "sample") for k in ("learned_by", "judged_by"))
-        gain = f"{biases['before_db']:.1f} -> {biases['after_db']:.1f} dB on {judged} that took no part"
-        print(f"biases corrected layer by layer on {learned}: {gain}")
+        gain = f"{biases['before_db']:.1f} -> {biases['after_db']:.1f} dB, each on what the other half has learned"
+        print(f"biases corrected layer by layer on {counted(biases['samples'], 'sample')}: {gain}")
 
 
 def _print_wider(wider: dict[str, Any] | None) -> None:

@@ -34,11 +34,17 @@ FOLDS, MOST = 4, 64
 @dataclass(frozen=True, slots=True)
 class Grounds:
     """how: one of the four. data: the samples. powers: mean power of an element over the calibration data, by
-    output."""
+    output. chosen_by: those that something was chosen by, and that are not among `data`."""
 
     how: str
     data: Dataset
     powers: Mapping[str, float]
+    chosen_by: Dataset | None = None
+
+    def divided(self) -> Grounds:
+        """Half of the samples to choose by, and the others to judge."""
+        chosen_by, data = halves(self.data)
+        return replace(self, data=data, chosen_by=chosen_by)
 
 
 def grounds_of(given: Dataset | None, recorded: Profile | None, graph: Graph) -> Grounds | None:
@@ -55,6 +61,12 @@ def grounds_of(given: Dataset | None, recorded: Profile | None, graph: Graph) ->
         return None
     kept_all = len(seen) == recorded.samples >= FEWEST
     return Grounds(CROSS_VALIDATION if kept_all else SEEN, seen, powers)
+
+
+def halves(data: Dataset) -> tuple[Dataset, Dataset]:
+    """The samples that something is chosen by, and those that judge it: every other one. Of one sample both are that
+    one."""
+    return replace(data, sources=data.sources[::2]), replace(data, sources=data.sources[1::2] or data.sources)
 
 
 def powers_of(recorded: Profile, graph: Graph) -> dict[str, float]:

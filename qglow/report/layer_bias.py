@@ -6,7 +6,10 @@ behind a ReLU, which cuts noise on one side.
    integer. What the float mean has over it is the shift of that sample, a number a channel.
 3. The mean shift is added to the bias, less what chance may have made of it: shift max(0, 1 - (e / shift)^2) with its
    standard error e over the samples (James and Stein's estimator, of one number).
-4. It is kept where the worst output gains GAIN_DB on samples that took no part.
+4. Half of the samples learn it and the others judge it, then the other way round: no sample judges what it has taught.
+   It is kept where the worst output gains GAIN_DB over all of them, and the mean gain of a sample, in dB, is above its
+   standard error by the factor CHANCE. What is kept is learned by all samples. NOTE: not the mean of what the halves
+   have learned, for a layer's shift makes up for what is left of the shifts before it.
 
 After Finkelstein, Almog and Grobman, Fighting Quantization Bias With Bias, 2019. Sums are of integers, and float values
 those of the kernels, which have the same bits everywhere: so has the corrected graph.
@@ -31,24 +34,27 @@ from ..quantization import QuantState
 from ..quantization.product_rows import as_rows, row_sums
 from ..reference.arithmetic import product_scale
 from ..runtime import InferenceSession
-from .agreement import agreement_with
-from .verdict import worst_db
+from .agreement import Agreement, agreement_with
+from .comparison import decibels
 
 FEWEST, MOST = 4, 16  # samples
-GAIN_DB = 0.1
+GAIN_DB, CHANCE = 0.1, 1.7  # NOTE: one gain in twenty is chance alone at 1.7 standard errors
+LEAST = 1e-12  # of the signal: less noise is none
 BITS = 30  # of a float value, of the largest of its tensor
 LIMIT = 1 << 30  # of a bias
 Values = dict[str, Array]
 
 
 class LayerBiases:
-    """Corrects biases of quantized forms of one float graph by some samples; every fourth sample judges."""
+    """Corrects biases of quantized forms of one float graph by some samples, in two halves: `halves` holds their places
+    among `samples`, and the second half has no part in what `by_half` makes."""
 
     def __init__(self, graph: Graph, data: Sequence[Sample], quiet: bool = True) -> None:
         self.graph, self.quiet = graph, quiet
         taken = [data[k] for k in spread_indices(len(data), MOST)] if data else []
-        self.learned_by = [s for k, s in enumerate(taken) if k % 4 != 3] if len(taken) >= FEWEST else []
-        self.judged_by = taken[3::4]
+        self.samples = taken if len(taken) >= FEWEST else []
+        self.halves = range(0, len(self.samples), 2), range(1, len(self.samples), 2)
+        self._made: list[tuple[QuantState, QuantState]] = []  # by the first half, and of what
 
     @cached_property
     def means(self) -> list[Values]:
@@ -56,47 +62,89 @@ class LayerBiases:
         made = {n.outputs[0]: n for n in self.graph.nodes if n.has(PRODUCT)}
         session = InferenceSession(self.graph.with_(outputs=tuple(made)))
         found = []
-        for sample in self.learned_by:
+        for sample in self.samples:
             values = zip(made.items(), session.run(None, sample.feeds), strict=True)
             found.append({o: _mean(n, v) for (o, n), v in values if v.size and np.isfinite(v).all()})
         return found
 
     def where_they_gain(self, result: QuantState, oracle: Oracle) -> tuple[QuantState, dict[str, Any] | None]:
         """Corrected, and the account of it, where that gains; else as it is, and None."""
-        if not self.learned_by:
+        if not self.samples:
             return result, None
-        made = self.corrected(result)
-        if made is result:
+        halves = self.by_half(result), self._learned(result, self.halves[1])
+        if any(made is result for made in halves):
             return result, None
-        real = [oracle.outputs(s.feeds) for s in self.judged_by]
-        before, after = (worst_db(agreement_with(r.graph, self.judged_by, real).outputs) for r in (result, made))
-        if after < before + GAIN_DB:
+        before, after = [], []
+        for made, judged_by in zip(halves, self.halves[::-1], strict=True):
+            judges = [self.samples[k] for k in judged_by]
+            real = [oracle.outputs(s.feeds) for s in judges]
+            before.append(_powers(agreement_with(result.graph, judges, real)))
+            after.append(_powers(agreement_with(made.graph, judges, real)))
+        gain = _Gain(np.concatenate(before, 1), np.concatenate(after, 1))
+        if not gain.is_sure():
             return result, None
-        return made, {
-            "learned_by": len(self.learned_by), "judged_by": len(self.judged_by),
-            "before_db": round(before, 2), "after_db": round(after, 2),
-        }  # fmt: skip
+        account = {"samples": len(self.samples), "before_db": gain.before_db, "after_db": gain.after_db}
+        return self.corrected(result), {k: round(v, 2) for k, v in account.items()}
 
     def corrected(self, result: QuantState) -> QuantState:
         """`result`, with the biases of its products corrected one after the other; as it is where its parts do not run
         apart."""
+        return self._learned(result, range(len(self.samples))) if self.samples else result
+
+    def by_half(self, result: QuantState) -> QuantState:
+        """Corrected by the first half of the samples: what the others may judge."""
+        made = next((m for m, r in self._made if r is result), None)
+        if made is None:
+            made = self._learned(result, self.halves[0])
+            self._made.append((made, result))
+        return made
+
+    def settled(self, made: QuantState) -> QuantState:
+        """What `by_half` made, corrected by all samples."""
+        return self.corrected(next(r for m, r in self._made if m is made))
+
+    def _learned(self, result: QuantState, learned_by: Sequence[int]) -> QuantState:
         floats = {n.name: n.outputs[0] for n in self.graph.nodes if n.has(PRODUCT)}
         products = [n for n in result.graph.nodes if n.name in floats and _has_bias(result.graph, n)]
         if not products:
             return result
-        sweep = _Sweep(result.graph, self.learned_by)
+        means = [self.means[k] for k in learned_by]
+        sweep = _Sweep(result.graph, [self.samples[k] for k in learned_by])
         try:
             for node in track(products, "correcting biases", len(products), self.quiet):
                 output = floats[node.name]
-                if any(output not in m for m in self.means):
+                if any(output not in m for m in means):
                     continue
                 factor = result.factors.get(result.uses.target(output))
-                wanted = np.array([m[output] for m in self.means])
+                wanted = np.array([m[output] for m in means])
                 sweep.correct(node, wanted if factor is None else wanted / factor.ravel())
         except Exception as error:  # NOTE: a part alone may lack what the whole has, as a branch that is not taken
             logging.getLogger("qglow").debug("biases are left as they are: %r", error)
             return result
         return replace(result, graph=result.graph.with_(constants=sweep.constants))
+
+
+def _powers(found: Agreement) -> Array:
+    """Noise and signal of each sample and output: [2, samples, outputs]."""
+    return np.array([o.summed for o in found.outputs.values()]).transpose(1, 2, 0)
+
+
+class _Gain:
+    """before, after: [2, samples, outputs], noise and signal."""
+
+    def __init__(self, before: Array, after: Array) -> None:
+        signal = np.maximum(before[1].sum(0), 1e-300)
+        shares = before[0] / signal, after[0] / signal  # [samples, outputs], of the whole signal
+        self.before_db, self.after_db = (decibels(float(s.sum(0).max())) for s in shares)
+        least = LEAST / len(signal)
+        one, two = (np.maximum(s.sum(1), least) for s in shares)
+        self.by_sample = 10 * np.log10(one / two)
+
+    def is_sure(self) -> bool:
+        """Whether more was gained than chance makes."""
+        d = self.by_sample
+        error = float(d.std(ddof=1)) / len(d) ** 0.5
+        return self.after_db >= self.before_db + GAIN_DB and float(d.mean()) > CHANCE * error
 
 
 def _channels_last(node: Node, value: Array) -> Array:

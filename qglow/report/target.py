@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from ..simplify.assume_branches import AssumedBranches
 from ..words import counted, points, points_lost
 from .agreement import Agreement, compare_outputs
 from .comparison import MOST_DB, interval_db
-from .judging import CROSS_VALIDATION, Grounds
+from .judging import CROSS_VALIDATION, Grounds, halves
 from .scores import TargetScore, score_of, scores_said
 from .top1 import Top1Agreement, is_choice
 from .verdict import complaints, worst_db
@@ -142,20 +142,21 @@ def folds_of(
     if grounds.how == CROSS_VALIDATION and not by_label:
         scorer = FoldScorer(grounds.data.spread(SAMPLES), grounds, oracle, config, quiet)
         return Folds(scorer, lambda result: Score(validated(result.config)), grounds.how)
-    first, second = _halves(grounds.data, None if by_label else 2 * SAMPLES)
+    first, second = _halves(grounds, None if by_label else 2 * SAMPLES)
     scorer = FoldScorer(first, grounds, oracle, config, quiet, target)
     judge = FoldScorer(second, grounds, oracle, config, quiet, target)
     return Folds(scorer, lambda result: judge.score(result.graph), f"half of the {grounds.how}")
 
 
-def _halves(data: Dataset, most: int | None) -> tuple[Iterable[Sample], Iterable[Sample]]:
-    """Every other sample, and the others; of one sample both are that one. most: in both together."""
-    data = data.spread(most)
+def _halves(grounds: Grounds, most: int | None) -> tuple[Iterable[Sample], Iterable[Sample]]:
+    """The samples to choose by, and those that judge. most: in both together."""
+    if grounds.chosen_by is not None:
+        return grounds.chosen_by, grounds.data
+    data = grounds.data.spread(most)
     if not data.sources:  # NOTE: a stream may be read only once
         samples = tuple(data)
         return samples[::2], samples[1::2] or samples
-    first, second = data.sources[::2], data.sources[1::2] or data.sources
-    return replace(data, sources=first), replace(data, sources=second)
+    return halves(data)
 
 
 class FoldScorer:

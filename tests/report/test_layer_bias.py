@@ -3,7 +3,9 @@ onnxruntime, the same bits again, and what is left alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,9 +14,12 @@ import pytest
 import qglow
 from bench.accuracy import made
 from bench.accuracy.agreement import powers, summary
-from qglow.graph import Node
+from qglow import quantizing
+from qglow.graph import Graph, Node
+from qglow.profiling import Sample
 from qglow.quantization.product_rows import as_rows, as_weights, row_sums, rows_of
-from qglow.report import layer_bias
+from qglow.report import layer_bias, widen
+from qglow.report.agreement import Agreement
 from tests.trained import families
 
 CONVOLUTIONS = [
@@ -82,9 +87,45 @@ def test_a_shift_that_chance_may_have_made_is_smaller() -> None:
     assert 0.99 < found[0] <= 1 and found[1] == 0 and found[2] == 0
 
 
+def test_a_gain_is_kept_where_most_samples_have_it() -> None:
+    """Not one that a single sample makes, however large."""
+    rng = np.random.default_rng(6)
+    signal, noise = np.full((12, 1), 100.0), rng.uniform(0.9, 1.1, (12, 1))
+    loud = np.where(np.arange(12)[:, None] == 5, 50.0, noise)
+    for before, after, kept in ((noise, 0.8 * noise, True), (loud, 1.05 * noise, False), (noise, noise, False)):
+        gain = layer_bias._Gain(np.stack([before, signal]), np.stack([after, signal]))
+        assert gain.is_sure() == kept
+        assert (gain.after_db > gain.before_db + 0.1) == (before is loud or kept)
+
+
+def test_no_sample_judges_what_it_has_taught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The samples that layers are corrected by, and those that a graph is compared on, in their order: two halves that
+    judge each other, all that teach; then formats are chosen on the half that the search has not learned from."""
+    taught, judged = list[set[int]](), list[set[int]]()
+    profile = qglow.profile(subject().proto, subject().calibration)
+    sweep, compare = layer_bias._Sweep.__init__, layer_bias.agreement_with
+
+    def learns(self: layer_bias._Sweep, graph: Graph, data: Sequence[Sample]) -> None:
+        taught.append({s.position for s in data})
+        sweep(self, graph, data)
+
+    def compares(graph: Graph, data: Sequence[Sample], real: Sequence[Any]) -> Agreement:
+        judged.append({s.position for s in data})
+        return compare(graph, data, real)
+
+    monkeypatch.setattr(layer_bias._Sweep, "__init__", learns)
+    monkeypatch.setattr(layer_bias, "agreement_with", compares)
+    monkeypatch.setattr(widen, "agreement_with", compares)
+    monkeypatch.setattr(quantizing, "cross_validate", lambda *_: Agreement())
+    qglow.quantize(subject().proto, profile)
+    one, two, both = taught[:3]
+    assert not one & two and one | two == both and len(both) == 16
+    assert judged[:4] == [two, two, one, one] and judged[4] == two and len(judged[4]) == 8
+
+
 def test_new_samples_gain() -> None:
     account = bundle(True).manifest["biases"]
-    assert account["learned_by"] == 12 and account["judged_by"] == 4
+    assert account["samples"] == 16
     assert account["after_db"] > account["before_db"]
     assert "biases" not in bundle(False).manifest
     assert decibels(bundle(True)) > decibels(bundle(False)) + 0.3
@@ -125,10 +166,11 @@ def test_held_back_samples_that_choose_do_not_judge(
 ) -> None:
     """All of them judge where nothing was chosen."""
     monkeypatch.setattr(layer_bias, "GAIN_DB", gain)
+    monkeypatch.setattr(layer_bias, "CHANCE", -np.inf)
     samples = [dict(s) for s in (*subject().calibration, *subject().tests[:16])]
     proto = families.depthwise()
     profile = qglow.profile(proto, samples)
     manifest = qglow.quantize(proto, profile, {"widen_percent": 0.0}).manifest
     assert len(profile.held_back) == 8 and ("biases" in manifest) == (judged_by == 4)
-    assert "biases" not in manifest or manifest["biases"]["learned_by"] == 3
+    assert "biases" not in manifest or manifest["biases"]["samples"] == 4
     assert manifest["agreement"]["samples"] == judged_by
