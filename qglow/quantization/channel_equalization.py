@@ -30,6 +30,7 @@ from .state import QuantState, by_gain
 POWER, HEADROOM, LEAST = 0.75, 1.5, 2.0**-5
 UNEVEN, UNEVEN_FEATURES = 1 / 16, 1 / 3
 REACH = 3.5  # standard deviations: the largest of n values of a normal distribution is near sqrt(2 ln n)
+RARE = 2.0  # a channel's sum over its largest value: below, that one value is more than half of all that was seen
 WORTH = 0.4  # at most this share of its noise must be left for a table to get a row a channel
 
 
@@ -151,15 +152,25 @@ def _solve(channels: Channels, ids: Mapping[str, Array], state: QuantState) -> A
 
 
 def _reach(o: Observer | None, a: Array | None, axis: int) -> tuple[Array, Array] | None:
-    """(least, largest) value of every channel, with 0 in between, as far as few values can have shown it; None where
-    they were not recorded for the value's channels."""
+    """(least, largest) value of every channel, with 0 in between, as far as few values can have shown it: beyond all
+    limits where one value was nearly all; None where they were not recorded for the value's channels."""
     if o is None or a is None or o.channel_min is None or o.channel_max is None:
         return None
     if a.ndim < 2 or a.size != a.shape[axis] or o.channel_min.shape != (a.size,):
         return None
     unseen = max(1.0, REACH / np.sqrt(2 * np.log(max(2.0, o.count / a.size))))
-    low, high = np.minimum(o.channel_min, 0), np.maximum(o.channel_max, 0)
-    return low.astype(np.float64) * unseen, high.astype(np.float64) * unseen
+    low, high = (v.astype(np.float64) for v in (np.minimum(o.channel_min, 0), np.maximum(o.channel_max, 0)))
+    reach = np.where(_is_rare(o, high - low), 1e30, unseen)
+    return low * reach, high * reach
+
+
+def _is_rare(o: Observer, largest: Array) -> Array:
+    """Channels of values of one sign, as behind a ReLU, of which one value makes more than half of the sum: they were
+    hardly ever other than 0, and what they reach is not known."""
+    if o.channel_mean is None or o.channel_min is None or o.channel_max is None:
+        return np.zeros(largest.shape, bool)
+    total = np.abs(o.channel_mean) * o.channel_count
+    return np.asarray(((o.channel_min >= 0) | (o.channel_max <= 0)) & (total < RARE * largest))
 
 
 def _scaled_function(f: Function, factors: Mapping[str, Array]) -> Function:
