@@ -174,7 +174,7 @@ INSTRUCTIONS = {
         _row("float_unary",
              "op of float x, op an index of FLOAT_UNARY (reference/float_math.py). f_a, f_b: the factor of LeakyRelu "
              "and Swish, factor and addend of HardSigmoid, the bounds of Clip, the one of AtLeast, AtMost and "
-             "ThresholdedRelu, a power and 0, or 1 if it is odd, 2 if even",
+             "ThresholdedRelu, of Elu and Celu, alpha and gamma of Selu, a power and 0, or 1 if it is odd, 2 if even",
              "x", "y", "", f"op {_XY} f_a f_b"),
         _row("float_pool2d",
              "op, an index of FLOAT_REDUCE, of the floats of each window, kernel rows and columns in order (29, 40); "

@@ -31,7 +31,7 @@ FLOAT_ROWS = 27 + 128 - 25  # of turn_parts that numbers of float32 reach
 
 def widened(function):
     """A function of float64 vectors as one of float vectors."""
-    return lambda b, x: b.fptrunc(function(b, b.fpext(x, vec(F64, x.type.count))), x.type)
+    return lambda b, *xs: b.fptrunc(function(b, *(b.fpext(x, vec(F64, x.type.count)) for x in xs)), xs[0].type)
 
 
 def rint(b, x):
@@ -56,18 +56,43 @@ def power_of_two(b, n, t):
     return b.bitcast(b.shl(b.add(n, const(n.type, 1023)), const(n.type, 52)), t)
 
 
-def exp(b, x):
+def reduced_exp(b, x, bound):
+    """n as an int64, 2^n (e^r - 1 known of it as p), of x = n log 2 + r within a bound; of what is no number, of 0."""
     t = x.type
     v = b.select(is_number(b, x), x, const(t, 0.0))
-    v = b.select(b.fcmp_ordered("<", v, const(t, -800.0)), const(t, -800.0), v)
-    v = b.select(b.fcmp_ordered(">", v, const(t, 800.0)), const(t, 800.0), v)
+    v = b.select(b.fcmp_ordered("<", v, const(t, -bound)), const(t, -bound), v)
+    v = b.select(b.fcmp_ordered(">", v, const(t, bound)), const(t, bound), v)
     rounded = rint(b, b.fmul(v, const(t, LOG2E)))
     r = b.fsub(b.fsub(v, b.fmul(rounded, const(t, LN2_HIGH))), b.fmul(rounded, const(t, LN2_LOW)))
-    p = b.fadd(b.fmul(b.fmul(r, r), polynomial(b, r, EXP_TERMS)), r)
-    n = to_i64(b, rounded)
+    return to_i64(b, rounded), b.fadd(b.fmul(b.fmul(r, r), polynomial(b, r, EXP_TERMS)), r)
+
+
+def exp(b, x):
+    t = x.type
+    n, p = reduced_exp(b, x, 800.0)
     half = b.ashr(n, const(n.type, 1))
     y = b.fmul(b.fadd(p, const(t, 1.0)), power_of_two(b, half, t))
     return b.select(is_number(b, x), b.fmul(y, power_of_two(b, b.sub(n, half), t)), x)
+
+
+def expm1(b, x):
+    t, one = x.type, const(x.type, 1.0)
+    n, p = reduced_exp(b, x, 60.0)
+    scale = power_of_two(b, n, t)
+    y = b.fadd(b.fsub(scale, one), b.fmul(scale, p))
+    y = b.select(b.and_(is_number(b, x), b.fcmp_ordered("!=", x, const(t, 0.0))), y, x)
+    y = b.select(b.fcmp_ordered("<", x, const(t, -60.0)), const(t, -1.0), y)
+    return b.select(b.fcmp_ordered(">", x, const(t, 60.0)), exp(b, x), y)
+
+
+def elu(b, x, alpha, gamma=None):
+    """alpha, gamma: vectors of float64; no gamma is 1."""
+    y = b.select(b.fcmp_ordered(">", x, const(x.type, 0.0)), x, b.fmul(alpha, expm1(b, x)))
+    return y if gamma is None else b.fmul(gamma, y)
+
+
+def celu(b, x, alpha):
+    return b.select(b.fcmp_ordered(">", x, const(x.type, 0.0)), x, b.fmul(alpha, expm1(b, b.fdiv(x, alpha))))
 
 
 def log_of_normal(b, x):
@@ -192,3 +217,10 @@ def cos(b, x):
     n, r = quarter_turns(b, x)
     y = b.select(has_bit(b, n, 1), sine(b, r), cosine(b, r))
     return b.select(has_bit(b, b.add(n, const(n.type, 1)), 2), b.fneg(y), y)
+
+
+def tan(b, x):
+    n, r = quarter_turns(b, x)
+    s, c = sine(b, r), cosine(b, r)
+    y = b.select(has_bit(b, n, 1), b.fdiv(b.fneg(c), s), b.fdiv(s, c))
+    return b.select(b.fcmp_ordered("==", x, const(x.type, 0.0)), x, y)

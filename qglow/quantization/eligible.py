@@ -13,7 +13,7 @@ from ..graph.classes import Classes
 from ..graph.select_op import SELECT
 from ..graph.type_rules import is_bias
 from ..ops import OPS, quantized_form, refusal
-from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, SHAPE_ONLY, WEIGHTED
+from ..ops.traits import ARITHMETIC, CONVOLUTION, KEEPS_QUANTIZATION, MEAN, PRODUCT, SHAPE_ONLY, WEIGHTED, WINDOW
 from ..profiling.observers import Observer
 from ..reference.recurrent import form_obstacle
 from .block_weights import nodes_for_blocks
@@ -116,6 +116,8 @@ def _form_obstacle(graph: Graph, node: Node) -> str | None:
         return (
             None if all(graph.types[i].rank is not None for i in node.inputs) else "the rank of an input is not known"
         )
+    if node.has(WINDOW) and rank is not None and rank > 4:
+        return f"a {rank - 2}-D window has kernels of floats alone"
     if node.has(KEEPS_QUANTIZATION):
         return _moving_obstacle(graph, node)
     if node.has(MEAN):

@@ -36,12 +36,14 @@ asinh, acosh, atanh = rounded(double_math.asinh), rounded(double_math.acosh), ro
 
 
 def elu(x: Array, alpha: float, gamma: float = 1.0) -> Array:
-    """gamma x above 0, else gamma (alpha (e^x - 1))."""
+    """gamma x above 0, else gamma (alpha (e^x - 1)); both factors as float32."""
+    alpha, gamma = float(np.float32(alpha)), float(np.float32(gamma))
     return rounded(lambda v: gamma * np.where(v > 0, v, np.where(v > 0, 0.0, alpha * double_math.expm1(v))))(x)
 
 
 def celu(x: Array, alpha: float) -> Array:
-    """x above 0, else alpha (e^(x / alpha) - 1)."""
+    """x above 0, else alpha (e^(x / alpha) - 1); alpha as a float32."""
+    alpha = float(np.float32(alpha))
     return rounded(lambda v: np.where(v > 0, v, alpha * double_math.expm1(v / alpha)))(x)
 
 
