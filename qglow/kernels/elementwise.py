@@ -46,30 +46,43 @@ def lookup_blocks(i, share):
 lookup_channels = lookup_blocks if HARDWARE_TABLE else lookup
 
 
+def _quantize_planes(b, planes, y, y_w, scale, zero, low, high):
+    """Quantize LANES pixels of at most four planes and store them as one int32 each, y_w bytes apart."""
+    t, total = vec(I32, LANES), None
+    z, lo, hi = (splat(b, b.trunc(v, I32), LANES) for v in (zero, low, high))
+    for c, plane in enumerate(planes):
+        q = b.add(to_int(b, within(b, b.fdiv(load_at(b, plane, vec(F32, LANES)), splat(b, scale, LANES)))), z)
+        q = b.select(b.icmp_signed(">", q, lo), q, lo)
+        q = b.select(b.icmp_signed("<", q, hi), q, hi)
+        total = q if total is None else b.or_(total, b.shl(q, const(t, 8 * c)))
+    with b.if_else(b.icmp_signed("==", y_w, ir.Constant(I64, 4))) as (dense, apart):
+        with dense:
+            store_at(b, y, total)
+        with apart:
+            for p in range(LANES):
+                store_at(b, b.add(y, b.mul(y_w, ir.Constant(I64, p))), b.extract_element(total, ir.Constant(I32, p)))
+
+
 @intrinsic
 def quantize_pixels(context, x0, x1, x2, x3, y, y_w, scale, zero, low, high):
-    """Quantize LANES pixels of four planes and store them as one int32 each, y_w bytes apart."""
+    """`_quantize_planes` of four planes."""
 
     def generate(ctx, b, sig, args):
-        *planes, y, y_w, scale, zero, low, high = args
-        t, total = vec(I32, LANES), None
-        z, lo, hi = (splat(b, b.trunc(v, I32), LANES) for v in (zero, low, high))
-        for c, plane in enumerate(planes):
-            q = b.add(to_int(b, within(b, b.fdiv(load_at(b, plane, vec(F32, LANES)), splat(b, scale, LANES)))), z)
-            q = b.select(b.icmp_signed(">", q, lo), q, lo)
-            q = b.select(b.icmp_signed("<", q, hi), q, hi)
-            total = q if total is None else b.or_(total, b.shl(q, const(t, 8 * c)))
-        with b.if_else(b.icmp_signed("==", y_w, ir.Constant(I64, 4))) as (dense, apart):
-            with dense:
-                store_at(b, y, total)
-            with apart:
-                for p in range(LANES):
-                    store_at(
-                        b, b.add(y, b.mul(y_w, ir.Constant(I64, p))), b.extract_element(total, ir.Constant(I32, p))
-                    )
+        _quantize_planes(b, args[:4], *args[4:])
         return ctx.get_dummy_value()
 
     return types.void(i64, i64, i64, i64, i64, i64, f32, i64, i64, i64), generate
+
+
+@intrinsic
+def quantize_colours(context, x0, x1, x2, y, y_w, scale, zero, low, high):
+    """`_quantize_planes` of three planes: a division less, which is most of the time."""
+
+    def generate(ctx, b, sig, args):
+        _quantize_planes(b, args[:3], *args[3:])
+        return ctx.get_dummy_value()
+
+    return types.void(i64, i64, i64, i64, i64, f32, i64, i64, i64), generate
 
 
 @njit(nogil=True)
@@ -107,8 +120,11 @@ def quantize(i, share):
             p0 = x + k * xc
             p1, p2, p3 = p0 + min(1, c - 1 - k) * xc, p0 + min(2, c - 1 - k) * xc, p0 + min(3, c - 1 - k) * xc
             for v in range(vectors):
-                at = v * LANES * 4
-                quantize_pixels(p0 + at, p1 + at, p2 + at, p3 + at, y + v * LANES * yw + k, yw, s, z, lo, hi)
+                at, to = v * LANES * 4, y + v * LANES * yw + k
+                if c - k == 3:
+                    quantize_colours(p0 + at, p1 + at, p2 + at, to, yw, s, z, lo, hi)
+                else:
+                    quantize_pixels(p0 + at, p1 + at, p2 + at, p3 + at, to, yw, s, z, lo, hi)
         for k in range(c):
             for col in range(vectors * LANES if k < padded // 4 * 4 else 0, w):
                 quantize_one(x + k * xc + col * xw, y + col * yw + k, s, z, lo, hi)
