@@ -6,10 +6,17 @@ waited for forever.
 
 from __future__ import annotations
 
+import os
 from _thread import allocate_lock, start_new_thread
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from contextvars import copy_context
+from itertools import islice
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+MOST_LANES, TURNS = 4, 4  # items at once; of these, how often each thread takes one before all wait for each other
 
 
 def start(work: Callable[[], None]) -> bool:
@@ -68,3 +75,33 @@ def helped(work: Callable[[], None], helpers: int) -> None:
                 pass
             if helper.error is not None:
                 raise helper.error
+
+
+def lanes() -> int:
+    """How many items are worth to be worked on at once."""
+    return min(MOST_LANES, len(os.sched_getaffinity(0)))
+
+
+def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T, R]]:
+    """Every item with what work makes of it, in the order of the items, several at once. Raises the error of the first
+    item that has one, after those before it were yielded."""
+    rest = iter(items)
+    while group := list(islice(rest, TURNS * lanes())):
+        made: dict[int, R] = {}
+        errors: dict[int, Exception] = {}
+        left = iter(range(len(group)))
+
+        def take(group: list[T], left: Iterator[int], made: dict[int, R], errors: dict[int, Exception]) -> None:
+            for k in left:
+                if errors:
+                    return
+                try:
+                    made[k] = work(group[k])
+                except Exception as error:
+                    errors[k] = error
+
+        helped(lambda: take(group, left, made, errors), min(lanes(), len(group)) - 1)
+        for k, item in enumerate(group):
+            if k in errors:
+                raise errors[k]
+            yield item, made[k]

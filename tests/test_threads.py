@@ -8,7 +8,7 @@ import time
 import pytest
 
 from qglow import threads
-from qglow.threads import helped
+from qglow.threads import helped, side_by_side
 
 
 def squares(helpers: int) -> list[int]:
@@ -81,3 +81,25 @@ def test_an_interrupt_of_the_caller_waits_for_nobody() -> None:
     with pytest.raises(KeyboardInterrupt):
         helped(work, 1)
     told.set()
+
+
+def test_side_by_side_keeps_the_order() -> None:
+    def slow_at_first(k: int) -> int:
+        time.sleep(1e-3 if k % 5 == 0 else 0)
+        return k * k
+
+    assert list(side_by_side(slow_at_first, iter(range(50)))) == [(k, k * k) for k in range(50)]
+    assert list(side_by_side(slow_at_first, [])) == []
+
+
+def test_side_by_side_raises_the_first_error_after_what_is_before_it() -> None:
+    def work(k: int) -> int:
+        if k in (7, 9):
+            raise ValueError(str(k))
+        return k
+
+    found = []
+    with pytest.raises(ValueError, match="7"):
+        for k, _ in side_by_side(work, range(20)):
+            found.append(k)
+    assert found == list(range(7))

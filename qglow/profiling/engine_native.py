@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 
 from ..graph import Array, Graph
@@ -11,14 +10,13 @@ from ..reference import evaluate
 from ..runtime.backends import is_reference_only
 from ..runtime.observed import InstrumentedExecutable
 from ..runtime.observed_stages import InstrumentedStages, instrumented
-from ..threads import helped
+from ..threads import helped, lanes
 from .dataset import Feeds
 
 Keep = Callable[[str, Array], None]
 Job = tuple[Feeds, Keep]
 Shapes = tuple[tuple[int, ...], ...]
 Watched = InstrumentedExecutable | InstrumentedStages
-MOST_LANES = 4
 
 
 class NativeEngine:
@@ -27,7 +25,7 @@ class NativeEngine:
 
     def __init__(self, graph: Graph, names: list[str]) -> None:
         self.graph, self.names = graph, names
-        self.lanes = 1 if conditions(graph) else min(MOST_LANES, len(os.sched_getaffinity(0)))
+        self.lanes = 1 if conditions(graph) else lanes()
         self._shapes: Shapes | None = None
         self._plans: list[Watched] = []
 

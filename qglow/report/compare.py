@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Container, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,13 @@ from ..graph.blocks import PRECISIONS, precision_of
 from ..notebook import card
 from ..ops.traits import ONNX_QUANTIZATION
 from ..oracle import Oracle
+from ..profiling.ahead import ahead
 from ..profiling.dataset import Dataset, Sample, spread_indices
 from ..progress import track
 from ..quantization.config import QuantConfig
 from ..runtime import Bundle, InferenceSession
 from ..runtime.manifest import Manifest
+from ..threads import side_by_side
 from ..words import counted
 from .advice import advice, verdict
 from .agreement import Agreement, compare_layers, compare_outputs
@@ -40,13 +43,14 @@ from .layer_values import LayerValues
 from .network import with_times
 from .peer_comparison import PeerComparison
 from .provenance import now
-from .scores import MetricReport
+from .scores import MetricReport, Scores
 from .stored import float_name, saturated, with_masks_cut
 from .top1 import Top1Agreement, check_label
 from .verdict import complaints
 from .worst_samples import WorstSamples
 
 LAYER_SAMPLES = 16
+READ_AHEAD = 8  # samples
 
 
 @dataclass(slots=True, repr=False)
@@ -173,10 +177,13 @@ class Compared:
         votes = {o: Top1Agreement() for o in self.graph.outputs}
         return Found(WorstSamples(self.bundle.graph, self.types), votes)
 
-    def take(self) -> Found:
-        """What was found since the last call."""
-        found, self.found = self.found, self._nothing()
-        return found
+    def apart(self, draws: bool) -> Compared:
+        """The same bundle, of which nothing was found yet. draws: whether samples get their pictures at once."""
+        other = copy(self)
+        other.found = self._nothing()
+        other.found.farthest.draws = draws
+        other.found.scores = Scores({}, ()) if self.found.scores is not None else None
+        return other
 
     def run(self, sample: Sample) -> dict[str, Array]:
         """The outputs by name."""
@@ -230,14 +237,16 @@ class Comparing:
     def __post_init__(self) -> None:
         self.names = frozenset[str]().union(*(c.names for c in self.several))
 
-    def add(self, sample: Sample) -> None:
-        """Compare one sample. The oracle runs once for all bundles."""
-        made = [one.run(sample) for one in self.several]
+    def show(self, sample: Sample, draws: bool = True) -> list[Found]:
+        """What one sample shows of each bundle. The oracle runs once for all of them. Threads may call this at once."""
+        apart = [one.apart(draws) for one in self.several]
+        made = [one.run(sample) for one in apart]
         wanted = self.oracle.outputs(sample.feeds)
         is_looked_at = sample.position in self.looked_at
         real = float_values(self.oracle, self.graph, sample.feeds, self.names) if is_looked_at else None
-        for one, outputs in zip(self.several, made, strict=True):
+        for one, outputs in zip(apart, made, strict=True):
             one.add(sample, wanted, outputs, real)
+        return [one.found for one in apart]
 
 
 def positions_of_layers(data: Dataset, layer_samples: int) -> Container[int]:
@@ -249,10 +258,16 @@ def compare_samples(
     several: Sequence[Compared], graph: Graph, oracle: Oracle, data: Dataset, layer_samples: int, quiet: bool = True
 ) -> list[AccuracyReport]:
     """Compare the outputs of each bundle with the oracle's, and on some samples every layer, in constant memory; one
-    report a bundle. Samples are read once for all of them. graph: the float one."""
+    report a bundle. Samples are read once for all of them, and several are compared at once; what they show is added in
+    their order, to the same numbers. graph: the float one."""
     comparing = Comparing(several, graph, oracle, positions_of_layers(data, layer_samples))
-    for sample in track(data, "comparing", data.total, quiet):
-        comparing.add(sample)
+    samples = (
+        ahead(data, READ_AHEAD) if data.can_be_cut else data
+    )  # NOTE: an iterable of others is read in their thread
+    shown = side_by_side(lambda sample: comparing.show(sample, draws=False), samples)
+    for sample, found in track(shown, "comparing", data.total, quiet):
+        for one, of_sample in zip(several, found, strict=True):
+            one.found.merge(of_sample, sample)
     return [one.report(oracle.name) for one in several]
 
 

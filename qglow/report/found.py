@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..profiling.dataset import Sample
 from .agreement import Agreement, merge_each
 from .comparison import Error
 from .distribution import Distribution
@@ -27,9 +28,9 @@ class Found:
     spread: dict[str, Distribution] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
-    def merge(self, other: Found) -> None:
-        """Add what the next sample showed."""
-        self.farthest.merge(other.farthest)
+    def merge(self, other: Found, sample: Sample | None = None) -> None:
+        """Add what the next sample showed. sample: itself, where it is here."""
+        self.farthest.merge(other.farthest, sample)
         for name, vote in other.votes.items():
             self.votes[name].merge(vote)
         if self.scores is not None and other.scores is not None:

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import Lock
 
 import numpy as np
 
@@ -22,12 +23,14 @@ ALONE = ".alone"  # ends the name of an input of a layer alone
 
 
 class LayerValues:
-    """Of one quantized graph, over samples. backend: what runs it; anything but native leaves it to the reference."""
+    """Of one quantized graph, over samples; threads may ask at once. backend: what runs it; anything but native leaves
+    it to the reference."""
 
     def __init__(self, graph: Graph, backend: str = "native") -> None:
         self.graph = graph
         self._is_native = backend == "native"
         self._sessions: dict[tuple[str, ...], InferenceSession | None] = {}
+        self._guard = Lock()
 
     def of(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Every value by name."""
@@ -56,10 +59,11 @@ class LayerValues:
         if not self._is_native or self._sessions.get(key, self) is None:
             return None
         try:
-            session = self._sessions.get(key) or InferenceSession(Bundle(graph))
-            # NOTE: of layers alone the last one is kept: memory does not grow with the ways that branches take
-            kept = {k: s for k, s in self._sessions.items() if key == WHOLE or k in (WHOLE, key)}
-            self._sessions = kept | {key: session}
+            with self._guard:
+                session = self._sessions.get(key) or InferenceSession(Bundle(graph))
+                # NOTE: of layers alone the last one is kept: memory does not grow with the ways that branches take
+                kept = {k: s for k, s in self._sessions.items() if key == WHOLE or k in (WHOLE, key)}
+                self._sessions = kept | {key: session}
             found = session.run(None, {i: feeds[i] for i in graph.inputs})
         except Exception:  # NOTE: a branch that is not taken fails on these inputs in whatever op meets them first
             self._sessions[key] = None

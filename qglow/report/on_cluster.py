@@ -48,6 +48,8 @@ class Job:
             types = self.reader.types()
             sessions = [InferenceSession(b, backend=self.backend) for b in self.bundles]
             several = [Compared(b, s, self.graph, types) for b, s in zip(self.bundles, sessions, strict=True)]
+            for one in several:
+                one.found.scores = Scores({}, ()) if self.keeps_outputs else None
             self.comparing = Comparing(several, self.graph, float_oracle(self.model, self.graph), self.looked_at)
         return self.comparing
 
@@ -91,12 +93,9 @@ def compare_part(job: Job, part: Part) -> list[Shown]:
         if not isinstance(sample, Sample):
             shown.append((str(sample), []))
             continue
-        for one in comparing.several:
-            one.found.scores = Scores({}, ()) if job.keeps_outputs else None
-        comparing.add(sample)
+        found = comparing.show(sample)
         if (told := comparing.oracle.name) != job.oracle:
             raise ConfigError(f"dask: sample {sample.name}: float is told by {told}; compare without dask")
-        found = [one.take() for one in comparing.several]
         for of_sample in found:
             of_sample.farthest = of_sample.farthest.apart()
         shown.append(("", found))

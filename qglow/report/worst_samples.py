@@ -22,13 +22,14 @@ MOST = 12
 
 @dataclass(slots=True)
 class WorstSamples:
-    """The worst of the samples so far, of which no array is kept. types: of the graph's inputs. powers: the sum of each
-    output's squares and how many they are, so that noise counts beside the mean power where a sample is almost
-    silent."""
+    """The worst of the samples so far, of which no array is kept. types: of the graph's inputs. draws: whether a sample
+    has its picture as soon as it is added. powers: the sum of each output's squares and how many they are, so that
+    noise counts beside the mean power where a sample is almost silent."""
 
     graph: Graph
     types: Mapping[str, object]
     most: int = MOST
+    draws: bool = True
     powers: dict[str, tuple[float, int]] = field(default_factory=dict)
     found: list[tuple[SampleReport, dict[str, tuple[Comparison, int]]]] = field(default_factory=list)
 
@@ -48,20 +49,26 @@ class WorstSamples:
         if all(one.noise_share == 0 for one, _ in compared.values()):
             return
         row = SampleReport(sample.name, 0.0, "", sample.label, *choices)
-        if self._enter(row, compared):
-            self.found[-1] = row._replace(picture=picture_of(sample.feeds, self.types)), compared
+        if self._enter(row, compared) and self.draws:
+            self._draw(sample)
+
+    def _draw(self, sample: Sample) -> None:
+        """Give the last one its picture."""
+        row, compared = self.found[-1]
+        self.found[-1] = row._replace(picture=picture_of(sample.feeds, self.types)), compared
 
     def apart(self) -> WorstSamples:
         """What was found, without the graph: as it is sent."""
         return replace(self, graph=Graph("", (), (), (), {}, {}), types={})
 
-    def merge(self, other: WorstSamples) -> None:
-        """Add the next sample, of which `other` knows alone."""
+    def merge(self, other: WorstSamples, sample: Sample | None = None) -> None:
+        """Add the next sample, of which `other` knows alone. sample: itself, where it has no picture yet."""
         for name, (power, elements) in other.powers.items():
             before = self.powers.get(name, (0.0, 0))
             self.powers[name] = before[0] + power, before[1] + elements
         for row, compared in other.found:
-            self._enter(row, compared)
+            if self._enter(row, compared) and sample is not None:
+                self._draw(sample)
 
     def _enter(self, row: SampleReport, compared: dict[str, tuple[Comparison, int]]) -> bool:
         """Whether a sample is among the worst, and is kept."""

@@ -109,7 +109,7 @@ def growing(factor: float) -> tuple[Graph, list[dict[str, np.ndarray]]]:
 
 def test_a_small_set_is_cross_validated() -> None:
     """What calibration saw itself looks good; a sample that it did not see is cut off, and the judgement says so."""
-    graph, data = growing(4.0)
+    graph, data = growing(8.0)
     config = qglow.QuantConfig(min_agreement_sqnr_db=-200.0)
     agreement = qglow.quantize(graph, qglow.profile(graph, data), config).manifest["agreement"]
     assert agreement["judged_on"] == judging.CROSS_VALIDATION and agreement["samples"] == 16
@@ -137,7 +137,7 @@ def test_cross_validation_calibrates_on_the_other_folds(monkeypatch: pytest.Monk
 
 
 def test_the_command_says_that_samples_are_too_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    graph, data = growing(4.0)
+    graph, data = growing(8.0)
     (tmp_path / "m.onnx").write_bytes(export_float(graph, ["y"]).SerializeToString())
     np.savez(tmp_path / "d.npz", x=np.stack([d["x"] for d in data]))
     qglow.profile(tmp_path / "m.onnx", data).save(tmp_path / "p.json")
