@@ -59,7 +59,7 @@ def slice_(low: Lowering, node: Node) -> bool:
     place = low.places[node.inputs[0]]
     if any(c is None for c, i in zip(constants_of(low, node)[1:], node.inputs[1:], strict=True) if i):
         return False
-    index = slice_index(len(place.shape), constants_of(low, node))
+    index = slice_index(place.shape, constants_of(low, node))
     shape = low.type(node.outputs[0]).static_shape
     view = place
     for k, (s, d) in enumerate(zip(index, place.shape, strict=True)):

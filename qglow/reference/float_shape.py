@@ -72,9 +72,11 @@ def split(node: Node, inputs: list[Array | None]) -> list[Array]:
 _FAR = (2**31 - 1, 2**63 - 1)
 
 
-def slice_index(rank: int, inputs: Sequence[Array | None]) -> tuple[slice, ...]:
-    """Python slices of a Slice (x, starts, ends, axes, steps) on a tensor of a rank. An end of the largest int32 or
-    int64 is the far one, of a negative step too, as in onnxruntime."""
+def slice_index(shape: Sequence[int | str], inputs: Sequence[Array | None]) -> tuple[slice, ...]:
+    """Python slices of a Slice (x, starts, ends, axes, steps) on a tensor of a shape. An end of the largest int32 or
+    int64 is the far one, of a negative step too, as in onnxruntime. A start before the first element is the first, of
+    a negative step too; of a size that is only a name it is left as it is."""
+    rank = len(shape)
     starts, ends = ints(given(inputs, 1)), ints(given(inputs, 2))
     axes, steps = optional(inputs, 3), optional(inputs, 4)
     where = [normalize_axis_index(a, rank) for a in (ints(axes) if axes is not None else range(len(starts)))]
@@ -83,13 +85,16 @@ def slice_index(rank: int, inputs: Sequence[Array | None]) -> tuple[slice, ...]:
     stride = ints(steps) if steps is not None else [1] * len(starts)
     index = [slice(None)] * rank
     for a, s, e, t in zip(where, starts, ends, stride, strict=True):
+        size = shape[a]
+        if t < 0 and s < 0 and isinstance(size, int):
+            s = max(0, s + size)
         index[a] = slice(s, None if e in _FAR or (t < 0 and e < -(2**31) + 2) else e, t)
     return tuple(index)
 
 
 def slice_(node: Node, inputs: list[Array | None]) -> list[Array]:
     x = given(inputs, 0)
-    return [x[slice_index(x.ndim, inputs)]]
+    return [x[slice_index(x.shape, inputs)]]
 
 
 def pad_widths(rank: int, inputs: Sequence[Array | None]) -> list[tuple[int, int]]:
@@ -178,7 +183,7 @@ def cast_(node: Node, inputs: list[Array | None]) -> list[Array]:
 
 
 def non_zero(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [np.array(np.nonzero(given(inputs, 0)), np.int64)]
+    return [np.array(np.nonzero(np.atleast_1d(given(inputs, 0))), np.int64)]
 
 
 def depth_to_space(node: Node, inputs: list[Array | None]) -> list[Array]:

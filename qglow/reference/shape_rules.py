@@ -171,7 +171,7 @@ def _layer(node: Node, shapes: Shapes, wanted: dict[str, Shape], state: Shape) -
 
 
 def non_zero(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
-    return [(len(first(shapes)) or OPEN, OPEN)]
+    return [(max(1, len(first(shapes))), OPEN)]
 
 
 def compress(node: Node, shapes: Shapes, elements: Elements) -> Shapes:

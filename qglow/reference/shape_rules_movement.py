@@ -101,7 +101,7 @@ def slice_(node: Node, shapes: Shapes, elements: Elements) -> Shapes:
             open_axes = range(count) if axes is None else axes  # type: ignore[arg-type, assignment]
         gone = {dims.axis_of(a, len(x)) for a in open_axes}
         return [tuple(OPEN if k in gone else d for k, d in enumerate(x))]
-    return [tuple(_kept(d, s) for d, s in zip(x, slice_index(len(x), elements), strict=True))]
+    return [tuple(_kept(d, s) for d, s in zip(x, slice_index(x, elements), strict=True))]
 
 
 def _kept(d: Dim, s: slice) -> Dim:

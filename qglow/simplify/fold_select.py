@@ -99,7 +99,7 @@ def _constant(graph: Graph, node: Node, dims: dict[str, tuple[int | str, ...]]) 
         if any(c is None and i for c, i in zip(rest[1:], node.inputs[1:], strict=True)):
             return None
         if node.op == "Slice":
-            picked = source[slice_index(1, rest)[0]]
+            picked = source[slice_index((len(source),), rest)[0]]
         else:
             index = rest[1] if node.op == "Gather" else None
             if index is None:

@@ -91,6 +91,8 @@ def descriptions() -> Iterator[Case]:
             yield case("ConstantOfShape", np.array([2, 3]), opset=opset, value=numpy_helper.from_array(value))
     for x in (whole(3, 4, low=0, high=2), truths(2, 3, 4), whole(5, low=0, high=2).astype(np.float32)):
         yield from at_versions("NonZero", [x], 9)
+    for x in (np.array(2.0, np.float32), np.array(False)):
+        yield case("NonZero", x, opset=13)
 
 
 def parts() -> Iterator[Case]:
@@ -141,7 +143,7 @@ def slices() -> Iterator[Case]:
     low = -(2**31)
     for starts, ends, axes, steps in (
         ([4], [0], [0], [-1]), ([-1], [low], [1], [-1]), ([-1], [-(2**63)], [1], [-1]), ([5], [1], [1], [-2]),
-        ([1000], [-1000], [2], [-3]),
+        ([1000], [-1000], [2], [-3]), ([-1000], [low], [1], [-1]), ([-8, -9], [low, 7], [2, 1], [-2, -1]),
         ([4, 5], [1, 0], [0, 1], [-1, -2]), ([0], [7], [2], [3]), ([-1], [-7], [1], [-1]), ([6], [2], [2], [-1]),
     ):  # fmt: skip
         yield case("Slice", x, *(ints(*v) for v in (starts, ends, axes, steps)), opset=13)

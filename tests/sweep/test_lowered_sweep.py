@@ -39,7 +39,7 @@ ON_HOST = {
     "LayerNormalization": 12,
     "GlobalMaxPool": 4, "GlobalAveragePool": 4, "AveragePool": 25, "MaxPool": 8, "Resize": 170, "Gather": 28,
     "Reshape": 1, "Concat": 1,
-    "Slice": 15, "Pad": 55, "BatchNormalization": 4, "LeakyRelu": 0, "HardSigmoid": 0, "Identity": 0, "Erf": 0,
+    "Slice": 19, "Pad": 55, "BatchNormalization": 4, "LeakyRelu": 0, "HardSigmoid": 0, "Identity": 0, "Erf": 0,
     "Swish": 0, "PRelu": 0,
     "Flatten": 0, "Transpose": 0, "Squeeze": 0, "Unsqueeze": 0, "Expand": 0, "Split": 0, "LSTM": 31,
 }  # fmt: skip
