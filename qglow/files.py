@@ -64,6 +64,8 @@ def check_writable(path: str | Path, *inputs: str | Path | None) -> Path:
     path = path_of(path, "the file to write", OutputError)
     if any(i is not None and path.is_file() and Path(i).is_file() and path.samefile(i) for i in inputs):
         raise OutputError(f"{path}: is also what is read; give another name to write")
+    if str(path) == "-":
+        raise OutputError("-: the terminal takes no such file; give the name of one to write")
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file to write")
     if _is_device(path):

@@ -33,10 +33,12 @@ from .shapes import METAVAR, input_shapes
 
 EXAMPLES = """examples:
   qglow bench model.qglow --per-layer
-  qglow bench model.qglow model.onnx --threads 1 --vs onnxruntime,openvino --data images/
+  qglow bench model.qglow model.onnx --data images/
+  qglow bench model.qglow model.onnx --threads 1 --vs onnxruntime,openvino
 
-Peers run the float model, and the int8 model that onnxruntime's quantize_static makes of it. Without --data the
-inputs are noise, of the shapes that the profile had, or those of --shape.
+Peers run the float model, and the int8 model that onnxruntime's quantize_static
+makes of it. Without --data the inputs are noise, of the shapes that the profile
+had, or those of --shape.
 """
 
 

@@ -30,7 +30,8 @@ EXAMPLES = """examples:
   qglow inspect model.onnx
   qglow inspect model.profile.json
   qglow inspect model.qglow
-  qglow inspect model.onnx --coverage --shape image=1x3x224x224      what becomes int8, before any profile
+  qglow inspect model.onnx --coverage      what becomes int8, and why
+  qglow inspect model.onnx --coverage --shape image=1x3x224x224
   qglow inspect model.onnx --coverage --exclude op:Softmax --json
 """
 PROGRAMS = ("instructions", "plan")  # stages that are for concrete shapes

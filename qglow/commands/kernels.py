@@ -17,14 +17,18 @@ EXAMPLES = """examples:
   qglow kernels list
   qglow kernels clear               removes what is in the cache
 
-The cache is QGLOW_CACHE_DIR, or qglow in the user's cache directory. An installed wheel brings its own and needs none.
+The cache is QGLOW_CACHE_DIR, or qglow in the user's cache directory. An
+installed wheel brings its own and needs none.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("build", "list", "clear"))
     parser.add_argument(
-        "--isa", choices=tuple(TARGETS), help="build for this instruction set (default: the best that this CPU has)"
+        "--isa",
+        choices=tuple(TARGETS),
+        metavar="ISA",
+        help=f"build for this instruction set: {', '.join(TARGETS)} (default: the best that this CPU has)",
     )
     parser.add_argument("--all", action="store_true", help="build for every instruction set")
 

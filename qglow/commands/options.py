@@ -54,7 +54,9 @@ class Parser(argparse.ArgumentParser):
 def _hint(unknown: Sequence[str]) -> str:
     """What may be meant by arguments that have no place."""
     data = next((word for word in unknown if Path(word).is_dir() or word.endswith(".npz")), None)
-    return f"; data is given as --data {data}" if data else ""
+    if data:
+        return f"; data is given as --data {data}"
+    return "; files go side by side, before the options" if all(Path(word).is_file() for word in unknown) else ""
 
 
 def model_first(files: Sequence[str]) -> list[str]:

@@ -20,7 +20,8 @@ EXAMPLES = """examples:
   qglow profile model.onnx --data images/ --samples 100 -o model.profile.json
   qglow profile model.onnx --data images/ --dask tcp://10.0.0.1:8786
 
-A long run that was interrupted goes on where it stopped when the same command is given again.
+A long run that was interrupted goes on where it stopped when the same command
+is given again.
 """
 
 

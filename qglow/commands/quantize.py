@@ -27,13 +27,15 @@ from .options import duration, finite, one_of
 from .quantize_notes import warnings_of
 
 EXAMPLES = """examples:
-  qglow quantize model.onnx --data images/         profiled on these first, all in one
-  qglow quantize model.onnx --profile model.profile.json
-  qglow quantize model.onnx --profile model.profile.json --calibration percentile --exclude op:Softmax -o model.qglow
-  qglow quantize model.onnx --weights int4_block -o model.qglow    4-bit weights in matrix products, the rest float
-  qglow quantize model.onnx --dynamic              int8 weights, ranges at run time: needs no data
-  qglow quantize model.onnx --profile model.profile.json --data images/ --min-sqnr-db 20    layers float until met
+  qglow quantize model.onnx --data images/         profile and quantize in one
+  qglow quantize model.onnx --profile p.json -o model.qglow
+  qglow quantize model.onnx --profile p.json --exclude op:Softmax
+  qglow quantize model.onnx --profile p.json --calibration percentile
+  qglow quantize model.onnx --weights int4_block   4-bit weights, no data
+  qglow quantize model.onnx --dynamic              int8 weights, no data
+  qglow quantize model.onnx --profile p.json --data images/ --min-sqnr-db 20
 """
+NO_SEARCH = "without --min-sqnr-db or --max-accuracy-drop there is no search"
 FIELD_HELP = {  # of every field of the configuration, in a line
     "activations": "activations",
     "int16": "nodes or values that are int16",
@@ -111,6 +113,8 @@ def run(options: argparse.Namespace) -> int:
     config = replace(config, **given)
     if options.model.endswith(".qglow"):
         raise ConfigError(f"{options.model}: a bundle, which is quantized already; give the model that it was made of")
+    if options.no_check and config.has_target:
+        raise ConfigError("--no-check compares nothing, and a target is judged by comparing: leave one of the two out")
     path = check_writable(
         options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config
     )
@@ -169,6 +173,8 @@ def _say(
         )
         print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
     written = {f.name: v for f in fields(QuantConfig) if (v := getattr(config, f.name)) != f.default}
+    if options.budget is not None and not config.has_target:
+        print(f"warning: --budget had no effect: {NO_SEARCH}", file=sys.stderr)
     for said in warnings_of(bundle.manifest, config, written, profiled):
         print(f"warning: {said}", file=sys.stderr)
 

@@ -69,5 +69,9 @@ def _without_effect(manifest: Manifest, config: QuantConfig, given: Mapping[str,
         yield f"--percentile had no effect: it is for --calibration percentile, and this is {config.calibration}"
     if "block_size" in given and (not config.block_bits or config.weights == DYNAMIC):
         yield f"--block-size had no effect: it is for --weights int4_block and int8_block, and this is {config.weights}"
+    if config.block_bits and not any(d["precision"] in IN_BLOCKS for d in manifest["decisions"]):
+        option = "--dynamic" if config.weights == DYNAMIC else f"--weights {config.weights}"
+        named = "" if config.weights == DYNAMIC else "; --block-nodes NAME asks for a smaller one, or says why not"
+        yield f"{option} had no effect: no matrix product has constant float weights that are large enough{named}"
     if profiled and "int16" in given and not any(d["precision"] == "int16" for d in manifest["decisions"]):
         yield "--int16 had no effect: nothing that it names has a form in int16"

@@ -18,9 +18,10 @@ from .options import add_backend, add_dask, add_skip_bad, model_first, number_or
 
 EXAMPLES = """examples:
   qglow report model.onnx model.qglow --data images/
-  qglow report model.onnx model.qglow --data images/ -o report.html --json report.json
+  qglow report model.onnx model.qglow --data images/ -o report.html
+  qglow report model.onnx model.qglow --data images/ --json report.json
   qglow report model.onnx model.qglow --data images/ --dask tcp://10.0.0.1:8786
-  qglow report model.onnx int8.qglow int16.qglow --data images/ -o side_by_side.html
+  qglow report model.onnx a.qglow b.qglow --data images/ -o side_by_side.html
 """
 
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare layers too on so many of these (default 16); 0: outputs alone",
     )  # fmt: skip
     parser.add_argument("-o", "--output", metavar="report.html")
-    parser.add_argument("--json", metavar="report.json")
+    parser.add_argument("--json", metavar="report.json", help="the figures; - prints them, and nothing else")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
     add_skip_bad(parser)
     add_dask(parser)
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     options.model, *options.bundles = model_first([options.model, *options.bundles])
     if options.output and options.json and Path(options.output).resolve() == Path(options.json).resolve():
         raise ConfigError(f"-o and --json both name {options.output}; give two names")
-    for path in (options.output, options.json):
+    for path in (options.output, options.json if options.json != "-" else None):
         if path:
             check_writable(path, options.model, *options.bundles)
     first = load(options.bundles[0]).with_float_io()
@@ -61,6 +62,9 @@ def run(options: argparse.Namespace) -> int:
             report.beside = beside
     if options.output:
         save_page(reports, options.output)
+    if options.json == "-":
+        print(_json(options.bundles, reports))
+        return 0
     if options.json:
         write_atomically(options.json, _json(options.bundles, reports).encode())
     if not options.quiet:

@@ -28,13 +28,14 @@ from .options import whole_number
 
 SECONDS = 2.0
 EXAMPLES = """examples:
-  qglow tune                        typical products: a cost model for this machine
+  qglow tune                        typical products, for all models
   qglow tune model.qglow            these products too, each by itself
   qglow tune model.qglow --data images/ --threads 1
   qglow tune --clear
 
-What is found is kept in the cache (QGLOW_CACHE_DIR, or qglow in the user's cache directory), and used by every
-session on this CPU from then on. It makes products faster, or leaves them as they are; their bits never change.
+What is found is kept in the cache (QGLOW_CACHE_DIR, or qglow in the user's
+cache directory), and used by every session on this CPU from then on. It makes
+products faster, or leaves them as they are; their bits never change.
 """
 
 

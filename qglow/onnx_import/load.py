@@ -80,6 +80,10 @@ def _read(path: Path) -> onnx.ModelProto:
     data = read_file(path, ModelError, "no such model file")
     if path.suffix == ".qglow":
         raise ModelError(f"{path}: a bundle, and no ONNX model; give the model that it was made of")
+    if path.suffix == ".json":
+        raise ModelError(
+            f"{path}: a .json file, as profiles are, and no ONNX model; a profile is given as --profile FILE"
+        )
     try:
         proto = onnx.load_model_from_string(data)
         load_external_data(proto, path.parent)

@@ -384,9 +384,9 @@ def _labels(path: Path, samples: list[str]) -> dict[str, int]:
     missing = [s for s in samples if s not in labels]
     if len(missing) == len(samples):
         raise DataError(
-            f"{file}: it names none of the samples, {samples[0]} say; the column file holds file names in {path}"
+            f"{file}: it names none of the samples, such as {samples[0]}; the column file holds file names in {path}"
         )
     if missing:
         without = f"{len(missing)} of {counted(len(samples), 'sample')}"
-        raise DataError(f"{file}: {without} have no label, {missing[0]} say; add them, or remove the file")
+        raise DataError(f"{file}: {without} have no label, such as {missing[0]}; add them, or remove the file")
     return labels

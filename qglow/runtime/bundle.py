@@ -28,6 +28,7 @@ from .tensors import mapped as map_file
 from .tensors import read_all, to_bytes
 
 FORMAT = "qglow-bundle-3"
+FROM_ONNX = "make one of it: `qglow quantize`"
 
 
 class Bundle:
@@ -104,10 +105,17 @@ def load(path: str | Path | bytes, *, mapped: bool = False) -> Bundle:
         return _read(memoryview(path), "the given bytes")
     path = path_of(path, "the bundle", BundleError, "the path of a .qglow file")
     if path.suffix == ".onnx" and path.is_file():
-        raise BundleError(f"{path}: not a sound bundle but an ONNX model; make one of it: `qglow quantize`")
+        raise BundleError(f"{path}: not a sound bundle but an ONNX model; {FROM_ONNX}")
     missing = "no such bundle; make one with `qglow quantize`"
     data = map_file(path, BundleError, missing) if mapped else memoryview(read_bytes(path, BundleError, missing).data)
     return _read(data, path)
+
+
+def _looks_like_onnx(data: memoryview) -> bool:
+    """Whether bytes begin as a ModelProto does: field 1, a small version of the format, then another field of it."""
+    return (
+        len(data) > 2 and data[0] == 0x08 and data[1] < 0x40 and data[2] in (0x12, 0x1A, 0x22, 0x28, 0x32, 0x3A, 0x42)
+    )
 
 
 def _read(data: memoryview, path: str | Path) -> Bundle:
@@ -132,6 +140,8 @@ def _read(data: memoryview, path: str | Path) -> Bundle:
     except MemoryError as error:
         raise LimitError(f"{path}: there is not enough memory for it") from error
     except Exception as error:  # NOTE: a file of any bytes may fail anywhere, and says nothing of qglow
+        if _looks_like_onnx(data):
+            raise BundleError(f"{path}: not a sound bundle but an ONNX model; {FROM_ONNX}") from error
         why = (str(error).splitlines() or [type(error).__name__])[0]
         # NOTE: of a fault the beginning says where, and the end what; a line has room for both
         name = shortened(str(path), 100)

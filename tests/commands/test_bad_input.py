@@ -329,6 +329,10 @@ CASES = [
     ("inspect b.qglow --shape image=1,1,8,8", "--shape goes with --stage instructions or plan"),
     ("inspect p.json --stage plan", "--stage is for a .qglow bundle"),
     ("inspect b.qglow --stage tokens", "invalid choice: 'tokens'"),
+    ("quantize p.json --profile model.onnx", "p.json: a .json file, as profiles are, and no ONNX model"),
+    ("quantize model.onnx --profile p.json -o -", "the terminal takes no such file"),
+    ("quantize model.onnx --profile p.json --no-check --min-sqnr-db 20", "leave one of the two out"),
+    ("bench b.qglow --seconds 1 model.onnx", "files go side by side, before the options"),
     ("demo --folder data", "no such model file"),
     ("demo --output text.txt", "cannot be made a folder"),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import fields
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_help_has_a_line_an_option_with_its_choices(
     for choices in (qglow.quantization.config.CHOICES).values():
         assert all(str(c) in text for c in choices)
     assert FIELD_HELP.keys() == {f.name for f in fields(qglow.QuantConfig)}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_a_narrow_terminal(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert not [line for line in capsys.readouterr().out.splitlines() if len(line) > 80]
 
 
 def completed(*words: str) -> set[str]:
@@ -150,6 +161,7 @@ CASES = [
     ("--block-size 64", ["--block-size had no effect: it is for --weights int4_block"]),
     ("--calibration percentile --percentile 99.9 --exclude conv_c", []),
     ("--data DIGITS --no-check", ["--data had no effect"]),
+    ("--budget 9s", ["--budget had no effect: without --min-sqnr-db"]),
 ]
 
 
@@ -184,6 +196,9 @@ def test_options_that_a_quantized_model_leaves_without_effect(
         made, err = qglow.load(tmp_path / "x.qglow").graph, capsys.readouterr().err
         same = [repr(n) for n in made.nodes] == [repr(n) for n in want.nodes] and made.types == want.types
         assert same == (f"{option} had no effect" in err), (name, err)
+    for given in (["--dynamic"], ["--weights", "int4_block"]):
+        assert main(["quantize", str(quantized), "-o", str(tmp_path / "x.qglow"), *given]) == 0
+        assert f"{' '.join(given)} had no effect" in capsys.readouterr().err
     with pytest.raises(qglow.QGlowError, match="the model came quantized, with ranges of its own"):
         qglow.quantize(quantized, profile)
 
@@ -290,6 +305,9 @@ def test_several_bundles_are_compared_by_their_outputs_alone(
     files = [str(tmp_path / name) for name in ("a.qglow", "b.qglow")]
     for file in files:
         bundle.save(file)
+    json_only = ["--samples", "2", "--layer-samples", "0", "--no-latency", "--json", "-"]
+    assert main(["report", str(digits / "model.onnx"), files[0], "--data", str(digits), *json_only]) == 0
+    assert json.loads(capsys.readouterr().out)["outputs"].keys() == {"scores"}
     page, short = tmp_path / "r.html", ["--data", str(digits), "--samples", "4", "--layer-samples", "0", "--no-latency"]
     assert main(["report", str(digits / "model.onnx"), *files, *short, "-o", str(page)]) == 0
     said = capsys.readouterr().out

@@ -69,7 +69,7 @@ def test_pictures_in_a_folder_for_each_class(tmp_path: Path) -> None:
     samples = list(open_dataset(tmp_path, graph_of(x=(1, 3, 4, 4))))
     assert [(s.name, s.label) for s in samples] == [("cat/1.png", 0), ("dog/1.png", 1), ("dog/2.JPG", 1)]
     (tmp_path / "labels.csv").write_text("file,label\ncat/1.png,0\n")
-    with pytest.raises(DataError, match=r"2 of 3 samples have no label, dog/1\.png say"):
+    with pytest.raises(DataError, match=r"2 of 3 samples have no label, such as dog/1\.png;"):
         open_dataset(tmp_path, graph_of(x=(1, 3, 4, 4)))
 
 

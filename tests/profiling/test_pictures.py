@@ -75,7 +75,7 @@ def test_labels_that_contradict_each_other(tmp_path: Path) -> None:
         open_dataset(tmp_path, graph)
     Image.fromarray(GRAY).save(tmp_path / "b.png")
     file.write_text("file,label\na.png,2\n")
-    with pytest.raises(qglow.QGlowError, match="1 of 2 samples have no label, b.png say"):
+    with pytest.raises(qglow.QGlowError, match="1 of 2 samples have no label, such as b.png;"):
         open_dataset(tmp_path, graph)
 
 

@@ -121,6 +121,11 @@ def test_a_bundle_is_opened_from_its_bytes_and_pickled(bundle: Path, x: Array) -
 def test_an_onnx_model_in_place_of_a_bundle_is_told_apart(digits: Path) -> None:
     with pytest.raises(qglow.QGlowError, match="but an ONNX model; make one of it"):
         qglow.InferenceSession(digits / "model.onnx")
+    for model in Path(onnx.__file__).parent.glob("backend/test/data/simple/*/model.onnx"):
+        with pytest.raises(
+            qglow.QGlowError, match="the given bytes: not a sound bundle but an ONNX model; make one of it"
+        ):
+            qglow.InferenceSession(model.read_bytes())
 
 
 def test_a_profile_is_pickled_and_taken_from_readers(digits: Path, x: Array) -> None:
