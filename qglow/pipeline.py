@@ -174,6 +174,8 @@ def quantize(
     result, biases = work.first(start, passed, samples)
     reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
     result, wider = work.widened(start, passed, result, samples) if reached is None else (reached.result, {})
+    if reached is None:
+        result, wider = work.widened_out_of_sample(start, result, wider, check)
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     grounds = work.grounds(check, MOST, all_of_them=not (biases or wider)) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)

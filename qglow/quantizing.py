@@ -3,7 +3,7 @@ the first quantized graph."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -18,11 +18,23 @@ from .profiling.dataset import Sample
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantState, run_passes
 from .report.agreement import Agreement, measure
-from .report.judging import CROSS_VALIDATION, HELD_BACK, SEEN, Grounds, cross_validate, grounds_of, halves
+from .report.judging import (
+    CROSS_VALIDATION,
+    HELD_BACK,
+    SEEN,
+    Grounds,
+    cross_validate,
+    gain_of_samples,
+    grounds_of,
+    halves,
+    left_out,
+    noisiest_fold,
+)
 from .report.layer_bias import LayerBiases
 from .report.search import reach
 from .report.target import MixedPrecisionResult, fitting, folds_of
-from .report.widen import may_widen, widen
+from .report.verdict import worst_db
+from .report.widen import GAIN_DB, POOR_DB, may_widen, widen
 from .runtime.manifest import Manifest
 from .simplify.assume_branches import assume_branches
 
@@ -42,6 +54,8 @@ class Quantizing:
         )  # fmt: skip
         self.target, self.has_target = target, config.has_target or target is not None
         self.oracle = cache(lambda: RememberedOracle(float_oracle(model, graph)))
+        self._folds: dict[tuple[str, ...], Profile] = {}  # by the names of the samples
+        self._judged: tuple[QuantState, Agreement] | None = None
         self.biases: LayerBiases | None = None
         self.biases_gain = False
 
@@ -91,6 +105,8 @@ class Quantizing:
         it was calibrated with already."""
         if grounds is None:
             return None
+        if self._judged is not None and self._judged[0].graph is quantized:
+            return self._judged[1]
         found = measure(self.oracle(), quantized, grounds.data, grounds.powers, quiet=self.quiet)
         found.how = grounds.how
         if grounds.how == CROSS_VALIDATION:
@@ -103,18 +119,65 @@ class Quantizing:
         """Cross-validation of a configuration. The way through branches is that of the whole profile."""
 
         def quantized(recorded: Profile) -> Graph:
-            assert self.recorded is not None
-            recorded.choices = self.recorded.choices
-            start = self.start(recorded)
-            result = run_passes(replace(start, config=config))
-            if not self.biases_gain or start.branches is None:
-                return result.graph
-            samples = self.chosen_by(start, True, recorded)
-            return LayerBiases(start.branches.graph, samples).corrected(result).graph
+            start, corrected = self._without_a_fold(recorded)
+            return corrected(run_passes(replace(start, config=config))).graph
 
-        found = cross_validate(grounds, lambda fold: record(self.graph, fold), quantized, self.oracle())
+        found = cross_validate(grounds, self._profile_of, quantized, self.oracle())
         found.how = grounds.how
         return found
+
+    def _profile_of(self, fold: Dataset) -> Profile:
+        names = tuple(name for name, *_ in fold.sources)
+        if names not in self._folds:
+            self._folds[names] = record(self.graph, fold)
+        return self._folds[names]
+
+    def _without_a_fold(self, recorded: Profile) -> tuple[QuantState, Callable[[QuantState], QuantState]]:
+        """What begins with the statistics of some folds, and what corrects the biases of a result by their samples."""
+        assert self.recorded is not None
+        recorded.choices = self.recorded.choices
+        start = self.start(recorded)
+        if not self.biases_gain or start.branches is None:
+            return start, lambda state: state
+        return start, LayerBiases(start.branches.graph, self.chosen_by(start, True, recorded)).corrected
+
+    def widened_out_of_sample(
+        self, start: QuantState, result: QuantState, wider: Manifest, check: Data | bool | None
+    ) -> tuple[QuantState, Manifest]:
+        """The result with more wider formats where cross-validation finds it poor: they are chosen on the fold with
+        most noise, by a graph that was calibrated without it. wider: the entry of those that it has."""
+        grounds = self.grounds(check, None) if may_widen(self.config) and start.branches is not None else None
+        if grounds is None or grounds.how != CROSS_VALIDATION:
+            return result, wider
+        before = self.judged(grounds, result.graph, result.config)
+        assert before is not None
+        self._judged = result, before
+        if before.how != CROSS_VALIDATION or worst_db(before.outputs) >= POOR_DB:
+            return result, wider
+        recorded, fold = left_out(grounds, noisiest_fold(before), self._profile_of)
+        begin, corrected = self._without_a_fold(recorded)
+        samples = tuple(fitting(begin.branches, fold) or ()) if begin.branches is not None else ()
+        if not samples or begin.branches is None:
+            return result, wider
+        spent = wider["wider"]["more_time_percent"] if wider else 0.0
+        room = max(0.0, 100 * ((100 + self.config.widen_percent) / (100 + spent) - 1))
+        graph = begin.branches.graph
+        begin = replace(begin, config=replace(result.config, widen_percent=room))
+        made, account = widen(
+            graph, corrected(run_passes(begin)), lambda c: run_passes(replace(begin, config=c)),
+            corrected, samples, self.oracle(), self.quiet,
+        )  # fmt: skip
+        if account is None:
+            return result, wider
+        made = self.made(start, replace(made.config, widen_percent=self.config.widen_percent))
+        after = self.judged(grounds, made.graph, made.config)
+        assert after is not None
+        if gain_of_samples(before, after) < GAIN_DB:
+            return result, wider
+        self._judged = made, after
+        nodes = [*(wider["wider"]["nodes"] if wider else []), *account["nodes"]]
+        more = round(100 * ((1 + spent / 100) * (1 + account["more_time_percent"] / 100) - 1), 1)
+        return made, {"wider": {**account, "nodes": nodes, "more_time_percent": more}}
 
     def widened(
         self, start: QuantState, passed: QuantState, result: QuantState, samples: tuple[Sample, ...]

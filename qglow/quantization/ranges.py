@@ -12,6 +12,7 @@ from .config import QuantConfig
 
 Range = tuple[float, float]
 Through = Callable[[Array], Array]
+BEYOND = 2.0  # NOTE: one of 16 bits is well spent on samples that reach further than those of calibration
 _RATIOS = np.concatenate([np.linspace(1.0, 0.5, 41), np.linspace(0.48, 0.1, 20)])
 
 
@@ -146,8 +147,8 @@ def observed_range(o: Observer) -> Range:
 
 
 def int16_quant(low: float, high: float, config: QuantConfig) -> tuple[DType, Quant]:
-    """Kind and parameters of int16 that covers [low, high]."""
-    return DType.I16, Quant.per_tensor(_rounded(max(-low, high) / 32767, config), 0)
+    """Kind and parameters of int16 that covers BEYOND times [low, high], which is what was seen."""
+    return DType.I16, Quant.per_tensor(_rounded(BEYOND * max(-low, high) / 32767, config), 0)
 
 
 def activation_quant(low: float, high: float, config: QuantConfig, symmetric: bool = False) -> tuple[DType, Quant]:

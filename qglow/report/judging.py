@@ -83,17 +83,41 @@ def powers_in(manifest: Mapping[str, Any]) -> dict[str, float]:
     return {str(o): float(p) for o, p in rows if isinstance(p, (int, float)) and p >= 0}
 
 
+def left_out(grounds: Grounds, number: int, profile_of: Callable[[Dataset], Profile]) -> tuple[Profile, Dataset]:
+    """The statistics of all folds but one, and the samples of that one. profile_of: records samples."""
+    folds = [replace(grounds.data, sources=grounds.data.sources[k::FOLDS]) for k in range(FOLDS)]
+    first, *others = (profile_of(fold) for k, fold in enumerate(folds) if k != number)
+    for other in others:
+        first = first.merge(other)
+    return first, folds[number]
+
+
 def cross_validate(
     grounds: Grounds, profile_of: Callable[[Dataset], Profile], quantized: Callable[[Profile], Graph], oracle: Oracle
 ) -> Agreement:
-    """Every sample compared with float by a graph whose calibration did not see it. profile_of: records samples.
-    quantized: the graph by the statistics of a profile."""
-    folds = [replace(grounds.data, sources=grounds.data.sources[k::FOLDS]) for k in range(FOLDS)]
-    parts = [profile_of(fold) for fold in folds]
+    """Every sample compared with float by a graph whose calibration did not see it, fold after fold. profile_of:
+    records samples, and is asked for the same ones several times. quantized: the graph by the statistics of a
+    profile."""
     result = Agreement()
-    for k, fold in enumerate(folds):
-        first, *others = (p for j, p in enumerate(parts) if j != k)
-        for other in others:
-            first = first.merge(other)
-        measure(oracle, quantized(first), fold, grounds.powers, result)
+    for number in range(FOLDS):
+        recorded, fold = left_out(grounds, number, profile_of)
+        measure(oracle, quantized(recorded), fold, grounds.powers, result)
     return result
+
+
+def noisiest_fold(found: Agreement) -> int:
+    """Of what `cross_validate` found: the fold that has most of the noise of the worst output."""
+    worst = max(found.outputs.values(), key=lambda o: o.noise_share)
+    noise = np.array(worst.summed[0], np.float64)
+    sizes = [len(range(k, len(noise), FOLDS)) for k in range(FOLDS)]
+    return int(np.argmax([part.sum() for part in np.split(noise, np.cumsum(sizes)[:-1])]))
+
+
+def gain_of_samples(before: Agreement, after: Agreement) -> float:
+    """Mean over the samples of what their noise, over all outputs, went down in dB: no single sample decides it."""
+    shares = []
+    for found in (before, after):
+        rows = [np.array(o.summed, np.float64) for o in found.outputs.values()]
+        shares.append(np.sum([n / max(float(s.sum()), 1e-300) for n, s in rows], axis=0))
+    least = 1e-12 / max(1, len(shares[0]))
+    return float(np.mean(10 * np.log10(np.maximum(shares[0], least) / np.maximum(shares[1], least))))
