@@ -11,7 +11,8 @@ faster. Every runtime gets the same model, input and number of threads. int8 pee
 activations, s8 weights per channel), and OpenVINO also NNCF's where nncf is installed. Models in their int8 forms are
 kept in the cache folder, so that a second run starts at once. The peer `litert`, which must be asked for, runs the
 .tflite file of the same network, where one lies beside the repository: int8 in and out, without the copies of its
-`set_tensor` and `get_tensor`. --io int8 and --bound have qglow called likewise.
+`set_tensor` and `get_tensor`. --io int8 and --bound have qglow called likewise. --clock cpu counts the processor time
+of the process and not what passes on the wall: of one thread, on a machine whose CPUs other processes want too.
 
     python -m bench.peers --peers litert --io int8 --bound --models mobilenetv2,mlperftiny_vww_mobilenet025
 """
@@ -23,6 +24,7 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from math import exp, log
@@ -50,6 +52,7 @@ PEERS = ("ort fp32", "ort int8", "ov fp32", "ov int8", "ov nncf")
 QUICK = ("ort int8", "ov int8")
 LITERT = "litert"
 ORIGIN = "qglow"
+CLOCKS = {"wall": time.perf_counter, "cpu": time.process_time}
 ONEDNN = {"avx512_vnni": "AVX512_CORE_VNNI", "avx_vnni": "AVX2_VNNI", "avx2": "AVX2", "generic": "SSE41"}  # in OpenVINO
 Call = Callable[[], Any]
 
@@ -64,10 +67,12 @@ def peer(name: str, model: Prepared, threads: int) -> Call:
 
 
 class Way(NamedTuple):
-    """How qglow is called. io: see QuantConfig; bound: by a bound call."""
+    """How the runtimes are called and timed. io: of qglow, see QuantConfig; bound: qglow by a bound call; clock: a key
+    of CLOCKS."""
 
     io: str = "float"
     bound: bool = False
+    clock: str = "wall"
 
 
 USUAL = Way()
@@ -116,7 +121,7 @@ def measure(
         except Exception as error:  # NOTE: a runtime that cannot do a model is a result, not a reason to stop
             failed[name] = f"{type(error).__name__}: {in_one_line(error)}"
     say("turns")
-    times = interleaved(runs, seconds, most=1000, turns=turns) if runs else {}
+    times = interleaved(runs, seconds, most=1000, turns=turns, clock=CLOCKS[way.clock]) if runs else {}
     return {"model": model.name, "threads": threads, "times": times, "failed": failed, "host": host, "steps": steps}
 
 
@@ -182,6 +187,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--peers", type=known_peers, default=None, help="by comma, of " + ", ".join((*PEERS, LITERT)))
     parser.add_argument("--io", choices=("float", "int8", "uint8"), default="float", help="of qglow's bundles")
     parser.add_argument("--bound", action="store_true", help="qglow by a call that is bound to its arrays")
+    parser.add_argument("--clock", choices=tuple(CLOCKS), default="wall", help="what a call is timed by")
     options.add_json(parser)
     return parser.parse_args()
 
@@ -200,7 +206,9 @@ def main() -> int:
         print(line(f"{threads} thread(s)", "qglow ms", [f"/ {p}" for p in peers]))
         block = []
         for name in names() if given.all else given.models:
-            block.append(surely(name, given.cache, threads, peers, turns, given.seconds, Way(given.io, given.bound)))
+            block.append(
+                surely(name, given.cache, threads, peers, turns, given.seconds, Way(given.io, given.bound, given.clock))
+            )
             show(block[-1], peers, given.quick)
         groups = {"all": block, "convolutional": [r for r in block if r["model"] in CONVOLUTIONAL]}
         groups["other"] = [r for r in block if r not in groups["convolutional"]]

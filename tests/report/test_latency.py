@@ -26,3 +26,9 @@ def test_a_median_far_from_the_minimum_is_noisy(capsys: pytest.CaptureFixture[st
     assert lines[2].endswith("2.00") and lines[3] == "noisy: other" and max(map(len, lines)) <= 80
     print_times({"qglow int8": rows["qglow int8"]})
     assert "noisy" not in capsys.readouterr().out
+
+
+def test_the_clock_is_the_one_that_is_given() -> None:
+    """Processor time does not count a sleep."""
+    found = interleaved({"a": lambda: time.sleep(0.02)}, 0.1, turns=2, clock=time.process_time)
+    assert 0 <= found["a"]["min"] < 15
