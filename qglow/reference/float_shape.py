@@ -114,6 +114,8 @@ def pad(node: Node, inputs: list[Array | None]) -> list[Array]:
     x, value = given(inputs, 0), optional(inputs, 2)
     widths = pad_widths(x.ndim, inputs)
     # a negative width cuts
+    if any(min(b, 0) + min(a, 0) + d < 0 for (b, a), d in zip(widths, x.shape, strict=True)):
+        raise ValueError(f"pads of {widths} cut off more than there is of {list(x.shape)}")
     x = x[tuple(slice(max(0, -b), d - max(0, -a)) for (b, a), d in zip(widths, x.shape, strict=True))]
     widths = [(max(0, b), max(0, a)) for b, a in widths]
     mode = node.attr("mode")

@@ -334,3 +334,12 @@ def test_a_pool_of_which_engines_differ_is_refused(op: str) -> None:
     node = Node(op, ("x",), ("y",), {"kernel_shape": (3, 4), "dilations": (1, 2), "auto_pad": "SAME_UPPER"}, "pool")
     with pytest.raises(Contradiction, match="SAME_UPPER of a pool with dilations"):
         SHAPES[op](node, [(1, 3, 8, 8)], [None])
+
+
+def test_a_pad_that_cuts_off_more_than_there_is_is_refused() -> None:
+    """onnxruntime counts what is missing against what the other side adds."""
+    node = Node("Pad", ("x", "pads"), ("y",), {}, "pad")
+    for size, pads in ((0, (-1, 1)), (1, (-2, 2)), (2, (1, -3))):
+        with pytest.raises(ValueError, match="cut off more"):
+            FLOAT["Pad"](node, [np.zeros(size, np.float32), np.array(pads)])
+    assert FLOAT["Pad"](node, [np.ones(2, np.float32), np.array([-2, 1])])[0].tolist() == [0]
