@@ -27,6 +27,8 @@ def input_shapes(
             shape = tuple(int(n) for n in numbers.replace("x", ",").split(",") if n)
         except ValueError as error:
             raise ConfigError(f"--shape {text!r}: expected {METAVAR}") from error
+        if any(s < 1 for s in shape):
+            raise ConfigError(f"--shape {text!r}: expected dimensions of at least 1")
         if not _fits(graph, name, shape):
             declared = list(graph.types[name].shape or ())
             raise ConfigError(f"--shape {text!r}: the model declares {name!r} as {declared}")

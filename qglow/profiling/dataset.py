@@ -296,15 +296,23 @@ def _named(name: str, read: Callable[[Path], Array], path: Path) -> Mapping[str,
     return {name: read(path)}
 
 
+def _visible(path: Path, pattern: str) -> list[Path]:
+    """Files in a folder without those that systems hide, such as ._NAME beside each file that a Mac has copied."""
+    return sorted(p for p in path.glob(pattern) if not p.name.startswith("."))
+
+
 def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
     names = list(types)
     pb = sorted(p for p in path.glob("test_data_set_*") if p.is_dir())
     if pb:
         return [(p.name, partial(_read_pb, p, names)) for p in pb]
-    npz = sorted(path.glob("*.npz"))
+    npz, npy = _visible(path, "*.npz"), _visible(path, "*.npy")
+    if npz and npy and len(names) == 1:
+        raise DataError(
+            f"{path}: samples are both .npz ({npz[0].name}) and .npy ({npy[0].name}); keep those of one kind"
+        )
     if npz:
         return [(p.name, partial(read_npz, p)) for p in npz]
-    npy = sorted(path.glob("*.npy"))
     if npy and len(names) != 1:
         raise DataError(
             f"{path}: .npy files serve a model with one input, this one has {names}; use .npz files with these keys"

@@ -326,6 +326,7 @@ CASES = [
     ("inspect b.qglow --stage plan --shape x=1,2", "no input 'x'"),
     ("inspect b.qglow --stage plan --shape image=1,1,8", "the model declares 'image' as ['N', 1, 8, 8]"),
     ("inspect b.qglow --stage plan --shape image=1,1,8,a", "expected NAME=1,3,224,224"),
+    ("inspect b.qglow --stage plan --shape image=0,1,8,8", "expected dimensions of at least 1"),
     ("inspect b.qglow --shape image=1,1,8,8", "--shape goes with --stage instructions or plan"),
     ("inspect p.json --stage plan", "--stage is for a .qglow bundle"),
     ("inspect b.qglow --stage tokens", "invalid choice: 'tokens'"),

@@ -73,6 +73,18 @@ def test_pictures_in_a_folder_for_each_class(tmp_path: Path) -> None:
         open_dataset(tmp_path, graph_of(x=(1, 3, 4, 4)))
 
 
+def test_no_array_is_left_out_in_silence(tmp_path: Path) -> None:
+    """Files that a system hides are no samples; samples of two kinds are refused, not half of them read."""
+    graph = graph_of(x=(1, 2))
+    for name in ("._a.npy", "._a.npz"):
+        (tmp_path / name).write_bytes(b"")
+    np.save(tmp_path / "a.npy", np.float32([[1, 2]]))
+    assert [s.name for s in open_dataset(tmp_path, graph)] == ["a.npy"]
+    np.savez(tmp_path / "b.npz", x=np.float32([[1, 2]]))
+    with pytest.raises(DataError, match=r"both \.npz \(b\.npz\) and \.npy \(a\.npy\); keep those of one kind"):
+        open_dataset(tmp_path, graph)
+
+
 def test_arrays_for_two_inputs(tmp_path: Path) -> None:
     a, b = np.arange(6, dtype=np.float32).reshape(2, 3), np.float64([[1], [2]])
     np.savez(tmp_path / "one.npz", a=a, b=b, more=a)
