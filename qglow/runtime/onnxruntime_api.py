@@ -62,6 +62,13 @@ class SessionOptions:
     def add_session_config_entry(self, key: str, value: str) -> None:
         self._entries[key] = value
 
+    def add_free_dimension_override_by_name(self, dim_name: str, dim_value: int) -> None:
+        """Nothing: a session takes any size of a free dimension."""
+
+    def register_custom_ops_library(self, path: str) -> None:
+        """Raises ConfigError: a bundle holds no operator but qglow's own."""
+        raise ConfigError(f"a bundle runs no operators of other libraries, such as {shown(path)}")
+
     def get_session_config_entry(self, key: str) -> str:
         if key not in self._entries:
             raise ConfigError(f"the session options have no entry {shown(key)}")

@@ -24,6 +24,7 @@ def program(ort: Any, path: str, x: Array) -> tuple[dict[str, Any], dict[str, Ar
     options.intra_op_num_threads = 1
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.add_free_dimension_override_by_name("of no input", 1)
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     assert "CPUExecutionProvider" in ort.get_available_providers() and ort.get_device() == "CPU"
     session = ort.InferenceSession(path, sess_options=options, providers=["CPUExecutionProvider"])
@@ -185,6 +186,11 @@ def test_run_into_writes_what_run_returns(bundle: Path, x: Array, backend: str) 
     with pytest.raises(qglow.QGlowError, match=r"scores: expected memory of float32\[1, 10\]"):
         session.run_into({"image": x[1:]}, {"scores": memory})
     assert np.array_equal(memory, kept)
+
+
+def test_libraries_of_operators_are_refused() -> None:
+    with pytest.raises(qglow.ConfigError, match="runs no operators of other libraries, such as str 'x.so'"):
+        qglow.SessionOptions().register_custom_ops_library("x.so")
 
 
 def test_run_async_calls_back_with_results_or_an_error(bundle: Path, x: Array) -> None:
