@@ -108,9 +108,10 @@ def growing(factor: float) -> tuple[Graph, list[dict[str, np.ndarray]]]:
 
 
 def test_a_small_set_is_cross_validated() -> None:
-    """What calibration saw itself looks good; a sample that it did not see is cut off, and the judgement says so."""
+    """What calibration saw itself looks good; a sample that it did not see is cut off in 8 bits, and the judgement says
+    so."""
     graph, data = growing(8.0)
-    config = qglow.QuantConfig(min_agreement_sqnr_db=-200.0)
+    config = qglow.QuantConfig(min_agreement_sqnr_db=-200.0, widen_percent=0.0)
     agreement = qglow.quantize(graph, qglow.profile(graph, data), config).manifest["agreement"]
     assert agreement["judged_on"] == judging.CROSS_VALIDATION and agreement["samples"] == 16
     seen = qglow.quantize(graph, qglow.profile(graph, data), config, check=data).manifest["agreement"]
@@ -141,10 +142,11 @@ def test_the_command_says_that_samples_are_too_few(tmp_path: Path, capsys: pytes
     (tmp_path / "m.onnx").write_bytes(export_float(graph, ["y"]).SerializeToString())
     np.savez(tmp_path / "d.npz", x=np.stack([d["x"] for d in data]))
     qglow.profile(tmp_path / "m.onnx", data).save(tmp_path / "p.json")
-    floor = qglow.quantize(graph, qglow.profile(graph, data), {"min_agreement_sqnr_db": -200.0}).manifest["agreement"]
+    floor = qglow.quantize(graph, qglow.profile(graph, data), {"min_agreement_sqnr_db": -200.0, "widen_percent": 0.0})
+    floor = floor.manifest["agreement"]
     between = (floor["outputs"]["y"]["low_db"] + floor["outputs"]["y"]["high_db"]) / 2
     arguments = ["quantize", str(tmp_path / "m.onnx"), "--profile", str(tmp_path / "p.json"), "-o", str(tmp_path / "b")]
-    assert main([*arguments, "--min-agreement-sqnr-db", f"{between:.3f}"]) == 0
+    assert main([*arguments, "--widen-percent", "0", "--min-agreement-sqnr-db", f"{between:.3f}"]) == 0
     printed = capsys.readouterr()
     assert "too few samples to tell whether output" in printed.err and "by cross-validation" in printed.out
 
