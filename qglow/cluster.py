@@ -158,7 +158,7 @@ def connected(scheduler: Any) -> Iterator[Cluster]:
     try:
         yield Cluster(client)
     finally:
-        client.close()  # type: ignore[no-untyped-call]
+        client.close()
 
 
 def _clear(error: BaseException) -> BaseException:

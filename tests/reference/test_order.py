@@ -24,7 +24,7 @@ SINGLE = {  # one IEEE operation for each element, or integers
 }  # fmt: skip
 MOVING = {
     "where", "take_along_axis", "put_along_axis", "concatenate", "stack", "split", "flip", "moveaxis", "expand_dims",
-    "broadcast_to",
+    "broadcast_to", "atleast_1d",
     "broadcast_arrays", "broadcast_shapes", "full", "full_like", "zeros", "zeros_like", "ones", "ones_like", "empty",
     "empty_like",
     "array", "asarray", "ascontiguousarray", "arange", "pad", "take", "tile", "nonzero", "triu", "tril", "repeat",
