@@ -151,7 +151,8 @@ def softmax(low: Lowering, node: Node) -> bool:
     if axis == len(t.static_shape) - 1:
         source, y, fields = rows(low, node, 4)
     else:
-        source, y, count = low.dense_of(node.inputs[0]), low.place(node.outputs[0]), t.static_shape[axis]
+        source, y = low.dense_of(node.inputs[0]), low.place(node.outputs[0], channels_last=False)
+        count = t.static_shape[axis]
         fields = {"H": int(np.prod(t.static_shape[:axis])), "C": count, "x_h": 4 * count, "y_h": 4 * count}
     low.emit("float_softmax", {"x": source, "y": y}, {}, {**fields, "zero_nan": int(node.op == SAFE_SOFTMAX)})
     return True

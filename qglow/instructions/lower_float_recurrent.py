@@ -18,7 +18,7 @@ from ..reference.recurrent_layer import DEFAULTS, GATES, directions
 from .coalesce_dims import padded
 from .lower_float import emit_where, operand, truths
 from .lower_float_product import FLOATS, NO_BOUNDS, one_chain
-from .lower_recurrent import floats, start
+from .lower_recurrent import floats, put_rows, rows_place, start
 from .products import UNIT, Factors, Fields, Target
 from .program import CONSTANTS, Instruction, TensorView
 from .select import Lowering
@@ -244,7 +244,7 @@ class Layer(NamedTuple):
     """What all directions of a layer have in common.
 
     gx: the inputs' part of all gates, an image of one row. mask: [steps, batch] bytes, whether an entry is within its
-    length; None where all are.
+    length; None where all are. y: all states of both directions, where they are wanted.
     """
 
     low: Lowering
@@ -253,6 +253,7 @@ class Layer(NamedTuple):
     steps: int
     gx: TensorView
     mask: TensorView | None
+    y: TensorView | None
 
 
 def layer(low: Lowering, node: Node, step: Callable[[Side], None]) -> bool:
@@ -272,8 +273,10 @@ def layer(low: Lowering, node: Node, step: Callable[[Side], None]) -> bool:
     FLOATS.product(low, node, rows, Target(gx, NO_BOUNDS), factors, dict(UNIT))
     if mask is not None and mask.buffer == CONSTANTS:
         mask = low.copied(mask)
+    y = rows_place(low, node.outputs[0])
     for d, backwards in enumerate(directions(node)):
-        direction(Layer(low, node, step, steps, gx, mask), d, backwards)
+        direction(Layer(low, node, step, steps, gx, mask, y), d, backwards)
+    put_rows(low, y, node.outputs[0])
     return True
 
 
@@ -282,7 +285,7 @@ def direction(s: Layer, d: int, backwards: bool) -> None:
     low, node, first = s.low, s.node, s.steps - 1 if backwards else 0
     batch, hidden = low.type(node.inputs[0]).static_shape[1], low.type(node.inputs[2]).static_shape[2]
     states = [state(low, node.input(k), d, batch, hidden) for k in ((5, 6) if GATES[node.op] == 4 else (5,))]
-    y = of_direction(low.place(node.outputs[0]).part(0, first, 1), d, 1) if node.outputs[0] else None
+    y = of_direction(s.y.part(0, first, 1), d, 1) if s.y is not None else None
     side = side_of(s, d, first, states, y)
     begin, moving = len(low.steps), {s.gx.buffer: batch * s.gx.strides[3]}
     s.step(side)
@@ -296,8 +299,8 @@ def direction(s: Layer, d: int, backwards: bool) -> None:
             keep(side, live, new, old, old)
     elif y is not None and not side.plain:
         low.move(states[0], y)
-    if y is not None:
-        moving |= {y.buffer: low.place(node.outputs[0]).strides[0]}
+    if y is not None and s.y is not None:
+        moving |= {y.buffer: s.y.strides[0]}
     repeated(low, begin, s.steps, moving, -1 if backwards else 1)
     for name, final in zip(node.outputs[1:], states, strict=False):
         if name and s.mask is not None:

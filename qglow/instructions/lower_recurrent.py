@@ -37,7 +37,7 @@ def lstm(low: Lowering, node: Node) -> bool:
     )
     gx = floats(low, steps * batch, len(w))
     INT8.product(low, node, rows, Target(gx, NO_POST), low.derived(_of_inputs, w, *quants[:2]), dict(UNIT))
-    y = low.place(node.outputs[0]) if node.outputs[0] else None
+    y = rows_place(low, node.outputs[0])
     for d, backwards in enumerate(sides):
         state, c, h = begin(low, node, d, batch, hidden)
         w, zero, scale, added = low.derived(_of_states, r, bias, quants[2], d)
@@ -62,6 +62,7 @@ def lstm(low: Lowering, node: Node) -> bool:
                         output.buffer, output.part(0, d, 1).start, (batch, hidden), output.strides[1:], output.dtype
                     ),
                 )
+    put_rows(low, y, node.outputs[0])
     return True
 
 
@@ -87,6 +88,21 @@ def floats(low: Lowering, rows: int, columns: int) -> TensorView:
     return TensorView(
         dense.buffer, 0, (1, columns, 1, rows), (4 * rows * columns, 4, 4 * rows * columns, 4 * columns), "<f4"
     )
+
+
+def rows_place(low: Lowering, name: str) -> TensorView | None:
+    """Where kernels of cells write all states of a layer, whose units they write densely: the place of the output, or a
+    new one where that is an image; None where there is no such output."""
+    place = low.place(name) if name else None
+    if place is None or place.strides[-1] == np.dtype(place.dtype).itemsize:
+        return place
+    return low.dense(place.shape, place.dtype)
+
+
+def put_rows(low: Lowering, y: TensorView | None, name: str) -> None:
+    """Bring what `rows_place` gave to the place of the output."""
+    if y is not None and y.buffer != low.place(name).buffer:
+        low.move(y, low.place(name))
 
 
 def begin(low: Lowering, node: Node, d: int, batch: int, hidden: int) -> tuple[TensorView, TensorView, TensorView]:
