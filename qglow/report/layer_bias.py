@@ -150,7 +150,7 @@ class _Gain:
 def _channels_last(node: Node, value: Array) -> Array:
     """[places, channels] of a product's output."""
     turned = np.moveaxis(value, 1, -1) if node.has(CONVOLUTION) else value
-    return turned.reshape(-1, turned.shape[-1])
+    return turned.reshape(-1, *turned.shape[-1:] or (1,))
 
 
 def _mean(node: Node, value: Array) -> Array:
