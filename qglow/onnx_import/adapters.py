@@ -165,12 +165,11 @@ def _grid_sample(b: GraphBuilder, node: Node, opset: int) -> None:
 
 def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     """The InstanceNormalization of each group as one channel, then scale and bias: of channels, before opset 21 of
-    groups."""
+    groups. Where it is not known how many channels a group has, those of groups are the InstanceNormalization's own."""
     (x, scale, bias), y, groups = node.inputs, node.outputs[0], int(node.attributes["num_groups"])
     shape, dtype = b.types[x].shape, b.types[x].dtype
-    if shape is None or (opset < 21 and not isinstance(shape[1], int)):
-        what = "rank" if shape is None else "number of channels"
-        raise ModelError(f"node {node.name!r} ({node.operator}): the {what} of {x!r} must be known")
+    if shape is None:
+        raise ModelError(f"node {node.name!r} ({node.operator}): the rank of {x!r} must be known")
     each, rank = shape[1] // groups if isinstance(shape[1], int) else 1, len(shape)
     known = [d for d in shape[1:] if isinstance(d, int)]
     size = int(np.prod(known)) // groups if len(known) == rank - 1 else -1
@@ -179,16 +178,21 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
         stash = b.add("Cast", (x,), TensorType(DType.F32, shape), f"{y}.f32", to="float32")
     grouped = b.add_constant(f"{y}.grouped", np.array([0, groups, size], np.int64))
     flat = b.add("Reshape", (stash, grouped), unknown, f"{y}.groups")
-    one, zero = (b.add_constant(f"{y}.{v}", np.full(groups, v, np.float32)) for v in (1, 0))
-    normal = b.add(
-        "InstanceNormalization",
-        (flat, one, zero),
-        unknown,
-        f"{y}.normal",
-        epsilon=float(node.attributes.get("epsilon", 1e-5)),
-    )
+    by_group = opset < 21 and not isinstance(shape[1], int)
+    if by_group:
+        own = tuple(_as_f32(b, v, f"{y}.{hint}") for v, hint in ((scale, "s"), (bias, "b")))
+    else:
+        own = tuple(b.add_constant(f"{y}.{v}", np.full(groups, v, np.float32)) for v in (1, 0))
+    epsilon = float(node.attributes.get("epsilon", 1e-5))
+    normal = b.add("InstanceNormalization", (flat, *own), unknown, f"{y}.normal", epsilon=epsilon)
     sizes = b.add("Shape", (x,), TensorType(DType.I64, (rank,)), f"{y}.shape")
+    if by_group and dtype is DType.F32:
+        b.append(Node("Reshape", (normal, sizes), (y,), {}, node.name))
+        return
     real = b.add("Reshape", (normal, sizes), TensorType(DType.F32, shape), f"{y}.unscaled")
+    if by_group:
+        b.append(Node("Cast", (real,), (y,), {"to": dtype.numpy.name}, node.name))
+        return
     if dtype is not DType.F32:
         real = b.add("Cast", (real,), TensorType(dtype, shape), f"{y}.cast", to=dtype.numpy.name)
     factor, offset = (
@@ -196,6 +200,12 @@ def _group_normalization(b: GraphBuilder, node: Node, opset: int) -> None:
     )
     scaled = b.add("Mul", (real, factor), TensorType(dtype, shape), f"{y}.scaled")
     b.append(Node("Add", (scaled, offset), (y,), {}, node.name))
+
+
+def _as_f32(b: GraphBuilder, value: str, hint: str) -> str:
+    if b.types[value].dtype is DType.F32:
+        return value
+    return b.add("Cast", (value,), TensorType(DType.F32, b.types[value].shape), hint, to="float32")
 
 
 def _by_channel(b: GraphBuilder, vector: str, repeat: int, rank: int, hint: str) -> str:

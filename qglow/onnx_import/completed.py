@@ -1,5 +1,6 @@
 """What onnxruntime takes and ONNX's checker refuses: nodes in any order, inputs and outputs without a shape, outputs
-without a type, in old models constants that are not among the inputs, GroupNormalization as it first was."""
+without a type, in old models constants that are not among the inputs, operators before ONNX had them, and
+GroupNormalization as it first was."""
 
 from __future__ import annotations
 
@@ -7,10 +8,14 @@ from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
-from .inference import all_nodes, infer_shapes
+from .inference import HIDDEN, all_nodes, infer_shapes
 from .onnx_fallback import captures
 
 FREE_CONSTANTS = 4  # IR version since which constants need not be inputs
+STANDARD = ("", "ai.onnx")
+SINCE = {  # opsets before which the checker does not know an operator that onnxruntime, or a body in contrib, writes
+    "Erf": 9, "GroupNormalization": 21, "LayerNormalization": 17, "ThresholdedRelu": 10,
+}  # fmt: skip
 
 
 def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -35,25 +40,24 @@ def completed(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 def for_checker(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model as the checker takes it: an input or output without a shape, one of any rank, is shown to it as a
-    scalar, a model of before IR version 4 as one of it, for until then each constant had to be an input, and a
-    GroupNormalization of before opset 21, which ONNX has withdrawn, as one of instances."""
+    scalar, a model of before IR version 4 as one of it, for until then each constant had to be an input, and an
+    operator that is older here than in ONNX (SINCE) as one of a domain that it does not know."""
     inputs = {v.name for v in proto.graph.input}
     is_old = proto.ir_version in range(1, FREE_CONSTANTS) and any(t.name not in inputs for t in proto.graph.initializer)
     # the importer names the operator that nobody knows
     untyped = [o for o in proto.graph.output if not _is_typed(o)]
-    withdrawn = any(o.version < 21 for o in proto.opset_import if o.domain in ("", "ai.onnx")) and any(
-        map(_is_group_norm, all_nodes(proto.graph))
-    )
+    opset = max((o.version for o in proto.opset_import if o.domain in STANDARD), default=max(SINCE.values()))
+    early = any(_is_early(n, opset) for n in all_nodes(proto.graph))
     shapeless = any(map(_is_shapeless, (*proto.graph.input, *proto.graph.output)))
-    if not is_old and not untyped and not shapeless and not withdrawn:
+    if not is_old and not untyped and not shapeless and not early:
         return proto
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    for n in filter(_is_group_norm, all_nodes(copy.graph)) if withdrawn else ():
-        n.op_type = "InstanceNormalization"
-        kept = [a for a in n.attribute if a.name == "epsilon"]
-        del n.attribute[:]
-        n.attribute.extend(kept)
+    for n in all_nodes(copy.graph) if early else ():
+        if _is_early(n, opset):
+            n.domain = HIDDEN
+    if early:
+        copy.opset_import.append(onnx.helper.make_opsetid(HIDDEN, 1))
     if is_old:
         copy.ir_version = FREE_CONSTANTS
     for o in copy.graph.output:
@@ -71,8 +75,8 @@ def _is_typed(v: onnx.ValueInfoProto) -> bool:
     return which is not None and (which != "tensor_type" or v.type.tensor_type.elem_type != onnx.TensorProto.UNDEFINED)
 
 
-def _is_group_norm(n: onnx.NodeProto) -> bool:
-    return n.op_type == "GroupNormalization" and n.domain in ("", "ai.onnx")
+def _is_early(n: onnx.NodeProto, opset: int) -> bool:
+    return n.domain in STANDARD and opset < SINCE.get(n.op_type, 0)
 
 
 def _is_shapeless(v: onnx.ValueInfoProto) -> bool:

@@ -18,7 +18,7 @@ import onnx.shape_inference
 from ..ops import OPS
 
 _WINDOWS = ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
-_HIDDEN = "qglow.hidden"
+HIDDEN = "qglow.hidden"
 _WHOLE = (onnx.AttributeProto.INT, onnx.AttributeProto.INTS)
 
 
@@ -33,7 +33,7 @@ def infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
         if _is_hidden(n):
             _hide(n)
     inferred = onnx.shape_inference.infer_shapes(copy, data_prop=True)
-    shown = [n for n in all_nodes(inferred.graph) if n.name == _HIDDEN]
+    shown = [n for n in all_nodes(inferred.graph) if n.name == HIDDEN]
     if len(shown) != len(given):
         raise ValueError("inference changed the nodes of the model")
     for n, original in zip(shown, given, strict=True):
@@ -59,12 +59,12 @@ def _is_declared(n: onnx.NodeProto) -> bool:
 
 
 def _hide(n: onnx.NodeProto) -> None:
-    n.name = _HIDDEN
+    n.name = HIDDEN
     if n.op_type == "Range":
         n.op_type = "Unique"
         del n.input[1:], n.attribute[:]
     else:
-        n.domain = _HIDDEN
+        n.domain = HIDDEN
 
 
 def all_nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

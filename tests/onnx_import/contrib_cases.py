@@ -36,6 +36,7 @@ def cases() -> Iterator[Case]:
     yield from _channels_last(rng)
     yield from _embedded(rng)
     yield from _of_onnx(rng)
+    yield from _withdrawn(rng)
 
 
 def floats(rng: np.random.Generator, *shape: int) -> Array:
@@ -290,3 +291,16 @@ def _embedded(rng: np.random.Generator) -> Iterator[Case]:
     zeros = [np.array(z, np.uint8) for z in (120, 128, 127, 10, 100)]
     inputs, constants = [ids, rows, *tables, None, *scales, *zeros], (*range(2, 7), *range(8, 18))
     yield Case("embed_integers", "QEmbedLayerNormalization", inputs, constants, outputs=2)
+
+
+def _withdrawn(rng: np.random.Generator) -> Iterator[Case]:
+    x = floats(rng, 2, 3, 5, 4)
+    yield Case("withdrawn_affine", "Affine", [x], attributes={"alpha": 1.5, "beta": -0.25}, domain="")
+    yield Case("withdrawn_scale", "Scale", [x], attributes={"scale": 0.3}, domain="")
+    yield Case("withdrawn_scaled_tanh", "ScaledTanh", [x], attributes={"alpha": 1.7, "beta": 0.6}, domain="")
+    yield Case("withdrawn_softplus", "ParametricSoftplus", [x], attributes={"alpha": 0.7, "beta": 1.2}, domain="")
+    yield Case("withdrawn_image", "ImageScaler", [x], attributes={"scale": 0.5, "bias": [0.1, 0.2, -0.3]}, domain="")
+    yield Case("withdrawn_crop", "Crop", [x], attributes={"border": [1, 2, 0, 1]}, domain="")
+    yield Case("withdrawn_crop_size", "Crop", [x], attributes={"border": [1, 2, 0, 0], "scale": [3, 2]}, domain="")
+    yield Case("mean_variance", "MeanVarianceNormalization", [x[0]], domain="")
+    yield Case("mean_variance_axes", "MeanVarianceNormalization", [x], attributes={"axes": [-1, 1]}, domain="")

@@ -19,9 +19,11 @@ F = onnx.TensorProto.FLOAT
 N = helper.make_node
 
 
-def model(nodes: list[onnx.NodeProto], x: onnx.ValueInfoProto, *outputs: onnx.ValueInfoProto) -> onnx.ModelProto:
+def model(
+    nodes: list[onnx.NodeProto], x: onnx.ValueInfoProto, *outputs: onnx.ValueInfoProto, opset: int = 18
+) -> onnx.ModelProto:
     graph = helper.make_graph(nodes, "g", [x], list(outputs))
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
 
 
 def typeless(name: str) -> onnx.ValueInfoProto:
@@ -64,6 +66,15 @@ CASES = {
         X,
         Y,
     ),
+    "a GroupNormalization of groups of unknown size": model(
+        [
+            *(N("Constant", [], [n], value=onnx.numpy_helper.from_array(a)) for n, a in GROUPED.items()),
+            N("GroupNormalization", ["x", "scale", "bias"], ["y"], num_groups=1, epsilon=0.1),
+        ],
+        helper.make_tensor_value_info("x", F, ["N", "C"]),
+        Y,
+    ),
+    "a ThresholdedRelu of before opset 10": model([N("ThresholdedRelu", ["x"], ["y"], alpha=0.6)], X, Y, opset=8),
 }
 
 

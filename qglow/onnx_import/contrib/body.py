@@ -27,8 +27,9 @@ class Body:
     ) -> None:  # fmt: skip
         self.constants = constants
         self.node, self.opset, self.types, self.prefix = node, opset, types, prefix
-        halves = any(i in types and types[i].elem_type == onnx.TensorProto.FLOAT16 for i in node.input)
-        self.real: type = np.float16 if halves else np.float32  # the dtype of its floats
+        given = {types[i].elem_type for i in node.input if i in types}
+        reals = {onnx.TensorProto.FLOAT16: np.float16, onnx.TensorProto.DOUBLE: np.float64}
+        self.real: type = next((reals[t] for t in reals if t in given), np.float32)  # the dtype of its floats
         self.nodes: list[onnx.NodeProto] = []
         self._attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
 

@@ -10,7 +10,7 @@ import onnx
 
 from ...errors import LimitError, ModelError
 from ..inference import infer_shapes
-from . import attention, fake_quantize, integers, layouts, pointwise, products, recurrent, rotary
+from . import attention, fake_quantize, integers, layouts, pointwise, products, recurrent, rotary, withdrawn
 from .body import Body, UnknownTypeError, with_outputs_of
 from .onnx_functions import body_by_onnx
 
@@ -59,6 +59,13 @@ BODIES: dict[tuple[str, str], Callable[[Body], None]] = {
     },
     ("", "SimplifiedLayerNormalization"): pointwise.rms_norm,
     ("", "LayerNormalization"): pointwise.layer_norm,
+    ("", "MeanVarianceNormalization"): pointwise.mean_variance_norm,
+    ("", "Affine"): withdrawn.affine,
+    ("", "Crop"): withdrawn.crop,
+    ("", "ImageScaler"): withdrawn.image_scaler,
+    ("", "ParametricSoftplus"): withdrawn.parametric_softplus,
+    ("", "Scale"): withdrawn.scale,
+    ("", "ScaledTanh"): withdrawn.scaled_tanh,
     (OPENVINO, "FakeQuantize"): fake_quantize.fake_quantize,
     **{("", name): body_by_onnx for name in ("Attention", "RMSNormalization", "RotaryEmbedding")},
 }

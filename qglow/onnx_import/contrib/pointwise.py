@@ -55,6 +55,24 @@ def rms_norm(b: Body) -> None:
     _rms_normalized(b, b.input(0), b.input(1), 1e-5, 1, _axes(b, b.input(0)))
 
 
+def mean_variance_norm(b: Body) -> None:
+    """MeanVarianceNormalization: x less its mean, through its deviation + 1e-9. Until opset 8 `across_channels` and
+    `normalize_variance` say which, since then `axes`; of the default axes (0, 2, 3) those that x has.
+
+    The deviation is that of the centred x, which is never the root of a negative number, as the mean of the squares
+    less the square of the mean may be.
+    """
+    axes = b.attribute("axes", (0, 1, 2, 3) if b.attribute("across_channels", 0) else (0, 2, 3))
+    if max(axes, default=-1) > 1:
+        axes = [a for a in axes if a < b.rank(b.input(0))]
+    centred = b.op("Sub", b.input(0), b.reduce("ReduceMean", b.input(0), *axes))
+    if b.opset < 9 and not b.attribute("normalize_variance", 1):
+        b.gives(0, centred)
+        return
+    deviation = b.op("Sqrt", b.reduce("ReduceMean", b.op("Mul", centred, centred), *axes))
+    b.gives(0, b.op("Div", centred, b.op("Add", deviation, b.constant(1e-9))))
+
+
 def skip_layer_norm(b: Body) -> None:
     """(x, skip, gamma, beta, bias) -> y, mean, 1 / deviation, x + skip + bias."""
     total = b.plus(b.input(0), b.input(1), b.input(4))
