@@ -55,6 +55,7 @@ OP_LISTS = {  # files that name several ops in one place, outside of `ops/`, and
     "parameters",
     "onnx_import/export_qoperator.py": "the operator on integers that another runtime has of each of these",
     "onnx_import/aligned.py": "operators of opsets before 7, as files have them",
+    "onnx_import/completed.py": "the first opsets of operators, where files have them earlier",
     "onnx_import/element_types.py": "operators of files that widen narrow dtypes, with and without a declaration",
     "onnx_import/forms.py": "attributes of older opsets, as files have them",
 }

@@ -19,9 +19,10 @@ CONSTANTS = {
     "u": RNG.normal(0, 0.5, (2, 9, 3)), "k": RNG.normal(0, 1, (4, 2, 2, 1)), "m": RNG.normal(0, 1, (4, 3, 2, 1)),
 }  # fmt: skip
 SIDES: dict[str, Any] = {"hidden_size": 3, "direction": "bidirectional"}
+APART = SIDES | {"linear_before_reset": 1}
 NETWORKS = {
     "lstm": ([5, 2, 4], [N("LSTM", ["x", "w", "r"], ["h"], **SIDES), N("Conv", ["h", "k"], ["y"])]),
-    "gru": ([5, 2, 4], [N("GRU", ["x", "l", "u"], ["h"], linear_before_reset=1, **SIDES), N("Conv", ["h", "k"], ["y"])]),
+    "gru": ([5, 2, 4], [N("GRU", ["x", "l", "u"], ["h"], **APART), N("Conv", ["h", "k"], ["y"])]),
     "softmax": ([2, 3, 1, 1], [N("Softmax", ["x"], ["h"], axis=1), N("Conv", ["h", "m"], ["y"], pads=[0, 0, 1, 0])]),
 }
 
