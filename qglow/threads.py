@@ -86,12 +86,12 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T
     """Every item with what work makes of it, in the order of the items, several at once. Raises the error of the first
     item that has one, after those before it were yielded."""
     rest = iter(items)
-    while group := list(islice(rest, TURNS * lanes())):
+    while group := dict(enumerate(islice(rest, TURNS * lanes()))):
         made: dict[int, R] = {}
         errors: dict[int, Exception] = {}
         left = iter(range(len(group)))
 
-        def take(group: list[T], left: Iterator[int], made: dict[int, R], errors: dict[int, Exception]) -> None:
+        def take(group: dict[int, T], left: Iterator[int], made: dict[int, R], errors: dict[int, Exception]) -> None:
             for k in left:
                 if errors:
                     return
@@ -101,7 +101,7 @@ def side_by_side(work: Callable[[T], R], items: Iterable[T]) -> Iterator[tuple[T
                     errors[k] = error
 
         helped(lambda: take(group, left, made, errors), min(lanes(), len(group)) - 1)
-        for k, item in enumerate(group):
+        for k in range(len(group)):
             if k in errors:
                 raise errors[k]
-            yield item, made[k]
+            yield group.pop(k), made.pop(k)

@@ -1,5 +1,5 @@
-"""What calibration records of a float tensor, in one pass: least, largest and sum of each row or channel, and a
-histogram.
+"""What calibration records of a float tensor, in one pass: least, largest and sum of each row or channel, the sum of
+what is above 0, and a histogram, which may have other bins above 0 than below: a tensor and its Relu are one pass.
 
 A strip is a run of vectors of SUMS floats at equal distances: of a row they follow each other; of an image whose
 channels lie side by side they are the same channels of neighbouring pixels. Elements are counted in TABLES tables of
@@ -25,56 +25,57 @@ FLOATS, DOUBLES, COUNTS = vec(F32, SUMS), vec(F64, SUMS), vec(I32, SUMS)
 
 
 @intrinsic
-def start_strip(context, low, high, total):
+def start_strip(context, low, high, total, above):
     """Infinity, -infinity and 0 to the vectors of a strip."""
 
     def generate(ctx, b, sig, args):
-        for to, t, value in zip(args, (FLOATS, FLOATS, DOUBLES), (float("inf"), -float("inf"), 0.0)):
+        for to, t, value in zip(args, (FLOATS, FLOATS, DOUBLES, DOUBLES), (float("inf"), -float("inf"), 0.0, 0.0)):
             store_at(b, to, const(t, value))
         return ctx.get_dummy_value()
 
-    return types.void(i64, i64, i64), generate
+    return types.void(i64, i64, i64, i64), generate
 
 
 @intrinsic
-def end_strip(context, low, high, total, low_to, high_to, total_to):
-    """The least, the largest and the sum of a strip's lanes, whose halves are combined."""
+def end_strip(context, low, high, total, above, low_to, high_to, total_to, above_to):
+    """The least, the largest and the sums of a strip's lanes, whose halves are combined."""
 
     def generate(ctx, b, sig, args):
-        low, high, total, low_to, high_to, total_to = args
+        low, high, total, above, low_to, high_to, total_to, above_to = args
         for at, to, sign in ((low, low_to, "<"), (high, high_to, ">")):
             v = load_at(b, at, FLOATS)
             store_at(b, to, halves(b, v, lambda p, q, sign=sign: b.select(b.fcmp_ordered(sign, p, q), p, q)))
-        store_at(b, total_to, halves(b, load_at(b, total, DOUBLES), b.fadd))
+        for at, to in ((total, total_to), (above, above_to)):
+            store_at(b, to, halves(b, load_at(b, at, DOUBLES), b.fadd))
         return ctx.get_dummy_value()
 
-    return types.void(i64, i64, i64, i64, i64, i64), generate
+    return types.void(*[i64] * 8), generate
 
 
 @intrinsic
-def observe_strip(context, x, steps, step, lanes, scale, scratch, low, high, total):
+def observe_strip(context, x, steps, step, lanes, scale, scratch, low, high, total, above):
     """Take `steps` vectors, `step` bytes from one to the next, of which the first `lanes` elements count, into the
-    vectors at low, high (float32) and total (float64), and their bins into the tables of scratch."""
+    vectors at low, high (float32), total and above (float64), and their bins into the tables of scratch."""
 
     def generate(ctx, b, sig, args):
-        x, steps, step, lanes, scale, scratch, low, high, total = args
-        factor = splat(b, load_at(b, scale, F32), SUMS)
+        x, steps, step, lanes, scale, scratch, *ends = args
+        factors = [splat(b, load_at(b, b.add(scale, ir.Constant(I64, 4 * k)), F32), SUMS) for k in range(2)]
         is_full = b.icmp_signed(">=", lanes, ir.Constant(I64, SUMS))
         order = ir.Constant(vec(I8, SUMS), list(range(SUMS)))
         with b.if_else(is_full) as (full, partly):
             with full:
-                _strip(b, x, steps, step, None, None, factor, scratch, low, high, total)
+                _strip(b, x, steps, step, None, None, factors, scratch, ends)
             with partly:
                 mask = b.icmp_unsigned("<", order, splat(b, b.trunc(lanes, I8), SUMS))
-                _strip(b, x, steps, step, lanes, mask, factor, scratch, low, high, total)
+                _strip(b, x, steps, step, lanes, mask, factors, scratch, ends)
         return ctx.get_dummy_value()
 
-    return types.void(*[i64] * 9), generate
+    return types.void(*[i64] * 10), generate
 
 
-def _strip(b, x, steps, step, lanes, mask, factor, scratch, low, high, total):
-    least, largest = (cgutils.alloca_once_value(b, load_at(b, at, FLOATS)) for at in (low, high))
-    sums = cgutils.alloca_once_value(b, load_at(b, total, DOUBLES))
+def _strip(b, x, steps, step, lanes, mask, factors, scratch, ends):
+    found = [cgutils.alloca_once_value(b, load_at(b, at, t)) for at, t in zip(ends, (FLOATS, FLOATS, DOUBLES, DOUBLES))]
+    least, largest, *sums = found
     bins = b.add(scratch, ir.Constant(I64, 4 * TABLES * BINS))
     with cgutils.for_range(b, steps) as loop:
         v = load_at(b, b.add(x, b.mul(loop.index, step)), FLOATS)
@@ -82,20 +83,23 @@ def _strip(b, x, steps, step, lanes, mask, factor, scratch, low, high, total):
             known = b.load(best)
             new = b.select(b.fcmp_ordered(sign, v, known), v, known)
             b.store(new if mask is None else b.select(mask, new, known), best)
-        b.store(b.fadd(b.load(sums), masked(b, b.fpext(v, DOUBLES), mask)), sums)
-        _count(b, _bins_of(b, v, factor), lanes, scratch, bins)
-    for best, at in ((least, low), (largest, high), (sums, total)):
+        is_below = b.fcmp_ordered("<", v, const(FLOATS, 0.0))
+        for to, term in zip(sums, (v, b.select(is_below, const(FLOATS, 0.0), v))):
+            b.store(b.fadd(b.load(to), masked(b, b.fpext(term, DOUBLES), mask)), to)
+        _count(b, _bins_of(b, v, is_below, factors), lanes, scratch, bins)
+    for best, at in zip(found, ends):
         store_at(b, at, b.load(best))
 
 
-def _bins_of(b, v, factor):
+def _bins_of(b, v, is_below, factors):
     """floor(v factor) + BINS / 2 as int32, within the bins; NaN is in the first.
 
-    factor: a power of two, so that the product is exact; one too small for float32 is as a negative number above -1.
+    factors: below 0 and from 0 on, powers of two, so that the product is exact; one too small for float32 is as a
+    negative number above -1.
     """
-    y = b.fmul(v, factor)
+    y = b.fmul(v, b.select(is_below, *factors))
     small = b.select(b.fcmp_ordered("<", y, const(FLOATS, BELOW)), y, const(FLOATS, BELOW))
-    y = b.select(b.fcmp_ordered("<", v, const(FLOATS, 0.0)), small, y)
+    y = b.select(is_below, small, y)
     y = clamp(b, y, const(FLOATS, -BINS / 2), const(FLOATS, BINS / 2 - 1))
     return b.add(b.fptosi(call(b, f"llvm.floor.v{SUMS}f32", FLOATS, y), COUNTS), const(COUNTS, BINS // 2))
 
@@ -128,35 +132,35 @@ def _count(b, index, lanes, scratch, bins):
 
 
 @njit(nogil=True)
-def observe_rows(x, rows, count, scale, low, high, total, scratch):
-    """x: float32 [rows, count]; low, high: float32 [rows]; total: float64 [rows], not finite where an element is not,
-    SUMS sums of every SUMS-th element, whose halves are added. scale: address of a float32, BINS / 2 / reach. scratch:
-    int32 [TABLES * BINS + BLOCK], counts in its tables; BLOCK is a strip's bins and its low, high and total.
+def observe_rows(x, rows, count, scale, low, high, total, above, scratch):
+    """x: float32 [rows, count]; low, high: float32 [rows]; total, above: float64 [rows], not finite where an element is
+    not, SUMS sums of every SUMS-th element and of every SUMS-th that is not below 0, whose halves are added. scale:
+    address of two float32, BINS / 2 / reach, of the bins below 0 and from 0 on. scratch: int32 [TABLES * BINS + BLOCK],
+    counts in its tables; BLOCK is a strip's bins and its low, high, total and above.
     """
     least = scratch + 4 * (TABLES * BINS + SUMS)
-    largest, sums = least + 4 * SUMS, least + 8 * SUMS
+    largest, sums, upper = least + 4 * SUMS, least + 8 * SUMS, least + 16 * SUMS
     for r in range(rows):
-        start_strip(least, largest, sums)
+        start_strip(least, largest, sums, upper)
         at, full_steps = x + 4 * r * count, count // SUMS
-        observe_strip(at, full_steps, 4 * SUMS, SUMS, scale, scratch, least, largest, sums)
+        observe_strip(at, full_steps, 4 * SUMS, SUMS, scale, scratch, least, largest, sums, upper)
         if full_steps * SUMS < count:
             rest = count - full_steps * SUMS
-            observe_strip(at + 4 * SUMS * full_steps, 1, 0, rest, scale, scratch, least, largest, sums)
-        end_strip(least, largest, sums, low + 4 * r, high + 4 * r, total + 8 * r)
+            observe_strip(at + 4 * SUMS * full_steps, 1, 0, rest, scale, scratch, least, largest, sums, upper)
+        end_strip(least, largest, sums, upper, low + 4 * r, high + 4 * r, total + 8 * r, above + 8 * r)
 
 
 @njit(nogil=True)
-def observe_pixels(x, rows, row, columns, column, count, scale, low, high, total, scratch):
+def observe_pixels(x, rows, row, columns, column, count, scale, low, high, total, above, scratch):
     """x: float32 [rows, columns, count], channels side by side; row, column: bytes from one to the next. low, high:
-    float32, total: float64, [count] and room for a whole last vector; they hold infinity, -infinity and 0 before.
-    scale, scratch: of `observe_rows`.
+    float32, total, above: float64, [count] and room for a whole last vector; they hold infinity, -infinity and 0
+    before. scale, scratch: of `observe_rows`.
     """
     for r in range(rows):
         for k in range(0, count, SUMS):
-            at = x + r * row + 4 * k
-            observe_strip(
-                at, columns, column, min(SUMS, count - k), scale, scratch, low + 4 * k, high + 4 * k, total + 8 * k
-            )
+            at, lanes = x + r * row + 4 * k, min(SUMS, count - k)
+            lows, highs, sums, upper = low + 4 * k, high + 4 * k, total + 8 * k, above + 8 * k
+            observe_strip(at, columns, column, lanes, scale, scratch, lows, highs, sums, upper)
 
 
 @intrinsic
@@ -188,4 +192,4 @@ def add_counts(histogram, scratch):
     add_tables(histogram, scratch)
 
 
-EXPORTED = {"observe_rows": (observe_rows, 8), "observe_pixels": (observe_pixels, 11), "add_counts": (add_counts, 2)}
+EXPORTED = {"observe_rows": (observe_rows, 9), "observe_pixels": (observe_pixels, 12), "add_counts": (add_counts, 2)}

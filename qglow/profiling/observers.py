@@ -69,28 +69,53 @@ class Observer:
         """Whether no element was NaN or infinite."""
         return not (self.lowest or self.highest or self.nans)
 
-    def observe(self, x: Array) -> None:
-        """Add a float array."""
+    def observe(self, x: Array, rectified: Observer | None = None) -> bool:
+        """Add a float array and, in the same pass, its Relu to `rectified`. Returns whether that was done: not for an
+        array without elements, or with some that are not finite."""
         if x.size == 0:
-            return
+            return False
         x = arranged(x)
         rows = x if x.ndim >= 2 else x.reshape(1, 1, -1)
-        low, high, total = observe(rows, self.reach or 1.0)
+        low, high, total, above = observe(rows, self.reach or 1.0, rectified.reach or 1.0 if rectified else None)
         if not np.isfinite(total).all():
             discard_counts()
             self._observe_finite(x)
-            return
+            return False
         least, largest = float(low.min()), float(high.max())
-        magnitude = max(abs(least), abs(largest))
-        if self._grow(magnitude):
-            discard_counts()
-            observe(rows, self.reach)
-        add_counts(self.histogram)
+        grown = self._grow(max(abs(least), abs(largest)))
+        if rectified is None:
+            if grown:
+                discard_counts()
+                observe(rows, self.reach)
+            add_counts(self.histogram)
+        else:
+            if rectified._grow(max(largest, 0.0)) or grown:
+                discard_counts()
+                observe(rows, self.reach, rectified.reach)
+            self._add_both(rectified)
+            rectified._add(x, max(least, 0.0), max(largest, 0.0), (np.maximum(low, 0), np.maximum(high, 0), above))
+        self._add(x, least, largest, (low, high, total))
+        return rectified is not None
+
+    def _add(self, x: Array, least: float, largest: float, rows: tuple[Array, Array, Array]) -> None:
+        """All of a finite array but its histogram. rows: least, largest and sum of each sample's channels."""
         self.count += x.size
         self.min, self.max = min(self.min, least), max(self.max, largest)
         if x.ndim >= 2:
+            low, high, total = rows
             self._channels(_over_samples(np.minimum, low), _over_samples(np.maximum, high), exact_sums(total),
                            x.size // x.shape[1])  # fmt: skip
+
+    def _add_both(self, rectified: Observer) -> None:
+        """Add what is counted with other bins above 0 than below to both histograms: from 0 on, one of these bins is a
+        power of two of those."""
+        counts, half = np.zeros(BINS, np.int64), BINS // 2
+        add_counts(counts)
+        rectified.histogram[half:] += counts[half:]
+        rectified.histogram[half] += counts[:half].sum()
+        self.histogram[:half] += counts[:half]
+        together = min(int(self.reach / rectified.reach), half)
+        self.histogram[half : half + half // together] += counts[half:].reshape(-1, together).sum(1)
 
     def _observe_finite(self, x: Array) -> None:
         """Add what is finite of an array, and count the rest. Channels have no sums then, as their elements were not
@@ -174,24 +199,42 @@ class Observer:
         """The statistics of both, as if one observer had seen all."""
         if self.is_empty or other.is_empty:
             return other if self.is_empty else self
-        result = Observer()
-        result.count = self.count + other.count
-        result.lowest, result.highest = self.lowest + other.lowest, self.highest + other.highest
-        result.nans = self.nans + other.nans
-        result.min, result.max = min(self.min, other.min), max(self.max, other.max)
-        result.reach = max(self.reach, other.reach)
-        # NOTE: what saw infinities alone has no reach that could be doubled
-        for part in (o for o in (self, other) if o.count):
-            counts, reach = part.histogram, part.reach
-            while reach < result.reach:
-                counts, reach = widen(counts), reach * 2
-            result.histogram = result.histogram + counts
+        result = _counts([self, other])
         for part in (self, other):
             if part.channels_vary:
                 result._forget_channels()
             elif part.channel_min is not None and part.channel_max is not None:
                 result._channels(part.channel_min, part.channel_max, part._sums, part.channel_count)
         return result
+
+
+def _counts(parts: list[Observer]) -> Observer:
+    """What several have counted, and nothing of channels."""
+    whole = Observer()
+    for name in ("count", "lowest", "highest", "nans"):
+        setattr(whole, name, sum(getattr(p, name) for p in parts))
+    whole.min, whole.max = min(p.min for p in parts), max(p.max for p in parts)
+    whole.reach = max(p.reach for p in parts)
+    for part in (p for p in parts if p.count):  # NOTE: what saw infinities alone has no reach that could be doubled
+        counts, reach = part.histogram, part.reach
+        while reach < whole.reach:
+            counts, reach = widen(counts), reach * 2
+        whole.histogram += counts
+    return whole
+
+
+def joined(parts: list[Observer]) -> Observer:
+    """Of a tensor that other tensors make up, channel behind channel: as if an observer had seen it, from what those
+    of its parts saw of the same samples."""
+    whole = _counts(parts)
+    if all(p.channel_min is not None for p in parts):
+        whole.channel_min = np.concatenate([p.channel_min for p in parts if p.channel_min is not None])
+        whole.channel_max = np.concatenate([p.channel_max for p in parts if p.channel_max is not None])
+        sums = [p._sums for p in parts if p._sums is not None]
+        if len(sums) == len(parts):
+            high, low = (np.concatenate([s[k] for s in sums]) for k in range(2))
+            whole._sums, whole.channel_count = (high, low), parts[0].channel_count
+    return whole
 
 
 def exact_sums(rows: Array) -> tuple[Array, Array]:

@@ -20,7 +20,7 @@ VECTOR = 16  # floats
 @lru_cache(maxsize=1)
 def _functions() -> tuple[Any, ...]:
     library = load()
-    kinds = (("observe_rows", 8), ("observe_pixels", 11), ("add_counts", 2))
+    kinds = (("observe_rows", 9), ("observe_pixels", 12), ("add_counts", 2))
     return tuple(ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * n)(library.address(name)) for name, n in kinds)
 
 
@@ -71,35 +71,39 @@ def _longer(x: Array) -> Array:
     return made
 
 
-def observe(x: Array, reach: float) -> tuple[Array, Array, Array]:
-    """x, arranged, [N, C, ...] -> least and largest float32 [N, C], and sums float64 [N, C], not finite where x is not.
+Found = tuple[Array, Array, Array, Array]
 
-    Its elements are counted in this thread's tables, in BINS bins over [-reach, reach), and wait there for
-    `add_counts` or `discard_counts`. What lies beyond is counted in the bins at the ends.
+
+def observe(x: Array, reach: float, upper: float | None = None) -> Found:
+    """x, arranged, [N, C, ...] -> least and largest float32 [N, C], sums, and sums of what is not below 0, float64
+    [N, C]; the first sums are not finite where x is not.
+
+    Its elements are counted in this thread's tables, in BINS bins over [-reach, reach), or those from 0 on in half as
+    many over [0, upper), and wait there for `add_counts` or `discard_counts`. What lies beyond is counted in the bins
+    at the ends.
     """
     if _TABLES.waiting:
         discard_counts()
     _TABLES.waiting = True
-    scale, scratch = np.array([BINS / 2 / reach], np.float32), _TABLES.scratch
+    scratch = _TABLES.scratch
+    scale = np.array([BINS / 2 / reach, BINS / 2 / (reach if upper is None else upper)], np.float32)
     if not is_by_pixel(x):
-        low, high, total = _empty(x.shape[:2])
+        found = _empty(x.shape[:2])
+        rows = found[0].size
         _functions()[0](
-            x.ctypes.data, low.size, x.size // low.size, scale.ctypes.data, low.ctypes.data, high.ctypes.data,
-            total.ctypes.data, scratch.ctypes.data,
-        )  # fmt: skip
-        return low, high, total
-    n, c = x.shape[:2]
-    low, high, total = _empty((n, -(-c // VECTOR) * VECTOR))
-    low[...], high[...], total[...] = np.inf, -np.inf, 0
-    for k in range(n):
-        _functions()[1](
-            *_grid(x[k]), scale.ctypes.data, *(a[k].ctypes.data for a in (low, high, total)), scratch.ctypes.data
+            x.ctypes.data, rows, x.size // rows, scale.ctypes.data, *(a.ctypes.data for a in found), scratch.ctypes.data
         )
-    return low[:, :c], high[:, :c], total[:, :c]
+        return found
+    n, c = x.shape[:2]
+    low, high, total, above = found = _empty((n, -(-c // VECTOR) * VECTOR))
+    low[...], high[...], total[...], above[...] = np.inf, -np.inf, 0, 0
+    for k in range(n):
+        _functions()[1](*_grid(x[k]), scale.ctypes.data, *(a[k].ctypes.data for a in found), scratch.ctypes.data)
+    return low[:, :c], high[:, :c], total[:, :c], above[:, :c]
 
 
-def _empty(shape: tuple[int, ...]) -> tuple[Array, Array, Array]:
-    return np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float64)
+def _empty(shape: tuple[int, ...]) -> Found:
+    return np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape), np.empty(shape)
 
 
 def add_counts(histogram: Array) -> None:

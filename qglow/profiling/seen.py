@@ -8,7 +8,8 @@ from ..errors import DataError
 from ..graph import Array, Graph
 from ..graph.masks import endless
 from ..graph.select_op import conditions, truth
-from .observers import Observer, recurrent_inputs
+from .derived import put_together, rectified
+from .observers import Observer, joined, recurrent_inputs
 from .recording import Recording
 
 
@@ -21,15 +22,21 @@ class Seen:
         self._choices = {name: [0, 0] for name in conditions(graph)}
         self._ends, self._endless = {*graph.inputs, *graph.outputs}, endless(graph)
         self._rows = recurrent_inputs(graph)
+        self._rectified, self._parts = rectified(graph, names), put_together(graph, names)
+        self._known: list[set[str]] = [set() for _ in range(lanes)]  # what was seen with the tensor before it
         self._first: dict[str, str] = {}  # the tensor of a sample that was not finite before all others, while it runs
         self.recording = Recording()  # what is known of single samples
 
     def keep(self, lane: int, label: str, name: str, array: Array) -> None:
-        observers = self._lanes[lane]
-        if name in observers and array.dtype.kind == "f":
-            o = observers[name]
+        observers, known = self._lanes[lane], self._known[lane]
+        if name in known or name in self._parts:
+            known.discard(name)
+        elif name in observers and array.dtype.kind == "f":
+            o, next_one = observers[name], self._rectified.get(name)
             infinite, nans = o.lowest + o.highest, o.nans
-            o.observe(array.reshape(-1, array.shape[-1]) if name in self._rows and array.ndim == 3 else array)
+            rows = array.reshape(-1, array.shape[-1]) if name in self._rows and array.ndim == 3 else array
+            if o.observe(rows, observers[next_one] if next_one else None) and next_one:
+                known.add(next_one)
             if o.lowest + o.highest > infinite or o.nans > nans:
                 self._check(label, name, o.nans > nans)
         self._choose(name, array)
@@ -59,6 +66,8 @@ class Seen:
     def begin(self) -> None:
         """Before other samples."""
         self._first.clear()
+        for known in self._known:
+            known.clear()
 
     def merged(self) -> Recording:
         """What all lanes have shown so far."""
@@ -67,5 +76,8 @@ class Seen:
             for name, o in lane.items():
                 if not o.is_empty:
                     merged[name], lane[name] = merged[name].merge(o), Observer()
+        whole = dict(merged)
+        for name, parts in self._parts.items():
+            whole[name] = joined([whole[p] for p in parts])
         choices = {name: (falses, trues) for name, (falses, trues) in self._choices.items()}
-        return Recording(merged, choices, self.recording.digests, self.recording.bad)
+        return Recording(whole, choices, self.recording.digests, self.recording.bad)

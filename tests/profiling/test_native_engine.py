@@ -11,14 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import qglow
+from qglow import threads
 from qglow.errors import DataError
 from qglow.graph import Array, Graph, GraphBuilder, Node, float_type
 from qglow.pipeline import float_graph
-from qglow.profiling import Observer, engine_native
+from qglow.profiling import Observer
+from qglow.profiling.derived import put_together, rectified
 from qglow.profiling.engine_native import NativeEngine
 from qglow.profiling.observer_record import record_of
 from qglow.profiling.passes import arranged, is_by_pixel
 from qglow.profiling.profile import profiled_values
+from qglow.profiling.seen import Seen
 from qglow.reference import evaluate, retype
 from qglow.runtime.observed import InstrumentedExecutable
 
@@ -71,13 +74,13 @@ def test_samples_side_by_side_change_nothing(lanes: int, digits: Path, monkeypat
     for model, data in ((varied(), mixed), (digits / "model.onnx", images)):
         texts = []
         for count in (1, lanes):
-            monkeypatch.setattr(engine_native.os, "sched_getaffinity", lambda pid, count=count: set(range(count)))
+            monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid, count=count: set(range(count)))
             texts.append(qglow.profile(model, data).to_json())
         assert texts[0] == texts[1]
 
 
 def test_the_first_sample_that_fails_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_native.os, "sched_getaffinity", lambda pid: set(range(4)))
+    monkeypatch.setattr(threads.os, "sched_getaffinity", lambda pid: set(range(4)))
     data = [{"x": np.full((1, 2, 3), 3e38 if k in (2, 3) else 1.0, np.float32)} for k in range(8)]
     with pytest.raises(DataError, match="sample 2: tensor 'out' holds NaN or infinity"):
         qglow.profile(varied(), data)
@@ -166,3 +169,28 @@ def test_a_value_that_another_node_computes_is_seen() -> None:
     for names in (["total"], ["conv", "total"]):
         NativeEngine(graph, names).run([({"x": x}, lambda name, array: found.update({name: np.array(array)}))])
         assert np.array_equal(found["total"], 2 * x) and list(found) == ["total", "conv"][: len(names)]
+
+
+def test_what_follows_from_other_tensors_is_as_seen_by_itself() -> None:
+    """Relu and Concat are not looked at, but for what is not finite, as in the second sample."""
+    b, y, whole = GraphBuilder(), float_type(1, 3, 4, 5), float_type(1, 6, 4, 5)
+    b.types["x"] = y
+    factors = [b.add_constant(n, np.full((1, 3, 1, 1), v, np.float32)) for n, v in (("near", -2), ("far", 1e38))]
+    sides = [b.add("Mul", ["x", f], y, f"by_{f}") for f in factors]
+    joint = b.add("Concat", [b.add("Relu", [s], y, f"of_{s}") for s in sides], whole, "joint", axis=-3)
+    graph = b.build("g", ("x",), (b.add("Sigmoid", [joint], whole, "out"),))
+    names = profiled_values(graph)
+    seen, alone = Seen(graph, names, 1), {n: Observer() for n in names}
+
+    def keep(name: str, array: Array) -> None:
+        seen.keep(0, "a sample", name, array)
+        if name in alone:
+            alone[name].observe(array)
+
+    rng = np.random.default_rng(0)
+    for scale in (0.1, 30, 1e-3, 3):
+        seen.begin()
+        evaluate(graph, {"x": rng.normal(0, scale, (1, 3, 4, 5)).astype(np.float32)}, keep=keep)
+    assert len(rectified(graph, names)) == 2 and put_together(graph, names) == {"joint": ["of_by_near", "of_by_far"]}
+    assert alone["joint"].highest and alone["joint"].count
+    assert {n: record_of(o) for n, o in seen.merged().tensors.items()} == {n: record_of(o) for n, o in alone.items()}

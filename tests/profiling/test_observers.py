@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from qglow.graph import Array
 from qglow.profiling import Observer
 from qglow.profiling.observer_record import record_of
-from qglow.profiling.observers import BINS, UNIT
+from qglow.profiling.observers import BINS, UNIT, joined
 from qglow.profiling.passes import add_counts, discard_counts, observe
 
 SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38, 2.0**-40, -(2.0**-40), 1.0, -1.0, 3.4e38, -3.4e38, 255.99998)
@@ -93,12 +93,43 @@ def test_counts_of_an_interrupted_observation_are_thrown_away() -> None:
     assert found.sum() == 100
 
 
+def text(o: Observer) -> str:
+    return json.dumps(record_of(o))
+
+
+def by_itself(samples: list[Array]) -> Observer:
+    o = Observer()
+    for x in samples:
+        o.observe(x)
+    return o
+
+
+@settings(deadline=None, max_examples=100)
+@given(arrays(ANY), st.booleans())
+def test_a_relu_seen_with_its_input_is_as_seen_by_itself(samples: list[Array], by_pixel: bool) -> None:
+    if by_pixel:
+        samples = [np.ascontiguousarray(x.transpose(0, 2, 1)).transpose(0, 2, 1) for x in samples]
+    one, other = Observer(), Observer()
+    for x in samples:
+        if not one.observe(x, other):
+            other.observe(np.maximum(x, 0))
+    assert text(one) == text(by_itself(samples))
+    assert text(other) == text(by_itself([np.maximum(x, 0) for x in samples]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(arrays(FLOATS, 2), arrays(ANY, 3))
+def test_what_is_put_together_is_as_seen_by_itself(few: list[Array], many: list[Array]) -> None:
+    """Also where a part holds NaN and infinities, and where no element was finite."""
+    pairs = [(a, np.resize(b, (1, 3, a.shape[2]))) for a, b in zip(few, many, strict=False) if a.size and b.size]
+    wholes = [np.concatenate(pair, 1) for pair in pairs]
+    parts = [by_itself([pair[k] for pair in pairs]) for k in range(2)]
+    assert text(joined(parts)) == text(by_itself(wholes))
+
+
 @settings(deadline=None, max_examples=60)
 @given(arrays(ANY), st.randoms(use_true_random=False))
 def test_no_order_and_no_partition_changes_a_byte(samples: list[Array], random: object) -> None:
-    def text(o: Observer) -> str:
-        return json.dumps(record_of(o))
-
     whole = Observer()
     for x in samples:
         whole.observe(x)

@@ -130,7 +130,7 @@ def test_quantize_refuses_what_is_broken_and_names_the_layer(graph: Graph, profi
     cut = Observer()
     cut.observe(np.array([-0.01, 0.01], np.float32))
     wrong = Profile(profile.graph, {**profile.tensors, "conv_b": cut, "relu_b": cut}, 1, profile.data, (), profile.kept)
-    with pytest.raises(AccuracyError, match=r"'scores' has .* on 4 samples .*add .*relu_b,") as caught:
+    with pytest.raises(AccuracyError, match=r"'scores' has .* on 8 samples .*add .*relu_b,") as caught:
         qglow.quantize(graph, wrong)
     assert caught.value.bundle.manifest["agreement"]["outputs"]["scores"]["sqnr_db"] < 3  # type: ignore[attr-defined]
     assert qglow.quantize(graph, wrong, check=False).graph.nodes
