@@ -11,7 +11,7 @@ values and of weights.
    same numbers.
    An activation may have a scale for each channel (axis 1), and one zero point (channel_scales.py).
 5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing
-   else reads it.
+   else reads it, and the constants beside it in a Concat are among what these stand for.
 
 Nodes whose parameters are not constant, or not per tensor for an activation, stay as they are, and so do integers that
 are read otherwise.
@@ -27,6 +27,7 @@ import numpy as np
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
 from ..ops import refusal
 from ..ops.traits import KEEPS_QUANTIZATION
+from ..reference.arithmetic import dequantize, quantize
 
 Parameters = tuple[DType, Quant]
 STORED = {np.dtype(np.uint8): (DType.U8, 0), np.dtype(np.int8): (DType.U8, 128),
@@ -153,10 +154,20 @@ def moves(node: Node) -> bool:
 def _pass_on(node: Node, quants: dict[str, Parameters], constants: Mapping[str, Array]) -> None:
     """Rule 5, forward."""
     if moves(node):
-        sources = [i for i in node.inputs if i not in constants] if node.op == "Concat" else [node.inputs[0]]
-        if (only := _shared({quants.get(i) for i in sources})) is not None:
-            for o in node.outputs:
+        sources, fixed = [node.inputs[0]], []
+        if node.op == "Concat":
+            sources = [i for i in node.inputs if i not in constants]
+            fixed = [constants[i] for i in node.inputs if i in constants]
+        only = _shared({quants.get(i) for i in sources})
+        if only is not None and all(_stands_for(c, *only) for c in fixed):
+            for o in filter(None, node.outputs):
                 quants.setdefault(o, only)
+
+
+def _stands_for(values: Array, dtype: DType, quant: Quant) -> bool:
+    """Whether each of some reals is what an integer stands for."""
+    t = TensorType(dtype, values.shape, quant)
+    return np.array_equal(dequantize(quantize(values, t), t), values)
 
 
 def _integers(graph: Graph) -> dict[str, Parameters]:

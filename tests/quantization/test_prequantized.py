@@ -123,6 +123,14 @@ def test_moves_of_floats_and_of_integers() -> None:
     assert ops(graph).count("Lookup") == 1  # NOTE: other parameters after the moves than before
 
 
+def test_a_constant_beyond_the_range_of_what_it_stands_beside() -> None:
+    m = Model()
+    left, _ = m.op("Split", m.qdq("x", 2.0**-5), count=2, axis=1)
+    beside = m.constant(np.linspace(-20, 20, 72, dtype=np.float32).reshape(1, 2, 6, 6))
+    y = m.qdq(m.op("Concat", left, beside, axis=1), 2.0**-2)
+    same_numbers(m.build((m.qdq(m.conv(y, unit=2.0**-2)), FLOAT)))
+
+
 def test_rounding_between_two_functions_stays() -> None:
     m = Model()
     y = m.qdq(m.conv(m.qdq("x")), 2.0**-3)
