@@ -61,7 +61,8 @@ def assign_layouts(graph: Graph, rooms: Rooms = NO_ROOMS) -> Layouts:
     floats = channels_last_floats(graph)
     bytes_ = {v for v in channels_last_values(graph) if graph.types[v].dtype in STORED and graph.types[v].is_quantized}
     bytes_ -= {i for i in bytes_ & set(graph.inputs) if _only_translated(graph, i)}
-    images, slots = bytes_ | floats, concat_slots(graph, floats)
+    images = bytes_ | floats
+    slots = concat_slots(graph, images)
     halos: dict[str, Halo] = {}
     for node in graph.nodes:
         if node.has(CONVOLUTION) and (image := _holder(node.inputs[0], slots)) in images and image not in slots:
@@ -111,8 +112,9 @@ def _connected(graph: Graph, among: set[str]) -> set[str]:
     return lines | connected.beside(wanted)
 
 
-def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
-    """Values that are written where their concatenation wants them."""
+def concat_slots(graph: Graph, images: set[str]) -> dict[str, Slot]:
+    """Values that are written where their concatenation wants them. images: what lies channels-last: a line that does
+    is none within a concatenation that does not."""
     slots: dict[str, Slot] = {}
     concatenations = [n for n in graph.nodes if n.op == "Concat"]
     producers = graph.producers() if concatenations else {}
@@ -125,12 +127,12 @@ def concat_slots(graph: Graph, float_images: set[str]) -> dict[str, Slot]:
             t, producer = graph.types[v], producers.get(v)
             writes = producer is not None and (producer.op == "Concat" or not producer.has(VIEW))
             same = t.dtype in STORED and t.is_quantized and t.quant == graph.types[out].quant
-            same = same or (
-                v in float_images and out in float_images and producer is not None and producer.has(STRIDED_FLOATS)
-            )
+            same = same and (v not in images or out in images)
+            strided = t.dtype is DType.F32 and producer is not None and producer.has(STRIDED_FLOATS)
+            same = same or (strided and v in images and out in images)
             alone = v not in slots and node.inputs.count(v) == 1
             if alone and (
-                reads[v] == 1 and out not in float_images and _comes_in_place(graph, v, out, axis)
+                reads[v] == 1 and out not in images and _comes_in_place(graph, v, out, axis)
                 if v in given
                 else writes and same
             ):

@@ -42,3 +42,25 @@ def test_as_onnxruntime(name: str) -> None:
     got = qglow.InferenceSession(float_graph(model)).run(None, {"x": x})
     for a, b in zip(got, want, strict=True):
         assert a.shape == b.shape and np.allclose(a, b, 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_lines_beside_each_other_that_no_window_reads(axis: int) -> None:
+    nodes = [
+        N("Conv", ["x", "a"], ["p"]), N("Conv", ["x", "b"], ["q"]), N("Concat", ["p", "q"], ["c"], axis=axis),
+        N("MatMul", ["c", "v"], ["y"]),
+    ]  # fmt: skip
+    a, b = RNG.normal(0, 1, (2, 3, 2, 1)).astype(np.float32)
+    v = RNG.normal(0, 1, (4 if axis == 1 else 8, 3)).astype(np.float32)
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 2, 4])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(c, n) for n, c in (("a", a), ("b", b), ("v", v))],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    samples = [{"x": RNG.normal(0, 1, (2, 2, 4)).astype(np.float32)} for _ in range(4)]
+    bundle = qglow.quantize(model, qglow.profile(model, samples))
+    session = qglow.InferenceSession(bundle)
+    assert np.array_equal(session.run(None, samples[0])[0], session.run_all(samples[0])["y"])
+    joined = np.concatenate([np.einsum("ocx,ncw->now", w, samples[0]["x"]) for w in (a, b)], axis)
+    assert np.abs(session.run(None, samples[0])[0] - joined @ v).max() < 0.05 * np.abs(joined @ v).max()
