@@ -2,8 +2,57 @@
 
 from __future__ import annotations
 
-from ..graph import Graph
-from .observers import recurrent_inputs
+import numpy as np
+
+from ..graph import Array, Graph
+from .observers import BINS, Observer, recurrent_inputs, rows_of
+from .passes import add_counts, arranged, discard_counts, observe
+
+
+class Pair:
+    """A tensor and its Relu, recorded in one pass. `settle` before either is read."""
+
+    def __init__(self, tensor: Observer, relu: Observer) -> None:
+        self.tensor, self.relu = tensor, relu
+        self._counts = np.zeros(BINS, np.int64)  # in the tensor's bins below 0, in its Relu's from 0 on
+
+    def observe(self, x: Array) -> bool:
+        """Add a float array and its Relu. Where it has no elements, or some that are not finite, the Relu is not added:
+        False."""
+        if x.size == 0:
+            return False
+        x = arranged(x)
+        low, high, total, above = observe(rows_of(x), self.tensor.reach or 1.0, self.relu.reach or 1.0)
+        if not np.isfinite(total).all():
+            discard_counts()
+            self.settle()  # NOTE: either may grow by itself now
+            self.tensor.observe_finite(x)
+            return False
+        least, largest = float(low.min()), float(high.max())
+        magnitude, upper = max(abs(least), abs(largest)), max(largest, 0.0)
+        if not (self.tensor.holds(magnitude) and self.relu.holds(upper)):
+            discard_counts()
+            self.settle()
+            self.tensor.grow(magnitude)
+            self.relu.grow(upper)
+            observe(rows_of(x), self.tensor.reach, self.relu.reach)
+        add_counts(self._counts)
+        self.tensor.add(x, (least, largest), (low, high, total))
+        self.relu.add(x, (max(least, 0.0), upper), (np.maximum(low, 0), np.maximum(high, 0), above))
+        return True
+
+    def settle(self) -> None:
+        """Add what was counted to both histograms: from 0 on, one bin of the tensor's is a power of two of its
+        Relu's."""
+        counts, half = self._counts, BINS // 2
+        if not counts.any():
+            return
+        self._counts = np.zeros(BINS, np.int64)
+        self.relu.histogram[half:] += counts[half:]
+        self.relu.histogram[half] += counts[:half].sum()
+        self.tensor.histogram[:half] += counts[:half]
+        together = min(int(self.tensor.reach / self.relu.reach), half)
+        self.tensor.histogram[half : half + half // together] += counts[half:].reshape(-1, together).sum(1)
 
 
 def rectified(graph: Graph, names: list[str]) -> dict[str, str]:

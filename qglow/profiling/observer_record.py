@@ -19,7 +19,7 @@ def record_of(o: Observer) -> dict[str, Any]:
         "max": o.max + 0.0 if o.count else 0.0, "reach": o.reach,
                               "first_bin": first, "histogram": o.histogram[first:last].tolist()}  # fmt: skip
     record |= {name: count for name, count in (("lowest", o.lowest), ("highest", o.highest), ("nans", o.nans)) if count}
-    if o.channels_vary:
+    if o.channels.vary:
         record["channels_vary"] = True
     if o.channel_min is not None and o.channel_max is not None:
         record["channel_min"], record["channel_max"] = (o.channel_min + 0.0).tolist(), (o.channel_max + 0.0).tolist()
@@ -49,8 +49,9 @@ def observer_of(record: Mapping[str, Any]) -> Observer:
     ):
         raise ValueError("a histogram does not add up")
     o.histogram[first : first + counts.size] = counts
-    o.channels_vary = record.get("channels_vary", False) is True
-    if "channel_min" in record and not o.channels_vary:
+    if record.get("channels_vary", False) is True:
+        o.channels.forget()
+    elif "channel_min" in record:
         _read_channels(o, record)
     return o
 
@@ -64,13 +65,10 @@ def _read_channels(o: Observer, record: Mapping[str, Any]) -> None:
         or not (np.isfinite(low) & np.isfinite(high) & (low <= high)).all()
     ):
         raise ValueError("the ranges of channels do not fit")
-    o.channel_min, o.channel_max = low, high
+    sums, count = None, 0
     if "channel_sum" in record:
-        o.channel_sum, o.channel_count = (
-            np.array([int(v) for v in record["channel_sum"]], object),
-            int(record["channel_count"]),
-        )
-        # NOTE: in units of the least float32
-        beyond = any(abs(v) > o.channel_count << 300 for v in o.channel_sum.tolist())
-        if o.channel_sum.shape != o.channel_min.shape or o.channel_count < 1 or beyond:
+        sums, count = np.array([int(v) for v in record["channel_sum"]], object), int(record["channel_count"])
+        beyond = any(abs(v) > count << 300 for v in sums.tolist())  # NOTE: in units of the least float32
+        if sums.shape != low.shape or count < 1 or beyond:
             raise ValueError("the sums of channels do not fit")
+    o.channels.known(low, high, sums, count)

@@ -4,9 +4,8 @@ channel ranges. Of samples with different numbers of channels it knows no channe
 Infinities and NaN are counted apart: a mask that holds minus infinity says nothing about the range of what it masks.
 
 The histogram has BINS bins over [-reach, reach), reach a power of two. A value beyond it doubles the reach and merges
-bins two by two, so counts are exact integers whatever the order of the samples, and 0 always lies on a bin's edge. A
-channel's sum is an exact integer too, in units of UNIT: each sample's sum is rounded to it once, so neither order nor
-batches nor merging change a bit.
+bins two by two, so counts are exact integers whatever the order of the samples, and 0 always lies on a bin's edge. What
+is known of channels is exact too (channels.py), so neither order nor batches nor merging change a bit.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ import numpy as np
 
 from ..graph import Array, Graph
 from ..kernels import sizes
+from .channels import UNIT, Channels, side_by_side
 from .passes import add_counts, arranged, discard_counts, observe
 
 BINS = sizes.BINS
-UNIT = 2.0**-40
-HALF = 32  # bits of the lower part of a channel's sum; parts are added apart, and carry only when they are read
 
 
 def recurrent_inputs(graph: Graph) -> set[str]:
@@ -36,11 +34,7 @@ class Observer:
         self.min, self.max = np.inf, -np.inf
         self.reach = 0.0
         self.histogram = np.zeros(BINS, np.int64)
-        self.channel_min: Array | None = None
-        self.channel_max: Array | None = None
-        self._sums: tuple[Array, Array] | None = None  # the upper and the lower part of every channel's sum
-        self.channel_count = 0
-        self.channels_vary = False  # whether samples had different numbers of channels
+        self.channels = Channels()
 
     @property
     def edges(self) -> Array:
@@ -69,55 +63,34 @@ class Observer:
         """Whether no element was NaN or infinite."""
         return not (self.lowest or self.highest or self.nans)
 
-    def observe(self, x: Array, rectified: Observer | None = None) -> bool:
-        """Add a float array and, in the same pass, its Relu to `rectified`. Returns whether that was done: not for an
-        array without elements, or with some that are not finite."""
+    def observe(self, x: Array) -> None:
+        """Add a float array."""
         if x.size == 0:
-            return False
+            return
         x = arranged(x)
-        rows = x if x.ndim >= 2 else x.reshape(1, 1, -1)
-        low, high, total, above = observe(rows, self.reach or 1.0, rectified.reach or 1.0 if rectified else None)
+        low, high, total, _ = observe(rows_of(x), self.reach or 1.0)
         if not np.isfinite(total).all():
             discard_counts()
-            self._observe_finite(x)
-            return False
+            self.observe_finite(x)
+            return
         least, largest = float(low.min()), float(high.max())
-        grown = self._grow(max(abs(least), abs(largest)))
-        if rectified is None:
-            if grown:
-                discard_counts()
-                observe(rows, self.reach)
-            add_counts(self.histogram)
-        else:
-            if rectified._grow(max(largest, 0.0)) or grown:
-                discard_counts()
-                observe(rows, self.reach, rectified.reach)
-            self._add_both(rectified)
-            rectified._add(x, max(least, 0.0), max(largest, 0.0), (np.maximum(low, 0), np.maximum(high, 0), above))
-        self._add(x, least, largest, (low, high, total))
-        return rectified is not None
+        magnitude = max(abs(least), abs(largest))
+        if not self.holds(magnitude):
+            discard_counts()
+            self.grow(magnitude)
+            observe(rows_of(x), self.reach)
+        add_counts(self.histogram)
+        self.add(x, (least, largest), (low, high, total))
 
-    def _add(self, x: Array, least: float, largest: float, rows: tuple[Array, Array, Array]) -> None:
-        """All of a finite array but its histogram. rows: least, largest and sum of each sample's channels."""
+    def add(self, x: Array, ends: tuple[float, float], rows: tuple[Array, Array, Array]) -> None:
+        """All of a finite array but its histogram. ends: least and largest. rows: these and the sum of each sample's
+        channels."""
         self.count += x.size
-        self.min, self.max = min(self.min, least), max(self.max, largest)
+        self.min, self.max = min(self.min, ends[0]), max(self.max, ends[1])
         if x.ndim >= 2:
-            low, high, total = rows
-            self._channels(_over_samples(np.minimum, low), _over_samples(np.maximum, high), exact_sums(total),
-                           x.size // x.shape[1])  # fmt: skip
+            self.channels.add(*rows, x.size // x.shape[1])
 
-    def _add_both(self, rectified: Observer) -> None:
-        """Add what is counted with other bins above 0 than below to both histograms: from 0 on, one of these bins is a
-        power of two of those."""
-        counts, half = np.zeros(BINS, np.int64), BINS // 2
-        add_counts(counts)
-        rectified.histogram[half:] += counts[half:]
-        rectified.histogram[half] += counts[:half].sum()
-        self.histogram[:half] += counts[:half]
-        together = min(int(self.reach / rectified.reach), half)
-        self.histogram[half : half + half // together] += counts[half:].reshape(-1, together).sum(1)
-
-    def _observe_finite(self, x: Array) -> None:
+    def observe_finite(self, x: Array) -> None:
         """Add what is finite of an array, and count the rest. Channels have no sums then, as their elements were not
         all seen."""
         self.nans += int(np.isnan(x).sum())
@@ -129,64 +102,40 @@ class Observer:
         if x.ndim >= 2:
             axes = (0, *range(2, x.ndim))
             low, high = (np.where(finite, x, 0).min(axes), np.where(finite, x, 0).max(axes))
-            self._channels(low, high, None, 0)
+            self.channels.add_range(low, high)
 
-    def _grow(self, magnitude: float) -> bool:
-        """Have a reach above the magnitude; whether it is another than before."""
-        if 2 * magnitude < self.reach:
-            return False
-        before, want = self.reach, max(UNIT, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0)
-        if before == 0.0:
+    def holds(self, magnitude: float) -> bool:
+        """Whether the reach is above the magnitude."""
+        return 2 * magnitude < self.reach or _reach_of(magnitude) <= self.reach
+
+    def grow(self, magnitude: float) -> None:
+        """Have a reach above the magnitude."""
+        want = _reach_of(magnitude)
+        if self.reach == 0.0:
             self.reach = want
         while self.reach < want:
             self.histogram = widen(self.histogram)
             self.reach *= 2
-        return self.reach != before
 
-    def _channels(self, low: Array, high: Array, total: tuple[Array, Array] | None, count: int) -> None:
-        """Add ranges and sums of channels. Where their number is not always the same they are no channels, and nothing
-        is known of them."""
-        if self.channels_vary:
-            return
-        if self.channel_min is None or self.channel_max is None:
-            self.channel_min, self.channel_max, self._sums, self.channel_count = (
-                low,
-                high,
-                total,
-                count if total is not None else 0,
-            )
-        elif self.channel_min.shape != low.shape:
-            self._forget_channels()
-        else:
-            self.channel_min, self.channel_max = np.minimum(self.channel_min, low), np.maximum(self.channel_max, high)
-            if self._sums is None or total is None:  # NOTE: of an older profile, or not finite
-                self._sums, self.channel_count = None, 0
-            else:
-                self._sums, self.channel_count = (
-                    (self._sums[0] + total[0], self._sums[1] + total[1]),
-                    self.channel_count + count,
-                )
+    @property
+    def channel_min(self) -> Array | None:
+        """Least of every channel (axis 1), float32; None where nothing is known of channels."""
+        return self.channels.range[0] if self.channels.range is not None else None
 
-    def _forget_channels(self) -> None:
-        self.channels_vary, self.channel_count = True, 0
-        self.channel_min = self.channel_max = self._sums = None
+    @property
+    def channel_max(self) -> Array | None:
+        """Largest of every channel, float32."""
+        return self.channels.range[1] if self.channels.range is not None else None
+
+    @property
+    def channel_count(self) -> int:
+        """Elements of a channel."""
+        return self.channels.count
 
     @property
     def channel_sum(self) -> Array | None:
         """Sums of channels in units of UNIT: Python integers [channels] (dtype object)."""
-        if self._sums is None:
-            return None
-        return np.array([(h << HALF) + v for h, v in zip(*(a.tolist() for a in self._sums), strict=True)], object)
-
-    @channel_sum.setter
-    def channel_sum(self, sums: Array | None) -> None:
-        self._sums = None
-        if sums is not None:
-            mask = (1 << HALF) - 1
-            self._sums = (
-                np.array([int(v) >> HALF for v in sums], object),
-                np.array([int(v) & mask for v in sums], np.int64),
-            )
+        return self.channels.sums
 
     @property
     def channel_mean(self) -> Array | None:
@@ -200,12 +149,18 @@ class Observer:
         if self.is_empty or other.is_empty:
             return other if self.is_empty else self
         result = _counts([self, other])
-        for part in (self, other):
-            if part.channels_vary:
-                result._forget_channels()
-            elif part.channel_min is not None and part.channel_max is not None:
-                result._channels(part.channel_min, part.channel_max, part._sums, part.channel_count)
+        result.channels = self.channels.merge(other.channels)
         return result
+
+
+def rows_of(x: Array) -> Array:
+    """x as [samples, channels, ...]; one of fewer dimensions is a channel."""
+    return x if x.ndim >= 2 else x.reshape(1, 1, -1)
+
+
+def _reach_of(magnitude: float) -> float:
+    """The power of two above the magnitude, or the next one."""
+    return float(max(UNIT, 2.0 ** np.floor(np.log2(magnitude) + 1) if magnitude > 0 else 0.0))
 
 
 def _counts(parts: list[Observer]) -> Observer:
@@ -227,31 +182,8 @@ def joined(parts: list[Observer]) -> Observer:
     """Of a tensor that other tensors make up, channel behind channel: as if an observer had seen it, from what those
     of its parts saw of the same samples."""
     whole = _counts(parts)
-    if all(p.channel_min is not None for p in parts):
-        whole.channel_min = np.concatenate([p.channel_min for p in parts if p.channel_min is not None])
-        whole.channel_max = np.concatenate([p.channel_max for p in parts if p.channel_max is not None])
-        sums = [p._sums for p in parts if p._sums is not None]
-        if len(sums) == len(parts):
-            high, low = (np.concatenate([s[k] for s in sums]) for k in range(2))
-            whole._sums, whole.channel_count = (high, low), parts[0].channel_count
+    whole.channels = side_by_side([p.channels for p in parts])
     return whole
-
-
-def exact_sums(rows: Array) -> tuple[Array, Array]:
-    """Sums [samples, channels] in units of UNIT, rounded to integers h 2^HALF + v: (h, v) int64 [channels], added over
-    the samples."""
-    units = np.rint(rows * (1 / UNIT))
-    if max(units.max(), -units.min()) >= 2.0**90:  # NOTE: beyond 64 bits in the upper part; sums in Python's integers
-        sums = np.array([[int(u) for u in row] for row in units], object).sum(0)
-        return sums >> HALF, (sums & ((1 << HALF) - 1)).astype(np.int64)
-    high = np.floor(units * 2.0**-HALF)
-    units -= high * 2.0**HALF
-    return _over_samples(np.add, high.astype(np.int64)), _over_samples(np.add, units.astype(np.int64))
-
-
-def _over_samples(function: np.ufunc, rows: Array) -> Array:
-    """A reduction of [samples, channels] over the samples."""
-    return rows[0] if len(rows) == 1 else function.reduce(rows)
 
 
 def widen(histogram: Array) -> Array:

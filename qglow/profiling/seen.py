@@ -8,7 +8,7 @@ from ..errors import DataError
 from ..graph import Array, Graph
 from ..graph.masks import endless
 from ..graph.select_op import conditions, truth
-from .derived import put_together, rectified
+from .derived import Pair, put_together, rectified
 from .observers import Observer, joined, recurrent_inputs
 from .recording import Recording
 
@@ -22,7 +22,8 @@ class Seen:
         self._choices = {name: [0, 0] for name in conditions(graph)}
         self._ends, self._endless = {*graph.inputs, *graph.outputs}, endless(graph)
         self._rows = recurrent_inputs(graph)
-        self._rectified, self._parts = rectified(graph, names), put_together(graph, names)
+        self._parts, self._relu = put_together(graph, names), rectified(graph, names)
+        self._pairs = self._paired()
         self._known: list[set[str]] = [set() for _ in range(lanes)]  # what was seen with the tensor before it
         self._first: dict[str, str] = {}  # the tensor of a sample that was not finite before all others, while it runs
         self.recording = Recording()  # what is known of single samples
@@ -32,11 +33,12 @@ class Seen:
         if name in known or name in self._parts:
             known.discard(name)
         elif name in observers and array.dtype.kind == "f":
-            o, next_one = observers[name], self._rectified.get(name)
+            o, pair = observers[name], self._pairs[lane].get(name)
             infinite, nans = o.lowest + o.highest, o.nans
-            rows = array.reshape(-1, array.shape[-1]) if name in self._rows and array.ndim == 3 else array
-            if o.observe(rows, observers[next_one] if next_one else None) and next_one:
-                known.add(next_one)
+            if pair is None:
+                o.observe(array.reshape(-1, array.shape[-1]) if name in self._rows and array.ndim == 3 else array)
+            elif pair.observe(array):
+                known.add(self._relu[name])
             if o.lowest + o.highest > infinite or o.nans > nans:
                 self._check(label, name, o.nans > nans)
         self._choose(name, array)
@@ -71,13 +73,20 @@ class Seen:
 
     def merged(self) -> Recording:
         """What all lanes have shown so far."""
+        for pairs in self._pairs:
+            for pair in pairs.values():
+                pair.settle()
         merged = self._lanes[0]
         for lane in self._lanes[1:]:
             for name, o in lane.items():
                 if not o.is_empty:
                     merged[name], lane[name] = merged[name].merge(o), Observer()
-        whole = dict(merged)
+        self._pairs, whole = self._paired(), dict(merged)
         for name, parts in self._parts.items():
             whole[name] = joined([whole[p] for p in parts])
         choices = {name: (falses, trues) for name, (falses, trues) in self._choices.items()}
         return Recording(whole, choices, self.recording.digests, self.recording.bad)
+
+    def _paired(self) -> list[dict[str, Pair]]:
+        """By lane, the observers of each tensor that is recorded with its Relu."""
+        return [{n: Pair(lane[n], lane[relu]) for n, relu in self._relu.items()} for lane in self._lanes]

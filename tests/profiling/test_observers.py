@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from qglow.graph import Array
 from qglow.profiling import Observer
+from qglow.profiling.channels import UNIT
+from qglow.profiling.derived import Pair
 from qglow.profiling.observer_record import record_of
-from qglow.profiling.observers import BINS, UNIT, joined
+from qglow.profiling.observers import BINS, joined
 from qglow.profiling.passes import add_counts, discard_counts, observe
 
 SPECIAL = (0.0, -0.0, 1e-45, -1e-45, 1e-38, -1e-38, 2.0**-40, -(2.0**-40), 1.0, -1.0, 3.4e38, -3.4e38, 255.99998)
@@ -110,9 +112,11 @@ def test_a_relu_seen_with_its_input_is_as_seen_by_itself(samples: list[Array], b
     if by_pixel:
         samples = [np.ascontiguousarray(x.transpose(0, 2, 1)).transpose(0, 2, 1) for x in samples]
     one, other = Observer(), Observer()
+    pair = Pair(one, other)
     for x in samples:
-        if not one.observe(x, other):
+        if not pair.observe(x):
             other.observe(np.maximum(x, 0))
+    pair.settle()
     assert text(one) == text(by_itself(samples))
     assert text(other) == text(by_itself([np.maximum(x, 0) for x in samples]))
 

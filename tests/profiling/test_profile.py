@@ -177,10 +177,10 @@ def test_channels_whose_number_varies_are_none() -> None:
         one, left, right, again = Observer(), Observer(), Observer(), Observer()
         for o, x in ((one, first), (one, second), (left, first), (right, second), (again, first)):
             o.observe(x)
-        assert one.channels_vary and one.channel_min is None and one.channel_mean is None
+        assert one.channels.vary and one.channel_min is None and one.channel_mean is None
         loaded = observer_of(record_of(left.merge(right)))
         for o in (loaded, loaded.merge(again), again.merge(loaded)):
-            assert o.channels_vary and o.channel_min is None and o.channel_mean is None
+            assert o.channels.vary and o.channel_min is None and o.channel_mean is None
         assert record_of(left.merge(right)) == record_of(one) == record_of(loaded)
     one, left, right = Observer(), Observer(), Observer()
     for o, x in ((one, two[0, 0]), (one, three), (left, two[0, 0]), (right, three)):

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qglow
 from bench.accuracy.agreement import powers, summary
+from qglow.profiling.channels import Channels
 
 BANDS, STEPS, HIDDEN = 24, 6, 16
 FALL = (10 ** (-2 * np.arange(BANDS) / BANDS)).astype(np.float32)
@@ -78,11 +79,8 @@ def test_a_profile_from_before_is_taken() -> None:
     profile = qglow.profile(proto, spectra(4, True, 2))
     for o in profile.tensors.values():
         if o.channel_max is not None and o.channel_min is not None and o.channel_max.shape == (BANDS,):
-            o.channel_min, o.channel_max, o.channel_sum = (
-                o.channel_min.min(keepdims=True),
-                o.channel_max.max(keepdims=True),
-                None,
-            )
+            low, high, o.channels = o.channel_min.min(keepdims=True), o.channel_max.max(keepdims=True), Channels()
+            o.channels.known(low, high, None, 0)
     bundle = qglow.quantize(proto, profile, check=False)
     assert not any(name.endswith(".factors") for name in bundle.graph.constants)
 
