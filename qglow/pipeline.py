@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import count, islice
 from os import PathLike
 from pathlib import Path
@@ -29,7 +30,7 @@ from .graph.verify import verify, verify_level
 from .metrics import Target
 from .onnx_import import load as import_onnx
 from .onnx_import.dynamic_products import joined_dynamic_products
-from .oracle import float_oracle
+from .oracle import Oracle, float_oracle
 from .profiling import Profile, open_dataset, record
 from .profiling.dataset import spread_indices
 from .profiling.on_cluster import record_on
@@ -86,12 +87,30 @@ def _both_graphs(
     model: Any, dump_dir: str | Path | None = None, change: Callable[[Graph], Graph] | None = None
 ) -> tuple[Graph, Graph]:
     """The model's graph as it is, or as it is changed, and simplified."""
+    if isinstance(model, ReadModel):
+        if change is None and dump_dir is None:
+            return model.imported, model.graph
+        model = model.source
     imported = stage(
         "import", lambda: change(import_onnx(model)) if change is not None else import_onnx(model), dump_dir, 0
     )
     watch = check_meaning if verify_level() >= 3 else None
     log: list[str] = []
     return imported, stage("simplify", lambda: simplify(imported, watch, log.append), dump_dir, 1, log)
+
+
+class ReadModel:
+    """A model that several verbs take one after the other, read once. Raises ModelError as they do.
+
+    source: a path, a ModelProto or a Graph; imported, graph: as it is, and simplified."""
+
+    def __init__(self, source: Any) -> None:
+        self.source, (self.imported, self.graph) = source, _both_graphs(source)
+        self.oracle = cache(lambda: float_oracle(source, self.graph))
+
+
+def _oracle(model: Any, graph: Graph) -> Oracle:
+    return model.oracle() if isinstance(model, ReadModel) else float_oracle(model, graph)
 
 
 @in_usual_mode
@@ -121,7 +140,7 @@ def profile(
     """
     batch_size = count_of(batch_size, "batch_size", ConfigError)
     imported, graph = _both_graphs(model)
-    opened, oracle = open_dataset(data, graph).spread(samples), float_oracle(model, graph)
+    opened, oracle = open_dataset(data, graph).spread(samples), _oracle(model, graph)
     bad: dict[str, None] = {}  # a set that keeps its order: the samples may be read more than once
     opened = opened.without_bad(lambda said: bad.setdefault(said)) if skip_bad else opened
     if dask is not None and (partial is not None or batch_size > 1):
@@ -167,7 +186,7 @@ def quantize(
     if check is not None and not isinstance(check, (bool, str, PathLike, Iterable)):
         raise DataError(f"check must be samples, a path of samples, True or False; got {shown(check)}")
     check = check if target is None else labelled(check, target, config, graph)
-    work = Quantizing(model, imported, graph, recorded, config, bool(progress), target)
+    work = Quantizing(lambda: _oracle(model, graph), imported, graph, recorded, config, bool(progress), target)
     start = work.start(recorded)
     passed = run_passes(start, _watched(dump_dir))
     samples = work.chosen_by(start, check, recorded)

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from .errors import ConfigError
 from .graph import Array, Graph
 from .metrics import Target
-from .oracle import RememberedOracle, float_oracle
+from .oracle import Oracle, RememberedOracle
 from .profiling import Dataset, Profile, open_dataset, record
 from .profiling.dataset import Sample
 from .profiling.samples import kept_dataset
@@ -43,17 +42,18 @@ GIVEN_FOR_CHOICE = 4  # of given samples, where the profile keeps none
 
 
 class Quantizing:
-    """One call of `quantize`: the model, and what is compared with it."""
+    """One call of `quantize`: the model, and what is compared with it. oracle: makes that of the model."""
 
     def __init__(
-        self, model: Any, imported: Graph, graph: Graph, recorded: Profile | None, config: QuantConfig, progress: bool,
+        self, oracle: Callable[[], Oracle], imported: Graph, graph: Graph, recorded: Profile | None,
+        config: QuantConfig, progress: bool,
         target: Target | None = None,
     ) -> None:  # fmt: skip
         self.imported, self.graph, self.recorded, self.config, self.quiet = (
             imported, graph, recorded, config, not progress
         )  # fmt: skip
         self.target, self.has_target = target, config.has_target or target is not None
-        self.oracle = cache(lambda: RememberedOracle(float_oracle(model, graph)))
+        self.oracle = cache(lambda: RememberedOracle(oracle()))
         self._folds: dict[tuple[str, ...], Profile] = {}  # by the names of the samples
         self._judged: tuple[QuantState, Agreement] | None = None
         self.biases: LayerBiases | None = None

@@ -12,7 +12,7 @@ from typing import Any
 from ..errors import AccuracyError, ConfigError
 from ..files import check_writable
 from ..graph.blocks import IN_BLOCKS
-from ..pipeline import needs_profile, profile, quantize
+from ..pipeline import ReadModel, needs_profile, profile, quantize
 from ..profiling import Profile
 from ..quantization.config import CHOICES, DYNAMIC, QuantConfig
 from ..report.comparison import ratio_db
@@ -118,11 +118,13 @@ def run(options: argparse.Namespace) -> int:
     path = check_writable(
         options.output or f"{Path(options.model).stem}.qglow", options.model, options.profile, options.config
     )
-    recorded = _profiled_now(options, config)
+    may_profile = options.data and not options.profile and not config.block_bits
+    model = ReadModel(options.model) if may_profile else options.model
+    recorded = _profiled_now(model, options, config) if may_profile else None
     check = False if options.no_check else recorded is not None or options.data or True
     try:
         bundle = quantize(
-            options.model, recorded or options.profile, config, check=check, budget=options.budget,
+            model, recorded or options.profile, config, check=check, budget=options.budget,
             dump_dir=options.dump_dir, progress=not options.quiet,
         )  # fmt: skip
     except AccuracyError as error:
@@ -136,16 +138,16 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _profiled_now(options: argparse.Namespace, config: QuantConfig) -> Profile | None:
-    """The profile of --data where there is no other and the model needs one."""
-    if options.profile or not options.data or config.block_bits or not needs_profile(options.model, config):
+def _profiled_now(model: ReadModel, options: argparse.Namespace, config: QuantConfig) -> Profile | None:
+    """The profile of --data where the model needs one."""
+    if not needs_profile(model, config):
         return None
     if config.max_accuracy_drop is not None:
         raise ConfigError(
             "--max-accuracy-drop is judged on samples that calibration did not see: profile others first (`qglow "
             "profile`), and give --profile FILE with --data of labelled ones"
         )
-    recorded = profile(options.model, options.data, progress=not options.quiet)
+    recorded = profile(model, options.data, progress=not options.quiet)
     for warning in recorded.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if not options.quiet:
