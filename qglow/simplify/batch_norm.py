@@ -22,9 +22,9 @@ def _split(m: Match) -> Replacement:
     rank = m.rank("x")
     if rank is None:
         return None
-    (y,), shape = m.root.outputs, (-1, *(1,) * (rank - 2))
+    (y,), shape, dtype = m.root.outputs, (-1, *(1,) * (rank - 2)), m.constant("scale").dtype
     arrays = zip((f"{y}.factor", f"{y}.offset"), factor_and_offset(m), strict=True)
-    factor, offset = (m.add_constant(name, a.astype(np.float32).reshape(shape)) for name, a in arrays)
+    factor, offset = (m.add_constant(name, a.astype(dtype).reshape(shape)) for name, a in arrays)
     scaled = m.add_value(f"{y}.scaled", m.graph.types[y])
     return (
         Node("Mul", (m["x"], factor), (scaled,), {}, f"{m.root.name}.scale"),

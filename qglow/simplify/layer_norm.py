@@ -46,7 +46,7 @@ def _layer_norm(m: Match) -> Replacement:
         c = _vector(m, hint, shape[-1]) if hint in m.values else default(shape[-1])
         if c is None:
             return None
-        names.append(m.add_constant(f"{m.root.outputs[0]}.{hint}", c.astype(np.float32)))
+        names.append(m.add_constant(f"{m.root.outputs[0]}.{hint}", c.astype(m.constant("epsilon").dtype)))
     attributes = {"axis": -1, "epsilon": float(m.constant("epsilon").reshape(-1)[0])}
     return Node("LayerNormalization", (m["x"], *names), m.root.outputs, attributes, m.root.name)
 
