@@ -36,7 +36,8 @@ HANDLING = (
 )
 READ = (  # what kernels read from outside of their folder
     "targets/architecture.py", "targets/table.py", "targets/target.py",
-    "instructions/table.py", "instructions/packing.py", "reference/double_math.py", "reference/float_math.py",
+    "instructions/table.py", "instructions/packing.py", "instructions/pairings.py", "reference/double_math.py",
+    "reference/float_math.py",
     "reference/float_sums.py", "reference/recurrent.py",
 )  # fmt: skip
 

@@ -147,18 +147,15 @@ class _Gain:
         return self.after_db >= self.before_db + GAIN_DB and float(d.mean()) > CHANCE * error
 
 
-def _channels_last(node: Node, value: Array) -> Array:
-    """[places, channels] of a product's output."""
-    turned = np.moveaxis(value, 1, -1) if node.has(CONVOLUTION) else value
-    return turned.reshape(-1, *turned.shape[-1:] or (1,))
-
-
 def _mean(node: Node, value: Array) -> Array:
-    rows = _channels_last(node, value)
-    largest = float(np.abs(rows).max())
+    """Of a product's output, by channel. Sums of fewer than 2^23 integers below 2^BITS are exact in float64."""
+    channels = 1 if node.has(CONVOLUTION) else value.ndim - 1
+    largest = max(float(value.max()), -float(value.min()))
     unit = 2.0 ** (np.ceil(np.log2(largest)) - BITS) if largest > 0 else 1.0
-    total = np.rint(rows.astype(np.float64) / unit).astype(np.int64).sum(0)
-    return np.asarray(total.astype(np.float64) * unit / len(rows))
+    units = np.rint(np.multiply(value, 1 / unit, dtype=np.float64))
+    exact = units if value.size < 1 << 23 else units.astype(np.int64)
+    total = exact.sum(tuple(k for k in range(value.ndim) if k != channels)).astype(np.float64).reshape(-1)
+    return np.asarray(total * unit / (value.size // total.size))
 
 
 def _has_bias(graph: Graph, node: Node) -> bool:
