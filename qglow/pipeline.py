@@ -42,6 +42,7 @@ from .quantization.state_text import print_state
 from .quantizing import Data, Quantizing
 from .report.agreement import Agreement
 from .report.by_step import noise_by_step
+from .report.centring import with_offsets
 from .report.compare import LAYER_SAMPLES, AccuracyReport, Compared, check_same, compare_samples
 from .report.isolated_layer_error import worst_layers
 from .report.judging import MOST, powers_of
@@ -188,8 +189,9 @@ def quantize(
     check = check if target is None else labelled(check, target, config, graph)
     work = Quantizing(lambda: _oracle(model, graph), imported, graph, recorded, config, bool(progress), target)
     start = work.start(recorded)
-    passed = run_passes(start, _watched(dump_dir))
     samples = work.chosen_by(start, check, recorded)
+    start = work.centred(start, samples)
+    passed = run_passes(start, _watched(dump_dir))
     result, biases = work.first(start, passed, samples)
     reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
     result, wider = work.widened(start, passed, result, samples) if reached is None else (reached.result, {})
@@ -198,14 +200,15 @@ def quantize(
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     grounds = work.grounds(check, MOST, all_of_them=not (biases or wider)) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
-    stored = quantized if result.config.io == "float" else with_quantized_io(quantized, result.config.io)
+    named = with_offsets(quantized, work.offsets)
+    stored = named if result.config.io == "float" else with_quantized_io(named, result.config.io)
     bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **biases, **wider})
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:
             raise _with_bundle(missed(reached), bundle)
     elif grounds is not None and agreement is not None and agreement.is_broken(config.min_agreement_sqnr_db):
-        few = worst_layers(graph, quantized, grounds.data.spread(4), BLAME_SECONDS)
+        few = worst_layers(graph, named, grounds.data.spread(4), BLAME_SECONDS)
         raise _with_bundle(AccuracyError(agreement.complaint(config.min_agreement_sqnr_db, few)), bundle)
     return bundle
 

@@ -17,6 +17,7 @@ from .profiling.dataset import Sample
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantState, run_passes
 from .report.agreement import Agreement, measure
+from .report.centring import centre
 from .report.judging import (
     CROSS_VALIDATION,
     HELD_BACK,
@@ -58,6 +59,7 @@ class Quantizing:
         self._judged: tuple[QuantState, Agreement] | None = None
         self.biases: LayerBiases | None = None
         self.biases_gain = False
+        self.offsets: Mapping[str, Array] = {}  # that values lost when they were centred
 
     def start(self, recorded: Profile | None) -> QuantState:
         return start_of(self.imported, self.graph, recorded, self.config, self.has_target)
@@ -84,6 +86,11 @@ class Quantizing:
         if kept is None and check is not True:
             kept = open_dataset(check, self.graph).spread(GIVEN_FOR_CHOICE)
         return tuple(fitting(start.branches, kept) or ())
+
+    def centred(self, start: QuantState, samples: tuple[Sample, ...]) -> QuantState:
+        """What quantization begins with, the values of its attentions centred. samples: those of `chosen_by`."""
+        made, self.offsets = centre(start, samples)
+        return made
 
     def first(self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]) -> tuple[QuantState, Manifest]:
         """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it. samples:
@@ -137,6 +144,8 @@ class Quantizing:
         assert self.recorded is not None
         recorded.choices = self.recorded.choices
         start = self.start(recorded)
+        if self.offsets:
+            start, _ = centre(start, self.chosen_by(start, True, recorded))
         if not self.biases_gain or start.branches is None:
             return start, lambda state: state
         return start, LayerBiases(start.branches.graph, self.chosen_by(start, True, recorded)).corrected

@@ -13,7 +13,7 @@ from .channel_equalization import equalize_channels
 from .choose_ranges import choose_ranges
 from .convert import convert
 from .eligible import apply_user_choices, find_eligible_nodes, keep_isolated_nodes_float
-from .float_islands import keep_scores_float, propagate_float
+from .float_islands import keep_last_functions_float, keep_scores_float, propagate_float
 from .guard_branches import guard_branches
 from .noise_amplification import keep_sensitive_functions_float
 from .prequantized import read_model_parameters
@@ -29,6 +29,7 @@ PASSES: tuple[Pass, ...] = (
     keep_views_float,
     propagate_float,
     keep_scores_float,
+    keep_last_functions_float,
     choose_ranges,
     keep_sensitive_functions_float,
     choose_ranges,

@@ -1,5 +1,5 @@
 """What an integer value of a quantized graph stands for: its scale and zero point, times the factors of its channels
-where it has any."""
+where it has any, and what it lost when it was centred (centring.py)."""
 
 from __future__ import annotations
 
@@ -20,20 +20,27 @@ def float_name(name: str) -> str:
 
 
 def as_real(graph: Graph, name: str, value: Array) -> Array:
-    """The real numbers for which the stored value stands; a float value is returned as it is."""
-    t = graph.types[name]
-    if not t.is_quantized:
-        return value
-    factors = graph.constants.get(f"{name}.factors")
-    return dequantize(value, t) if factors is None else dequantize(value, t) * factors
+    """The real numbers of the float model for which the value stands."""
+    t, factors, offset = (
+        graph.types[name],
+        graph.constants.get(f"{name}.factors"),
+        graph.constants.get(f"{name}.offset"),
+    )
+    if t.is_quantized:
+        value = dequantize(value, t) if factors is None else dequantize(value, t) * factors
+    return value if offset is None else value + offset
 
 
 def as_stored(graph: Graph, name: str, real: Array) -> Array:
     """The integers that stand for real numbers in the value's type, with its factors; float for a float value."""
-    t = graph.types[name]
+    t, factors, offset = (
+        graph.types[name],
+        graph.constants.get(f"{name}.factors"),
+        graph.constants.get(f"{name}.offset"),
+    )
+    real = real if offset is None else real - offset
     if not t.is_quantized:
         return real
-    factors = graph.constants.get(f"{name}.factors")
     return quantize(real if factors is None else (real / factors).astype(np.float32), t)
 
 

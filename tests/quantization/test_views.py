@@ -105,3 +105,24 @@ def test_weak_bands_of_a_spectrum_are_heard() -> None:
         np.testing.assert_array_equal(
             session.run(None, sample)[0], qglow.reference.evaluate(bundle.graph, sample)["out"]
         )
+
+
+def head(columns: int) -> Graph:
+    """Two products, the second of `columns` columns, and a view and a function of it as the output."""
+    b = GraphBuilder()
+    b.types["x"] = float_type(1, 64, 64)
+    b.fresh("x")
+    y = b.add("MatMul", ("x", b.add_constant("w", array(64, 256) / 8)), float_type(1, 64, 256), "wide")
+    y = b.add("Relu", (y,), float_type(1, 64, 256), "relu")
+    y = b.add("MatMul", (y, b.add_constant("v", array(256, columns) / 16)), float_type(1, 64, columns), "narrow")
+    y = b.add("Transpose", (y,), float_type(1, columns, 64), "turned", perm=(0, 2, 1))
+    out = b.add("Sigmoid", (y,), float_type(1, columns, 64), "out")
+    return b.build("head", ("x",), (out,))
+
+
+def test_a_last_function_is_float_where_it_is_little_work_beside_the_products() -> None:
+    samples = [{"x": array(1, 64, 64)} for _ in range(4)]
+    for columns, wanted in ((1, "float"), (4, "int8")):  # NOTE: 16640 and 4352 multiply-adds for each element
+        graph = head(columns)
+        chosen = decisions(qglow.quantize(graph, qglow.profile(graph, samples), {"widen_percent": 0.0}))
+        assert chosen == {"wide": "int8", "relu": "folded", "narrow": "int8", "turned": wanted, "out": wanted}
