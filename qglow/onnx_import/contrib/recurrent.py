@@ -35,7 +35,7 @@ def _directions(b: Body) -> tuple[int, list[int]]:
     names = [a.decode().lower() for a in b.attribute("activations", [])]
     if names and names != [n.lower() for n in DEFAULTS["LSTM"]] * sides:
         raise ValueError(f"an activation of {', '.join(names)}")
-    others = [n for n in ("clip", "input_forget") if b.attribute(n, 0)]
+    others = ["input_forget"] if b.attribute("input_forget", 0) else []
     others += [n for n, k in (("sequence_lens", 4), ("P", 7)) if b.input(k)]
     if others:
         raise ValueError(others[0])
@@ -78,11 +78,21 @@ def _direction(b: Body, x: tuple[str, str, str], d: int, backwards: int) -> list
     return [names[2], *names[:2]]
 
 
+def _clipped(b: Body, gates: str) -> str:
+    """Gates within the limit of the node, where it has one."""
+    limit = float(b.attribute("clip", 0.0))
+    if not limit:
+        return gates
+    if b.opset < 11:
+        return b.op("Clip", gates, min=-limit, max=limit)
+    return b.op("Clip", gates, b.constant(-limit), b.constant(limit))
+
+
 def _step(outer: Body, d: int, hidden: int, r: list[str]) -> onnx.GraphProto:
     """The graph of a step: (h, c, the inputs' part of the gates) -> h, c, h."""
     b = Body(outer.node, outer.opset, outer.types, f"{outer.prefix}{d}.step.")
     h, c, gx = (f"{b.prefix}{n}" for n in ("h", "c", "gx"))
-    gates = b.op("Add", gx, _product(b, _quantized(b, h), r))
+    gates = _clipped(b, b.op("Add", gx, _product(b, _quantized(b, h), r)))
     i, o, f, g = (b.part(gates, k * hidden, (k + 1) * hidden, -1) for k in range(4))
     kept, new = b.op("Mul", b.op("Sigmoid", f), c), b.op("Mul", b.op("Sigmoid", i), b.op("Tanh", g))
     cell = b.op("Add", kept, new)
