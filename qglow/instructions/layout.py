@@ -180,12 +180,12 @@ def conv_halo(graph: Graph, node: Node) -> Halo:
         from .phases import transposed_halo  # NOTE: few programs have a ConvTranspose
 
         return transposed_halo(graph, node)
-    return _halo(*conv_window(graph, node))
+    return window_halo(*conv_window(graph, node))
 
 
 @lru_cache(1024)
-def _halo(size: tuple[int, int], win: Window) -> Halo:
-    """What windows read around an image."""
+def window_halo(size: tuple[int, int], win: Window) -> Halo:
+    """What windows read around an image: top, left, bottom, right."""
     out = win.out(size, False)
     need = [(o - 1) * s + (k - 1) * r + 1 - d - b for o, s, k, r, d, b in zip(
         out, win.strides, win.kernel, win.dilations, size, win.begin, strict=True)]  # fmt: skip

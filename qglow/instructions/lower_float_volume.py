@@ -31,10 +31,10 @@ from .table import FLOAT_BINARY
 POINT = (1, 1, 1, 0, 0)  # a window along an axis that takes each element for itself
 
 
-def channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides of floats [N, C, spatial...] whose channels are adjacent."""
+def channels_last(shape: tuple[int, ...], item: int = 4) -> tuple[int, ...]:
+    """Strides of a value [N, C, spatial...] whose channels are adjacent. item: bytes of an element."""
     n, c, *space = shape
-    first, *rest, last = dense_strides((n, *space, c), 4)
+    first, *rest, last = dense_strides((n, *space, c), item)
     return first, last, *rest
 
 
@@ -225,8 +225,8 @@ def volume_pool(low: Lowering, node: Node) -> bool:
 
 
 def folded(x: TensorView, shape: tuple[int, int, int, int]) -> TensorView:
-    """Channels-last floats without gaps as an image of another shape."""
-    return TensorView(x.buffer, x.start, shape, channels_last(shape), x.dtype)
+    """What lies channels-last without gaps as an image of another shape."""
+    return TensorView(x.buffer, x.start, shape, channels_last(shape, x.itemsize), x.dtype)
 
 
 def divided(low: Lowering, y: TensorView, counts: Array) -> None:

@@ -39,7 +39,7 @@ OPS = (
           channel_axis=_first_axis, typing="product", shape="shape_rules_window.conv",
           meaning=node("float_conv.conv"), strict=node("float_product.conv"), integer=node("integer_product.conv"),
           equations="3 to 7", int8=_CONV, int8_kernel=_CONV, float_kernel=_CONV,
-          lower="lower_product.conv", lower_int16="lower_int16_product.conv",
+          lower="lower_volume.conv", lower_int16="lower_int16_product.conv",
           lower_float="lower_float_volume.conv"),
     OpDef("ConvTranspose", _OPERANDS, traits=_CONVOLUTION, channel_axis=_second_axis, typing="product",
           attributes={**WINDOWED, "group": size(1), "output_padding": integers(0),

@@ -168,8 +168,8 @@ def _product_obstacle(graph: Graph, node: Node) -> str | None:
     w = c[node.inputs[1]]
     if w.dtype != np.float32:
         return f"its weights are {w.dtype}"
-    if node.has(CONVOLUTION) and w.ndim not in (3, 4):
-        return f"a {w.ndim - 2}-D convolution has no int8 variant"
+    if node.has(CONVOLUTION) and (fault := _dimension_obstacle(node, w)) is not None:
+        return fault
     if node.op == "MatMul" and w.ndim != 2:
         return "its weights are not a matrix"
     if node.op == "Gemm" and node.input(2) and not is_bias(c[node.inputs[2]], w.shape[0 if node.attr("transB") else 1]):
@@ -182,6 +182,15 @@ def _product_obstacle(graph: Graph, node: Node) -> str | None:
         else w.size // max(1, w.shape[-1])
     )
     return "a sum of its products could overflow int32" if terms * 255 * 127 >= 2**30 else None
+
+
+def _dimension_obstacle(node: Node, w: Array) -> str | None:
+    """A convolution over one or two dimensions has an int8 form; over three, where it is neither transposed nor in
+    groups."""
+    if w.ndim in (3, 4) or (w.ndim == 5 and node.op == "Conv" and node.attr("group") == 1):
+        return None
+    kind = "transposed convolution" if node.op == "ConvTranspose" else "convolution"
+    return f"a {w.ndim - 2}-D {kind} has no int8 variant" + (" in groups" if w.ndim == 5 and node.op == "Conv" else "")
 
 
 def _moving_obstacle(graph: Graph, node: Node) -> str | None:

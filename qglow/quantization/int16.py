@@ -14,7 +14,7 @@ make them.
 from __future__ import annotations
 
 from ..graph import DType, Node
-from ..ops.traits import ARITHMETIC
+from ..ops.traits import ARITHMETIC, CONVOLUTION
 from .precision_uses import data_inputs
 from .state import QuantState
 
@@ -72,4 +72,6 @@ def _obstacle(state: QuantState, node: Node) -> str:
         )
     if node.op == "MatMul" and node.inputs[1] not in state.graph.constants:
         return "a product of two tensors has no int16 form: int32 holds no sum of products of 16 bits by 16"
+    if node.has(CONVOLUTION) and state.graph.constants[node.inputs[1]].ndim == 5:
+        return "a 3-D convolution has no int16 form"
     return "" if node.definition.typing in _FORMS or node.op == "Resize" else f"{node.operator} has no int16 form"
