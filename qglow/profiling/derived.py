@@ -76,7 +76,7 @@ def put_together(graph: Graph, names: list[str]) -> dict[str, list[str]]:
             continue
         shapes = [graph.types[i].shape for i in node.inputs]
         ranks = {len(s) for s in shapes if s is not None}
-        if None in shapes or len(ranks) != 1 or int(node.attr("axis")) not in (1, 1 - min(ranks)):
+        if None in shapes or len(ranks) != 1 or min(ranks) < 2 or int(node.attr("axis")) not in (1, 1 - min(ranks)):
             continue
         if all(isinstance(s[1], int) and s[1] > 0 for s in shapes if s is not None):
             found[node.outputs[0]] = list(node.inputs)
