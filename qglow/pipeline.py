@@ -193,10 +193,9 @@ def quantize(
     start = work.centred(start, samples)
     passed = run_passes(start, _watched(dump_dir))
     result, biases = work.first(start, passed, samples)
-    reached = work.reach(start, result, check, seconds_of(budget)) if work.has_target and start.branches else None
-    result, wider = work.widened(start, passed, result, samples) if reached is None else (reached.result, {})
-    if reached is None:
-        result, wider = work.widened_out_of_sample(start, result, wider, check)
+    aims = work.has_target and start.branches is not None
+    reached = work.reach(start, passed, result, samples, check, seconds_of(budget)) if aims else None
+    result, wider = work.widest(start, passed, result, samples, check) if reached is None else (reached.result, {})
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     grounds = work.grounds(check, MOST, all_of_them=not (biases or wider)) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)

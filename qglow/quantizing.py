@@ -211,10 +211,19 @@ class Quantizing:
             return result, {}
         return made if biases is None else biases.settled(made), {"wider": account}
 
+    def widest(
+        self, start: QuantState, passed: QuantState, result: QuantState, samples: tuple[Sample, ...],
+        check: Data | bool | None,
+    ) -> tuple[QuantState, Manifest]:  # fmt: skip
+        """The result with the wider formats of both `widened` and `widened_out_of_sample`."""
+        result, wider = self.widened(start, passed, result, samples)
+        return self.widened_out_of_sample(start, result, wider, check)
+
     def reach(
-        self, start: QuantState, result: QuantState, check: Data | bool | None, budget: float | None
-    ) -> MixedPrecisionResult:
-        """The configuration's target."""
+        self, start: QuantState, passed: QuantState, result: QuantState, samples: tuple[Sample, ...],
+        check: Data | bool | None, budget: float | None,
+    ) -> MixedPrecisionResult:  # fmt: skip
+        """The configuration's target. passed, samples: as in `widened`."""
         assert start.branches is not None
         grounds = self.grounds(check, None)
         if grounds is not None:
@@ -225,7 +234,10 @@ class Quantizing:
             lambda c: self._validated(grounds, c) if grounds is not None else Agreement(), self.quiet,
             self.target,
         )  # fmt: skip
-        return reach(start.branches.graph, result, lambda c: self.made(start, c), folds, budget, self.quiet)
+        return reach(
+            start.branches.graph, result, lambda c: self.made(start, c), folds, budget, self.quiet,
+            lambda: self.widest(start, passed, result, samples, check)[0],
+        )  # fmt: skip
 
 
 def start_of(

@@ -187,7 +187,8 @@ def _print_target(target: dict[str, Any] | None) -> None:
     kept, before, after = target["kept_float"], target["int8"], target["reached"]
     drops = [f", {points_lost(s['accuracy_drop'])}" if s["accuracy_drop"] is not None else "" for s in (before, after)]
     over = f"{counted(after['samples'], 'sample')}, {target['judged_on']}"
-    print(f"target met: {after['sqnr_db']:.1f} dB{drops[1]}; int8 throughout: {before['sqnr_db']:.1f} dB{drops[0]}")
+    met = "target met" if target["sure"] else "target reached, by too few samples to tell whether it is met"
+    print(f"{met}: {after['sqnr_db']:.1f} dB{drops[1]}; int8 throughout: {before['sqnr_db']:.1f} dB{drops[0]}")
     print(f"  judged on {over}: {after['low_db']:.1f} to {after['high_db']:.1f} dB")
     if kept or target["int16"]:
         times = f"{before['ms']:.3g} ms a sample became {after['ms']:.3g} ms"

@@ -28,7 +28,9 @@ def _unsure(manifest: Manifest, config: QuantConfig) -> Iterator[str]:
     count, target = agreement["samples"], manifest.get("target")
     floor = config.min_sqnr_db if config.min_sqnr_db is not None else config.min_agreement_sqnr_db
     if target is not None and not target["sure"]:
+        worst = [e["worst_sample_db"] for e in agreement["outputs"].values() if "worst_sample_db" in e]
         said = f"{target['reached']['low_db']:.1f} to {target['reached']['high_db']:.1f} dB"
+        said += f", the worst sample {min(worst):.1f} dB," if worst else ""
         yield f"too few samples to tell whether the target is met: {said} on {counted(count, 'sample')}; give more data"
     for name, e in agreement["outputs"].items() if target is None else ():
         if "low_db" in e and e["low_db"] < floor <= e["high_db"]:

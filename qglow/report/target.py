@@ -11,7 +11,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,24 +28,29 @@ from ..runtime import Bundle, InferenceSession
 from ..simplify.assume_branches import AssumedBranches
 from ..words import counted, points, points_lost
 from .agreement import Agreement, compare_outputs
-from .comparison import MOST_DB, interval_db
-from .judging import CROSS_VALIDATION, Grounds, halves
+from .comparison import MOST_DB, interval_db, worst_sample
+from .interval import worse_share
+from .judging import CROSS_VALIDATION, SEEN, Grounds, halves
 from .scores import TargetScore, score_of, scores_said
 from .top1 import Top1Agreement, is_choice
 from .verdict import complaints, worst_db
 
 SAMPLES = 16  # of a fold, where no labels are counted
+FEW = 6  # samples: the range of fewer does not hold the median with a probability of 0.95 (interval.py)
+WORSE = 0.2  # of new samples may be worse than the worst: 14 samples say so
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """found: compared with float. drop: of top-1 accuracy below float, in points, where labels are known; ms: of one
-    sample, 0 where it was not timed; metric: of a target that is one."""
+    sample, 0 where it was not timed; metric: of a target that is one. unseen: whether calibration did not see the
+    samples."""
 
     found: Agreement
     drop: float | None = None
     ms: float = 0.0
     metric: TargetScore | None = None
+    unseen: bool = True
 
     @property
     def noise(self) -> Array:
@@ -71,6 +76,25 @@ class Score:
     def interval_db(self) -> tuple[float, float]:
         """Of the output whose lower end is the lowest."""
         return min((interval_db(o) for o in self.found.outputs.values()), default=(MOST_DB, MOST_DB))
+
+    def is_likely(self, config: QuantConfig) -> bool:
+        """Whether the lower end of the interval reaches the ratio that is asked for, where the samples are enough for
+        one and calibration did not see them."""
+        few = not self.unseen or self.found.samples < FEW
+        return config.min_sqnr_db is None or few or self.low_db >= config.min_sqnr_db
+
+    def is_sure(self, config: QuantConfig) -> bool:
+        """Whether the worst sample reaches it too, of so many that few new ones are worse (`worse_share`), and none of
+        which calibration saw. NOTE: noise is that of rare samples, and no interval knows of those that did not come."""
+        found = (worst_sample(o) for o in self.found.outputs.values())
+        worst = min((w[0] for w in found if w is not None), default=MOST_DB)
+        few = not self.unseen or worse_share(self.found.samples) > WORSE
+        return config.min_sqnr_db is None or (self.is_likely(config) and worst >= config.min_sqnr_db and not few)
+
+    @property
+    def low_db(self) -> float:
+        """The lower end of the interval."""
+        return self.interval_db[0]
 
     def to_dict(self) -> dict[str, Any]:
         low, high = self.interval_db
@@ -145,7 +169,8 @@ def folds_of(
     first, second = _halves(grounds, None if by_label else 2 * SAMPLES)
     scorer = FoldScorer(first, grounds, oracle, config, quiet, target)
     judge = FoldScorer(second, grounds, oracle, config, quiet, target)
-    return Folds(scorer, lambda result: judge.score(result.graph), f"half of the {grounds.how}")
+    unseen = grounds.how != SEEN
+    return Folds(scorer, lambda result: replace(judge.score(result.graph), unseen=unseen), f"half of the {grounds.how}")
 
 
 def _halves(grounds: Grounds, most: int | None) -> tuple[Iterable[Sample], Iterable[Sample]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -60,8 +61,9 @@ def profile(model: onnx.ModelProto, data: list[dict[str, np.ndarray]]) -> qglow.
 def searched(
     model: onnx.ModelProto, data: list[dict[str, np.ndarray]], profile: qglow.Profile, config: QuantConfig,
     change: Callable[[Quantized], Quantized] = lambda made: made, budget: float | None = None,
+    wider: QuantConfig | None = None,
 ) -> MixedPrecisionResult:  # fmt: skip
-    """change: what to make of the function that quantizes with a mix."""
+    """change: what to make of the function that quantizes with a mix. wider: what wider formats there are at first."""
     graph = float_graph(model)
     observed = profile.matched(graph)
 
@@ -71,7 +73,8 @@ def searched(
     first = quantized(config)
     grounds = Grounds(GIVEN, open_dataset(data, graph), {})
     folds = folds_of(grounds, float_oracle(model, graph), config, lambda c: pytest.fail("no cross-validation here"))
-    return search.reach(graph, first, change(quantized), folds, budget)
+    widened = None if wider is None else lambda: quantized(wider)
+    return search.reach(graph, first, change(quantized), folds, budget, widened=widened)
 
 
 def arguments(
@@ -156,6 +159,22 @@ def test_the_best_so_far_is_kept_when_the_time_is_over(
     assert account["trials"] == mixes + 1 and account["out_of_time"] and not found.met
     assert account["reached"]["sqnr_db"] >= account["int8"]["sqnr_db"]
     assert (account["reached"]["sqnr_db"] > account["int8"]["sqnr_db"]) == (mixes > 0)
+
+
+def test_the_search_begins_with_wider_formats_where_these_are_better(
+    model: onnx.ModelProto, data: list[dict[str, np.ndarray]], profile: qglow.Profile
+) -> None:
+    config = QuantConfig(min_sqnr_db=40.0)
+    enough, some = replace(config, exclude=("m0", "m1", "m2")), replace(config, int16=("x", "relu0"))
+    found = searched(model, data, profile, config, wider=enough)
+    assert found.met and found.account["trials"] == 2
+    assert {n["node"] for n in found.account["kept_float"]} >= {"m0", "m1", "m2"} and not found.account["int16"]
+    alone, further = searched(model, data, profile, config), searched(model, data, profile, config, wider=some)
+    for account in (alone.account, further.account):
+        assert account["met"] and account["trials"] > 2 and account["int16"]
+    assert {*further.account["int16"]} >= {"x", "relu0"}
+    worse = replace(config, calibration="percentile", percentile=60.0)
+    assert searched(model, data, profile, config, wider=worse).account["int16"] == alone.account["int16"]
 
 
 def test_time_that_is_over_after_the_target_is_met_stopped_nothing(

@@ -3,6 +3,7 @@ so."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,10 @@ from qglow.oracle import float_oracle
 from qglow.pipeline import float_graph
 from qglow.profiling import Profile, open_dataset
 from qglow.quantization import QuantConfig, quantize_graph
-from qglow.report.agreement import measure
+from qglow.report.agreement import Agreement, measure
+from qglow.report.comparison import Error
 from qglow.report.sensitivity import find_sensitivities
+from qglow.report.target import Score
 
 
 def hidden_outliers() -> tuple[Graph, list[dict[str, np.ndarray]]]:
@@ -80,7 +83,7 @@ def test_only_what_is_to_blame_is_kept_float() -> None:
     graph, data = hidden_outliers()
     recorded = qglow.profile(graph, data)
     before = qglow.quantize(graph, recorded, QuantConfig(min_agreement_sqnr_db=-100.0, widen_percent=0.0), check=data)
-    bundle = qglow.quantize(graph, recorded, QuantConfig(min_sqnr_db=24.0), check=data)
+    bundle = qglow.quantize(graph, recorded, QuantConfig(min_sqnr_db=24.0, widen_percent=0.0), check=data)
     account = bundle.manifest["target"]
     assert before.manifest["agreement"]["outputs"]["last"]["sqnr_db"] < 10 < 24 <= account["reached"]["sqnr_db"]
     kept = {k["node"] for k in account["kept_float"]}
@@ -134,15 +137,33 @@ def test_the_command_names_layers_and_cost(
         str(tmp_path / "d.qglow"),
     ]
     assert main([*arguments, "--min-sqnr-db", "45"]) == 0
-    printed = capsys.readouterr().out
-    assert (
-        "target met: " in printed
-        and "nodes; " in printed
-        and "ms a sample became" in printed
-        and "rounding of" in printed
-    )
+    printed, warned = capsys.readouterr()
+    assert "target reached, by too few samples to tell" in printed and "target met" not in printed
+    assert "ms a sample became" in printed and "rounding of" in printed
+    assert re.search(r"too few samples to tell .*: 4[56].* dB, the worst sample 4[0-4].* dB, on 32 samples", warned)
+    assert main([*arguments, "--min-sqnr-db", "20"]) == 0
+    assert "target met: " in (done := capsys.readouterr()).out and "too few" not in done.err
     (tmp_path / "q.toml").write_text("min_sqnr_db = 90\ninclude = ['op:Conv']\n")
     (tmp_path / "d.qglow").unlink()
     assert main([*arguments, "--config", str(tmp_path / "q.toml")]) == 1
     error = capsys.readouterr().err
     assert "target missed" in error and error.count("\n") == 1 and not (tmp_path / "d.qglow").exists()
+
+
+@pytest.mark.parametrize(
+    ("noises", "unseen", "likely", "sure"),
+    [
+        ([1e-3] * 14, True, True, True),
+        ([1e-3] * 13, True, True, False),  # NOTE: 0.21 of new samples may be worse
+        ([1e-3] * 14, False, True, False),
+        ([1e-4] * 19 + [2e-2], True, True, False),  # 29 dB in all, and one sample of 17
+        ([5e-3] * 7 + [1.4e-2] * 7, True, False, False),  # 20 dB in all, with less in the interval
+        ([5e-3, 1.4e-2], True, True, False),
+    ],
+)
+def test_few_samples_or_a_noisy_one_are_not_sure(noises: list[float], unseen: bool, likely: bool, sure: bool) -> None:
+    found, config = Agreement(outputs={"y": Error()}, samples=len(noises)), QuantConfig(min_sqnr_db=20.0)
+    for noise in noises:
+        found.outputs["y"].add(np.ones(4), np.ones(4) + np.sqrt(noise))
+    score = Score(found, unseen=unseen)
+    assert score.meets(config) and (score.is_likely(config), score.is_sure(config)) == (likely, sure)
