@@ -8,10 +8,9 @@ from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
-from .inference import HIDDEN, all_nodes, infer_shapes
+from .inference import FREE_CONSTANTS, HIDDEN, all_nodes, has_free_constants, infer_shapes, is_shapeless
 from .onnx_fallback import captures
 
-FREE_CONSTANTS = 4  # IR version since which constants need not be inputs
 STANDARD = ("", "ai.onnx")
 SINCE = {  # opsets before which the checker does not know an operator that onnxruntime, or a body in contrib, writes
     "Erf": 9, "GroupNormalization": 21, "LayerNormalization": 17, "ThresholdedRelu": 10,
@@ -42,13 +41,12 @@ def for_checker(proto: onnx.ModelProto) -> onnx.ModelProto:
     """The model as the checker takes it: an input or output without a shape, one of any rank, is shown to it as a
     scalar, a model of before IR version 4 as one of it, for until then each constant had to be an input, and an
     operator that is older here than in ONNX (SINCE) as one of a domain that it does not know."""
-    inputs = {v.name for v in proto.graph.input}
-    is_old = proto.ir_version in range(1, FREE_CONSTANTS) and any(t.name not in inputs for t in proto.graph.initializer)
+    is_old = has_free_constants(proto)
     # the importer names the operator that nobody knows
     untyped = [o for o in proto.graph.output if not _is_typed(o)]
     opset = max((o.version for o in proto.opset_import if o.domain in STANDARD), default=max(SINCE.values()))
     early = any(_is_early(n, opset) for n in all_nodes(proto.graph))
-    shapeless = any(map(_is_shapeless, (*proto.graph.input, *proto.graph.output)))
+    shapeless = any(map(is_shapeless, (*proto.graph.input, *proto.graph.output)))
     if not is_old and not untyped and not shapeless and not early:
         return proto
     copy = onnx.ModelProto()
@@ -64,7 +62,7 @@ def for_checker(proto: onnx.ModelProto) -> onnx.ModelProto:
         if not _is_typed(o):
             o.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     for v in (*copy.graph.input, *copy.graph.output):
-        if _is_shapeless(v):
+        if is_shapeless(v):
             v.type.tensor_type.shape.SetInParent()
     return copy
 
@@ -77,10 +75,6 @@ def _is_typed(v: onnx.ValueInfoProto) -> bool:
 
 def _is_early(n: onnx.NodeProto, opset: int) -> bool:
     return n.domain in STANDARD and opset < SINCE.get(n.op_type, 0)
-
-
-def _is_shapeless(v: onnx.ValueInfoProto) -> bool:
-    return v.type.HasField("tensor_type") and not v.type.tensor_type.HasField("shape")
 
 
 def _order(graph: onnx.GraphProto) -> list[int] | None:

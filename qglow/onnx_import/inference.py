@@ -17,13 +17,47 @@ import onnx.shape_inference
 
 from ..ops import OPS
 
+FREE_CONSTANTS = 4  # IR version since which constants need not be inputs
 _WINDOWS = ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
 HIDDEN = "qglow.hidden"
 _WHOLE = (onnx.AttributeProto.INT, onnx.AttributeProto.INTS)
 
 
 def infer_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of the model with the shapes that are inferred. Raises what onnx raises."""
+    """A copy of the model with the shapes that are inferred, those of outputs that are declared without one too, which
+    onnx leaves as they are. A model with constants that are no inputs is shown as one of an IR version that has them.
+    Raises what onnx raises."""
+    open_ = {o.name: o.type.tensor_type.elem_type for o in proto.graph.output if is_shapeless(o)}
+    if not open_ and not has_free_constants(proto):
+        return _inferred(proto)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    del copy.graph.output[:]
+    copy.graph.output.extend(o for o in proto.graph.output if o.name not in open_)
+    copy.ir_version = max(copy.ir_version, FREE_CONSTANTS)
+    result = _inferred(copy)
+    result.ir_version = proto.ir_version
+    infos = list(result.graph.value_info)
+    found = {v.name: v for v in infos if open_.get(v.name) == v.type.tensor_type.elem_type}
+    del result.graph.output[:], result.graph.value_info[:]
+    result.graph.output.extend(found.get(o.name, o) for o in proto.graph.output)
+    result.graph.value_info.extend(v for v in infos if v.name not in open_)
+    return result
+
+
+def has_free_constants(proto: onnx.ModelProto) -> bool:
+    """Whether a model of before FREE_CONSTANTS has constants that are not among its inputs."""
+    inputs = {v.name for v in proto.graph.input}
+    old = proto.ir_version in range(1, FREE_CONSTANTS)
+    return old and any(t.name not in inputs for t in proto.graph.initializer)
+
+
+def is_shapeless(v: onnx.ValueInfoProto) -> bool:
+    """Whether a tensor is declared without a shape: of any rank."""
+    return v.type.HasField("tensor_type") and not v.type.tensor_type.HasField("shape")
+
+
+def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
     given = [n for n in all_nodes(proto.graph) if _is_hidden(n)]
     if not given:
         return onnx.shape_inference.infer_shapes(proto, data_prop=True)

@@ -8,7 +8,7 @@ import importlib
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 import qglow
 from qglow.onnx_import.inference import infer_shapes
@@ -64,3 +64,14 @@ def test_a_cast_of_a_value_whose_type_is_not_known_stays(monkeypatch: pytest.Mon
         monkeypatch.setattr(load, "infer_shapes", inference)
         (y,) = qglow.InferenceSession(float_graph(ranged(TensorProto.INT64)), 1).run(None, {"x": x})
         assert np.array_equal(y, x * np.arange(5, dtype=np.float32))
+
+
+def test_outputs_without_a_shape_and_old_models_with_free_constants_are_inferred() -> None:
+    constant = numpy_helper.from_array(np.zeros((3, 5), np.float32), "w")
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 3])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [x], [y], [constant])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 8)], ir_version=3)
+    (output,) = infer_shapes(model).graph.output
+    assert [d.dim_param or d.dim_value for d in output.type.tensor_type.shape.dim] == ["n", 5]
+    assert not model.graph.output[0].type.tensor_type.HasField("shape")

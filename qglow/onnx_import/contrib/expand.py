@@ -9,7 +9,7 @@ from math import prod
 import onnx
 
 from ...errors import LimitError, ModelError
-from ..inference import infer_shapes
+from ..inference import infer_shapes, is_shapeless
 from . import attention, fake_quantize, integers, layouts, pointwise, products, recurrent, rotary, withdrawn
 from .body import Body, UnknownTypeError, with_outputs_of
 from .onnx_functions import body_by_onnx
@@ -170,9 +170,8 @@ def _types(model: onnx.ModelProto, graph: onnx.GraphProto) -> dict[str, onnx.Typ
     except Exception:  # NOTE: inference is a help: a form that needs a rank says so
         main = model.graph
     for g in (main, graph):
-        found |= {
-            v.name: v.type.tensor_type for v in (*g.input, *g.value_info, *g.output) if v.type.HasField("tensor_type")
-        }
+        infos = [v for v in (*g.input, *g.value_info, *g.output) if v.type.HasField("tensor_type")]
+        found |= {v.name: v.type.tensor_type for v in infos if v.name not in found or not is_shapeless(v)}
     return found
 
 
