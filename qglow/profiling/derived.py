@@ -10,7 +10,7 @@ from .passes import add_counts, arranged, discard_counts, observe
 
 
 class Pair:
-    """A tensor and its Relu, recorded in one pass. `settle` before either is read."""
+    """A tensor and its Relu, recorded in one pass. `flush` before either is read."""
 
     def __init__(self, tensor: Observer, relu: Observer) -> None:
         self.tensor, self.relu = tensor, relu
@@ -25,14 +25,14 @@ class Pair:
         low, high, total, above = observe(rows_of(x), self.tensor.reach or 1.0, self.relu.reach or 1.0)
         if not np.isfinite(total).all():
             discard_counts()
-            self.settle()  # NOTE: either may grow by itself now
+            self.flush()  # NOTE: either may grow by itself now
             self.tensor.observe_finite(x)
             return False
         least, largest = float(low.min()), float(high.max())
         magnitude, upper = max(abs(least), abs(largest)), max(largest, 0.0)
         if not (self.tensor.holds(magnitude) and self.relu.holds(upper)):
             discard_counts()
-            self.settle()
+            self.flush()
             self.tensor.grow(magnitude)
             self.relu.grow(upper)
             observe(rows_of(x), self.tensor.reach, self.relu.reach)
@@ -41,7 +41,7 @@ class Pair:
         self.relu.add(x, (max(least, 0.0), upper), (np.maximum(low, 0), np.maximum(high, 0), above))
         return True
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Add what was counted to both histograms: from 0 on, one bin of the tensor's is a power of two of its
         Relu's."""
         counts, half = self._counts, BINS // 2

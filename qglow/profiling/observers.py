@@ -165,25 +165,25 @@ def _reach_of(magnitude: float) -> float:
 
 def _counts(parts: list[Observer]) -> Observer:
     """What several have counted, and nothing of channels."""
-    whole = Observer()
+    joint = Observer()
     for name in ("count", "lowest", "highest", "nans"):
-        setattr(whole, name, sum(getattr(p, name) for p in parts))
-    whole.min, whole.max = min(p.min for p in parts), max(p.max for p in parts)
-    whole.reach = max(p.reach for p in parts)
+        setattr(joint, name, sum(getattr(p, name) for p in parts))
+    joint.min, joint.max = min(p.min for p in parts), max(p.max for p in parts)
+    joint.reach = max(p.reach for p in parts)
     for part in (p for p in parts if p.count):  # NOTE: what saw infinities alone has no reach that could be doubled
         counts, reach = part.histogram, part.reach
-        while reach < whole.reach:
+        while reach < joint.reach:
             counts, reach = widen(counts), reach * 2
-        whole.histogram += counts
-    return whole
+        joint.histogram += counts
+    return joint
 
 
 def joined(parts: list[Observer]) -> Observer:
     """Of a tensor that other tensors make up, channel behind channel: as if an observer had seen it, from what those
     of its parts saw of the same samples."""
-    whole = _counts(parts)
-    whole.channels = side_by_side([p.channels for p in parts])
-    return whole
+    joint = _counts(parts)
+    joint.channels = side_by_side([p.channels for p in parts])
+    return joint
 
 
 def widen(histogram: Array) -> Array:

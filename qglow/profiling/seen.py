@@ -75,17 +75,17 @@ class Seen:
         """What all lanes have shown so far."""
         for pairs in self._pairs:
             for pair in pairs.values():
-                pair.settle()
+                pair.flush()
         merged = self._lanes[0]
         for lane in self._lanes[1:]:
             for name, o in lane.items():
                 if not o.is_empty:
                     merged[name], lane[name] = merged[name].merge(o), Observer()
-        self._pairs, whole = self._paired(), dict(merged)
+        self._pairs, found = self._paired(), dict(merged)
         for name, parts in self._parts.items():
-            whole[name] = joined([whole[p] for p in parts])
+            found[name] = joined([found[p] for p in parts])
         choices = {name: (falses, trues) for name, (falses, trues) in self._choices.items()}
-        return Recording(whole, choices, self.recording.digests, self.recording.bad)
+        return Recording(found, choices, self.recording.digests, self.recording.bad)
 
     def _paired(self) -> list[dict[str, Pair]]:
         """By lane, the observers of each tensor that is recorded with its Relu."""

@@ -116,7 +116,7 @@ def test_a_relu_seen_with_its_input_is_as_seen_by_itself(samples: list[Array], b
     for x in samples:
         if not pair.observe(x):
             other.observe(np.maximum(x, 0))
-    pair.settle()
+    pair.flush()
     assert text(one) == text(by_itself(samples))
     assert text(other) == text(by_itself([np.maximum(x, 0) for x in samples]))
 
