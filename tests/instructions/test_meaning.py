@@ -813,8 +813,7 @@ def test_three_engines_on_the_demo_model(digits: Any, isa: str) -> None:
 
 
 @pytest.mark.parametrize("name", shared_models.with_made([
-    "mnist_cntk_8", "mlperftiny_cifar10_resnet8", "cifar10_resnet20", "mlperftiny_vww_mobilenet025", "lprnet",
-    "yunet_n_320", "pfld_landmark",
+    "mnist_cntk_8", "mlperftiny_cifar10_resnet8", "mlperftiny_vww_mobilenet025", "yunet_n_320",
 ]))  # fmt: skip
 def test_three_engines_on_real_models(name: str) -> None:
     data = shared_models.feeds(name, 2)

@@ -302,7 +302,7 @@ def test_mutated_programs_are_refused_or_harmless(name: str) -> None:
     feeds, isa = net.feeds(), choose()[0].name
     refused = [0]
 
-    @settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def mutate(data: Any) -> None:
         program = changed(lower(static(graph, feeds), isa), lambda p: mutations(p, data.draw))

@@ -49,7 +49,7 @@ def faults(case: Case) -> Iterator[str]:
     wanted = oracle(case)
     profile = qglow.profile(case.model, case.seen)
     for name, config, db in (("float", ALL_FLOAT, FLOAT_DB), ("int8", qglow.QuantConfig(), case.int8_db)):
-        bundle = qglow.quantize(case.model, profile, config)
+        bundle = qglow.quantize(case.model, profile, config, check=False)
         if name == "int8" and not any(t.is_quantized for t in bundle.graph.types.values()):
             yield "int8: nothing is quantized"
         interpreter = qglow.InferenceSession(bundle, backend="interpreter")

@@ -98,7 +98,7 @@ def steps_apart(bundle: qglow.Bundle, feeds: dict[str, np.ndarray]) -> dict[str,
     }
 
 
-MODELS = ["cifar10_resnet20", "squeezenet1.1_imagenet", "mlperftiny_vww_mobilenet025", "mobilefacenet", "nanodet_m_320"]
+MODELS = ["cifar10_resnet20", "squeezenet1.1_imagenet", "mlperftiny_vww_mobilenet025"]
 
 
 @pytest.mark.parametrize("name", shared_models.with_made(MODELS, ["residual", "depthwise", "shuffle", "detector"]))
