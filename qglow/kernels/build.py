@@ -33,6 +33,7 @@ HEAVY = (
     "float_unary",
     "float_binary",
 )  # compiled first, so that none is left alone at the end
+CHEAP = {"cost": "cheap", "loop_vectorize": False, "slp_vectorize": False, "opt": 3}  # numba's first pipeline
 # To emit an object changes the LLVM code: addresses in loops become sums. These are emitted from what that leaves, and
 # need fewer registers: where there are 16, float_depthwise2d is 1.3 times as fast, and the others 1.05.
 EMITTED_TWICE = ("float_depthwise2d", "depthwise2d", "add")
@@ -71,12 +72,25 @@ def aim(isa: Target) -> str:
 
 
 def stop_at_llvm() -> None:
-    """Have numba end at the LLVM code of a function: nothing here calls it, and to emit it for this process took as
-    long as a third of a build."""
+    """Have numba end at the LLVM code of a function as it is written down: nothing here calls it, and a kernel is
+    optimized once, with all that it calls (`_optimized`). To optimize each function for itself too, and to emit it for
+    this process, took as long as the rest of a build."""
     from numba.core import codegen
 
     codegen.JITCodeLibrary._finalize_final_module = lambda self: setattr(self, "_finalized", True)
     codegen.JITCPUCodegen.set_env = lambda self, name, environment: None
+    codegen.CPUCodeLibrary._optimize_final_module = lambda self: None
+    codegen.CPUCodeLibrary._optimize_functions = lambda self, module: setattr(
+        module, "data_layout", self._codegen._data_layout
+    )
+
+
+def _optimized(library: Any) -> str:
+    """The LLVM code of a function with all that it calls, after numba's two pipelines."""
+    for options in (CHEAP, {}):
+        passes, builder = library._codegen._module_pass_manager(**options)
+        passes.run(library._final_module, builder)
+    return str(library.get_llvm_str())
 
 
 def compile_all(isa: Target, triple: str) -> bytes:
@@ -168,7 +182,7 @@ def _module(llvm, name, function, signature, entered):
 
     function.compile(signature)
     compiled = function.overloads[signature]
-    entry, text = compiled.fndesc.llvm_func_name, compiled.library.get_llvm_str()
+    entry, text = compiled.fndesc.llvm_func_name, _optimized(compiled.library)
     if EXCEPTION in text:
         raise RuntimeError(f"kernel {name} can raise an exception, which would end it early without a word; see jit.py")
     module = llvm.parse_assembly(text)
