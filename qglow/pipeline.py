@@ -191,7 +191,7 @@ def quantize(
     start = work.start(recorded)
     samples = work.chosen_by(start, check, recorded)
     start = work.centred(start, samples)
-    passed = run_passes(start, _watched(dump_dir))
+    start, passed = work.ranged(start, run_passes(start, _watched(dump_dir)), samples)
     result, biases = work.first(start, passed, samples)
     aims = work.has_target and start.branches is not None
     reached = work.reach(start, passed, result, samples, check, seconds_of(budget)) if aims else None

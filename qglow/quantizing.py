@@ -31,6 +31,7 @@ from .report.judging import (
     noisiest_fold,
 )
 from .report.layer_bias import LayerBiases
+from .report.range_choice import choose_ranges
 from .report.search import reach
 from .report.target import MixedPrecisionResult, fitting, folds_of
 from .report.verdict import worst_db
@@ -91,6 +92,15 @@ class Quantizing:
         """What quantization begins with, the values of its attentions centred. samples: those of `chosen_by`."""
         made, self.offsets = centre(start, samples)
         return made
+
+    def ranged(
+        self, start: QuantState, passed: QuantState, samples: tuple[Sample, ...]
+    ) -> tuple[QuantState, QuantState]:
+        """What quantization begins with, and the result of all passes, by the rule of ranges that is better. samples:
+        those of `chosen_by`."""
+        start, passed = choose_ranges(start, passed, samples, self.oracle())
+        self.config = replace(self.config, calibration=start.config.calibration)
+        return start, passed
 
     def first(self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]) -> tuple[QuantState, Manifest]:
         """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it. samples:

@@ -18,7 +18,7 @@ DYNAMIC = "int8_dynamic"
 BLOCK_BITS = {"int4_block": 4, "int8_block": 8, DYNAMIC: 8}
 BLOCK_SIZES = (16, 32, 64, 128, 256)
 PATTERNS = ("exclude", "include", "block_nodes", "int16")
-CALIBRATIONS = ("minmax", "percentile", "mse", "entropy")
+CALIBRATIONS = ("auto", "minmax", "percentile", "mse", "entropy")
 CHOICES: dict[str, tuple[str, ...] | tuple[int, ...]] = {  # of the fields that have some
     "activations": ("uint8", "int8", "int16"),
     "weights": ("per_channel", "per_tensor", *BLOCK_BITS),
@@ -39,7 +39,8 @@ class QuantConfig:
     ones, with one scale an output channel, which asks for no calibration. block_nodes: the products that have
     block-wise weights, as `exclude` names nodes (default: large ones, see block_weights.py).
 
-    calibration: how a range is taken from a histogram. percentile: the part of the values kept, in percent.
+    calibration: how a range is taken from a histogram; auto: `mse`, or `minmax` where samples that calibration did not
+    see gain by it. percentile: the part of the values kept, in percent.
     power_of_two: scales are powers of two. exclude / include: nodes that stay float, and nodes that do not although
     excluded, each a node's or a value's name, `op:TYPE`, or `re:PATTERN` (searched in the names). float_outputs:
     products and averages whose results are outputs of the graph give float32 directly, without rounding to 8 bits, and
@@ -56,7 +57,7 @@ class QuantConfig:
     weights: str = "per_channel"
     block_size: int = 32
     block_nodes: tuple[str, ...] = ()
-    calibration: str = "mse"
+    calibration: str = "auto"
     percentile: float = 99.99
     power_of_two: bool = False
     exclude: tuple[str, ...] = ()

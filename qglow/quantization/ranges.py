@@ -137,7 +137,7 @@ def _entropy(o: Observer, config: QuantConfig, through: Through | None) -> Range
 
 
 _METHODS: dict[str, Callable[[Observer, QuantConfig, Through | None], Range]] = {
-    "minmax": _minmax, "percentile": _percentile, "mse": _mse, "entropy": _entropy,
+    "auto": _mse, "minmax": _minmax, "percentile": _percentile, "mse": _mse, "entropy": _entropy,
 }  # fmt: skip
 
 

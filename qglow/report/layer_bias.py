@@ -7,9 +7,9 @@ behind a ReLU, which cuts noise on one side.
 3. The mean shift is added to the bias, less what chance may have made of it: shift max(0, 1 - (e / shift)^2) with its
    standard error e over the samples (James and Stein's estimator, of one number).
 4. Half of the samples learn it and the others judge it, then the other way round: no sample judges what it has taught.
-   It is kept where the worst output gains GAIN_DB over all of them, and the mean gain of a sample, in dB, is above its
-   standard error by the factor CHANCE. What is kept is learned by all samples. NOTE: not the mean of what the halves
-   have learned, for a layer's shift makes up for what is left of the shifts before it.
+   It is kept where the worst output gains over all of them, and so does the mean sample, surely (gain.py). What is
+   kept is learned by all samples. NOTE: not the mean of what the halves have learned, for a layer's shift makes up for
+   what is left of the shifts before it.
 
 After Finkelstein, Almog and Grobman, Fighting Quantization Bias With Bias, 2019. Sums are of integers, and float values
 those of the kernels, which have the same bits everywhere: so has the corrected graph.
@@ -34,12 +34,10 @@ from ..quantization import QuantState
 from ..quantization.product_rows import as_rows, row_sums
 from ..reference.arithmetic import product_scale
 from ..runtime import InferenceSession
-from .agreement import Agreement, agreement_with
-from .comparison import decibels
+from .agreement import agreement_with
+from .gain import Gain, powers
 
 FEWEST, MOST = 4, 16  # samples
-GAIN_DB, CHANCE = 0.1, 1.7  # NOTE: one gain in twenty is chance alone at 1.7 standard errors
-LEAST = 1e-12  # of the signal: less noise is none
 BITS = 30  # of a float value, of the largest of its tensor
 LIMIT = 1 << 30  # of a bias
 Values = dict[str, Array]
@@ -78,9 +76,9 @@ class LayerBiases:
         for made, judged_by in zip(halves, self.halves[::-1], strict=True):
             judges = [self.samples[k] for k in judged_by]
             real = [oracle.outputs(s.feeds) for s in judges]
-            before.append(_powers(agreement_with(result.graph, judges, real)))
-            after.append(_powers(agreement_with(made.graph, judges, real)))
-        gain = _Gain(np.concatenate(before, 1), np.concatenate(after, 1))
+            before.append(powers(agreement_with(result.graph, judges, real)))
+            after.append(powers(agreement_with(made.graph, judges, real)))
+        gain = Gain(np.concatenate(before, 1), np.concatenate(after, 1))
         if not gain.is_sure():
             return result, None
         account = {"samples": len(self.samples), "before_db": gain.before_db, "after_db": gain.after_db}
@@ -122,29 +120,6 @@ class LayerBiases:
             logging.getLogger("qglow").debug("biases are left as they are: %r", error)
             return result
         return replace(result, graph=result.graph.with_(constants=sweep.constants))
-
-
-def _powers(found: Agreement) -> Array:
-    """Noise and signal of each sample and output: [2, samples, outputs]."""
-    return np.array([o.summed for o in found.outputs.values()]).transpose(1, 2, 0)
-
-
-class _Gain:
-    """before, after: [2, samples, outputs], noise and signal."""
-
-    def __init__(self, before: Array, after: Array) -> None:
-        signal = np.maximum(before[1].sum(0), 1e-300)
-        shares = before[0] / signal, after[0] / signal  # [samples, outputs], of the whole signal
-        self.before_db, self.after_db = (decibels(float(s.sum(0).max())) for s in shares)
-        least = LEAST / len(signal)
-        one, two = (np.maximum(s.sum(1), least) for s in shares)
-        self.by_sample = 10 * np.log10(one / two)
-
-    def is_sure(self) -> bool:
-        """Whether more was gained than chance makes."""
-        d = self.by_sample
-        error = float(d.std(ddof=1)) / len(d) ** 0.5
-        return self.after_db >= self.before_db + GAIN_DB and float(d.mean()) > CHANCE * error
 
 
 def _mean(node: Node, value: Array) -> Array:
