@@ -197,7 +197,9 @@ def quantize(
     reached = work.reach(start, passed, result, samples, check, seconds_of(budget)) if aims else None
     result, wider = work.widest(start, passed, result, samples, check) if reached is None else (reached.result, {})
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
-    grounds = work.grounds(check, MOST, all_of_them=not (biases or wider)) if reached is None else None
+    grounds = (
+        work.grounds(check, MOST, all_of_them=not (biases or wider or work.ranges_gain)) if reached is None else None
+    )
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
     named = with_offsets(quantized, work.offsets)
     stored = named if result.config.io == "float" else with_quantized_io(named, result.config.io)

@@ -59,7 +59,7 @@ class Quantizing:
         self._folds: dict[tuple[str, ...], Profile] = {}  # by the names of the samples
         self._judged: tuple[QuantState, Agreement] | None = None
         self.biases: LayerBiases | None = None
-        self.biases_gain = False
+        self.biases_gain = self.ranges_gain = False
         self.offsets: Mapping[str, Array] = {}  # that values lost when they were centred
 
     def start(self, recorded: Profile | None) -> QuantState:
@@ -98,9 +98,9 @@ class Quantizing:
     ) -> tuple[QuantState, QuantState]:
         """What quantization begins with, and the result of all passes, by the rule of ranges that is better. samples:
         those of `chosen_by`."""
-        start, passed = choose_ranges(start, passed, samples, self.oracle())
-        self.config = replace(self.config, calibration=start.config.calibration)
-        return start, passed
+        made, passed = choose_ranges(start, passed, run_passes, samples, self.oracle())
+        self.config, self.ranges_gain = replace(self.config, calibration=made.config.calibration), made is not start
+        return made, passed
 
     def first(self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]) -> tuple[QuantState, Manifest]:
         """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it. samples:

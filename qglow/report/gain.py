@@ -28,9 +28,9 @@ class Gain:
         one, two = (np.maximum(s.sum(1), least) for s in shares)
         self.by_sample = 10 * np.log10(one / two)
 
-    def is_sure(self, wanted_db: float = GAIN_DB) -> bool:
-        """Whether the worst output gains what is wanted, and the mean gain of a sample is above its standard error by
-        the factor CHANCE."""
-        d = self.by_sample
+    def is_sure(self, wanted_db: float | None = None) -> bool:
+        """Whether the worst output gains what is wanted (None: GAIN_DB), and the mean gain of a sample is above its
+        standard error by the factor CHANCE."""
+        d, wanted = self.by_sample, GAIN_DB if wanted_db is None else wanted_db
         error = float(d.std(ddof=1)) / len(d) ** 0.5
-        return self.after_db >= self.before_db + wanted_db and float(d.mean()) > CHANCE * error
+        return self.after_db >= self.before_db + wanted and float(d.mean()) > CHANCE * error

@@ -7,12 +7,12 @@ worst output gains WANTED_DB, and the mean gain of a sample is above its standar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ..oracle import Oracle
 from ..profiling.dataset import Sample, spread_indices
-from ..quantization import QuantState, run_passes
+from ..quantization import QuantState
 from .agreement import agreement_with
 from .gain import Gain, powers
 
@@ -21,14 +21,16 @@ WANTED_DB = 0.5
 
 
 def choose_ranges(
-    start: QuantState, passed: QuantState, data: Sequence[Sample], oracle: Oracle
-) -> tuple[QuantState, QuantState]:
-    """What quantization begins with, and the result of all passes: those that were given, or those of `minmax`."""
+    start: QuantState, passed: QuantState, quantized: Callable[[QuantState], QuantState], data: Sequence[Sample],
+    oracle: Oracle,
+) -> tuple[QuantState, QuantState]:  # fmt: skip
+    """What quantization begins with, and the result of all passes: those that were given, or those of `minmax`.
+    quantized: does all passes."""
     samples = [data[k] for k in spread_indices(len(data), MOST)] if data else []
     if start.config.calibration != "auto" or len(samples) < FEWEST:
         return start, passed
     other = replace(start, config=replace(start.config, calibration="minmax"))
-    made = run_passes(other)
+    made = quantized(other)
     real = [oracle.outputs(s.feeds) for s in samples]
     found = [powers(agreement_with(s.graph, samples, real)) for s in (passed, made)]
     return (other, made) if Gain(*found).is_sure(WANTED_DB) else (start, passed)

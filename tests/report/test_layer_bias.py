@@ -18,6 +18,7 @@ from qglow import quantizing
 from qglow.graph import Graph, Node
 from qglow.profiling import Sample
 from qglow.quantization.product_rows import as_rows, as_weights, row_sums, rows_of
+from qglow.report import gain as gain_of
 from qglow.report import layer_bias, widen
 from qglow.report.agreement import Agreement
 from tests.trained import families
@@ -93,7 +94,7 @@ def test_a_gain_is_kept_where_most_samples_have_it() -> None:
     signal, noise = np.full((12, 1), 100.0), rng.uniform(0.9, 1.1, (12, 1))
     loud = np.where(np.arange(12)[:, None] == 5, 50.0, noise)
     for before, after, kept in ((noise, 0.8 * noise, True), (loud, 1.05 * noise, False), (noise, noise, False)):
-        gain = layer_bias._Gain(np.stack([before, signal]), np.stack([after, signal]))
+        gain = gain_of.Gain(np.stack([before, signal]), np.stack([after, signal]))
         assert gain.is_sure() == kept
         assert (gain.after_db > gain.before_db + 0.1) == (before is loud or kept)
 
@@ -165,8 +166,8 @@ def test_held_back_samples_that_choose_do_not_judge(
     gain: float, judged_by: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them judge where nothing was chosen."""
-    monkeypatch.setattr(layer_bias, "GAIN_DB", gain)
-    monkeypatch.setattr(layer_bias, "CHANCE", -np.inf)
+    monkeypatch.setattr(gain_of, "GAIN_DB", gain)
+    monkeypatch.setattr(gain_of, "CHANCE", -np.inf)
     samples = [dict(s) for s in (*subject().calibration, *subject().tests[:16])]
     proto = families.depthwise()
     profile = qglow.profile(proto, samples)
