@@ -92,7 +92,7 @@ def profile(whole: bytes, draws: Draws) -> bytes:
 
 
 def toml(whole: bytes, draws: Draws) -> bytes:
-    """A field of another value, an unknown one, another table, a line twice; or its bytes change."""
+    """A field of another value, an unknown one, another table, a line twice or elsewhere; or its bytes change."""
     if draws.chance(6):
         return edited(whole, draws)
     lines = whole.decode().splitlines()
@@ -114,6 +114,9 @@ def toml(whole: bytes, draws: Draws) -> bytes:
             )
         elif how == 1:
             del lines[k]
+        elif how == 2:  # NOTE: the order of fields means nothing: such a case runs
+            lines.append(lines.pop(k))
+            lines.sort(key=lambda line: not line.startswith("["))
         elif " = " in lines[k]:
             lines[k] = f"{key} = {draws.pick(VALUES)}"
         else:
