@@ -105,7 +105,7 @@ class Quantizing:
     def first(self, start: QuantState, result: QuantState, samples: tuple[Sample, ...]) -> tuple[QuantState, Manifest]:
         """`result` of all passes, with its biases corrected where that gains, and the manifest's entry of it. samples:
         those of `chosen_by`."""
-        if not self.config.correct_bias or start.branches is None:
+        if not (self.config.correct_bias and self.config.tries) or start.branches is None:
             return result, {}
         self.biases = LayerBiases(start.branches.graph, samples, self.quiet)
         made, account = self.biases.where_they_gain(result, self.oracle())

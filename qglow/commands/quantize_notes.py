@@ -14,7 +14,7 @@ from ..words import counted
 FEW = 0.5  # of the operations: less than that in int8 is worth a word
 # what is chosen by ranges and by float weights: a model without a profile has no ranges to choose from
 OF_A_PROFILE = ("activations", "calibration", "percentile", "power_of_two", "float_outputs", "balance_channels",
-                "correct_bias", "int16", "include", "widen_percent")  # fmt: skip
+                "correct_bias", "int16", "include", "widen_percent", "effort")  # fmt: skip
 
 
 def warnings_of(manifest: Manifest, config: QuantConfig, given: Mapping[str, Any], profiled: bool) -> list[str]:
@@ -69,6 +69,8 @@ def _without_effect(manifest: Manifest, config: QuantConfig, given: Mapping[str,
                 yield f"--{name.replace('_', '-')} had no effect without a profile: {why}"
     elif "percentile" in given and config.calibration != "percentile":
         yield f"--percentile had no effect: it is for --calibration percentile, and this is {config.calibration}"
+    elif "widen_percent" in given and not config.tries:
+        yield "--widen-percent had no effect: --effort fast widens nothing"
     if "block_size" in given and (not config.block_bits or config.weights == DYNAMIC):
         yield f"--block-size had no effect: it is for --weights int4_block and int8_block, and this is {config.weights}"
     if config.block_bits and not any(d["precision"] in IN_BLOCKS for d in manifest["decisions"]):

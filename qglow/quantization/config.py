@@ -25,6 +25,7 @@ CHOICES: dict[str, tuple[str, ...] | tuple[int, ...]] = {  # of the fields that 
     "block_size": BLOCK_SIZES,
     "calibration": CALIBRATIONS,
     "io": ("float", "int8", "uint8"),
+    "effort": ("fast", "default"),
 }
 
 
@@ -50,6 +51,8 @@ class QuantConfig:
     for top-1 accuracy below float, in points (needs labels): layers are kept float until it is met.
     min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken. widen_percent:
     16-bit activations and float layers may add so much to the estimated time where int8 alone is below 20 dB; 0: none.
+    effort: fast tries nothing on samples: ranges of `auto` are those of `mse`, biases are corrected by the profile's
+    means alone, and no format is wider than asked for. Centred attentions, the check and a target are as by default.
     """
 
     activations: str = "uint8"
@@ -68,6 +71,7 @@ class QuantConfig:
     correct_bias: bool = True
     min_agreement_sqnr_db: float = 3.0
     widen_percent: float = 50.0
+    effort: str = "default"
     min_sqnr_db: float | None = None
     max_accuracy_drop: float | None = None
 
@@ -83,7 +87,7 @@ class QuantConfig:
                 raise ConfigError(f"{f.name} must be true or false, got {shown(value)}")
             if isinstance(f.default, float) or (f.default is None and value is not None):
                 number_of(value, f.name)
-        for name in ("activations", "weights", "calibration", "io"):
+        for name in ("activations", "weights", "calibration", "io", "effort"):
             _one_of(name, getattr(self, name), CHOICES[name])
         if type(self.block_size) is not int or self.block_size not in BLOCK_SIZES:
             raise ConfigError(
@@ -148,6 +152,11 @@ class QuantConfig:
     @property
     def has_target(self) -> bool:
         return self.min_sqnr_db is not None or self.max_accuracy_drop is not None
+
+    @property
+    def tries(self) -> bool:
+        """Whether choices that nobody made are tried on samples."""
+        return self.effort != "fast"
 
     def check_names(self, graph: Graph) -> None:
         """Raises ConfigError, with what is spelled alike, where an exclude or include matches no node of the graph."""

@@ -27,7 +27,7 @@ def choose_ranges(
     """What quantization begins with, and the result of all passes: those that were given, or those of `minmax`.
     quantized: does all passes."""
     samples = [data[k] for k in spread_indices(len(data), MOST)] if data else []
-    if start.config.calibration != "auto" or len(samples) < FEWEST:
+    if start.config.calibration != "auto" or not start.config.tries or len(samples) < FEWEST:
         return start, passed
     other = replace(start, config=replace(start.config, calibration="minmax"))
     made = quantized(other)

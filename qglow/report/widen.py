@@ -47,7 +47,7 @@ AMPLE = 1.5  # nodes of several causes count once: what is chosen may be estimat
 def may_widen(config: QuantConfig) -> bool:
     """Whether wider formats may be chosen: other schemes than the usual one are for what runs nothing else."""
     usual = config.activations == "uint8" and not config.power_of_two and config.weights != "per_tensor"
-    return usual and config.widen_percent > 0
+    return usual and config.tries and config.widen_percent > 0
 
 
 def widen(

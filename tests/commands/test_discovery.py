@@ -158,6 +158,7 @@ CASES = [
     ("--exclude re:. --exclude op:Conv", ["nothing became int8", "--exclude op:Conv had no effect"]),
     ("--exclude op:Conv --exclude op:Relu", ["only 3 of 13 operations became int8, 10 stayed float"]),
     ("--percentile 99", ["--percentile had no effect"]),
+    ("--effort fast --widen-percent 20", ["--widen-percent had no effect"]),
     ("--block-size 64", ["--block-size had no effect: it is for --weights int4_block"]),
     ("--calibration percentile --percentile 99.9 --exclude conv_c", []),
     ("--data DIGITS --no-check", ["--data had no effect"]),

@@ -15,6 +15,7 @@ import qglow
 from bench.accuracy import made
 from bench.accuracy.agreement import powers, summary
 from qglow.commands.main import main
+from qglow.graph.digest import digests
 from qglow.quantization import QuantConfig, run_passes
 from qglow.quantizing import start_of
 from qglow.report import widen
@@ -47,6 +48,18 @@ def test_a_poor_model_is_better_on_new_samples() -> None:
     assert account["int8_db"] < 20 and account["reached_db"] >= account["int8_db"] + 1
     assert 0 < account["more_time_percent"] <= 50
     assert decibels(bundle("outliers", 50.0), "outliers") > decibels(bundle("outliers", 0.0), "outliers") + 2
+
+
+def test_fast_tries_nothing_and_is_judged() -> None:
+    """Its nodes and bits are those of a bundle for which no samples were read at all, and it is compared with float."""
+    recorded = qglow.profile(model("outliers").proto, model("outliers").calibration)
+    fast = qglow.quantize(model("outliers").proto, recorded, {"effort": "fast", "min_agreement_sqnr_db": 0.0})
+    blind = qglow.quantize(model("outliers").proto, recorded, check=False)
+    texts = [[repr(n) for n in b.graph.nodes] for b in (fast, blind, bundle("outliers", 50.0))]
+    assert texts[0] == texts[1] != texts[2] and fast.graph.types == blind.graph.types
+    assert digests(fast.graph.constants) == digests(blind.graph.constants)
+    assert fast.manifest["agreement"] is not None and not {"wider", "biases"} & fast.manifest.keys()
+    assert fast.manifest["config"]["effort"] == "fast"
 
 
 def test_the_account_is_of_nodes_that_were_int8() -> None:
