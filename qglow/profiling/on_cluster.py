@@ -60,7 +60,7 @@ class Job:
 
 
 def record_on(
-    cluster: Cluster, graph: Graph, data: Dataset, *, engine: str = "qglow", quiet: bool = True, oracle: Oracle
+    cluster: Cluster, graph: Graph, data: Dataset, *, engine: str = "qglow", quiet: bool = True, oracle: Oracle | None
 ) -> Profile:
     """As `record`, by the workers of a cluster. Raises ConfigError for what is wrong with these."""
     cluster.check(needs())
