@@ -76,7 +76,8 @@ def _check(options: argparse.Namespace) -> None:
         options.model, options.bundle = model_first([options.model, options.bundle])
     unknown = [p for p in _peers(options) if p not in PEERS]
     if unknown:
-        raise ConfigError(f"--vs: unknown peer {unknown[0]!r}; known are {', '.join(PEERS)}")
+        said = f"--vs: unknown peer {unknown[0]!r}; known are {', '.join(PEERS)}"
+        raise ConfigError(f"{said}; a model stands behind the bundle" if unknown[0].endswith(".onnx") else said)
     if options.vs is not None and not options.model:
         raise ConfigError("--vs needs the float model that the peers run: qglow bench BUNDLE MODEL.onnx --vs ...")
     if options.data and options.shape:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layer-samples", type=number_or_none, metavar="N", default=LAYER_SAMPLES,
         help="compare layers too on so many of these (default 16); 0: outputs alone",
     )  # fmt: skip
-    parser.add_argument("-o", "--output", metavar="report.html")
+    parser.add_argument("-o", "--output", "--html", metavar="report.html")
     parser.add_argument("--json", metavar="report.json", help="the figures; - prints them, and nothing else")
     parser.add_argument("--no-latency", action="store_true", help="do not time the bundle beside onnxruntime")
     add_skip_bad(parser)

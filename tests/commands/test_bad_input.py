@@ -305,6 +305,7 @@ CASES = [
     ("bench b.qglow nowhere.onnx", "no such model file"),
     ("bench b.qglow other.onnx --seconds 0.1", "onnxruntime cannot run it on the bundle's inputs"),
     ("bench b.qglow --vs tvm", "unknown peer 'tvm'"),
+    ("bench b.qglow --vs model.onnx", "known are onnxruntime, openvino; a model stands behind the bundle"),
     ("bench b.qglow --vs onnxruntime", "--vs needs the float model"),
     ("bench b.qglow --shape nothing=1x2", "no input 'nothing'"),
     ("quantize other.onnx --budget soon", "expected a time above 0 such as 60s or 5m, got 'soon'"),
