@@ -374,7 +374,7 @@ def manifest_of(graph: Graph, result: QuantState, recorded: Profile | None, agre
 def _shapes_of(recorded: Profile, graph: Graph) -> dict[str, list[int]]:
     """Of the inputs of a sample that the profile keeps; empty where it keeps none."""
     rows = recorded.kept[0].inputs if recorded.kept else ()
-    return {name: list(row[2]) for name, row in zip(graph.inputs, rows, strict=False)}
+    return {name: list(row.shape) for name, row in zip(graph.inputs, rows, strict=False)}
 
 
 def decisions_of(result: QuantState) -> list[Decision]:

@@ -140,9 +140,10 @@ class Observer:
     @property
     def channel_mean(self) -> Array | None:
         """Mean of every channel (axis 1), float64; None where it was not recorded."""
-        if self.channel_sum is None or not self.channel_count:
+        sums, count = self.channel_sum, self.channel_count
+        if sums is None or not count:
             return None
-        return np.array([v / self.channel_count for v in self.channel_sum.tolist()], np.float64) * UNIT
+        return np.array([v / count for v in sums.tolist()], np.float64) * UNIT
 
     def merge(self, other: Observer) -> Observer:
         """The statistics of both, as if one observer had seen all."""

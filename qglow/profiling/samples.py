@@ -8,8 +8,7 @@
    FEWEST, then every eighth.
 4. A sample that cannot be kept calibrates.
 
-They take at most LIMIT bytes of text in total: zlib, then base64. Each is packed when it comes, so memory does not
-grow with the number of samples.
+They take at most LIMIT bytes of text in total: zlib, then base64, which is made when a file or a decision needs it.
 """
 
 from __future__ import annotations
@@ -32,22 +31,74 @@ LIMIT = 16 << 20
 LARGEST = 64 << 20  # bytes of one array: what is larger is not packed, nor unpacked from a file
 
 
+class KeptArray:
+    """An input of a kept sample: its name, dtype, shape, and its values as an array, as text, or as both.
+
+    Arrays are not to be written to: whoever asks is given the same one."""
+
+    __slots__ = ("_array", "_text", "dtype", "name", "shape")
+
+    def __init__(self, name: str, dtype: DType, shape: tuple[int, ...], made: Array | str) -> None:
+        self.name, self.dtype, self.shape = name, dtype, shape
+        self._text = made if isinstance(made, str) else None
+        self._array = made if not isinstance(made, str) else None
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, KeptArray):
+            return NotImplemented
+        return (self.name, self.dtype, self.shape, self.text) == (other.name, other.dtype, other.shape, other.text)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def text(self) -> str:
+        """The values, packed."""
+        if self._text is None:
+            assert self._array is not None
+            little = self._array.astype(self._array.dtype.newbyteorder("<"), copy=False)
+            self._text = base64.b64encode(zlib.compress(little.tobytes(), 1)).decode()
+        return self._text
+
+    @property
+    def most(self) -> int:
+        """No text of these values has more bytes. zlib: what deflate's fastest implementations may add."""
+        if self._text is not None or self._array is None:
+            return len(self.text)
+        size = self._array.nbytes + self._array.nbytes // 8 + 64
+        return -(-size // 3) * 4
+
+    @property
+    def array(self) -> Array:
+        """The values, unpacked. Raises ValueError where the bytes do not make the array."""
+        if self._array is not None:
+            return self._array
+        unpacked = _unpack(self.dtype, self.shape, self.text)
+        unpacked.flags.writeable = False
+        if unpacked.nbytes <= 4 * len(self.text):  # NOTE: a file may hold little text of much
+            self._array = unpacked
+        return unpacked
+
+
 @dataclass(frozen=True, slots=True)
 class KeptSample:
-    """A sample's name, and dtype, shape and packed bytes of each input, in the order of the graph's inputs. held_back:
-    whether calibration did not see it."""
+    """A sample's name and inputs, in the order of the graph's. held_back: whether calibration did not see it."""
 
     name: str
-    inputs: tuple[tuple[str, str, tuple[int, ...], str], ...]
+    inputs: tuple[KeptArray, ...]
     held_back: bool = False
 
     @property
     def size(self) -> int:
         """Bytes of text."""
-        return sum(len(data) for *_, data in self.inputs)
+        return sum(len(i.text) for i in self.inputs)
+
+    @property
+    def most(self) -> int:
+        """`size` is no more: known before anything is packed."""
+        return sum(i.most for i in self.inputs)
 
     def to_dict(self) -> dict[str, Any]:
-        rows = [{"input": n, "kind": k, "shape": list(s), "data": d} for n, k, s, d in self.inputs]
+        rows = [{"input": i.name, "kind": i.dtype.value, "shape": list(i.shape), "data": i.text} for i in self.inputs]
         return {"sample": self.name, **({"held_back": True} if self.held_back else {}), "inputs": rows}
 
     @staticmethod
@@ -55,7 +106,7 @@ class KeptSample:
         """From a profile's JSON. Raises ValueError, KeyError or TypeError where it is malformed."""
         sample = KeptSample(
             str(raw["sample"]),
-            tuple((str(r["input"]), str(r["kind"]), _shape(r), str(r["data"])) for r in raw["inputs"]),
+            tuple(KeptArray(str(r["input"]), DType(str(r["kind"])), _shape(r), str(r["data"])) for r in raw["inputs"]),
             raw.get("held_back", False) is True,  # NOTE: profiles from before have no such samples
         )
         sample.arrays()
@@ -63,19 +114,20 @@ class KeptSample:
 
     def arrays(self) -> list[Array]:
         """The inputs, unpacked. Raises ValueError where the bytes do not make the array."""
-        return [_unpack(DType(dtype), shape, data) for _, dtype, shape, data in self.inputs]
+        return [i.array for i in self.inputs]
 
 
-def pack(sample: Sample, inputs: Iterable[str]) -> KeptSample | None:
-    """A sample packed; None where an input holds strings or is too large to keep."""
+def kept_of(sample: Sample, inputs: Iterable[str]) -> KeptSample | None:
+    """A sample as it is kept; None where an input holds strings or is too large."""
     rows = []
     for name in inputs:
         array = np.asarray(sample.feeds[name])  # NOTE: ascontiguousarray would give a scalar a dimension
         if array.dtype.kind == "O" or array.nbytes > LARGEST:
             return None
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        packed = base64.b64encode(zlib.compress(little.tobytes(), 1)).decode()
-        rows.append((name, DType.of(array.dtype).value, tuple(array.shape), packed))
+        dtype = DType.of(array.dtype)
+        copied = np.array(array, dtype.numpy, order="C")  # NOTE: who gave it may fill it with the next sample
+        copied.flags.writeable = False
+        rows.append(KeptArray(name, dtype, tuple(array.shape), copied))
     return KeptSample(sample.name, tuple(rows))
 
 
@@ -104,15 +156,15 @@ class Keeper:
         wanted = self._is_wanted(sample.position)
         if not wanted and (sample.position >= SMALL or (self._total is not None and self._total > SMALL)):
             return False
-        packed = pack(sample, self._inputs)
-        if is_first and packed is not None and self._total is not None and 1 < self._total <= SMALL:
-            fitting = LIMIT // max(1, packed.size)
+        kept = kept_of(sample, self._inputs)
+        if is_first and kept is not None and self._total is not None and 1 < self._total <= SMALL:
+            fitting = self._total if kept.most * self._total <= LIMIT else LIMIT // max(1, kept.size)
             if fitting < self._total:  # rule 2
                 self._chosen = {*_spread_inside(self._total, min(fitting, self._total // 4))}
                 wanted = sample.position in self._chosen
-        if packed is None or (self._chosen and not wanted) or not self._has_room(packed, wanted):
+        if kept is None or (self._chosen and not wanted) or not self._has_room(kept, wanted):
             return False
-        self._kept.append(replace(packed, held_back=wanted))
+        self._kept.append(replace(kept, held_back=wanted))
         return wanted
 
     @property
@@ -126,9 +178,11 @@ class Keeper:
         held = sum(s.held_back for s in self._kept)
         return index >= SMALL and held < MOST and index % (4 if held < FEWEST else 8) == 3
 
-    def _has_room(self, packed: KeptSample, wanted: bool) -> bool:
+    def _has_room(self, kept: KeptSample, wanted: bool) -> bool:
         """Whether the sample fits; one that is held back takes the place of what calibrates."""
-        room = LIMIT - packed.size - sum(s.size for s in self._kept)
+        if sum(s.most for s in (*self._kept, kept)) <= LIMIT:
+            return True
+        room = LIMIT - kept.size - sum(s.size for s in self._kept)
         while room < 0 and wanted and (others := [s for s in self._kept if not s.held_back]):
             self._kept = [s for s in self._kept if s is not others[-1]]
             room += others[-1].size
@@ -147,7 +201,9 @@ def enough_of(samples: Iterable[KeptSample]) -> tuple[KeptSample, ...]:
 
 
 def _fitting(samples: Iterable[KeptSample], count: int, room: int) -> tuple[KeptSample, ...]:
-    kept: list[KeptSample] = []
+    samples, kept = tuple(samples), list[KeptSample]()
+    if sum(s.most for s in samples[:count]) <= room:
+        return samples[:count]
     for sample in samples:
         if len(kept) < count and sample.size <= room:
             kept.append(sample)

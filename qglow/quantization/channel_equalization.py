@@ -167,9 +167,10 @@ def _reach(o: Observer | None, a: Array | None, axis: int) -> tuple[Array, Array
 def _is_rare(o: Observer, largest: Array) -> Array:
     """Channels of values of one sign, as behind a ReLU, of which one value makes more than half of the sum: they were
     hardly ever other than 0, and what they reach is not known."""
-    if o.channel_mean is None or o.channel_min is None or o.channel_max is None:
+    mean = o.channel_mean
+    if mean is None or o.channel_min is None or o.channel_max is None:
         return np.zeros(largest.shape, bool)
-    total = np.abs(o.channel_mean) * o.channel_count
+    total = np.abs(mean) * o.channel_count
     return np.asarray(((o.channel_min >= 0) | (o.channel_max <= 0)) & (total < RARE * largest))
 
 
