@@ -44,6 +44,7 @@ from .report.agreement import Agreement
 from .report.by_step import noise_by_step
 from .report.centring import with_offsets
 from .report.compare import LAYER_SAMPLES, AccuracyReport, Compared, check_same, compare_samples
+from .report.first_wrong import Walk, WrongLayer
 from .report.isolated_layer_error import worst_layers
 from .report.judging import MOST, powers_of
 from .report.network import network_of
@@ -323,6 +324,18 @@ def compare_several(
         report.network = network_of(one.bundle.graph)
         report.provenance = provenance_of(model, path, data, one.bundle.manifest, backend)
     return reports
+
+
+@in_usual_mode
+def first_wrong_layer(
+    model: Any, bundle: Bundle, data: Data, floor_db: float, *, samples: int | None = None, quiet: bool = True
+) -> tuple[WrongLayer | None, int]:
+    """The first layer of a bundle whose values are below `floor_db` beside float on the samples, and how many samples
+    were compared: LAYER_SAMPLES, evenly spread, where `samples` does not say how many. Raises as `compare` does."""
+    graph = float_graph(model)
+    check_same(graph, bundle.graph)
+    opened = open_dataset(data, graph).spread(LAYER_SAMPLES if samples is None else samples)
+    return Walk(graph, bundle.graph, float_oracle(model, graph)).first_below(floor_db, opened, quiet)
 
 
 def _spread_labels(labels: Sequence[Any], samples: int | None) -> list[Any]:

@@ -12,7 +12,7 @@ from ..graph import Graph, Node, TensorType
 from ..graph.text import print_graph
 from ..kernels import library
 from ..npz import npz_writer
-from ..pipeline import compare
+from ..pipeline import first_wrong_layer
 from ..profiling.dataset import open_dataset
 from ..report.stored import float_name
 from ..runtime import InferenceSession, load
@@ -44,23 +44,24 @@ def run(options: argparse.Namespace) -> int:
     if options.output:
         check_folder(options.output)
     library.ensure()  # NOTE: before the progress bar, for it may show one of its own
-    report = compare(options.model, bundle, options.data, samples=options.samples, quiet=options.quiet)
-    bad = next((r for r in report.layers if r.sqnr_db < options.floor_db), None)
+    bad, samples = first_wrong_layer(
+        options.model, bundle, options.data, options.floor_db, samples=options.samples, quiet=options.quiet
+    )
     if bad is None:
-        print(f"no layer is below {options.floor_db:g} dB over {counted(report.agreement.samples, 'sample')}")
+        print(f"no layer is below {options.floor_db:g} dB over {counted(samples, 'sample')}")
         return 0
-    node = next(n for n in bundle.graph.nodes if bad.name in {float_name(o) for o in n.outputs})
-    own = "" if bad.own_sqnr_db is None else f", {bad.own_sqnr_db:.1f} dB alone on its true inputs"
+    node, error = bad.node, bad.error
+    own = "" if bad.own is None else f", {bad.own.sqnr_db:.1f} dB alone on its true inputs"
     print(
-        f"first below {options.floor_db:g} dB: {bad.name} ({bad.op}), {bad.sqnr_db:.1f} dB, cosine "
-        f"{bad.cosine:.5f}{own}"
+        f"first below {options.floor_db:g} dB: {bad.value} ({node.operator}), {error.sqnr_db:.1f} dB, cosine "
+        f"{error.cosine:.5f}{own}"
     )
     for what, values in (("reads", node.inputs), ("gives", node.outputs)):
         for value in (v for v in values if v and v not in bundle.graph.constants):
-            error = report.agreement.layers.get(float_name(value))
+            found = bad.errors.get(float_name(value))
             print(
                 f"  {what} {value}: {_shown(bundle.graph.types[value])}"
-                + (f", {error.sqnr_db:.1f} dB" if error else "")
+                + (f", {found.sqnr_db:.1f} dB" if found else "")
             )
     if options.output:
         _cut_out(bundle.graph, node, options.data, Path(options.output))
