@@ -44,7 +44,7 @@ from .report.agreement import Agreement
 from .report.by_step import noise_by_step
 from .report.centring import with_offsets
 from .report.compare import LAYER_SAMPLES, AccuracyReport, Compared, check_same, compare_samples
-from .report.first_wrong import Walk, WrongLayer
+from .report.first_wrong import LayerByLayer, WrongLayer
 from .report.isolated_layer_error import worst_layers
 from .report.judging import MOST, powers_of
 from .report.network import network_of
@@ -335,7 +335,7 @@ def first_wrong_layer(
     graph = float_graph(model)
     check_same(graph, bundle.graph)
     opened = open_dataset(data, graph).spread(LAYER_SAMPLES if samples is None else samples)
-    return Walk(graph, bundle.graph, float_oracle(model, graph)).first_below(floor_db, opened, quiet)
+    return LayerByLayer(graph, bundle.graph, float_oracle(model, graph)).first_below(floor_db, opened, quiet)
 
 
 def _spread_labels(labels: Sequence[Any], samples: int | None) -> list[Any]:

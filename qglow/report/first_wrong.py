@@ -36,7 +36,7 @@ class WrongLayer:
     errors: Mapping[str, Error]
 
 
-class Walk:
+class LayerByLayer:
     """An int8 graph beside its float one, value by value, on samples. Raises what either side does."""
 
     def __init__(self, graph: Graph, quantized: Graph, oracle: Oracle) -> None:
