@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
     parser.add_argument("model", metavar="MODEL.onnx", nargs="?", help="the float model, for the peers")
     parser.add_argument(
-        "--data", help="folder (see README), or one .npz file: time on its first sample, calibrate the peers on it"
+        "--data", help="folder or file of samples (see README): time on its first sample, calibrate the peers on it"
     )
     parser.add_argument("--threads", type=whole_number, default=1, metavar="N", help="of every runtime (default 1)")
     parser.add_argument(

@@ -27,7 +27,7 @@ is given again.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
-    parser.add_argument("--data", help="folder (see README), or one .npz file")
+    parser.add_argument("--data", help="folder or file of samples (see README)")
     parser.add_argument("-o", "--output", metavar="NAME.profile.json", help="default: the model's name, here")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument(

@@ -28,7 +28,7 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL.onnx")
     parser.add_argument("bundles", metavar="BUNDLE", nargs="+", help="several are reported side by side")
-    parser.add_argument("--data", required=True, help="folder (see README), or one .npz file")
+    parser.add_argument("--data", required=True, help="folder or file of samples (see README)")
     parser.add_argument("--samples", type=whole_number, metavar="N", help="use at most so many samples, evenly spread")
     parser.add_argument(
         "--layer-samples", type=number_or_none, metavar="N", default=LAYER_SAMPLES,

@@ -31,7 +31,7 @@ EXAMPLES = """examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", metavar="BUNDLE")
-    parser.add_argument("--data", help="folder (see README), or one .npz file")
+    parser.add_argument("--data", help="folder or file of samples (see README)")
     parser.add_argument(
         "--samples", type=whole_number, metavar="N", help="use at most so many samples of the data, evenly spread"
     )

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundles", metavar="BUNDLE", nargs="*")
     parser.add_argument(
         "--data",
-        help="folder (see README), or one .npz file: its first sample gives the shapes of inputs (default: noise)",
+        help="folder or file of samples (see README): its first sample gives the shapes of inputs (default: noise)",
     )
     parser.add_argument(
         "--threads", type=whole_number, metavar="N", help="tune for so many threads (default: for 1, and for all CPUs)"

@@ -1,31 +1,32 @@
-"""Calibration and evaluation data, one sample at a time: a folder, one .npz file, or any iterable of {input name:
-array}."""
+"""Calibration and evaluation data, one sample at a time: a folder, one file, or any iterable of {input name: array}."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
-from ..arguments import LARGEST, count_of, path_of, quoted, shown
+from ..arguments import count_of, path_of, quoted, shown
 from ..errors import DataError, in_one_line
 from ..graph import Array, Graph, TensorType
 from ..graph.masks import masked_inputs
 from ..npz import read_npy, read_npz
-from ..reading import read_text
 from ..reference.arithmetic import quantize
 from ..toml import read_toml
 from ..words import counted
 from .images import IMAGE_SUFFIXES, image_reader, pixels_of
+from .labels import labels_in, labels_of
 
 Feeds = dict[str, Array]
+NO_TOML = (
+    "images need a dataset.toml that says how a picture becomes a tensor; `qglow profile MODEL.onnx --data FOLDER "
+    "--write-dataset` writes one to look at"
+)
 
 
 class InputTypes(dict[str, TensorType]):
@@ -170,17 +171,6 @@ def _check_count(count: int | None) -> None:
         count_of(count, "samples", DataError)
 
 
-def labels_of(labels: Any) -> list[int]:
-    """The class of each sample, in order. Raises DataError for what is no list of whole numbers."""
-    if (
-        isinstance(labels, (str, bytes, Mapping))
-        or not isinstance(labels, (Iterable, np.ndarray))
-        or getattr(labels, "ndim", 1) != 1
-    ):
-        raise DataError(f"labels must be a list of whole numbers, one a sample; got {shown(labels)}")
-    return [count_of(label, "a label", DataError, -LARGEST) for label in labels]
-
-
 def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, graph: Graph) -> Dataset:
     """The samples of DATA for a graph's inputs. Raises DataError where there are none or the folder cannot be
     understood."""
@@ -201,12 +191,8 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
             raise DataError("the data holds no sample")
         return Dataset(tuple((f"sample {k}", partial(_same, f), None) for k, f in enumerate(data)), types)
     path = path_of(data, "the data", DataError)
-    if not path.is_dir() and path.suffix == ".npz" and path.exists():
-        return Dataset(((path.name, partial(read_npz, path), None),), types, path=path)
     if not path.is_dir():
-        raise DataError(
-            f"{path}: {'expected a folder or one .npz file' if path.exists() else 'no such folder of data'}"
-        )
+        return _one_file(path, graph, types)
     toml = path / "dataset.toml"
     sources = _by_toml(path, toml, types) if toml.exists() else _by_files(path, types)
     if not sources:
@@ -214,8 +200,30 @@ def open_dataset(data: str | Path | Iterable[Mapping[str, Array]] | Dataset, gra
             f"{path}: no samples found; expected .npz, .npy or images with a dataset.toml, or "
             "test_data_set_*/input_*.pb"
         )
-    labels = _labels(path, [name for name, _ in sources])
+    labels = labels_in(path, [name for name, _ in sources])
     return Dataset(tuple((name, read, labels.get(name)) for name, read in sources), types, path=path)
+
+
+def _one_file(path: Path, graph: Graph, types: InputTypes) -> Dataset:
+    """An .npz file, an .npy file for a model of one input, or a picture of a folder that has a dataset.toml."""
+    if not path.exists():
+        raise DataError(f"{path}: no such folder of data")
+    if path.suffix == ".npz":
+        return Dataset(((path.name, partial(read_npz, path), None),), types, path=path)
+    if path.suffix == ".npy":
+        if len(types) != 1:
+            raise DataError(f"{path}: an .npy file serves a model with one input, this one has {list(types)}; use .npz")
+        return Dataset(((path.name, partial(_named, next(iter(types)), read_npy, path), None),), types, path=path)
+    if path.suffix.lower() not in IMAGE_SUFFIXES:
+        raise DataError(f"{path}: expected a folder, one .npz or .npy file, or one picture")
+    folder = next((f for f in path.absolute().parents if (f / "dataset.toml").exists()), None)
+    if folder is None:
+        raise DataError(f"{path}: {NO_TOML}")
+    whole, name = open_dataset(folder, graph), path.absolute().relative_to(folder).as_posix()
+    sources = tuple(s for s in whole.sources if s[0] == name)
+    if not sources:
+        raise DataError(f"{path}: not among the samples of {folder}, as its dataset.toml has them")
+    return replace(whole, sources=sources, path=path)
 
 
 def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:
@@ -320,10 +328,7 @@ def _by_files(path: Path, types: Mapping[str, TensorType]) -> list[Source]:
     if npy:
         return [(p.name, partial(_named, names[0], read_npy, p)) for p in npy]
     if _pictures(path):
-        raise DataError(
-            f"{path}: images need a dataset.toml that says how a picture becomes a tensor; `qglow profile MODEL.onnx "
-            "--data FOLDER --write-dataset` writes one to look at"
-        )
+        raise DataError(f"{path}: {NO_TOML}")
     return []
 
 
@@ -357,44 +362,3 @@ def has_only_pictures(path: Path) -> bool:
 def _pictures(path: Path) -> list[Path]:
     """Pictures in a folder and, as data sets with a folder a class have them, in those below it."""
     return sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-
-
-def _label(text: str | None, file: Path, sample: str) -> int:
-    try:
-        return int(text or "")
-    except ValueError:
-        raise DataError(
-            f"{file}: {sample}: expected the number of a class, counted from 0, as its label; got {quoted(text)}"
-        ) from None
-
-
-def _labels(path: Path, samples: list[str]) -> dict[str, int]:
-    """Class by file name; empty where there is no labels.csv. A file may be named that is not there, but not every
-    one."""
-    file = path / "labels.csv"
-    if not file.exists():
-        return {}
-    try:
-        rows = csv.DictReader(io.StringIO(read_text(file, DataError).removeprefix("\ufeff"), newline=""))
-        if absent := {"file", "label"} - set(rows.fieldnames or ("file", "label")):
-            named = ", ".join(map(str, rows.fieldnames or ()))
-            raise DataError(f"{file}: expected the columns file,label; {min(absent)} is absent from {named}")
-        labels = dict[str, int]()
-        for row in rows:
-            label = _label(row["label"], file, row["file"])
-            if labels.setdefault(row["file"], label) != label:
-                both = f"{labels[row['file']]} and {label}"
-                raise DataError(f"{file}: {row['file']} has two labels, {both}; keep one row for each file")
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise DataError(
-            f"{file}: expected the columns file,label with whole-number labels ({type(error).__name__}: {error})"
-        ) from error
-    missing = [s for s in samples if s not in labels]
-    if len(missing) == len(samples):
-        raise DataError(
-            f"{file}: it names none of the samples, such as {samples[0]}; the column file holds file names in {path}"
-        )
-    if missing:
-        without = f"{len(missing)} of {counted(len(samples), 'sample')}"
-        raise DataError(f"{file}: {without} have no label, such as {missing[0]}; add them, or remove the file")
-    return labels

@@ -61,6 +61,8 @@ def good(tmp_path_factory: pytest.TempPathFactory, digits: Path) -> Path:
     np.save(folder / "int.npy", np.zeros((1, 1, 8, 8), np.int64))
     np.save(folder / "flat.npy", np.zeros(64, np.float32))
     np.save(folder / "one.npy", np.zeros((1, 1, 8, 8), np.float32))
+    (folder / "half.npy").write_bytes((folder / "one.npy").read_bytes()[:150])
+    (folder / "alone.png").write_bytes(b"")
     np.savez(folder / "wrong.npz", other=np.zeros((1, 1, 8, 8), np.float32))
     (folder / "text.txt").write_text("hello")
     (folder / "notes.toml").write_text("hello")
@@ -167,8 +169,9 @@ PROFILE, QUANTIZE = "profile model.onnx --data", "quantize model.onnx --profile 
 RUN, REPORT, DIFF = "run b.qglow", "report model.onnx b.qglow --data", "diff model.onnx b.qglow --data"
 DATA_CASES = [
     ("nowhere", "no such folder"),
-    ("text.txt", "expected a folder or one .npz file"),
-    ("one.npy", "expected a folder or one .npz file"),
+    ("text.txt", "expected a folder, one .npz or .npy file, or one picture"),
+    ("half.npy", "not a readable .npy file"),
+    ("alone.png", "need a dataset.toml"),
     ("wrong.npz", "input 'image' is missing; it has ['other']"),
     ("data-empty", "no samples found"),
     ("data-text", "no samples found"),

@@ -73,6 +73,27 @@ def test_pictures_in_a_folder_for_each_class(tmp_path: Path) -> None:
         open_dataset(tmp_path, graph_of(x=(1, 3, 4, 4)))
 
 
+def test_one_file_is_one_sample(tmp_path: Path) -> None:
+    """A picture is what it is in its folder, with its label; an array is the only input."""
+    (tmp_path / "dataset.toml").write_text('[input.x]\nsource = "images"\n')
+    (tmp_path / "labels.csv").write_text("file,label\ncat/1.png,4\ncat/2.png,5\n")
+    (tmp_path / "cat").mkdir()
+    for k in (1, 2):
+        Image.fromarray(np.full((4, 5, 3), 10 * k, np.uint8)).save(tmp_path / "cat" / f"{k}.png")
+    graph = graph_of(x=(1, 3, 4, 5))
+    (sample,) = open_dataset(tmp_path / "cat" / "2.png", graph)
+    assert sample.name == "cat/2.png" and sample.label == 5 and (sample.feeds["x"] == 20).all()
+    np.save(tmp_path / "a.npy", np.full((1, 3, 4, 5), 7, np.float32))
+    (sample,) = open_dataset(tmp_path / "a.npy", graph)
+    assert sample.label is None and (sample.feeds["x"] == 7).all()
+    with pytest.raises(DataError, match="one input, this one has"):
+        open_dataset(tmp_path / "a.npy", graph_of(x=(1,), y=(1,)))
+    (tmp_path / "dataset.toml").write_text('[input.x]\nsource = "npy"\n')
+    (tmp_path / "labels.csv").unlink()
+    with pytest.raises(DataError, match="2.png: not among the samples of"):
+        open_dataset(tmp_path / "cat" / "2.png", graph)
+
+
 def test_no_array_is_left_out_in_silence(tmp_path: Path) -> None:
     """Files that a system hides are no samples; samples of two kinds are refused, not half of them read."""
     graph = graph_of(x=(1, 2))
