@@ -219,11 +219,11 @@ def _one_file(path: Path, graph: Graph, types: InputTypes) -> Dataset:
     folder = next((f for f in path.absolute().parents if (f / "dataset.toml").exists()), None)
     if folder is None:
         raise DataError(f"{path}: {NO_TOML}")
-    whole, name = open_dataset(folder, graph), path.absolute().relative_to(folder).as_posix()
-    sources = tuple(s for s in whole.sources if s[0] == name)
+    every, name = open_dataset(folder, graph), path.absolute().relative_to(folder).as_posix()
+    sources = tuple(s for s in every.sources if s[0] == name)
     if not sources:
         raise DataError(f"{path}: not among the samples of {folder}, as its dataset.toml has them")
-    return replace(whole, sources=sources, path=path)
+    return replace(every, sources=sources, path=path)
 
 
 def checked(feeds: Mapping[str, Array], types: Mapping[str, TensorType], sample: str) -> Feeds:
