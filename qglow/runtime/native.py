@@ -90,6 +90,10 @@ class Rows(Sequence[Array]):
         """Addresses."""
         return np.asarray(self.words.ctypes.data + 8 * self.firsts)
 
+    def flags(self) -> Array:
+        """The second word of each."""
+        return np.asarray(self.words[self.firsts + 1])
+
 
 class Segment:
     """Native instructions that follow each other. start, count, schedule: what the executor and a pool take, made once.
@@ -103,8 +107,12 @@ class Segment:
         self.rows = rows
         self.starts = rows.starts() if isinstance(rows, Rows) else np.array([r.ctypes.data for r in rows], np.int64)
         self.start, self.count = _word(self.starts), ctypes.c_int64(len(rows))
-        self._tables = Schedule(rows, threads) if threads > 1 else None
+        self._tables = Schedule(self.starts, _flags_of(rows), threads) if threads > 1 else None
         self.schedule = ctypes.c_int64(self._tables.address) if self._tables is not None and self._tables.fits else None
+
+
+def _flags_of(rows: Sequence[Array]) -> Array:
+    return rows.flags() if isinstance(rows, Rows) else np.array([r[1] for r in rows], np.int64)
 
 
 class HostStep:

@@ -5,7 +5,7 @@ What a piece is follows from the program and the number of threads asked for alo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from math import prod
 
@@ -73,26 +73,22 @@ class Schedule:
     """The pieces of instructions that run one after the other, as kernels/thread_pool.py reads them. address: of the
     first word."""
 
-    def __init__(self, rows: Sequence[Array], threads: int) -> None:
-        lists: list[list[int]] = [[] for _ in range(threads)]
-        phases = [[0] * threads]
-        places = []  # of each piece: its owner, its place in the list, its phase
-        for k, row in enumerate(rows):
-            count = int(row[1]) >> 8
-            for piece in range(count):
-                owner = piece * threads // count
-                places.append((owner, len(lists[owner]), len(phases) - 1))
-                lists[owner] += [row.ctypes.data, piece, 0, 0]
-                phases[-1][owner] += 1
-            if row[1] & 1 and k + 1 < len(rows):
-                phases.append([0] * threads)
-        self.fits = max(map(len, lists)) <= PIECE * MOST_PIECES
-        table = np.array([[sum(p), np.count_nonzero(p), *p] for p in phases], np.int64)
+    def __init__(self, starts: Array, flags: Array, threads: int) -> None:
+        """starts: int64 [rows], addresses of the rows of words; flags: int64 [rows], the second word of each: whether a
+        barrier follows, and above its eighth bit the number of pieces."""
+        counts, barriers = flags >> 8, flags & 1
+        row = np.repeat(np.arange(len(starts)), counts)
+        piece = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+        owner = piece * threads // counts[row]
+        phase = (np.cumsum(barriers) - barriers)[row]
+        phases = int(phase[-1]) + 1 if len(phase) else 1
+        of_owner = np.bincount(phase * threads + owner, minlength=phases * threads).reshape(phases, threads)
+        table = np.column_stack([of_owner.sum(1), np.count_nonzero(of_owner, axis=1), of_owner]).astype(np.int64)
         self._phases, ends = table, np.cumsum(table[:, 0])
-        for owner, at, phase in places:
-            last = phase == len(phases) - 1
-            lists[owner][at + 2 : at + 4] = [int(ends[phase]), 0 if last else int(table[phase + 1].ctypes.data)]
-        self._lists = [np.array(one, np.int64) for one in lists]
+        following = np.where(phase == phases - 1, 0, table.ctypes.data + (phase + 1) * table.strides[0])
+        words = np.column_stack([starts[row], piece, ends[phase], following]).astype(np.int64)
+        self._lists = [words[owner == k].ravel() for k in range(threads)]
+        self.fits = max(map(len, self._lists)) <= PIECE * MOST_PIECES
         self._words = np.array(
             [ends[-1], *[0] * NOTES, table.ctypes.data, *(one.ctypes.data for one in self._lists)], np.int64
         )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MOST_PLANS = 64
 MOST_BYTES = 512 << 20  # that plans have for themselves; the newest plan is kept whatever its size
+FEW, BYTES = 8, 32 << 20  # so many plans may have MOST_BYTES; more of them, together, no more than BYTES
 
 
 class Plans(Protocol):
@@ -47,10 +48,14 @@ class PlanCache:
         self._plans.pop(key, None)
         self._plans[key] = self._newest = plan
         size = self.nbytes
-        while len(self._plans) > 1 and (len(self._plans) > self.most_plans or size > self.most_bytes):
+        while len(self._plans) > 1 and self._is_full(size):
             _, gone = self._plans.popitem(last=False)
             size -= gone.nbytes
         return plan
+
+    def _is_full(self, size: int) -> bool:
+        count = len(self._plans)
+        return count > self.most_plans or size > self.most_bytes or (count > FEW and size > BYTES)
 
     def __len__(self) -> int:
         return len(self._plans)

@@ -47,6 +47,34 @@ def feeds_of(graph: Graph) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_what_a_schedule_says(threads: int) -> None:
+    """Word by word, as a pool reads it: every piece once, with the pieces up to the end of its phase and where the next
+    phase stands."""
+    rng = np.random.default_rng(threads)
+    for rows in (1, 2, 9, 40):
+        counts, barriers = rng.integers(1, 2 * threads, rows), rng.integers(0, 2, rows)
+        starts = np.arange(rows, dtype=np.int64) * 1000
+        made = pieces.Schedule(starts, counts << 8 | barriers, threads)
+        phase_of = [int(barriers[:k].sum()) for k in range(rows)]
+        total, _, _, _, _, _, _, first, *lists = made._words.tolist()
+        assert total == counts.sum() and made.address == made._words.ctypes.data and made.fits
+        seen: list[tuple[int, int]] = []
+        for owner, at in enumerate(lists):
+            assert at == made._lists[owner].ctypes.data
+            for start, piece, end, following in made._lists[owner].reshape(-1, pieces.PIECE).tolist():
+                row = start // 1000
+                assert piece * threads // counts[row] == owner
+                assert end == sum(c for c, p in zip(counts, phase_of, strict=True) if p <= phase_of[row])
+                next_phase = first + 8 * (threads + 2) * (phase_of[row] + 1)
+                assert following == (0 if phase_of[row] == phase_of[-1] else next_phase)
+                seen.append((row, piece))
+        assert sorted(seen) == [(k, p) for k in range(rows) for p in range(counts[k])]
+        for k, (all_of_it, owners, *each) in enumerate(made._phases.tolist()):
+            shares = [sum(phase_of[s // 1000] == k for s in one[:: pieces.PIECE].tolist()) for one in made._lists]
+            assert each == shares and all_of_it == sum(shares) and owners == sum(map(bool, shares))
+
+
 class NeverStarted(threading.Thread):
     """A helper that the system never gives a CPU."""
 

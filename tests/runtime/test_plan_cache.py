@@ -13,7 +13,7 @@ from qglow.graph import Array, Graph, Node, float_type
 from qglow.runtime import arenas
 from qglow.runtime.constants import ConstantPool
 from qglow.runtime.native import NativePlan
-from qglow.runtime.plan_cache import PlanCache
+from qglow.runtime.plan_cache import BYTES, FEW, PlanCache
 from qglow.runtime.plans import Planner, ReferencePlan
 
 WEIGHTS = np.random.default_rng(0).normal(0, 0.1, (256, 128, 3, 3)).astype(np.float32)
@@ -45,6 +45,16 @@ def test_the_least_recently_used_plans_go_first() -> None:
     assert cache.peek("c") is None and cache.peek("a") is None and cache.peek("d") is not None and cache.nbytes == 95
     cache.put("f", Sized(1000))
     assert len(cache) == 1 and cache.peek("f") is not None
+
+
+def test_many_large_plans_are_too_many() -> None:
+    cache = PlanCache()
+    for k in range(20):
+        cache.put(k, Sized(8 << 20))
+    assert len(cache) == FEW and cache.nbytes > BYTES
+    for k in range(20):
+        cache.put(k, Sized(1 << 20))
+    assert len(cache) == 20
 
 
 def test_plans_of_many_shapes_share_weights_and_are_freed() -> None:
