@@ -87,7 +87,7 @@ def offsets_of(
     if value.ndim < 2 or (value != value[..., :1, :]).any():
         return {}
     taken = np.unique(value)
-    led = {attention.weighted.inputs[1], *(n.inputs[0] for n in attention.before)}
+    led = dict.fromkeys((attention.weighted.inputs[1], *(n.inputs[0] for n in attention.before)))  # NOTE: in this order
     if any(np.isin(v, taken).any() for name, v in ids.items() if name not in led):
         return {}
     lost = np.zeros(mean.size, np.float32)
