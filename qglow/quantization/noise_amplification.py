@@ -24,6 +24,7 @@ from ..ops.traits import ACCUMULATES
 from ..profiling.observers import BINS, Observer
 from .float_islands import propagate_float
 from .pointwise import Function
+from .remembered import digest, digest_of, remembered
 from .state import QuantState, by_gain
 
 LIMIT_DB = 12.0
@@ -68,6 +69,11 @@ def signal_to_noise(graph: Graph, f: Function, observed: Mapping[str, Observer],
     x, y = observed[f.root], observed.get(f.output)
     if y is None or not y.count or not x.count:
         return 200.0
+    key = ("signal to noise", f.digest(graph), digest_of(x), digest_of(y), digest(dtype.value, quant))
+    return remembered(key, lambda: _signal_to_noise(graph, f, x, y, dtype, quant))
+
+
+def _signal_to_noise(graph: Graph, f: Function, x: Observer, y: Observer, dtype: DType, quant: Quant) -> float:
     used = np.flatnonzero(x.histogram)
     centres, counts = x.centres[used], x.histogram[used].astype(np.float64)
     first, last = TensorType(dtype, None, quant).real_limits()

@@ -16,6 +16,9 @@ import numpy as np
 from ..graph import Array, Graph, Node
 from ..ops.traits import CLAMP, FUSIBLE
 from ..reference import FLOAT
+from .remembered import digest
+
+BLOCK = 1 << 15  # elements that are computed at once: what lies between stays in a cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,11 @@ class Function:
 
     def table(self, graph: Graph, reals: Array) -> Array:
         """The function of float64 reals [n]: float64 [n], or [size, n] where constants vary along the axis."""
+        count = max(1, BLOCK // (1 if self.axis is None else self.size))
+        parts = [self._part(graph, reals[k : k + count]) for k in range(0, max(1, len(reals)), count)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+
+    def _part(self, graph: Graph, reals: Array) -> Array:
         x = reals if self.axis is None else np.broadcast_to(reals, (self.size, reals.size))
         values: dict[str, Array] = {self.root: x if self.d_in is None else x * self._by_row(self.d_in)}
         for node in self.nodes:
@@ -51,6 +59,12 @@ class Function:
             with np.errstate(all="ignore"):
                 values[node.outputs[0]] = np.asarray(FLOAT[node.op](node, inputs)[0], np.float64)
         return values[self.output] if self.d_out is None else values[self.output] / self._by_row(self.d_out)
+
+    def digest(self, graph: Graph) -> bytes:
+        """Of all that `table` depends on."""
+        nodes = [(n.op, n.inputs, n.outputs, sorted(n.attributes.items())) for n in self.nodes]
+        constants = [graph.constants[i] for n in self.nodes for i in n.inputs if i in graph.constants]
+        return digest(self.root, self.output, nodes, self.axis, self.size, self.d_in, self.d_out, *constants)
 
     def _by_row(self, factors: Array) -> Array:
         """Factors as they multiply reals, or rows of them where the table has a row a channel."""

@@ -9,6 +9,7 @@ import numpy as np
 from ..graph import Array, DType, Quant
 from ..profiling.observers import BINS, Observer
 from .config import QuantConfig
+from .remembered import digest, digest_of, remembered
 
 Range = tuple[float, float]
 Through = Callable[[Array], Array]
@@ -21,14 +22,17 @@ def select(o: Observer, config: QuantConfig, through: Through | None = None) -> 
     read."""
     if not o.count:
         return 0.0, 0.0
-    return _METHODS[config.calibration](o, config, through)
+    method = _METHODS[config.calibration]
+    values = _values_through(o, through) if method is _mse and through is not None else None
+    key = (method.__name__, config.percentile, digest_of(o), None if values is None else digest(values))
+    return remembered(key, lambda: method(o, config, values))
 
 
-def _minmax(o: Observer, config: QuantConfig, through: Through | None = None) -> Range:
+def _minmax(o: Observer, config: QuantConfig, values: Array | None = None) -> Range:
     return min(o.min, 0.0), max(o.max, 0.0)
 
 
-def _percentile(o: Observer, config: QuantConfig, through: Through | None) -> Range:
+def _percentile(o: Observer, config: QuantConfig, values: Array | None) -> Range:
     """Cut (100 - percentile) / 2 percent of the values off each end."""
     cumulative = np.cumsum(o.histogram) / o.count
     tail = (1 - config.percentile / 100) / 2
@@ -37,21 +41,25 @@ def _percentile(o: Observer, config: QuantConfig, through: Through | None) -> Ra
     return max(low, min(0.0, edges[min(first, BINS)])), min(high, max(0.0, edges[min(last + 1, BINS)]))
 
 
-def _mse(o: Observer, config: QuantConfig, through: Through | None) -> Range:
+def _values_through(o: Observer, through: Through) -> Array | None:
+    """The function at BINS points from the least to the largest value; None where it does not let the range end
+    before."""
+    low, high = observed_range(o)
+    if high <= low:
+        return None
+    grid = np.linspace(low, high, BINS)
+    values = np.nan_to_num(through(grid), nan=0.0, posinf=1e30, neginf=-1e30)
+    return values if _is_flat_at_an_end(grid, values) else None
+
+
+def _mse(o: Observer, config: QuantConfig, values: Array | None) -> Range:
     """The interval, shrunk from min and max, whose rounding and clipping together have the least squared error, after
-    the function."""
+    the function. values: `_values_through`."""
     low, high = _minmax(o, config)
     used = np.flatnonzero(o.histogram)
     centres = o.centres[used].clip(low, high)
     counts = o.histogram[used].astype(np.float64)
-    grid = np.linspace(low, high, BINS) if through is not None and high > low else None
-    values = (
-        np.nan_to_num(through(grid), nan=0.0, posinf=1e30, neginf=-1e30)
-        if through is not None and grid is not None
-        else None
-    )
-    if values is not None and grid is not None and not _is_flat_at_an_end(grid, values):
-        values = None
+    grid = np.linspace(low, high, BINS) if values is not None else None
     slope = np.ones(()) if values is None or grid is None else np.interp(centres, grid, np.gradient(values, grid))
 
     def f(x: Array) -> Array:
@@ -105,7 +113,7 @@ def _is_flat_at_an_end(x: Array, y: Array) -> bool:
     return any(e.size and np.ptp(e) < np.ptp(y) / 255 for e in ends)
 
 
-def _entropy(o: Observer, config: QuantConfig, through: Through | None) -> Range:
+def _entropy(o: Observer, config: QuantConfig, values: Array | None) -> Range:
     """The symmetric cut of the histogram whose 256-level version has the least Kullback-Leibler divergence (as TensorRT
     does)."""
     low, high = _minmax(o, config)
@@ -136,7 +144,7 @@ def _entropy(o: Observer, config: QuantConfig, through: Through | None) -> Range
     return max(low, -reach), min(high, reach)
 
 
-_METHODS: dict[str, Callable[[Observer, QuantConfig, Through | None], Range]] = {
+_METHODS: dict[str, Callable[[Observer, QuantConfig, Array | None], Range]] = {
     "auto": _mse, "minmax": _minmax, "percentile": _percentile, "mse": _mse, "entropy": _entropy,
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..graph import Array, Graph
 from ..graph.blocks import Precision
+from ..graph.infer import Undecided
 from ..ops.traits import RECURRENT
 from ..quantization.state import Decision
 from ..reference import retype_known
@@ -48,7 +49,10 @@ def seconds_by_node(graph: Graph, known: Mapping[str, Array], price: Price) -> d
 def sizes(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
     """All values of a float graph on these inputs, of which only shapes are to be read: where these follow from the
     inputs' shapes, nothing is computed."""
-    types = retype_known(graph, {i: feeds[i].shape for i in graph.inputs}, {}).graph.types
+    try:
+        types = retype_known(graph, {i: feeds[i].shape for i in graph.inputs}, {}).graph.types
+    except Undecided:  # NOTE: which side of a branch is taken follows from data
+        return evaluate_all(graph, feeds)
     made = [o for n in graph.nodes for o in n.outputs if o]
     if all(o in types and types[o].is_static for o in made):
         return {o: np.broadcast_to(np.float32(0), types[o].static_shape) for o in (*graph.inputs, *made)}

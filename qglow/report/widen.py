@@ -64,8 +64,8 @@ def widen(
     begin = worst_db(before.outputs)
     if not data or begin >= GOOD_DB:
         return first, None
-    search = Search(graph, first, quantized, sizes(graph, data[0].feeds))
     try:
+        search = Search(graph, first, quantized, sizes(graph, data[0].feeds))
         causes = _causes(search, graph, [data[k].feeds for k in spread_indices(len(data), TRIED_ON)], begin, quiet)
     except Exception as error:  # NOTE: what is wider must not cost what is there: an op may refuse other values
         logging.getLogger("qglow").debug("nothing becomes wider: %r", error)

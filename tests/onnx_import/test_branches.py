@@ -24,6 +24,9 @@ from qglow.onnx_import.export_qdq import export_qdq
 from qglow.pipeline import float_graph
 from qglow.profiling import Profile
 from qglow.reference import evaluate
+from qglow.report import widen
+from qglow.report.agreement import evaluate_all
+from qglow.report.format_time import sizes
 from qglow.runtime.native import NativePlan
 from qglow.runtime.plans import ChoicePlan
 from qglow.runtime.step_profile import plan_of, time_steps
@@ -175,6 +178,18 @@ def test_reports_and_targets_know_branches(model: Model) -> None:
         assert better.manifest["target"]["nothing_quantized"]
     worst = min(o["sqnr_db"] for o in qglow.compare(graph, better, model.seen).to_dict()["outputs"].values())
     assert worst >= 58  # NOTE: the search judges halves of the samples, of which this is another part
+
+
+@EACH
+def test_wider_formats_are_sought_behind_branches(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sizes of values, by which formats are priced, follow from data there."""
+    graph = float_graph(proto(model))
+    for feeds in model.seen:
+        found, real = sizes(graph, feeds), evaluate_all(graph, feeds)
+        assert all(found[o].shape == real[o].shape for o in graph.outputs)
+    monkeypatch.setattr(widen, "GOOD_DB", 1e3)
+    made = qglow.quantize(graph, qglow.profile(graph, [*model.seen] * 3), {"min_agreement_sqnr_db": -100.0})
+    assert made.manifest["agreement"] is not None
 
 
 def test_conditions_of_shapes_cost_nothing_when_it_runs() -> None:
