@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..graph import Array
-from ..graph.pattern import Match, constant, is_scalar, op, value
+from ..graph.pattern import Match, constant, op, value
 from ..graph.rewrite import Replacement, Rewrite, Rewrites
 from ..ops import OpDef
 from ..ops.traits import RESHAPE
@@ -48,7 +48,11 @@ def _sliced(m: Match) -> Replacement:
 
 
 def _without_neutral(m: Match) -> Replacement:
-    fits = m.constant("c").reshape(-1)[0] == m.root.definition.neutral and m.keeps_shape("x", "c")
+    c, shape = m.constant("c"), m.type("x").shape
+    if c.reshape(-1)[0] != m.root.definition.neutral or shape is None or c.ndim > len(shape):
+        return None
+    # NOTE: where x has a size of 1, or of a name, another of the constant's would be the result's
+    fits = all(d in (1, s) for d, s in zip(reversed(c.shape), reversed(shape), strict=False))
     return m["x"] if fits else None
 
 
@@ -73,6 +77,10 @@ def _is_zero(c: Array) -> bool:
     return not np.any(c)
 
 
+def _is_uniform(c: Array) -> bool:
+    return c.size > 0 and bool((c == c.reshape(-1)[0]).all())
+
+
 _X = value("x", constants=True)
 _PARTS = (
     constant("starts"),
@@ -88,5 +96,5 @@ remove_identities = Rewrites(
     Rewrite("pad", op("Pad", _X, constant("pads", _is_zero)), _captured),
     Rewrite("slice", op("Slice", _X, *_PARTS), _sliced),
     Rewrite("empty", op("Concat"), _without_empty),
-    Rewrite("neutral", op(has_neutral, value("x"), constant("c", is_scalar)), _without_neutral),
+    Rewrite("neutral", op(has_neutral, value("x"), constant("c", _is_uniform)), _without_neutral),
 )

@@ -58,6 +58,21 @@ def test_matmul_takes_its_bias_and_max_becomes_leaky_relu() -> None:
     check(b.build("g", ("x",), (b.add("Max", (y, half), t, "mx"),)), ["MatMul", "LeakyRelu"], (2, 4, 8))
 
 
+def test_a_table_that_changes_nothing_is_left_out() -> None:
+    """Zeros that are added to scores, as of a relative position bias that was never trained; not where they widen."""
+    b = builder((2, 3, 4))
+    t = float_type(2, 3, 4)
+    y = b.add("Add", ("x", b.add_constant("zeros", np.zeros((3, 4), np.float32))), t, "a")
+    y = b.add("Mul", (y, b.add_constant("ones", np.ones((2, 3, 1), np.float32))), t, "m")
+    y = b.add("Div", (b.add("Relu", (y,), t, "r"), b.add_constant("units", np.ones(4, np.float32))), t, "d")
+    some = np.ones((3, 4), np.float32)
+    some[2, 3] = 2
+    y = b.add("Mul", (y, b.add_constant("some", some)), t, "s")
+    wide = b.add_constant("wide", np.zeros((5, 1, 1, 1), np.float32))
+    y = b.add("Add", (b.add("Tanh", (y,), t, "t"), wide), float_type(5, 2, 3, 4), "w")
+    check(b.build("g", ("x",), (y,)), ["Relu", "Mul", "Tanh", "Add"], (2, 3, 4))
+
+
 def test_lone_batch_norm_becomes_an_affine_function() -> None:
     b = builder((1, 4, 3, 3))
     t = float_type(1, 4, 3, 3)
