@@ -195,7 +195,15 @@ def long_files() -> Iterator[Finding]:
             yield Finding(f"file of {count}", relative(path), LONG_FILES.get(relative(path), ""))
 
 
-LISTS = (import_cycles, late_imports, op_lists, large_functions, long_lines, long_files)
+def tests_of_one_name() -> Iterator[Finding]:
+    """pytest imports a test by its file's name alone where its folder is no package."""
+    known: dict[str, Path] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if not (path.parent / "__init__.py").exists() and known.setdefault(path.name, path) is not path:
+            yield Finding("two tests of one name", f"{path.relative_to(ROOT)}, {known[path.name].relative_to(ROOT)}")
+
+
+LISTS = (import_cycles, late_imports, op_lists, large_functions, long_lines, long_files, tests_of_one_name)
 
 
 def main() -> int:
