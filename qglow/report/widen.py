@@ -35,7 +35,7 @@ from .verdict import worst_db
 
 POOR_DB, WANTED_DB, GAIN_DB = 20.0, 23.0, 1.0  # NOTE: new samples have a little more noise than those chosen by
 GOOD_DB, RATE = 30.0, 0.3
-SAMPLES, TRIED_ON = 8, 3  # that formats are chosen by; of these, that each rounding is tried on
+SAMPLES = 8  # that formats are chosen by, and, as far as SECONDS reach, that each rounding is tried on
 SECONDS = 4.0
 SWITCHED = 3.0  # a float run with switches takes so many times as long as one without
 FEW, PART = 3, 0.25  # NOTE: sources that pay are concentrated: 60 to 84 % of the noise in 1 to 3 % of the time
@@ -66,7 +66,7 @@ def widen(
         return first, None
     try:
         search = Search(graph, first, quantized, sizes(graph, data[0].feeds))
-        causes = _causes(search, graph, [data[k].feeds for k in spread_indices(len(data), TRIED_ON)], begin, quiet)
+        causes = _causes(search, graph, [s.feeds for s in data], begin, quiet)
     except Exception as error:  # NOTE: what is wider must not cost what is there: an op may refuse other values
         logging.getLogger("qglow").debug("nothing becomes wider: %r", error)
         return first, None
