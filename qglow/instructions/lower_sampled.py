@@ -84,7 +84,8 @@ def suppression(low: Lowering, node: Node) -> bool:
         "centers": int(bool(node.attr("center_point_box"))), "f_overlap": numbers[0], "f_least": numbers[1],
     }  # fmt: skip
     operands = {"x": low.dense_of(node.inputs[0]), "score": low.dense_of(node.inputs[1])}
-    work = low.dense((28 * count,), "|u1")
+    # codes twice, the counts of a digit, boxes as five planes, those kept as five with a vector behind each
+    work = low.dense((2 * 8 * count + 8 * 256 + 5 * 4 * count + 5 * 4 * (min(count, int(most)) + 16),), "|u1")
     low.emit("float_nms", {**operands, "y": made[0], "count": made[1], "work": work}, {}, fields)
     for a, b in zip(made, (y, kept), strict=True):
         if a is not b:

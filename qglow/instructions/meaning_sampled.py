@@ -105,8 +105,9 @@ def is_beyond(v: Views, s: Site) -> bool:
 
 def _suppressed(s: Site) -> Regions:
     n, c, h, k = s.many("N C H K")
-    made = {"y": dense((n * c * k, 3), "<i8"), "count": dense((1,), "<i8"), "work.any": dense((28 * h,))}
-    return {"x": dense((n, h, 4), "<f4"), "score": dense((n, c, h), "<f4"), **made}
+    made = {"y": dense((n * c * k, 3), "<i8"), "count": dense((1,), "<i8")}
+    read = {"x": dense((n, h, 4), "<f4"), "score": dense((n, c, h), "<f4")}
+    return read | made | {"work.any": dense((36 * h + 20 * k + 2368,))}
 
 
 def float_nms(v: Views, s: Site) -> None:

@@ -191,7 +191,7 @@ KERNELS = table((
     KernelRow("scatter", "data_index.scatter", "any s64 any -> any", lambda t: {"C": 16, "W": 4}),
     KernelRow("float_grid_sample", "grid_sample.float_grid_sample", "f32 f32 -> f32", lanes, FUNCTION),
     KernelRow("float_roi_align", "roi_align.float_roi_align", "f32 f32 s64 -> f32", lanes, FUNCTION),
-    KernelRow("float_nms", "suppression.float_nms", "f32 f32 -> s64 s64 any", lambda t: {"H": 16, "K": 4}, FUNCTION),
+    KernelRow("float_nms", "suppression.float_nms", "f32 f32 -> s64 s64 any", lambda t: {"H": 64, "K": 16}, FUNCTION),
     KernelRow("float_layer_norm", "float_rows.float_layer_norm", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),
     KernelRow("float_softmax", "floats.float_softmax", "f32 -> f32", lambda t: {"C": 16}, FUNCTION),
 ))  # fmt: skip

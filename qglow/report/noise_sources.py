@@ -91,7 +91,9 @@ class Trial:
             made = self.switched.outputs(feeds, group)
             noise.append(np.array([noise_of(a, b) for a, b in zip(real, made, strict=True)]))
         signal = np.sum([[signal_of(v) for v in outputs] for outputs in self.real[:count]], axis=0)
-        return Source(tuple(group), np.minimum(np.sum(noise[:count], axis=0) / np.maximum(signal, 1e-300), MOST))
+        with np.errstate(over="ignore"):
+            shares = np.minimum(np.sum(noise[:count], axis=0) / np.maximum(signal, 1e-300), MOST)
+        return Source(tuple(group), shares)
 
 
 def _moved(quantized: Graph) -> set[str]:
