@@ -197,18 +197,15 @@ def quantize(
     samples = work.chosen_by(start, check, recorded)
     start = work.centred(start, samples)
     start, passed = work.ranged(start, run_passes(start, _watched(dump_dir)), samples)
-    result, biases = work.first(start, passed, samples)
-    aims = work.has_target and start.branches is not None
-    reached = work.reach(start, passed, result, samples, check, seconds_of(budget)) if aims else None
-    result, wider = work.widest(start, passed, result, samples, check) if reached is None else (reached.result, {})
+    start, passed, result, chosen = work.settled(start, passed, samples, check)
+    reached = work.reach(start, passed, result, samples, check, seconds_of(budget)) if work.aims(start) else None
+    result = reached.result if reached is not None else result
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
-    grounds = (
-        work.grounds(check, MOST, all_of_them=not (biases or wider or work.ranges_gain)) if reached is None else None
-    )
+    grounds = work.grounds(check, MOST, all_of_them=not (chosen or work.ranges_gain)) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
     named = with_offsets(quantized, work.offsets)
     stored = named if result.config.io == "float" else with_quantized_io(named, result.config.io)
-    bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **biases, **wider})
+    bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **chosen})
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:

@@ -3,10 +3,12 @@ the first quantized graph."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from .errors import ConfigError
 from .graph import Array, Graph
@@ -31,7 +33,7 @@ from .report.judging import (
     noisiest_fold,
 )
 from .report.layer_bias import LayerBiases
-from .report.range_choice import choose_ranges
+from .report.range_choice import choose_ranges, cross_validated, is_better
 from .report.search import reach
 from .report.target import MixedPrecisionResult, fitting, folds_of
 from .report.verdict import worst_db
@@ -41,6 +43,20 @@ from .simplify.assume_branches import assume_branches
 
 Data = str | Path | Iterable[Mapping[str, Array]] | Dataset
 GIVEN_FOR_CHOICE = 4  # of given samples, where the profile keeps none
+
+
+class Settled(NamedTuple):
+    """What quantization begins with, the result of all passes, what became of it, and the manifest's entries."""
+
+    start: QuantState
+    passed: QuantState
+    result: QuantState
+    chosen: Manifest
+
+    @property
+    def percent(self) -> float:
+        """By how much wider formats take longer than int8 alone."""
+        return float(self.chosen["wider"]["more_time_percent"]) if "wider" in self.chosen else 0.0
 
 
 class Quantizing:
@@ -56,6 +72,7 @@ class Quantizing:
         )  # fmt: skip
         self.target, self.has_target = target, config.has_target or target is not None
         self.oracle = cache(lambda: RememberedOracle(oracle()))
+        self._range_grounds = cache(lambda: None if recorded is None else cross_validated(recorded, graph))
         self._folds: dict[tuple[str, ...], Profile] = {}  # by the names of the samples
         self._judged: tuple[QuantState, Agreement] | None = None
         self.biases: LayerBiases | None = None
@@ -98,6 +115,8 @@ class Quantizing:
     ) -> tuple[QuantState, QuantState]:
         """What quantization begins with, and the result of all passes, by the rule of ranges that is better. samples:
         those of `chosen_by`."""
+        if self._validates_ranges(start, samples) is not None:
+            return start, passed
         made, passed = choose_ranges(start, passed, run_passes, samples, self.oracle())
         self.config, self.ranges_gain = replace(self.config, calibration=made.config.calibration), made is not start
         return made, passed
@@ -107,7 +126,7 @@ class Quantizing:
         those of `chosen_by`."""
         if not (self.config.correct_bias and self.config.tries) or start.branches is None:
             return result, {}
-        self.biases = LayerBiases(start.branches.graph, samples, self.quiet)
+        self.biases = self.biases or LayerBiases(start.branches.graph, samples, self.quiet)
         made, account = self.biases.where_they_gain(result, self.oracle())
         self.biases_gain = account is not None
         return made, {} if account is None else {"biases": account}
@@ -228,6 +247,70 @@ class Quantizing:
         """The result with the wider formats of both `widened` and `widened_out_of_sample`."""
         result, wider = self.widened(start, passed, result, samples)
         return self.widened_out_of_sample(start, result, wider, check)
+
+    def settled(
+        self, start: QuantState, passed: QuantState, samples: tuple[Sample, ...], check: Data | bool | None
+    ) -> Settled:
+        """What quantization begins with, the result of all passes, and what becomes of it, by the rule of ranges that
+        is better: with its biases corrected and, without a target, with wider formats. Of a small data set both rules
+        are tried to the end, and cross-validated. passed, samples: as in `widened`."""
+        one = self._settled(start, passed, samples, check)
+        if (grounds := self._validates_ranges(start, samples)) is None:
+            return one
+        kept = self.config, self.biases_gain
+        try:
+            two = self._by_extremes(grounds, one, samples, check)
+        except Exception as error:  # NOTE: what is tried must not cost what is there: a fold may lack a branch
+            logging.getLogger("qglow").debug("ranges are not tried by minmax: %r", error)
+            two = None
+        if two is None:
+            self.config, self.biases_gain = kept
+        return two or one
+
+    def _by_extremes(
+        self, grounds: Grounds, one: Settled, samples: tuple[Sample, ...], check: Data | bool | None
+    ) -> Settled | None:
+        """As `one`, with ranges by `minmax`, and wider formats where that has some; None where it is not better."""
+        other = replace(one.start, config=replace(one.start.config, calibration="minmax"))
+        passed = run_passes(other)
+        if passed.quants == one.passed.quants:
+            return None
+        before = self._validated_result(grounds, one.result, check)
+        judged, self.config = self._judged, other.config
+        two = self._settled(other, passed, samples, check, "wider" in one.chosen)
+        if is_better(before, self._validated_result(grounds, two.result, check), two.percent - one.percent):
+            return two
+        self._judged = judged
+        return None
+
+    def _settled(
+        self, start: QuantState, passed: QuantState, samples: tuple[Sample, ...], check: Data | bool | None,
+        widens: bool = True,
+    ) -> Settled:  # fmt: skip
+        result, chosen = self.first(start, passed, samples)
+        if widens and not self.aims(start):
+            result, wider = self.widest(start, passed, result, samples, check)
+            chosen = {**chosen, **wider}
+        return Settled(start, passed, result, chosen)
+
+    def aims(self, start: QuantState) -> bool:
+        """Whether a target is searched for."""
+        return self.has_target and start.branches is not None
+
+    def _validates_ranges(self, start: QuantState, samples: tuple[Sample, ...]) -> Grounds | None:
+        """What the rule of ranges is chosen by in cross-validation; None where it is not. samples: as in `widened`."""
+        is_open = start.config.calibration == "auto" and start.config.tries
+        return self._range_grounds() if is_open and samples and start.branches is not None else None
+
+    def _validated_result(self, grounds: Grounds, result: QuantState, check: Data | bool | None) -> Agreement:
+        """Cross-validation of a result, which judges it too where the bundle is to be judged so."""
+        judges = self.grounds(check, None)
+        if judges is None or judges.how != CROSS_VALIDATION:
+            return self._validated(grounds, result.config)
+        found = self.judged(judges, result.graph, result.config)
+        assert found is not None
+        self._judged = result, found
+        return found if found.how == CROSS_VALIDATION else self._validated(grounds, result.config)
 
     def reach(
         self, start: QuantState, passed: QuantState, result: QuantState, samples: tuple[Sample, ...],

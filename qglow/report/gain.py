@@ -13,8 +13,13 @@ LEAST = 1e-12  # of the signal: less noise is none
 
 
 def powers(found: Agreement) -> Array:
-    """Noise and signal of each sample and output: [2, samples, outputs]."""
-    return np.array([o.summed for o in found.outputs.values()]).transpose(1, 2, 0)
+    """Noise and signal of each sample and output: [2, samples, outputs]. An item that only some samples of a sequence
+    have counts for the first ones."""
+    result = np.zeros((2, found.samples, len(found.outputs)))
+    for k, output in enumerate(found.outputs.values()):
+        for row, values in zip(result, output.summed, strict=True):
+            row[: len(values), k] = values
+    return result
 
 
 class Gain:
@@ -26,7 +31,8 @@ class Gain:
         self.before_db, self.after_db = (decibels(float(s.sum(0).max())) for s in shares)
         least = LEAST / len(signal)
         one, two = (np.maximum(s.sum(1), least) for s in shares)
-        self.by_sample = 10 * np.log10(one / two)
+        with np.errstate(invalid="ignore"):  # NOTE: of NaN, which is no gain
+            self.by_sample = 10 * np.log10(one / two)
 
     def is_sure(self, wanted_db: float | None = None) -> bool:
         """Whether the worst output gains what is wanted (None: GAIN_DB), and the mean gain of a sample is above its

@@ -118,7 +118,7 @@ def test_no_sample_judges_what_it_has_taught(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(layer_bias, "agreement_with", compares)
     monkeypatch.setattr(widen, "agreement_with", compares)
     monkeypatch.setattr(quantizing, "cross_validate", lambda *_: Agreement())
-    qglow.quantize(subject().proto, profile)
+    qglow.quantize(subject().proto, profile, {"calibration": "mse"})
     one, two, both = taught[:3]
     assert not one & two and one | two == both and len(both) == 16
     assert judged[:4] == [two, two, one, one] and judged[4] == two and len(judged[4]) == 8
