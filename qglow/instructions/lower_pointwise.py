@@ -91,14 +91,20 @@ def fields_of(loops: list[Loop], names: str) -> Fields:
 
 
 def quantize(low: Lowering, node: Node) -> bool:
-    name, out = node.inputs[0], node.outputs[0]
-    x, t = low.places.get(name), low.type(out)
-    if x is None or x.dtype != "<f4" or t.quant is None or t.quant.axis is not None:
-        return False
-    if t.dtype not in (DType.U8, DType.I16):
+    t = low.type(node.outputs[0])
+    if t.quant is None or t.quant.axis is not None or t.dtype not in (DType.U8, DType.I16):
         return False
     kind = "quantize" if t.dtype is DType.U8 else "int16_quantize"
     fields: Fields = {"f_scale": float(t.quant.s), **limits(low, node), **int16_limits(low, node)}
+    return _rounded(low, node, kind, fields)
+
+
+def _rounded(low: Lowering, node: Node, kind: str, fields: Fields) -> bool:
+    """Floats as integers."""
+    name, out = node.inputs[0], node.outputs[0]
+    x = low.places.get(name)
+    if x is None or x.dtype != "<f4":
+        return False
     y = low.place(out, like=x, pitch=pitch(low, out))
     if len(y.shape) in (3, 4) and y.is_channels_last and y.shape[1] > 1:
         image_x, image_y = x.as_image(), y.as_image()
@@ -116,6 +122,30 @@ def quantize(low: Lowering, node: Node) -> bool:
     return True
 
 
+def quantize_linear(low: Lowering, node: Node) -> bool:
+    """Bytes by a constant scale, as ONNX has them: of values whose parameters int8 ops cannot have."""
+    fields = _linear(low, node, low.type(node.outputs[0]).dtype)
+    return fields is not None and _rounded(low, node, "quantize", {**fields, "low": 0, "high": 255})
+
+
+def dequantize_linear(low: Lowering, node: Node) -> bool:
+    x, fields = low.places.get(node.inputs[0]), _linear(low, node, low.type(node.inputs[0]).dtype)
+    if x is None or fields is None or low.type(node.outputs[0]).dtype is not DType.F32:
+        return False
+    return _real(low, node, "dequantize", {**fields, "x_zero": fields["zero"]})
+
+
+def _linear(low: Lowering, node: Node, stored: DType) -> Fields | None:
+    """The scale and the zero point of a tensor of bytes; None where kernels have none such."""
+    scale, zero = (low.graph.constants.get(i) if i else None for i in (*node.inputs, "")[1:3])
+    known = node.input(2) == "" or zero is not None
+    if stored is not DType.U8 or scale is None or scale.size != 1 or not known or (zero is not None and zero.size != 1):
+        return None
+    s = float(scale.ravel()[0])
+    fits = scale.dtype == np.float32 and 0 < s < np.inf and 0 not in low.type(node.inputs[0]).static_shape
+    return {"f_scale": s, "zero": 0 if zero is None else int(zero.ravel()[0])} if fits else None
+
+
 def pitch(low: Lowering, name: str) -> int:
     """Pixels of three channels take four bytes where only convolutions read them: a pixel is then one load."""
     readers, t = low.consumers.get(name, []), low.type(name)
@@ -130,9 +160,14 @@ def dequantize(low: Lowering, node: Node) -> bool:
     form, quant = form_of(low, node, name), low.type(name).quant
     if form is None or quant is None or low.type(out).quant is not None:
         return False
-    x, kind = low.places[name], f"{form}dequantize"
-    y = low.place(out)
     fields: Fields = {"x_zero": quant.z, "q_x_zero": quant.z, "f_scale": float(quant.s)}
+    return _real(low, node, f"{form}dequantize", fields)
+
+
+def _real(low: Lowering, node: Node, kind: str, fields: Fields) -> bool:
+    """Integers as floats."""
+    name = node.inputs[0]
+    x, y = low.places[name], low.place(node.outputs[0])
     loops = loops_nhwc(low, y, x)
     if loops is None and len(x.shape) in (3, 4) and (x.is_channels_last or y.is_channels_last):
         image_x, image_y = (x if x.is_channels_last else low.image_of(name)).as_image(), y.as_image()

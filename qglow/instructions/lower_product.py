@@ -134,6 +134,7 @@ class Int8:
         constants = {name: low.keep(part) for name, part in zip(("w", "bias", "scale"), data, strict=True)}
         sizes: Fields = {**image_fields(x, y), "G": 1, "x_c": 1, "y_g": 0, **shape, "runs": 1, "run": 1}
         fields = {**sizes, **limits(low, node), **target.post, "blocks": blocks, "flat": int(flat)}
+        fields["parts"] = factors.parts
         low.emit("depthwise2d", operands(low, x, target, constants), constants, fields)
         return True
 
@@ -187,8 +188,11 @@ def layout_for_transpose(low: Lowering, name: str) -> TensorView | None:
 
 
 def product_of_two(low: Lowering, node: Node) -> bool:
-    """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run. Its zero
-    point must be 128."""
+    """Batches of matrices, as numpy's matmul broadcasts them: the second is packed as weights in each run.
+
+    Weights are its bytes less 128. Where its zero point z is another, the same rows of the first operand are read once
+    more, or twice, for weights that are all one number, 128 - z together.
+    """
     ta, tb, ty = (low.type(v) for v in (*node.inputs[:2], node.outputs[0]))
     if (
         node.op != "MatMul"
@@ -200,17 +204,18 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     if any(t.dtype is not DType.U8 or not t.is_quantized for t in (ta, tb)) or ty.dtype not in (DType.U8, DType.F32):
         return False
     k = ta.static_shape[-1]
-    if low.zero(node.inputs[1]) != 128:
-        return low.refuse("its second operand has a zero point other than 128")
+    zero_b = low.zero(node.inputs[1])
+    taps = 1 if zero_b == 128 else 2 if zero_b else 3
+    rest = (128 - zero_b) // max(1, taps - 1)
     scale = float(scales(low, node).max()) if ty.quant is not None else 0.0
-    if not terms_fit(k) or k * 255 * 128 * scale >= MAX_SUM:
+    if not terms_fit(taps * k) or k * 255 * max(128, zero_b, 255 - zero_b) * scale >= MAX_SUM:
         return low.refuse("a sum of its products could leave int32")
     made = operands_of_two(low, node, layout_for_transpose(low, node.outputs[0]))
     if made is None:
         return False
     (y, a, b), groups, after = made
     columns, p, zero = b.shape[-1], low.packing, low.zero(node.inputs[0])
-    channels, steps = round_up(columns, p.multiple), round_up(k, p.step)
+    channels, steps = round_up(columns, p.multiple), taps * round_up(k, p.step)
     count = groups[0].matrices
     size, bias_size = (round_up(count * channels * n, 64) for n in (steps, 4))
     packed, bias = low.allocate(len(groups) * size), low.allocate(len(groups) * bias_size)
@@ -219,15 +224,15 @@ def product_of_two(low: Lowering, node: Node) -> bool:
     sums = [TensorView(bias, j * bias_size, (bias_size,), (1,), "|u1") for j in parts]
     for group, w, s in zip(groups, weights, sums, strict=True):
         low.emit("pack", {"x": shifted(b, group.b), "y": w, "bias": s}, {}, {
-            "G": count, "K": k, "C": columns, "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1],
-            "y_g": channels * steps,
-            "x_zero": zero})  # fmt: skip
+            "G": count, "K": k, "C": columns, "taps": taps, "rest": rest, "x_zero": zero,
+            "x_g": group.b_g, "x_k": b.strides[-2], "x_c": b.strides[-1], "y_g": channels * steps})  # fmt: skip
     factor = low.constant(np.full(count * channels, scales(low, node)[0], np.float32))
     for group, w, s in zip(groups, weights, sums, strict=True):
         for rows in group.rows:
             x = shifted(a, rows.a)
             places: dict[str, TensorView | None] = {"x": x, "y": shifted(y, rows.y), "scratch": None, "w": w, "bias": s}
-            sizes: Fields = {**UNIT, "runs": 1, **rows.fields, "C": columns, "run": k}
+            again: Fields = {"KH": taps, "DH": int(taps == 1)}
+            sizes: Fields = {**UNIT, **again, "runs": 1, **rows.fields, "C": columns, "run": k}
             low.emit("conv2d", places, {"scale": factor}, {**sizes, **limits(low, node), **NO_POST, "pairs": 0})
     after()
     return True

@@ -1,11 +1,11 @@
-"""Softmax and layer normalization over the last axis."""
+"""Softmax and layer normalization over the last axis, and the places of extremes along any."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Array, Node
-from .coalesce_dims import coalesce_dims
+from ..graph import Array, DType, Node
+from .coalesce_dims import Loop, coalesce_dims, padded
 from .lower_move import apart
 from .lower_pointwise import Fields, is_u8, limits
 from .program import TensorView
@@ -76,4 +76,35 @@ def layer_normalization(low: Lowering, node: Node) -> bool:
     with apart(low, node.outputs[0], channels_last=False) as place:
         x, y, fields = rows(low, node, place=place)
         low.emit("layer_norm", {"x": x, "y": y}, constants, {**fields, "f_epsilon": epsilon, **limits(low, node)})
+    return True
+
+
+def arg_extreme(low: Lowering, node: Node) -> bool:
+    """ArgMax and ArgMin, along any axis."""
+    name, out = node.inputs[0], node.outputs[0]
+    x, t = low.places.get(name), low.type(name)
+    kind = {DType.U8: "arg_extreme", DType.F32: "float_arg_extreme"}.get(t.dtype)
+    if x is None or kind is None or not t.static_shape or 0 in t.static_shape:
+        return False
+    axis = int(node.attr("axis")) % len(t.static_shape)
+    y = low.place(out, channels_last=False)
+    kept = [k for k in range(len(t.static_shape)) if k != axis]
+    shape = tuple(t.static_shape[k] for k in kept)
+    strides = tuple(y.strides[k] for k in kept) if node.attr("keepdims") else y.strides
+
+    def loops_of(x: TensorView) -> list[Loop] | None:
+        return padded(coalesce_dims(shape, (strides, tuple(x.strides[k] for k in kept))), 3, 2)
+
+    loops = loops_of(x)
+    if loops is None:
+        x = low.dense_of(name)
+        loops = loops_of(x)
+    if loops is None:
+        low.deallocate(out)
+        return False
+    fields: Fields = dict(zip("NHW", (d for d, _ in loops), strict=True))
+    for k, letter in enumerate("yx"):
+        fields |= {f"{letter}_{a}": loop[1][k] for a, loop in zip("nhw", loops, strict=True)}
+    fields |= {"C": t.static_shape[axis], "x_c": x.strides[axis], "largest": int(node.op == "ArgMax")}
+    low.emit(kind, {"x": x, "y": y}, {}, {**fields, "last": int(bool(node.attr("select_last_index")))})
     return True

@@ -27,12 +27,12 @@ def volume(low: Lowering, fused: Node) -> bool:
         return False
     found = weights(low, node, 0)
     win = Window.of(node, low.type(node.inputs[0]).static_shape[2:], low.type(node.inputs[1]).static_shape[2:])
-    if found is None or found.parts > 1 or node.attr("group") != 1 or min(*win.begin, *win.end) < 0:
-        return low.refuse("its weights are of more than 8 bits, or in groups, or its padding is negative")
+    if found is None or node.attr("group") != 1 or min(*win.begin, *win.end) < 0:
+        return low.refuse("it is in groups, or its padding is negative")
     factors: Factors = low.derived(_beside, *found[2:], low.zero(node.inputs[0]))
     n, c, *out = low.type(fused.outputs[0]).static_shape
     across = Window(*(part[1:] for part in win))  # type: ignore[arg-type]
-    x = slices(low, node.inputs[0], win, out[0])
+    x = slices(low, node.inputs[0], win, out[0], found.parts)
     x = x._replace(start=x.start - across.begin[0] * x.strides[2] - across.begin[1] * x.strides[3])
     place = output(low, fused.outputs[0])
     strides = channels_last(place.shape, place.itemsize)
@@ -50,17 +50,19 @@ def _beside(w: Array, bias: Array, scale: Array, zero: int) -> Factors:
     return of_conv(w.swapaxes(1, 2).reshape(oc, depth * ic, *kernel), bias, scale, zero, 1)
 
 
-def slices(low: Lowering, name: str, win: Window, count: int) -> TensorView:
-    """Bytes [N, C, D, H, W] as images [N count, KD C, H, W] with the border that the window reads, both padded with the
-    zero point: the slices of each of `count` windows along the first dimension beside each other."""
+def slices(low: Lowering, name: str, win: Window, count: int, parts: int) -> TensorView:
+    """Bytes [N, C, D, H, W] as images [N count, KD parts C, H, W] with the border that the window reads, both padded
+    with the zero point: the slices of each of `count` windows along the first dimension beside each other, each
+    `parts` times (lower_weights.py)."""
     place, (n, c, d, *size) = low.places[name], low.type(name).static_shape
     depth, step, far, begin = win.kernel[0], win.strides[0], win.dilations[0], win.begin[0]
     halo = window_halo((size[0], size[1]), Window(*(part[1:] for part in win)))  # type: ignore[arg-type]
     lies = place.strides == channels_last(place.shape, place.itemsize)
-    if depth == 1 and halo == NO_HALO and not begin and not win.end[0] and lies and (step == 1 or n == 1):
+    once = depth == parts == 1 and halo == NO_HALO and not begin and not win.end[0]
+    if once and lies and (step == 1 or n == 1):
         strides = (step * place.strides[2], place.strides[1], *place.strides[3:])
         return TensorView(place.buffer, place.start, (n * count, c, *size), strides, place.dtype)
-    image = low.image((n * count, depth * c, size[0], size[1]), place.dtype, halo)
+    image = low.image((n * count, depth * parts * c, size[0], size[1]), place.dtype, halo)
     if begin or win.end[0] or any(halo):
         flat = TensorView(image.buffer, 0, (low.room(image),), (1,), "|u1")
         low.emit("fill", {"y": flat}, {}, {"C": low.room(image), "value": low.zero(name)})
@@ -71,9 +73,10 @@ def slices(low: Lowering, name: str, win: Window, count: int) -> TensorView:
         if first >= last:
             continue
         source = place.part(2, first * step + offset, last - first, step)
-        start = image.start + first * at + k * c * item
         strides = (count * at, item, at, *rest)
-        low.move(source, TensorView(image.buffer, start, source.shape, strides, image.dtype))
+        for part in range(k * parts, (k + 1) * parts):
+            start = image.start + first * at + part * c * item
+            low.move(source, TensorView(image.buffer, start, source.shape, strides, image.dtype))
     return image
 
 

@@ -66,7 +66,9 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
     "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear"),
     "meaning_pointwise": (*map(str.lower, INT8_BINARY), "lookup", "quantize", "dequantize"),
     "meaning_product": ("conv2d", "depthwise2d", "pack"),
-    "meaning_sampled": ("gather", "scatter", "float_grid_sample", "float_roi_align", "float_nms"),
+    "meaning_sampled": (
+        "arg_extreme", "float_arg_extreme", "gather", "scatter", "float_grid_sample", "float_roi_align", "float_nms",
+    ),
     "meaning_rows": ("softmax", "layer_norm"),
     "meaning_window": ("max_pool2d", "avg_pool2d"),
 }  # fmt: skip

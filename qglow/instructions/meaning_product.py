@@ -87,11 +87,11 @@ def _store_outputs(v: Views, s: Site, piece: tuple[int | slice, ...], sums: Arra
 
 
 def _depthwise2d(s: Site) -> Regions:
-    kh, kw, blocks, lanes = *s.many("KH KW blocks"), s.packing.lanes
+    kh, kw, blocks, parts, lanes = *s.many("KH KW blocks parts"), s.packing.lanes
     x = Region((*s.many("N H W G C"), kh, kw), (*_steps(s), 0, 1, s["DH"] * s["x_h"], s["DW"] * s["x_w"]))
     return {
         "x": x,
-        "w": dense((blocks, -(-kh // 4), kw, lanes, 4), "|i1"),
+        "w": dense((blocks, -(-parts * kh // 4), kw, lanes, 4), "|i1"),
         "bias": dense((blocks, lanes), "<i4"),
         "scale": dense((blocks, lanes), "<f4"),
         **_outputs(s),
@@ -118,25 +118,28 @@ def depthwise2d(v: Views, s: Site) -> None:
     for image in range(s["N"]):
         x = v["x"][image, :, :, 0]  # [H, W, C, KH, KW]
         sums = np.broadcast_to(v["bias"][block, lane].astype(np.int64), x.shape[:3]).copy()
-        for a in range(s["KH"]):
+        for a in range(s["parts"] * s["KH"]):
             for b in range(s["KW"]):
-                sums += (x[..., a, b].astype(np.int64) - s.packing.offset) * v["w"][block, a // 4, b, lane, a % 4]
+                pixels: Array = x[..., a % s["KH"], b].astype(np.int64) - s.packing.offset
+                sums += pixels * v["w"][block, a // 4, b, lane, a % 4]
         _store_outputs(v, s, np.s_[image, :], sums[:, :, None], v["scale"][block, lane][:, None])
 
 
 def _pack(s: Site) -> Regions:
     g, k, c = s.many("G K C")
-    channels, size = round_up(c, s.packing.multiple), round_up(k, s.packing.step)
+    channels, size = round_up(c, s.packing.multiple), s["taps"] * round_up(k, s.packing.step)
     x = Region((g, k, c), s.many("x_g x_k x_c"))
     return {"x": x, "y": Region((g, channels * size), (s["y_g"], 1), "|i1"), "bias": dense((g, channels), "<i4")}
 
 
 def pack(v: Views, s: Site) -> None:
     w = (v["x"].astype(np.int16) - 128).astype(np.int8).transpose(0, 2, 1)  # [G, C, K]
+    others: Array = np.full((s["taps"] - 1, *w.shape), s["rest"], np.int8)
+    rows = np.stack([w, *others], 2)[:, :, :, None]  # [G, C, taps, 1, K]
     if v["y"].size:
-        v["y"][...] = pack_weights(s.isa, w[:, :, None, None, :], True).reshape(v["y"].shape)
+        v["y"][...] = pack_weights(s.isa, rows, True).reshape(v["y"].shape)
     v["bias"][...] = 0
-    v["bias"][:, : s["C"]] = (s.packing.offset - s["x_zero"]) * w.astype(np.int64).sum(2)
+    v["bias"][:, : s["C"]] = (s.packing.offset - s["x_zero"]) * rows.astype(np.int64).sum((2, 3, 4))
 
 
 MEANINGS = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ..graph import Array
 from ..reference.float_grid import sampled
+from ..reference.float_reduce import place_of_extreme
 from ..reference.float_regions import aligned
 from ..reference.float_select import kept_boxes
 from .meaning import ROWS, Meaning, Regions, Views, image
@@ -118,7 +121,21 @@ def float_nms(v: Views, s: Site) -> None:
     v["y"][: len(found)] = found
 
 
+def _rows_to_places(dtype: str) -> Callable[[Site], Regions]:
+    def regions(s: Site) -> Regions:
+        x = Region(s.many("N H W C"), s.many("x_n x_h x_w x_c"), dtype)
+        return {"x": x, "y": Region(s.many("N H W"), s.many("y_n y_h y_w"), "<i8")}
+
+    return regions
+
+
+def arg_extreme(v: Views, s: Site) -> None:
+    v["y"][...] = place_of_extreme(v["x"], 3, bool(s["largest"]), bool(s["last"]))
+
+
 MEANINGS = {
+    "arg_extreme": Meaning(_rows_to_places("|u1"), arg_extreme, cut=ROWS),
+    "float_arg_extreme": Meaning(_rows_to_places("<f4"), arg_extreme, cut=ROWS),
     "gather": Meaning(_gathered, gather, cut=ROWS, fails=is_outside),
     "scatter": Meaning(_scattered, scatter, fails=is_outside),
     "float_grid_sample": Meaning(_grid, float_grid_sample, cut=ROWS),

@@ -121,9 +121,9 @@ def of_product(
 
 def of_depthwise(isa: str, w: Array, bias: Array, scale: Array, flat: bool) -> tuple[bytes, bytes, bytes, int]:
     """(weights, biases, multipliers, number of blocks) of a depthwise2d. Blocks of channels: whole vectors, the last
-    one moved back to end with the channels; flat: or a row's run of pixels. w: [C, 1, KH, KW, 1]."""
+    one moved back to end with the channels; flat: or a row's run of pixels. w: [C, 1, KH, KW, parts]."""
     p = target(isa)
-    channels, _, kh, kw, _ = w.shape
+    channels, _, kh, kw, parts = w.shape
     if flat:
         blocks = np.arange(np.lcm(channels, p.lanes)).reshape(-1, p.lanes) % channels
     elif channels < p.lanes:
@@ -131,9 +131,9 @@ def of_depthwise(isa: str, w: Array, bias: Array, scale: Array, flat: bool) -> t
     else:
         starts = [min(k, channels - p.lanes) for k in range(0, channels, p.lanes)]
         blocks = np.array(starts)[:, None] + np.arange(p.lanes)
-    rows = round_up(kh, 4)
+    rows = round_up(parts * kh, 4)
     taps = np.zeros((channels, rows, kw), np.int8)
-    taps[:, :kh] = w[:, 0, :, :, 0]
+    taps[:, : parts * kh] = w[:, 0].transpose(0, 3, 1, 2).reshape(channels, parts * kh, kw)
     if p.offset:
         bias = bias + p.offset * w.sum((1, 2, 3, 4), dtype=np.int64)
     order = taps[blocks].reshape(len(blocks), p.lanes, rows // 4, 4, kw).transpose(0, 2, 4, 1, 3)

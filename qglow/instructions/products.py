@@ -106,15 +106,16 @@ def conv(numbers: Numbers, low: Lowering, fused: Node) -> bool:
     if factors is None:
         return False
     _, win = conv_window(low.graph, node)
-    groups = int(node.attr("group"))
-    x = repeated_image(low, node.inputs[0], factors.parts, groups, conv_halo(low.graph, node))
+    groups, parts = int(node.attr("group")), factors.parts
+    depthwise = groups == low.type(node.inputs[0]).static_shape[1] == len(factors.bias)
+    depthwise = depthwise and factors.w.shape[4] == parts
+    x = repeated_image(low, node.inputs[0], 1 if depthwise else parts, groups, conv_halo(low.graph, node))
     target = numbers.target(low, fused.outputs[0], after, True).as_image()
     x = x._replace(start=x.start - win.begin[0] * x.strides[2] - win.begin[1] * x.strides[3])
     shape = window_fields(win)
     if is_column(target.y, win.kernel[1]):
         factors = factors._replace(w=factors.turned, turned=factors.w)
         x, target, shape = x.swap_hw(), target.swap_hw(), swap_hw(shape)
-    depthwise = groups == x.shape[1] == len(factors.bias) and factors.w.shape[4] == 1
     if depthwise and numbers.depthwise(low, node, x, target, factors, shape):
         return True
     return numbers.product(low, node, x, target, factors, shape)

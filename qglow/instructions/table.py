@@ -107,12 +107,13 @@ INSTRUCTIONS = {
              "x r", "y scratch", "w bias scale table order", f"{_PRODUCT} pairs", "tile limit split"),
         _row("depthwise2d",
              "one channel in, one out; words as in conv2d. w: of each of `blocks` blocks of channels, for four kernel "
-             "rows and each column, four taps a channel; flat: blocks run along the row of all pixels' channels",
-             "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat"),
+             "rows and each column, four taps a channel; parts: the kernel's rows are there so often, and read the "
+             "same; flat: blocks run along the row of all pixels' channels",
+             "x r", "y scratch", "w bias scale table", f"{_PRODUCT} blocks flat parts"),
         _row("pack",
-             "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, and the bias (offset - "
-             "x_zero) * sum over K",
-             "x", "y bias", "", "G K C x_g x_k x_c y_g x_zero"),
+             "u8 matrices [G, K, C] with any strides (bytes) as weights of a conv2d, less 128, in the first of so many "
+             "rows of taps; each weight of the others is `rest`; and the bias (offset - x_zero) * sum over taps and K",
+             "x", "y bias", "", "G K C taps x_g x_k x_c y_g x_zero rest"),
         *_pairs("", f"a_zero b_zero {{}} {_RANGE}", _of_bytes),
         _row("lookup", "table[x]; t_c: bytes from one channel's table to the next, 0: all share one", "x",
               "y scratch", "table", f"{_XY} t_c"),
@@ -195,6 +196,10 @@ INSTRUCTIONS = {
              "of H rows of C floats the K largest (else the least), in order, and their places as int64; of equal ones "
              "the first comes first, and what is not a number is the largest",
              "x", "y place", "", "H C K x_h y_h place_h largest"),
+        *(_row(f"{family}arg_extreme",
+             "of N x H x W rows of C elements, x_c bytes apart, the place of the largest, or of the least: the first "
+             "of equal ones, or the last; what is not a number is passed over, unless it comes first",
+             "x", "y", "", "N H W C x_n x_h x_w x_c y_n y_h y_w largest last") for family in ("", "float_")),
         _row("gather",
              "rows of C bytes of x, each at a sum of K indices times t0 to t3 bytes. An index of int64 or int32 "
              "(index_item) is from -S0 to S0 - 1 (S1 to S3 of those behind it); of one that is not the word `fault` "

@@ -37,19 +37,24 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["N", "H", "W", "C", "G", "K", "P", "IH", "IW", "run", "D0", "D1", "D2", "D3", "D4", "D5"], SIZE),
     # a reduction is a window as large as its axis
     **dict.fromkeys(["KH", "KW", "top", "left", "bottom", "right"], SIZE),
-    **dict.fromkeys(["SH", "SW", "DH", "DW", "runs", "blocks", "taps"], (1, 1 << 31)),
+    **dict.fromkeys(["SH", "SW", "DW", "runs", "blocks", "taps"], (1, 1 << 31)),
+    "DH": SIZE,  # 0: each row of taps reads the same
     **dict.fromkeys(
         ["zero", "low", "high", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "p_low", "p_high", "value"], (0, 255)
     ),
     # of int16, or of u8 that is made of it
     **dict.fromkeys(["q_zero", "q_low", "q_high", "q_x_zero", "q_a_zero", "q_b_zero"], (-32768, 32767)),
     "span": SIZE,
-    **dict.fromkeys(["y_f32", "include", "flat", "a_c", "b_c", "condition_c", "points", "zero_nan", "largest"], (0, 1)),
+    **dict.fromkeys(
+        ["y_f32", "include", "flat", "a_c", "b_c", "condition_c", "points", "zero_nan", "largest", "last"], (0, 1)
+    ),
     "pairs": (0, 1),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),
     "post": (POST_NONE, POST_TABLE),
     "size": (STEP, LARGEST_BLOCK),
     "factor": (0, 255),
+    "rest": (-128, 127),
+    "parts": (1, 3),
     "act": (0, 2),
     **dict.fromkeys(["S0", "S1", "S2", "S3"], (1, 1 << 31)),
     **dict.fromkeys(["corners", "half", "centers", "every"], (0, 1)),
@@ -242,11 +247,15 @@ def _within_whole(kind: str, f: Mapping[str, Any]) -> str:
     return f"expected rows of whole floats, got {f['C']} bytes" if f["op"] and f["C"] % 4 else ""
 
 
+def _some_elements(kind: str, f: Mapping[str, Any]) -> str:
+    return "" if f["C"] else "expected rows of at least one element, got none"
+
+
 RULES: tuple[Rule, ...] = (
     ("index_item", _indices), ("scatter", _within_whole),
     ("P", _row_of_p), ("op", _operation), ("float_binary", _one_moves), ("float_unary", _power), ("size", _whole_steps),
     ("post", _after_product), ("flat", _flat), ("layer_norm", _rows_that_fit), ("float_conv2d", _sum_alone),
-    ("runs", _runs),
+    ("runs", _runs), ("last", _some_elements),
 )  # fmt: skip
 
 

@@ -24,7 +24,9 @@ from .target import ISA
 from .vector import F32, I8, I32, I64, add_to, const, joined, load_at, mask, part, requantize, store_at, vec
 
 LANES = ISA.lanes
-Block = namedtuple("Block", "x w KH KW row tap pix bias scale zero low high y y_pix y_f32 count x_on w_on c_on y_on")
+Block = namedtuple(
+    "Block", "x w KH KW rows row tap pix bias scale zero low high y y_pix y_f32 count x_on w_on c_on y_on"
+)
 i64 = types.int64
 
 
@@ -112,14 +114,16 @@ def any_size(pixels):
             b.store(start, x)
         w = cgutils.alloca_once_value(b, a["w"])
         b.store(a["w"], w)
-        one, last = ir.Constant(I64, 1), b.sub(a["KH"], ir.Constant(I64, 1))
-        groups = b.lshr(b.add(a["KH"], ir.Constant(I64, 3)), ir.Constant(I64, 2))
+        one, last = ir.Constant(I64, 1), b.sub(a["rows"], ir.Constant(I64, 1))
+        groups = b.lshr(b.add(a["rows"], ir.Constant(I64, 3)), ir.Constant(I64, 2))
         with cgutils.for_range(b, groups) as g, cgutils.for_range(b, a["KW"]) as k:
             first = b.shl(g.index, ir.Constant(I64, 2))
             rows = []
             for t in range(4):  # a row beyond the kernel's meets zero weights: the last is read again
                 r = b.add(first, b.mul(one, ir.Constant(I64, t)))
                 r = b.select(b.icmp_signed("<", r, last), r, last)
+                for _ in range(2):  # of weights in parts the kernel's rows come again
+                    r = b.select(b.icmp_signed("<", r, a["KH"]), r, b.sub(r, a["KH"]))
                 rows.append(b.add(b.add(a["x"], b.mul(r, a["row"])), b.mul(k.index, a["tap"])))
             ws = load_at(b, b.load(w), vec(I8, 4 * LANES))
             for p in range(pixels):
@@ -145,7 +149,8 @@ def depthwise(micro, most, fewer):
         row, tap = i.x_h * i.DH, i.x_w * dw
         zero, low, high = i.zero, i.low, i.high
         w, bias, scale, blocks = i.w, i.bias, i.scale, i.blocks
-        block_bytes = (kh + 3) // 4 * kw * LANES * 4
+        rows = kh * i.parts
+        block_bytes = (rows + 3) // 4 * kw * LANES * 4
         scratch = scratch_of(i, share)
         flat = i.flat
         wd, channels = (1, i.W * c) if flat else (i.W, c)
@@ -179,7 +184,7 @@ def depthwise(micro, most, fewer):
                     yy = y + o * y_w + k * size
                     target, pitch = (yy, y_w) if direct else (scratch, LANES * size)
                     operands = Block(
-                        x=x + o * pix + k, w=w + at, KH=kh, KW=kw, row=row, tap=tap, pix=pix, bias=bias + cs,
+                        x=x + o * pix + k, w=w + at, KH=kh, KW=kw, rows=rows, row=row, tap=tap, pix=pix, bias=bias + cs,
                         scale=scale + cs, zero=zero,
                         low=low, high=high, y=target, y_pix=pitch, y_f32=f32, count=count, x_on=x_on, w_on=w_on,
                         c_on=c_on, y_on=y_on,

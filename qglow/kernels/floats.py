@@ -16,7 +16,7 @@ from .float_sums import sum_of_row
 from .jit import chosen, njit
 from .runs import LANES, as_floats, of_one, of_two, run_of
 from .split import part_of
-from .vector import F32, I64, call, const, load_at, splat, vec
+from .vector import F32, I64, call, const, load_at, rint, splat, vec
 from .vector_loops import SUMS, floats, halves, masked, store_chunk
 
 i64, f32 = types.int64, types.float32
@@ -52,6 +52,13 @@ def shrunk(b, x, bias, bound):
     return b.select(b.fcmp_ordered("<", x, negated(b, bound)), b.fadd(x, bias), y)
 
 
+def sign(b, x):
+    """-1, 0 or 1; of what is not a number itself."""
+    zero, one, less = (const(x.type, value) for value in (0.0, 1.0, -1.0))
+    y = b.select(b.fcmp_ordered("<", x, zero), less, b.select(b.fcmp_ordered("==", x, zero), zero, x))
+    return b.select(b.fcmp_ordered(">", x, zero), one, y)
+
+
 FUNCTIONS = {
     "Sqrt": lambda b, x, p, q: call(b, f"llvm.sqrt.v{LANES}f32", x.type, x),
     "Exp": lambda b, x, p, q: exp(b, x),
@@ -80,6 +87,10 @@ FUNCTIONS = {
     "Tan": lambda b, x, p, q: widened(double_math.tan)(b, x),
     "Sin": lambda b, x, p, q: widened(double_math.sin)(b, x),
     "Cos": lambda b, x, p, q: widened(double_math.cos)(b, x),
+    "Floor": lambda b, x, p, q: call(b, f"llvm.floor.v{LANES}f32", x.type, x),
+    "Ceil": lambda b, x, p, q: call(b, f"llvm.ceil.v{LANES}f32", x.type, x),
+    "Round": lambda b, x, p, q: rint(b, x),
+    "Sign": lambda b, x, p, q: sign(b, x),
     "Clip": lambda b, x, p, q: limited(b, x, every(b, p), every(b, q)),
     "Power": lambda b, x, p, q: power(b, x, p, parity(b, q)),
     "AtLeast": lambda b, x, p, q: b.select(b.fcmp_ordered("<", x, every(b, p)), every(b, p), x),

@@ -81,8 +81,8 @@ def pixels(t: Target) -> dict[str, int]:
 
 
 def square(size: int, stride: int) -> Callable[[Fields, Target], bool]:
-    """A square window without dilation."""
-    return lambda f, t: f["KH"] == f["KW"] == size and f["SW"] == stride and f["DW"] == 1
+    """A square window without dilation, of weights in one part."""
+    return lambda f, t: f["KH"] == f["KW"] == size and f["SW"] == stride and f["DW"] == f.get("parts", 1) == 1
 
 
 def product(t: Target) -> dict[str, int]:
@@ -187,6 +187,8 @@ KERNELS = table((
     KernelRow("float_resize", "float_windows.float_resize", "f32 -> f32", lanes),
     KernelRow("float_taps", "float_taps.float_taps", "f32 -> f32", lanes),
     KernelRow("float_top_k", "top_k.float_top_k", "f32 -> f32 s64", lambda t: {"C": 16, "K": 4}),
+    KernelRow("arg_extreme", "arg_extreme.arg_extreme", "u8 -> s64", lambda t: {"C": 4, "W": 4}),
+    KernelRow("float_arg_extreme", "arg_extreme.float_arg_extreme", "f32 -> s64", lambda t: {"C": 4, "W": 4}),
     KernelRow("gather", "data_index.gather", "any s64 -> any", lambda t: {"C": 16, "W": 4}),
     KernelRow("scatter", "data_index.scatter", "any s64 any -> any", lambda t: {"C": 16, "W": 4}),
     KernelRow("float_grid_sample", "grid_sample.float_grid_sample", "f32 f32 -> f32", lanes, FUNCTION),

@@ -27,8 +27,8 @@ OPS = (
     OpDef("QuantizeLinear", (*_PARAMETERS, optional("zero_point", "Z")), (Output("y", "Z", "u8"),),
           traits=frozenset({t.STEP, t.ONNX_QUANTIZATION}), attributes={**_FORMAT,
           "precision": neutral(size(0, least=0)), "saturate": ignored(flag(1))}, shape="shape_rules.same",
-          meaning=node("float_shape.quantize_linear")),
+          meaning=node("float_shape.quantize_linear"), lower_float="lower_pointwise.quantize_linear"),
     OpDef("DequantizeLinear", (*_PARAMETERS, optional("zero_point")), (Output("y", "S"),), _FORMAT,
           frozenset({t.STEP, t.ONNX_QUANTIZATION}), shape="shape_rules.same",
-          meaning=node("float_shape.dequantize_linear")),
+          meaning=node("float_shape.dequantize_linear"), lower_float="lower_pointwise.dequantize_linear"),
 )  # fmt: skip

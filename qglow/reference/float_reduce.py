@@ -91,20 +91,29 @@ reduce_log_sum_exp = _sum(_log_sum_exp)
 
 
 def arg_max(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return _found(np.argmax, node, given(inputs, 0))
+    return _place(node, given(inputs, 0), True)
 
 
 def arg_min(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return _found(np.argmin, node, given(inputs, 0))
+    return _place(node, given(inputs, 0), False)
 
 
-def _found(find: Callable[..., Any], node: Node, x: Array) -> list[Array]:
+def _place(node: Node, x: Array, largest: bool) -> list[Array]:
     axis = int(node.attr("axis"))
-    if node.attr("select_last_index"):
-        index = x.shape[axis] - 1 - find(np.flip(x, axis), axis)
-    else:
-        index = find(x, axis)
+    index = place_of_extreme(x, axis, largest, bool(node.attr("select_last_index")))
     return [np.asarray(np.expand_dims(index, axis) if node.attr("keepdims") else index, np.int64)]
+
+
+def place_of_extreme(x: Array, axis: int, largest: bool, last: bool) -> Array:
+    """The index of the largest element along an axis, or of the least: the first of equal ones, or the last.
+
+    As in onnxruntime, what is not a number is passed over, unless it comes first: then nothing is found beyond it.
+    """
+    extreme = (np.fmax if largest else np.fmin).reduce(x, axis, keepdims=True)
+    here: Array = x == extreme
+    found: Array = x.shape[axis] - 1 - np.flip(here, axis).argmax(axis) if last else here.argmax(axis)
+    first = x.take(0, axis)
+    return np.where(first == first, found, 0)  # noqa: PLR0124
 
 
 def top_k(node: Node, inputs: list[Array | None]) -> list[Array]:

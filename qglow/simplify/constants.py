@@ -10,19 +10,20 @@ import numpy as np
 
 from ..errors import QGlowError
 from ..graph import Array, DType, Graph, Node, TensorType
-from ..limits import at_most
+from ..limits import ELEMENTS, at_most
 from ..ops.control import NEW_EACH_TIME
 from ..reference import FLOAT, evaluate_node
 
-LARGEST = 1 << 22  # elements; NOTE: an Expand or Tile of a constant may be far larger than what it is made of
-ROOM = 1 << 28  # bytes of all results beyond what they are made of
-WORK = 1 << 12  # units of work for one node
+# elements of what has more of them than it is made of; NOTE: an Expand or Tile of a constant may be far larger
+LARGEST = 1 << 22
+ROOM = 1 << 28  # bytes of all results beyond what they are made of, and beyond a float for each constant's element
+WORK = 1 << 12  # units of work for one node, and twice what its inputs' elements take
 DTYPES = frozenset(d.numpy for d in DType if d is not DType.STRING)
 
 
 def fold_constants(graph: Graph) -> Graph:
     constants, types, nodes = dict(graph.constants), dict(graph.types), []
-    outputs, room = set(graph.outputs), ROOM
+    outputs, room = set(graph.outputs), ROOM + 4 * sum(c.size for c in graph.constants.values())
     for node in graph.nodes:
         if (zeros := _times_zero(graph, node)) is not None and not outputs & set(node.outputs):
             constants[node.outputs[0]] = zeros
@@ -32,8 +33,10 @@ def fold_constants(graph: Graph) -> Graph:
         if not foldable or outputs & set(node.outputs):
             nodes.append(node)
             continue
+        size = sum(constants[i].size for i in node.inputs if i)
+        largest = max(LARGEST, size)
         try:
-            with at_most(8 * LARGEST, WORK):
+            with at_most(8 * largest, WORK + 2 * size // ELEMENTS):
                 results = evaluate_node(graph, node, [constants[i] if i else None for i in node.inputs])
         except QGlowError:
             nodes.append(node)
@@ -42,7 +45,7 @@ def fold_constants(graph: Graph) -> Graph:
             nodes.append(node)
             continue
         grown = sum(a.nbytes for a in results) - sum(constants[i].nbytes for i in node.inputs if i)
-        if sum(a.size for a in results) > LARGEST or grown > room:
+        if sum(a.size for a in results) > largest or grown > room:
             nodes.append(node)
             continue
         room -= max(0, grown)

@@ -538,6 +538,27 @@ def regions(n: Net) -> tuple[str, ...]:
     return *found, n.op("Flatten", (flat,), None)
 
 
+@form("float_arg_extreme")
+def places_of_floats(n: Net) -> tuple[str, ...]:
+    x = n.input(2, 5, 3, 4, quant=None, dtype=DType.F32)
+    nan, made = n.op("Sqrt", (x,), None), []
+    for op, value, axis, kept, last in (("ArgMax", x, 1, 1, 0), ("ArgMin", nan, 3, 0, 0), ("ArgMax", nan, 2, 0, 1)):
+        place = n.op(op, (value,), None, axis=axis, keepdims=kept, select_last_index=last)
+        n.b.types[place] = n.b.types[place]._replace(dtype=DType.I64)
+        made.append(place)
+    return tuple(made)
+
+
+@form("arg_extreme")
+def places_of_bytes(n: Net) -> tuple[str, ...]:
+    x, made = n.input(2, 5, 3, 4), []
+    for axis, kept, last in ((1, 1, 0), (3, 0, 1), (0, 0, 0)):
+        place = n.op("ArgMax", (x,), None, axis=axis, keepdims=kept, select_last_index=last)
+        n.b.types[place] = n.b.types[place]._replace(dtype=DType.I64)
+        made.append(place)
+    return tuple(made)
+
+
 @form("float_nms")
 def best_boxes(n: Net) -> tuple[str, ...]:
     boxes, scores = n.input(2, 21, 4, quant=None, dtype=DType.F32), n.input(2, 3, 21, quant=None, dtype=DType.F32)

@@ -4,6 +4,7 @@ bits."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,13 @@ Make = Callable[[Net, Quant, Quant], str]
 def transposed(n: Net, x: Quant, y: Quant) -> str:
     w = n.constant("w", n.rng.integers(-127, 128, (4, 3, 3, 2)).astype(np.int8), Quant.per_tensor(0.004, 0))
     return n.op("ConvTranspose", (n.input(1, 4, 5, 6, quant=x), w), y, strides=(2, 1))
+
+
+def with_a_zero_point(n: Net, x: Quant, y: Quant, *shape: int, **attributes: Any) -> str:
+    """Weights that 8 bits do not hold once their zero point is taken away, which is as far from the middle as y's."""
+    image = n.input(2, 6, *(5, 6, 7)[: len(shape) - 2], quant=x)
+    w = n.constant("w", n.rng.integers(-128, 128, shape).astype(np.int8), Quant.per_tensor(0.004, y.z - 128))
+    return n.op("Conv", (image, w), y, pads=(1,) * (2 * len(shape) - 4), **attributes)
 
 
 def resized(n: Net, x: Quant, y: Quant) -> str:
@@ -43,6 +51,13 @@ NETS: dict[str, Make] = {
     "float rows": lambda n, x, y: n.op("MatMul", (n.input(5, 9, quant=x), n.weights((9, 7), 1)), None),
     "two": lambda n, x, y: n.op("MatMul", (n.input(2, 5, 9, quant=x),
     n.input(2, 9, 6, quant=Quant.per_tensor(0.03, 128))), y),
+    "two, both of any": lambda n, x, y: n.op("MatMul", (n.input(3, 5, 19, quant=x), n.input(3, 19, 21, quant=y)), x),
+    "two, turned": lambda n, x, y: n.op("MatMul", (n.input(5, 70, quant=x), n.op("Transpose",
+    (n.input(21, 70, quant=y),), y, perm=(1, 0))), x),
+    "weights": lambda n, x, y: with_a_zero_point(n, x, y, 5, 6, 3, 3),
+    "weights, depthwise": lambda n, x, y: with_a_zero_point(n, x, y, 6, 1, 3, 3, group=6),
+    "weights, long depthwise": lambda n, x, y: with_a_zero_point(n, x, y, 6, 1, 5, 2, group=6, strides=(2, 1)),
+    "weights, volume": lambda n, x, y: with_a_zero_point(n, x, y, 5, 6, 2, 3, 3),
     "add": lambda n, x, y: n.op("Add", (n.input(1, 3, 5, 4, quant=x), n.input(1, 3, 5, 4, quant=y)), y),
     "add a row": lambda n, x, y: n.op("Sub", (n.input(1, 3, 5, 4, quant=x), n.input(4, quant=y)), y),
     "mul": lambda n, x, y: n.op("Mul", (n.input(1, 3, 5, 4, quant=x), n.input(1, 3, 1, 1, quant=y)), y),

@@ -186,6 +186,7 @@ class Draw:
         lanes = target(self.isa).lanes
         f["G"], f["runs"], f["run"], f["x_c"], f["flat"] = 1, f["KW"], 1, 0, 0
         f["KH"] = f["KW"] if self.pick(0, 1) else f["KH"]
+        f["parts"] = self.pick(1, 1, 2, 3)
         self._product(f, 1, f["C"])
         f["blocks"] = round_up(f["C"], lanes) // lanes
         if f["C"] < lanes and self.pick(0, 1):
@@ -200,7 +201,8 @@ class Draw:
     def _pack(self, f: Fields) -> None:
         self._matrices(f, 1)
         t = target(self.isa)
-        f["y_g"] = round_up(f["C"], t.multiple) * round_up(f["K"], t.step)
+        f["taps"], f["rest"] = ((1, 0), (2, -127), (2, 90), (3, 64))[self.pick(0, 1, 2, 3)]
+        f["y_g"] = round_up(f["C"], t.multiple) * round_up(f["K"], t.step) * f["taps"]
 
     def _float_pack(self, f: Fields) -> None:
         self._matrices(f, 4)
@@ -249,6 +251,18 @@ class Draw:
         f["K"] = min(f["C"], f["K"])
         sizes = {"x": 4 * f["C"], "y": 4 * f["K"], "place": 8 * f["K"]}
         f |= {f"{name}_h": size + self.pick(0, 8) for name, size in sizes.items()}
+
+    def _arg_extreme(self, f: Fields) -> None:
+        item = self.item("x")
+        f["C"], f["last"] = max(1, f["C"]), self.pick(0, 1)
+        f["x_c"] = self.pick(item, item * max(1, f["W"]))
+        self.strides(f, "x", f["H"], f["W"], item * (f["C"] if f["x_c"] == item else 1))
+        if f["x_c"] != item:
+            f["x_h"] = item * f["W"] * f["C"]
+            f["x_n"] = f["x_h"] * f["H"]
+        self.strides(f, "y", f["H"], f["W"], 8)
+
+    _float_arg_extreme = _arg_extreme
 
     def _places(self, f: Fields, row: int, y: str) -> None:
         """Indices of rows of `row` bytes in 1 to 4 axes, outermost first, and loops over them. y: whose rows they
@@ -347,9 +361,10 @@ def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator
         count = f.get("G", 1) * round_up(f["C"], t.lanes)
         return rng.integers(-(2**28), 2**28, count).astype(np.int32).view(np.uint8)
     if kind == "depthwise2d" and name == "w":
-        w = rng.integers(-127, 128, (f["blocks"], -(-f["KH"] // 4), f["KW"], t.lanes, 4)).astype(np.int8)
+        count = f["parts"] * f["KH"]
+        w = rng.integers(-127, 128, (f["blocks"], -(-count // 4), f["KW"], t.lanes, 4)).astype(np.int8)
         rows = np.arange(w.shape[1])[:, None] * 4 + np.arange(4)
-        return (w * (rows < f["KH"])[None, :, None, None, :]).astype(np.int8).reshape(-1).view(np.uint8)
+        return (w * (rows < count)[None, :, None, None, :]).astype(np.int8).reshape(-1).view(np.uint8)
     if kind == "float_taps":
         table = rng.integers(0, 3, (f["taps"], f["H"])).astype(np.int32)
         made = table if name == "rows" else rng.normal(0, 1, table.shape).astype(np.float32)

@@ -17,6 +17,7 @@ from qglow.instructions.lower import lower
 from qglow.instructions.program import HostCall
 from qglow.instructions.verify import verify_program
 from qglow.reference import evaluate, retype
+from qglow.runtime.step_profile import host_steps
 
 Array = np.ndarray
 RNG = np.random.default_rng(0)
@@ -281,3 +282,38 @@ def test_weights_that_the_model_rounds_itself() -> None:
     )
     _, got = all_engines(proto, x)
     assert np.array_equal(got, oracle(proto, x))
+
+
+def test_large_weights_stay_integers() -> None:
+    """A matrix of more elements than a constant may grow to, turned and read back from its integers."""
+    stored = RNG.integers(0, 256, (2100, 2048), np.uint8)
+    nodes = [
+        helper.make_node("DequantizeLinear", ["x", "x_s", "x_z"], ["r"]),
+        helper.make_node("DequantizeLinear", ["w", "w_s", "w_z"], ["v"]),
+        helper.make_node("Transpose", ["v"], ["t"], perm=[1, 0]),
+        helper.make_node("MatMul", ["r", "t"], ["m"]),
+        helper.make_node("QuantizeLinear", ["m", "y_s", "y_z"], ["y"]),
+    ]
+    proto = model(nodes, (2, 2048), 2, {"w": stored, "w_s": np.float32(0.001), "w_z": np.uint8(121)})
+    x = RNG.integers(0, 256, (2, 2048), np.uint8)
+    bundle, got = all_engines(proto, x)
+    assert [d["precision"] for d in bundle.manifest["decisions"] if d["op"] == "MatMul"] == ["int8"]
+    assert np.abs(got.astype(int) - oracle(proto, x)).max() <= 1
+
+
+def test_integers_that_stand_for_infinities_are_made_by_kernels() -> None:
+    """A mask of the lowest float: its last step overflows, so that it stays as it is, in QDQ form."""
+    constants = {"s": np.float32(3.4028235e38 / 254), "z": np.uint8(255), "one": np.float32(1)}
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["r"]),
+        helper.make_node("Add", ["r", "one"], ["y"]),
+    ]
+    proto = model(nodes, (2, 7), 2, constants, TensorProto.FLOAT)
+    proto.graph.output[0].type.tensor_type.elem_type = TensorProto.FLOAT
+    low = np.float32(-3.4028235e38)
+    x = np.float32([[low, 0, np.nan, np.inf, -np.inf, -1e36, 5], [1e36, 2e38, -2e38, -3e37, -0.0, low / 3, -1]])
+    session = qglow.InferenceSession(qglow.quantize(proto, check=False), 1)
+    (got,) = session.run(None, {"x": x})
+    assert not host_steps(session, {"x": x})
+    assert np.array_equal(got, oracle(proto, x), equal_nan=True) and np.isneginf(got).any()

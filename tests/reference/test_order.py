@@ -43,6 +43,8 @@ METHODS = {"sum", "mean", "std", "var", "dot", "prod", "cumprod", "ptp", "trace"
 BY_TABLE = {"turn_parts", "_pi", "atan_table"}  # of integers and fractions
 KNOWN = {  # why what the walk finds in a function has one result
     "float_pool.tap_counts: .sum()": "counts",
+    "float_reduce.place_of_extreme: np.fmax": "what it gives is compared, and zeros of either sign are equal",
+    "float_reduce.place_of_extreme: np.fmin": "the same",
     "float_pool.pool_counts: np.maximum": "counts",
     "float_grid._inside: np.minimum": "compared alone, where zeros of both signs are equal",
     "float_regions._corner: np.maximum": "compared alone, where zeros of both signs are equal",
