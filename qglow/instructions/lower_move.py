@@ -108,6 +108,23 @@ def expand(low: Lowering, node: Node) -> bool:
     return bind_view(low, node, place._replace(shape=shape, strides=strides, halo=NO_HALO))
 
 
+def tile(low: Lowering, node: Node) -> bool:
+    """One copy over twice as many dimensions: each of the output's is a repeat, of a stride of 0 in the input, and one
+    of the input's."""
+    repeats = low.graph.constants.get(node.inputs[1])
+    if repeats is None or not is_movable(low, node.inputs[0]) or 0 in low.type(node.outputs[0]).static_shape:
+        return False
+    x, y = low.places[node.inputs[0]], low.place(node.outputs[0])
+    shape, of_x, of_y = list[int](), list[int](), list[int]()
+    for times, size, read, written in zip(map(int, repeats), x.shape, x.strides, y.strides, strict=True):
+        shape, of_x, of_y = [*shape, times, size], [*of_x, 0, read], [*of_y, size * written, written]
+    low.move(
+        x._replace(shape=(*shape,), strides=(*of_x,), halo=NO_HALO),
+        y._replace(shape=(*shape,), strides=(*of_y,), halo=NO_HALO),
+    )
+    return True
+
+
 def reshape(low: Lowering, node: Node) -> bool:
     """A view where numpy can make one without a copy, else a view of a dense copy."""
     if not is_movable(low, node.inputs[0]):

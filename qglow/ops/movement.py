@@ -21,16 +21,14 @@ def _moves(
     outputs: tuple[Output, ...] = (Output("y"),), float_kernel: Form | None = None,
     lower: str | None = None,
 ) -> OpDef:  # fmt: skip
-    """form: what the integer meaning and the kernel implement. lower: the rule where it has another name, "" for
-    none."""
+    """form: what the integer meaning and the kernel implement. lower: the rule where it has another name."""
     function = {"Slice": "slice_"}.get(name, _snake(name))
     return OpDef(
         name, operands, outputs, attributes or {}, frozenset(traits), sized_by,
         shape=f"shape_rules_movement.{function}", typing="moves",
         meaning=node(f"float_shape.{function}"),
         integer=node("integer_elementwise.move"), int8=form, int8_kernel=form, float_kernel=float_kernel,
-        lower="" if lower == "" else f"lower_move.{lower or function}",
-        lower_int16="" if lower == "" else f"lower_move.{lower or function}",
+        lower=f"lower_move.{lower or function}", lower_int16=f"lower_move.{lower or function}",
     )  # fmt: skip
 
 
@@ -66,7 +64,7 @@ OPS = (
            attributes={"axis": _AXIS})._replace(lower="lower_gather.gather", lower_int16="lower_gather.gather"),
     _moves("Expand", _SIZES, *_VIEW, t.GROWS, t.OWN_LAYOUT, *_MASK, sized_by=(1,)),
     _moves("Tile", (X, Operand("repeats", "", NUMBER)), t.KEEPS_QUANTIZATION, t.GROWS, t.MASK_ARITHMETIC,
-           sized_by=(1,), lower=""),
+           sized_by=(1,)),
     _moves("Pad", (X, Operand("pads", "", NUMBER), optional("value", "T", NUMBER), optional("axes", "", NUMBER)),
            t.KEEPS_QUANTIZATION, t.GROWS, t.SAME_DTYPE, form=form("mode"),
            attributes={"mode": word("constant", "reflect", "edge", "wrap", default="constant")}, sized_by=(1, 3),

@@ -275,6 +275,19 @@ def mirrored_pads(n: Net) -> tuple[str, ...]:
     return n.conv(wide, 6, (3, 3), pads=(1, 1, 1, 1)), *ends, *floats
 
 
+@form("transpose")
+def tiles(n: Net) -> tuple[str, ...]:
+    """Along each axis and along all, of an image from one border into another, of floats in more loops than a copy
+    has, and of int16."""
+    x, f = n.conv(n.input(1, 5, 4, 3), 6, (1, 1)), n.input(2, 3, 4, 2, quant=None, dtype=DType.F32)
+    s, times = n.input(1, 3, 2, quant=SHORT, dtype=DType.I16), n.constant("t", np.array([2, 1, 3, 2], np.int64))
+    wide = n.op("Tile", (x, n.constant("w", np.array([1, 2, 2, 3], np.int64))))
+    turned = n.op("Transpose", (f,), None, DType.F32, perm=(3, 1, 0, 2))
+    several = n.op("Tile", (s, n.constant("u", np.array([3, 1, 2], np.int64))), SHORT, DType.I16)
+    all_axes = n.op("Tile", (turned, n.constant("v", np.array([2, 3, 2, 2], np.int64))), None, DType.F32)
+    return n.conv(wide, 7, (3, 3), pads=(1, 1, 1, 1)), n.op("Tile", (x, times)), several, all_axes
+
+
 @form("max_pool2d")
 def max_pools(n: Net) -> tuple[str, ...]:
     x, line = n.input(1, 7, 9, 8), n.input(1, 70, 12)
