@@ -12,6 +12,7 @@ values and of weights.
    An activation may have a scale for each channel (axis 1), and one zero point (channel_scales.py).
 5. What moves data has the same parameters before and after: where one side has none, it gets the other's, if nothing
    else reads it, and the constants beside it in a Concat are among what these stand for.
+6. An integer stands for no NaN, so that nothing takes the place of one, as exporters have it behind a Softmax.
 
 Nodes whose parameters are not constant, or not per tensor for an activation, stay as they are, and so do integers that
 are read otherwise.
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..graph import Array, DType, Graph, GraphBuilder, Node, Quant, TensorType
+from ..graph.dead import remove_dead
 from ..ops import refusal
 from ..ops.traits import KEEPS_QUANTIZATION
 from ..reference.arithmetic import dequantize, quantize
@@ -79,6 +81,7 @@ def strip_qdq(graph: Graph) -> StrippedModel:
     rounded: set[str] = set()
     stands: dict[str, str] = {}  # integers -> the float value for which they stand
     same: dict[str, str] = {}  # output of a removed DequantizeLinear -> the float value that it is
+    found_nan: dict[str, str] = {}  # output of IsNaN -> what it is asked of
     for node in graph.nodes:
         x, y = (node.inputs[0] if node.inputs else ""), (node.outputs[0] if node.outputs else "")
         if node.op == "QuantizeLinear" and y in integers:
@@ -95,6 +98,8 @@ def strip_qdq(graph: Graph) -> StrippedModel:
             stands[y] = x
         elif node.op == "DequantizeLinear" and x in stands:
             same[y] = stands[x]
+        elif node.op == "Where" and node.inputs[2] in same and x in found_nan and _replaces(graph, node, found_nan[x]):
+            same[y] = same[node.inputs[2]]
         elif x in stands:  # it moves integers
             outputs = tuple(b.fresh(f"{o}.real") if o else o for o in node.outputs)
             for o, real in zip(node.outputs, outputs, strict=True):
@@ -102,6 +107,8 @@ def strip_qdq(graph: Graph) -> StrippedModel:
                 stands[o], quants[real] = real, integers[o]
             b.append(node.with_(inputs=tuple(stands.get(i, i) for i in node.inputs), outputs=outputs))
         else:
+            if node.op == "IsNaN":
+                found_nan[y] = x
             node = node.with_(inputs=tuple(same.get(i, i) for i in node.inputs))
             if (
                 node.op == "DequantizeLinear"
@@ -115,11 +122,17 @@ def strip_qdq(graph: Graph) -> StrippedModel:
     for o in graph.outputs:
         if o in same:
             b.append(Node("Identity", (same[o],), (o,), {}, b.fresh(f"{o}:Identity")))
-    stripped = b.build(graph.name, graph.inputs, graph.outputs)
+    stripped = remove_dead(b.build(graph.name, graph.inputs, graph.outputs))
     _pass_back(stripped, quants)
     for node in stripped.nodes:
         _pass_on(node, quants, graph.constants)
     return StrippedModel(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))
+
+
+def _replaces(graph: Graph, node: Node, asked: str) -> bool:
+    """Whether a Where gives a constant in the place of each NaN of the value itself: rule 6."""
+    other, shape = graph.constants.get(node.inputs[1]), graph.types[asked].shape
+    return node.inputs[2] == asked and other is not None and other.size == 1 and other.ndim <= len(shape or ())
 
 
 def _pass_back(stripped: Graph, quants: dict[str, Parameters]) -> None:
