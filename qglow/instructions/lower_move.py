@@ -251,9 +251,8 @@ def blocks(low: Lowering, node: Node) -> bool:
     else:
         n, c, h, w = x.shape
         split_shape, perm = (n, c, h // size, size, w // size, size), (0, 3, 5, 1, 2, 4)
-    view = reshaped(x, split_shape)
-    if view is None:
-        return False
+    view = reshaped(x, split_shape) or reshaped(low.dense_of(node.inputs[0]), split_shape)
+    assert view is not None
     turned = view._replace(
         shape=tuple(view.shape[p] for p in perm), strides=tuple(view.strides[p] for p in perm), halo=NO_HALO
     )

@@ -126,7 +126,8 @@ def strip_qdq(graph: Graph) -> StrippedModel:
     _pass_back(stripped, quants)
     for node in stripped.nodes:
         _pass_on(node, quants, graph.constants)
-    return StrippedModel(_named_outputs(stripped, quants, rounded), quants, frozenset(rounded))
+    stripped = _padded_apart(_named_outputs(stripped, quants, rounded), quants)
+    return StrippedModel(stripped, quants, frozenset(rounded))
 
 
 def _replaces(graph: Graph, node: Node, asked: str) -> bool:
@@ -244,6 +245,20 @@ def _is_finite(scale: float, zero: Array) -> bool:
     limits = np.iinfo(zero.dtype)
     steps = max(int(zero.ravel()[0]) - limits.min, limits.max - int(zero.ravel()[0]))
     return steps * scale <= float(np.finfo(np.float32).max)
+
+
+def _padded_apart(graph: Graph, quants: Mapping[str, Parameters]) -> Graph:
+    """A Pad of a value with other parameters than the padded one is of reals, which an Identity of them rounds: what it
+    fills the border with need be none of the integers before it."""
+    b = GraphBuilder(graph)
+    for node in graph.nodes:
+        x, y = (node.inputs[0], node.outputs[0]) if node.op == "Pad" else ("", "")
+        if y in quants and quants.get(x, quants[y]) != quants[y]:
+            b.types[real := b.fresh(f"{y}.real")] = graph.types[y]
+            b.append(node.with_(outputs=(real,)))
+            node = Node("Identity", (real,), (y,), {}, b.fresh(f"{y}:Identity"))
+        b.append(node)
+    return b.build(graph.name, graph.inputs, graph.outputs)
 
 
 def _named_outputs(graph: Graph, quants: dict[str, Parameters], rounded: set[str]) -> Graph:
