@@ -69,10 +69,9 @@ OPS = (
            t.KEEPS_QUANTIZATION, t.GROWS, t.SAME_DTYPE, form=form("mode"),
            attributes={"mode": word("constant", "reflect", "edge", "wrap", default="constant")}, sized_by=(1, 3),
            float_kernel=form("mode"))._replace(lower_float="lower_move.pad"),
-    _moves("DepthToSpace", (X,), t.KEEPS_QUANTIZATION, t.IMAGE, form=form("blocksize", "mode"), attributes=_BLOCKS,
-           lower="blocks"),
-    _moves("SpaceToDepth", (X,), t.KEEPS_QUANTIZATION, t.IMAGE, form=form("blocksize"), attributes=_BLOCKS,
-           lower="blocks"),
+    *(_moves(name, (X,), t.KEEPS_QUANTIZATION, t.IMAGE, form=form(*known), attributes=_BLOCKS, lower="blocks")
+      ._replace(lower_float="lower_move.blocks", float_kernel=form(*known))
+      for name, known in (("DepthToSpace", ("blocksize", "mode")), ("SpaceToDepth", ("blocksize",)))),
     OpDef("GatherElements", (X, Operand("indices")), attributes={"axis": _AXIS}, traits=frozenset({t.GROWS}),
           shape="shape_rules_movement.gather_elements", meaning=node("float_shape.gather_elements"),
           float_kernel=form("axis"), lower_float="lower_gather.gather_elements"),

@@ -288,6 +288,15 @@ def tiles(n: Net) -> tuple[str, ...]:
     return n.conv(wide, 7, (3, 3), pads=(1, 1, 1, 1)), n.op("Tile", (x, times)), several, all_axes
 
 
+@form("transpose")
+def blocks_of_floats(n: Net) -> tuple[str, ...]:
+    """Of a value in its own order, and of one that lies in an image's."""
+    x = n.input(2, 8, 3, 4, quant=None, dtype=DType.F32)
+    pooled = n.op("MaxPool", (x,), None, kernel_shape=(2, 1), strides=(1, 2))
+    deep = [n.op("DepthToSpace", (v,), None, blocksize=2, mode=m) for v, m in ((x, "DCR"), (pooled, "CRD"))]
+    return *deep, n.op("SpaceToDepth", (deep[0],), None, blocksize=2)
+
+
 @form("max_pool2d")
 def max_pools(n: Net) -> tuple[str, ...]:
     x, line = n.input(1, 7, 9, 8), n.input(1, 70, 12)
