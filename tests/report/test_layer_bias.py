@@ -18,6 +18,7 @@ from qglow import quantizing
 from qglow.graph import Graph, Node
 from qglow.profiling import Sample
 from qglow.quantization.product_rows import as_rows, as_weights, row_sums, rows_of
+from qglow.quantization.state import QuantState
 from qglow.report import gain as gain_of
 from qglow.report import layer_bias, widen
 from qglow.report.agreement import Agreement
@@ -132,13 +133,22 @@ def test_new_samples_gain() -> None:
     assert decibels(bundle(True)) > decibels(bundle(False)) + 0.3
 
 
-def test_biases_alone_differ() -> None:
-    """From the bundle with equation (26) alone."""
+def test_biases_alone_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is corrected, from what equation (26) alone made."""
+    pairs, corrected = list[tuple[QuantState, QuantState]](), layer_bias.LayerBiases.corrected
+
+    def recorded(self: layer_bias.LayerBiases, result: QuantState) -> QuantState:
+        pairs.append((result, corrected(self, result)))
+        return pairs[-1][1]
+
+    monkeypatch.setattr(layer_bias.LayerBiases, "corrected", recorded)
     profile = qglow.profile(subject().proto, subject().calibration)
-    plain = qglow.quantize(subject().proto, profile, check=False)
-    a, b = plain.graph.constants, bundle(True).graph.constants
+    qglow.quantize(subject().proto, profile, {"widen_percent": 0.0})
+    before, after = (state.graph for state in pairs[-1])
+    a, b = before.constants, after.constants
     differ = {name for name in b if not np.array_equal(a[name], b[name])}
     assert a.keys() == b.keys() and differ and all(name.endswith(".bias.i32") for name in differ)
+    assert before.nodes == after.nodes and before.types == after.types
 
 
 def test_the_same_bits_again() -> None:
