@@ -439,6 +439,6 @@ def boundary_net(constant: str = "c") -> Graph:
     net = Net()
     x = net.op("Quantize", (net.input(1, 3, 5, 4, quant=None, dtype=DType.F32),))
     y = net.conv(x, 6, (3, 3), pads=(1, 1, 1, 1))
-    z = net.op("Floor", (net.op("Dequantize", (y,), None),), None)
+    z = net.op("Asinh", (net.op("Dequantize", (y,), None),), None)
     c = net.constant(constant, net.rng.integers(0, 255, (1, 6, 1, 1)).astype("u1"), COMMON)
     return net.graph(net.op("Add", (net.op("Quantize", (z,)), c)))

@@ -22,7 +22,7 @@ from qglow.reference import evaluate
 from qglow.targets import AARCH64, TARGETS
 
 ARM = [n for n, row in TARGETS.items() if row.architecture == AARCH64 and n != "generic"]
-ON_THE_HOST = ("mirrored_pads", "choices")  # forms of which a step has no kernel
+ON_THE_HOST = ("mirrored_pads", "choices", "tiles_of_many_loops")  # forms of which a step has no kernel
 pytestmark = pytest.mark.skipif(
     under_qemu.QEMU is None, reason="no qemu-aarch64 here (Debian: apt-get install qemu-user)"
 )

@@ -68,7 +68,7 @@ def test_products_are_native_and_exact(a: Shape, b: Shape, turned: bool, monkeyp
 
 
 @pytest.mark.parametrize("zero", [0, 127, 255])
-def test_a_second_operand_of_another_zero_point_is_left_to_the_reference(zero: int) -> None:
+def test_a_second_operand_of_any_zero_point(zero: int) -> None:
     graph = product((2, 3, 5, 4), (2, 3, 4, 6), DType.U8, False)
     types = {
         **graph.types,
@@ -78,5 +78,5 @@ def test_a_second_operand_of_another_zero_point_is_left_to_the_reference(zero: i
     feeds = {
         n: np.random.default_rng(1).integers(0, 256, graph.types[n].static_shape).astype(np.uint8) for n in graph.inputs
     }
-    assert any(isinstance(s, HostCall) for s in lower(graph, "generic").steps)
+    assert not any(isinstance(s, HostCall) for s in lower(graph, "generic").steps)
     assert np.array_equal(InferenceSession(graph, 1).run(None, feeds)[0], evaluate(graph, feeds)["z"])

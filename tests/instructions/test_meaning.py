@@ -277,15 +277,20 @@ def mirrored_pads(n: Net) -> tuple[str, ...]:
 
 @form("transpose")
 def tiles(n: Net) -> tuple[str, ...]:
-    """Along each axis and along all, of an image from one border into another, of floats in more loops than a copy
-    has, and of int16."""
-    x, f = n.conv(n.input(1, 5, 4, 3), 6, (1, 1)), n.input(2, 3, 4, 2, quant=None, dtype=DType.F32)
-    s, times = n.input(1, 3, 2, quant=SHORT, dtype=DType.I16), n.constant("t", np.array([2, 1, 3, 2], np.int64))
+    """Along each axis, of an image from one border into another, and of int16."""
+    x, times = n.conv(n.input(1, 5, 4, 3), 6, (1, 1)), n.constant("t", np.array([2, 1, 3, 2], np.int64))
+    s = n.input(1, 3, 2, quant=SHORT, dtype=DType.I16)
     wide = n.op("Tile", (x, n.constant("w", np.array([1, 2, 2, 3], np.int64))))
-    turned = n.op("Transpose", (f,), None, DType.F32, perm=(3, 1, 0, 2))
     several = n.op("Tile", (s, n.constant("u", np.array([3, 1, 2], np.int64))), SHORT, DType.I16)
-    all_axes = n.op("Tile", (turned, n.constant("v", np.array([2, 3, 2, 2], np.int64))), None, DType.F32)
-    return n.conv(wide, 7, (3, 3), pads=(1, 1, 1, 1)), n.op("Tile", (x, times)), several, all_axes
+    return n.conv(wide, 7, (3, 3), pads=(1, 1, 1, 1)), n.op("Tile", (x, times)), several
+
+
+@form("float_unary")
+def tiles_of_many_loops(n: Net) -> tuple[str, ...]:
+    """More loops than a copy has: along all axes, of floats that lie in another order."""
+    f = n.input(2, 3, 4, 2, quant=None, dtype=DType.F32)
+    turned = n.op("Transpose", (n.op("Relu", (f,), None),), None, DType.F32, perm=(3, 1, 0, 2))
+    return turned, n.op("Tile", (turned, n.constant("v", np.array([2, 3, 2, 2], np.int64))), None, DType.F32)
 
 
 @form("transpose")
