@@ -30,6 +30,7 @@ from .state import QuantState
 LARGE = 1 << 16  # weights of a product from which reading them takes most of its time
 SMALL = 1 << 8  # weights of a product below which float is as fast
 FACTORS = (1.0, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)
+LIMITS = {4: (-8, 7), 8: (-127, 127)}  # of the integers around the middle, by their bits
 ROWS = 256  # rows of weights that are quantized at once
 
 
@@ -94,9 +95,7 @@ def _obstacle(graph: Graph, node: Node, config: QuantConfig) -> str | None:
 
 
 def _converted(b: GraphBuilder, graph: Graph, node: Node, config: QuantConfig) -> Node:
-    w = graph.constants[node.inputs[1]]
-    form = gemm_form(node)
-    rows = scaled(w if form.turns_b else w.T, form.alpha)
+    rows = weight_rows(graph, node)
     size = config.block_size
     if config.weights == DYNAMIC:
         size = run_of(rows.shape[1])
@@ -111,9 +110,15 @@ def _converted(b: GraphBuilder, graph: Graph, node: Node, config: QuantConfig) -
         b.add_constant(f"{hint}.scales", scales),
     ]
     if node.input(2):
-        bias = scaled(graph.constants[node.inputs[2]], form.beta).reshape(-1)
+        bias = scaled(graph.constants[node.inputs[2]], gemm_form(node).beta).reshape(-1)
         names += ["", b.add_constant(f"{hint}.bias", np.ascontiguousarray(np.broadcast_to(bias, (len(rows),))))]
     return Node(OP, (node.inputs[0], *names), node.outputs, {"compute": "int8"}, node.name)
+
+
+def weight_rows(graph: Graph, node: Node) -> Array:
+    """The weights of a matrix product as rows float32 [N, K] of output channels."""
+    w, form = graph.constants[node.inputs[1]], gemm_form(node)
+    return scaled(w if form.turns_b else w.T, form.alpha)
 
 
 def quantize_blocks(w: Array, size: int, bits: int) -> tuple[Array, Array]:
@@ -130,7 +135,7 @@ def quantize_blocks(w: Array, size: int, bits: int) -> tuple[Array, Array]:
 def _quantized(w: Array, bits: int) -> tuple[Array, Array]:
     """w [rows, blocks, size] -> (integers of that shape, scales [rows, blocks])."""
     middle = 1 << (bits - 1)
-    lowest, top = (-8, 7) if bits == 4 else (-127, 127)
+    lowest, top = LIMITS[bits]
     place = np.abs(w).argmax(2)[..., None]
     widest = (np.take_along_axis(w, place, 2) / np.float32(lowest)).astype(np.float32)
     best = np.full(widest.shape, np.inf)
