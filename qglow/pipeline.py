@@ -180,8 +180,8 @@ def quantize(
     calibration, or cross-validates a small data set (report/judging.py); False none. The layers that a target of the
     config, or `target`, keeps float are chosen on some samples of `check` and judged on the others. target: a metric of
     the caller (qglow.metrics.Target), by which int8 may be so much worse than float on the samples of `check`. budget:
-    seconds for that search, which keeps the best it found; None: what it takes. Raises AccuracyError, with the bundle
-    as its `bundle`, where int8 is plainly broken, or a target is missed.
+    seconds for that search, or for learned rounding, of which the best is kept; None: what it takes. Raises
+    AccuracyError, with the bundle as its `bundle`, where int8 is plainly broken, or a target is missed.
     """
     config = _config_of(config)
     imported, graph = _both_graphs(model, dump_dir, joined_dynamic_products if profile is None else None)
@@ -199,13 +199,13 @@ def quantize(
     start, passed = work.ranged(start, run_passes(start, _watched(dump_dir)), samples)
     start, passed, result, chosen = work.settled(start, passed, samples, check)
     reached = work.reach(start, passed, result, samples, check, seconds_of(budget)) if work.aims(start) else None
-    result = reached.result if reached is not None else result
+    result, rounding = work.rounded(start, reached.result if reached is not None else result, check, seconds_of(budget))
     quantized = stage("quantize", lambda: result.graph, dump_dir, 2)
     grounds = work.grounds(check, MOST, all_of_them=not (chosen or work.ranges_gain)) if reached is None else None
     agreement = reached.judged.found if reached is not None else work.judged(grounds, quantized, result.config)
     named = with_offsets(quantized, work.offsets)
     stored = named if result.config.io == "float" else with_quantized_io(named, result.config.io)
-    bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **chosen})
+    bundle = Bundle(stored, {**manifest_of(graph, result, recorded, agreement), **chosen, **rounding})
     if reached is not None:
         bundle.manifest["target"] = reached.account
         if not reached.met:

@@ -23,6 +23,7 @@ from .report.centring import centre
 from .report.judging import (
     CROSS_VALIDATION,
     HELD_BACK,
+    MOST,
     SEEN,
     Grounds,
     cross_validate,
@@ -33,6 +34,7 @@ from .report.judging import (
     noisiest_fold,
 )
 from .report.layer_bias import LayerBiases
+from .report.learned_blocks import LearnedBlocks
 from .report.range_choice import choose_ranges, cross_validated, is_better
 from .report.search import reach
 from .report.target import MixedPrecisionResult, fitting, folds_of
@@ -130,6 +132,23 @@ class Quantizing:
         made, account = self.biases.where_they_gain(result, self.oracle())
         self.biases_gain = account is not None
         return made, {} if account is None else {"biases": account}
+
+    def rounded(
+        self, start: QuantState, result: QuantState, check: Data | bool | None, budget: float | None
+    ) -> tuple[QuantState, Manifest]:
+        """`result` with block-wise weights that learned their rounding where that gains, and the manifest's entry of
+        it."""
+        grounds = self.grounds(check, MOST, all_of_them=True) if self.config.learns_rounding else None
+        if grounds is None or self.aims(start):
+            return result, {}
+        graph = start.graph if start.branches is None else start.branches.graph
+        samples = grounds.data if start.branches is None else fitting(start.branches, grounds.data)
+        blocks = LearnedBlocks(graph, tuple(samples or ()), grounds.powers, budget, self.quiet)
+        learned = blocks.where_they_gain(result, self.oracle())
+        if learned is None:
+            return result, {}
+        self._judged = learned.result, learned.agreement
+        return learned.result, {"rounding": learned.account}
 
     def made(self, start: QuantState, config: QuantConfig) -> QuantState:
         """Quantized with a configuration, and finished."""

@@ -32,6 +32,7 @@ EXAMPLES = """examples:
   qglow quantize model.onnx --profile p.json --exclude op:Softmax
   qglow quantize model.onnx --profile p.json --calibration percentile
   qglow quantize model.onnx --weights int4_block   4-bit weights, no data
+  qglow quantize model.onnx --weights int4_block --effort best --data texts/
   qglow quantize model.onnx --dynamic              int8 weights, no data
   qglow quantize model.onnx --profile p.json --data images/ --min-sqnr-db 20
 """
@@ -53,7 +54,7 @@ FIELD_HELP = {  # of every field of the configuration, in a line
     "correct_bias": "take the shift that rounded weights cause out of biases",
     "min_agreement_sqnr_db": "below this int8 counts as broken",
     "widen_percent": "time that 16 bits or float may add where int8 is poor; 0: none",
-    "effort": "fast: nothing is tried on samples, only checked",
+    "effort": "fast: no trials on samples; best: weights in blocks learn how to round",
     "min_sqnr_db": "target: layers stay float until every output reaches it",
     "max_accuracy_drop": "target: of top-1 accuracy, in points; needs labels",
 }
@@ -67,7 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", metavar="qglow.toml", help="the fields below, in a file")
     parser.add_argument("--data", help="samples to judge int8 by; without --profile they are profiled first")
     parser.add_argument(
-        "--budget", type=duration, metavar="TIME", help="of the search for a target, such as 60s: keep the best by then"
+        "--budget",
+        type=duration,
+        metavar="TIME",
+        help="of the search for a target, or of --effort best, such as 60s: keep the best by then",
     )
     parser.add_argument(
         "--no-check", action="store_true", help="do not compare float and int8 before the bundle is accepted"
@@ -176,7 +180,7 @@ def _say(
         )
         print(f"warning: int8 agrees weakly with float, {worst:.1f} dB: {advice}", file=sys.stderr)
     written = {f.name: v for f in fields(QuantConfig) if (v := getattr(config, f.name)) != f.default}
-    if options.budget is not None and not config.has_target:
+    if options.budget is not None and not config.has_target and not config.learns_rounding:
         print(f"warning: --budget had no effect: {NO_SEARCH}", file=sys.stderr)
     for said in warnings_of(bundle.manifest, config, written, profiled):
         print(f"warning: {said}", file=sys.stderr)
@@ -207,6 +211,16 @@ def _print_biases(biases: dict[str, Any] | None) -> None:
     if biases is not None:
         gain = f"{biases['before_db']:.1f} -> {biases['after_db']:.1f} dB, each on what the other half has learned"
         print(f"biases corrected layer by layer on {counted(biases['samples'], 'sample')}: {gain}")
+
+
+def _print_rounding(rounding: dict[str, Any] | None) -> None:
+    if rounding is not None:
+        gain = f"{rounding['before_db']:.1f} -> {rounding['after_db']:.1f} dB, each on what the other half has learned"
+        some = "" if rounding["products"] == rounding["of"] else f"{rounding['products']} of "
+        over = (
+            f"{some}{counted(rounding['of'], 'product')} learned to round from {counted(rounding['samples'], 'sample')}"
+        )
+        print(f"{over}: {gain}")
 
 
 def _print_wider(wider: dict[str, Any] | None) -> None:
@@ -245,6 +259,7 @@ def _print_account(path: Path, manifest: Manifest, host: Counter[str]) -> None:
         print(f"on the host, without a kernel: {names}; `qglow bench` says what that costs")
     _print_target(manifest.get("target"))
     _print_biases(manifest.get("biases"))
+    _print_rounding(manifest.get("rounding"))
     _print_wider(manifest.get("wider"))
     agreement = manifest["agreement"] or {"samples": 0, "outputs": {}}
     for name, error in agreement["outputs"].items():

@@ -65,7 +65,7 @@ def _without_effect(manifest: Manifest, config: QuantConfig, given: Mapping[str,
     if not profiled:
         why = "the ranges are the model's own" if not config.block_bits else "ranges are found when the bundle runs"
         for name in OF_A_PROFILE if config.block_bits else (*OF_A_PROFILE, "weights"):
-            if name in given:
+            if name in given and given[name] != "best":
                 yield f"--{name.replace('_', '-')} had no effect without a profile: {why}"
     elif "percentile" in given and config.calibration != "percentile":
         yield f"--percentile had no effect: it is for --calibration percentile, and this is {config.calibration}"
@@ -77,5 +77,17 @@ def _without_effect(manifest: Manifest, config: QuantConfig, given: Mapping[str,
         option = "--dynamic" if config.weights == DYNAMIC else f"--weights {config.weights}"
         named = "" if config.weights == DYNAMIC else "; --block-nodes NAME asks for a smaller one, or says why not"
         yield f"{option} had no effect: no matrix product has constant float weights that are large enough{named}"
+    if config.effort == "best" and "rounding" not in manifest:
+        yield f"--effort best had no effect: {_why_not_learned(manifest, config)}"
     if profiled and "int16" in given and not any(d["precision"] == "int16" for d in manifest["decisions"]):
         yield "--int16 had no effect: nothing that it names has a form in int16"
+
+
+def _why_not_learned(manifest: Manifest, config: QuantConfig) -> str:
+    if not config.learns_rounding:
+        return "it is for --weights int4_block and int8_block, which learn how to round"
+    if config.has_target:
+        return "layers are chosen for a target instead"
+    if manifest["agreement"] is None:
+        return "weights learn from samples how to round: give --data"
+    return "weights that learned how to round agree no better with float, as far as these samples tell"

@@ -26,7 +26,8 @@ class Manifest(TypedDict, total=False):
     defaults. float_bytes, int8_bytes: of the constants before and
     after. agreement: int8 beside float on the profile's samples (`Agreement.to_dict()`), None where nothing was
     compared. target: the account of an accuracy target, where there was one. wider: that of wider formats, where int8
-    alone was poor. biases: that of biases corrected layer by layer."""
+    alone was poor. biases: that of biases corrected layer by layer.
+    rounding: that of block-wise weights that learned theirs."""
 
     name: str
     profile: dict[str, Any]
@@ -38,6 +39,7 @@ class Manifest(TypedDict, total=False):
     target: dict[str, Any]
     wider: dict[str, Any]
     biases: dict[str, Any]
+    rounding: dict[str, Any]
 
 
 def checked(found: Any) -> Manifest:
@@ -61,7 +63,7 @@ def checked(found: Any) -> Manifest:
 _KINDS: Mapping[str, tuple[type, ...]] = {
     "name": (str,), "profile": (dict,), "config": (dict,), "float_bytes": (int,), "int8_bytes": (int,),
     "decisions": (list,), "agreement": (dict, type(None)), "target": (dict,), "wider": (dict,),
-    "biases": (dict,),
+    "biases": (dict,), "rounding": (dict,),
 }  # fmt: skip
 
 
