@@ -54,7 +54,7 @@ FIELD_HELP = {  # of every field of the configuration, in a line
     "correct_bias": "take the shift that rounded weights cause out of biases",
     "min_agreement_sqnr_db": "below this int8 counts as broken",
     "widen_percent": "time that 16 bits or float may add where int8 is poor; 0: none",
-    "effort": "fast: no trials on samples; best: weights in blocks learn how to round",
+    "effort": "fast: no trials; best: weights in blocks learn to round",
     "min_sqnr_db": "target: layers stay float until every output reaches it",
     "max_accuracy_drop": "target: of top-1 accuracy, in points; needs labels",
 }
