@@ -11,6 +11,7 @@ from ..reference.float_ordered import is_by_rows
 from ..reference.float_pool import tap_counts
 from ..reference.float_reduce import reduction_axes
 from ..reference.float_resize import Axis, is_weighted, linear_taps, nearest_indices, resize_geometry, weighted_taps
+from ..reference.integer_resize import corner_taps
 from ..reference.windows import Window
 from .layout import NO_HALO, conv_window, window_fields
 from .lower_float import operand
@@ -100,6 +101,8 @@ def reduce(low: Lowering, node: Node) -> bool:
 
 def resize(low: Lowering, node: Node) -> bool:
     mode = node.attr("mode")
+    if low.type(node.inputs[0]).dtype in (DType.U8, DType.I8):
+        return truncated(low, node)
     if not is_image(low, node) or low.type(node.inputs[0]).rank != 4:
         return False
     constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
@@ -126,6 +129,28 @@ def resize(low: Lowering, node: Node) -> bool:
     names = ("x_n", "x_h", "x_w", "y_n", "y_h", "y_w")
     strides = dict(zip(names, (x.strides[0], *x.strides[2:], y.strides[0], *y.strides[2:]), strict=True))
     low.emit("resize_nearest", {"x": x, "y": y}, tables, {"N": n, "H": h, "W": w, "C": 4 * c, **strides})
+    return True
+
+
+def truncated(low: Lowering, node: Node) -> bool:
+    """A linear Resize of plain bytes, which stand for no reals."""
+    t, y = low.type(node.inputs[0]), low.type(node.outputs[0])
+    constants = [low.graph.constants.get(i) if i else None for i in node.inputs[1:]]
+    if node.inputs[0] not in low.places or t.rank != 4 or t.is_quantized or y.dtype is not t.dtype or y.is_quantized:
+        return False
+    axes = resize_geometry(node, t.static_shape, [None, *constants])
+    if node.attr("mode") != "linear" or is_weighted(node) or not (axes[0].same and axes[1].same):
+        return False
+    tables = {}
+    for name, axis in zip(("rows", "columns"), axes[2:], strict=True):
+        first, second, *weights = corner_taps(node, axis)
+        indices = np.stack([first, second]).astype(np.int32)
+        tables[name] = low.constant(np.concatenate([indices, np.stack(weights).view(np.int32)]))
+    x, made = low.image_of(node.inputs[0]), low.place(node.outputs[0])
+    image = made.as_image() if made.is_channels_last else low.image(made.shape, made.dtype, NO_HALO)
+    low.emit_image("resize_truncated", x, image, tables, sign=128 if t.dtype is DType.I8 else 0)
+    if image.buffer != made.buffer:
+        low.move(image, made)
     return True
 
 

@@ -63,7 +63,7 @@ FAMILIES = {  # the module, and the kinds whose meanings are there
         "int16_conv2d", "int16_depthwise2d", "int16_quantize", "int16_dequantize", "int16_lookup",
         "int16_max_pool2d", "int16_avg_pool2d", *(f"int16_{op.lower()}" for op in INT8_BINARY),
     ),
-    "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear"),
+    "meaning_move": ("copy", "transpose", "halo", "fill", "resize_nearest", "resize_linear", "resize_truncated"),
     "meaning_pointwise": (*map(str.lower, INT8_BINARY), "lookup", "quantize", "dequantize"),
     "meaning_product": ("conv2d", "depthwise2d", "pack"),
     "meaning_sampled": (

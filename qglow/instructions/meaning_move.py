@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..errors import VerifyError
+from ..reference.integer_resize import corner_sum
 from .meaning import ROWS, RUNS, Meaning, Regions, Views, image, requantized
 from .region import Region, Site
 
@@ -82,6 +83,13 @@ def resize_linear(v: Views, s: Site) -> None:
     v["y"][...] = requantized(acc.astype(np.float32) * s.f32("f_m"), s)
 
 
+def resize_truncated(v: Views, s: Site) -> None:
+    """A float32 sum of four taps, each product and each sum rounded."""
+    corners = [(*t[:2], *t[2:].view(np.float32)) for t in (v["rows"], v["columns"])]
+    x = v["x"].view(np.int8) if s["sign"] else v["x"]
+    v["y"][...] = np.trunc(corner_sum(x, corners, 1)).astype(x.dtype).view(np.uint8)
+
+
 MEANINGS = {
     "copy": Meaning(_copy, copy, cut=ROWS),
     "transpose": Meaning(_transpose, transpose, cut=((0, 4), (4, 5))),
@@ -89,4 +97,5 @@ MEANINGS = {
     "fill": Meaning(_fill, fill, cut=RUNS),
     "resize_nearest": Meaning(lambda s: tables(s, 1), resize_nearest, cut=ROWS),
     "resize_linear": Meaning(lambda s: tables(s, 3), resize_linear, cut=ROWS),
+    "resize_truncated": Meaning(lambda s: tables(s, 4), resize_truncated, cut=ROWS),
 }

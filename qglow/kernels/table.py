@@ -132,6 +132,7 @@ KERNELS = table((
     KernelRow("avg_pool2d", "pool.avg_one", "u8 -> u8 f32", lanes),
     KernelRow("resize_nearest", "move.resize_nearest", "any", lambda t: {"C": 64}),
     KernelRow("resize_linear", "resample.resize_linear", "u8 -> u8", lanes),
+    KernelRow("resize_truncated", "resample.resize_truncated", "u8 -> u8", lanes),
     KernelRow("softmax", "rows.softmax", "u8 -> u8", wide, FUNCTION),
     KernelRow("layer_norm", "rows.layer_norm", "u8 -> u8", wide, FUNCTION),
     KernelRow("lstm_cell", "recurrent.lstm_cell", "f32 -> f32 u8", lanes, FUNCTION),

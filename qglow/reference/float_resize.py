@@ -87,12 +87,12 @@ def source_positions(node: Node, axis: Axis) -> Array:
         return np.zeros(1, F32)
     if mode == "tf_half_pixel_for_nn":
         return (k + half) / scale
-    positions = (k + half) / scale - half
-    if mode == "half_pixel_symmetric":
-        return F32(size / 2) * (F32(1) - F32(out) / (scale * F32(size))) + positions
+    if mode == "half_pixel_symmetric":  # in float64 behind the offset, as onnxruntime
+        offset = F32(size / 2) * (F32(1) - F32(out) / (scale * F32(size)))
+        return (float(offset) + (k.astype(np.float64) + 0.5) / float(scale) - 0.5).astype(F32)
     if mode not in ("half_pixel", "pytorch_half_pixel"):
         raise ValueError(f"coordinate_transformation_mode {mode} is not supported")
-    return positions
+    return (k + half) / scale - half
 
 
 _ROUNDING: dict[str, Callable[[Array], Array]] = {
@@ -169,7 +169,7 @@ def mixed(x: Array, low: Array, high: Array, weight: Array, axis: int) -> Array:
 
 
 def resampled(node: Node, inputs: list[Array | None]) -> Array:
-    """A Resize of any mode; elements of integers are rounded in the end."""
+    """A Resize of any mode. Integers are rounded in the end: toward zero where two are mixed, else to the nearest."""
     x, mode = given(inputs, 0), node.attr("mode")
     y = given(inputs, 0)
     axes = resize_geometry(node, y.shape, inputs)
@@ -188,7 +188,7 @@ def resampled(node: Node, inputs: list[Array | None]) -> Array:
         y = _beyond(node, axes, y)
     if x.dtype.kind in "iu" and mode != "nearest":
         limits = np.iinfo(x.dtype)
-        y = np.clip(np.rint(y), limits.min, limits.max)
+        y = np.clip(np.rint(y) if is_weighted(node) else np.trunc(y), limits.min, limits.max)
     return y.astype(x.dtype)
 
 
@@ -200,7 +200,3 @@ def _beyond(node: Node, axes: list[Axis], y: Array) -> Array:
         beyond = (at < 0) | (at > axis.size - 1) if not axis.same else np.zeros(axis.out, np.bool_)
         outside = outside | beyond.reshape([-1 if j == k else 1 for j in range(y.ndim)])
     return np.where(outside, y.dtype.type(node.attr("extrapolation_value")), y)
-
-
-def resize(node: Node, inputs: list[Array | None]) -> list[Array]:
-    return [resampled(node, inputs)]

@@ -335,6 +335,13 @@ def linear(n: Net) -> tuple[str, ...]:
     return tuple(outs)
 
 
+@form("resize_truncated")
+def truncated(n: Net) -> tuple[str, ...]:
+    scales = n.constant("scales", np.array([1, 1, 2, 1.6], np.float32))
+    plain = (n.input(2, 21, 4, 5, quant=None, dtype=dtype) for dtype in (DType.U8, DType.I8))
+    return tuple(n.op("Resize", (x, "", scales), None, n.b.types[x].dtype, mode="linear") for x in plain)
+
+
 @form("softmax")
 def softmaxes(n: Net) -> tuple[str, ...]:
     return n.softmax(n.input(2, 3, 4, 70, quant=Quant.per_tensor(0.1, 9))), n.softmax(n.input(1, 5))

@@ -68,6 +68,9 @@ KNOWN = {  # why what the walk finds in a function has one result
     "float_resize.linear_taps: np.minimum": "integers",
     "float_resize.resampled: .min()": "the limits of an integer type",
     "float_resize.resampled: .max()": "the limits of an integer type",
+    "integer_resize.corner_taps: np.minimum": "integers",
+    "integer_resize._to_integers: .min()": "the limits of an integer type",
+    "integer_resize._to_integers: .max()": "the limits of an integer type",
     "float_shape.quantize_linear: .min()": "the limits of an integer type",
     "float_shape.quantize_linear: .max()": "the limits of an integer type",
 }
