@@ -195,7 +195,9 @@ class _Retyping:
         read = node.inputs[:1] if node.has(PRODUCT) else node.inputs  # NOTE: to fold shortens even large weights
         small = sum(constants[i].size for i in read if i and i in constants) <= _FOLD_LIMIT
         quantized = any(v and self.graph.types[v].is_quantized for v in (*node.inputs, *node.outputs))
-        exact = node.op == "Quantize" or not (quantized or node.operator in NEW_EACH_TIME)
+        # NOTE: a quantized node of the graph's own constants stays: weights are packed from their integers
+        of_shapes = any(i and i not in self.graph.constants for i in node.inputs)
+        exact = node.op == "Quantize" or not (quantized and not of_shapes or node.operator in NEW_EACH_TIME)
         fold = node.has(SHAPE_ONLY) or (known and small and exact)
         results = self.folded(node) if fold else None
         if results is not None:
