@@ -147,7 +147,8 @@ def truncated(low: Lowering, node: Node) -> bool:
         indices = np.stack([first, second]).astype(np.int32)
         tables[name] = low.constant(np.concatenate([indices, np.stack(weights).view(np.int32)]))
     x, made = low.image_of(node.inputs[0]), low.place(node.outputs[0])
-    image = made.as_image() if made.is_channels_last else low.image(made.shape, made.dtype, NO_HALO)
+    n, c, h, w = made.shape
+    image = made.as_image() if made.is_channels_last else low.image((n, c, h, w), made.dtype, NO_HALO)
     low.emit_image("resize_truncated", x, image, tables, sign=128 if t.dtype is DType.I8 else 0)
     if image.buffer != made.buffer:
         low.move(image, made)

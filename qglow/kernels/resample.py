@@ -73,8 +73,8 @@ def truncate(context, x00, x01, x10, x11, w00, w01, w10, w11, sign, y, count):
             q = b.sub(b.xor(widened(b, x, LANES), flip), flip)
             term = b.fmul(b.sitofp(q, vec(F32, LANES)), splat(b, w, LANES))
             total = term if total is None else b.fadd(total, term)
-        whole = b.trunc(b.fptosi(total, vec(I32, LANES)), vec(I8, LANES))
-        store_first(b, y, whole, count)
+        packed = b.trunc(b.fptosi(total, vec(I32, LANES)), vec(I8, LANES))
+        store_first(b, y, packed, count)
         return ctx.get_dummy_value()
 
     return types.void(*[i64] * 4, *[f32] * 4, *[i64] * 3), generate

@@ -30,12 +30,10 @@ def corner_taps(node: Node, axis: Axis, one: int = 1) -> Corners:
     at = np.clip(at, 0, axis.size - 1).astype(F32)
     first = at.astype(np.int64)
     second = np.minimum(first + 1, axis.size - 1)
-    if one != 1:
-        at, dtype = (at * F32(one)).astype(np.int64), np.int64
-    else:
-        dtype = F32
+    dtype = np.dtype(F32 if one == 1 else np.int64)
+    at = (at * F32(one)).astype(dtype)
     far, near = (np.abs(at - (taps * one).astype(dtype)).astype(dtype) for taps in (first, second))
-    half = dtype(one / 2)
+    half = dtype.type(one / 2)
     same = first == second
     return first, second, np.where(same, half, near), np.where(same, half, far)
 

@@ -21,7 +21,7 @@ SIZES = {
     "KW": (1, 2, 3, 5), "SH": (1, 2), "SW": (1, 2), "DH": (1, 1, 2), "DW": (1, 1, 2), "size": (16, 32), "bits": (4, 8),
     "scale_item": (2, 4),
     "item": (1, 2, 4, 8), "run": (1, 4, 7), "t_c": (0, 256), "post": (0, 0, 1, 2), "act": (0, 1, 2), "one_h": (8,),
-    "one_w": (16,),
+    "one_w": (16,), "sign": (0, 128),
     "taps": (1, 2, 4), **{f"D{k}": (1, 2, 3) for k in range(6)},
 }  # fmt: skip
 BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
@@ -375,6 +375,9 @@ def constant(name: str, kind: str, f: Fields, isa: str, rng: np.random.Generator
         high = np.minimum(low + 1, 2)
         weight = rng.random(count).astype(np.float32).view(np.int32) if one is None else rng.integers(0, one, count)
         table = np.stack((low, high, weight)).astype(np.int32)
+        if kind == "resize_truncated":
+            far = rng.random(count).astype(np.float32)
+            table = np.concatenate((table[:2], np.stack((1 - far, far)).view(np.int32)))
         return (table[0] if kind == "resize_nearest" else table).reshape(-1).view(np.uint8)
     if kind == "softmax" and name == "table":
         entries = exponent_table(0.05).astype(np.int32)
