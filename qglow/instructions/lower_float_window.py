@@ -149,7 +149,7 @@ def truncated(low: Lowering, node: Node) -> bool:
     x, made = low.image_of(node.inputs[0]), low.place(node.outputs[0])
     n, c, h, w = made.shape
     image = made.as_image() if made.is_channels_last else low.image((n, c, h, w), made.dtype, NO_HALO)
-    low.emit_image("resize_truncated", x, image, tables, sign=128 if t.dtype is DType.I8 else 0)
+    low.emit_image("resize_truncated", x, image, tables, signed=int(t.dtype is DType.I8))
     if image.buffer != made.buffer:
         low.move(image, made)
     return True

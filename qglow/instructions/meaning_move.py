@@ -86,7 +86,7 @@ def resize_linear(v: Views, s: Site) -> None:
 def resize_truncated(v: Views, s: Site) -> None:
     """A float32 sum of four taps, each product and each sum rounded."""
     corners = [(*t[:2], *t[2:].view(np.float32)) for t in (v["rows"], v["columns"])]
-    x = v["x"].view(np.int8) if s["sign"] else v["x"]
+    x = v["x"].view(np.int8) if s["signed"] else v["x"]
     v["y"][...] = np.trunc(corner_sum(x, corners, 1)).astype(x.dtype).view(np.uint8)
 
 

@@ -143,9 +143,9 @@ INSTRUCTIONS = {
              "weight of the high one; the weights of an axis sum to one_h and one_w",
              "x", "y", "rows columns", f"{_XY} one_h one_w x_zero f_m {_RANGE}"),
         _row("resize_truncated",
-             "float sum of four taps * weights rounded toward zero, of bytes, or of signed ones where sign is 128; "
+             "float sum of four taps * weights rounded toward zero, of bytes, signed or not; "
              "tables are 32-bit [4, size]: low tap, high tap, their float weights",
-             "x", "y", "rows columns", f"{_XY} sign"),
+             "x", "y", "rows columns", f"{_XY} signed"),
         _row("softmax",
              "rows of C: C(rint(f32(table[max - x]) * (f_inverse / f32(sum of table[max - x]))) + zero); table: 256 "
              "int32, then their three lower bytes as planes of 256",

@@ -46,7 +46,8 @@ RANGES: dict[str, Range] = {
     **dict.fromkeys(["q_zero", "q_low", "q_high", "q_x_zero", "q_a_zero", "q_b_zero"], (-32768, 32767)),
     "span": SIZE,
     **dict.fromkeys(
-        ["y_f32", "include", "flat", "a_c", "b_c", "condition_c", "points", "zero_nan", "largest", "last"], (0, 1)
+        ["y_f32", "include", "flat", "a_c", "b_c", "condition_c", "points", "zero_nan", "largest", "last", "signed"],
+        (0, 1),
     ),
     "pairs": (0, 1),
     **dict.fromkeys(["one_h", "one_w"], (1, 1 << 11)),

@@ -82,7 +82,7 @@ def truncate(context, x00, x01, x10, x11, w00, w01, w10, w11, sign, y, count):
 
 @njit(nogil=True)
 def resize_truncated(i, share):
-    n, h, w, c, sign = i.N, i.H, i.W, i.C, i.sign
+    n, h, w, c, sign = i.N, i.H, i.W, i.C, 128 * i.signed
     rows, columns, x_w = i.rows, i.columns, i.x_w
     first, end = part_of(share, n * h)
     for r in range(first, end):

@@ -21,11 +21,11 @@ SIZES = {
     "KW": (1, 2, 3, 5), "SH": (1, 2), "SW": (1, 2), "DH": (1, 1, 2), "DW": (1, 1, 2), "size": (16, 32), "bits": (4, 8),
     "scale_item": (2, 4),
     "item": (1, 2, 4, 8), "run": (1, 4, 7), "t_c": (0, 256), "post": (0, 0, 1, 2), "act": (0, 1, 2), "one_h": (8,),
-    "one_w": (16,), "sign": (0, 128),
+    "one_w": (16,),
     "taps": (1, 2, 4), **{f"D{k}": (1, 2, 3) for k in range(6)},
 }  # fmt: skip
 BYTES = ("zero", "a_zero", "b_zero", "r_zero", "x_zero", "p_zero", "value", "factor")
-BITS = ("y_f32", "include", "points", "zero_nan", "largest", "pairs")
+BITS = ("y_f32", "include", "points", "zero_nan", "largest", "pairs", "signed")
 INT16_FLOATS = {"int16_quantize": "x", "int16_dequantize": "y"}
 FLOAT_ITEMS = {"quantize": "x", "dequantize": "y"}  # the operand that is float
 
