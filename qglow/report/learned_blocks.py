@@ -132,7 +132,7 @@ class LearnedBlocks:
 
     def _learned(self, quantized: Graph, node: Node, seen: Gram) -> Constants:
         """The constants of a product's weights and scales."""
-        made = next(n for n in quantized.nodes if n.name == node.name)
+        made = next(n for n in quantized.nodes if n.op == OP and n.name == node.name)
         w, scales = made.inputs[1:3]
         t = quantized.types[w]
         bits = 4 if t.dtype is DType.U4 else 8
