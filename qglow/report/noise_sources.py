@@ -17,7 +17,7 @@ from ..graph import Array, Graph
 from ..ops.traits import KEEPS_QUANTIZATION, VIEW
 from ..progress import track
 from ..quantization import QuantConfig
-from .sensitivity import MOST, Rounding, noise_of, roundings_of, signal_of
+from .roundings import MOST, Rounding, noise_of, roundings_of, signal_of
 from .switched import SwitchedGraph
 
 GROUPS, SHARE, EVALUATIONS = 16, 0.02, 64

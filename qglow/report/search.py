@@ -6,7 +6,8 @@ begins. Roundings add noise at the outputs nearly independently, so their sensit
    should reach the goal: a value becomes int16, and a product whose weights are the noise float. No clock decides that:
    a busy machine makes the same bundle. The graph is quantized so and scored on the samples that are chosen by; what
    was predicted is scaled to that. Again, until the goal is reached.
-2. The least of what was taken is given back as long as the goal is reached.
+2. Parts of what was taken are given back as long as the goal is reached, smaller and smaller ones, up to GIVEN_BACK
+   trials.
 3. Where int16 puts nodes on the host, and float for the same roundings does not, it replaces int16.
 4. Where int16 for all values does not reach the goal, values become float.
 5. The choice is judged on other samples. Where it misses the target there, or where the samples are too few to tell, so
@@ -39,6 +40,7 @@ from .sensitivity import Sensitivity, find_sensitivities
 from .target import Folds, MixedPrecisionResult, Score
 
 SECONDS, ROUNDS = 30.0, 12
+GIVEN_BACK = 24  # trials without a part of what was taken
 LEAST = 0.002  # of the noise of an output: less is not worth a wider value while there is more
 MARGIN_DB, FURTHER_DB = 0.5, 3.0  # by which a goal rises at least and at most, that of a target of accuracy always
 
@@ -190,15 +192,22 @@ class _Search:
         return made
 
     def _fewer(self, trial: Trial, goal: float | None, before: int) -> Trial:
-        """Predictions err on the safe side: the least of what was taken since the first `before` may not be needed."""
-        kept = trial.taken[:before]
+        """What was taken since the first `before`, without parts of it that are not needed: halves, then quarters and
+        so on, those with least noise for their time first. Predictions err: often a few roundings make the noise that
+        was missed, and others were taken in their place."""
+        kept, tries = trial.taken[:before], GIVEN_BACK
         ordered = sorted(trial.taken[before:], key=lambda c: -float(c.noise.max()) / self._seconds(c, trial.wide))
-        give_back = len(ordered) // 2
-        while give_back and not self.is_over():
-            fewer = self._try((*kept, *ordered[:-give_back]), trial.wide)
-            if fewer is not None and fewer.score.meets(self.config, goal):
-                trial, ordered = fewer, ordered[:-give_back]
-            give_back = min(give_back // 2, len(ordered) - 1)
+        size = len(ordered) // 2
+        while size:
+            for end in range(len(ordered), 0, -size):
+                rest = [*ordered[: max(0, end - size)], *ordered[end:]]
+                if tries == 0 or not rest or self.is_over():
+                    return trial
+                tries -= 1
+                fewer = self._try((*kept, *rest), trial.wide)
+                if fewer is not None and fewer.score.meets(self.config, goal):
+                    trial, ordered = fewer, rest
+            size //= 2
         return trial
 
     def _without_host(self, trial: Trial, goal: float | None) -> Trial:

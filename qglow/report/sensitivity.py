@@ -2,35 +2,31 @@
 otherwise float graph.
 
 A layer's isolated error (isolated_layer_error.py) says how much noise the layer makes, not whether the rest of the
-graph minds; this does. It takes an evaluation of what follows for each rounding, so it is for the accuracy target
-alone.
+graph minds; this does. It takes a run of the float graph for each rounding, by the kernels and with a switch for each
+(switched.py), or an evaluation of what follows by the reference where the graph with switches cannot be run; so it is
+for the accuracy target alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
-from ..graph import Array, DType, Graph, TensorType
-from ..graph.blocks import precision_of
-from ..graph.type_rules import gemm_form
-from ..ops.traits import ACCUMULATES, MATRIX_PRODUCT, PRODUCT
+from ..graph import Array, Graph
 from ..profiling.dataset import Sample
 from ..progress import track
 from ..quantization import QuantConfig
-from ..quantization.pointwise import find_functions
-from ..quantization.weights import output_axis, quantize_weights
 from ..reference import evaluate
-from ..reference.arithmetic import dequantize
-from ..reference.blockwise import widened
-from ..reference.evaluate import evaluate_node
-from .comparison import Error
 from .effort import seconds_of
-from .stored import as_real, as_stored, float_name
+from .roundings import MOST, Rounding, noise_of, roundings_of, signal_of
+from .switched import SwitchedGraph
 
-MOST = 1e20  # noise over signal that stands for NaN and infinities
+TOGETHER = 64  # roundings that have switches in one graph: each takes time when it is off too
+KERNELS = 0.25  # of the estimated time of the reference over all of a graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +50,7 @@ def find_sensitivities(
     roundings = list(roundings_of(graph, quantized, config))
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
     spent, own, looked_at = 0.0, np.zeros(len(roundings)), set[int]()
+    effects = _Effects(graph, quantized, roundings)
     for sample in data:
         if spent > seconds or is_over():
             break
@@ -62,13 +59,14 @@ def find_sensitivities(
         signal += [signal_of(real[o]) for o in graph.outputs]
         own = own if own.any() else np.array([r.own_share(graph, quantized, real) for r in roundings])
         order = np.argsort(-own, kind="stable").tolist()
+        effects.begin(sample.feeds, real, order)
         for k in track(order, "finding what costs most", len(roundings), quiet):
             if is_over():
                 break
             looked_at.add(k)
-            changed = roundings[k].changed(graph, quantized, real)
-            noise[k] += [noise_of(real[o], changed.get(o, real[o])) for o in graph.outputs]
-            spent += seconds_of(graph, changed, real)
+            found, estimated = effects.noise(k)
+            noise[k] += found
+            spent += estimated
     shares = np.minimum(noise / np.maximum(signal, 1e-300), MOST)
     known = [k for k in sorted(looked_at) if own[k] > 0]
     reach = np.median([shares[k] / own[k] for k in known], axis=0) if known else np.ones(len(graph.outputs))
@@ -77,118 +75,40 @@ def find_sensitivities(
     return [Sensitivity(r.what, r.nodes, share, r.value) for r, share in zip(roundings, shares, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """stored: the quantized graph's name of the value; weights: of the product `nodes[0]`, rounded; one of both."""
+class _Effects:
+    """The noise at the outputs of one rounding after the other, on one sample after the other."""
 
-    what: str
-    nodes: tuple[str, ...]
-    value: str
-    stored: str = ""
-    weights: Array | None = None
+    def __init__(self, graph: Graph, quantized: Graph, roundings: Sequence[Rounding]) -> None:
+        self.graph, self.quantized, self.roundings = graph, quantized, roundings
+        self.by_kernels = True
+        self._switched = lru_cache(1)(self._switched_of)
 
-    def own_share(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> float:
-        """Noise over signal of the value, or of the weights, itself."""
-        if self.weights is not None:
-            node = next(n for n in graph.nodes if n.name == self.nodes[0])
-            before, after = graph.constants[node.inputs[1]], self.weights
-        elif self.value in real:
-            before = real[self.value]
-            after = np.asarray(as_real(quantized, self.stored, as_stored(quantized, self.stored, before)))
-        else:
-            return 0.0
-        if before.shape != after.shape:
-            return 0.0
-        found = Error()
-        found.add(before, after)
-        return min(found.noise_share, MOST)
+    def begin(self, feeds: Mapping[str, Array], real: Mapping[str, Array], order: Sequence[int]) -> None:
+        """real: all values of the graph. order: in which the roundings are asked for."""
+        self.feeds, self.real, self.floats = feeds, real, dict[int, list[Array]]()
+        parts = [tuple(order[n : n + TOGETHER]) for n in range(0, len(order), TOGETHER)]
+        self.part_of = {k: part for part in parts for k in part}
+        self.whole = seconds_of(self.graph, (o for n in self.graph.nodes for o in n.outputs if o), real)
 
-    def changed(self, graph: Graph, quantized: Graph, real: Mapping[str, Array]) -> dict[str, Array]:
-        """The values of the float graph that are others with this rounding alone, by name. real: all of its values
-        without."""
-        changed: dict[str, Array] = {}
-        if self.weights is None:
-            if self.value not in real:
-                return {}
-            changed[self.value] = np.asarray(
-                as_real(quantized, self.stored, as_stored(quantized, self.stored, real[self.value]))
-            )
-        for node in graph.nodes:
-            weights = self.weights if self.weights is not None and node.name == self.nodes[0] else None
-            if weights is None and not any(i in changed for i in node.inputs):
-                continue
-            if any(o and o not in real for o in node.outputs):  # of a branch that was not taken
-                continue
-            inputs = [None if not i else changed[
-                i] if i in changed else graph.constants[i] if i in graph.constants else real.get(i)
-                      for i in node.inputs]  # fmt: skip
-            if weights is not None:
-                inputs[1] = weights
-            results = zip(node.outputs, evaluate_node(graph, node, inputs, fast=True), strict=False)
-            changed |= {o: a for o, a in results if o and (o not in changed or o != self.value)}
-        return changed
+    def _switched_of(self, part: tuple[int, ...]) -> SwitchedGraph:
+        return SwitchedGraph(self.graph, self.quantized, [self.roundings[k] for k in part])
 
+    def noise(self, k: int) -> tuple[list[float], float]:
+        """Of a rounding, an output; and the estimated seconds that it took."""
+        if self.by_kernels:
+            try:
+                return self._by_kernels(k), KERNELS * self.whole
+            except Exception as error:  # NOTE: the graph with switches may ask for what no kernel, nor the host, has
+                logging.getLogger("qglow").debug("roundings are tried by the reference: %r", error)
+                self.by_kernels = False
+        changed = self.roundings[k].changed(self.graph, self.quantized, self.real)
+        outputs = [(self.real[o], changed.get(o, self.real[o])) for o in self.graph.outputs]
+        return [noise_of(a, b) for a, b in outputs], seconds_of(self.graph, changed, self.real)
 
-def roundings_of(graph: Graph, quantized: Graph, config: QuantConfig) -> Iterator[Rounding]:
-    consumers, producers, functions = graph.consumers(), graph.producers(), find_functions(graph, {})
-    values = {n: n for n in (*graph.inputs, *(o for node in graph.nodes for o in node.outputs)) if n}
-    for name, t in quantized.types.items():
-        value = values.get(float_name(name))
-        if (
-            t.is_quantized
-            and value is not None
-            and name not in quantized.constants
-            and (readers := consumers.get(value))
-        ):
-            # NOTE: products and averages give float where it is wanted; what else is int8 does not
-            maker = producers.get(value)
-            makers = (
-                functions[value].nodes
-                if value in functions
-                else ()
-                if maker is None or maker.has(ACCUMULATES)
-                else (maker,)
-            )
-            nodes = tuple(dict.fromkeys(n.name for n in (*readers, *makers)))
-            yield Rounding(f"rounding of {value!r}", nodes, value, stored=name)
-    yield from _block_roundings(graph, quantized)
-    for node in graph.nodes:
-        if node.has(PRODUCT) and f"{node.outputs[0]}.w" in quantized.constants:
-            w = graph.constants[node.inputs[1]]
-            q, quant, _ = quantize_weights(w, output_axis(node), None, 1.0, config)
-            rounded = dequantize(q, TensorType(DType.I8, tuple(q.shape), quant))
-            yield Rounding(f"weights of {node.outputs[0]!r}", (node.name,), "", weights=rounded)
-
-
-def _block_roundings(graph: Graph, quantized: Graph) -> Iterator[Rounding]:
-    """Of block-wise weights, as the float products would have them. The rounding of activations is small beside it."""
-    floats = {n.name: n for n in graph.nodes if n.has(MATRIX_PRODUCT)}
-    for made in quantized.nodes:
-        node = floats.get(made.name)
-        if node is None or precision_of(made, quantized.types) is None or not (alpha := gemm_form(node).alpha):
-            continue
-        c, name = quantized.constants, made.inputs[1]
-        w = widened(c[name], quantized.types[name], c[made.inputs[2]], c.get(made.input(3))) / np.float32(alpha)
-        yield Rounding(
-            f"weights of {node.outputs[0]!r}", (node.name,), "", weights=w if gemm_form(node).turns_b else w.T
-        )
-
-
-def signal_of(real: Array) -> float:
-    """Power of the finite elements of a float value; of any other value the number of its elements."""
-    if real.dtype.kind != "f":
-        return float(real.size)
-    finite = real[np.isfinite(real)].astype(np.float64).ravel()
-    return float(finite @ finite)
-
-
-def noise_of(real: Array, changed: Array) -> float:
-    """Power of the difference, of any other value the number of elements that differ; MOST where NaN, infinities or
-    shapes differ."""
-    if real.shape != changed.shape:
-        return MOST
-    if real.dtype.kind != "f":
-        return float(np.count_nonzero(real != changed))
-    found = Error()
-    found.add(real, changed)
-    return MOST if found.not_finite else min(found.noise, MOST)
+    def _by_kernels(self, k: int) -> list[float]:
+        part = self.part_of[k]
+        switched, first = self._switched(part), part[0]
+        if first not in self.floats:
+            self.floats = {first: switched.outputs(self.feeds, ())}
+        made = switched.outputs(self.feeds, [self.roundings[k]])
+        return [noise_of(a, b) for a, b in zip(self.floats[first], made, strict=True)]

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..graph import Array, DType, Graph, Node, TensorType
 from ..runtime import InferenceSession
-from .sensitivity import Rounding
+from .roundings import Rounding
 
 SWITCH = TensorType(DType.BOOL, ())
 

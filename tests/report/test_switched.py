@@ -14,7 +14,7 @@ import qglow
 from bench.accuracy import made
 from qglow.pipeline import float_graph
 from qglow.reference import evaluate
-from qglow.report.sensitivity import Rounding, roundings_of
+from qglow.report.roundings import Rounding, roundings_of
 from qglow.report.switched import SwitchedGraph
 
 
