@@ -44,9 +44,9 @@ def find_sensitivities(
     graph: Graph, quantized: Graph, config: QuantConfig, data: Iterable[Sample], seconds: float, quiet: bool = True,
     is_over: Callable[[], bool] = lambda: False,
 ) -> list[Sensitivity]:  # fmt: skip
-    """Every rounding of `quantized` with its damage, over the first sample and those that fit in so many estimated
-    seconds, those that change their value most first. is_over: whether the caller's time is; what was not looked at by
-    then is estimated from how much it changes its value."""
+    """Every rounding of `quantized` with its noise at the outputs, over the first sample and those that fit in so many
+    estimated seconds, those that change their value most first. is_over: whether the caller's time is; what was not
+    looked at by then is estimated from how much it changes its value."""
     roundings = list(roundings_of(graph, quantized, config))
     noise, signal = np.zeros((len(roundings), len(graph.outputs))), np.zeros(len(graph.outputs))
     spent, own, looked_at = 0.0, np.zeros(len(roundings)), set[int]()
@@ -88,7 +88,7 @@ class _Effects:
         self.feeds, self.real, self.floats = feeds, real, dict[int, list[Array]]()
         parts = [tuple(order[n : n + TOGETHER]) for n in range(0, len(order), TOGETHER)]
         self.part_of = {k: part for part in parts for k in part}
-        self.whole = seconds_of(self.graph, (o for n in self.graph.nodes for o in n.outputs if o), real)
+        self.estimated = seconds_of(self.graph, (o for n in self.graph.nodes for o in n.outputs if o), real)
 
     def _switched_of(self, part: tuple[int, ...]) -> SwitchedGraph:
         return SwitchedGraph(self.graph, self.quantized, [self.roundings[k] for k in part])
@@ -97,7 +97,7 @@ class _Effects:
         """Of a rounding, an output; and the estimated seconds that it took."""
         if self.by_kernels:
             try:
-                return self._by_kernels(k), KERNELS * self.whole
+                return self._by_kernels(k), KERNELS * self.estimated
             except Exception as error:  # NOTE: the graph with switches may ask for what no kernel, nor the host, has
                 logging.getLogger("qglow").debug("roundings are tried by the reference: %r", error)
                 self.by_kernels = False
