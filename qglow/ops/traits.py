@@ -53,6 +53,7 @@ SHAPE_ONLY: Final = Trait("shape only", "reads the shape of its input and none o
 NEVER_QUANTIZED_OUTPUT: Final = Trait("output never quantized", "its int8 variant returns floats or indices")
 
 WINDOW: Final = Trait("window", "reads images [N, C, ...] through windows, or whole images")
+PAIRWISE: Final = Trait("pairwise", "compares what it reads with each other: its time grows faster than its data")
 SAMPLED: Final = Trait(
     "sampled", "reads several elements of an image, where its other operands say, for each that it writes"
 )

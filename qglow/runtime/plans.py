@@ -21,7 +21,7 @@ from ..graph.stages import Stage, before, cut, needed_always, split, with_bounds
 from ..instructions.lower import lower
 from ..limits import UNIT_PRODUCTS, check_work
 from ..ops.control import ONNX
-from ..ops.traits import SAMPLED, WEIGHTED, WINDOW
+from ..ops.traits import PAIRWISE, SAMPLED, WEIGHTED, WINDOW
 from ..reference import evaluate, evaluate_node, retype_known
 from .backends import Backend, Executable, NativeBackend, is_reference_only
 from .constants import ConstantPool
@@ -274,7 +274,8 @@ class Rest:
     """The plans of what follows, by the shapes of its inputs.
 
     Without products it is left to the reference for shapes that are new: many come but once, and to compile would take
-    longer. It stays so where little is written, and the shapes do not come often. What stands before the first product
+    longer, but where boxes are compared with each other, which takes the reference longer than that. It stays so where
+    little is written, and the shapes do not come often. What stands before the first product
     of others is left to it in the same way, where its inputs are small.
     """
 
@@ -285,6 +286,7 @@ class Rest:
         self.inputs = graph.inputs
         self._light = not any(_is_product(n) for n in graph.nodes)
         self._slow = any(n.has(SAMPLED) or n.has(WINDOW) for n in graph.nodes)
+        self._long = any(n.has(PAIRWISE) for n in graph.nodes)
         early = set[str]() if self._light or has_branches(graph) else before(graph, _is_product)
         self._early = early
 
@@ -301,7 +303,7 @@ class Rest:
         plan = cache.get(key)
         if plan is None:
             rest = as_given(self._graph, feeds)
-            if self._light:
+            if self._light and not self._long:
                 return cache.put(key, ReferencePlan(rest))
             is_small = sum(a.size for a in feeds.values() if described(a) is not None) <= FEW
             return cache.put(
