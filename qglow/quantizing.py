@@ -15,7 +15,7 @@ from .graph import Array, Graph
 from .metrics import Target
 from .oracle import Oracle, RememberedOracle
 from .profiling import Dataset, Profile, open_dataset, record
-from .profiling.dataset import Sample
+from .profiling.dataset import Sample, Stream
 from .profiling.samples import kept_dataset
 from .quantization import QuantConfig, QuantState, run_passes
 from .report.agreement import Agreement, measure
@@ -80,6 +80,7 @@ class Quantizing:
         self.biases: LayerBiases | None = None
         self.biases_gain = self.ranges_gain = False
         self.offsets: Mapping[str, Array] = {}  # that values lost when they were centred
+        self._held: Dataset | None = None  # samples that were given, and come but once
 
     def start(self, recorded: Profile | None) -> QuantState:
         return start_of(self.imported, self.graph, recorded, self.config, self.has_target)
@@ -89,7 +90,7 @@ class Quantizing:
         that are chosen by, where nothing was chosen."""
         if check is None or check is False:
             return None
-        given = None if check is True else open_dataset(check, self.graph).spread(limit)
+        given = self._held or (None if check is True else open_dataset(check, self.graph).spread(limit))
         found = grounds_of(given, self.recorded, self.graph)
         if found is None or found.how != HELD_BACK or all_of_them:
             return found
@@ -142,8 +143,11 @@ class Quantizing:
         if grounds is None or self.aims(start):
             return result, {}
         graph = start.graph if start.branches is None else start.branches.graph
-        samples = grounds.data if start.branches is None else fitting(start.branches, grounds.data)
-        blocks = LearnedBlocks(graph, tuple(samples or ()), grounds.powers, budget, self.quiet)
+        if isinstance(grounds.data, Stream):  # NOTE: of an iterator, whose samples come but once
+            self._held = open_dataset([s.feeds for s in grounds.data], self.graph)
+            grounds = replace(grounds, data=self._held)
+        samples = grounds.data if start.branches is None else fitting(start.branches, grounds.data) or ()
+        blocks = LearnedBlocks(graph, tuple(samples), grounds.powers, budget, self.quiet)
         learned = blocks.where_they_gain(result, self.oracle())
         if learned is None:
             return result, {}

@@ -118,6 +118,16 @@ def test_a_profile_gives_samples_too() -> None:
     assert {d["precision"] for d in made.manifest["decisions"]} == {"int4 blocks", "float"}
 
 
+@pytest.mark.parametrize("count", [1, 16])
+def test_samples_that_come_but_once(count: int) -> None:
+    """They judge too where nothing was learned from them."""
+    made = qglow.quantize(model(), None, BEST, check=(s for s in DATA[:count]))
+    assert made.manifest["agreement"]["samples"] == count
+    assert ("rounding" in made.manifest) == (count == 16)
+    if count == 16:
+        assert all(np.array_equal(v, made.graph.constants[k]) for k, v in bundle("best").graph.constants.items())
+
+
 def test_few_values_of_a_large_model_are_summed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learned_blocks, "MEMORY", 1)
     made = qglow.quantize(model(), None, BEST, check=DATA)
