@@ -74,10 +74,11 @@ def row(subject: subjects.Subject, call: Callable[..., Any] | None) -> str:
 def main(arguments: list[str]) -> int:
     p = parser(__doc__)
     p.add_argument("models", nargs="*", default=list(MODELS))
+    chosen = p.parse_args(arguments).models
     onnxruntime.set_default_logger_severity(4)
     print("| model | weights | products | onnxruntime | its zero points | nearest | learned | seconds |")
     with tempfile.TemporaryDirectory() as folder:
-        for name in p.parse_args(arguments).models:
+        for name in chosen:
             subject = subjects.load(name, "made" if name in made.MODELS else "shared", None, Path(folder))
             names = products(subject.path)
             for weights in ("int4_block", "int8_block"):
