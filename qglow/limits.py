@@ -35,7 +35,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 _SIZE = r"(\d{1,15}(?:\.\d{1,6})?)\s*([kmgt]?)(?:i?b)?"  # compiled when it is asked for
 _memory: ContextVar[int | None] = ContextVar("memory", default=None)
 _work: ContextVar[int | None] = ContextVar("work", default=None)
-_spent: ContextVar[list[int] | None] = ContextVar("spent", default=None)
+_spent: ContextVar[list[int] | None] = ContextVar("spent", default=None)  # units so far, and the limit
 
 
 def bytes_of(value: int | str, what: str = "max_memory") -> int:
@@ -91,8 +91,9 @@ def limited(max_memory: int | str | None = None, max_work: int | None = None) ->
 def at_most(memory: int, work: int) -> Iterator[None]:
     """Within it, limits that are no larger: for what is tried, and done in another way, or later, where it takes
     more."""
-    kept = _spent.set([0])
-    with limited(max(1, min(memory, memory_limit())), min(work, work_limit())):
+    work = min(work, work_limit())
+    kept = _spent.set([0, work])
+    with limited(max(1, min(memory, memory_limit())), work):
         try:
             yield
         finally:
@@ -126,7 +127,7 @@ def counted() -> Iterator[None]:
     if _spent.get() is not None:
         yield
         return
-    token = _spent.set([0])
+    token = _spent.set([0, work_limit()])
     try:
         yield
     finally:
@@ -138,13 +139,19 @@ def is_counted() -> bool:
     return _spent.get() is not None
 
 
+def spent() -> int:
+    """Units of work that were counted so far within `counted`; 0 outside of it."""
+    found = _spent.get()
+    return found[0] if found is not None else 0
+
+
 def spend(units: int, what: str) -> None:
     """Count work that a loop repeats. Raises LimitError where that within `counted` is more than the limit of work."""
     spent = _spent.get()
     if spent is None:
         return
     spent[0] += units
-    if spent[0] > (limit := work_limit()):
+    if spent[0] > (limit := spent[1]):
         raise LimitError(
             f"{what}: its loop has taken {limit} units of work, which is the limit; where it is not without an end, "
             "raise it with "

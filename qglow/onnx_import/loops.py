@@ -8,6 +8,7 @@ such.
    steps beyond is 0.
 3. What the body gives behind the carried values is collected, one slice an iteration, along a new axis. Without an
    iteration it has the body's declared shape, where a size that is not known counts as 0.
+4. A carried value that the body hands on as it is stays the array that it was: the body does not give it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import numpy as np
 import onnx
 
 from ..errors import ModelError
+from ..fallback import RunBody, body_runner
 from ..graph import Array, Graph
+from ..graph.dead import remove_dead
 from ..limits import TRIP, check_memory, counted, spend
 from ..reference import evaluate
 from .opsets import domain_of
@@ -33,8 +36,8 @@ def evaluate_loop(
     proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]
 ) -> list[Array]:
     """Outputs of a Loop. inputs: trip count, condition, carried values; outer: the values that the body captures."""
-    body = Body(_graph_of(proto, "body"), outer, opsets, proto.name)
     carried = [a for a in inputs[2:] if a is not None]
+    body = Body(_graph_of(proto, "body"), outer, opsets, proto.name, 2, 1, len(carried))
     trips = count() if inputs[0] is None else range(int(inputs[0].ravel()[0]))
     lasts = inputs[1] is None or bool(inputs[1].ravel()[0])
     slices = Slices(len(body.graph.outputs) - 1 - len(carried), proto)
@@ -84,13 +87,13 @@ def _scan_batch(
 
 
 def _scan(proto: onnx.NodeProto, inputs: Given, outer: Mapping[str, Array], opsets: tuple[str, ...]) -> list[Array]:
-    body = Body(_graph_of(proto, "body"), outer, opsets, proto.name)
     attributes = {
         a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute if a.type != onnx.AttributeProto.GRAPH
     }
     scanned = int(attributes["num_scan_inputs"])
     given = [a for a in inputs if a is not None]
     carried, sequences = given[: len(given) - scanned], given[len(given) - scanned :]
+    body = Body(_graph_of(proto, "body"), outer, opsets, proto.name, 0, 0, len(carried))
     names = body.graph.outputs[len(carried) :]
     sides, axes = (attributes.get(f"scan_input_{k}") or [0] * scanned for k in ("directions", "axes"))
     out_sides, out_axes = (attributes.get(f"scan_output_{k}") or [0] * len(names) for k in ("directions", "axes"))
@@ -150,18 +153,31 @@ class Slices:
 class Body:
     """A subgraph that is evaluated again and again, with the values that it captures."""
 
-    def __init__(self, proto: onnx.GraphProto, outer: Mapping[str, Array], opsets: tuple[str, ...], where: str) -> None:
+    def __init__(
+        self, proto: onnx.GraphProto, outer: Mapping[str, Array], opsets: tuple[str, ...], where: str,
+        first_in: int = 0, first_out: int = 0, carried: int = 0,
+    ) -> None:  # fmt: skip
+        """first_in, first_out: the places of the first carried value among the inputs and outputs. carried: how many
+        there are."""
         dtypes = tuple((n, int(onnx.helper.np_dtype_to_tensor_dtype(a.dtype))) for n, a in outer.items())
-        self.graph, self.outer = _imported(proto.SerializeToString(deterministic=True), dtypes, opsets, where), outer
+        body = _imported(proto.SerializeToString(deterministic=True), dtypes, opsets, where)
+        self.graph, self.outer = body.graph, {n: a for n, a in outer.items() if n in body.graph.inputs}
+        pairs = ((first_in + k, first_out + k) for k in range(carried))
+        self._same = {o: k for k, o in pairs if body.source(o) == self.graph.inputs[k]}
+        self._computed = body.giving(tuple(o for k, o in enumerate(self.graph.outputs) if k not in self._same))
+        self._changing = [k for k in range(len(self.graph.inputs)) if k not in self._same.values()]
+        self._run: RunBody | None = None
 
     def __call__(self, values: Arrays) -> list[Array]:
-        own = self.graph.inputs[: len(values)]
-        feeds = {
-            **dict(zip(own, values, strict=True)),
-            **{n: a for n, a in self.outer.items() if n in self.graph.inputs},
-        }
-        results = evaluate(self.graph, feeds)
-        return [np.asarray(results[o]) for o in self.graph.outputs]
+        """What it gives for its own inputs, trip after trip."""
+        names = self.graph.inputs
+        if self._run is None:
+            fixed = {names[k]: values[k] for k in self._same.values()} | self.outer
+            self._run = (body_runner() or _by_reference)(self._computed, fixed)
+        made = self._run({names[k]: values[k] for k in self._changing if k < len(values)})
+        return [
+            values[self._same[k]] if k in self._same else np.asarray(made[o]) for k, o in enumerate(self.graph.outputs)
+        ]
 
     def stacked(self, name: str, slices: Arrays, axis: int) -> Array:
         """Slices along a new axis."""
@@ -172,12 +188,38 @@ class Body:
         return np.take(np.stack([one], axis), np.empty(0, np.int64), axis)
 
 
+def _by_reference(graph: Graph, fixed: dict[str, Array]) -> RunBody:
+    return lambda feeds: evaluate(graph, {**fixed, **feeds})
+
+
 def _graph_of(proto: onnx.NodeProto, name: str) -> onnx.GraphProto:
     return next(a.g for a in proto.attribute if a.name == name)
 
 
+class _Imported:
+    """A subgraph as a graph of ours; the same object each time, and so are the graphs that it gives."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._sources = {n.outputs[0]: n.inputs[0] for n in graph.nodes if n.op == "Identity"}
+        self._giving: dict[tuple[str, ...], Graph] = {graph.outputs: graph}
+
+    def source(self, output: int) -> str:
+        """The value that an output is, behind any Identity."""
+        value = self.graph.outputs[output]
+        while value in self._sources:
+            value = self._sources[value]
+        return value
+
+    def giving(self, outputs: tuple[str, ...]) -> Graph:
+        """The graph of some of its outputs."""
+        if outputs not in self._giving:
+            self._giving[outputs] = remove_dead(self.graph.with_(outputs=outputs))
+        return self._giving[outputs]
+
+
 @lru_cache(maxsize=64)
-def _imported(data: bytes, outer: tuple[tuple[str, int], ...], opsets: tuple[str, ...], where: str) -> Graph:
+def _imported(data: bytes, outer: tuple[tuple[str, int], ...], opsets: tuple[str, ...], where: str) -> _Imported:
     """The graph of a subgraph, whose captured values are inputs after its own."""
     from .load import imported  # NOTE: load imports this: a graph may hold bodies, and a body is a graph
 
@@ -185,6 +227,6 @@ def _imported(data: bytes, outer: tuple[tuple[str, int], ...], opsets: tuple[str
     graph.input.extend(onnx.helper.make_tensor_value_info(n, dtype, None) for n, dtype in outer)
     imports = [onnx.helper.make_opsetid(*domain_of(o)) for o in opsets]
     try:
-        return imported(onnx.helper.make_model(graph, opset_imports=imports), f"the body of node {where!r}")
+        return _Imported(imported(onnx.helper.make_model(graph, opset_imports=imports), f"the body of node {where!r}"))
     except ModelError as error:
         raise ModelError(f"node {where!r}: {error}") from error

@@ -141,6 +141,13 @@ def _reads(proto: onnx.NodeProto) -> list[str]:
     return [*proto.input, *sorted(captures(proto) - set(proto.input))]
 
 
+@lru_cache(maxsize=256)
+def _parsed(data: bytes) -> tuple[onnx.NodeProto, list[str], set[str]]:
+    """A node, the order of its inputs, and what its subgraphs capture."""
+    proto = onnx.NodeProto.FromString(data)
+    return proto, _reads(proto), captures(proto)
+
+
 def captures(proto: onnx.NodeProto) -> set[str]:
     """Names that the node's subgraphs read from outside."""
     found: set[str] = set()
@@ -185,11 +192,11 @@ def _check_size(node: Node, inputs: list[Array | None]) -> None:
 
 def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     """Outputs of an `Onnx` node by onnx.reference."""
-    proto = onnx.NodeProto.FromString(node.attributes["proto"])
+    proto, reads, captured = _parsed(node.attributes["proto"])
     if proto.op_type in _BODIES:
         own = len(proto.input)
-        outer = {n: a for n, a in zip(_reads(proto)[own:], inputs[own:], strict=True) if a is not None}
-        outer |= {n: a for n, a in zip(proto.input, inputs, strict=False) if n in captures(proto) and a is not None}
+        outer = {n: a for n, a in zip(reads[own:], inputs[own:], strict=True) if a is not None}
+        outer |= {n: a for n, a in zip(proto.input, inputs, strict=False) if n in captured and a is not None}
         return _BODIES[proto.op_type](proto, inputs[:own], outer, tuple(node.attributes["opset"]))
     if repeats(proto):  # NOTE: onnx's reference counts no work, so that a loop there may have no end
         raise ModelError(f"node {node.name!r} ({node.operator}): a loop within it is not supported")
@@ -197,7 +204,7 @@ def evaluate(node: Node, inputs: list[Array | None]) -> list[Array]:
     if own_meaning(proto, domains) is not None:
         with np.errstate(all="ignore"):
             return evaluate_own(proto, domains, inputs)
-    feeds = {n: a for n, a in zip(_reads(proto), inputs, strict=False) if n and a is not None}
+    feeds = {n: a for n, a in zip(reads, inputs, strict=False) if n and a is not None}
     _check_size(node, inputs)
     evaluator = _evaluator(node.attributes["proto"], tuple(node.attributes["opset"]), tuple(feeds))
     if evaluator is None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ..fallback import StartBody, bodies_run_by
 from ..graph import Array, Graph
 from ..graph.select_op import conditions
 from ..reference import evaluate
-from ..runtime.backends import is_reference_only
+from ..runtime.backends import NativeBackend, is_reference_only
+from ..runtime.loop_bodies import LoopBodies, may_loop
 from ..runtime.observed import InstrumentedExecutable
 from ..runtime.observed_stages import InstrumentedStages, instrumented
 from ..threads import helped, lanes
@@ -28,6 +30,7 @@ class NativeEngine:
         self.lanes = 1 if conditions(graph) else lanes()
         self._shapes: Shapes | None = None
         self._plans: list[Watched] = []
+        self._bodies: list[LoopBodies] = []
 
     @property
     def runs_kernels_alone(self) -> bool:
@@ -43,18 +46,21 @@ class NativeEngine:
             self._plans, self._shapes = self._made(shapes), shapes
         if not self._plans:
             for feeds, keep in jobs:
-                evaluate(self.graph, feeds, keep=keep, fast=True)
+                with bodies_run_by(self._start_body(0)):
+                    evaluate(self.graph, feeds, keep=keep, fast=True)
             return
         while len(self._plans) < len(jobs):
             self._plans.append(self._plans[0].clone())
         errors: dict[int, Exception] = {}
-        plans, left = iter(self._plans), iter(range(len(jobs)))
+        bodies = [self._start_body(k) for k in range(len(self._plans))]
+        plans, left = iter(list(zip(self._plans, bodies, strict=True))), iter(range(len(jobs)))
 
         def work() -> None:
-            plan = next(plans)  # NOTE: a thread has one to itself
+            plan, start_body = next(plans)  # NOTE: a thread has one to itself
             for k in left:
                 try:
-                    plan.watch(*jobs[k])
+                    with bodies_run_by(start_body):
+                        plan.watch(*jobs[k])
                 except Exception as error:
                     errors[k] = error
 
@@ -65,6 +71,14 @@ class NativeEngine:
             raise
         if errors:
             raise errors[min(errors)]
+
+    def _start_body(self, lane: int) -> StartBody | None:
+        """What runs the bodies of loops in one lane."""
+        if not may_loop(self.graph) or is_reference_only():
+            return None
+        while len(self._bodies) <= lane:
+            self._bodies.append(LoopBodies(1, NativeBackend(), self.graph.constants.values()))
+        return self._bodies[lane].start
 
     def _made(self, shapes: Shapes) -> list[Watched]:
         """One plan; none where branches depend on data: the reference runs such a graph."""

@@ -148,12 +148,15 @@ class Converter:
             precision = precision_of(node, self.graph.types)
             self.decide(node, precision or "float", "" if precision else self.state.reasons[node.name])
             exact = {
-                o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o for o in node.outputs
+                o: self.b.fresh(f"{o}.exact") if o in self.rounded and o in self.outputs else o
+                for o in filter(None, node.outputs)
             }
-            self.b.types |= {name: self.graph.types[o] for o, name in exact.items() if o}
+            self.b.types |= {name: self.graph.types[o] for o, name in exact.items()}
             # NOTE: of a value that a clamp took the place of, the shape is the clamp's
             read = map(self.uses.target, node.inputs) if node.has(SHAPE_ONLY) else node.inputs
-            self.b.append(node.with_(inputs=tuple(map(self.f, read)), outputs=tuple(exact.values())))
+            self.b.append(
+                node.with_(inputs=tuple(map(self.f, read)), outputs=tuple(exact.get(o, o) for o in node.outputs))
+            )
             self.real |= exact
             return
         output = node.outputs[0]

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from ..graph import Array, DType, Graph, Node
+from ..graph.select_op import certain
 from ..ops.traits import CONVOLUTION, PRODUCT
 from ..oracle import Oracle
 from ..profiling.dataset import Sample, spread_indices
@@ -56,8 +57,10 @@ class LayerBiases:
 
     @cached_property
     def means(self) -> list[Values]:
-        """Means of the float graph's products by the name of their output: [channels], for each sample."""
-        made = {n.outputs[0]: n for n in self.graph.nodes if n.has(PRODUCT)}
+        """Means of the float graph's products by the name of their output: [channels], for each sample. Those that
+        only a branch computes have none: on some inputs it cannot be run."""
+        always = certain(self.graph)
+        made = {n.outputs[0]: n for n in self.graph.nodes if n.has(PRODUCT) and n.outputs[0] in always}
         session = InferenceSession(self.graph.with_(outputs=tuple(made)))
         found = []
         for sample in self.samples:

@@ -23,7 +23,7 @@ from ..instructions.table import HEADER, INSTRUCTIONS
 from ..kernels.library import Library
 from ..kernels.sizes import SCRATCH_BYTES
 from ..kernels.table import kernel_of
-from ..reference import bind_node, evaluate
+from ..reference import bind_node, bind_written, evaluate
 from .arenas import aligned
 from .constants import ConstantPool
 from .guard import guarded, is_guarded
@@ -123,8 +123,13 @@ class HostStep:
         inputs = [None if not i else views[i] if i in views else graph.constants[i] for i in node.inputs]
         self._compute = bind_node(graph, node, inputs, fast)
         self._made = [(name, views[name] if name else None) for name in node.outputs]
+        alone = self._made[0][1] if len(self._made) == 1 else None
+        self._write = None if alone is None else bind_written(graph, node, inputs, alone)
 
     def run(self) -> None:
+        if self._write is not None:
+            self._write()
+            return
         for (name, view), array in zip(self._made, self._compute(), strict=False):
             if view is not None:
                 put(view, np.asarray(array), self.node, name)

@@ -13,14 +13,16 @@ import numpy as np
 
 from ..arguments import count_of, path_of, shown
 from ..errors import BundleError, ConfigError, InputError, LimitError, ModelError, QGlowError, in_one_line
+from ..fallback import bodies_run_by
 from ..graph import Array, Graph, Shape
 from ..limits import limited
 from ..reference import evaluate
-from .backends import backend_of
+from .backends import backend_of, is_reference_only
 from .bundle import Bundle, load
 from .constants import ConstantPool
 from .handlers import of_a_signal_handler
 from .lengths import Lengths
+from .loop_bodies import LoopBodies, may_loop
 from .plans import Plan, Planner
 from .value_info import ValueInfo
 
@@ -65,6 +67,7 @@ class InferenceSession:
         self.threads = threads or len(os.sched_getaffinity(0))
         self._planner = Planner(self.threads, made, pool=ConstantPool(self.graph.constants.values()))
         self._cache, self._lengths = self._planner.cache, Lengths()
+        self._bodies = LoopBodies(self.threads, made, self.graph.constants.values()) if may_loop(self.graph) else None
         self._lock, self._running = threading.RLock(), False
         _SESSIONS.add(self)
         self._expected = [(n, self.graph.types[n].shape, self.graph.types[n].dtype.numpy) for n in self.graph.inputs]
@@ -199,9 +202,10 @@ class InferenceSession:
                     )
                 self._running = True  # NOTE: Python handles no signal between this line and the next
                 try:
-                    if self._limits is None:
+                    if self._limits is None and self._bodies is None:
                         return compute(arrays)
-                    with limited(*self._limits):
+                    start = None if self._bodies is None or is_reference_only() else self._bodies.start
+                    with limited(*(self._limits or (None, None))), bodies_run_by(start):
                         return compute(arrays)
                 finally:
                     self._running = False
