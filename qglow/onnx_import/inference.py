@@ -3,8 +3,9 @@
 It computes the elements of values that say shapes, and of a Range it computes every one, 2 ** 40 too, in one call that
 nothing ends. So a Range is shown to it as a Unique of its start, whose output has the same dtype and one axis as well,
 of unknown size; the functions of windows, which it replaces by a Range, are shown as operators that it does not know.
-Sizes that are missing then are found as soon as shapes are concrete. A node with an attribute of a value that its op
-does not take is hidden likewise: inference reads memory by a negative `batch_dims`. The importer refuses it by name.
+Sizes that are missing then are found as soon as shapes are concrete. So are those of an STFT, which is hidden because
+inference takes its `onesided` for 0 where it is left out. A node with an attribute of a value that its op does not take
+is hidden likewise: inference reads memory by a negative `batch_dims`. The importer refuses it by name.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..ops import OPS
 
 FREE_CONSTANTS = 4  # IR version since which constants need not be inputs
 _WINDOWS = ("BlackmanWindow", "HammingWindow", "HannWindow", "MelWeightMatrix")
+_WRONG = ("STFT",)
 HIDDEN = "qglow.hidden"
 _WHOLE = (onnx.AttributeProto.INT, onnx.AttributeProto.INTS)
 
@@ -76,7 +78,9 @@ def _inferred(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _is_hidden(n: onnx.NodeProto) -> bool:
-    return n.domain in ("", "ai.onnx") and (n.op_type == "Range" or n.op_type in _WINDOWS or not _is_declared(n))
+    return n.domain in ("", "ai.onnx") and (
+        n.op_type == "Range" or n.op_type in (*_WINDOWS, *_WRONG) or not _is_declared(n)
+    )
 
 
 def _is_declared(n: onnx.NodeProto) -> bool:

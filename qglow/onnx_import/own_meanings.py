@@ -15,7 +15,7 @@ from typing import Any
 import onnx
 
 from ..graph import Array
-from . import blockwise, lists, training
+from . import blockwise, lists, spectra, training
 
 Attributes = Mapping[str, Any]
 Evaluate = Callable[[Attributes, Sequence[Any], int], list[Any]]
@@ -38,6 +38,7 @@ OWN: dict[tuple[str, str], Meaning] = {
     ("", "QuantizeLinear"): Meaning(blockwise.quantize, blockwise.is_quantize),
     ("", "DequantizeLinear"): Meaning(blockwise.dequantize, blockwise.is_dequantize),
     ("", "DynamicQuantizeLinear"): Meaning(blockwise.quantize_by_range),
+    ("", "STFT"): Meaning(spectra.stft),
 }
 
 

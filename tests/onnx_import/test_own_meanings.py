@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import qglow
 from qglow import onnx_backend
-from qglow.errors import ModelError
+from qglow.errors import ModelError, QGlowError
 from qglow.pipeline import float_graph
 
 Feeds = Mapping[str, np.ndarray]
@@ -306,3 +306,48 @@ def test_errors_name_the_operator_of_the_model(
     session = qglow.InferenceSession(qglow.quantize(made, profile, qglow.QuantConfig(exclude=(f"op:{op}",))))
     with pytest.raises(qglow.QGlowError, match=rf"^node 'n' \({op}\)"):
         session.run(None, {i.name: np.ones(s, np.float32) for i, s in zip(inputs, shapes, strict=True)})
+
+
+REAL, COMPLEX = RNG.normal(size=(2, 50)).astype(np.float32), RNG.normal(size=(2, 50, 2)).astype(np.float32)
+WINDOW = RNG.random(16).astype(np.float32)
+STFTS = [
+    (REAL, 8, WINDOW, None, None), (REAL[..., None], 7, WINDOW, 16, 1), (REAL, 8, WINDOW, None, 0),
+    (REAL, 8, None, 15, None), (REAL[:, :16], 8, WINDOW, None, None), (COMPLEX, 8, WINDOW, None, 0),
+    (COMPLEX, 5, WINDOW, None, 1), (REAL.astype(np.float64), 8, WINDOW.astype(np.float64), None, 1),
+]  # fmt: skip
+WRONG_STFTS = [
+    (REAL, 7, WINDOW, 20, None), (REAL[:, :10], 8, WINDOW, None, None), (REAL, 0, WINDOW, None, 1),
+    (REAL, 8, None, None, 1), (REAL[0], 8, WINDOW, None, 1),
+]  # fmt: skip
+
+
+def stft_case(signal: Any, step: int, window: Any, length: int | None, onesided: int | None) -> onnx.ModelProto:
+    """The product behind it needs the number of bins before anything runs."""
+    fixed = {"step": np.array(step), "w": window, "length": None if length is None else np.array(length)}
+    fixed = {k: v for k, v in fixed.items() if v is not None}
+    inputs = ["x", "step", "w" if "w" in fixed else "", "length" if "length" in fixed else ""]
+    attributes = {} if onesided is None else {"onesided": onesided}
+    size = len(window) if window is not None else length or 1
+    bins = size if onesided == 0 else size // 2 + 1
+    fixed["m"] = RNG.normal(size=(bins, 3)).astype(signal.dtype)
+    nodes = [node("STFT", inputs, ["y"], **attributes), node("ReduceSum", ["y", "last"], ["p"], keepdims=0),
+             node("MatMul", ["p", "m"], ["z"])]  # fmt: skip
+    kind = helper.np_dtype_to_tensor_dtype(signal.dtype)
+    return model(nodes, {"x": signal}, {"y": (kind, 4), "z": (kind, 3)}, last=np.array([-1]), **fixed)
+
+
+@pytest.mark.parametrize("case", STFTS)
+def test_stft(case: tuple[Any, ...]) -> None:
+    made, feeds = stft_case(*case), {"x": case[0]}
+    for got, expected in zip(ours(made, feeds), theirs(made, feeds), strict=True):
+        assert got.dtype == expected.dtype and got.shape == expected.shape
+        np.testing.assert_allclose(got, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", WRONG_STFTS)
+def test_stft_that_onnxruntime_refuses(case: tuple[Any, ...]) -> None:
+    made = stft_case(*case)
+    with pytest.raises(Exception):  # noqa: B017 its own classes of errors
+        theirs(made, {"x": case[0]})
+    with pytest.raises(QGlowError):
+        ours(made, {"x": case[0]})
