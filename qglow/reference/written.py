@@ -45,6 +45,7 @@ def bind_written(graph: Graph, node: Node, inputs: Sequence[Array | None], made:
 
 def _bind_cast(node: Node, x: Array, made: Array) -> Callable[[], object] | None:
     to = np.dtype(node.attr("to"))
-    if x.dtype.kind not in _WHOLE or to != made.dtype or x.shape != made.shape:
+    is_cut = x.dtype.kind == "f" and to.kind in "iu"
+    if x.dtype.kind not in f"f{_WHOLE}" or is_cut or to != made.dtype or x.shape != made.shape:
         return None
     return partial(np.copyto, made, x, casting="unsafe")

@@ -98,10 +98,11 @@ class _Body:
     def __init__(self, planner: Planner, graph: Graph, constants: Mapping[str, Array]) -> None:
         self._planner, self.graph, self._number = planner, graph, next(_numbers)
         inputs = tuple(i for i in graph.inputs if i not in constants)
+        every = {**graph.constants, **constants}
+        # NOTE: as in onnxruntime, what a body says of shapes binds nothing: some exporters declare [1] for a number
+        open_ = {n: t if n in every or t.is_quantized else t._replace(shape=None) for n, t in graph.types.items()}
         types = {n: TensorType(DType.of(a.dtype), a.shape) for n, a in constants.items()}
-        self._own = remove_dead(
-            graph.with_(inputs=inputs, constants={**graph.constants, **constants}, types={**graph.types, **types})
-        )
+        self._own = remove_dead(graph.with_(inputs=inputs, constants=every, types={**open_, **types}))
         self._shapes: dict[object, _Shapes] = {}
 
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:

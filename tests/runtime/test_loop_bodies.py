@@ -52,6 +52,18 @@ NESTED = """g (float[n, 6] x, int64 trips) => (float[n, 6] last) {
     t = Sub (inner, x)
   }>
 }"""
+# onnxruntime gives numbers, whatever the body says
+MISDECLARED = """g (float[n, 6] x, int64 trips) => (float[n, 6] last) {
+  zero = Constant <value = float[1] {0.5}> ()
+  last, sum = Loop (trips, , x, zero)
+    <body = b (int64[1] i, bool[1] go, float[3, 6] s, float a) => (bool[1] on, float[3, 6] t, float c) {
+    on = Identity (go)
+    m = MatMul (s, w2)
+    j = Cast <to = 1> (i)
+    c = Add (j, a)
+    t = Mul (m, c)
+  }>
+}"""
 
 
 def model(text: str) -> onnx.ModelProto:
@@ -69,7 +81,9 @@ def feeds(rows: int, trips: int) -> dict[str, Any]:
     return {"x": rng.normal(0, 1, (rows, 6)).astype(np.float32), "trips": np.array(trips, np.int64)}
 
 
-@pytest.mark.parametrize("text", [RECURRENT, GROWING, NESTED], ids=["recurrent", "growing", "nested"])
+@pytest.mark.parametrize(
+    "text", [RECURRENT, GROWING, NESTED, MISDECLARED], ids=["recurrent", "growing", "nested", "misdeclared"]
+)
 @pytest.mark.parametrize("backend", ["native", "interpreter"])
 def test_bits_are_those_of_the_reference_in_every_run(text: str, backend: str) -> None:
     graph = float_graph(model(text))
@@ -104,6 +118,15 @@ def compiled(monkeypatch: pytest.MonkeyPatch, text: str, trips: int) -> list[tup
 def test_a_body_is_compiled_once_and_its_weights_are_constants(monkeypatch: pytest.MonkeyPatch) -> None:
     (inputs,) = compiled(monkeypatch, RECURRENT, 6)
     assert set(inputs).isdisjoint({"w_in", "w2"}) and "s" in inputs
+
+
+def test_what_a_body_says_of_shapes_does_not_keep_it_from_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    session = qglow.InferenceSession(float_graph(model(MISDECLARED)), threads=1)
+    made: list[Any] = []
+    real = loop_bodies._Body._compiled
+    monkeypatch.setattr(loop_bodies._Body, "_compiled", lambda *a: made.append(real(*a)) or made[-1])
+    session.run(None, feeds(3, 6))
+    assert made[0] is not None
 
 
 def test_what_grows_is_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from qglow.reference import bind_written, evaluate_node
 BINARY = ["Add", "Sub", "Mul", "Div", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
 WHOLE = [np.int64, np.int32]
 CASTS = [(a, b) for a in (np.int64, np.int32, np.bool_) for b in (np.float32, np.int64, np.int32, np.uint8, np.bool_)]
+CASTS += [(np.float32, b) for b in (np.float32, np.float16, np.float64, np.bool_)]
 
 
 def graph_of(node: Node, inputs: list[Any], made: Any) -> Graph:
@@ -57,7 +58,7 @@ def test_floats_are_compared(op: str) -> None:
 
 
 @pytest.mark.parametrize(("source", "target"), CASTS)
-def test_casts_of_whole_numbers(source: Any, target: Any) -> None:
+def test_casts_that_cut_nothing_off(source: Any, target: Any) -> None:
     x = np.array([[0, 1, 300, -1, 1 << 24, (1 << 24) + 1]]).astype(source)
     held(Node("Cast", ("x",), ("y",), {"to": np.dtype(target)}, "n"), [x])
 
