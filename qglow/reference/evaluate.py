@@ -17,7 +17,8 @@ from ..graph.epilogue import is_fused, parts
 from ..graph.select_op import Uses, has_branches, side, truth, walk
 from ..limits import ELEMENTS, check_memory, is_counted, spend
 from ..ops import FROM_DATA, OPS
-from ..ops.traits import SEVERAL_ROUNDINGS
+from ..ops.control import ONNX
+from ..ops.traits import SEVERAL_ROUNDINGS, WEIGHTED
 from .float_table import FLOAT, strict_meaning
 from .growing import bytes_made
 from .integer_table import INTEGER
@@ -138,7 +139,7 @@ def _results(node: Node, inputs: list[Array | None], compute: Compute) -> list[A
     except Exception as error:
         raise _refused(node, inputs, error) from error
     if is_counted():
-        spend(1 + _work(inputs, results) // ELEMENTS, f"node {node.name!r} ({node.operator})")
+        spend(1 + _work(node, inputs, results) // ELEMENTS, f"node {node.name!r} ({node.operator})")
     if any(node.outputs[len(results) :]):
         raise ModelError(
             f"node {node.name!r} ({node.operator}): output {node.outputs[len(results)]!r} is not supported"
@@ -156,10 +157,13 @@ def _refused(node: Node, inputs: list[Array | None], error: Exception) -> QGlowE
     return ModelError(f"node {node.name!r} ({node.operator}) cannot be evaluated on inputs of shapes {shapes}: {error}")
 
 
-def _work(inputs: list[Array | None], results: list[Array]) -> int:
-    """Elements that are written, and products: of a matrix product they are the root of the three sizes' product."""
-    sizes = [a.size for a in inputs[:2] if isinstance(a, np.ndarray)]
+def _work(node: Node, inputs: list[Array | None], results: list[Array]) -> int:
+    """Elements that are written, and products: of a matrix product they are the root of the three sizes' product. What
+    is no op of ours may be one."""
     written = sum(a.size for a in results if isinstance(a, np.ndarray))
+    if node.op in OPS and not node.has(WEIGHTED) and node.op != ONNX:
+        return written
+    sizes = [a.size for a in inputs[:2] if isinstance(a, np.ndarray)]
     return written + (isqrt(sizes[0] * sizes[1] * written) if len(sizes) == 2 and written != max(sizes) else 0)
 
 
