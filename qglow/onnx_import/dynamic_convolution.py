@@ -29,13 +29,17 @@ ROUNDING = 1.5 * 2**23  # what is added to it has no fraction left: rint, as add
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """y = (integer product of x and w) times the scale of x times w_scale. x: the float value."""
+    """y = (integer product of x and w, and a bias of its integers) times the scale of x times w_scale. x: the float
+    value. bias: the name of floats that are whole numbers, or "". divided: a bias that is divided by both scales when it
+    runs, and cut to a whole number."""
 
     product: Node
     x: str
     w: Array
     zero: Array
     scale: Array
+    bias: str = ""
+    divided: Array | None = None
 
 
 class Range(NamedTuple):
@@ -78,9 +82,20 @@ class DynamicConvolutions:
             total = self.by_integers(found, y, pads, given, integers)
         factor = found.scale.astype(np.float32).reshape(-1, *(1,) * (w.ndim - 2))
         by_channel = TensorType(DType.F32, (1, *factor.shape))
-        return node.with_(
-            inputs=(total, b.add("Mul", (scale, b.add_constant(f"{y}.scales", factor)), by_channel, f"{y}.scale"))
-        )
+        both = b.add("Mul", (scale, b.add_constant(f"{y}.scales", factor)), by_channel, f"{y}.scale")
+        if (bias := self.bias(found, y, both)) is not None:
+            total = b.add("Add", (total, bias), t, f"{y}.biased")
+        return node.with_(inputs=(total, both))
+
+    def bias(self, found: Found, y: str, both: str) -> str | None:
+        """What is added to the sums of integers, as floats. both: the product of the scales."""
+        b = self.b
+        if found.divided is None:
+            return found.bias or None
+        real = found.divided.astype(np.float32).reshape(1, -1, *(1,) * (found.w.ndim - 2))
+        t = TensorType(DType.F32, real.shape)
+        steps = b.add("Div", (b.add_constant(f"{y}.bias", real), both), t, f"{y}.bias.steps")
+        return b.add("Floor", (steps,), t, f"{y}.bias.whole")
 
     def by_integers(self, found: Found, y: str, pads: tuple[int, ...], given: dict[str, Any], integers: Array) -> str:
         """Rule 3. integers: the weights' integers less their zero points."""

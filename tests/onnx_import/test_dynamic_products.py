@@ -151,3 +151,33 @@ def test_quantization_by_operators_of_onnxruntime_itself(dtype: type) -> None:
         qglow.InferenceSession(qglow.pipeline.float_graph(model)),
     ):
         assert np.array_equal(session.run(None, given)[0], real)
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_a_convolution_with_a_bias_of_int32(is_cut: bool, tmp_path: Path) -> None:
+    """As onnxruntime 1.5 made them: the bias is divided by both scales and cut to an integer at run time."""
+    op, rng = helper.make_node, np.random.default_rng(5)
+    constants = {
+        "w": rng.integers(0, 255, (6, 4, 3, 3)).astype(np.uint8), "w_zero": np.uint8(128), "w_scale": np.float32(0.01),
+        "bias": rng.normal(0, 2, 6).astype(np.float32), "whole": rng.integers(-900, 900, 6).astype(np.int32),
+        "shape": np.array([1, -1, 1, 1]),
+    }  # fmt: skip
+    nodes = [
+        op("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
+        op("ConvInteger", ["q", "w", "z", "w_zero"], ["sums"], pads=[1, 1, 1, 1]),
+        op("Mul", ["s", "w_scale"], ["b_scale"]), op("Div", ["bias", "b_scale"], ["steps"]),
+        op("Floor", ["steps"], ["cut"]), op("Cast", ["cut"], ["b"], to=TensorProto.INT32),
+        op("Reshape", ["b" if is_cut else "whole", "shape"], ["column"]), op("Add", ["sums", "column"], ["total"]),
+        op("Cast", ["total"], ["real"], to=TensorProto.FLOAT), op("Mul", ["s", "w_scale"], ["scale"]),
+        op("Mul", ["real", "scale"], ["y"]),
+    ]  # fmt: skip
+    x, y = (helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", (1, 4, 9, 9)), ("y", None)))
+    graph = helper.make_graph(
+        nodes, "g", [x], [y], [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    bundle, feeds = qglow.quantize(model), {"x": rng.normal(size=(1, 4, 9, 9)).astype(np.float32)}
+    assert not any(n.operator in ("DynamicQuantizeLinear", "ConvInteger") for n in bundle.graph.nodes)
+    want = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, feeds)[0]
+    got = qglow.InferenceSession(bundle, threads=1).run(None, feeds)[0]
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-5)

@@ -1,7 +1,10 @@
 """onnxruntime's LSTM with 8-bit weights, as `quantize_dynamic` makes it: a Scan of standard ops.
 
-The inputs of all steps are quantized by one range, as DynamicQuantizeLinear does, and the states of all entries by one
-range in each step; sums are exact, all else is float.
+1. The inputs of all steps are quantized by one range, as DynamicQuantizeLinear does, and the states of all entries by
+   one range in each step: s = (high - low) / 255, z = rint(-low / s) and q = rint(x / s) + z within 0 and 255, high and
+   low the largest and the least of x and 0.
+2. Products are those of the floats q - z and w less its zero point: sums of whole numbers, exact below 2^24. So every
+   op has a float kernel.
 """
 
 from __future__ import annotations
@@ -13,6 +16,8 @@ from onnx import TensorProto, helper, numpy_helper
 from ...reference.recurrent_layer import DEFAULTS
 from .body import Body
 
+TINY = 2.0**-126
+
 
 def dynamic_quantize_lstm(b: Body) -> None:
     """(x, w, r, bias, lengths, h, c, peepholes, w scale, w zero, r scale, r zero) -> y, last h, last c; w and r are [D,
@@ -20,7 +25,7 @@ def dynamic_quantize_lstm(b: Body) -> None:
     sides, backwards = _directions(b)
     if b.opset < 11:
         raise ValueError(f"a model of opset {b.opset}")
-    x, ends = _quantized(b, b.input(0)), []
+    x, ends = _quantized_once(b, b.input(0)), []
     for d in range(sides):
         ends.append(_direction(b, x, d, backwards[d]))
     for k in range(3):
@@ -42,23 +47,40 @@ def _directions(b: Body) -> tuple[int, list[int]]:
     return sides, [0, 1] if sides == 2 else [int(direction == "reverse")]
 
 
-def _quantized(b: Body, x: str) -> tuple[str, str, str]:
+def _quantized_once(b: Body, x: str) -> tuple[str, str]:
+    """As `_quantized`, by the operator itself: the model is one that asks for ranges when it runs."""
     made = [f"{b.prefix}{len(b.nodes)}.{part}" for part in ("q", "scale", "zero")]
     b.nodes.append(helper.make_node("DynamicQuantizeLinear", [x], made, name=made[0]))
-    return made[0], made[1], made[2]
+    return b.op("Sub", *(b.op("Cast", made[k], to=TensorProto.FLOAT) for k in (0, 2))), made[1]
 
 
-def _product(b: Body, x: tuple[str, str, str], w: list[str]) -> str:
-    """Integers, scale and zero point of both operands; floats."""
-    total = b.op("Cast", b.op("MatMulInteger", x[0], w[0], x[2], w[2]), to=TensorProto.FLOAT)
-    return b.op("Mul", total, b.op("Mul", x[1], w[1]))
+def _quantized(b: Body, x: str) -> tuple[str, str]:
+    """q - z as floats, and the scale, a tensor of one element and x's rank."""
+    high, below = (b.op("Relu", b.op("ReduceMax", v, keepdims=1)) for v in (x, b.op("Neg", x)))
+    # NOTE: added to a scale that is not 0, the constant changes nothing; zeros are 0 by any scale
+    scale = b.op("Add", b.op("Div", b.op("Add", high, below), b.constant(255.0)), b.constant(TINY))
+    zero = b.op("Round", b.op("Div", below, scale))
+    steps = b.op("Add", b.op("Round", b.op("Div", x, scale)), zero)
+    return b.op("Sub", b.op("Clip", steps, b.constant(0.0), b.constant(255.0)), zero), scale
 
 
-def _direction(b: Body, x: tuple[str, str, str], d: int, backwards: int) -> list[str]:
+def _weights(b: Body, places: tuple[int, ...], index: str) -> tuple[str, str]:
+    """Weights of a direction less their zero point, as floats, and their scale. places: of the inputs weights, scale
+    and zero point."""
+    w, scale, zero = (b.op("Gather", b.input(k), index, axis=0) for k in places)
+    real = [b.op("Cast", v, to=TensorProto.FLOAT) for v in (w, zero)]
+    return b.op("Sub", *real), scale
+
+
+def _product(b: Body, x: tuple[str, str], w: tuple[str, str]) -> str:
+    return b.op("Mul", b.op("MatMul", x[0], w[0]), b.op("Mul", x[1], w[1]))
+
+
+def _direction(b: Body, x: tuple[str, str], d: int, backwards: int) -> list[str]:
     """All states of a direction [T, B, H], and the last ones [B, H]."""
     hidden = int(b.attribute("hidden_size", 0))
     index = b.constant(d, np.int64)
-    w, r = ([b.op("Gather", b.input(k), index, axis=0) for k in of] for of in ((1, 8, 9), (2, 10, 11)))
+    w, r = _weights(b, (1, 8, 9), index), _weights(b, (2, 10, 11), index)
     gates = _product(b, x, w)
     if b.input(3):
         both = b.op("Gather", b.input(3), index, axis=0)
@@ -88,7 +110,7 @@ def _clipped(b: Body, gates: str) -> str:
     return b.op("Clip", gates, b.constant(-limit), b.constant(limit))
 
 
-def _step(outer: Body, d: int, hidden: int, r: list[str]) -> onnx.GraphProto:
+def _step(outer: Body, d: int, hidden: int, r: tuple[str, str]) -> onnx.GraphProto:
     """The graph of a step: (h, c, the inputs' part of the gates) -> h, c, h."""
     b = Body(outer.node, outer.opset, outer.types, f"{outer.prefix}{d}.step.")
     h, c, gx = (f"{b.prefix}{n}" for n in ("h", "c", "gx"))
