@@ -29,9 +29,11 @@ ROUNDING = 1.5 * 2**23  # what is added to it has no fraction left: rint, as add
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """y = (integer product of x and w, and a bias of its integers) times the scale of x times w_scale. x: the float
-    value. bias: the name of floats that are whole numbers, or "". divided: a bias that is divided by both scales when it
-    runs, and cut to a whole number."""
+    """y = (integer product of x and w, and a bias of its integers) times the scale of x times w_scale.
+
+    x: the float value. bias: the name of floats that are whole numbers, or "". divided: a bias that is divided by both
+    scales when it runs, and cut to a whole number.
+    """
 
     product: Node
     x: str

@@ -80,17 +80,19 @@ def _is_product(node: Node | None) -> bool:
 
 def _divided(graph: Graph, producers: Mapping[str, Node], bias: str, factor: str) -> Array | None:
     """The constant of which a bias is made: divided by the product of both scales, cut, cast, and reshaped."""
-    for op in ("Reshape", "Cast", "Floor"):
-        node = producers.get(bias)
-        if node is None or node.op != op:
-            return None
-        bias = node.inputs[0]
-    steps, scales = producers.get(bias), producers.get(factor)
+    whole = _read(producers, _read(producers, _read(producers, bias, "Reshape"), "Cast"), "Floor")
+    steps, scales = producers.get(whole), producers.get(factor)
     if steps is None or steps.op != "Div" or scales is None:
         return None
     divisor = producers.get(steps.inputs[1])
     same = divisor is not None and divisor.op == "Mul" and set(divisor.inputs) == set(scales.inputs)
     return graph.constants.get(steps.inputs[0]) if same else None
+
+
+def _read(producers: Mapping[str, Node], value: str, op: str) -> str:
+    """What a node of this op makes a value of, "" where it is made by another."""
+    node = producers.get(value)
+    return node.inputs[0] if node is not None and node.op == op else ""
 
 
 def _as_floats(b: GraphBuilder, producers: Mapping[str, Node], bias: str) -> str:
