@@ -80,8 +80,8 @@ def _is_product(node: Node | None) -> bool:
 
 def _divided(graph: Graph, producers: Mapping[str, Node], bias: str, factor: str) -> Array | None:
     """The constant of which a bias is made: divided by the product of both scales, cut, cast, and reshaped."""
-    whole = _read(producers, _read(producers, _read(producers, bias, "Reshape"), "Cast"), "Floor")
-    steps, scales = producers.get(whole), producers.get(factor)
+    floored = _read(producers, _read(producers, _read(producers, bias, "Reshape"), "Cast"), "Floor")
+    steps, scales = producers.get(floored), producers.get(factor)
     if steps is None or steps.op != "Div" or scales is None:
         return None
     divisor = producers.get(steps.inputs[1])
