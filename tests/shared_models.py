@@ -1,4 +1,4 @@
-"""Models and inputs for tests: trained ones that the tests make themselves (`MADE`), and real ones that lie beside the
+"""Models and inputs for tests: trained ones that the repository carries (`MADE`), and real ones that lie beside the
 repository.
 
 Tests of real models skip, with the reason, where they are absent; what they hold is held of the made ones everywhere.
@@ -14,6 +14,8 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
+from tests.trained import stored
 
 FOLDER = Path(os.environ.get("QGLOW_SHARED_MODELS", Path(__file__).resolve().parents[2] / "shared"))
 CONV_MODELS = [
@@ -48,8 +50,8 @@ def made(name: str) -> ModuleType | None:
 
 def path(name: str) -> Path:
     """The model's file; skips the test where it is absent."""
-    if (maker := made(name)) is not None:
-        return Path(maker.path(name))
+    if made(name) is not None:
+        return stored.path(name)
     file = FOLDER / "models" / f"{name}.onnx"
     if not file.is_file():
         pytest.skip(f"no {file}: set QGLOW_SHARED_MODELS to the folder that holds models/ and recipes.py")

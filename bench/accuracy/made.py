@@ -1,5 +1,5 @@
-"""Ten models that are hard for int8, each in its own way, made with seeds: filters are principal components of what
-they read, the last layer is trained by least squares (tests/trained)."""
+"""Ten models that are hard for int8, each in its own way, with calibration data, tests and scores. What grew them is
+`grown.py` and `tests/trained/families.py`; as stored they are the same on every machine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto
 
-from tests.trained import families
-from tests.trained.net import Net
+from tests.trained import families, stored
 
-Array = np.ndarray
-F32 = np.float32
-TRAINED, CALIBRATED, TESTS = families.HELD_OUT, 24, 100
+from . import grown
+from .grown import CALIBRATED, Array
+
+TRAINED, TESTS = families.HELD_OUT, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,74 +28,53 @@ class Made:
     score: Callable[[int, Sequence[Array]], float] | None
 
 
-def _digits(proto: onnx.ModelProto, family: str, side: int = 16, calibrated: int = CALIBRATED) -> Made:
+def _digits(name: str, family: str, side: int = 16, calibrated: int = CALIBRATED) -> Made:
     """A classifier of handwritten digits, and pictures that it was not trained on."""
     pictures, labels = families.digits(side)
     calibration = [{"image": pictures[TRAINED + k : TRAINED + k + 1]} for k in range(calibrated)]
     first = TRAINED + CALIBRATED
     tests = [{"image": pictures[k : k + 1]} for k in range(first, first + TESTS)]
-    return Made(proto, family, calibration, tests, lambda k, out: 100.0 * (int(np.argmax(out[0])) == labels[first + k]))
+    return Made(
+        stored.model(name),
+        family,
+        calibration,
+        tests,
+        lambda k, out: 100.0 * (int(np.argmax(out[0])) == labels[first + k]),
+    )
 
 
 def depthwise() -> Made:
-    return _digits(families.depthwise(), "depthwise")
+    return _digits("depthwise", "depthwise")
 
 
 def transformer() -> Made:
-    return _digits(families.transformer(), "transformer")
+    return _digits("transformer", "transformer")
 
 
 def few() -> Made:
     """Of the residual network three samples calibrate."""
-    return _digits(families.residual(), "resnet", calibrated=3)
+    return _digits("residual", "resnet", calibrated=3)
 
 
 def detector() -> Made:
-    made = _digits(families.detector(), "detector", 32)
+    made = _digits("detector", "detector", 32)
     return Made(made.proto, "detector", made.calibration, made.tests[:40], None)
 
 
 def outliers() -> Made:
     """A few hidden channels are 60 times as large as the others, as in large transformers; nothing needs that."""
-    net, labels = families.start(17, 31)
-    x = net.op("Flatten", "image")
-    for planted in (3, 2):
-        y = net.linear(x, 64)
-        large = np.ones(64, F32)
-        large[net.rng.choice(64, planted, replace=False)] = 60
-        y = net.op("Mul", net.op("Relu", y), net.constant(large))
-        x = net.op("LayerNormalization", y, net.constant(1 / large), net.floats(*np.zeros(64)), axis=-1)
-    return _digits(families.scores(net, net.classifier(x, labels)), "mlp")
+    return _digits("outliers", "mlp")
 
 
 def unequal() -> Made:
     """Channels whose ranges differ by a factor of 1000, evened out by the next weights."""
-    net, labels = families.start(13, 32)
-    x = "image"
-    for width, stride in ((16, 1), (24, 2), (32, 2), (48, 1)):
-        x = net.op("Relu", net.conv(x, width, stride=stride, norm=False))
-    features = net.classifier(net.op("Flatten", net.op("GlobalAveragePool", x), axis=1), labels)
-    products = [n for n in net.nodes if n.op_type in ("Conv", "Gemm")]
-    for node, reader in zip(products, products[1:], strict=False):
-        w, b, v = (net.constants[name] for name in (*node.input[1:], reader.input[1]))
-        spread = (2.0 ** net.rng.uniform(-5, 5, len(b))).astype(F32)
-        net.constants[node.input[1]] = w * spread.reshape(-1, 1, 1, 1)
-        net.constants[node.input[2]] = b * spread
-        net.constants[reader.input[1]] = v / spread.reshape(-1, *(1,) * (v.ndim - 2))
-    return _digits(families.scores(net, features), "unequal")
+    return _digits("unequal", "unequal")
 
 
 def heavy_tailed() -> Made:
     """Pictures whose brightness is log-normal: what comes is larger than what was seen."""
-    pictures, labels = families.digits(16)
-    bright = np.exp(np.random.default_rng(33).normal(0, 1, (len(pictures), 1, 1, 1))).astype(F32)
-    lit = pictures * bright
-    net = Net(lit[:800], 17, 33)
-    x = net.op("Relu", net.conv("image", 16, norm=False))
-    x = net.op("Relu", net.conv(x, 24, stride=2, norm=False))
-    x = net.op("GlobalAveragePool", net.op("Relu", net.conv(x, 48, stride=2, norm=False)))
-    x = net.op("Flatten", x)
-    made = _digits(families.scores(net, net.classifier(x, labels[:800])), "heavy_tailed")
+    lit, _ = grown.lit_digits()
+    made = _digits("heavy_tailed", "heavy_tailed")
     first = TRAINED + CALIBRATED
     calibration = [{"image": lit[TRAINED + k : TRAINED + k + 1]} for k in range(CALIBRATED)]
     tests = [{"image": lit[k : k + 1]} for k in range(first, first + TESTS)]
@@ -104,44 +82,18 @@ def heavy_tailed() -> Made:
 
 
 def mlp() -> Made:
-    net, labels = families.start(13, 34, side=8)
-    x = net.op("Flatten", "image")
-    for width in (96, 64, 48):
-        x = net.op("Relu", net.linear(x, width))
-    return _digits(families.scores(net, net.classifier(x, labels)), "mlp", 8)
+    return _digits("mlp", "mlp", 8)
 
 
 def segmenter() -> Made:
     """Which of its pixels belong to the digit, of a noisy picture: an encoder, a decoder, and a skip between them."""
-    rng = np.random.default_rng(35)
-    clean, _ = families.digits(16)
-    noisy = (clean + rng.normal(0, 0.25, clean.shape)).astype(F32)
-    net = Net(noisy[:300], 13, 35)
-    fine = net.op("Relu", net.conv("image", 12))
-    coarse = net.op("Relu", net.conv(net.op("Relu", net.conv(fine, 24, stride=2)), 24, stride=2))
-    up = net.op(
-        "Resize",
-        coarse,
-        "",
-        net.constant(np.array([1, 1, 4, 4], F32)),
-        mode="linear",
-        coordinate_transformation_mode="half_pixel",
-    )
-    x = net.op("Relu", net.conv(net.op("Concat", up, fine, axis=1), 24))
-    rows = net.values(x).transpose(0, 2, 3, 1).reshape(-1, 24).astype(np.float64)
-    wanted = (clean[:300].reshape(-1) > 0.4) * 2.0 - 1
-    rows = np.concatenate([rows, np.ones((len(rows), 1))], 1)
-    w = np.linalg.solve(rows.T @ rows + np.eye(25), rows.T @ wanted).astype(F32)
-    out = net.op(
-        "Conv", x, net.constant(w[:24].reshape(1, 24, 1, 1), "w"), net.constant(w[24:], "b"), kernel_shape=[1, 1]
-    )
-    proto = net.proto(out, kinds={out: (TensorProto.FLOAT, ["N", 1, 16, 16])})
+    clean, noisy = grown.noisy_digits()
     first = TRAINED + CALIBRATED
     calibration, tests = (
         [{"image": noisy[k : k + 1]} for k in span] for span in (range(TRAINED, first), range(first, first + TESTS))
     )
     return Made(
-        proto,
+        stored.model("segmenter"),
         "segmenter",
         calibration,
         tests,
@@ -150,37 +102,13 @@ def segmenter() -> Made:
 
 
 def denoiser() -> Made:
-    """Spectra of 48 bands that fall off as speech does, 40 dB from the lowest to the highest: an LSTM and a mask, by
-    which the noisy spectrum is multiplied; the layer of masks is trained."""
-    rng = np.random.default_rng(36)
-    bands, steps, hidden = 48, 20, 40
-    fall = (10 ** (-np.arange(bands) / bands * 2)).astype(F32)
-    count = 200 + CALIBRATED + 60
-    voiced = np.repeat(rng.random((count, steps // 4, 1)) < 0.6, 4, 1)
-    shape = np.abs(rng.normal(0, 1, (count, steps, 6)) @ np.abs(rng.normal(0, 1, (6, bands))))
-    clean = (voiced * shape * fall * np.exp(rng.normal(0, 0.5, (count, 1, 1)))).astype(F32)
-    noisy = (clean + 0.3 * fall * np.abs(rng.normal(0, 1, clean.shape))).astype(F32)
-    net = Net(noisy[:200], 14, 36, batch=1)
-    x = net.op("Transpose", "image", perm=[1, 0, 2])
-    w = (rng.normal(0, 0.5, (1, 4 * hidden, bands)) / (3 * fall)).astype(F32)
-    r = rng.normal(0, 0.6 / np.sqrt(hidden), (1, 4 * hidden, hidden)).astype(F32)
-    b = rng.normal(0, 0.2, (1, 8 * hidden)).astype(F32)
-    y = net.op("LSTM", x, *(net.constant(a, h) for a, h in ((w, "w"), (r, "r"), (b, "b"))), hidden_size=hidden)
-    y = net.op("Transpose", net.op("Squeeze", y, net.ints(1)), perm=[1, 0, 2])
-    rows = net.values(y).reshape(-1, hidden).astype(np.float64)
-    ideal = np.clip(clean[:200] / np.maximum(noisy[:200], 1e-6), 0.02, 0.98).reshape(-1, bands)
-    rows = np.concatenate([rows, np.ones((len(rows), 1))], 1)
-    found = np.linalg.solve(rows.T @ rows + np.eye(hidden + 1), rows.T @ np.log(ideal / (1 - ideal))).astype(F32)
-    mask = net.op(
-        "Sigmoid", net.op("Add", net.op("MatMul", y, net.constant(found[:-1], "w")), net.constant(found[-1], "b"))
-    )
-    out = net.op("Mul", mask, "image")
-    proto = net.proto(out, kinds={out: (TensorProto.FLOAT, [1, steps, bands])})
+    """Spectra of 48 bands that fall off as speech does: an LSTM and a mask, by which they are multiplied."""
+    _, noisy, _ = grown.spectra(np.random.default_rng(36))
     calibration, tests = (
         [{"image": noisy[k : k + 1]} for k in span]
-        for span in (range(200, 200 + CALIBRATED), range(200 + CALIBRATED, count))
+        for span in (range(200, 200 + CALIBRATED), range(200 + CALIBRATED, len(noisy)))
     )
-    return Made(proto, "recurrent", calibration, tests, None)
+    return Made(stored.model("denoiser"), "recurrent", calibration, tests, None)
 
 
 MODELS: dict[str, Callable[[], Made]] = {

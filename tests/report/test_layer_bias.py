@@ -22,7 +22,7 @@ from qglow.quantization.state import QuantState
 from qglow.report import gain as gain_of
 from qglow.report import layer_bias, widen
 from qglow.report.agreement import Agreement
-from tests.trained import families
+from tests.trained import stored
 
 CONVOLUTIONS = [
     ({"kernel_shape": (3, 3), "pads": (1, 0, 1, 2), "strides": (2, 1), "group": 1}, (4, 6, 3, 3)),
@@ -179,7 +179,7 @@ def test_held_back_samples_that_choose_do_not_judge(
     monkeypatch.setattr(gain_of, "GAIN_DB", gain)
     monkeypatch.setattr(gain_of, "CHANCE", -np.inf)
     samples = [dict(s) for s in (*subject().calibration, *subject().tests[:16])]
-    proto = families.depthwise()
+    proto = stored.model("depthwise")
     profile = qglow.profile(proto, samples)
     manifest = qglow.quantize(proto, profile, {"widen_percent": 0.0}).manifest
     assert len(profile.held_back) == 8 and ("biases" in manifest) == (judged_by == 4)

@@ -21,7 +21,7 @@ from qglow.quantizing import start_of
 from qglow.report import widen
 from qglow.report.format_time import sizes
 from qglow.report.noise_sources import Trial
-from tests.trained import families
+from tests.trained import families, stored
 
 
 @cache
@@ -43,7 +43,7 @@ def decibels(made_bundle: qglow.Bundle, name: str) -> float:
 
 
 def test_a_poor_model_is_better_on_new_samples() -> None:
-    """A few channels are 60 times as large as others: 3 to 6 dB in int8 alone, by the CPU that trained it."""
+    """A few channels are 60 times as large as others: 3 to 6 dB in int8 alone."""
     account = bundle("outliers", 50.0).manifest["wider"]
     assert account["int8_db"] < 20 and account["reached_db"] >= account["int8_db"] + 1
     assert 0 < account["more_time_percent"] <= 50
@@ -116,7 +116,7 @@ def test_quantize_says_so(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_where_noise_is_spread_no_group_is_halved() -> None:
-    graph = qglow.pipeline.float_graph(families.residual())
+    graph = qglow.pipeline.float_graph(stored.model("residual"))
     samples = families.feeds("residual", 8)
     config = QuantConfig()
     start = start_of(graph, graph, qglow.profile(graph, samples), config, False)
@@ -132,7 +132,7 @@ def test_where_noise_is_spread_no_group_is_halved() -> None:
 
 def test_one_rounding_is_found_among_many() -> None:
     """A value that is rounded to steps 100 times too wide is alone in the group that has nearly all noise."""
-    graph = qglow.pipeline.float_graph(families.residual())
+    graph = qglow.pipeline.float_graph(stored.model("residual"))
     samples = families.feeds("residual", 8)
     profile = qglow.profile(graph, samples)
     spoiled = next(n.outputs[0] for n in graph.nodes if n.op == "Relu")

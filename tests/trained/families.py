@@ -213,18 +213,19 @@ class Pictures:
         return next(self.samples, None)
 
 
-def quantized(folder: Path) -> onnx.ModelProto:
+def quantized() -> onnx.ModelProto:
     """The residual model as onnxruntime's static quantizer writes it, with QDQ nodes and a scale for each channel."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Reader(Pictures, CalibrationDataReader):  # type: ignore[misc]
         pass
 
-    source, target = folder / "folded.onnx", folder / "quantized.onnx"
-    onnx.save(residual(norm=False), source)
-    quantize_static(source, target, Reader(feeds("residual", 32)), quant_format=QuantFormat.QDQ, per_channel=True,
-                    activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)  # fmt: skip
-    return onnx.load(target)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder, "folded.onnx"), Path(folder, "quantized.onnx")
+        onnx.save(residual(norm=False), source)
+        quantize_static(source, target, Reader(feeds("residual", 32)), quant_format=QuantFormat.QDQ, per_channel=True,
+                        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)  # fmt: skip
+        return onnx.load(target)
 
 
 FAMILIES: dict[str, Callable[[], onnx.ModelProto]] = {
@@ -232,21 +233,9 @@ FAMILIES: dict[str, Callable[[], onnx.ModelProto]] = {
     "transformer_of_two": transformer_of_two,
     "lstm": lstm, "detector": detector,
 }  # fmt: skip
+QUANTIZED = "qdq"  # what onnxruntime made of the residual one
 HELD_OUT = 1000  # the first picture that no model is trained on
 SIDES = {"lstm": 8, "detector": 32}
-
-
-@cache
-def _folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="qglow-models-")
-
-
-def path(name: str) -> Path:
-    """The file of a family's model, made on first use; `qdq` is the quantized one."""
-    file = Path(_folder().name) / f"{name}.onnx"
-    if not file.is_file():
-        onnx.save(quantized(file.parent) if name == "qdq" else FAMILIES[name](), file)
-    return file
 
 
 def feeds(name: str, count: int) -> list[dict[str, Array]]:
