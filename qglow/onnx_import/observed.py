@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,45 @@ def with_outputs(model: Any, names: Iterable[str]) -> bytes:
     del copy.graph.output[:]
     copy.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names)
     return copy.SerializeToString()  # type: ignore[no-any-return]
+
+
+def part_for(model: Any, known: Mapping[str, Array], name: str) -> tuple[bytes, list[str]]:
+    """The nodes that compute the named value from values that are known, or from the model's inputs: a model with these
+    as its inputs, and their names."""
+    proto = _proto(model)
+    given = {v.name: v for v in proto.graph.input}
+    producers = {o: k for k, n in enumerate(proto.graph.node) for o in n.output if o}
+    needed, reached, left = set[int](), set[str](), [name]
+    while left:
+        value = left.pop()
+        if value in reached:
+            continue
+        reached.add(value)
+        if value in producers and (value == name or value not in known):
+            needed.add(producers[value])
+            left += _read_by(proto.graph.node[producers[value]])
+    part = onnx.ModelProto(ir_version=proto.ir_version, opset_import=proto.opset_import, functions=proto.functions)
+    part.graph.name = proto.graph.name
+    part.graph.node.extend(n for k, n in enumerate(proto.graph.node) if k in needed)
+    part.graph.initializer.extend(i for i in proto.graph.initializer if i.name in reached)
+    part.graph.sparse_initializer.extend(i for i in proto.graph.sparse_initializer if i.values.name in reached)
+    part.graph.output.append(onnx.ValueInfoProto(name=name))
+    held = {i.name for i in part.graph.initializer}
+    made = {o for k in needed for o in proto.graph.node[k].output}
+    for value in sorted(reached - held - made):
+        if value in producers:
+            kind = onnx.helper.np_dtype_to_tensor_dtype(known[value].dtype)
+            part.graph.input.append(onnx.helper.make_tensor_value_info(value, kind, None))
+        elif value in given:
+            part.graph.input.append(given[value])
+    return part.SerializeToString(), [v.name for v in part.graph.input]
+
+
+def _read_by(node: onnx.NodeProto) -> list[str]:
+    """The values that a node reads, and every name that its bodies read: theirs, and what they capture."""
+    bodies = [b for a in node.attribute for b in (*a.graphs, *([a.g] if a.HasField("g") else []))]
+    inner = [i for b in bodies for n in b.node for i in _read_by(n)]
+    return [i for i in (*node.input, *inner, *(o.name for b in bodies for o in b.output)) if i]
 
 
 def _proto(model: Any) -> onnx.ModelProto:

@@ -10,7 +10,7 @@ import onnxruntime as ort
 
 from ..errors import in_one_line
 from ..graph import Array, Graph
-from ..onnx_import.observed import has_denormals, named_values, runnable, with_outputs, without_denormals
+from ..onnx_import.observed import has_denormals, named_values, part_for, runnable, with_outputs, without_denormals
 from ..words import counted
 from .oracle import ReferenceOracle
 
@@ -54,6 +54,19 @@ class OnnxruntimeOracle:
                 self._give_up(error)
         assert self._reference is not None
         return self._reference.values(feeds, names)
+
+    def value_from(self, known: Mapping[str, Array], name: str) -> Array | None:
+        if self._reference is not None:
+            return self._reference.value_from(known, name)
+        try:
+            if self._known is None:
+                self._known = frozenset(named_values(self._model))
+            if name not in self._known:
+                return None
+            part, inputs = part_for(self._model, known, name)
+            return np.asarray(_session(part).run([name], {n: known[n] for n in inputs})[0])
+        except Exception:  # NOTE: onnxruntime raises types of its own
+            return None
 
     def _values(self, feeds: Mapping[str, Array], names: frozenset[str]) -> dict[str, Array]:
         if self._known is None:

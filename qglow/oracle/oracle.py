@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
+import numpy as np
+
 from ..errors import in_one_line
 from ..graph import Array, Graph
 from ..reference import evaluate
@@ -26,6 +28,11 @@ class Oracle(Protocol):
         """Those of the named values that this engine computes."""
         ...
 
+    def value_from(self, known: Mapping[str, Array], name: str) -> Array | None:
+        """The named value computed from values that are known, the inputs among them; None where this engine does not
+        know it."""
+        ...
+
 
 class ReferenceOracle:
     """The numpy reference on the simplified graph. why: what kept onnxruntime from being asked."""
@@ -42,6 +49,14 @@ class ReferenceOracle:
         wanted = set(names)
         evaluate(self.graph, feeds, keep=lambda n, a: found.update({n: a}) if n in wanted else None, fast=True)
         return found
+
+    def value_from(self, known: Mapping[str, Array], name: str) -> Array | None:
+        node = self.graph.producers().get(name)
+        if node is None or not all(i in known or i in self.graph.constants for i in node.inputs if i):
+            return None
+        inputs = {i: known[i] for i in node.inputs if i and i not in self.graph.constants}
+        alone = self.graph.with_(nodes=(node,), inputs=tuple(inputs), outputs=(name,))
+        return np.asarray(evaluate(alone, inputs, fast=True)[name])
 
 
 def float_oracle(model: Any, graph: Graph) -> Oracle:

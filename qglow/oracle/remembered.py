@@ -41,6 +41,9 @@ class RememberedOracle:
     def values(self, feeds: Mapping[str, Array], names: Collection[str]) -> dict[str, Array]:
         return self._oracle.values(feeds, names)
 
+    def value_from(self, known: Mapping[str, Array], name: str) -> Array | None:
+        return self._oracle.value_from(known, name)
+
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, np.ndarray) and not value.dtype.hasobject

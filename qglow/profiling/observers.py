@@ -10,6 +10,8 @@ is known of channels is exact too (channels.py), so neither order nor batches no
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from ..graph import Array, Graph
@@ -62,6 +64,12 @@ class Observer:
     def is_finite(self) -> bool:
         """Whether no element was NaN or infinite."""
         return not (self.lowest or self.highest or self.nans)
+
+    def without_channels(self) -> Observer:
+        """A copy that knows nothing of channels."""
+        made = copy(self)
+        made.channels = Channels()
+        return made
 
     def observe(self, x: Array) -> None:
         """Add a float array."""

@@ -15,6 +15,7 @@ from ..graph import Graph, Node
 from ..graph.digest import digest
 from ..graph.select_op import conditions
 from ..notebook import card
+from ..ops.traits import WEIGHTED
 from ..reading import read_text
 from ..words import counted
 from .observer_record import observer_of, record_of
@@ -141,15 +142,19 @@ class Profile:
         names = profiled_values(graph)
         if self.graph == graph_hash(graph) and len(names) == len(self.tensors):
             found = dict(zip(names, self.tensors.values(), strict=True))
-            rows = recurrent_inputs(graph)
+            rows, makers = recurrent_inputs(graph), graph.producers()
             for name, o in found.items():
                 if o.channel_min is None or (shape := graph.types[name].shape) is None:
                     continue
                 # NOTE: profiles from before have the batch as channels of what an LSTM reads
                 sizes = [shape[1], *shape[-1:]] if name in rows and len(shape) == 3 else [*shape[1:2]]
-                if not sizes or (all(isinstance(d, int) for d in sizes) and len(o.channel_min) not in sizes):
+                if sizes and (not all(isinstance(d, int) for d in sizes) or len(o.channel_min) in sizes):
+                    continue
+                if name in makers and makers[name].has(WEIGHTED):
                     channels = counted(len(o.channel_min), "channel")
                     raise ProfileError(f"the profile has {channels} for {name!r} of shape {list(shape)}; profile again")
+                # NOTE: a model may declare shapes that its values do not have, and runs; weights do not lie
+                found[name] = o.without_channels()
             return found
         missing = [n for n in names if n not in self.tensors]
         extra = [n for n in self.tensors if n not in set(names)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 import qglow
 from qglow.errors import DataError, ProfileError
@@ -16,6 +18,7 @@ from qglow.graph import Graph, Node, float_type
 from qglow.pipeline import float_graph
 from qglow.profiling import Observer, Profile
 from qglow.profiling.observer_record import observer_of, record_of
+from tests.trained.net import onnxruntime_session
 
 
 @settings(deadline=None, max_examples=40)
@@ -187,3 +190,28 @@ def test_channels_whose_number_varies_are_none() -> None:
         o.observe(x)
     assert record_of(left.merge(right)) == record_of(one) == record_of(right.merge(left))
     assert one.channel_min is not None
+
+
+@pytest.mark.parametrize("declared", [[1, 8, 5, 5], ["N", 8, 5, 5], ["N", 9, "H", "W"], ["N", 4], None])
+@pytest.mark.parametrize("where", ["inner", "output"])
+def test_shapes_that_a_model_declares_and_its_values_do_not_have(where: str, declared: list[Any] | None) -> None:
+    """onnxruntime warns of them and runs the model."""
+    rng = np.random.default_rng(5)
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        helper.make_node("Relu", ["c"], ["r"]),
+        helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 3, 1]),
+        helper.make_node("Mul", ["t", "t"], ["y"]),
+    ]
+    w = numpy_helper.from_array(rng.normal(0, 1, (8, 3, 3, 3)).astype(np.float32), "w")
+    said = helper.make_tensor_value_info("r" if where == "inner" else "y", TensorProto.FLOAT, declared)
+    outputs = [said] if where == "output" else [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, "H", "W"])
+    graph = helper.make_graph(nodes, "g", [x], outputs, [w], value_info=[said] if where == "inner" else [])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    feeds = [{"x": rng.normal(0, 1, (1, 3, 7, 10)).astype(np.float32)} for _ in range(3)]
+    session = qglow.InferenceSession(qglow.quantize(model, qglow.profile(model, feeds)))
+    for size in ((1, 3, 7, 10), (2, 3, 4, 6)):
+        x = rng.normal(0, 1, size).astype(np.float32)
+        (got,), (real,) = session.run(None, {"x": x}), onnxruntime_session(model).run(None, {"x": x})
+        assert got.shape == real.shape and np.abs(got - real).max() <= 0.05 * np.abs(real).max()
