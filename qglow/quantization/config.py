@@ -50,7 +50,8 @@ class QuantConfig:
     biases less the shift of rounded weights (26). min_sqnr_db / max_accuracy_drop: a target for every output, in dB, or
     for top-1 accuracy below float, in points (needs labels): layers are kept float until it is met.
     min_agreement_sqnr_db: below this signal-to-noise ratio of an output, quantization counts as broken. widen_percent:
-    16-bit activations and float layers may add so much to the estimated time where int8 alone is below 20 dB; 0: none.
+    16-bit activations and float layers may add so much to the estimated time where int8 alone is below 20 dB, and 8
+    times as much, up to the time of float, where the result is below 12 dB; 0: none.
     effort: fast tries nothing on samples: ranges of `auto` are those of `mse`, biases are corrected by the profile's
     means alone, and no format is wider than asked for. Centred attentions, the check and a target are as by default.
     best: block-wise weights learn their rounding from samples too (55), where that gains on others.

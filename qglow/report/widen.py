@@ -9,34 +9,41 @@ float where an op has no 16-bit form.
 3. Below POOR_DB: until the outputs should reach WANTED_DB, or the estimated time has grown by
    `widen_percent`. Then, and from POOR_DB on: as long as a percent of time gains RATE dB, which is what 16 bits
    throughout give for their time.
-4. A value becomes int16, and a node of which the weights are the noise float. What was predicted is scaled to what is
+4. Below JUNK_DB little is left of an output: up to JUNK_TIMES `widen_percent` of time are given, in steps that double,
+   but no more than float takes, and what 16 bits round too coarsely becomes float.
+5. A value becomes int16, and a node of which the weights are the noise float. What was predicted is scaled to what is
    measured, and another round follows where it is worth it. Less than GAIN_DB in all is not worth any time: int8 stays.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..graph import Array, Graph
+from ..graph import Array, DType, Graph
 from ..graph.blocks import Precision
-from ..ops.traits import WEIGHTED
+from ..ops.traits import KEEPS_QUANTIZATION, VIEW, WEIGHTED
 from ..oracle import Oracle
 from ..profiling.dataset import Sample, spread_indices
 from ..quantization import QuantConfig, QuantState
 from .agreement import Agreement, agreement_with
 from .format_time import PRICES, seconds_by_node, seconds_of_decisions, sizes
 from .noise_sources import GROUPS, SHARE, Source, Trial
+from .roundings import Rounding
 from .verdict import worst_db
 
 POOR_DB, WANTED_DB, GAIN_DB = 20.0, 23.0, 1.0  # NOTE: new samples have a little more noise than those chosen by
 GOOD_DB, RATE = 30.0, 0.3
+JUNK_DB, JUNK_TIMES = 12.0, 8.0
 SAMPLES = 8  # that formats are chosen by, and, as far as SECONDS reach, that each rounding is tried on
 SECONDS = 4.0
+LEAST_RUNS = 3 * GROUPS  # below JUNK_DB, however long they take: groups that are not halved are too large to pay
 SWITCHED = 3.0  # a float run with switches takes so many times as long as one without
 FEW, PART = 3, 0.25  # NOTE: sources that pay are concentrated: 60 to 84 % of the noise in 1 to 3 % of the time
 LEAST = 0.002  # of the noise of an output: less is not worth a wider value
@@ -83,16 +90,52 @@ def widen(
         best, score = made, found
         if worst_db(score.outputs) >= GOOD_DB:
             break
+    if worst_db(score.outputs) < JUNK_DB:
+        feeds = [s.feeds for s in data]
+        measured = partial(agreement_with, data=data, real=real)
+        for step in _beyond(search, graph, best, score, feeds, finished, measured, quiet):
+            best, score = step
     if worst_db(score.outputs) < begin + GAIN_DB:
         return first, None
     return best, search.account(best, before, score)
 
 
-def _causes(search: Search, graph: Graph, feeds: list[Mapping[str, Array]], begin: float, quiet: bool) -> list[Source]:
+def _beyond(
+    search: Search, graph: Graph, best: QuantState, score: Agreement, feeds: Sequence[Mapping[str, Array]],
+    finished: Callable[[QuantState], QuantState], measured: Callable[[Graph], Agreement], quiet: bool,
+) -> Iterator[tuple[QuantState, Agreement]]:  # fmt: skip
+    """Rule 4: results, each better than the last, and what they reach, by the causes of the noise that is left."""
+    causes = list[Source]()
+    percent = search.first.config.widen_percent
+    for _ in range(int(np.log2(JUNK_TIMES))):
+        percent *= 2
+        step = search.beyond(best, percent)
+        try:
+            causes = causes or _causes(step, graph, feeds, worst_db(score.outputs), quiet)
+            made = step.next(causes, score)
+        except Exception as error:  # NOTE: as in `widen`
+            logging.getLogger("qglow").debug("nothing more becomes wider: %r", error)
+            return
+        if made is None:
+            continue
+        made = finished(made)
+        found = measured(made.graph)
+        if worst_db(found.outputs) >= worst_db(score.outputs) + GAIN_DB / 2:
+            best, score, causes = made, found, []
+            yield best, score
+        if worst_db(score.outputs) >= JUNK_DB:
+            return
+
+
+def _causes(
+    search: Search, graph: Graph, feeds: Sequence[Mapping[str, Array]], begin: float, quiet: bool
+) -> list[Source]:
     """What the noise comes from; nothing where no part of it may be worth its time. feeds: more of them are tried than
     one where the groups of roundings take no more than the time for all of it."""
     runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
-    trial = Trial(graph, search.first.graph, search.first.config, feeds[: max(1, runs // GROUPS)])
+    runs = max(runs, LEAST_RUNS) if begin < JUNK_DB else runs
+    most = runs // (LEAST_RUNS if begin < POOR_DB else GROUPS)
+    trial = Trial(graph, search.first.graph, search.first.config, feeds[: max(1, most)])
     if begin >= POOR_DB and not search.is_hopeful(trial.groups(1)):
         return []
     return trial.find(runs, SHARE if begin < POOR_DB else 2 * SHARE, quiet)
@@ -110,12 +153,23 @@ class Search:
     ) -> None:
         self.included = {n.name for n in graph.nodes if first.config.included(n)}
         self.products = {n.name for n in graph.nodes if n.has(WEIGHTED)}
+        self.nodes, self.readers = {n.name: n for n in graph.nodes}, graph.consumers()
         self.first, self.quantized, self.taken = first, quantized, list[Source]()
+        self.formats: Mapping[str, Precision] = {}  # of nodes that int8 is not the format of
         self.times: dict[Precision, dict[str, float]] = {
             p: seconds_by_node(graph, known, price) for p, price in PRICES.items()
         }
         self.int8 = seconds_of_decisions(first.decisions, self.times)
         self.spent, self.most = self.int8, self.int8 * (1 + first.config.widen_percent / 100)
+
+    def beyond(self, best: QuantState, percent: float) -> Search:
+        """A search that goes on from a result, within so much more time than int8, but no more than float takes."""
+        made = copy(self)
+        made.first, made.taken = best, []
+        made.formats = {d.node: d.precision for d in best.decisions if d.precision in self.times}
+        made.spent = seconds_of_decisions(best.decisions, self.times)
+        made.most = min(self.int8 * (1 + percent / 100), sum(self.times["float"].values()))
+        return made
 
     def next(self, causes: Sequence[Source], score: Agreement) -> QuantState | None:
         """The result with more of the causes avoided, by their noise for their time, that keeps within the time."""
@@ -200,14 +254,33 @@ class Search:
 
     def seconds(self, cause: Source) -> float:
         """That the nodes of a cause take longer in the wider format."""
-        int16 = {n for r in cause.roundings if r.weights is None for n in r.nodes}.difference(cause.products)
-        wide = [self.times["int16"][n] - self.times["int8"][n] for n in int16]
-        return sum(wide) + sum(self.times["float"][n] - self.times["int8"][n] for n in cause.products) + 1e-9
+        floats = set(self._floats(cause))
+        int16 = {n for r in cause.roundings if r.weights is None for n in r.nodes} - floats
+        wide = [self.times["int16"][n] - self._present(n) for n in int16]
+        return sum(wide) + sum(self.times["float"][n] - self._present(n) for n in floats) + 1e-9
+
+    def _present(self, node: str) -> float:
+        """Seconds of a node in the format that it has."""
+        return self.times[self.formats.get(node, "int8")].get(node, 0.0)
+
+    def _floats(self, cause: Source) -> list[str]:
+        """Nodes that a cause is avoided by in float: of weights, and of values that have 16 bits already."""
+        wide = [r for r in cause.roundings if r.weights is None and self._is_int16(r)]
+        found = [n for r in wide for n in r.nodes]
+        for name in found:  # NOTE: what moves a value has it rounded where it is read next
+            node = self.nodes[name]
+            if node.has(VIEW) or node.has(KEEPS_QUANTIZATION):
+                found += [r.name for o in node.outputs for r in self.readers.get(o, ()) if r.name not in found]
+        return [*cause.products, *found]
+
+    def _is_int16(self, rounding: Rounding) -> bool:
+        return self.first.graph.types[rounding.stored].dtype is DType.I16
 
     def _config(self, causes: Sequence[Source]) -> QuantConfig:
         config = self.first.config
-        values = tuple(dict.fromkeys(v for c in causes for v in c.values))
-        nodes = tuple(dict.fromkeys(n for c in causes for n in c.products))
+        narrow = (r for c in causes for r in c.roundings if r.weights is None and not self._is_int16(r))
+        values = tuple(dict.fromkeys(r.value for r in narrow))
+        nodes = tuple(dict.fromkeys(n for c in causes for n in self._floats(c)))
         return replace(config, int16=(*config.int16, *values), exclude=(*config.exclude, *nodes))
 
     def account(self, made: QuantState, before: Agreement, after: Agreement) -> dict[str, Any]:

@@ -141,3 +141,65 @@ def test_one_rounding_is_found_among_many() -> None:
     found = Trial(graph, made_bundle.graph, QuantConfig(calibration="minmax"), samples[:2]).find(500)
     worst = max(found, key=lambda s: float(s.noise.max()))
     assert worst.values == (spoiled,) and worst.noise.max() > 0.9 * sum(s.noise.max() for s in found)
+
+
+FRAME, BANDS = 32, 8
+
+
+def log_bands() -> Any:
+    """Logarithms of the powers in bands of a signal, as speech models read them: they span more than 16 bits hold."""
+    k, t = np.arange(FRAME // 2 + 1)[:, None], np.arange(FRAME)
+    waves = np.concatenate([f(2 * np.pi * k * t / FRAME) * np.hanning(FRAME) for f in (np.cos, np.sin)])
+    bands = np.kron(np.eye(BANDS), np.ones((2, 1)))[: FRAME // 2]
+    constants = {
+        "waves": waves[:, None].astype(np.float32),
+        "bands": np.concatenate([np.zeros((1, BANDS)), bands]).astype(np.float32),
+        "least": np.float32(1e-9), "sizes": np.array([FRAME // 2 + 1] * 2),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Conv", ["x", "waves"], ["spectrum"], strides=[FRAME // 2]),
+        helper.make_node("Split", ["spectrum", "sizes"], ["real", "imaginary"], axis=1),
+        helper.make_node("Mul", ["real", "real"], ["a"]),
+        helper.make_node("Mul", ["imaginary", "imaginary"], ["b"]),
+        helper.make_node("Add", ["a", "b"], ["power"]),
+        helper.make_node("Transpose", ["power"], ["frames"], perm=[0, 2, 1]),
+        helper.make_node("MatMul", ["frames", "bands"], ["sums"]),
+        helper.make_node("Max", ["sums", "least"], ["known"]),
+        helper.make_node("Log", ["known"], ["y"]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, 1024])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
+    stored = [numpy_helper.from_array(np.asarray(a), n) for n, a in constants.items()]
+    graph = helper.make_graph(nodes, "bands", [x], [y], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def sounds(count: int) -> list[dict[str, Any]]:
+    """Tones that come and go, each fainter than those below it, and faint noise."""
+    rng, t = np.random.default_rng(8), np.arange(1024)
+    found = []
+    for _ in range(count):
+        loud = np.exp(rng.normal(-2, 1.5, (12, 1))) * np.exp(-0.5 * np.arange(12))[:, None]
+        tones = np.sin(np.outer(np.linspace(0.05, 2.8, 12), t) + rng.uniform(0, 6, (12, 1)))
+        x = (loud * tones * np.clip(np.sin(t / 100 + rng.uniform(0, 6)), 0, 1)).sum(0) + rng.normal(0, 1e-4, 1024)
+        found.append({"x": x[None, None].astype(np.float32)})
+    return found
+
+
+def test_what_16_bits_do_not_hold_becomes_float() -> None:
+    """Behind a Transpose too, which moves the integers that it is given; the first product stays whole numbers."""
+    m, samples = log_bands(), sounds(60)
+    profile = qglow.profile(m, samples[:20])
+    alone, wide = (
+        qglow.quantize(m, profile, {"widen_percent": p, "min_agreement_sqnr_db": 0.0}, check=samples[:20])
+        for p in (0.0, 50.0)
+    )
+    real = qglow.InferenceSession(qglow.pipeline.float_graph(m), 1)
+    levels = []
+    for b in (alone, wide):
+        session = qglow.InferenceSession(b, 1)
+        pairs = [powers(real.run(None, t), session.run(None, t)) for t in samples[20:]]
+        levels.append(summary(np.array([s for s, _ in pairs]), np.array([n for _, n in pairs]), None).mean)
+    assert levels[0] < widen.JUNK_DB < levels[1], levels
+    formats = {d["op"]: d["precision"] for d in wide.manifest["decisions"]}
+    assert formats["MatMul"] == "float" and formats["Conv"] != "float", formats
