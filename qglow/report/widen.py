@@ -21,8 +21,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,6 +56,33 @@ def may_widen(config: QuantConfig) -> bool:
     return usual and config.tries and config.widen_percent > 0
 
 
+class Judge(NamedTuple):
+    """What results are measured on. graph: the float one. real: its outputs on each sample. finished: what is done to a
+    result before it is measured."""
+
+    graph: Graph
+    data: Sequence[Sample]
+    real: Sequence[Mapping[str, Any]]
+    finished: Callable[[QuantState], QuantState]
+    quiet: bool
+
+    def score(self, result: QuantState) -> Agreement:
+        return agreement_with(result.graph, self.data, self.real)
+
+    def causes(self, search: Search, begin: float) -> list[Source]:
+        """What the noise comes from; nothing where no part of it may be worth its time. More samples are tried than one
+        where the groups of roundings take no more than the time for all of it, and where int8 is poor half of that, as
+        groups are halved then."""
+        runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
+        runs = max(runs, LEAST_RUNS) if begin < JUNK_DB else runs
+        count = runs // (2 * GROUPS if begin < POOR_DB else GROUPS)
+        feeds = [s.feeds for s in self.data[: max(1, count)]]
+        trial = Trial(self.graph, search.first.graph, search.first.config, feeds)
+        if begin >= POOR_DB and not search.is_hopeful(trial.groups(1)):
+            return []
+        return trial.find(runs, SHARE if begin < POOR_DB else 2 * SHARE, self.quiet)
+
+
 def widen(
     graph: Graph, first: QuantState, quantized: Callable[[QuantConfig], QuantState],
     finished: Callable[[QuantState], QuantState], data: Sequence[Sample], oracle: Oracle, quiet: bool = True,
@@ -66,79 +92,68 @@ def widen(
     graph: the float one. quantized: quantizes it with another configuration; finished: what is done to a result before
     it is measured, as was to `first`."""
     data = [data[k] for k in spread_indices(len(data), SAMPLES)] if data else []
-    real = [oracle.outputs(s.feeds) for s in data]
-    before = agreement_with(first.graph, data, real)
+    judge = Judge(graph, data, [oracle.outputs(s.feeds) for s in data], finished, quiet)
+    before = judge.score(first)
     begin = worst_db(before.outputs)
     if not data or begin >= GOOD_DB:
         return first, None
     try:
         search = Search(graph, first, quantized, sizes(graph, data[0].feeds))
-        causes = _causes(search, graph, [s.feeds for s in data], begin, quiet)
+        causes = judge.causes(search, begin)
     except Exception as error:  # NOTE: what is wider must not cost what is there: an op may refuse other values
         logging.getLogger("qglow").debug("nothing becomes wider: %r", error)
         return first, None
-    best, score = first, before
-    for _ in range(ROUNDS):
-        is_poor = worst_db(score.outputs) < (WANTED_DB if begin < POOR_DB else POOR_DB)
-        made = search.next(causes, score) if is_poor else search.worthwhile(causes, score)
-        if made is None:
-            break
-        made = finished(made)
-        found = agreement_with(made.graph, data, real)
-        if worst_db(found.outputs) < worst_db(score.outputs) + search.wanted_gain(best, made, is_poor):
-            break
-        best, score = made, found
-        if worst_db(score.outputs) >= GOOD_DB:
-            break
+    *_, (best, score) = (first, before), *_within(search, judge, causes, before)
     if worst_db(score.outputs) < JUNK_DB:
-        feeds = [s.feeds for s in data]
-        measured = partial(agreement_with, data=data, real=real)
-        for step in _beyond(search, graph, best, score, feeds, finished, measured, quiet):
-            best, score = step
+        *_, (best, score) = (best, score), *_beyond(search, judge, best, score)
     if worst_db(score.outputs) < begin + GAIN_DB:
         return first, None
     return best, search.account(best, before, score)
 
 
-def _beyond(
-    search: Search, graph: Graph, best: QuantState, score: Agreement, feeds: Sequence[Mapping[str, Array]],
-    finished: Callable[[QuantState], QuantState], measured: Callable[[Graph], Agreement], quiet: bool,
-) -> Iterator[tuple[QuantState, Agreement]]:  # fmt: skip
-    """Rule 4: results, each better than the last, and what they reach, by the causes of the noise that is left."""
-    causes = list[Source]()
-    percent = search.first.config.widen_percent
+Step = tuple[QuantState, Agreement]  # a result and what it reaches
+
+
+def _within(search: Search, judge: Judge, causes: Sequence[Source], score: Agreement) -> Iterator[Step]:
+    """Rule 3: results within the time, each better than the last. score: of int8 alone."""
+    best, begin = search.first, worst_db(score.outputs)
+    for _ in range(ROUNDS):
+        is_poor = worst_db(score.outputs) < (WANTED_DB if begin < POOR_DB else POOR_DB)
+        made = search.next(causes, score) if is_poor else search.worthwhile(causes, score)
+        if made is None:
+            return
+        made = judge.finished(made)
+        found = judge.score(made)
+        if worst_db(found.outputs) < worst_db(score.outputs) + search.wanted_gain(best, made, is_poor):
+            return
+        best, score = made, found
+        yield best, score
+        if worst_db(score.outputs) >= GOOD_DB:
+            return
+
+
+def _beyond(search: Search, judge: Judge, at: QuantState, known: Agreement) -> Iterator[Step]:
+    """Rule 4: results that take longer, each better than the last and than `at`, by the causes of the noise that is
+    left. known: of `at`."""
+    score, percent = known, search.first.config.widen_percent
     for _ in range(int(np.log2(JUNK_TIMES))):
         percent *= 2
-        step = search.beyond(best, percent)
+        step = search.beyond(at, percent)
         try:
-            causes = causes or _causes(step, graph, feeds, worst_db(score.outputs), quiet)
-            made = step.next(causes, score)
+            made = step.next(judge.causes(step, worst_db(known.outputs)), known)
         except Exception as error:  # NOTE: as in `widen`
             logging.getLogger("qglow").debug("nothing more becomes wider: %r", error)
             return
         if made is None:
             continue
-        made = finished(made)
-        found = measured(made.graph)
-        if worst_db(found.outputs) >= worst_db(score.outputs) + GAIN_DB / 2:
-            best, score, causes = made, found, []
-            yield best, score
-        if worst_db(score.outputs) >= JUNK_DB:
+        # NOTE: one that is no better goes on too: noises do not add up here, and the causes are others then
+        at = judge.finished(made)
+        known = judge.score(at)
+        if worst_db(known.outputs) >= worst_db(score.outputs) + GAIN_DB / 2:
+            score = known
+            yield at, score
+        if worst_db(known.outputs) >= JUNK_DB:
             return
-
-
-def _causes(
-    search: Search, graph: Graph, feeds: Sequence[Mapping[str, Array]], begin: float, quiet: bool
-) -> list[Source]:
-    """What the noise comes from; nothing where no part of it may be worth its time. feeds: more of them are tried than
-    one where the groups of roundings take no more than the time for all of it."""
-    runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
-    runs = max(runs, LEAST_RUNS) if begin < JUNK_DB else runs
-    most = runs // (LEAST_RUNS if begin < POOR_DB else GROUPS)
-    trial = Trial(graph, search.first.graph, search.first.config, feeds[: max(1, most)])
-    if begin >= POOR_DB and not search.is_hopeful(trial.groups(1)):
-        return []
-    return trial.find(runs, SHARE if begin < POOR_DB else 2 * SHARE, quiet)
 
 
 class Search:
