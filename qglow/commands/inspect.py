@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ..graph.text import print_graph
 from ..instructions.lower import lower, stages
 from ..instructions.program import Program
 from ..instructions.text import print_plan, print_program, print_stage
-from ..report.coverage import cover
+from ..report.coverage import Coverage, cover
 from ..report.coverage_text import coverage_text
 from ..runtime import load
 from ..runtime.manifest import Decision
@@ -24,7 +25,7 @@ from ..runtime.placement import assuming
 from ..targets import choose
 from ..tuning.schedule import with_kernels
 from ..words import counted
-from .shapes import METAVAR, input_shapes
+from .shapes import METAVAR, input_shapes, likely_shapes
 
 EXAMPLES = """examples:
   qglow inspect model.onnx
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar=METAVAR,
-        help="of an input (default: 1 where symbolic)",
+        help="of an input (default: 1 where symbolic; for --coverage 224, 128, or a second of sound)",
     )
     parser.add_argument(
         "--coverage", action="store_true",
@@ -94,7 +95,7 @@ def _print_coverage(options: argparse.Namespace, path: Path) -> int:
     if options.stage or options.dump_dir:
         raise ConfigError(f"--coverage and {'--stage' if options.stage else '--dump-dir'}: give one of them")
     if path.suffix == ".onnx":
-        graph, decisions = _decided(options, path)
+        graph, decisions, known = *_decided(options, path), {}
     elif path.suffix != ".qglow":
         raise DataError(f"--coverage is of a .onnx model or a .qglow bundle, not of {path}")
     elif options.config or options.exclude:
@@ -102,13 +103,26 @@ def _print_coverage(options: argparse.Namespace, path: Path) -> int:
     else:
         bundle = load(path)
         graph, decisions = bundle.graph, bundle.manifest.get("decisions", [])
-    shapes = input_shapes(graph, options.shape)
-    try:
-        found = cover(graph, decisions, shapes)
-    except Exception as error:  # NOTE: as of a program
-        raise _unfit(shapes, error) from error
+        known = bundle.manifest.get("profile", {}).get("shapes", {})
+    found = _covered(graph, decisions, likely_shapes(graph, options.shape, known if isinstance(known, dict) else {}))
     print(json.dumps(found.to_dict(), indent=1) + "\n" if options.json else coverage_text(found), end="")
     return 0
+
+
+def _covered(graph: Graph, decisions: list[Decision], tried: Iterable[dict[str, tuple[int, ...]]]) -> Coverage:
+    """By the first shapes of the inputs that leave no node unknown, else by those that leave fewest."""
+    found, refused = list[Coverage](), list[ConfigError]()
+    for shapes in tried:
+        try:
+            found.append(cover(graph, decisions, shapes))
+        except Exception as error:  # NOTE: as of a program
+            refused.append(_unfit(shapes, error))
+            continue
+        if not found[-1].nodes()["unknown"]:
+            return found[-1]
+    if not found:
+        raise refused[0]
+    return min(found, key=lambda c: c.nodes()["unknown"])
 
 
 def _decided(options: argparse.Namespace, path: Path) -> tuple[Graph, list[Decision]]:

@@ -13,8 +13,9 @@ import pytest
 
 import qglow
 from qglow.commands.main import main
+from qglow.commands.shapes import likely_shapes
 from qglow.graph import Graph
-from qglow.pipeline import before_profile
+from qglow.pipeline import before_profile, float_graph
 from qglow.report.coverage import Coverage, cover, percent
 from qglow.report.coverage_text import coverage_text
 from qglow.runtime.placement import symbolic_as_one
@@ -189,3 +190,59 @@ def test_a_bundle_without_an_account_is_counted_all_the_same() -> None:
     graph: Graph = bundle.graph
     found = cover(graph, [], {"x": (1, 3, 6, 5)})
     assert found.nodes() == {"int8": 2, "host": 1} and found.multiply_adds() == {"int8": 8 * 30 * 27 + 4 * 30 * 8}
+
+
+def pooled(window: int, channels: int | str = 3) -> onnx.ModelProto:
+    """Pictures of any size, of which a window must fit."""
+    nodes = [
+        oh.make_node("Conv", ["x", "w"], ["a"], "conv"),
+        oh.make_node("AveragePool", ["a"], ["y"], "pool", kernel_shape=[window, window]),
+    ]
+    return model(nodes, ["N", channels, "H", "W"], None, w=weights(0, 8, 3, 3, 3))
+
+
+@pytest.mark.parametrize(
+    ("window", "options", "shape"),
+    [
+        (3, "", [1, 3, 224, 224]),
+        (300, "", [1, 3, 640, 640]),
+        (3, "--shape x=2x3x6x5", [2, 3, 6, 5]),
+    ],
+)
+def test_sizes_that_nobody_gives(
+    window: int, options: str, shape: list[int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(tmp_path / "m.onnx")
+    onnx.save(pooled(window), path)
+    assert main(["inspect", path, "--coverage", "--json", *options.split()]) == 0
+    assert json.loads(capsys.readouterr().out)["shapes"] == {"x": shape}
+
+
+def test_sizes_that_no_usual_one_fits_are_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "m.onnx")
+    onnx.save(pooled(1000), path)
+    assert main(["inspect", path, "--coverage"]) == 2
+    error = capsys.readouterr().err
+    assert "give --shape" in error and "224" in error and error.count("\n") == 1
+
+
+def test_likely_sizes_of_tokens_and_sound() -> None:
+    int64 = onnx.TensorProto.INT64
+    kinds = {"ids": (int64, ["N", "T"]), "mask": (int64, ["N", "T"]), "sound": (FLOAT, ["N", "S"]), "one": (FLOAT, [])}
+    nodes = [oh.make_node("Identity", [n], [f"{n}.same"]) for n in kinds]
+    infos = [[oh.make_tensor_value_info(n + end, *kinds[n]) for n in kinds] for end in ("", ".same")]
+    graph = oh.make_graph(nodes, "g", *infos)
+    made = oh.make_model(graph, opset_imports=[oh.make_opsetid("", 17)], ir_version=9)
+    found = list(likely_shapes(float_graph(made), []))
+    assert found[0] == {"ids": (1, 128), "mask": (1, 128), "sound": (1, 16000), "one": ()}
+    assert found[-1] == {"ids": (1, 1), "mask": (1, 1), "sound": (1, 1), "one": ()}
+    given = next(likely_shapes(float_graph(made), ["ids=2x7"]))
+    assert given == {"ids": (2, 7), "mask": (2, 7), "sound": (2, 16000), "one": ()}
+
+
+def test_a_bundle_is_covered_at_the_shapes_of_its_profile(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    m, x = pooled(3), weights(3, 1, 3, 9, 11)
+    path = str(tmp_path / "b.qglow")
+    qglow.quantize(m, qglow.profile(m, [{"x": x}]), check=False).save(path)
+    assert main(["inspect", path, "--coverage", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["shapes"] == {"x": [1, 3, 9, 11]}
