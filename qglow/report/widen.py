@@ -41,8 +41,7 @@ POOR_DB, WANTED_DB, GAIN_DB = 20.0, 23.0, 1.0  # NOTE: new samples have a little
 GOOD_DB, RATE = 30.0, 0.3
 JUNK_DB, JUNK_TIMES = 12.0, 8.0
 SAMPLES = 8  # that formats are chosen by, and, as far as SECONDS reach, that each rounding is tried on
-SECONDS = 4.0
-LEAST_RUNS = 3 * GROUPS  # below JUNK_DB, however long they take: groups that are not halved are too large to pay
+SECONDS, JUNK_SECONDS = 4.0, 12.0  # estimated, for finding causes once; below JUNK_DB
 SWITCHED = 3.0  # a float run with switches takes so many times as long as one without
 FEW, PART = 3, 0.25  # NOTE: sources that pay are concentrated: 60 to 84 % of the noise in 1 to 3 % of the time
 LEAST = 0.002  # of the noise of an output: less is not worth a wider value
@@ -69,12 +68,15 @@ class Judge(NamedTuple):
     def score(self, result: QuantState) -> Agreement:
         return agreement_with(result.graph, self.data, self.real)
 
+    def runs(self, search: Search, seconds: float) -> int:
+        """Of a trial in so many estimated seconds."""
+        return int(seconds / (SWITCHED * sum(search.times["float"].values())))
+
     def causes(self, search: Search, begin: float) -> list[Source]:
         """What the noise comes from; nothing where no part of it may be worth its time. More samples are tried than one
         where the groups of roundings take no more than the time for all of it, and where int8 is poor half of that, as
         groups are halved then."""
-        runs = int(SECONDS / (SWITCHED * sum(search.times["float"].values())))
-        runs = max(runs, LEAST_RUNS) if begin < JUNK_DB else runs
+        runs = self.runs(search, JUNK_SECONDS if begin < JUNK_DB else SECONDS)
         count = runs // (2 * GROUPS if begin < POOR_DB else GROUPS)
         feeds = [s.feeds for s in self.data[: max(1, count)]]
         trial = Trial(self.graph, search.first.graph, search.first.config, feeds)
@@ -136,11 +138,16 @@ def _beyond(search: Search, judge: Judge, at: QuantState, known: Agreement) -> I
     """Rule 4: results that take longer, each better than the last and than `at`, by the causes of the noise that is
     left. known: of `at`."""
     score, percent = known, search.first.config.widen_percent
-    for _ in range(int(np.log2(JUNK_TIMES))):
+    causes = list[Source]()
+    for k in range(int(np.log2(JUNK_TIMES))):
         percent *= 2
         step = search.beyond(at, percent)
         try:
-            made = step.next(judge.causes(step, worst_db(known.outputs)), known)
+            # NOTE: of a large model they serve two steps
+            if not causes or k % 2 == 0 or judge.runs(search, SECONDS) >= 3 * GROUPS:
+                causes = judge.causes(step, worst_db(known.outputs))
+            made = step.next(causes, known)
+            causes = [c for c in causes if all(c is not t for t in step.taken)]
         except Exception as error:  # NOTE: as in `widen`
             logging.getLogger("qglow").debug("nothing more becomes wider: %r", error)
             return
