@@ -41,7 +41,7 @@ POOR_DB, WANTED_DB, GAIN_DB = 20.0, 23.0, 1.0  # NOTE: new samples have a little
 GOOD_DB, RATE = 30.0, 0.3
 JUNK_DB, JUNK_TIMES = 12.0, 8.0
 SAMPLES = 8  # that formats are chosen by, and, as far as SECONDS reach, that each rounding is tried on
-SECONDS, JUNK_SECONDS = 4.0, 12.0  # estimated, for finding causes once; below JUNK_DB
+SECONDS, JUNK_SECONDS = 4.0, 12.0  # estimated, for finding causes once; below JUNK_DB, where few runs are too few
 SWITCHED = 3.0  # a float run with switches takes so many times as long as one without
 FEW, PART = 3, 0.25  # NOTE: sources that pay are concentrated: 60 to 84 % of the noise in 1 to 3 % of the time
 LEAST = 0.002  # of the noise of an output: less is not worth a wider value
@@ -76,7 +76,9 @@ class Judge(NamedTuple):
         """What the noise comes from; nothing where no part of it may be worth its time. More samples are tried than one
         where the groups of roundings take no more than the time for all of it, and where int8 is poor half of that, as
         groups are halved then."""
-        runs = self.runs(search, JUNK_SECONDS if begin < JUNK_DB else SECONDS)
+        runs = self.runs(search, SECONDS)
+        if begin < JUNK_DB:
+            runs = max(runs, min(3 * GROUPS, self.runs(search, JUNK_SECONDS)))
         count = runs // (2 * GROUPS if begin < POOR_DB else GROUPS)
         feeds = [s.feeds for s in self.data[: max(1, count)]]
         trial = Trial(self.graph, search.first.graph, search.first.config, feeds)
