@@ -126,14 +126,19 @@ def test_quantize_judges_by_them_by_default(graph: Graph, profile: Profile) -> N
 
 
 def test_quantize_refuses_what_is_broken_and_names_the_layer(graph: Graph, profile: Profile) -> None:
-    """The profile says that one layer stays near 0, so int8 cuts it off there."""
+    """The profile says that one layer stays near 0: int8 cuts it off there. Where formats may be wider, what reads it
+    is not int8."""
     cut = Observer()
     cut.observe(np.array([-0.01, 0.01], np.float32))
     wrong = Profile(profile.graph, {**profile.tensors, "conv_b": cut, "relu_b": cut}, 1, profile.data, (), profile.kept)
     with pytest.raises(AccuracyError, match=r"'scores' has .* on 8 samples .*add .*relu_b,") as caught:
-        qglow.quantize(graph, wrong)
+        qglow.quantize(graph, wrong, {"widen_percent": 0.0})
     assert caught.value.bundle.manifest["agreement"]["outputs"]["scores"]["sqnr_db"] < 3  # type: ignore[attr-defined]
     assert qglow.quantize(graph, wrong, check=False).graph.nodes
+    wide = qglow.quantize(graph, wrong).manifest
+    assert wide["agreement"]["outputs"]["scores"]["sqnr_db"] > 12
+    read = {n.name for n in graph.nodes if {"conv_b", "relu_b"} & set(n.inputs)}
+    assert read & {n["node"] for n in wide["wider"]["nodes"]}
 
 
 def test_profiles_without_samples_still_load(profile: Profile, graph: Graph, tmp_path: Path) -> None:
