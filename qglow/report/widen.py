@@ -42,6 +42,7 @@ GOOD_DB, RATE = 30.0, 0.3
 JUNK_DB, JUNK_TIMES = 12.0, 8.0
 SAMPLES = 8  # that formats are chosen by, and, as far as SECONDS reach, that each rounding is tried on
 SECONDS, JUNK_SECONDS = 4.0, 12.0  # estimated, for finding causes once; below JUNK_DB, where few runs are too few
+FINE = 3 * GROUPS  # runs in which groups are halved far enough to tell roundings apart
 SWITCHED = 3.0  # a float run with switches takes so many times as long as one without
 FEW, PART = 3, 0.25  # NOTE: sources that pay are concentrated: 60 to 84 % of the noise in 1 to 3 % of the time
 LEAST = 0.002  # of the noise of an output: less is not worth a wider value
@@ -78,7 +79,7 @@ class Judge(NamedTuple):
         groups are halved then."""
         runs = self.runs(search, SECONDS)
         if begin < JUNK_DB:
-            runs = max(runs, min(3 * GROUPS, self.runs(search, JUNK_SECONDS)))
+            runs = max(runs, min(FINE, self.runs(search, JUNK_SECONDS)))
         count = runs // (2 * GROUPS if begin < POOR_DB else GROUPS)
         feeds = [s.feeds for s in self.data[: max(1, count)]]
         trial = Trial(self.graph, search.first.graph, search.first.config, feeds)
@@ -146,7 +147,7 @@ def _beyond(search: Search, judge: Judge, at: QuantState, known: Agreement) -> I
         step = search.beyond(at, percent)
         try:
             # NOTE: of a large model they serve two steps
-            if not causes or k % 2 == 0 or judge.runs(search, SECONDS) >= 3 * GROUPS:
+            if not causes or k % 2 == 0 or judge.runs(search, SECONDS) >= FINE:
                 causes = judge.causes(step, worst_db(known.outputs))
             made = step.next(causes, known)
             causes = [c for c in causes if all(c is not t for t in step.taken)]
@@ -179,7 +180,7 @@ class Search:
         self.products = {n.name for n in graph.nodes if n.has(WEIGHTED)}
         self.nodes, self.readers = {n.name: n for n in graph.nodes}, graph.consumers()
         self.first, self.quantized, self.taken = first, quantized, list[Source]()
-        self.formats: Mapping[str, Precision] = {}  # of nodes that int8 is not the format of
+        self.formats: Mapping[str, Precision] = {}  # of nodes in `first`; empty: all are as if in int8
         self.times: dict[Precision, dict[str, float]] = {
             p: seconds_by_node(graph, known, price) for p, price in PRICES.items()
         }
